@@ -1,0 +1,1 @@
+"""Chat platforms: cards out, button presses in."""

@@ -1,0 +1,1 @@
+"""The review workflow: tasks, attempts, reviews and decisions. Knows no chat platform and no HTTP."""

@@ -1,0 +1,151 @@
+"""Everything core may raise.
+
+    CountersignError
+    ├── NotFound                 no such task or review
+    ├── Unidentified             nobody is named by this request
+    ├── Forbidden                this person may not
+    │   ├── NotAReviewer         not among the policy's reviewers
+    │   └── SelfReview           the submitter, and the policy does not allow it
+    ├── Refused                  the right person at the wrong time
+    │   ├── NotWaiting           the task has no open review
+    │   ├── ReviewIsClosed       somebody, or a newer attempt, was first
+    │   ├── AlreadyDecided       this person has decided this open review
+    │   └── TaskIsClosed         completed, failed or cancelled
+    ├── StaleReview              the review named is not the open one
+    ├── Invalid                  a value that cannot be accepted, with its sentence
+    │   ├── UnknownFlow          no flow of that name
+    │   └── KeyReused            an idempotency key came back with another request
+    ├── Unavailable              try again later; nothing was changed
+    │   ├── StoreUnavailable     disk full, file locked, connection lost
+    │   └── Overloaded           more work is waiting than is accepted
+    ├── DeliveryError            a channel could not show a card
+    │   ├── RateLimited          the platform says when to come back
+    │   ├── Unreachable          may work later
+    │   ├── Undeliverable        will not work for this recipient
+    │   └── MessageGone          the message to be edited is no longer there
+    ├── FlowError                a flow or node that cannot be run as it is
+    ├── StaleRun                 a segment that was overtaken; its work is dropped
+    └── SettingsError            wrong settings; the sentence names the setting, never a secret
+
+The text of each is one sentence that may be shown to the person who asked.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class CountersignError(Exception):
+    """A rule of the workflow, broken; its text is one sentence fit for the person who asked."""
+
+
+class NotFound(CountersignError):
+    """No such task or review."""
+
+
+class Unidentified(CountersignError):
+    """Nobody is named by this request."""
+
+
+class Forbidden(CountersignError):
+    """This person may not do this."""
+
+
+class NotAReviewer(Forbidden):
+    """Not among the policy's reviewers."""
+
+
+class SelfReview(Forbidden):
+    """The submitter, where the policy does not allow self-review."""
+
+
+class Refused(CountersignError):
+    """The right person at the wrong time."""
+
+
+class NotWaiting(Refused):
+    """The task has no open review."""
+
+
+class ReviewIsClosed(Refused):
+    """Somebody else, or a newer attempt, was first."""
+
+
+class AlreadyDecided(Refused):
+    """This person has decided this review, which is still open for others."""
+
+
+class TaskIsClosed(Refused):
+    """The task is completed, failed or cancelled."""
+
+
+class StaleReview(CountersignError):
+    """The review or attempt named is not the open one."""
+
+
+class Invalid(CountersignError):
+    """A value that cannot be accepted."""
+
+
+class UnknownFlow(Invalid):
+    """No flow of that name is configured."""
+
+
+class KeyReused(Invalid):
+    """An idempotency key came back with another request."""
+
+
+class Unavailable(CountersignError):
+    """Nothing was changed; worth trying again after ``retry_after``."""
+
+    def __init__(self, sentence: str, *, retry_after: timedelta = timedelta(seconds=2)) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot take or give data now: disk full, file locked, connection lost."""
+
+
+class Overloaded(Unavailable):
+    """More work is waiting than is accepted."""
+
+
+class DeliveryError(CountersignError):
+    """A channel could not show a card; the text is for the log and the task's page, without secrets."""
+
+
+class RateLimited(DeliveryError):
+    """The platform said when to come back.
+
+    ``whole_channel`` is true where the limit holds for every recipient of the channel.
+    """
+
+    def __init__(self, sentence: str, *, retry_after: timedelta, whole_channel: bool = False) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+        self.whole_channel = whole_channel
+
+
+class Unreachable(DeliveryError):
+    """May work later: no connection, a time-out, the platform's 5xx."""
+
+
+class Undeliverable(DeliveryError):
+    """Will not work for this recipient: kicked, archived, blocked, deleted, refused."""
+
+
+class MessageGone(DeliveryError):
+    """The message to be edited is no longer there."""
+
+
+class FlowError(CountersignError):
+    """A flow or node that cannot be run as it is."""
+
+
+class StaleRun(CountersignError):
+    """The task moved on under a running segment, whose work is dropped."""
+
+
+class SettingsError(CountersignError):
+    """Wrong settings; the sentence names the setting and never a secret."""

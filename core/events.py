@@ -1,0 +1,152 @@
+"""Facts about one task, in the past tense. Their stored names and fields are a public contract."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from core.model import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSubmitted:
+    """The task is stored and will run."""
+
+    submitter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """Attempt 1 began, or a rejection led to the next."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResumed:
+    """Work goes on after a review, in the same attempt."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRetried:
+    """A node failed and will run again; `retry` counts from 1."""
+
+    node: str
+    retry: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRequested:
+    """An attempt was put before reviewers; everything that a decision needs is stored."""
+
+    review: str
+    attempt: int
+    draft: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecorded:
+    """One reviewer answered. Whether that closes the review, the next event says."""
+
+    review: str
+    reviewer: str
+    reviewer_name: str
+    verdict: str
+    comment: str | None
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewApproved:
+    """The review event: enough reviewers approved."""
+
+    review: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRejected:
+    """The review event: a reviewer rejected."""
+
+    review: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCompleted:
+    """The flow ended. After a rejection the result is None."""
+
+    final_result: Json
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed:
+    """The task ended without a result; `error` is one sentence."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelled:
+    """Somebody called the task off."""
+
+    by: str
+
+
+Event: TypeAlias = (
+    TaskSubmitted
+    | AttemptStarted
+    | TaskResumed
+    | StepRetried
+    | ReviewRequested
+    | DecisionRecorded
+    | ReviewApproved
+    | ReviewRejected
+    | TaskCompleted
+    | TaskFailed
+    | TaskCancelled
+)
+
+EVENTS: tuple[type[Event], ...] = (
+    TaskSubmitted,
+    AttemptStarted,
+    TaskResumed,
+    StepRetried,
+    ReviewRequested,
+    DecisionRecorded,
+    ReviewApproved,
+    ReviewRejected,
+    TaskCompleted,
+    TaskFailed,
+    TaskCancelled,
+)
+
+
+def kind(event: Event | type[Event]) -> str:
+    """The stored name: `ReviewRequested` is `review_requested`."""
+    return _KINDS[event if isinstance(event, type) else type(event)]
+
+
+def encode(event: Event) -> dict[str, Json]:
+    """The fields as JSON."""
+    return asdict(event)
+
+
+def decode(name: str, data: Mapping[str, Any]) -> Event:
+    """The event of a stored name and its fields; fields of a later release are passed over."""
+    cls = _CLASSES[name]
+    known = _FIELDS[cls]
+    return cls(**{key: value for key, value in data.items() if key in known})
+
+
+_KINDS = {cls: re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower() for cls in EVENTS}
+_CLASSES = {name: cls for cls, name in _KINDS.items()}
+_FIELDS = {cls: frozenset(field.name for field in fields(cls)) for cls in EVENTS}

@@ -1,0 +1,60 @@
+"""The life of a task as one table: status and event give the next status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.errors import TaskIsClosed
+from core.events import (
+    AttemptStarted,
+    DecisionRecorded,
+    ReviewApproved,
+    ReviewRejected,
+    ReviewRequested,
+    StepRetried,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskResumed,
+)
+from core.model import Status
+
+if TYPE_CHECKING:
+    from core.events import Event
+
+TRANSITIONS: dict[Status, dict[type[Event], Status]] = {
+    Status.PENDING: {
+        AttemptStarted: Status.RUNNING,
+        TaskFailed: Status.FAILED,
+        TaskCancelled: Status.CANCELLED,
+    },
+    Status.RUNNING: {
+        AttemptStarted: Status.RUNNING,
+        TaskResumed: Status.RUNNING,
+        StepRetried: Status.RUNNING,
+        ReviewRequested: Status.WAITING_FOR_REVIEW,
+        TaskCompleted: Status.COMPLETED,
+        TaskFailed: Status.FAILED,
+        TaskCancelled: Status.CANCELLED,
+    },
+    Status.WAITING_FOR_REVIEW: {
+        DecisionRecorded: Status.WAITING_FOR_REVIEW,
+        ReviewApproved: Status.RUNNING,
+        ReviewRejected: Status.RUNNING,
+        TaskFailed: Status.FAILED,
+        TaskCancelled: Status.CANCELLED,
+    },
+    Status.COMPLETED: {},
+    Status.FAILED: {},
+    Status.CANCELLED: {},
+}
+
+
+def after(status: Status, *events: Event) -> Status:
+    """The status once `events` have happened in turn; raises `TaskIsClosed` where one cannot happen."""
+    for event in events:
+        try:
+            status = TRANSITIONS[status][type(event)]
+        except KeyError:
+            raise TaskIsClosed(f"The task is {status}; {type(event).__name__} cannot happen now.") from None
+    return status

@@ -1,0 +1,301 @@
+"""The words of the workflow as values. All times are aware and in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NewType, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from core.events import Event
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+TaskId = NewType("TaskId", str)
+"""128 random bits as 32 hexadecimal digits; so are `ReviewId` and `DeliveryId`."""
+ReviewId = NewType("ReviewId", str)
+DeliveryId = NewType("DeliveryId", str)
+PersonId = NewType("PersonId", str)
+"""A person's key in the configuration file (`[people.ana]`), or `LOCAL` in open mode."""
+ChannelName = NewType("ChannelName", str)
+"""`slack`, `telegram` or `webhook`."""
+MessageRef = NewType("MessageRef", str)
+"""Where a sent message stands, in its channel's own notation; opaque to everybody else."""
+
+LOCAL = PersonId("local")
+"""The built-in person of `COUNTERSIGN_AUTH=open`."""
+
+
+class Status(StrEnum):
+    """Where a task stands. The words are a public contract."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING_FOR_REVIEW = "waiting_for_review"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+
+class Verdict(StrEnum):
+    """One reviewer's word."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+class Outcome(StrEnum):
+    """What the policy makes of all decisions on one review."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    """Closed undecided, because its task was cancelled; never a task's `outcome`."""
+
+
+class DeliveryState(StrEnum):
+    """Whether a card reached its recipient."""
+
+    DUE = "due"
+    SENT = "sent"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody the configuration file names."""
+
+    id: PersonId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A place in a channel: a Slack channel id, a Telegram chat id, a webhook's URL."""
+
+    channel: ChannelName
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Who may decide and how many must agree. No reviewers means nobody."""
+
+    name: str
+    reviewers: tuple[PersonId, ...]
+    approvals: int = 1
+    self_review: bool = False
+    recipients: tuple[Recipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One reviewer's answer as recorded; `at` is when it became durable, `reviewer_name` as it was then."""
+
+    reviewer: PersonId
+    reviewer_name: str
+    verdict: Verdict
+    comment: str | None
+    via: str
+    """`slack`, `telegram`, `web` or `api`."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a submitter hands in; `service.submit` checks it."""
+
+    input: Json
+    submitter: PersonId
+    flow: str | None = None
+    """None is the flow `draft`."""
+    title: str | None = None
+    """None is the start of the input."""
+    on_behalf_of: str | None = None
+    callback_url: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    """Unique per submitter: the same key again gives the first task, or `KeyReused` if anything differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of work as it stands. `attempt` is 0 until the first one starts."""
+
+    id: TaskId
+    flow: str
+    title: str
+    status: Status
+    outcome: Outcome | None
+    """That of the last closed review: approved, rejected or expired; None before."""
+    attempt: int
+    review: ReviewId | None
+    """The open review, or None."""
+    input: Json
+    draft: Json
+    """What the last opened review showed; None before."""
+    final_result: Json
+    error: str | None
+    submitter: PersonId
+    submitter_name: str
+    on_behalf_of: str | None
+    callback_url: str | None
+    metadata: Mapping[str, Json]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRequest:
+    """One attempt put before reviewers under one policy, as it stands now."""
+
+    id: ReviewId
+    task: Task
+    attempt: int
+    node: str
+    policy: Policy
+    """As it was when the review opened."""
+    draft: Json
+    outcome: Outcome
+    opened_at: datetime
+    closed_at: datetime | None
+    superseded_by: int | None
+    """The attempt whose review replaced this one, once that is open."""
+    decisions: tuple[Decision, ...]
+    """In the order in which they became durable."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """A numbered fact about one task; `seq` starts at 1 and rises by 1."""
+
+    task: TaskId
+    seq: int
+    at: datetime
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A stored event with its task, as a webhook tells it."""
+
+    task: Task
+    event: StoredEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One card (or one notice) to one recipient.
+
+    A card is due again whenever what it should show is newer than what it shows: `version` counts what
+    should be shown, `shown` what was. So edits of one card coalesce, and keep their order.
+    """
+
+    id: DeliveryId
+    task: TaskId
+    review: ReviewId | None
+    """The review whose card this is; None for a notice."""
+    event_seq: int | None
+    """The event that a notice tells; None for a card."""
+    recipient: Recipient
+    state: DeliveryState
+    message: MessageRef | None
+    version: int
+    shown: int
+    tries: int
+    """Failed tries since the last success."""
+    due_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What is stored after a node: enough to go on from there."""
+
+    node: str
+    action: str | None
+    attempt: int
+    state: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSettings:
+    """One `[flows.NAME]`: how its processor is called and how often an attempt may be made."""
+
+    name: str
+    processor: str | None = None
+    policy: str = "default"
+    timeout: timedelta
+    retries: int
+    """How often a failed process step is repeated before the task fails; 0 is never."""
+    backoff: timedelta
+    """The wait before the first retry; it doubles with each, up to `backoff_limit`."""
+    backoff_limit: timedelta
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks to list; None means any."""
+
+    status: Status | None = None
+    submitter: PersonId | None = None
+    flow: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """Some tasks, newest first, and where the next page begins (None at the end)."""
+
+    tasks: tuple[Task, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatUpdate:
+    """What a chat platform sent, stored before it was confirmed; `body` is the platform's own JSON."""
+
+    channel: ChannelName
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialog:
+    """A question put to one person in a chat, whose answer belongs to a review (why do you reject?).
+
+    Found again by the prompt's `message`, by that person only, until `expires_at`.
+    """
+
+    message: MessageRef
+    channel: ChannelName
+    review: ReviewId
+    person: PersonId
+    verdict: Verdict
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A person's token as stored: its SHA-256 as hexadecimal digits, never the token."""
+
+    id: str
+    person: PersonId
+    token_hash: str
+    created_at: datetime

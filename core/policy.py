@@ -1,0 +1,40 @@
+"""Who may decide, and what the decisions add up to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.errors import AlreadyDecided, NotAReviewer, SelfReview
+from core.model import LOCAL, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from core.model import Decision, PersonId, Policy, ReviewRequest
+
+
+def check_may_decide(review: ReviewRequest, person: PersonId) -> None:
+    """Raise `SelfReview`, `NotAReviewer` or `AlreadyDecided` unless `person` may decide this open review.
+
+    `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
+    any policy that asks for one approval, its own tasks included.
+    """
+    if person == LOCAL:
+        if review.policy.approvals != 1:
+            raise NotAReviewer("This review asks for several people; in open mode there is only one.")
+    elif person not in review.policy.reviewers:
+        raise NotAReviewer("You are not among the reviewers of this task.")
+    elif person == review.task.submitter and not review.policy.self_review:
+        raise SelfReview("You submitted this task, so somebody else has to decide.")
+    if any(decision.reviewer == person for decision in review.decisions):
+        raise AlreadyDecided("You have already decided; the review waits for others.")
+
+
+def outcome(policy: Policy, decisions: Iterable[Decision]) -> Outcome:
+    """What the decisions add up to: one rejection rejects, `approvals` distinct people approve."""
+    approving: set[PersonId] = set()
+    for decision in decisions:
+        if decision.verdict is Verdict.REJECT:
+            return Outcome.REJECTED
+        approving.add(decision.reviewer)
+    return Outcome.APPROVED if len(approving) >= policy.approvals else Outcome.OPEN

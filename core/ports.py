@@ -1,0 +1,152 @@
+"""What core asks of the world, and the stored things that front ends may ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from core.model import (
+        ChannelName,
+        ChatUpdate,
+        Credential,
+        Delivery,
+        Dialog,
+        Json,
+        MessageRef,
+        Notice,
+        PersonId,
+        ReviewRequest,
+        Status,
+        TaskId,
+    )
+
+
+class Alarm(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The time, aware and in UTC, and calls at a time."""
+
+    def now(self) -> datetime: ...
+
+    def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
+        """Call back on the event loop at `at`, or as soon as possible where that is past."""
+        ...
+
+
+class Processor(Protocol):
+    """Turns a task and the last feedback into a draft."""
+
+    async def __call__(self, shared: Mapping[str, Json]) -> Json:
+        """Read the seed's keys (`task_input`, `feedback`, `feedback_comment`, …); return the draft."""
+        ...
+
+
+class Channel(Protocol):
+    """A place where people or programs are told. Each method raises one of `errors.DeliveryError`.
+
+    Delivery is at least once: after a crash `post` may come again with the same `delivery.id`.
+    """
+
+    @property
+    def name(self) -> ChannelName: ...
+
+    async def post(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
+    ) -> MessageRef:
+        """Show `content` as it is now; `thread` is the task's first message in the same place, if any."""
+        ...
+
+    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+        """Make a sent message show `content` as it is now; doing so twice is harmless."""
+        ...
+
+    def spacing(self, delivery: Delivery) -> float:
+        """Seconds to leave after this call before the next to the same recipient, by the platform's limits."""
+        ...
+
+
+class Engine(Protocol):
+    """Decides where and when stored work runs; holds no truth, and may be asked twice."""
+
+    def run(self, task: TaskId) -> None:
+        """Work is stored for this task: run it soon."""
+        ...
+
+    def drop(self, task: TaskId) -> None:
+        """This task is over: stop what runs of it."""
+        ...
+
+
+class ChatInbox(Protocol):
+    """Updates of a chat platform, stored before the platform is told that we have them."""
+
+    async def keep_update(self, update: ChatUpdate) -> bool:
+        """Store it; False where this id of this channel is stored already. Durable on return."""
+        ...
+
+    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
+        """What was kept and not yet handled, in the order of arrival."""
+        ...
+
+    async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        """Never hand it out again, and forget its body; its id is remembered for a month."""
+        ...
+
+
+class Dialogs(Protocol):
+    """Questions put to people in chat, kept over restarts."""
+
+    async def open_dialog(self, dialog: Dialog) -> None: ...
+
+    async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
+        ...
+
+    async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:
+        """Idempotent."""
+        ...
+
+
+class Credentials(Protocol):
+    """Personal tokens, stored as hashes."""
+
+    async def credential(self, token_hash: str) -> Credential | None:
+        """The credential with this hash; None where there is none, or it is revoked."""
+        ...
+
+    async def credential_by_id(self, credential_id: str) -> Credential | None:
+        """The same by its id, for sessions."""
+        ...
+
+    async def add_credential(self, credential: Credential) -> None: ...
+
+    async def revoke_credentials(self, person: PersonId) -> int:
+        """Revoke all of a person's; how many there were."""
+        ...
+
+
+class Secrets(Protocol):
+    """Random keys that the database keeps for us."""
+
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, made at the first call for `name` and the same ever after."""
+        ...
+
+
+class Health(Protocol):
+    """For readiness probes."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` where the store cannot write now; changes nothing."""
+        ...
+
+    async def counts(self) -> Mapping[Status, int]:
+        """How many tasks stand where."""
+        ...

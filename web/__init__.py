@@ -1,0 +1,1 @@
+"""The side server: pages, the JSON API, the status stream and webhooks."""
