@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, TypeAlias
@@ -299,3 +300,8 @@ class Credential:
     person: PersonId
     token_hash: str
     created_at: datetime
+
+
+def text_of(value: Json) -> str:
+    """A draft, input or result as people read it: text as it is, anything else as indented JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

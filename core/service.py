@@ -76,6 +76,13 @@ class Service(Protocol):
         """
         ...
 
+    async def check_may_decide(self, review_id: str, person: PersonId) -> ReviewRequest:
+        """The review, where this person could decide it now; raises as `decide` would. Changes nothing.
+
+        For a front end that asks for a reason first; `decide` judges again.
+        """
+        ...
+
     async def cancel(self, task_id: str, person: PersonId) -> Task:
         """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""
         ...
