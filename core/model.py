@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from core.events import Event
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 TaskId = NewType("TaskId", str)
 """128 random bits as 32 hexadecimal digits; so are `ReviewId` and `DeliveryId`."""
@@ -176,6 +176,8 @@ class ReviewRequest:
     """The attempt whose review replaced this one, once that is open."""
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
+    previous: Decision | None = None
+    """The rejection that led to this attempt, if one did."""
 
     @property
     def is_open(self) -> bool:
@@ -212,8 +214,8 @@ class Delivery:
     task: TaskId
     review: ReviewId | None
     """The review whose card this is; None for a notice."""
-    event_seq: int | None
-    """The event that a notice tells; None for a card."""
+    event_seq: int
+    """The event that a notice tells, or that opened the card's review."""
     recipient: Recipient
     state: DeliveryState
     message: MessageRef | None
@@ -222,7 +224,10 @@ class Delivery:
     tries: int
     """Failed tries since the last success."""
     due_at: datetime | None
+    """When to show it next; None while there is nothing to do."""
+    failing_since: datetime | None
     error: str | None
+    """The last failure since the last success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +237,61 @@ class Checkpoint:
     node: str
     action: str | None
     attempt: int
-    state: Mapping[str, Json]
+    state: str
+    """The `shared` dict as JSON text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a task with stored work stands, as a runner takes it up."""
+
+    task: Task
+    version: int
+    """Rises with every stored change of the task: what a runner's next `Step` compares with."""
+    node: str | None
+    """The node to go on with; None is the flow's start."""
+    state: Mapping[str, Json] | None
+    """The `shared` dict after the last checkpoint; None before the first."""
+    checkpoints: int
+    begun: bool
+    """`node` was begun and not finished: by a crash, or because it runs somewhere."""
+    starts: int
+    """How many starts of the service in a row found this node begun."""
+    tries: int
+    """How often this node failed."""
+    due_at: datetime | None
+    """Not to be run earlier."""
+    review: ReviewRequest | None
+    """The closed review that `node` asked for, whose outcome is to be applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReview:
+    """A review about to open."""
+
+    id: ReviewId
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a runner stores in one transaction; `StaleRun` unless `version` is still the task's."""
+
+    task: TaskId
+    version: int
+    checkpoints: tuple[Checkpoint, ...] = ()
+    first_checkpoint: int
+    """The number of the first of `checkpoints`; they count from 1."""
+    events: tuple[Event, ...] = ()
+    attempt: int
+    node: str | None
+    """Where the flow goes on; None once it ended."""
+    begun: bool = False
+    starts: int = 0
+    tries: int = 0
+    due_at: datetime | None = None
+    review: NewReview | None = None
+    """The review that a `ReviewRequested` among the events opens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import AlreadyDecided, NotAReviewer, SelfReview
+from core.errors import AlreadyDecided, NotAReviewer, ReviewIsClosed, SelfReview
 from core.model import LOCAL, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -13,12 +13,22 @@ if TYPE_CHECKING:
     from core.model import Decision, PersonId, Policy, ReviewRequest
 
 
+DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED})
+
+
 def check_may_decide(review: ReviewRequest, person: PersonId) -> None:
-    """Raise `SelfReview`, `NotAReviewer` or `AlreadyDecided` unless `person` may decide this open review.
+    """Raise `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `AlreadyDecided` unless `person` may decide.
 
     `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
     any policy that asks for one approval, its own tasks included.
     """
+    _check_is_reviewer(review, person)
+    check_open(review)
+    if any(decision.reviewer == person for decision in review.decisions):
+        raise AlreadyDecided("You have already decided; the review waits for others.")
+
+
+def _check_is_reviewer(review: ReviewRequest, person: PersonId) -> None:
     if person == LOCAL:
         if review.policy.approvals != 1:
             raise NotAReviewer("This review asks for several people; in open mode there is only one.")
@@ -26,8 +36,20 @@ def check_may_decide(review: ReviewRequest, person: PersonId) -> None:
         raise NotAReviewer("You are not among the reviewers of this task.")
     elif person == review.task.submitter and not review.policy.self_review:
         raise SelfReview("You submitted this task, so somebody else has to decide.")
-    if any(decision.reviewer == person for decision in review.decisions):
-        raise AlreadyDecided("You have already decided; the review waits for others.")
+
+
+def check_open(request: ReviewRequest) -> None:
+    """Raise `ReviewIsClosed`, which says who closed it and when."""
+    if request.is_open:
+        return
+    if request.superseded_by is not None:
+        sentence = f"This was attempt {request.attempt}; attempt {request.superseded_by} has replaced it."
+    elif request.decisions and request.outcome in DECIDED:
+        last = request.decisions[-1]
+        sentence = f"Already {request.outcome} by {last.reviewer_name} at {last.at:%Y-%m-%d %H:%M:%S} UTC."
+    else:
+        sentence = f"This review is closed: the task is {request.task.status}."
+    raise ReviewIsClosed(sentence)
 
 
 def outcome(policy: Policy, decisions: Iterable[Decision]) -> Outcome:

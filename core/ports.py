@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
+    from core.errors import CountersignError
     from core.model import (
         ChannelName,
         ChatUpdate,
@@ -17,10 +19,18 @@ if TYPE_CHECKING:
         Json,
         MessageRef,
         Notice,
+        Person,
         PersonId,
+        Recipient,
         ReviewRequest,
         Status,
+        StoredEvent,
+        Submission,
+        Task,
+        TaskFilter,
         TaskId,
+        TaskPage,
+        Verdict,
     )
 
 
@@ -68,7 +78,7 @@ class Channel(Protocol):
         ...
 
     def spacing(self, delivery: Delivery) -> float:
-        """Seconds to leave after this call before the next to the same recipient, by the platform's limits."""
+        """Seconds to leave after this call before the next to the same recipient: the platform's limits."""
         ...
 
 
@@ -81,6 +91,56 @@ class Engine(Protocol):
 
     def drop(self, task: TaskId) -> None:
         """This task is over: stop what runs of it."""
+        ...
+
+
+class Listener(Protocol):
+    """Who is to know of every commit."""
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        """Called on the event loop after each commit, before its answers; must not raise or wait.
+
+        `events` were stored; deliveries of the channels in `due` are to be shown.
+        """
+        ...
+
+
+class Store(Protocol):
+    """What `service` needs of the store: each call one unit of work, durable on return."""
+
+    async def create(
+        self, task_id: TaskId, submission: Submission, *, title: str, name: str
+    ) -> tuple[Task, bool]:
+        """Store a pending task, or find the one of the same idempotency key."""
+        ...
+
+    async def task(self, task_id: str) -> Task: ...
+
+    async def tasks(self, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage: ...
+
+    async def cancel(self, task_id: str, person: PersonId) -> Task: ...
+
+    async def review(self, review_id: str) -> ReviewRequest: ...
+
+    async def reviews(self, task_id: str) -> Sequence[ReviewRequest]: ...
+
+    async def waiting_for(
+        self, person: PersonId, *, everybody: bool, limit: int
+    ) -> Sequence[ReviewRequest]: ...
+
+    async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
+
+    async def decide(
+        self,
+        review_id: str,
+        reviewer: Person,
+        verdict: Verdict,
+        *,
+        comment: str | None,
+        via: str,
+        copy: tuple[Recipient, MessageRef] | None,
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Judge and record; a refusal comes back beside the review."""
         ...
 
 

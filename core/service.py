@@ -2,60 +2,97 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.errors import Invalid, NotAReviewer, UnknownFlow
+from core.model import LOCAL, Person, PersonId, TaskId
+from core.policy import check_may_decide
+from core.submissions import MAX_COMMENT, check, check_text, title_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+    from core.feed import Feed
     from core.model import (
         Delivery,
         MessageRef,
-        Person,
-        PersonId,
         Recipient,
-        ReviewId,
         ReviewRequest,
         StoredEvent,
         Submission,
         Task,
         TaskFilter,
-        TaskId,
         TaskPage,
         Verdict,
     )
+    from core.ports import Store
+
+log = structlog.get_logger()
+
+DEFAULT_FLOW = "draft"
+LOCAL_PERSON = Person(id=LOCAL, name="local (open)")
+PAGE = 200
+"""The most tasks on one page."""
 
 
-class Service(Protocol):
+class Service:
     """One door for every front end. Every answer is given after what it says is durable."""
+
+    def __init__(
+        self, store: Store, feed: Feed, people: Mapping[PersonId, Person], flows: Collection[str]
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._people = {**people, LOCAL: LOCAL_PERSON}
+        self._flows = flows
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
 
         Raises `Invalid` (and `UnknownFlow`, `KeyReused`), `Overloaded`, `StoreUnavailable`.
         """
-        ...
+        check(submission)
+        flow = submission.flow or DEFAULT_FLOW
+        if flow not in self._flows:
+            raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
+        person = self.person(submission.submitter)
+        name = person.name if person else submission.submitter
+        task, is_new = await self._store.create(
+            TaskId(secrets.token_hex(16)),
+            replace(submission, flow=flow),
+            title=title_of(submission),
+            name=name,
+        )
+        log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
+        return task, is_new
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
-        ...
+        return await self._store.task(task_id)
 
-    async def tasks(self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = 50) -> TaskPage: ...
+    async def tasks(self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = 50) -> TaskPage:
+        """Newest first; raises `Invalid` for a cursor that no page gave."""
+        return await self._store.tasks(wanted, cursor=_cursor(cursor), limit=max(1, min(limit, PAGE)))
 
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""
-        ...
+        return await self._store.review(review_id)
 
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
         """All reviews of a task, oldest first."""
-        ...
+        return await self._store.reviews(task_id)
 
     async def waiting_for(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
         """Open reviews that this person may decide now, oldest first."""
-        ...
+        return await self._store.waiting_for(person, everybody=person == LOCAL, limit=limit)
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first."""
-        ...
+        return await self._store.deliveries(task_id)
 
     async def decide(
         self,
@@ -72,28 +109,55 @@ class Service(Protocol):
         `copy` names the message whose button was pressed; where no delivery knows it (a post whose answer
         was lost), it is adopted, so that it changes like every other copy.
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `AlreadyDecided`, `Invalid`
-        (a comment too long), `Unavailable`. A refusal changes nothing.
+        (a comment too long), `Unavailable`. A refusal changes nothing of the record.
         """
-        ...
+        person = self.person(reviewer)
+        if person is None:
+            raise NotAReviewer("You are not among the people whom countersign.toml names.")
+        check_text(comment, "comment", MAX_COMMENT)
+        review, refusal = await self._store.decide(
+            review_id, person, verdict, comment=comment or None, via=via, copy=copy
+        )
+        facts = {"task_id": review.task.id, "review_id": review_id, "reviewer": reviewer, "via": via}
+        if refusal is not None:
+            log.info("decision_refused", reason=type(refusal).__name__, **facts)
+            raise refusal
+        log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
+        return review
 
     async def check_may_decide(self, review_id: str, person: PersonId) -> ReviewRequest:
         """The review, where this person could decide it now; raises as `decide` would. Changes nothing.
 
         For a front end that asks for a reason first; `decide` judges again.
         """
-        ...
+        if self.person(person) is None:
+            raise NotAReviewer("You are not among the people whom countersign.toml names.")
+        review = await self._store.review(review_id)
+        check_may_decide(review, person)
+        return review
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
         """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""
-        ...
+        task = await self._store.cancel(task_id, person)
+        log.info("task_cancelled", task_id=task_id, by=person)
+        return task
 
     def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncIterator[StoredEvent]:
-        """Stored events with `seq` above `after`, then each new one; ends after a final status.
+        """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
         Raises `NotFound` at the first step.
         """
-        ...
+        return self._feed.follow(task_id, after=after)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
-        ...
+        return self._people.get(PersonId(person_id))
+
+
+def _cursor(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    created_at, _, task_id = text.partition("-")
+    if not (created_at.isascii() and created_at.isdigit() and len(created_at) < 19 and task_id):
+        raise Invalid("This cursor was not given by a page of tasks.")
+    return int(created_at), task_id

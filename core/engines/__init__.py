@@ -1,0 +1,1 @@
+"""Where and when stored work runs."""

@@ -1,0 +1,191 @@
+"""Runs stored work as asyncio tasks in this process.
+
+It holds no truth: what it forgets, a sweep over stored state finds again, at start and now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol, Self
+
+import structlog
+
+from core.errors import Unavailable
+from core.events import ReviewApproved, ReviewRejected, TaskCancelled, TaskSubmitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+    from types import TracebackType
+
+    from core.events import Event
+    from core.model import ChannelName, StoredEvent, TaskId
+    from core.ports import Alarm, Clock
+
+log = structlog.get_logger()
+
+WORK: frozenset[type[Event]] = frozenset({TaskSubmitted, ReviewApproved, ReviewRejected})
+"""Events after which a task has stored work."""
+SWEEP = timedelta(seconds=30)
+"""How often stored state is searched for work that nobody told us of."""
+PAUSE = timedelta(seconds=1)
+"""Before work is taken up again that the database was not there for."""
+
+
+class Runner(Protocol):
+    """Runs one segment; when to come back, where it is to be tried again later."""
+
+    async def run(self, task_id: TaskId) -> datetime | None: ...
+
+
+class WorkStore(Protocol):
+    """The part of the store that tells what is to be run."""
+
+    async def recover(self) -> Sequence[str]: ...
+    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
+    async def fail(self, task_id: str, error: str) -> None: ...
+    async def forget_old(self) -> None: ...
+
+
+class LocalEngine:
+    """`async with` it; give it to the store as a listener.
+
+    At most `limit` segments run at once; the ids of others wait in a queue, and their tasks in the database.
+    """
+
+    def __init__(self, runner: Runner, store: WorkStore, clock: Clock, *, limit: int = 64) -> None:
+        self._runner = runner
+        self._store = store
+        self._clock = clock
+        self._limit = limit
+        self._queue: deque[TaskId] = deque()
+        self._queued: set[TaskId] = set()
+        self._running: dict[TaskId, asyncio.Task[None]] = {}
+        self._again: set[TaskId] = set()
+        self._alarms: dict[TaskId, Alarm] = {}
+        self._sweep_alarm: Alarm | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._accepting = False
+
+    async def __aenter__(self) -> Self:
+        """Take up everything that was left: running, decided, or due."""
+        for task_id in await self._store.recover():
+            log.error("task_failed_as_poison", task_id=task_id)
+        self._accepting = True
+        await self._sweep()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(timedelta(0))
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take nothing new; let what runs end within `grace`, then stop it: it is stored as begun."""
+        self._accepting = False
+        for alarm in (*self._alarms.values(), self._sweep_alarm):
+            if alarm is not None:
+                alarm.cancel()
+        running = [*self._running.values(), *([self._sweeping] if self._sweeping else [])]
+        if running:
+            await asyncio.wait(running, timeout=grace.total_seconds())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+        for stored in events:
+            if type(stored.event) in WORK:
+                self.run(stored.task)
+            elif isinstance(stored.event, TaskCancelled):
+                self.drop(stored.task)
+
+    def run(self, task: TaskId) -> None:
+        """Run the task soon; one that runs is looked at once more when it stops."""
+        if not self._accepting:
+            return
+        if task in self._running:
+            self._again.add(task)
+        elif task not in self._queued:
+            self._queued.add(task)
+            self._queue.append(task)
+            self._fill()
+
+    def drop(self, task: TaskId) -> None:
+        """Stop what runs of this task."""
+        if alarm := self._alarms.pop(task, None):
+            alarm.cancel()
+        if running := self._running.get(task):
+            running.cancel()
+
+    def run_at(self, task: TaskId, at: datetime) -> None:
+        """Run the task at a time; a later word replaces an earlier one."""
+        if not self._accepting:
+            return
+        if alarm := self._alarms.pop(task, None):
+            alarm.cancel()
+        self._alarms[task] = self._clock.call_at(at, lambda: self._due(task))
+
+    def _due(self, task: TaskId) -> None:
+        self._alarms.pop(task, None)
+        self.run(task)
+
+    def _fill(self) -> None:
+        while self._queue and len(self._running) < self._limit:
+            task = self._queue.popleft()
+            self._queued.discard(task)
+            self._running[task] = asyncio.create_task(self._run(task), name=f"segment {task}")
+
+    async def _run(self, task: TaskId) -> None:
+        """Own one segment from its start to its end, whatever happens in it."""
+        due_at: datetime | None = None
+        try:
+            due_at = await self._runner.run(task)
+        except Unavailable:
+            due_at = self._clock.now() + PAUSE
+        except Exception as error:
+            log.exception("segment_broke", task_id=task)
+            due_at = await self._give_up(task, error)
+        finally:
+            del self._running[task]
+            self._after(task, due_at)
+
+    async def _give_up(self, task: TaskId, error: Exception) -> datetime | None:
+        """Fail the task: its segment raised what no rule knows, and would again."""
+        try:
+            await self._store.fail(task, f"The flow could not be run: {type(error).__name__}.")
+        except Unavailable:
+            return self._clock.now() + PAUSE
+        return None
+
+    def _after(self, task: TaskId, due_at: datetime | None) -> None:
+        if task in self._again:
+            self._again.discard(task)
+            self.run(task)
+        elif due_at is not None:
+            self.run_at(task, due_at)
+        self._fill()
+
+    async def _sweep(self) -> None:
+        """Find work that nobody told us of, then again after a while."""
+        try:
+            await self._store.forget_old()
+            for task, due_at in await self._store.runnable():
+                if task not in self._running and task not in self._alarms:
+                    self._take_up(task, due_at)
+        except Unavailable as error:
+            log.warning("sweep_postponed", reason=str(error))
+        if self._accepting:
+            self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)
+
+    def _take_up(self, task: TaskId, due_at: datetime | None) -> None:
+        if due_at is None:
+            self.run(task)
+        else:
+            self.run_at(task, due_at)
+
+    def _start_sweep(self) -> None:
+        self._sweeping = asyncio.create_task(self._sweep(), name="sweep")

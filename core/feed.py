@@ -1,0 +1,110 @@
+"""Replay stored events, then wait for more; any number of followers, none of which holds up another.
+
+A follower registers first and reads the store second, then drops what it has seen: no gap, no doubles.
+Its buffer is bounded; one that falls behind reads the store again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from core.events import TaskCancelled, TaskCompleted, TaskFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from core.events import Event
+    from core.model import ChannelName, StoredEvent, Task, TaskId
+
+BUFFERED = 32
+"""Events kept for a follower that is not waiting; beyond, it reads them from the store."""
+FINAL: frozenset[type[Event]] = frozenset({TaskCompleted, TaskFailed, TaskCancelled})
+
+
+class EventStore(Protocol):
+    """The part of the store that is replayed."""
+
+    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
+    async def task(self, task_id: str) -> Task: ...
+
+
+class Follower:
+    """One reader's place: what was stored since it last looked, or that too much was."""
+
+    __slots__ = ("arrived", "news", "overflowed")
+
+    def __init__(self) -> None:
+        self.news: deque[StoredEvent] = deque()
+        self.arrived: asyncio.Future[None] | None = None
+        self.overflowed = False
+
+    def tell(self, event: StoredEvent) -> None:
+        if len(self.news) >= BUFFERED:
+            self.news.clear()
+            self.overflowed = True
+        elif not self.overflowed:
+            self.news.append(event)
+        if self.arrived is not None and not self.arrived.done():
+            self.arrived.set_result(None)
+
+    async def wait(self) -> None:
+        if not self.news and not self.overflowed:
+            self.arrived = asyncio.get_running_loop().create_future()
+            await self.arrived
+
+
+class Feed:
+    """Give it to the store as a listener."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._followers: dict[TaskId, set[Follower]] = {}
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+        for event in events:
+            for follower in self._followers.get(event.task, ()):
+                follower.tell(event)
+
+    async def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncIterator[StoredEvent]:
+        """Stored events with `seq` above `after`, then each new one; ends after a final one.
+
+        Raises `NotFound` at the first step where there is no such task.
+        """
+        follower = Follower()
+        self._followers.setdefault(task_id, set()).add(follower)
+        try:
+            async for event in self._from(follower, task_id, after):
+                yield event
+        finally:
+            self._leave(task_id, follower)
+
+    async def _from(self, follower: Follower, task_id: TaskId, after: int) -> AsyncIterator[StoredEvent]:
+        stored = await self._store.events(task_id, after)
+        if not stored and (await self._store.task(task_id)).status.is_final:
+            # It may have ended between the two reads.
+            stored = await self._store.events(task_id, after)
+            if not stored:
+                return
+        while True:
+            for event in stored:
+                if event.seq > after:
+                    after = event.seq
+                    yield event
+                    if type(event.event) in FINAL:
+                        return
+            await follower.wait()
+            if follower.overflowed:
+                follower.overflowed = False
+                stored = await self._store.events(task_id, after)
+            else:
+                stored = tuple(follower.news)
+                follower.news.clear()
+
+    def _leave(self, task_id: TaskId, follower: Follower) -> None:
+        followers = self._followers[task_id]
+        followers.discard(follower)
+        if not followers:
+            del self._followers[task_id]

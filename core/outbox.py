@@ -1,0 +1,227 @@
+"""Shows what is stored: claims due deliveries, hands each to its channel, retries, and says when it gives up.
+
+Each channel has a loop of its own, so a blocked one never delays another. Within a channel one recipient
+is served at a time, several recipients side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Protocol, Self
+
+import structlog
+
+from core.errors import MessageGone, RateLimited, Unavailable, Undeliverable, Unreachable
+from core.model import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+    from types import TracebackType
+
+    from core.model import ChannelName, Delivery, MessageRef, Recipient, ReviewRequest, StoredEvent
+    from core.ports import Alarm, Channel, Clock
+
+log = structlog.get_logger()
+
+SIDE_BY_SIDE = 16
+"""Recipients of one channel that are served at once."""
+CALL = timedelta(seconds=30)
+"""The longest that one call of a channel may take."""
+FIRST_RETRY = timedelta(seconds=1)
+LONGEST_RETRY = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(hours=75)
+"""How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
+SWEEP = timedelta(seconds=30)
+"""How often a loop looks at the store although nobody woke it."""
+
+
+class DeliveryStore(Protocol):
+    """The part of the store that keeps deliveries."""
+
+    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]: ...
+    async def next_due_delivery(self, channel: ChannelName) -> datetime | None: ...
+    async def delivery_content(
+        self, wanted: Delivery
+    ) -> tuple[ReviewRequest | Notice, MessageRef | None]: ...
+    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None: ...
+    async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
+    async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
+    async def delivery_given_up(self, wanted: Delivery, error: str) -> None: ...
+
+
+class Outbox:
+    """`async with` it; give it to the store as a listener."""
+
+    def __init__(
+        self, store: DeliveryStore, channels: Sequence[Channel], clock: Clock, *, random: Random | None = None
+    ) -> None:
+        chance = random or Random()  # noqa: S311 - jitter, not a secret
+        self._loops = {channel.name: ChannelLoop(store, channel, clock, chance) for channel in channels}
+
+    async def __aenter__(self) -> Self:
+        for loop in self._loops.values():
+            loop.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(timedelta(0))
+
+    async def stop(self, grace: timedelta) -> None:
+        """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
+        await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+        for name in due:
+            if loop := self._loops.get(name):
+                loop.wake()
+
+
+class ChannelLoop:
+    """Serves the deliveries of one channel."""
+
+    def __init__(self, store: DeliveryStore, channel: Channel, clock: Clock, random: Random) -> None:
+        self._store = store
+        self._channel = channel
+        self._clock = clock
+        self._random = random
+        self._wake = asyncio.Event()
+        self._alarm: Alarm | None = None
+        self._serving: dict[Recipient, asyncio.Task[None]] = {}
+        self._free_at: dict[Recipient, datetime] = {}
+        """When a recipient may be served again."""
+        self._closed_until: datetime | None = None
+        """Until when the platform refuses the whole channel."""
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._wake.set()
+        self._task = asyncio.create_task(self._run(), name=f"outbox {self._channel.name}")
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def stop(self, grace: timedelta) -> None:
+        self._stopping = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        serving = list(self._serving.values())
+        if serving:
+            await asyncio.wait(serving, timeout=grace.total_seconds())
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._serve_due()
+            except Unavailable as error:
+                log.warning("outbox_postponed", channel=self._channel.name, reason=str(error))
+                self._wake_at(self._clock.now() + FIRST_RETRY)
+
+    async def _serve_due(self) -> None:
+        now = self._clock.now()
+        if self._closed_until is not None and self._closed_until > now:
+            self._wake_at(self._closed_until)
+            return
+        for delivery in await self._store.due_deliveries(self._channel.name):
+            if len(self._serving) >= SIDE_BY_SIDE:
+                break
+            if self._is_free(delivery.recipient, now):
+                self._serving[delivery.recipient] = asyncio.create_task(
+                    self._serve(delivery), name=f"delivery {delivery.id}"
+                )
+        await self._wake_when_due(now)
+
+    def _is_free(self, recipient: Recipient, now: datetime) -> bool:
+        return recipient not in self._serving and self._free_at.get(recipient, now) <= now
+
+    async def _wake_when_due(self, now: datetime) -> None:
+        """At the first of: a delivery falls due, a recipient is free again, the regular look."""
+        self._free_at = {place: at for place, at in self._free_at.items() if at > now}
+        due = await self._store.next_due_delivery(self._channel.name)
+        self._wake_at(min([now + SWEEP, *([due] if due else []), *self._free_at.values()]))
+
+    def _wake_at(self, at: datetime) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._clock.call_at(at, self._wake.set)
+
+    async def _serve(self, delivery: Delivery) -> None:
+        """One delivery, from the store's present to the store's note of what became of it."""
+        try:
+            await self._show(delivery)
+        except Unavailable as error:
+            # Not noted, so it is due still; a card posted in this moment may be posted again.
+            log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
+            self._free_at[delivery.recipient] = self._clock.now() + FIRST_RETRY
+        finally:
+            del self._serving[delivery.recipient]
+            self._wake.set()
+
+    async def _show(self, delivery: Delivery) -> None:
+        content, thread = await self._store.delivery_content(delivery)
+        try:
+            async with asyncio.timeout(CALL.total_seconds()):
+                message = await self._call(delivery, content, thread)
+        except RateLimited as error:
+            await self._postpone(delivery, error)
+        except (Unreachable, TimeoutError) as error:
+            await self._retry(delivery, str(error) or "the call took too long")
+        except (Undeliverable, MessageGone) as error:
+            await self._give_up(delivery, str(error))
+        except Exception as error:
+            # A defect of a channel must not stop its loop, and is tried again like any failure.
+            log.exception("delivery_broke", delivery_id=delivery.id, channel=self._channel.name)
+            await self._retry(delivery, type(error).__name__)
+        else:
+            await self._store.delivery_shown(delivery, message)
+        finally:
+            self._pace(delivery)
+
+    async def _call(
+        self, delivery: Delivery, content: ReviewRequest | Notice, thread: MessageRef | None
+    ) -> MessageRef:
+        if delivery.message is None or isinstance(content, Notice):
+            return await self._channel.post(delivery, content, thread=thread)
+        await self._channel.update(delivery, content, message=delivery.message)
+        return delivery.message
+
+    def _pace(self, delivery: Delivery) -> None:
+        seconds = self._channel.spacing(delivery)
+        if seconds > 0:
+            self._free_at[delivery.recipient] = self._clock.now() + timedelta(seconds=seconds)
+
+    async def _postpone(self, delivery: Delivery, error: RateLimited) -> None:
+        again = self._clock.now() + error.retry_after
+        if error.whole_channel:
+            self._closed_until = again
+        log.info("delivery_postponed", delivery_id=delivery.id, until=again.isoformat())
+        await self._store.delivery_postponed(delivery, again)
+
+    async def _retry(self, delivery: Delivery, error: str) -> None:
+        now = self._clock.now()
+        if delivery.failing_since is not None and now - delivery.failing_since >= GIVE_UP_AFTER:
+            await self._give_up(delivery, error)
+            return
+        wait = min(FIRST_RETRY * 2 ** min(delivery.tries, 12), LONGEST_RETRY)
+        # Jitter, so that what failed together does not come back together.
+        again = now + wait * self._random.uniform(0.8, 1.2)
+        log.warning("delivery_failed", delivery_id=delivery.id, channel=self._channel.name, error=error)
+        await self._store.delivery_failed(delivery, error, again)
+
+    async def _give_up(self, delivery: Delivery, error: str) -> None:
+        log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)
+        await self._store.delivery_given_up(delivery, error)

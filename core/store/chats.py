@@ -1,0 +1,102 @@
+"""What chat platforms sent us, and the dialogs with people there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from core.store.rows import chat_update_of, dialog_of, micros
+from core.store.statements import Statement, p
+from core.store.tables import chat_update, dialog
+
+if TYPE_CHECKING:
+    from core.model import ChatUpdate, Dialog
+    from core.store.transaction import Transaction
+
+REMEMBERED = timedelta(days=31)
+"""How long an update's id is remembered: Telegram's become random after a week without updates."""
+
+INSERT_UPDATE = Statement(insert(chat_update), ("channel", "id", "body", "kept_at", "handled_at"))
+KNOWN_UPDATE = Statement(
+    select(chat_update.c.kept_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
+)
+UNHANDLED = Statement(
+    select(chat_update.c.channel, chat_update.c.id, chat_update.c.body)
+    .where(chat_update.c.channel == p("channel"), chat_update.c.handled_at.is_(None))
+    .order_by(chat_update.c.kept_at, chat_update.c.id)
+)
+HANDLED = Statement(
+    update(chat_update)
+    .where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
+    .values(handled_at=p("now"), body=p("body"))
+)
+FORGET = Statement(
+    delete(chat_update).where(chat_update.c.handled_at.is_not(None), chat_update.c.handled_at < p("before"))
+)
+
+_dialog = (
+    dialog.c.channel,
+    dialog.c.message,
+    dialog.c.review_id,
+    dialog.c.person,
+    dialog.c.verdict,
+    dialog.c.expires_at,
+)
+_one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("message"))
+INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
+DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
+CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
+EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("now")))
+
+
+def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
+    if tx.one(KNOWN_UPDATE, channel=received.channel, id=received.id) is not None:
+        return False
+    tx.insert(
+        INSERT_UPDATE,
+        channel=received.channel,
+        id=received.id,
+        body=received.body,
+        kept_at=micros(tx.now),
+        handled_at=None,
+    )
+    return True
+
+
+def unhandled_updates(tx: Transaction, channel: str) -> list[ChatUpdate]:
+    return [chat_update_of(row) for row in tx.all(UNHANDLED, channel=channel)]
+
+
+def update_handled(tx: Transaction, channel: str, update_id: str) -> None:
+    tx.run(HANDLED, channel=channel, id=update_id, now=micros(tx.now), body=b"")
+
+
+def open_dialog(tx: Transaction, opened: Dialog) -> None:
+    """A prompt of the same message replaces the one before."""
+    tx.run(CLOSE_DIALOG, channel=opened.channel, message=opened.message)
+    tx.insert(
+        INSERT_DIALOG,
+        channel=opened.channel,
+        message=opened.message,
+        review_id=opened.review,
+        person=opened.person,
+        verdict=opened.verdict.value,
+        expires_at=micros(opened.expires_at),
+    )
+
+
+def find_dialog(tx: Transaction, channel: str, message: str) -> Dialog | None:
+    row = tx.one(DIALOG, channel=channel, message=message, now=micros(tx.now))
+    return None if row is None else dialog_of(row)
+
+
+def close_dialog(tx: Transaction, channel: str, message: str) -> None:
+    tx.run(CLOSE_DIALOG, channel=channel, message=message)
+
+
+def forget_old(tx: Transaction) -> None:
+    """Drop expired dialogs and the ids of updates handled long ago."""
+    tx.run(EXPIRED_DIALOGS, now=micros(tx.now))
+    tx.run(FORGET, before=micros(tx.now - REMEMBERED))

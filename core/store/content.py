@@ -1,0 +1,23 @@
+"""What a delivery shows, read in one go so that it is one moment's truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.errors import NotFound
+from core.model import Notice
+from core.store import deliveries, history, reviews, tasks
+
+if TYPE_CHECKING:
+    from core.model import Delivery, MessageRef, ReviewRequest
+    from core.store.transaction import Transaction
+
+
+def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
+    """The review as it is now with the thread that its card belongs to, or the notice's event."""
+    if wanted.review is not None:
+        return reviews.one(tx, wanted.review), deliveries.thread_of(tx, wanted)
+    stored = history.event_numbered(tx, wanted.task, wanted.event_seq)
+    if stored is None:
+        raise NotFound("There is no such event.")
+    return Notice(task=tasks.one(tx, wanted.task), event=stored), None

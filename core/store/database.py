@@ -1,0 +1,148 @@
+"""The two databases: how to connect, how a transaction begins, which of their errors pass by themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+
+from core.errors import SettingsError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Dialect
+
+    from core.store.transaction import Cursor
+
+
+class Connection(Protocol):
+    """The part of a DB-API connection that is used here; outside BEGIN it commits by itself."""
+
+    def cursor(self) -> Cursor: ...
+    def close(self) -> None: ...
+
+
+class Database(Protocol):
+    """One database server or file."""
+
+    @property
+    def url(self) -> URL: ...
+    @property
+    def dialect(self) -> Dialect: ...
+    @property
+    def begin_write(self) -> str: ...
+    @property
+    def begin_read(self) -> str: ...
+
+    def connect(self, *, read_only: bool = False) -> Connection:
+        """A new connection in autocommit mode; raises `StoreUnavailable`."""
+        ...
+
+    def unavailable(self, error: BaseException) -> StoreUnavailable | None:
+        """What to raise instead where the error says "not now"; None where it is a defect of ours."""
+        ...
+
+
+class SQLite:
+    """A SQLite file.
+
+    WAL with synchronous=FULL: less than FULL may lose an acknowledged decision at power loss.
+    """
+
+    begin_write = "BEGIN IMMEDIATE"
+    begin_read = "BEGIN"
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:":
+            raise SettingsError("COUNTERSIGN_DATABASE_URL: a SQLite database needs a file, sqlite:///FILE.")
+        self.url = url
+        self.path = Path(url.database)
+        self.dialect: Dialect = sqlite.dialect(paramstyle="named")
+
+    def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}{'?mode=ro' if read_only else ''}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+                timeout=2.0,  # Slack waits 3 s for the answer to a press
+            )
+            connection.execute("PRAGMA foreign_keys = ON")
+            if not read_only:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                # Measured: at the default of 1,000 pages every hundredth group pays for a checkpoint.
+                connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(
+                f"The database file {self.path.name} cannot be opened: {error}."
+            ) from error
+        return connection
+
+    def unavailable(self, error: BaseException) -> StoreUnavailable | None:
+        if not isinstance(error, sqlite3.OperationalError):
+            return None
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        sentences = {
+            sqlite3.SQLITE_FULL: "The disk of the database is full; nothing was changed.",
+            sqlite3.SQLITE_BUSY: "The database is locked by another program; nothing was changed.",
+            sqlite3.SQLITE_LOCKED: "The database is locked by another program; nothing was changed.",
+            sqlite3.SQLITE_IOERR: "The database file cannot be read or written; nothing was changed.",
+            sqlite3.SQLITE_READONLY: "The database file cannot be written; nothing was changed.",
+            sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened; nothing was changed.",
+        }
+        return StoreUnavailable(sentences[code]) if code in sentences else None
+
+
+class PostgreSQL:
+    """A PostgreSQL database, reached with psycopg 3 (the extra `countersign[postgres]`)."""
+
+    begin_write = "BEGIN"
+    begin_read = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"
+
+    def __init__(self, url: URL) -> None:
+        try:
+            import psycopg  # noqa: PLC0415 - an extra, and half a second of import for those who have it
+        except ImportError as error:
+            raise SettingsError(
+                "COUNTERSIGN_DATABASE_URL names PostgreSQL, which needs: pip install 'countersign[postgres]'."
+            ) from error
+        self._psycopg = psycopg
+        self.url = url
+        self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs
+
+    def connect(self, *, read_only: bool = False) -> Any:
+        conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            connection = self._psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
+        except self._psycopg.OperationalError as error:
+            raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
+        if read_only:
+            connection.execute("SET default_transaction_read_only = on")
+        return connection
+
+    def unavailable(self, error: BaseException) -> StoreUnavailable | None:
+        if isinstance(error, self._psycopg.OperationalError):
+            return StoreUnavailable("The PostgreSQL database cannot be reached.")
+        return None
+
+
+def database(url: str) -> Database:
+    """The database that a `COUNTERSIGN_DATABASE_URL` names; raises `SettingsError` for a wrong one."""
+    try:
+        parsed = make_url(url)
+    except ValueError as error:
+        raise SettingsError("COUNTERSIGN_DATABASE_URL is not a database URL.") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return SQLite(parsed)
+        case "postgresql":
+            return PostgreSQL(parsed)
+        case other:
+            raise SettingsError(
+                f"COUNTERSIGN_DATABASE_URL: {other} is not supported; use sqlite or postgresql."
+            )

@@ -1,0 +1,234 @@
+"""Cards and notices: which should be shown, which are, and which are due."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, case, exists, func, insert, literal_column, null, or_, select, update
+
+from core.model import ChannelName, DeliveryState, MessageRef
+from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
+from core.store.statements import Statement, p
+from core.store.tables import delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from core.model import Delivery, Policy, Recipient
+    from core.store.transaction import Transaction
+
+HEADS = 200
+"""Recipients looked at in one go; the rest follow as these are served."""
+
+_columns = [delivery.c[name] for name in DELIVERY_COLUMNS]
+_older = delivery.alias("older")
+_waits_for_older = exists().where(
+    _older.c.task_id == delivery.c.task_id,
+    _older.c.channel == delivery.c.channel,
+    _older.c.address == delivery.c.address,
+    _older.c.event_seq < delivery.c.event_seq,
+    _older.c.review_id.is_not(None),
+    _older.c.message.is_(None),
+    _older.c.state == literal_column("'due'"),
+)
+_ranked = (
+    select(
+        *_columns,
+        func.row_number()
+        .over(
+            partition_by=delivery.c.address,
+            # Changes of cards that people can see go before new cards.
+            order_by=(
+                case((delivery.c.message.is_(None), literal_column("1")), else_=literal_column("0")),
+                delivery.c.due_at,
+                delivery.c.event_seq,
+            ),
+        )
+        .label("rank"),
+    )
+    .where(
+        delivery.c.channel == p("channel"),
+        delivery.c.due_at <= p("now"),
+        delivery.c.due_at.is_not(None),
+        # A reply needs its thread: a card waits until the task's older ones in that place are posted.
+        or_(delivery.c.message.is_not(None), delivery.c.review_id.is_(None), ~_waits_for_older),
+    )
+    .subquery()
+)
+
+INSERT = Statement(insert(delivery), DELIVERY_COLUMNS)
+DUE = Statement(
+    select(*(_ranked.c[name] for name in DELIVERY_COLUMNS))
+    .where(_ranked.c.rank == literal_column("1"))
+    .order_by(_ranked.c.due_at)
+    .limit(literal_column(str(HEADS)))
+)
+NEXT_DUE = Statement(
+    select(func.min(delivery.c.due_at)).where(
+        delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None), delivery.c.due_at > p("now")
+    )
+)
+THREAD = Statement(
+    select(delivery.c.message)
+    .where(
+        delivery.c.task_id == p("task"),
+        delivery.c.channel == p("channel"),
+        delivery.c.address == p("address"),
+        delivery.c.event_seq < p("before"),
+        delivery.c.message.is_not(None),
+        delivery.c.review_id.is_not(None),
+    )
+    .order_by(delivery.c.event_seq)
+    .limit(literal_column("1"))
+)
+OF_TASK = Statement(
+    select(*_columns).where(delivery.c.task_id == p("task")).order_by(delivery.c.event_seq, delivery.c.id)
+)
+KNOWN_COPY = Statement(
+    select(delivery.c.id).where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id == p("review"),
+        delivery.c.channel == p("channel"),
+        delivery.c.message == p("message"),
+    )
+)
+_open = and_(delivery.c.task_id == p("task"), delivery.c.state != literal_column("'given_up'"))
+RAISE_REVIEW = Statement(
+    update(delivery)
+    .where(_open, delivery.c.review_id == p("review"))
+    .values(version=delivery.c.version + literal_column("1"), due_at=p("now"), tries=literal_column("0"))
+)
+SHOWN = Statement(
+    update(delivery)
+    .where(delivery.c.id == p("id"))
+    .values(
+        state=literal_column("'sent'"),
+        message=p("message"),
+        shown=p("shown"),
+        tries=literal_column("0"),
+        failing_since=null(),
+        error=null(),
+        # Raised while it was being shown: due again at once.
+        due_at=case((delivery.c.version > p("version"), p("now")), else_=null()),
+    )
+)
+FAILED = Statement(
+    update(delivery)
+    .where(delivery.c.id == p("id"))
+    .values(
+        tries=delivery.c.tries + literal_column("1"),
+        failing_since=func.coalesce(delivery.c.failing_since, p("now")),
+        error=p("error"),
+        due_at=p("due_at"),
+    )
+)
+POSTPONED = Statement(update(delivery).where(delivery.c.id == p("id")).values(due_at=p("due_at")))
+GIVEN_UP = Statement(
+    update(delivery)
+    .where(delivery.c.id == p("id"))
+    .values(state=literal_column("'given_up'"), due_at=null(), error=p("error"))
+)
+
+
+def new_delivery(
+    tx: Transaction, task: str, seq: int, channel: str, address: str, *, review: str | None = None
+) -> dict[str, Any]:
+    """A row that is due now."""
+    return {
+        "id": secrets.token_hex(16),
+        "task_id": task,
+        "event_seq": seq,
+        "review_id": review,
+        "channel": channel,
+        "address": address,
+        "state": DeliveryState.DUE.value,
+        "message": None,
+        "version": 1,
+        "shown": 0,
+        "tries": 0,
+        "due_at": micros(tx.now),
+        "failing_since": None,
+        "error": None,
+    }
+
+
+def insert_deliveries(tx: Transaction, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
+    tx.insert_many(INSERT, rows)
+    tx.due.update(ChannelName(row["channel"]) for row in rows)
+
+
+def open_cards(tx: Transaction, task: str, seq: int, review: str, policy: Policy) -> None:
+    """One card for each of the policy's recipients."""
+    insert_deliveries(
+        tx,
+        [
+            new_delivery(tx, task, seq, place.channel, place.address, review=review)
+            for place in dict.fromkeys(policy.recipients)
+        ],
+    )
+
+
+def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None:
+    """Every card of the review has something newer to show."""
+    if policy.recipients:
+        tx.run(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
+        tx.due.update(place.channel for place in policy.recipients)
+
+
+def adopt_copy(
+    tx: Transaction, task: str, seq: int, review: str, recipient: Recipient, message: MessageRef
+) -> None:
+    """A card that no delivery knows, as after a post whose answer was lost, is shown like every other."""
+    known = tx.one(KNOWN_COPY, task=task, review=review, channel=recipient.channel, message=message)
+    if known is None:
+        row = new_delivery(tx, task, seq, recipient.channel, recipient.address, review=review)
+        insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
+
+
+def due(tx: Transaction, channel: str) -> list[Delivery]:
+    """What may be shown now: at most one for each recipient, changes before new cards."""
+    return [delivery_of(row) for row in tx.all(DUE, channel=channel, now=micros(tx.now))]
+
+
+def next_due(tx: Transaction, channel: str) -> datetime | None:
+    row = tx.one(NEXT_DUE, channel=channel, now=micros(tx.now))
+    return None if row is None or row[0] is None else moment(row[0])
+
+
+def thread_of(tx: Transaction, wanted: Delivery) -> MessageRef | None:
+    """The task's first message in the same place, before this delivery."""
+    place = wanted.recipient
+    row = tx.one(
+        THREAD,
+        task=wanted.task,
+        channel=place.channel,
+        address=place.address,
+        before=wanted.event_seq,
+    )
+    return None if row is None else MessageRef(row[0])
+
+
+def of_task(tx: Transaction, task: str) -> list[Delivery]:
+    return [delivery_of(row) for row in tx.all(OF_TASK, task=task)]
+
+
+def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
+    tx.run(
+        SHOWN, id=wanted.id, message=message, shown=wanted.version, version=wanted.version, now=micros(tx.now)
+    )
+
+
+def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:
+    tx.run(FAILED, id=wanted.id, error=error, due_at=micros(due_at), now=micros(tx.now))
+
+
+def postponed(tx: Transaction, wanted: Delivery, due_at: datetime) -> None:
+    """Not a failure: the platform asked for patience."""
+    tx.run(POSTPONED, id=wanted.id, due_at=micros(due_at))
+
+
+def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
+    tx.run(GIVEN_UP, id=wanted.id, error=error)

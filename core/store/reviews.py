@@ -1,0 +1,292 @@
+"""Reviews and decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, literal_column, select, update
+
+from core import policy as rules
+from core.errors import Forbidden, NotFound, Refused, ReviewIsClosed
+from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
+from core.jsontext import to_json
+from core.lifecycle import after
+from core.model import Decision, Outcome
+from core.store.deliveries import adopt_copy, open_cards, raise_cards
+from core.store.history import append
+from core.store.rows import (
+    DECISION_COLUMNS,
+    REVIEW_COLUMNS,
+    TASK_COLUMNS,
+    decision_of,
+    micros,
+    policy_of,
+    policy_text,
+    review_of,
+    task_of,
+)
+from core.store.statements import Statement, p
+from core.store.tables import decision, review, task
+
+if TYPE_CHECKING:
+    from core.errors import CountersignError
+    from core.events import Event
+    from core.model import (
+        Json,
+        MessageRef,
+        NewReview,
+        Person,
+        PersonId,
+        Recipient,
+        ReviewRequest,
+        Task,
+        Verdict,
+    )
+    from core.store.transaction import Row, Transaction
+
+_review = [review.c[name] for name in REVIEW_COLUMNS]
+_task = [task.c[name] for name in TASK_COLUMNS]
+_both = select(*_task, task.c.seq, review.c.event_seq, *_review).join(task, task.c.id == review.c.task_id)
+SEQ, EVENT_SEQ, REVIEW = len(TASK_COLUMNS), len(TASK_COLUMNS) + 1, len(TASK_COLUMNS) + 2
+
+BY_ID = Statement(_both.where(review.c.id == p("id")))
+# On PostgreSQL the row lock keeps two decisions of a quorum apart; SQLite has one writer anyway.
+BY_ID_LOCKED = Statement(_both.where(review.c.id == p("id")).with_for_update())
+OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
+LAST_OF_TASK = Statement(
+    _both.where(review.c.task_id == p("task")).order_by(review.c.event_seq.desc()).limit(literal_column("1"))
+)
+WAITING = Statement(
+    _both.where(
+        review.c.closed_at.is_(None),
+        # A first sieve; the policy itself is asked for each that passes.
+        review.c.policy.like(p("like")),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
+DECISIONS = Statement(
+    select(*(decision.c[name] for name in DECISION_COLUMNS))
+    .where(decision.c.review_id == p("review"))
+    .order_by(decision.c.number)
+)
+LAST_REJECTION = Statement(
+    select(*(decision.c[name] for name in DECISION_COLUMNS))
+    .join(review, review.c.id == decision.c.review_id)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.event_seq < p("before"),
+        decision.c.verdict == literal_column("'reject'"),
+    )
+    .order_by(review.c.event_seq.desc(), decision.c.number.desc())
+    .limit(literal_column("1"))
+)
+INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq"))
+CLOSE = Statement(
+    update(review)
+    .where(review.c.id == p("id"), review.c.closed_at.is_(None))
+    .values(outcome=p("outcome"), closed_at=p("now"))
+)
+SUPERSEDE = Statement(update(review).where(review.c.id == p("id")).values(superseded_by=p("attempt")))
+LAST_CLOSED = Statement(
+    select(review.c.id, review.c.policy)
+    .where(review.c.task_id == p("task"), review.c.closed_at.is_not(None), review.c.superseded_by.is_(None))
+    .order_by(review.c.event_seq.desc())
+    .limit(literal_column("1"))
+)
+INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
+DECIDED = Statement(
+    update(task)
+    .where(task.c.id == p("id"), task.c.seq == p("seq"))
+    .values(
+        status=p("status"),
+        outcome=p("outcome"),
+        review_id=p("review"),
+        seq=p("new_seq"),
+        version=task.c.version + literal_column("1"),
+        updated_at=p("now"),
+    )
+)
+
+
+def open_review(
+    tx: Transaction, of: str, seq: int, new: NewReview, *, attempt: int, node: str, draft: Json
+) -> None:
+    """Store the review and its cards; the one that it replaces says so from now on."""
+    supersede(tx, of, attempt)
+    tx.insert(
+        INSERT,
+        id=new.id,
+        task_id=of,
+        event_seq=seq,
+        attempt=attempt,
+        node=node,
+        policy=policy_text(new.policy),
+        draft=to_json(draft),
+        outcome=Outcome.OPEN.value,
+        opened_at=micros(tx.now),
+        closed_at=None,
+        superseded_by=None,
+    )
+    open_cards(tx, of, seq, new.id, new.policy)
+
+
+def supersede(tx: Transaction, of: str, attempt: int) -> None:
+    """The task's last closed review gives way to that of `attempt`, on every card."""
+    row = tx.one(LAST_CLOSED, task=of)
+    if row is not None:
+        tx.run(SUPERSEDE, id=row[0], attempt=attempt)
+        raise_cards(tx, of, row[0], policy_of(row[1]))
+
+
+def close_undecided(tx: Transaction, of: Task) -> None:
+    """The task was called off or failed while it waited."""
+    if of.review is not None:
+        found = one(tx, of.review)
+        tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
+        raise_cards(tx, of.id, of.review, found.policy)
+
+
+def one(tx: Transaction, review_id: str) -> ReviewRequest:
+    """Raises `NotFound`."""
+    row = tx.one(BY_ID, id=review_id)
+    if row is None:
+        raise NotFound("There is no such review.")
+    return _request(tx, row)
+
+
+def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
+    return [_request(tx, row) for row in tx.all(OF_TASK, task=task_id)]
+
+
+def last_of_task(tx: Transaction, task_id: str) -> ReviewRequest | None:
+    row = tx.one(LAST_OF_TASK, task=task_id)
+    return None if row is None else _request(tx, row)
+
+
+def waiting_for(tx: Transaction, person: PersonId, *, everybody: bool, limit: int) -> list[ReviewRequest]:
+    """Open reviews that `person` may decide now; with `everybody` the policy names no one in particular."""
+    like = "%" if everybody else f'%"{person}"%'
+    found = (_request(tx, row) for row in tx.all(WAITING, like=like, limit=limit))
+    return [request for request in found if _may_decide(request, person)]
+
+
+def _may_decide(request: ReviewRequest, person: PersonId) -> bool:
+    try:
+        rules.check_may_decide(request, person)
+    except (Forbidden, Refused):
+        return False
+    return True
+
+
+def _request(tx: Transaction, row: Row) -> ReviewRequest:
+    decisions = [decision_of(found) for found in tx.all(DECISIONS, review=row[REVIEW])]
+    previous = None
+    if row[REVIEW + 2] > 1:
+        rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
+        previous = None if rejection is None else decision_of(rejection)
+    return review_of(row[REVIEW:], task_of(row), decisions, previous=previous)
+
+
+def decide(
+    tx: Transaction,
+    review_id: str,
+    reviewer: Person,
+    verdict: Verdict,
+    *,
+    comment: str | None,
+    via: str,
+    copy: tuple[Recipient, MessageRef] | None,
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
+    the pressed card, if no delivery knows it, is adopted in either case."""
+    row = tx.one(BY_ID_LOCKED, id=review_id)
+    if row is None:
+        raise NotFound("There is no such review.")
+    request = _request(tx, row)
+    refusal = _refusal(request, reviewer.id)
+    if refusal is None:
+        request = _record(tx, row, request, reviewer, verdict, comment, via)
+    if copy is not None and not isinstance(refusal, Forbidden):
+        adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
+    return request, refusal
+
+
+def _refusal(request: ReviewRequest, person: PersonId) -> CountersignError | None:
+    try:
+        rules.check_may_decide(request, person)
+    except (Refused, Forbidden) as error:
+        return error
+    return None
+
+
+def _record(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    reviewer: Person,
+    verdict: Verdict,
+    comment: str | None,
+    via: str,
+) -> ReviewRequest:
+    made = Decision(
+        reviewer=reviewer.id,
+        reviewer_name=reviewer.name,
+        verdict=verdict,
+        comment=comment,
+        via=via,
+        at=tx.now,
+    )
+    outcome = rules.outcome(request.policy, (*request.decisions, made))
+    events = _events(request, made, outcome)
+    of = request.task
+    closes = outcome is not Outcome.OPEN
+    now = micros(tx.now)
+    if closes and not tx.run(CLOSE, id=request.id, outcome=outcome.value, now=now):
+        raise ReviewIsClosed("Somebody else was first.")
+    tx.run(
+        DECIDED,
+        id=of.id,
+        seq=row[SEQ],
+        status=after(of.status, *events).value,
+        outcome=outcome.value if closes else of.outcome,
+        review=None if closes else request.id,
+        new_seq=row[SEQ] + len(events),
+        now=now,
+    )
+    _insert_decision(tx, request, made)
+    append(tx, of.id, row[SEQ], events, of.callback_url)
+    raise_cards(tx, of.id, request.id, request.policy)
+    return one(tx, request.id)
+
+
+def _events(request: ReviewRequest, made: Decision, outcome: Outcome) -> list[Event]:
+    recorded = DecisionRecorded(
+        review=request.id,
+        reviewer=made.reviewer,
+        reviewer_name=made.reviewer_name,
+        verdict=made.verdict.value,
+        comment=made.comment,
+        via=made.via,
+    )
+    match outcome:
+        case Outcome.APPROVED:
+            return [recorded, ReviewApproved(review=request.id, attempt=request.attempt)]
+        case Outcome.REJECTED:
+            return [recorded, ReviewRejected(review=request.id, attempt=request.attempt)]
+        case _:
+            return [recorded]
+
+
+def _insert_decision(tx: Transaction, request: ReviewRequest, made: Decision) -> None:
+    tx.insert(
+        INSERT_DECISION,
+        review_id=request.id,
+        number=len(request.decisions) + 1,
+        reviewer=made.reviewer,
+        reviewer_name=made.reviewer_name,
+        verdict=made.verdict.value,
+        comment=made.comment,
+        via=made.via,
+        at=micros(made.at),
+    )

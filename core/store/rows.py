@@ -1,0 +1,234 @@
+"""Rows to values and back: times, JSON and enums, which the drivers do not know."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from core.events import decode
+from core.jsontext import from_json, to_json
+from core.model import (
+    ChannelName,
+    ChatUpdate,
+    Credential,
+    Decision,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Dialog,
+    MessageRef,
+    Outcome,
+    PersonId,
+    Policy,
+    Recipient,
+    ReviewId,
+    ReviewRequest,
+    Status,
+    StoredEvent,
+    Task,
+    TaskId,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.model import Json
+    from core.store.transaction import Row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970 UTC; exact, unlike a float timestamp."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at)
+
+
+TASK_COLUMNS = (
+    "id",
+    "flow",
+    "title",
+    "status",
+    "outcome",
+    "attempt",
+    "review_id",
+    "input",
+    "draft",
+    "final_result",
+    "error",
+    "submitter",
+    "submitter_name",
+    "on_behalf_of",
+    "callback_url",
+    "metadata",
+    "created_at",
+    "updated_at",
+)
+
+
+def task_of(row: Row) -> Task:
+    """A task from its `TASK_COLUMNS`, which the row begins with."""
+    return Task(
+        id=TaskId(row[0]),
+        flow=row[1],
+        title=row[2],
+        status=Status(row[3]),
+        outcome=None if row[4] is None else Outcome(row[4]),
+        attempt=row[5],
+        review=None if row[6] is None else ReviewId(row[6]),
+        input=from_json(row[7]),
+        draft=from_json(row[8]),
+        final_result=from_json(row[9]),
+        error=row[10],
+        submitter=PersonId(row[11]),
+        submitter_name=row[12],
+        on_behalf_of=row[13],
+        callback_url=row[14],
+        metadata=from_json(row[15]),
+        created_at=moment(row[16]),
+        updated_at=moment(row[17]),
+    )
+
+
+REVIEW_COLUMNS = (
+    "id",
+    "task_id",
+    "attempt",
+    "node",
+    "policy",
+    "draft",
+    "outcome",
+    "opened_at",
+    "closed_at",
+    "superseded_by",
+)
+
+
+def review_of(
+    row: Row, task: Task, decisions: Sequence[Decision], *, previous: Decision | None
+) -> ReviewRequest:
+    """A review from its `REVIEW_COLUMNS`."""
+    return ReviewRequest(
+        id=ReviewId(row[0]),
+        task=task,
+        attempt=row[2],
+        node=row[3],
+        policy=policy_of(row[4]),
+        draft=from_json(row[5]),
+        outcome=Outcome(row[6]),
+        opened_at=moment(row[7]),
+        closed_at=None if row[8] is None else moment(row[8]),
+        superseded_by=row[9],
+        decisions=tuple(decisions),
+        previous=previous,
+    )
+
+
+DECISION_COLUMNS = ("reviewer", "reviewer_name", "verdict", "comment", "via", "at")
+
+
+def decision_of(row: Row) -> Decision:
+    return Decision(
+        reviewer=PersonId(row[0]),
+        reviewer_name=row[1],
+        verdict=Verdict(row[2]),
+        comment=row[3],
+        via=row[4],
+        at=moment(row[5]),
+    )
+
+
+def policy_text(policy: Policy) -> str:
+    """The policy as kept with each review opened under it."""
+    data: dict[str, Json] = {
+        "name": policy.name,
+        "reviewers": list(policy.reviewers),
+        "approvals": policy.approvals,
+        "self_review": policy.self_review,
+        "recipients": [[recipient.channel, recipient.address] for recipient in policy.recipients],
+    }
+    return to_json(data)
+
+
+def policy_of(text: str) -> Policy:
+    data = json.loads(text)
+    return Policy(
+        name=data["name"],
+        reviewers=tuple(data["reviewers"]),
+        approvals=data["approvals"],
+        self_review=data["self_review"],
+        recipients=tuple(Recipient(channel=c, address=a) for c, a in data["recipients"]),
+    )
+
+
+DELIVERY_COLUMNS = (
+    "id",
+    "task_id",
+    "event_seq",
+    "review_id",
+    "channel",
+    "address",
+    "state",
+    "message",
+    "version",
+    "shown",
+    "tries",
+    "due_at",
+    "failing_since",
+    "error",
+)
+
+
+def delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        id=DeliveryId(row[0]),
+        task=TaskId(row[1]),
+        event_seq=row[2],
+        review=None if row[3] is None else ReviewId(row[3]),
+        recipient=Recipient(channel=ChannelName(row[4]), address=row[5]),
+        state=DeliveryState(row[6]),
+        message=None if row[7] is None else MessageRef(row[7]),
+        version=row[8],
+        shown=row[9],
+        tries=row[10],
+        due_at=None if row[11] is None else moment(row[11]),
+        failing_since=None if row[12] is None else moment(row[12]),
+        error=row[13],
+    )
+
+
+EVENT_COLUMNS = ("task_id", "seq", "kind", "at", "data")
+
+
+def event_of(row: Row) -> StoredEvent:
+    return StoredEvent(
+        task=TaskId(row[0]), seq=row[1], at=moment(row[3]), event=decode(row[2], json.loads(row[4]))
+    )
+
+
+CHECKPOINT_COLUMNS = ("number", "node", "action", "attempt", "state")
+
+
+def dialog_of(row: Row) -> Dialog:
+    return Dialog(
+        channel=ChannelName(row[0]),
+        message=MessageRef(row[1]),
+        review=ReviewId(row[2]),
+        person=PersonId(row[3]),
+        verdict=Verdict(row[4]),
+        expires_at=moment(row[5]),
+    )
+
+
+def chat_update_of(row: Row) -> ChatUpdate:
+    return ChatUpdate(channel=ChannelName(row[0]), id=row[1], body=bytes(row[2]))
+
+
+def credential_of(row: Row) -> Credential:
+    return Credential(id=row[0], person=PersonId(row[1]), token_hash=row[2], created_at=moment(row[3]))

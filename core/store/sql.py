@@ -1,0 +1,236 @@
+"""The Store: every unit of work by name, run by one writer lane and one reader lane."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from core.errors import Overloaded
+from core.store import chats, content, credentials, deliveries, history, reviews, tasks
+from core.store.lane import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from core.errors import CountersignError
+    from core.model import (
+        ChannelName,
+        ChatUpdate,
+        Credential,
+        Delivery,
+        Dialog,
+        MessageRef,
+        Notice,
+        Person,
+        PersonId,
+        Position,
+        Recipient,
+        ReviewRequest,
+        Status,
+        Step,
+        StoredEvent,
+        Submission,
+        Task,
+        TaskFilter,
+        TaskId,
+        TaskPage,
+        Verdict,
+    )
+    from core.ports import Clock, Listener
+    from core.store.database import Database
+
+SUBMISSIONS_WAITING = 1_000
+"""Submissions are refused while so many units wait for the writer, long before decisions are: each may
+hold a megabyte, and a reviewer's answer is worth more than the next task."""
+
+
+class SqlStore:
+    """`async with` it. Each method is one unit of work: all or nothing, durable on return.
+
+    All raise `StoreUnavailable` while the database cannot take or give data, and recover by themselves.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._listeners: list[Listener] = []
+        self._write = Lane(database, clock, writes=True, committed=self._committed)
+        self._read = Lane(database, clock, writes=False, committed=self._committed)
+
+    async def __aenter__(self) -> Self:
+        self._write.start()
+        self._read.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._write.stop()
+        await self._read.stop()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` of every commit, on the event loop and before the answers; undone by the result."""
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
+
+    def _committed(self, events: Sequence[StoredEvent], due: set[ChannelName]) -> None:
+        for listener in self._listeners:
+            listener.committed(events, due)
+
+    # Tasks
+
+    async def create(
+        self, task_id: TaskId, submission: Submission, *, title: str, name: str
+    ) -> tuple[Task, bool]:
+        if self._write.waiting >= SUBMISSIONS_WAITING:
+            raise Overloaded("Too many tasks are being submitted at once; try again.")
+        return await self._write.run(
+            partial(tasks.create, task_id=task_id, new=submission, title=title, name=name)
+        )
+
+    async def task(self, task_id: str) -> Task:
+        return await self._read.run(partial(tasks.one, task_id=task_id))
+
+    async def tasks(self, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage:
+        return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
+
+    async def cancel(self, task_id: str, person: PersonId) -> Task:
+        return await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
+
+    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
+        return await self._read.run(partial(history.events_after, task=task_id, after=after))
+
+    # Running
+
+    async def position(self, task_id: str) -> Position | None:
+        """Where a runner takes the task up; None where no work is stored for it."""
+        return await self._read.run(partial(tasks.position, task_id=task_id))
+
+    async def step(self, step: Step) -> int:
+        """The task's new version. Raises `StaleRun` where something else moved it on."""
+        return await self._write.run(partial(tasks.store_step, step=step))
+
+    async def fail(self, task_id: str, error: str) -> None:
+        """End a task that cannot be run; one that has ended stays as it is."""
+        await self._write.run(partial(tasks.fail, task_id=task_id, error=error))
+
+    async def recover(self) -> Sequence[str]:
+        """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
+        return await self._write.run(tasks.recover)
+
+    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
+        """Every task with stored work, oldest first, and when it may run (None: now)."""
+        return await self._read.run(tasks.runnable)
+
+    # Reviews
+
+    async def decide(
+        self,
+        review_id: str,
+        reviewer: Person,
+        verdict: Verdict,
+        *,
+        comment: str | None,
+        via: str,
+        copy: tuple[Recipient, MessageRef] | None,
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                reviews.decide,
+                review_id=review_id,
+                reviewer=reviewer,
+                verdict=verdict,
+                comment=comment,
+                via=via,
+                copy=copy,
+            )
+        )
+
+    async def review(self, review_id: str) -> ReviewRequest:
+        return await self._read.run(partial(reviews.one, review_id=review_id))
+
+    async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.of_task, task_id=task_id))
+
+    async def waiting_for(self, person: PersonId, *, everybody: bool, limit: int) -> Sequence[ReviewRequest]:
+        return await self._read.run(
+            partial(reviews.waiting_for, person=person, everybody=everybody, limit=limit)
+        )
+
+    # Deliveries
+
+    async def deliveries(self, task_id: str) -> Sequence[Delivery]:
+        return await self._read.run(partial(deliveries.of_task, task=task_id))
+
+    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
+        return await self._read.run(partial(deliveries.due, channel=channel))
+
+    async def next_due_delivery(self, channel: ChannelName) -> datetime | None:
+        return await self._read.run(partial(deliveries.next_due, channel=channel))
+
+    async def delivery_content(self, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
+        """What a delivery shows as it is now, and the message whose thread it belongs to."""
+        return await self._read.run(partial(content.of_delivery, wanted=wanted))
+
+    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
+        await self._write.run(partial(deliveries.shown, wanted=wanted, message=message))
+
+    async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None:
+        await self._write.run(partial(deliveries.failed, wanted=wanted, error=error, due_at=due_at))
+
+    async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None:
+        await self._write.run(partial(deliveries.postponed, wanted=wanted, due_at=due_at))
+
+    async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
+        await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
+
+    # Chats
+
+    async def keep_update(self, update: ChatUpdate) -> bool:
+        return await self._write.run(partial(chats.keep_update, received=update))
+
+    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
+        return await self._read.run(partial(chats.unhandled_updates, channel=channel))
+
+    async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        await self._write.run(partial(chats.update_handled, channel=channel, update_id=update_id))
+
+    async def open_dialog(self, dialog: Dialog) -> None:
+        await self._write.run(partial(chats.open_dialog, opened=dialog))
+
+    async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
+
+    async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:
+        await self._write.run(partial(chats.close_dialog, channel=channel, message=message))
+
+    async def forget_old(self) -> None:
+        """Drop what is kept for a while only: expired dialogs, ids of old chat updates."""
+        await self._write.run(chats.forget_old)
+
+    # Credentials, secrets, health
+
+    async def credential(self, token_hash: str) -> Credential | None:
+        return await self._read.run(partial(credentials.by_hash, token_hash=token_hash))
+
+    async def credential_by_id(self, credential_id: str) -> Credential | None:
+        return await self._read.run(partial(credentials.by_id, credential_id=credential_id))
+
+    async def add_credential(self, credential: Credential) -> None:
+        await self._write.run(partial(credentials.add, new=credential))
+
+    async def revoke_credentials(self, person: PersonId) -> int:
+        return await self._write.run(partial(credentials.revoke, person=person))
+
+    async def secret(self, name: str) -> bytes:
+        return await self._write.run(partial(credentials.secret, name=name))
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` where the database does not take changes now."""
+        if self._write.failing:
+            await self._write.run(credentials.write_something)
+        else:
+            await self._write.run(credentials.write_nothing)
+
+    async def counts(self) -> Mapping[Status, int]:
+        return await self._read.run(tasks.counts)

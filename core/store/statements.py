@@ -1,0 +1,50 @@
+"""A SQLAlchemy Core expression that is compiled once per dialect and then run as plain text.
+
+Compiling an expression costs more than running it (docs/benchmark.md), and each of ours is run
+thousands of times unchanged. No type processors run on this path: values go in and come out as the
+driver has them, so the units of work convert times, JSON and enums themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql.elements import BindParameter, CompilerElement
+
+
+class Statement:
+    """One expression with named parameters.
+
+    `keys` are the columns that an insert sets; other statements name theirs with `p()`.
+    """
+
+    __slots__ = ("_compiled", "expression", "keys")
+
+    def __init__(self, expression: CompilerElement, keys: Sequence[str] | None = None) -> None:
+        self.expression = expression
+        self.keys = keys
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def text(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+        """SQL text, and the constants that the expression itself holds.
+
+        A constant in an expression (`status == "open"`) compiles to a parameter like any other; whoever
+        runs the text has to send it along.
+        """
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            compiled = self.expression.compile(dialect=dialect, column_keys=self.keys)
+            constants = {name: value for name, value in compiled.params.items() if value is not None}
+            found = self._compiled[dialect.name] = (str(compiled), constants)
+        return found
+
+
+def p(name: str) -> BindParameter[Any]:
+    """A parameter to be given at each run; `p_` keeps its name apart from every column's."""
+    return bindparam(f"p_{name}")

@@ -1,0 +1,215 @@
+"""The tables, as SQLAlchemy Core. Times are microseconds UTC; JSON is text.
+
+Both databases read the same definitions, so there is nothing here that only one of them has.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("flow", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("outcome", String(16)),
+    Column("attempt", Integer, nullable=False),
+    Column("review_id", String(32)),
+    Column("input", Text, nullable=False),
+    Column("draft", Text),
+    Column("final_result", Text),
+    Column("error", Text),
+    Column("submitter", String, nullable=False),
+    Column("submitter_name", Text, nullable=False),
+    Column("on_behalf_of", Text),
+    Column("callback_url", Text),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # The number of the newest event, and of the newest change of any kind (the compare-and-set).
+    Column("seq", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    # Where the flow stands: the node to go on with (NULL: its start), whether that node was begun, how many
+    # starts of the service in a row found it begun, how many tries of it failed, and when it may run.
+    Column("node", String),
+    Column("begun", Integer, nullable=False),
+    Column("starts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_at", BigInteger),
+    Index("ix_task_created_at_id", "created_at", "id"),
+)
+# Only tasks with stored work are in this index, so that 100,000 waiting ones cost a restart nothing.
+Index(
+    "ix_task_runnable",
+    task.c.created_at,
+    sqlite_where=text("status IN ('pending', 'running')"),
+    postgresql_where=text("status IN ('pending', 'running')"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("task_id", String(32), ForeignKey("task.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("task_id", String(32), ForeignKey("task.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("node", String, nullable=False),
+    Column("action", String),
+    Column("attempt", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_id", String(32), ForeignKey("task.id"), nullable=False),
+    # The seq of its ReviewRequested event: reviews of one task in their order.
+    Column("event_seq", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("node", String, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("draft", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("superseded_by", Integer),
+    UniqueConstraint("task_id", "event_seq"),
+)
+Index(
+    "ix_review_open",
+    review.c.opened_at,
+    review.c.id,
+    sqlite_where=text("closed_at IS NULL"),
+    postgresql_where=text("closed_at IS NULL"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("review_id", String(32), ForeignKey("review.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("reviewer", String, nullable=False),
+    Column("reviewer_name", Text, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("comment", Text),
+    Column("via", String(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("review_id", "reviewer"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_id", String(32), ForeignKey("task.id"), nullable=False),
+    Column("event_seq", Integer, nullable=False),
+    Column("review_id", String(32), ForeignKey("review.id")),
+    Column("channel", String(16), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("message", Text),
+    Column("version", Integer, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_at", BigInteger),
+    Column("failing_since", BigInteger),
+    Column("error", Text),
+    Index("ix_delivery_task_id", "task_id"),
+)
+Index(
+    "ix_delivery_due",
+    delivery.c.channel,
+    delivery.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+
+dialog = Table(
+    "dialog",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("message", Text, primary_key=True),
+    Column("review_id", String(32), ForeignKey("review.id"), nullable=False),
+    Column("person", String, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+chat_update = Table(
+    "chat_update",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("handled_at", BigInteger),
+)
+Index(
+    "ix_chat_update_unhandled",
+    chat_update.c.channel,
+    chat_update.c.kept_at,
+    sqlite_where=text("handled_at IS NULL"),
+    postgresql_where=text("handled_at IS NULL"),
+)
+
+credential = Table(
+    "credential",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String, nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    UniqueConstraint("token_hash"),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("submitter", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("task_id", String(32), ForeignKey("task.id"), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)

@@ -1,0 +1,353 @@
+"""Tasks: stored at submission, moved on by the runner, found again after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, insert, literal_column, null, or_, select, text, update
+
+from core.errors import Forbidden, KeyReused, NotFound, StaleRun
+from core.events import (
+    ReviewRequested,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskSubmitted,
+)
+from core.jsontext import from_json, to_json
+from core.lifecycle import after
+from core.model import LOCAL, Position, Status, TaskId, TaskPage
+from core.store import reviews
+from core.store.history import append
+from core.store.rows import (
+    CHECKPOINT_COLUMNS,
+    TASK_COLUMNS,
+    micros,
+    moment,
+    task_of,
+)
+from core.store.statements import Statement, p
+from core.store.tables import checkpoint, idempotency, task
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from core.events import Event
+    from core.model import PersonId, Step, Submission, Task, TaskFilter
+    from core.store.transaction import Row, Transaction
+
+POISON = 3
+"""A node found running at so many starts in a row fails its task: it may be what stops the service."""
+
+RUN_COLUMNS = ("seq", "version", "node", "begun", "starts", "tries", "due_at")
+RUN = len(TASK_COLUMNS)
+SEQ, VERSION, NODE, BEGUN, STARTS, TRIES, DUE = range(RUN, RUN + len(RUN_COLUMNS))
+
+_all = select(*(task.c[name] for name in (*TASK_COLUMNS, *RUN_COLUMNS)))
+# Word for word the condition of the partial index, or SQLite would not use it.
+_runnable = text("status IN ('pending', 'running')")
+
+INSERT = Statement(insert(task), (*TASK_COLUMNS, *RUN_COLUMNS))
+BY_ID = Statement(_all.where(task.c.id == p("id")))
+PAGE = Statement(
+    _all.where(
+        or_(
+            task.c.created_at < p("created_at"),
+            and_(task.c.created_at == p("created_at"), task.c.id < p("id")),
+        ),
+        or_(p("status") == literal_column("''"), task.c.status == p("status")),
+        or_(p("submitter") == literal_column("''"), task.c.submitter == p("submitter")),
+        or_(p("flow") == literal_column("''"), task.c.flow == p("flow")),
+    )
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
+    .limit(p("limit"))
+)
+COUNTS = Statement(select(task.c.status, func.count()).group_by(task.c.status))
+RUNNABLE = Statement(select(task.c.id, task.c.due_at).where(_runnable).order_by(task.c.created_at))
+FOUND_BEGUN = Statement(
+    update(task)
+    .where(_runnable, task.c.begun == literal_column("1"))
+    .values(starts=task.c.starts + literal_column("1"))
+)
+POISONED = Statement(
+    _all.where(_runnable, task.c.begun == literal_column("1"), task.c.starts >= literal_column(str(POISON)))
+)
+_moved: dict[str, Any] = {
+    "status": p("status"),
+    "attempt": p("attempt"),
+    "updated_at": p("now"),
+    "seq": p("new_seq"),
+    "version": task.c.version + literal_column("1"),
+    "node": p("node"),
+    "begun": p("begun"),
+    "starts": p("starts"),
+    "tries": p("tries"),
+    "due_at": p("due_at"),
+}
+_this = and_(task.c.id == p("id"), task.c.version == p("version"))
+MOVE = Statement(update(task).where(_this).values(_moved))
+PARK = Statement(update(task).where(_this).values({**_moved, "draft": p("draft"), "review_id": p("review")}))
+END = Statement(
+    update(task)
+    .where(_this)
+    .values({**_moved, "final_result": p("final_result"), "error": p("error"), "review_id": null()})
+)
+INSERT_CHECKPOINT = Statement(insert(checkpoint), ("task_id", *CHECKPOINT_COLUMNS, "at"))
+LAST_CHECKPOINT = Statement(
+    select(checkpoint.c.number, checkpoint.c.state)
+    .where(checkpoint.c.task_id == p("task"))
+    .order_by(checkpoint.c.number.desc())
+    .limit(literal_column("1"))
+)
+INSERT_KEY = Statement(insert(idempotency), ("submitter", "key", "task_id", "fingerprint", "created_at"))
+BY_KEY = Statement(
+    select(idempotency.c.task_id, idempotency.c.fingerprint).where(
+        idempotency.c.submitter == p("submitter"), idempotency.c.key == p("key")
+    )
+)
+FIRST_CURSOR = (2**62, "~")
+
+
+def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, name: str) -> tuple[Task, bool]:
+    """Store the task as pending, or find the one that the same idempotency key made before."""
+    mark = fingerprint(new)
+    if new.idempotency_key is not None:
+        row = tx.one(BY_KEY, submitter=new.submitter, key=new.idempotency_key)
+        if row is not None:
+            if row[1] != mark:
+                raise KeyReused("This Idempotency-Key came with another request before.")
+            return one(tx, row[0]), False
+    _insert(tx, task_id, new, title, name)
+    append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
+    if new.idempotency_key is not None:
+        tx.insert(
+            INSERT_KEY,
+            submitter=new.submitter,
+            key=new.idempotency_key,
+            task_id=task_id,
+            fingerprint=mark,
+            created_at=micros(tx.now),
+        )
+    return one(tx, task_id), True
+
+
+def fingerprint(new: Submission) -> str:
+    """SHA-256 over what the submitter asked for."""
+    asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, dict(new.metadata)]
+    return hashlib.sha256(to_json(asked).encode()).hexdigest()
+
+
+def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name: str) -> None:
+    now = micros(tx.now)
+    tx.insert(
+        INSERT,
+        id=task_id,
+        flow=new.flow,
+        title=title,
+        status=Status.PENDING.value,
+        outcome=None,
+        attempt=0,
+        review_id=None,
+        input=to_json(new.input),
+        draft=None,
+        final_result=None,
+        error=None,
+        submitter=new.submitter,
+        submitter_name=name,
+        on_behalf_of=new.on_behalf_of,
+        callback_url=new.callback_url,
+        metadata=to_json(dict(new.metadata)),
+        created_at=now,
+        updated_at=now,
+        seq=1,
+        version=1,
+        node=None,
+        begun=0,
+        starts=0,
+        tries=0,
+        due_at=None,
+    )
+
+
+def _row(tx: Transaction, task_id: str) -> Row:
+    row = tx.one(BY_ID, id=task_id)
+    if row is None:
+        raise NotFound("There is no such task.")
+    return row
+
+
+def one(tx: Transaction, task_id: str) -> Task:
+    """Raises `NotFound`."""
+    return task_of(_row(tx, task_id))
+
+
+def page(tx: Transaction, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage:
+    """Newest first; the cursor is the creation time and id of the last task of the page before."""
+    created_at, task_id = cursor or FIRST_CURSOR
+    rows = tx.all(
+        PAGE,
+        created_at=created_at,
+        id=task_id,
+        status=wanted.status.value if wanted.status else "",
+        submitter=wanted.submitter or "",
+        flow=wanted.flow or "",
+        limit=limit + 1,
+    )
+    tasks = tuple(task_of(row) for row in rows[:limit])
+    more = len(rows) > limit
+    return TaskPage(tasks=tasks, cursor=f"{rows[limit - 1][16]}-{tasks[-1].id}" if more else None)
+
+
+def counts(tx: Transaction) -> dict[Status, int]:
+    return {Status(status): count for status, count in tx.all(COUNTS)}
+
+
+def position(tx: Transaction, task_id: str) -> Position | None:
+    """Where a runner takes the task up; None where no work is stored for it."""
+    row = tx.one(BY_ID, id=task_id)
+    if row is None or row[3] not in ("pending", "running"):
+        return None
+    last = tx.one(LAST_CHECKPOINT, task=task_id)
+    # Only a task that parked stands at a node that is neither begun nor to be tried again.
+    parked = row[NODE] is not None and not row[BEGUN] and not row[TRIES]
+    return Position(
+        task=task_of(row),
+        version=row[VERSION],
+        node=row[NODE],
+        state=None if last is None else from_json(last[1]),
+        checkpoints=0 if last is None else last[0],
+        begun=bool(row[BEGUN]),
+        starts=row[STARTS],
+        tries=row[TRIES],
+        due_at=None if row[DUE] is None else moment(row[DUE]),
+        review=reviews.last_of_task(tx, task_id) if parked else None,
+    )
+
+
+def store_step(tx: Transaction, step: Step) -> int:
+    """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
+    row = _row(tx, step.task)
+    if row[VERSION] != step.version or not _move(tx, step, row):
+        raise StaleRun(f"The task was moved on from version {step.version} by something else.")
+    _insert_checkpoints(tx, step)
+    append(tx, step.task, row[SEQ], step.events, row[14])
+    _open_review(tx, step, row[SEQ])
+    return step.version + 1
+
+
+def _move(tx: Transaction, step: Step, row: Row) -> int:
+    moved = {
+        "id": step.task,
+        "version": step.version,
+        "status": after(Status(row[3]), *step.events).value,
+        "attempt": step.attempt,
+        "now": micros(tx.now),
+        "new_seq": row[SEQ] + len(step.events),
+        "node": step.node,
+        "begun": int(step.begun),
+        "starts": step.starts,
+        "tries": step.tries,
+        "due_at": None if step.due_at is None else micros(step.due_at),
+    }
+    match step.events[-1] if step.events else None:
+        case ReviewRequested(draft=draft, review=review_id):
+            return tx.run(PARK, **moved, draft=to_json(draft), review=review_id)
+        case TaskCompleted(final_result=result):
+            return tx.run(END, **moved, final_result=to_json(result), error=None)
+        case TaskFailed(error=error):
+            return tx.run(END, **moved, final_result=None, error=error)
+        case _:
+            return tx.run(MOVE, **moved)
+
+
+def _insert_checkpoints(tx: Transaction, step: Step) -> None:
+    tx.insert_many(
+        INSERT_CHECKPOINT,
+        (
+            {
+                "task_id": step.task,
+                "number": number,
+                "node": made.node,
+                "action": made.action,
+                "attempt": made.attempt,
+                "state": made.state,
+                "at": micros(tx.now),
+            }
+            for number, made in enumerate(step.checkpoints, step.first_checkpoint)
+        ),
+    )
+
+
+def _open_review(tx: Transaction, step: Step, seq: int) -> None:
+    for number, stored in enumerate(step.events, seq + 1):
+        if isinstance(stored, ReviewRequested) and step.review is not None and step.node is not None:
+            reviews.open_review(
+                tx,
+                step.task,
+                number,
+                step.review,
+                attempt=step.attempt,
+                node=step.node,
+                draft=stored.draft,
+            )
+
+
+def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
+    """Raises `NotFound`, `Forbidden` or `TaskIsClosed`."""
+    row = _row(tx, task_id)
+    if person not in (row[11], LOCAL):
+        raise Forbidden("Only the person who submitted a task may cancel it.")
+    _end(tx, row, TaskCancelled(by=person))
+    return one(tx, task_id)
+
+
+def _end(tx: Transaction, row: Row, event: Event) -> None:
+    """End a task from outside its flow, with its open review, if there is one."""
+    of = task_of(row)
+    status = after(of.status, event)
+    changed = tx.run(
+        END,
+        id=of.id,
+        version=row[VERSION],
+        status=status.value,
+        attempt=of.attempt,
+        now=micros(tx.now),
+        new_seq=row[SEQ] + 1,
+        node=row[NODE],
+        begun=0,
+        starts=row[STARTS],
+        tries=row[TRIES],
+        due_at=None,
+        final_result=None,
+        error=event.error if isinstance(event, TaskFailed) else None,
+    )
+    if not changed:
+        raise StaleRun("The task was moved on at the same moment.")
+    append(tx, of.id, row[SEQ], [event], of.callback_url)
+    reviews.close_undecided(tx, of)
+
+
+def fail(tx: Transaction, task_id: str, error: str) -> None:
+    """End a task that cannot be run; one that has ended already stays as it is."""
+    row = _row(tx, task_id)
+    if not Status(row[3]).is_final:
+        _end(tx, row, TaskFailed(error=error))
+
+
+def recover(tx: Transaction) -> list[str]:
+    """At the start of the service: count what was found begun, and fail what was for the third time.
+
+    Returns the ids of the tasks that were failed.
+    """
+    tx.run(FOUND_BEGUN)
+    poisoned = tx.all(POISONED)
+    for row in poisoned:
+        sentence = f"Node {row[NODE]!r} was running at {POISON} starts of the service in a row."
+        _end(tx, row, TaskFailed(error=sentence))
+    return [row[0] for row in poisoned]
+
+
+def runnable(tx: Transaction) -> list[tuple[TaskId, datetime | None]]:
+    """Every task with stored work, oldest first, and when it may run (None: now)."""
+    return [(TaskId(row[0]), None if row[1] is None else moment(row[1])) for row in tx.all(RUNNABLE)]

@@ -1,0 +1,84 @@
+"""What a unit of work may do inside its transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Dialect
+
+    from core.model import ChannelName, StoredEvent
+    from core.store.statements import Statement
+
+Row = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used here."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object: ...
+    def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]], /) -> object: ...
+    def fetchone(self) -> Row | None: ...
+    def fetchall(self) -> list[Row]: ...
+
+
+class Transaction:
+    """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
+
+    __slots__ = ("_cursor", "_dialect", "due", "events", "now", "writes")
+
+    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
+        self.now: datetime
+        self.begin_unit()
+
+    def begin_unit(self, now: datetime | None = None) -> None:
+        """Forget the last unit's notes; `now` is the time that this unit stamps on what it stores."""
+        if now is not None:
+            self.now = now
+        self.events: list[StoredEvent] = []
+        """Events stored by this unit, for followers."""
+        self.due: set[ChannelName] = set()
+        """Channels for which this unit made deliveries due."""
+        self.writes = 0
+        """Rows changed by this unit; a refusal before the first write leaves its group alone."""
+
+    def run(self, statement: Statement, /, **parameters: Any) -> int:
+        """Run a statement that changes rows; how many it changed."""
+        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        return self._count()
+
+    def insert(self, statement: Statement, /, **columns: Any) -> int:
+        """Insert one row; 0 where `ON CONFLICT DO NOTHING` found it there."""
+        self._execute(statement, columns)
+        return self._count()
+
+    def insert_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]], /) -> None:
+        rows = list(rows)
+        if rows:
+            text, constants = statement.text(self._dialect)
+            self._cursor.executemany(text, [{**constants, **row} for row in rows] if constants else rows)
+            self.writes += len(rows)
+
+    def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        return self._cursor.fetchone()
+
+    def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        return self._cursor.fetchall()
+
+    def _execute(self, statement: Statement, parameters: dict[str, Any]) -> None:
+        text, constants = statement.text(self._dialect)
+        self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
+
+    def _count(self) -> int:
+        count = self._cursor.rowcount
+        self.writes += max(count, 0)
+        return count

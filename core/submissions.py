@@ -1,0 +1,80 @@
+"""What may be submitted: checked once, here, whatever door it came through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.errors import Invalid
+from core.model import text_of
+
+if TYPE_CHECKING:
+    from core.model import Json, Submission
+
+MAX_DEPTH = 64
+"""Levels of lists and objects; deeper ones would exhaust the stack of somebody who reads them."""
+MAX_TITLE = 200
+MAX_NAME = 200
+"""Characters of `on_behalf_of` and of an idempotency key."""
+MAX_COMMENT = 10_000
+MAX_URL = 2_000
+MAX_METADATA = 50
+"""Keys in `metadata`."""
+
+
+def check(submission: Submission) -> None:
+    """Raise `Invalid`, with the sentence that says what to change."""
+    if submission.input is None or submission.input == "":
+        raise Invalid("The task is empty; there has to be something to work on.")
+    if isinstance(submission.input, str) and not submission.input.strip():
+        raise Invalid("The task is only white space; there has to be something to work on.")
+    check_json(submission.input, "input")
+    check_json(dict(submission.metadata), "metadata")
+    if len(submission.metadata) > MAX_METADATA:
+        raise Invalid(f"metadata has {len(submission.metadata)} keys; {MAX_METADATA} is the most.")
+    check_text(submission.title, "title", MAX_TITLE)
+    check_text(submission.on_behalf_of, "submitter", MAX_NAME)
+    check_text(submission.idempotency_key, "Idempotency-Key", MAX_NAME)
+    check_text(submission.callback_url, "callback_url", MAX_URL)
+
+
+def check_text(value: str | None, name: str, most: int) -> None:
+    """Raise `Invalid` where a text is too long or holds what cannot be stored."""
+    if value is None:
+        return
+    if len(value) > most:
+        raise Invalid(f"{name} has {len(value)} characters; {most} is the most.")
+    _check_characters(value, name)
+
+
+def check_json(value: Json, name: str, depth: int = 0) -> None:
+    """Raise `Invalid` for text that no database takes, and for structures that are too deep."""
+    if depth > MAX_DEPTH:
+        raise Invalid(f"{name} is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, str):
+        _check_characters(value, name)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_characters(key, name)
+            check_json(inner, name, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            check_json(inner, name, depth + 1)
+    elif isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124 - NaN
+        raise Invalid(f"{name} holds a number that JSON does not have.")
+
+
+def _check_characters(value: str, name: str) -> None:
+    if "\x00" in value:
+        raise Invalid(f"{name} holds a NUL character, which PostgreSQL cannot store.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{name} holds half of a surrogate pair, which is not text.") from None
+
+
+def title_of(submission: Submission) -> str:
+    """The title given, or the first words of the input."""
+    if submission.title and submission.title.strip():
+        return " ".join(submission.title.split())
+    words = " ".join(text_of(submission.input)[:1000].split())
+    return words if len(words) <= 80 else words[:79].rstrip() + "…"
