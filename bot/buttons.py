@@ -1,0 +1,86 @@
+"""What a button carries: an opaque token of at most 64 bytes, bound to one review, attempt and action."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from core.model import ReviewId
+
+if TYPE_CHECKING:
+    from core.ports import Secrets
+
+LIMIT = 64
+"""Bytes in a Telegram button's `callback_data` (Bot API, InlineKeyboardButton)."""
+
+_MAC_BYTES = 18
+"""144 bits; 18 bytes are 24 characters of base64 with no bit to spare, so every character counts."""
+
+_SHAPE = re.compile(r"([0-9a-f]{32})\.([a-z])([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{24})", re.ASCII)
+
+
+class Action(StrEnum):
+    """What a press asks for, as the letter in its token."""
+
+    APPROVE = "a"
+    REJECT = "r"
+    """Ask me why, then reject."""
+    REJECT_PLAINLY = "n"
+    """The answer to that question: no reason."""
+    GIVE_REASON = "g"
+    """The answer to that question: let me write."""
+    NEVER_MIND = "c"
+    """The answer to that question: nothing shall happen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """What a genuine token says."""
+
+    review: ReviewId
+    attempt: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """Makes and reads tokens under one key.
+
+    A token is `REVIEW.aATTEMPT.MAC`, `a` being the action; clients can change it as they like
+    (Telegram passes on whatever they send), so nothing in it counts before its MAC is checked.
+    """
+
+    key: bytes
+
+    @classmethod
+    async def kept_in(cls, secrets: Secrets) -> Buttons:
+        """Under the key that the database keeps, so that buttons outlive restarts."""
+        return cls(await secrets.secret("buttons"))
+
+    def token(self, review: ReviewId, attempt: int, action: Action) -> str:
+        """ASCII, at most `LIMIT` bytes; the same for the same button every time."""
+        said = f"{review}.{action}{attempt}"
+        return f"{said}.{self._mac(said)}"
+
+    def read(self, token: object) -> Press | None:
+        """None unless we made this very token."""
+        found = _SHAPE.fullmatch(token) if isinstance(token, str) else None
+        if found is None or found[2] not in _ACTIONS:
+            return None
+        review, action, attempt, mac = found.groups()
+        expected = self._mac(f"{review}.{action}{attempt}")
+        if not hmac.compare_digest(expected.encode(), mac.encode()):
+            return None
+        return Press(review=ReviewId(review), attempt=int(attempt), action=Action(action))
+
+    def _mac(self, said: str) -> str:
+        digest = hmac.new(self.key, said.encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode()
+
+
+_ACTIONS = frozenset(Action)

@@ -1,0 +1,189 @@
+"""ReviewRequest -> Card: what is shown of a review, in no platform's markup.
+
+A card's strings are as their authors wrote them; whatever draws a card passes each through `bot.literal`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from bot.buttons import Action
+from core.model import Outcome, Status, Verdict, text_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bot.buttons import Buttons
+    from core.model import Decision, ReviewRequest
+
+REMARKS = 6
+"""More decisions than these are counted, not shown: a message has limits, the task's page has none."""
+
+
+class CardState(StrEnum):
+    """What has become of a review, as its card's first word."""
+
+    OPEN = "Review"
+    APPROVED = "Approved"
+    REJECTED = "Rejected"
+    EXPIRED = "Expired"
+    CANCELLED = "Cancelled"
+    FAILED = "Failed"
+    SUPERSEDED = "Superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theirs:
+    """A word or two inside a line of ours that somebody else chose, such as a name."""
+
+    text: str
+
+
+Line = tuple[str | Theirs, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A line, and what somebody said with it."""
+
+    line: Line
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """Something to press; `token` is at most 64 bytes."""
+
+    label: str
+    token: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One review as shown in one message."""
+
+    state: CardState
+    title: str
+    byline: Line
+    previous: Remark | None
+    """The "no" that led to this attempt."""
+    draft: str
+    is_prose: bool
+    """False where the draft is structured data."""
+    remarks: tuple[Remark, ...]
+    note: str | None
+    buttons: tuple[Button, ...]
+    url: str
+    """The task's page."""
+    sha256: str
+    """Of the whole draft as UTF-8, in hexadecimal digits."""
+
+
+def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
+    """The card as it should look now; `public_url` is the base of our own pages."""
+    draft = text_of(request.draft)
+    return Card(
+        state=state(request),
+        title=request.task.title,
+        byline=_byline(request),
+        previous=_previous(request),
+        draft=draft,
+        is_prose=isinstance(request.draft, str),
+        remarks=_remarks(request),
+        note=_note(request),
+        buttons=_buttons(request, buttons),
+        url=task_url(request, public_url),
+        sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
+    )
+
+
+def state(request: ReviewRequest) -> CardState:
+    """The outcome in a reader's words."""
+    if request.outcome is Outcome.CANCELLED and request.task.status is Status.FAILED:
+        return CardState.FAILED
+    if request.outcome is Outcome.OPEN and not _awaits(request):
+        return CardState.SUPERSEDED
+    return _STATES[request.outcome]
+
+
+def clock_time(at: datetime) -> str:
+    """`at` is in UTC, and so says the text."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def task_url(request: ReviewRequest, public_url: str) -> str:
+    return f"{public_url.rstrip('/')}/tasks/{request.task.id}"
+
+
+def _awaits(request: ReviewRequest) -> bool:
+    return request.is_open and request.outcome is Outcome.OPEN and request.superseded_by is None
+
+
+def _byline(request: ReviewRequest) -> Line:
+    task = request.task
+    line: Line = (f"attempt {request.attempt} · submitted by ", Theirs(text=task.submitter_name))
+    if task.on_behalf_of is not None:
+        line += (" on behalf of ", Theirs(text=task.on_behalf_of))
+    return line
+
+
+def _previous(request: ReviewRequest) -> Remark | None:
+    """Its attempt is not always this one less one (an edit opens one, too), so no number is given."""
+    return None if request.previous is None else _remark(request.previous, "Before this, rejected by ")
+
+
+def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
+    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-REMARKS:]]
+    if len(request.decisions) > REMARKS:
+        hidden = len(request.decisions) - REMARKS
+        remarks.insert(0, Remark(line=(f"Decisions before these: {hidden}",)))
+    return (*remarks, *_endings(request))
+
+
+def _remark(decision: Decision, words: str) -> Remark:
+    line = (words, Theirs(text=decision.reviewer_name), f", {clock_time(decision.at)}")
+    return Remark(line=line, comment=decision.comment or None)
+
+
+def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
+    """What ended this review other than a decision, and what it did not save."""
+    when = f", {clock_time(request.closed_at)}" if request.closed_at else ""
+    if request.outcome is Outcome.EXPIRED:
+        return (Remark(line=(f"Expired undecided{when}",)),)
+    if request.task.status is Status.FAILED and request.superseded_by is None:
+        return (Remark(line=("The task failed.",), comment=request.task.error),)
+    if request.outcome is Outcome.CANCELLED:
+        return (Remark(line=(f"Cancelled{when}",)),)
+    return ()
+
+
+def _note(request: ReviewRequest) -> str | None:
+    if request.superseded_by is not None:
+        return f"superseded by attempt {request.superseded_by}"
+    if request.is_open and request.policy.approvals > 1:
+        approved = sum(decision.verdict is Verdict.APPROVE for decision in request.decisions)
+        return f"{approved} of {request.policy.approvals} approvals"
+    return None
+
+
+def _buttons(request: ReviewRequest, buttons: Buttons) -> tuple[Button, ...]:
+    if not _awaits(request):
+        return ()
+    return tuple(
+        Button(label=label, token=buttons.token(request.id, request.attempt, action), action=action)
+        for label, action in (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+    )
+
+
+_STATES = {
+    Outcome.OPEN: CardState.OPEN,
+    Outcome.APPROVED: CardState.APPROVED,
+    Outcome.REJECTED: CardState.REJECTED,
+    Outcome.EXPIRED: CardState.EXPIRED,
+    Outcome.CANCELLED: CardState.CANCELLED,
+}
+_DECIDED = {Verdict.APPROVE: "Approved by ", Verdict.REJECT: "Rejected by "}

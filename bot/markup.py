@@ -1,0 +1,131 @@
+"""Card -> Telegram text, entities and keyboard. Pure.
+
+There is no parse_mode, so nothing has to be escaped. But Telegram makes links, mentions and commands
+of plain text by itself; other people's text stands in `pre` and `code`, where it does not (Bot API,
+"Formatting options": pre and code entities cannot contain other entities).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity
+
+from bot.cards import Theirs
+from bot.literal import clipped, excerpt, utf16
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bot.cards import Button, Card, Line, Remark
+
+LIMIT = 4096
+"""UTF-16 units of a message's text (Bot API, sendMessage: characters after entities parsing)."""
+ENTITIES = 100
+"""Entities of a message; more are dropped (telegram.constants.MessageLimit.MESSAGE_ENTITIES)."""
+
+TITLE = 150
+NAME = 80
+COMMENT = 200
+MISSING = 120
+"""Room for the sentence that says how much of the draft is missing."""
+
+_TAME = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+){0,5}")
+"""A name of letters alone, in which Telegram finds nothing to bring to life."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Some text, and the entity that covers it."""
+
+    text: str
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Markup:
+    """What `sendMessage` and `editMessageText` take."""
+
+    text: str
+    entities: tuple[MessageEntity, ...]
+    keyboard: InlineKeyboardMarkup | None = None
+
+
+def markup(card: Card) -> Markup:
+    """At most 4,096 units of text, whatever the card says: the draft gets what the rest leaves."""
+    head, tail = _head(card), _tail(card)
+    room = LIMIT - sum(utf16(span.text) for span in (*head, *tail)) - MISSING
+    return joined((*head, *_draft(card, room), *tail), keyboard=_keyboard(card.buttons))
+
+
+def joined(spans: Iterable[Span], *, keyboard: InlineKeyboardMarkup | None = None) -> Markup:
+    """One text of many spans; offsets and lengths count UTF-16 units."""
+    texts, entities, offset = [], [], 0
+    for span in spans:
+        units = utf16(span.text)
+        if span.kind and units:
+            entities.append(MessageEntity(type=span.kind, offset=offset, length=units))
+        texts.append(span.text)
+        offset += units
+    return Markup(text="".join(texts), entities=tuple(entities), keyboard=keyboard)
+
+
+def theirs(text: str, limit: int = NAME) -> Span:
+    """Other people's words within a line: bold where they are a plain name, else as code."""
+    shown = clipped(text, limit)
+    return Span(text=shown, kind=MessageEntity.BOLD if _TAME.fullmatch(shown) else MessageEntity.CODE)
+
+
+def _head(card: Card) -> tuple[Span, ...]:
+    return (
+        Span(text=f"{card.state}: "),
+        theirs(card.title or "(untitled)", TITLE),
+        Span(text="\n"),
+        *_line(card.byline),
+        Span(text="\n\n"),
+        *(_remark(card.previous) if card.previous else ()),
+    )
+
+
+def _draft(card: Card, room: int) -> tuple[Span, ...]:
+    if not card.draft:
+        return (Span(text="(empty)\n"),)
+    shown = excerpt(card.draft, room)
+    draft = Span(text=shown.text, kind=MessageEntity.PRE)
+    if not shown.missing:
+        return (draft, Span(text="\n"))
+    cut = f"Cut off here: {shown.missing:,} of {len(card.draft):,} characters are missing"
+    return (draft, Span(text=f"\n{cut}; its page has them all.\n"))
+
+
+def _tail(card: Card) -> tuple[Span, ...]:
+    return (
+        Span(text="\n"),
+        *(span for remark in card.remarks for span in _remark(remark)),
+        *((Span(text=f"{card.note}\n\n"),) if card.note else ()),
+        Span(text=f"{card.url}\nSHA-256 "),
+        Span(text=card.sha256, kind=MessageEntity.CODE),
+    )
+
+
+def _line(line: Line) -> tuple[Span, ...]:
+    return tuple(theirs(part.text) if isinstance(part, Theirs) else Span(text=part) for part in line)
+
+
+def _remark(remark: Remark) -> tuple[Span, ...]:
+    if not remark.comment:
+        return (*_line(remark.line), Span(text="\n\n"))
+    shown = excerpt(remark.comment, COMMENT)
+    cut = f" (and {shown.missing:,} more characters)" if shown.missing else ""
+    comment = Span(text=shown.text, kind=MessageEntity.CODE)
+    return (*_line(remark.line), Span(text=":\n"), comment, Span(text=f"{cut}\n\n"))
+
+
+def _keyboard(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
+    """One row; every token is a `callback_data` of at most 64 bytes."""
+    if not buttons:
+        return None
+    row = [InlineKeyboardButton(button.label, callback_data=button.token) for button in buttons]
+    return InlineKeyboardMarkup([row])

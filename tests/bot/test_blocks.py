@@ -1,0 +1,135 @@
+"""Slack messages: within every limit, and with nothing alive in them that is not ours."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
+from slack_sdk.models.views import View
+
+from bot.blocks import blocks, fallback, reason_view
+from bot.cards import REMARKS
+from bot.simulator.slack_limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
+from core.model import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bot.cards import Card
+    from core.model import Decision, ReviewRequest
+
+NASTY = [
+    "<!channel>",
+    "<@U01ALICE>",
+    "<https://evil.example|safe>",
+    "*bold* _x_ `y`",
+    "@here",
+    "&lt;",
+    "a" * 5000,
+    "<" * 5000,
+]
+ANY_TEXT = st.one_of(
+    st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
+)
+
+
+def objects(value: object) -> Iterator[dict[str, Any]]:
+    """Every JSON object in it, however deep."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from objects(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from objects(inner)
+
+
+@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT, decided=st.integers(0, REMARKS + 2))
+def test_any_text_gives_blocks_within_every_limit(
+    a_card: Callable[..., Card],
+    a_decision: Callable[..., Decision],
+    title: str,
+    name: str,
+    draft: str,
+    comment: str,
+    decided: int,
+) -> None:
+    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
+    task = {"title": title, "submitter_name": name, "on_behalf_of": name, "error": comment}
+    card = a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task)
+    made = blocks(card)
+    assert message_problems(made) == []
+    assert blocks_text_length(made) <= BLOCKS_TEXT
+    assert len(fallback(card)) <= 4000
+    json.dumps(made, ensure_ascii=False).encode()  # no lone surrogate is left
+    for block in Block.parse_all(made):
+        block.validate_json()
+
+
+@given(title=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT)
+def test_markup_exists_only_in_our_own_footer(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision], title: str, draft: str, comment: str
+) -> None:
+    card = a_card(draft=draft, previous=a_decision(Verdict.REJECT, comment=comment), task={"title": title})
+    alive = [found["text"] for found in objects(blocks(card)) if found.get("type") == "mrkdwn"]
+    assert alive == [f"<{card.url}|Open the task> · SHA-256 `{card.sha256}`"]
+    kinds = {found.get("type") for found in objects(blocks(card))}
+    assert not kinds & {"user", "usergroup", "channel", "broadcast", "link", "emoji", "markdown"}
+    assert "<" not in fallback(card)
+    assert ">" not in fallback(card)
+
+
+def test_plain_text_never_turns_words_into_emoji(a_card: Callable[..., Card]) -> None:
+    plain = [found for found in objects(blocks(a_card())) if found.get("type") == "plain_text"]
+    assert plain
+    assert all(found["emoji"] is False for found in plain)
+
+
+def test_a_cut_draft_says_how_much_is_missing_and_where_it_is(a_card: Callable[..., Card]) -> None:
+    card = a_card(draft="x" * 5000)
+    text = json.dumps(blocks(card), ensure_ascii=False)
+    assert "Cut off here: 2,000 of 5,000 characters are missing" in text
+    assert card.url in text
+    assert card.sha256 in text
+
+
+def test_buttons_carry_their_token_and_say_which_is_which(a_card: Callable[..., Card]) -> None:
+    card = a_card()
+    approve, reject = (found for found in objects(blocks(card)) if found.get("type") == "button")
+    assert (approve["text"]["text"], approve["style"], approve["value"]) == (
+        "Approve",
+        "primary",
+        card.buttons[0].token,
+    )
+    assert (reject["text"]["text"], reject["style"], reject["value"]) == (
+        "Reject…",
+        "danger",
+        card.buttons[1].token,
+    )
+
+
+def test_a_decided_card_has_no_buttons(
+    a_card: Callable[..., Card], a_review: Callable[..., ReviewRequest]
+) -> None:
+    closed = replace(a_review(), outcome=Outcome.EXPIRED, closed_at=a_review().opened_at)
+    made = blocks(a_card(outcome=closed.outcome, closed_at=closed.closed_at))
+    assert not [block for block in made if block["type"] == "actions"]
+
+
+def test_structured_drafts_are_preformatted_and_prose_is_quoted(a_card: Callable[..., Card]) -> None:
+    def kinds(card: Card) -> set[object]:
+        return {found.get("type") for found in objects(blocks(card))}
+
+    assert "rich_text_preformatted" in kinds(a_card(draft={"a": 1}))
+    assert "rich_text_quote" in kinds(a_card(draft="a"))
+
+
+@given(ANY_TEXT)
+def test_the_reason_modal_is_within_its_limits(title: str) -> None:
+    view = reason_view(what=title, private_metadata="x" * 3000)
+    assert view_problems(view) == []
+    View(**view).validate_json()

@@ -1,0 +1,143 @@
+"""What a card says of a review in each state."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bot.buttons import Action
+from bot.cards import REMARKS, CardState, Remark, Theirs
+from core.model import Outcome, PersonId, Policy, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.buttons import Buttons
+    from bot.cards import Card
+    from core.model import Decision
+
+AT = datetime(2026, 11, 5, 14, 2, tzinfo=UTC)
+TWO_OF_THEM = Policy(name="two", reviewers=(PersonId("ana"), PersonId("ben")), approvals=2)
+
+
+def words(remark: Remark) -> str:
+    return "".join(part.text if isinstance(part, Theirs) else part for part in remark.line)
+
+
+def test_an_open_review_can_be_approved_and_rejected(a_card: Callable[..., Card], buttons: Buttons) -> None:
+    card = a_card()
+    assert card.state is CardState.OPEN
+    assert [button.label for button in card.buttons] == ["Approve", "Reject…"]
+    presses = [buttons.read(button.token) for button in card.buttons]
+    assert [press.action for press in presses if press] == [Action.APPROVE, Action.REJECT]
+
+
+def test_a_card_names_title_submitter_attempt_draft_and_page(a_card: Callable[..., Card]) -> None:
+    card = a_card(attempt=2)
+    assert card.title == "Refund for order 1042"
+    assert card.byline == ("attempt 2 · submitted by ", Theirs(text="Cid Moss"))
+    assert card.draft == "We refund 30 EUR."
+    assert card.url == f"https://sign.example.com/tasks/{'7' * 32}"
+
+
+def test_a_card_names_for_whom_a_task_was_submitted(a_card: Callable[..., Card]) -> None:
+    assert a_card(task={"on_behalf_of": "shop"}).byline[2:] == (" on behalf of ", Theirs(text="shop"))
+
+
+def test_the_hash_is_that_of_the_whole_draft(a_card: Callable[..., Card]) -> None:
+    assert a_card(draft="é" * 9000).sha256 == hashlib.sha256(("é" * 9000).encode()).hexdigest()
+    assert len(a_card(draft="\ud800").sha256) == 64
+
+
+def test_structured_drafts_are_shown_as_json(a_card: Callable[..., Card]) -> None:
+    card = a_card(draft={"amount": 30})
+    assert card.draft == '{\n  "amount": 30\n}'
+    assert not card.is_prose
+
+
+def test_an_approved_card_says_who_and_when_and_has_no_buttons(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    card = a_card(outcome=Outcome.APPROVED, closed_at=AT, decisions=(a_decision(),))
+    assert card.state is CardState.APPROVED
+    assert [words(remark) for remark in card.remarks] == ["Approved by Ana Ruiz, 2026-11-05 14:02 UTC"]
+    assert card.buttons == ()
+
+
+def test_a_rejected_card_quotes_the_reason(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    no = a_decision(Verdict.REJECT, comment="too much")
+    card = a_card(outcome=Outcome.REJECTED, closed_at=AT, decisions=(no,))
+    assert card.state is CardState.REJECTED
+    assert words(card.remarks[0]) == "Rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
+    assert card.remarks[0].comment == "too much"
+
+
+def test_the_next_attempt_quotes_the_reason_of_the_no_before(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    card = a_card(attempt=2, previous=a_decision(Verdict.REJECT, comment="too much"))
+    assert card.previous is not None
+    assert words(card.previous) == "Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
+    assert card.previous.comment == "too much"
+
+
+def test_a_replaced_card_says_by_which_attempt(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    no = a_decision(Verdict.REJECT)
+    card = a_card(outcome=Outcome.REJECTED, closed_at=AT, superseded_by=2, decisions=(no,))
+    assert card.note == "superseded by attempt 2"
+    assert card.buttons == ()
+
+
+def test_a_review_replaced_undecided_is_superseded(a_card: Callable[..., Card]) -> None:
+    card = a_card(superseded_by=2)
+    assert card.state is CardState.SUPERSEDED
+    assert card.buttons == ()
+
+
+def test_below_the_quorum_a_card_counts_and_keeps_its_buttons(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    card = a_card(policy=TWO_OF_THEM, decisions=(a_decision(),))
+    assert card.note == "1 of 2 approvals"
+    assert len(card.buttons) == 2
+    assert words(card.remarks[0]).startswith("Approved by Ana Ruiz")
+
+
+def test_many_decisions_are_counted(a_card: Callable[..., Card], a_decision: Callable[..., Decision]) -> None:
+    card = a_card(policy=TWO_OF_THEM, decisions=(a_decision(),) * (REMARKS + 3))
+    assert words(card.remarks[0]) == "Decisions before these: 3"
+    assert len(card.remarks) == REMARKS + 1
+
+
+def test_an_expired_card_says_when(a_card: Callable[..., Card]) -> None:
+    card = a_card(outcome=Outcome.EXPIRED, closed_at=AT)
+    assert card.state is CardState.EXPIRED
+    assert words(card.remarks[0]) == "Expired undecided, 2026-11-05 14:02 UTC"
+    assert card.buttons == ()
+
+
+def test_a_cancelled_card_says_so(a_card: Callable[..., Card]) -> None:
+    card = a_card(outcome=Outcome.CANCELLED, closed_at=AT, task={"status": Status.CANCELLED})
+    assert card.state is CardState.CANCELLED
+    assert words(card.remarks[0]) == "Cancelled, 2026-11-05 14:02 UTC"
+    assert card.buttons == ()
+
+
+def test_a_failed_task_shows_its_error_on_its_last_card(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    failed = {"status": Status.FAILED, "error": "no attempts left"}
+    undecided = a_card(outcome=Outcome.CANCELLED, closed_at=AT, task=failed)
+    assert undecided.state is CardState.FAILED
+    assert undecided.remarks[-1].comment == "no attempts left"
+    no = a_decision(Verdict.REJECT)
+    rejected = a_card(outcome=Outcome.REJECTED, closed_at=AT, decisions=(no,), task=failed)
+    assert rejected.state is CardState.REJECTED
+    assert words(rejected.remarks[-1]) == "The task failed."
+    earlier = a_card(outcome=Outcome.REJECTED, closed_at=AT, superseded_by=2, decisions=(no,), task=failed)
+    assert [words(remark) for remark in earlier.remarks] == ["Rejected by Ana Ruiz, 2026-11-05 14:02 UTC"]

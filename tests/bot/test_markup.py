@@ -1,0 +1,138 @@
+"""Telegram messages: within every limit, and with nothing alive in them that is not ours."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from telegram import MessageEntity
+
+from bot.cards import REMARKS
+from bot.literal import utf16
+from bot.markup import ENTITIES, LIMIT, markup
+from core.model import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.cards import Card
+    from bot.markup import Markup
+    from core.model import Decision
+
+NASTY = [
+    "@durov",
+    "https://evil.example",
+    "/approve",
+    "#tag",
+    "$USD",
+    "a@b.example",
+    "+1 202 555 0100",
+    "<b>x</b>",
+    "😀" * 3000,
+]
+ANY_TEXT = st.one_of(
+    st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
+)
+OURS = re.compile(r"([A-Za-z0-9 \n:,;()·-]|\.\n)*")
+"""Only letters, digits and punctuation that start nothing."""
+QUOTING = {MessageEntity.CODE, MessageEntity.PRE}
+
+
+def uncovered(made: Markup, kinds: set[str]) -> str:
+    """The text outside entities of these kinds; what is covered leaves a space."""
+    units = made.text.encode("utf-16-le")
+    for entity in sorted(made.entities, key=lambda found: found.offset, reverse=True):
+        if entity.type in kinds:
+            start, end = entity.offset * 2, (entity.offset + entity.length) * 2
+            units = units[:start] + " ".encode("utf-16-le") + units[end:]
+    return units.decode("utf-16-le")
+
+
+@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT, decided=st.integers(0, REMARKS + 2))
+@example("x" * 5000, "y" * 5000, "z" * 9000, "c" * 5000, REMARKS + 2)
+def test_any_text_gives_a_message_within_every_limit(
+    a_card: Callable[..., Card],
+    a_decision: Callable[..., Decision],
+    title: str,
+    name: str,
+    draft: str,
+    comment: str,
+    decided: int,
+) -> None:
+    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
+    task = {"title": title, "submitter_name": name, "on_behalf_of": name}
+    made = markup(a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task))
+    assert 0 < utf16(made.text) <= LIMIT
+    assert len(made.entities) <= ENTITIES
+    made.text.encode()  # no lone surrogate is left
+    ends = [0]
+    for entity in made.entities:
+        assert entity.length > 0
+        assert entity.offset >= ends[-1]
+        ends.append(entity.offset + entity.length)
+    assert ends[-1] <= utf16(made.text)
+
+
+@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT)
+def test_nothing_of_theirs_stands_where_telegram_looks_for_links_and_mentions(
+    a_card: Callable[..., Card],
+    a_decision: Callable[..., Decision],
+    title: str,
+    name: str,
+    draft: str,
+    comment: str,
+) -> None:
+    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
+    card = a_card(draft=draft, previous=said, decisions=(said,), task={"title": title, "on_behalf_of": name})
+    made = markup(card)
+    assert {entity.type for entity in made.entities} <= {*QUOTING, MessageEntity.BOLD}
+    ours = uncovered(made, QUOTING | {MessageEntity.BOLD}).replace(card.url, "")
+    assert OURS.fullmatch(ours), ours
+
+
+def test_names_of_letters_are_bold_and_others_are_code(a_card: Callable[..., Card]) -> None:
+    def kind(name: str) -> str:
+        made = markup(a_card(task={"submitter_name": name}))
+        return made.entities[1].type
+
+    assert kind("Ana Ruiz-O'Neil") == MessageEntity.BOLD
+    assert kind("@durov") == MessageEntity.CODE
+    assert kind("evil.example") == MessageEntity.CODE
+
+
+def test_a_cut_draft_says_how_much_is_missing_and_where_it_is(a_card: Callable[..., Card]) -> None:
+    card = a_card(draft="x" * 9000)
+    made = markup(card)
+    shown = next(entity for entity in made.entities if entity.type == MessageEntity.PRE)
+    assert f"Cut off here: {9000 - shown.length:,} of 9,000 characters are missing" in made.text
+    assert card.url in made.text
+    assert card.sha256 in made.text
+
+
+def test_offsets_count_utf_16_units(a_card: Callable[..., Card]) -> None:
+    made = markup(a_card(task={"title": "😀 title"}, draft="draft"))
+    draft = next(entity for entity in made.entities if entity.type == MessageEntity.PRE)
+    units = made.text.encode("utf-16-le")[draft.offset * 2 : (draft.offset + draft.length) * 2]
+    assert units.decode("utf-16-le") == "draft"
+
+
+def test_the_keyboard_carries_the_tokens(a_card: Callable[..., Card]) -> None:
+    card = a_card()
+    keyboard = markup(card).keyboard
+    assert keyboard is not None
+    (row,) = keyboard.inline_keyboard
+    assert [(button.text, button.callback_data) for button in row] == [
+        (button.label, button.token) for button in card.buttons
+    ]
+
+
+def test_a_decided_card_has_no_keyboard(a_card: Callable[..., Card]) -> None:
+    assert markup(a_card(outcome=Outcome.EXPIRED)).keyboard is None
+
+
+@pytest.mark.parametrize("draft", ["", " ", "\n"])
+def test_an_empty_draft_still_makes_a_message(a_card: Callable[..., Card], draft: str) -> None:
+    assert markup(a_card(draft=draft)).text.startswith("Review: ")
