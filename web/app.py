@@ -1,0 +1,87 @@
+"""Puts the side server together: routes, the gate, start and stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from web.auth import Callers
+from web.closing import Closing
+from web.gate import Admission, add_headers, make_gate
+from web.hooks.addresses import CallbackGuard
+from web.hooks.inbound import Hooks
+from web.pages import Pages
+from web.pages.views import Views
+from web.schemas import json_response
+from web.stream import Streams
+from web.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from core.ports import Clock, Credentials, Health, Secrets
+    from core.service import Service
+    from web.hooks.inbound import Hook
+    from web.settings import WebSettings
+
+LARGEST_BODY = 1024 * 1024
+MACHINES = frozenset({"/healthz", "/readyz", "/hooks/{name}"})
+
+
+def create_app(
+    *,
+    service: Service,
+    credentials: Credentials,
+    secrets: Secrets,
+    health: Health,
+    clock: Clock,
+    settings: WebSettings,
+    hooks: Mapping[str, Hook] | None = None,
+    extra_routes: Sequence[web.RouteDef] = (),
+    public_paths: Collection[str] = (),
+    banner: str | None = None,
+    links: Mapping[str, str] | None = None,
+) -> web.Application:
+    """The whole server as an application; serve it with `make_runner`.
+
+    `extra_routes` are the chat callbacks and the demo's page; those whose path is in `public_paths` prove
+    themselves otherwise and pass without sign-in. `banner` stands above every page, `links` in the
+    navigation (name to path).
+    """
+    callers = Callers(
+        settings=settings, service=service, credentials=credentials, secrets=secrets, clock=clock
+    )
+    pages = Pages(callers, banner=banner, links=links)
+    closing = Closing()
+    admission = Admission(settings=settings, callers=callers, machines=MACHINES | frozenset(public_paths))
+    app = web.Application(middlewares=[make_gate(admission, pages)], client_max_size=LARGEST_BODY)
+    guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
+    app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
+    app.add_routes(Streams(service=service, callers=callers, closing=closing, settings=settings).routes())
+    app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
+    app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
+    app.add_routes(probes(health))
+    app.add_routes(pages.assets.routes())
+    app.add_routes(extra_routes)
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(closing.close)
+    return app
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """No access log (paths say who reads what); a reader that goes away ends its handler at once."""
+    return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=5.0)
+
+
+def probes(health: Health) -> list[web.RouteDef]:
+    """`/healthz`: alive; `/readyz`: can take work."""
+
+    async def alive(_request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def ready(_request: web.Request) -> web.Response:
+        await health.check()
+        return json_response({"status": "ready"})
+
+    return [web.get("/healthz", alive), web.get("/readyz", ready)]

@@ -1,0 +1,97 @@
+"""From a request's raw bytes to one of our models, or a refusal with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import BaseModel, ValidationError
+
+from core.errors import Invalid
+from web.problems import HttpRefusal
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+
+FORM = "application/x-www-form-urlencoded"
+BODY_SECONDS = 30
+"""How long a body may take to arrive."""
+FIELDS = 100
+
+
+async def parsed(request: web.Request, model: type[Model]) -> Model:
+    """The body as `model`; raises `Invalid` (422) or an `HttpRefusal` (400, 408, 415)."""
+    body = await raw(request)
+    kind = _kind(request)
+    try:
+        if kind in {"", "application/json"} or kind.endswith("+json"):
+            return model.model_validate_json(body, strict=True)
+        if kind == FORM:
+            return model.model_validate(_fields(body))
+    except ValidationError as error:
+        raise _refusal(error) from None  # what was sent stays out of the log's tracebacks
+    raise HttpRefusal(
+        415, "Unsupported media type", f"Send application/json or a plain form ({FORM}).", headers=_ACCEPTED
+    )
+
+
+async def raw(request: web.Request) -> bytes:
+    """The body's bytes, as signatures need them; at most 1 MiB, within `BODY_SECONDS`."""
+    try:
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        raise HttpRefusal(408, "Request timeout", "The body did not arrive in time.") from error
+    except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
+        raise malformed("The body is not encoded as its headers say.") from error
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """The fields of a plain form; none for any other body."""
+    return _fields(await raw(request)) if _kind(request) == FORM else {}
+
+
+def malformed(sentence: str) -> HttpRefusal:
+    return HttpRefusal(400, "Malformed body", sentence)
+
+
+def _kind(request: web.Request) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=FIELDS
+        )
+    except UnicodeDecodeError as error:
+        raise malformed("The form is not in UTF-8.") from error
+    except ValueError as error:
+        raise malformed("The form has too many fields.") from error
+    return dict(pairs)
+
+
+def _refusal(error: ValidationError) -> Exception:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return malformed(f"{first['msg']}.")
+    return Invalid(_sentence(first))
+
+
+def _sentence(error: ErrorDetails) -> str:
+    field = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"`{field}` is missing."
+    if error["type"] == "value_error":
+        return f"{error['msg'].removeprefix('Value error, ')}"
+    return f"`{field}`: {error['msg']}." if field else "The body should be a JSON object."
+
+
+_ACCEPTED = {"Accept": f"application/json, {FORM}"}

@@ -1,0 +1,180 @@
+"""The one middleware every request passes: Host, origin, identity; and errors on the way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from core.errors import CountersignError, Unidentified
+from web.auth import CALLER
+from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from web.auth import Callers
+    from web.pages import Pages
+    from web.settings import WebSettings
+
+log = structlog.get_logger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ANYBODY = frozenset({"/sign-in", "/sign-out", "/static/{name}"})
+"""Paths that need no sign-in, but come from our own pages."""
+
+CROSS_SITE = "Requests from other sites' pages are refused."
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; base-uri 'none'; object-src 'none'; "
+        "frame-ancestors 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""On every answer that does not set its own. `data:` images are the stylesheet's own icons."""
+
+
+async def add_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """A signal, since a stream's headers leave before its handler returns."""
+    headers = response.headers
+    for name, value in HEADERS.items():
+        if name not in headers:
+            headers[name] = value
+    headers["Server"] = "countersign"
+
+
+class Admission:
+    """Who may come in: by the right name, from our own pages, and known to us."""
+
+    def __init__(self, *, settings: WebSettings, callers: Callers, machines: Collection[str]) -> None:
+        """`machines` prove themselves otherwise (callbacks, hooks, probes): paths as the router has them."""
+        self._hosts = Hosts(settings)
+        self._callers = callers
+        self._machines = machines
+
+    async def admit(self, request: web.Request) -> None:
+        """Put the caller into the request, or raise."""
+        self._hosts.check(request)
+        self._callers.refuse_forwarded(request)
+        path = _route(request)
+        if path is None or path in self._machines:
+            return
+        says_origin = True
+        if request.method not in SAFE_METHODS and "Authorization" not in request.headers:
+            says_origin = self._hosts.refuse_cross_site(request)
+        if path in ANYBODY:
+            return
+        request[CALLER] = await self._callers.caller(request)
+        if not says_origin:
+            await self._callers.check_form_token(request)
+
+
+def make_gate(admission: Admission, pages: Pages) -> Middleware:
+    """Admit, handle, and turn whatever is raised into an answer."""
+
+    @web.middleware
+    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            await admission.admit(request)
+            return await handler(request)
+        except CountersignError as error:
+            return answer(request, problem_of(error), pages, sign_in=isinstance(error, Unidentified))
+        except HttpRefusal as refusal:
+            return answer(request, refusal.problem, pages)
+        except web.HTTPException as error:
+            return answer(request, problem_of_http(error), pages)
+        except Exception as error:
+            log.exception("request_failed", method=request.method, route=_route(request))
+            if request.writer.output_size:
+                raise ConnectionResetError("the answer had begun") from error
+            return answer(request, unexpected(), pages)
+
+    return gate
+
+
+def answer(
+    request: web.Request, problem: Problem, pages: Pages, *, sign_in: bool = False
+) -> web.StreamResponse:
+    """The problem as a page for a browser, as JSON for everybody else."""
+    log.info(
+        "request_refused",
+        method=request.method,
+        route=_route(request),
+        status=problem.status,
+        problem=problem.slug,
+    )
+    if not wants_page(request):
+        return problem_response(problem)
+    if sign_in and request.method in SAFE_METHODS:
+        return pages.sign_in(request, problem)
+    return pages.problem(request, problem)
+
+
+def wants_page(request: web.Request) -> bool:
+    """Browsers name text/html when they navigate; scripts and `fetch` do not."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+class Hosts:
+    """The names this server goes by. Anything else is somebody else's name made to point here."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        public = urlsplit(settings.base_url)
+        self._origin = f"{public.scheme}://{public.netloc}".lower()
+        self._names = {settings.host.lower(), "localhost", (public.hostname or "").lower()} - {""}
+
+    def check(self, request: web.Request) -> None:
+        """Refuse a foreign Host with 421. Ports are not compared, so that forwarded ports work."""
+        name = host_name(request.headers.get("Host", ""))
+        if name in self._names or name == _address(request):
+            return
+        raise HttpRefusal(421, "Misdirected request", "This server does not go by that name.")
+
+    def refuse_cross_site(self, request: web.Request) -> bool:
+        """Refuse what another site's page sends; False where a browser does not say whose page it was.
+
+        That is `Origin: null`, which follows from our own Referrer-Policy, without `Sec-Fetch-Site`, which
+        browsers keep back on plain http. Programs send neither header.
+        """
+        site = request.headers.get("Sec-Fetch-Site")
+        origin = request.headers.get("Origin")
+        if site is not None:
+            is_ours = site in {"same-origin", "none"}
+        else:
+            is_ours = origin in {None, "null"} or self._is_own(str(origin), request)
+        if not is_ours:
+            raise HttpRefusal(403, "Cross-site request", CROSS_SITE)
+        return site is not None or origin != "null"
+
+    def _is_own(self, origin: str, request: web.Request) -> bool:
+        return origin.lower() == self._origin or (
+            origin.lower() == f"http://{request.headers.get('Host', '')}".lower()
+        )
+
+
+def host_name(header: str) -> str:
+    """The name in a Host header, in lower case and without port or brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower()
+
+
+def _address(request: web.Request) -> str | None:
+    """The address this connection came in on: the listening one, also where that is 0.0.0.0."""
+    transport = request.transport
+    name = transport.get_extra_info("sockname") if transport else None
+    return name[0] if isinstance(name, tuple) else None
+
+
+def _route(request: web.Request) -> str | None:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else None

@@ -1,0 +1,1 @@
+"""Webhooks: somebody else's signed JSON in, our signed notices out."""

@@ -1,0 +1,74 @@
+"""The pages: form, task, inbox, sign-in and problems, rendered by Jinja2 with escaping always on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from aiohttp import web
+
+from core.model import text_of
+from web.auth import CALLER
+from web.pages.assets import Assets
+from web.pages.text import shown_time, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from web.auth import Callers
+    from web.problems import Problem
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Pages:
+    """Renders templates; `links` are more entries of the navigation, `banner` a line above all pages."""
+
+    def __init__(
+        self, callers: Callers, *, banner: str | None = None, links: Mapping[str, str] | None = None
+    ) -> None:
+        self._callers = callers
+        self.assets = Assets()
+        self._env = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._env.filters.update(
+            visible=visible, text=lambda value: visible(text_of(value)), time=shown_time, words=words
+        )
+        self._env.globals.update(asset=self.assets.url, banner=banner, links=dict(links or {}))
+
+    def page(
+        self, request: web.Request, template: str, *, status: int = HTTPStatus.OK, **context: Any
+    ) -> web.Response:
+        html = self._env.get_template(template).render(
+            caller=request.get(CALLER),
+            path=request.path,
+            form_token=self._callers.form_token(request),
+            **context,
+        )
+        return web.Response(text=html, status=status, content_type="text/html")
+
+    def sign_in(self, request: web.Request, problem: Problem) -> web.Response:
+        """In place of the page asked for, which the browser then asks for again."""
+        page = self.page(
+            request, "sign_in.html", status=problem.status, problem=problem, next=request.path_qs
+        )
+        page.headers.update(problem.headers)
+        return page
+
+    def problem(self, request: web.Request, problem: Problem) -> web.Response:
+        page = self.page(request, "problem.html", status=problem.status, problem=problem)
+        page.headers.update(problem.headers)
+        return page
+
+
+def words(name: str) -> str:
+    """`waiting_for_review` as people read it."""
+    return name.replace("_", " ")

@@ -1,0 +1,99 @@
+// @ts-check
+"use strict";
+
+// Sign-in: what follows # never reached the server; post it once, then forget it.
+async function signIn() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!token) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  const answer = await fetch("/sign-in", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    body: JSON.stringify({ token }),
+  });
+  if (answer.ok) {
+    location.reload();
+    return;
+  }
+  const problem = await answer.json().catch(() => null);
+  say(problem ? problem.detail : "Signing in did not work. Try again.");
+}
+
+/** @param {string} sentence */
+function say(sentence) {
+  const place = document.getElementById("sign-in-state") || document.getElementById("notice");
+  if (place) place.textContent = sentence;
+}
+
+// The page itself is made by the server alone: a change means asking for it again and morphing it in,
+// which keeps focus and half-written reasons.
+let asking = false;
+let askAgain = false;
+
+async function refresh() {
+  askAgain = asking;
+  if (asking) return;
+  asking = true;
+  try {
+    // @ts-ignore htmx is a global of the vendored script
+    await htmx.ajax("GET", location.pathname, { target: "#live", select: "#live", swap: "outerMorph" });
+  } finally {
+    asking = false;
+    if (askAgain) refresh();
+    else if (isOver()) stopFollowing();
+  }
+}
+
+const live = () => document.getElementById("live");
+const isOver = () => ["completed", "failed", "cancelled"].includes(live()?.dataset.status || "");
+
+// A browser opens six connections a host, and each stream holds one: only the visible tab has a stream.
+/** @type {EventSource | null} */
+let source = null;
+let lastSeen = "";
+
+function follow() {
+  const address = live()?.dataset.stream;
+  if (!address || source || isOver() || document.hidden) return;
+  source = new EventSource(lastSeen ? `${address}?last_event_id=${lastSeen}` : address);
+  source.onmessage = (message) => {
+    lastSeen = message.lastEventId;
+    const status = JSON.parse(message.data).status;
+    if (status !== live()?.dataset.status || status === "running" || status === "waiting_for_review") refresh();
+  };
+  source.onerror = () => {
+    if (source?.readyState === EventSource.CLOSED) stopFollowing();
+  };
+}
+
+function stopFollowing() {
+  source?.close();
+  source = null;
+}
+
+function followOrNot() {
+  if (document.hidden) {
+    stopFollowing();
+  } else {
+    follow();
+    if (live()?.dataset.refresh) refresh();
+  }
+}
+
+function showLocalTimes() {
+  for (const time of document.querySelectorAll("time:not([title])")) {
+    time.setAttribute("title", new Date(time.getAttribute("datetime") || "").toLocaleString());
+  }
+}
+
+signIn();
+follow();
+showLocalTimes();
+document.addEventListener("visibilitychange", followOrNot);
+document.addEventListener("htmx:after:swap", showLocalTimes);
+addEventListener("hashchange", signIn);
+addEventListener("pagehide", stopFollowing);
+addEventListener("pageshow", followOrNot);
+
+const seconds = Number(live()?.dataset.refresh || 0);
+if (seconds) setInterval(() => document.hidden || refresh(), seconds * 1000);

@@ -1,0 +1,49 @@
+"""What people wrote, as text: escaped, with characters that hide or reorder text made visible."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HIDDEN: Final = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but tab and newline
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, joiners, fillers
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, separators, bidirectional controls
+    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"  # filler, variation selectors (not the emoji one), BOM
+    "\ud800-\udfff"  # lone surrogates
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # musical controls, tags and more selectors
+    "]"
+)
+"""Unicode's default-ignorable and control characters, save tab, newline and U+FE0F (emoji style)."""
+
+
+def visible(text: str) -> Markup:
+    """Safe HTML that shows every character; a hidden one as its code point, with its name as tooltip."""
+    clean = text.replace("\r\n", "\n")
+    parts: list[str] = []
+    at = 0
+    for found in HIDDEN.finditer(clean):
+        parts.append(str(escape(clean[at : found.start()])))
+        parts.append(_mark(found[0]))
+        at = found.end()
+    parts.append(str(escape(clean[at:])))
+    return Markup("".join(parts))  # noqa: S704 - every part is escaped or made of digits
+
+
+def _mark(character: str) -> str:
+    code = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, "control character").lower()
+    return f'<span class="hidden-character" title="{code} {escape(name)}">{code}</span>'
+
+
+def shown_time(at: datetime) -> Markup:
+    """A <time>: to the second, in UTC; the page's script adds the reader's own zone as tooltip."""
+    text = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)

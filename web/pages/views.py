@@ -1,0 +1,120 @@
+"""What the pages show: read-only, but for signing in and out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from core.errors import Forbidden, Refused
+from core.model import DeliveryState, TaskFilter
+from web.auth import CALLER, SESSION
+from web.bodies import parsed
+from web.gate import wants_page
+from web.schemas import SignIn
+from web.stream import known_id
+from web.tasks import see_other
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.model import Delivery, ReviewRequest, Task
+    from core.service import Service
+    from web.auth import Caller, Callers
+    from web.pages import Pages
+
+RECENT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Whether the viewer may decide the open review now, and if not, why."""
+
+    review: ReviewRequest
+    refusal: str | None
+
+
+class Views:
+    """The handlers of the pages."""
+
+    def __init__(self, *, service: Service, callers: Callers, pages: Pages) -> None:
+        self._service = service
+        self._callers = callers
+        self._pages = pages
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.form),
+            web.get("/tasks/{task_id}", self.task),
+            web.get("/inbox", self.inbox),
+            web.post("/sign-in", self.sign_in),
+            web.post("/sign-out", self.sign_out),
+        ]
+
+    async def form(self, request: web.Request) -> web.Response:
+        mine = await self._service.tasks(TaskFilter(submitter=request[CALLER].person), limit=RECENT)
+        return self._pages.page(request, "form.html", recent=mine.tasks)
+
+    async def task(self, request: web.Request) -> web.Response:
+        task = await self._service.task(known_id(request))
+        reviews = await self._service.reviews(task.id)
+        return self._pages.page(
+            request,
+            "task.html",
+            task=task,
+            reviews=reviews,
+            deciding=await self._deciding(task, request[CALLER]),
+            undelivered=undelivered(await self._service.deliveries(task.id)),
+            steps=bool(reviews) and len({review.node for review in reviews}) > 1,
+        )
+
+    async def inbox(self, request: web.Request) -> web.Response:
+        waiting = await self._service.waiting_for(request[CALLER].person)
+        return self._pages.page(request, "inbox.html", waiting=waiting)
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        body = await parsed(request, SignIn)
+        cookie = await self._callers.sign_in(body.token.strip())
+        response = see_other(_local(body.next)) if wants_page(request) else web.Response(status=204)
+        response.set_cookie(
+            self._callers.cookie,
+            cookie,
+            max_age=int(SESSION.total_seconds()),
+            httponly=True,
+            secure=self._callers.secure,
+            samesite="Lax",
+            path="/",
+        )
+        return response
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        response = see_other("/") if wants_page(request) else web.Response(status=204)
+        response.del_cookie(
+            self._callers.cookie, path="/", secure=self._callers.secure, httponly=True, samesite="Lax"
+        )
+        return response
+
+    async def _deciding(self, task: Task, caller: Caller) -> Deciding | None:
+        if task.review is None:
+            return None
+        try:
+            review = await self._service.check_may_decide(task.review, caller.person)
+        except (Forbidden, Refused) as error:
+            return Deciding(review=await self._service.review(task.review), refusal=str(error))
+        return Deciding(review=review, refusal=None)
+
+
+def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Cards and notices that were given up, or that failed and will be tried again."""
+    return [
+        delivery
+        for delivery in deliveries
+        if delivery.state is DeliveryState.GIVEN_UP or (delivery.tries and delivery.error)
+    ]
+
+
+def _local(path: str) -> str:
+    """A path of ours; a form must not lead to another site."""
+    plain = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if plain and path.isascii() and path.isprintable() else "/"

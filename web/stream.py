@@ -1,0 +1,196 @@
+"""A task's events as Server-Sent Events: replayed from what is stored, then live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from core.errors import CountersignError, NotFound
+from core.events import (
+    AttemptStarted,
+    ReviewRequested,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskResumed,
+    TaskSubmitted,
+    encode,
+    kind,
+)
+from web.auth import CALLER
+from web.problems import HttpRefusal
+from web.schemas import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from core.model import Json, PersonId, StoredEvent, Task
+    from core.service import Service
+    from web.auth import Callers
+    from web.closing import Closing
+    from web.settings import WebSettings
+
+log = structlog.get_logger(__name__)
+
+SEND_SECONDS = 30
+"""A reader that takes nothing for this long is cut off; it comes back with its last id."""
+
+FINAL_EVENTS = (TaskCompleted, TaskFailed, TaskCancelled)
+
+Message = tuple[str | None, str]
+"""An SSE message's event name (None for the unnamed ones) and its data."""
+
+_STATUS: Mapping[type, Callable[[str, Any], dict[str, Json]]] = {
+    TaskSubmitted: lambda task, _: {"status": "pending", "task_id": task},
+    AttemptStarted: lambda _, event: {"status": "running", "attempt": event.attempt},
+    TaskResumed: lambda _, event: {"status": "running", "attempt": event.attempt},
+    ReviewRequested: lambda _, event: {
+        "status": "waiting_for_review",
+        "output_to_review": event.draft,
+        "attempt": event.attempt,
+        "review_id": event.review,
+    },
+    TaskCompleted: lambda _, event: {
+        "status": "completed",
+        "final_result": event.final_result,
+        "outcome": event.outcome,
+    },
+    TaskFailed: lambda _, event: {"status": "failed", "error": event.error},
+    TaskCancelled: lambda _, _event: {"status": "cancelled"},
+}
+
+
+def status_message(stored: StoredEvent) -> Message | None:
+    """What `/stream` says of an event; None where the visible status stays as it was."""
+    shape = _STATUS.get(type(stored.event))
+    return (None, json.dumps(shape(stored.task, stored.event))) if shape else None
+
+
+def named_message(stored: StoredEvent) -> Message:
+    """What `/v1/tasks/{id}/events` says: every event, under its stored name."""
+    data = {"task_id": stored.task, "seq": stored.seq, "at": timestamp(stored.at), **encode(stored.event)}
+    return kind(stored.event), json.dumps(data)
+
+
+class Streams:
+    """The two event streams, and how many of them are open."""
+
+    def __init__(
+        self, *, service: Service, callers: Callers, closing: Closing, settings: WebSettings
+    ) -> None:
+        self._service = service
+        self._callers = callers
+        self._closing = closing
+        self._settings = settings
+        self._open: Counter[PersonId] = Counter()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/stream/{task_id}", self.statuses, allow_head=False),
+            web.get("/v1/tasks/{task_id}/events", self.named, allow_head=False),
+        ]
+
+    async def statuses(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, status_message)
+
+    async def named(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, named_message)
+
+    async def _stream(
+        self, request: web.Request, shape: Callable[[StoredEvent], Message | None]
+    ) -> web.StreamResponse:
+        task = await self._service.task(known_id(request))
+        after = last_event_id(request)
+        if after and task.status.is_final and await self._has_seen_all(task, after):
+            return web.Response(status=204)
+        person = request[CALLER].person
+        self._take_place(person)
+        try:
+            return await self._send_all(request, self._service.follow(task.id, after=after), shape)
+        finally:
+            self._open[person] -= 1
+            if not self._open[person]:
+                del self._open[person]
+
+    async def _has_seen_all(self, task: Task, after: int) -> bool:
+        return not [stored async for stored in self._service.follow(task.id, after=after)]
+
+    def _take_place(self, person: PersonId) -> None:
+        if self._open[person] >= self._settings.max_streams_per_person:
+            raise HttpRefusal(429, "Too many streams", "You have too many open streams.", headers=_SOON)
+        if self._open.total() >= self._settings.max_streams:
+            raise HttpRefusal(503, "Too many streams", "Too many streams are open.", headers=_SOON)
+        self._open[person] += 1
+
+    async def _send_all(
+        self,
+        request: web.Request,
+        events: AsyncIterator[StoredEvent],
+        shape: Callable[[StoredEvent], Message | None],
+    ) -> web.StreamResponse:
+        response = EventSourceResponse(
+            sep="\n", send_timeout=SEND_SECONDS, ping_interval=self._settings.ping_seconds
+        )
+        await response.prepare(request)
+        scope = asyncio.timeout(None)
+        try:
+            async with scope, response:
+                self._closing.enter(scope)
+                await self._pump(request, response, events, shape)
+        except ConnectionResetError:
+            pass  # the reader went away
+        except TimeoutError:
+            pass  # the server stops, or the reader is stuck and was cut off
+        except CountersignError as error:
+            log.info("stream_ended", task_id=request.match_info["task_id"], reason=type(error).__name__)
+        finally:
+            self._closing.leave(scope)
+            await _close(events)
+        return response
+
+    async def _pump(
+        self,
+        request: web.Request,
+        response: EventSourceResponse,
+        events: AsyncIterator[StoredEvent],
+        shape: Callable[[StoredEvent], Message | None],
+    ) -> None:
+        async for stored in events:
+            message = shape(stored)
+            if message is None:
+                continue
+            await self._callers.caller(request)  # a session may have died since the last message
+            name, data = message
+            await response.send(data, id=str(stored.seq), event=name)
+
+
+def known_id(request: web.Request) -> str:
+    """The task id in the path; raises `NotFound` where no task can have it."""
+    task_id = request.match_info["task_id"]
+    if len(task_id) > 64 or not task_id.isascii() or not task_id.isalnum():
+        raise NotFound("There is no such task.")
+    return task_id
+
+
+def last_event_id(request: web.Request) -> int:
+    """The sequence number a reader saw last; 0 (from the first event) where it names none of ours.
+
+    A browser cannot set the header on a new EventSource, so the query may say it too.
+    """
+    value = request.headers.get("Last-Event-ID") or request.query.get("last_event_id", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else 0
+
+
+async def _close(events: AsyncIterator[StoredEvent]) -> None:
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await close()
+
+
+_SOON = {"Retry-After": "15"}

@@ -1,0 +1,225 @@
+"""Submitting, reading, deciding and cancelling: the seed's calls and /v1."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from core.errors import Invalid, NotWaiting, StaleReview
+from core.events import ReviewRequested
+from core.model import PersonId, ReviewId, Status, Submission, TaskFilter, Verdict
+from web.auth import CALLER
+from web.bodies import parsed
+from web.gate import wants_page
+from web.schemas import Feedback, NewDecision, NewTask, Submit, json_response, task_json
+from web.stream import FINAL_EVENTS, known_id
+
+if TYPE_CHECKING:
+    from core.model import ReviewRequest, StoredEvent, Task
+    from core.service import Service
+    from web.closing import Closing
+    from web.hooks.addresses import CallbackGuard
+    from web.settings import WebSettings
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 60
+KEY_LENGTH = 255
+PAGE, LARGEST_PAGE = 50, 200
+QUERY_LENGTH = 512
+
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])")
+
+
+class Tasks:
+    """The calls that scripts and forms make."""
+
+    def __init__(
+        self, *, service: Service, settings: WebSettings, closing: Closing, guard: CallbackGuard
+    ) -> None:
+        self._service = service
+        self._settings = settings
+        self._closing = closing
+        self._guard = guard
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/submit", self.submit),
+            web.post("/feedback/{task_id}", self.feedback),
+            web.post("/v1/tasks", self.create),
+            web.get("/v1/tasks", self.page),
+            web.get("/v1/tasks/{task_id}", self.one),
+            web.post("/v1/tasks/{task_id}/decisions", self.decide),
+            web.post("/v1/tasks/{task_id}/cancel", self.cancel),
+        ]
+
+    async def submit(self, request: web.Request) -> web.Response:
+        body = await parsed(request, Submit)
+        task, _ = await self._service.submit(
+            Submission(
+                input=body.data,
+                submitter=request[CALLER].person,
+                on_behalf_of=body.submitter,
+                idempotency_key=idempotency_key(request),
+            )
+        )
+        if wants_page(request):
+            return see_other(f"/tasks/{task.id}")
+        return json_response({"message": "The task is submitted.", "task_id": task.id}, status=202)
+
+    async def feedback(self, request: web.Request) -> web.Response:
+        task_id = known_id(request)
+        body = await parsed(request, Feedback)
+        review = await self._open_review(task_id, body.review_id, body.attempt)
+        decided = await self._decide(request, review, body.verdict, body.comment)
+        if wants_page(request):
+            return see_other("/inbox" if body.back == "inbox" else f"/tasks/{task_id}")
+        return json_response({"message": said(decided, body.verdict)})
+
+    async def create(self, request: web.Request) -> web.Response:
+        body = await parsed(request, NewTask)
+        if body.callback_url is not None:
+            self._guard.check_url(body.callback_url)
+        task, _ = await self._service.submit(
+            Submission(
+                input=body.input,
+                submitter=request[CALLER].person,
+                flow=body.flow,
+                title=body.title,
+                on_behalf_of=body.submitter,
+                callback_url=body.callback_url,
+                metadata=body.metadata,
+                idempotency_key=idempotency_key(request),
+            )
+        )
+        headers = {"Location": f"/v1/tasks/{task.id}"}
+        seconds = preferred_wait(request)
+        if seconds:
+            task = await self._settled(task, seconds)
+            headers["Preference-Applied"] = f"wait={seconds}"
+        return json_response(self._shown(task), status=201, headers=headers)
+
+    async def page(self, request: web.Request) -> web.Response:
+        query = request.query
+        found = await self._service.tasks(
+            TaskFilter(
+                status=_status(query.get("status")),
+                submitter=_person(query.get("submitter")),
+                flow=_clean(query.get("flow"), "flow"),
+            ),
+            cursor=_clean(query.get("cursor"), "cursor"),
+            limit=_limit(query.get("limit")),
+        )
+        return json_response(
+            {"tasks": [self._shown(task) for task in found.tasks], "next_cursor": found.cursor}
+        )
+
+    async def one(self, request: web.Request) -> web.Response:
+        return json_response(self._shown(await self._service.task(known_id(request))))
+
+    async def decide(self, request: web.Request) -> web.Response:
+        task_id = known_id(request)
+        body = await parsed(request, NewDecision)
+        if body.verdict == "edit" or body.content is not None:
+            raise Invalid("Editing a draft is not possible yet: approve it, or reject it with a comment.")
+        if body.review_id is None and body.attempt is None:
+            raise Invalid("Name the review that you decide: `review_id`, or `attempt`.")
+        review = await self._open_review(task_id, body.review_id, body.attempt)
+        await self._decide(request, review, Verdict(body.verdict), body.comment)
+        return json_response(self._shown(await self._service.task(task_id)))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        task = await self._service.cancel(known_id(request), request[CALLER].person)
+        if wants_page(request):
+            return see_other(f"/tasks/{task.id}")
+        return json_response(self._shown(task))
+
+    async def _open_review(self, task_id: str, review_id: str | None, attempt: int | None) -> ReviewId:
+        """The task's open review, where it is the one the caller means."""
+        task = await self._service.task(task_id)
+        if task.review is None:
+            raise NotWaiting(f"This task is {task.status.replace('_', ' ')}; there is nothing to decide now.")
+        if (review_id or task.review) != task.review or (attempt or task.attempt) != task.attempt:
+            raise StaleReview(f"That is not the open review; attempt {task.attempt} is.")
+        return task.review
+
+    async def _decide(
+        self, request: web.Request, review: ReviewId, verdict: Verdict, comment: str | None
+    ) -> ReviewRequest:
+        caller = request[CALLER]
+        said = comment.strip() or None if comment else None
+        return await self._service.decide(review, caller.person, verdict, comment=said, via=caller.via)
+
+    async def _settled(self, task: Task, seconds: int) -> Task:
+        """The task once it waits for review or has ended, or as it stands after `seconds`."""
+        async with self._closing.limit(seconds):
+            async for stored in self._service.follow(task.id):
+                if _is_settled(stored):
+                    break
+        return await self._service.task(task.id)
+
+    def _shown(self, task: Task) -> dict[str, object]:
+        return {**task_json(task, base_url=self._settings.base_url)}
+
+
+def see_other(path: str) -> web.Response:
+    """After a form's POST: the page to show, so that a reload posts nothing."""
+    return web.Response(status=303, headers={"Location": path})
+
+
+def said(review: ReviewRequest, verdict: Verdict) -> str:
+    done = "approved" if verdict is Verdict.APPROVE else "rejected"
+    if review.is_open:
+        return f"Your decision is recorded: {done}. More approvals are needed."
+    return f"Attempt {review.attempt} is {review.outcome}."
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """The header as sent; at most 255 printable ASCII characters."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isascii() and key.isprintable()):
+        raise Invalid(f"Idempotency-Key: 1 to {KEY_LENGTH} printable ASCII characters, please.")
+    return key
+
+
+def preferred_wait(request: web.Request) -> int:
+    """Seconds of `Prefer: wait=…` (RFC 7240), bounded; 0 without one."""
+    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
+    return min(int(found[1]), LONGEST_WAIT) if found else 0
+
+
+def _is_settled(stored: StoredEvent) -> bool:
+    return isinstance(stored.event, (ReviewRequested, *FINAL_EVENTS))
+
+
+def _status(value: str | None) -> Status | None:
+    if not value:
+        return None
+    if value not in set(Status):
+        raise Invalid(f"`status` is one of {', '.join(Status)}.")
+    return Status(value)
+
+
+def _person(value: str | None) -> PersonId | None:
+    name = _clean(value, "submitter")
+    return PersonId(name) if name else None
+
+
+def _limit(value: str | None) -> int:
+    if not value:
+        return PAGE
+    if not (value.isascii() and value.isdigit() and len(value) < 5 and 1 <= int(value) <= LARGEST_PAGE):
+        raise Invalid(f"`limit` is a number from 1 to {LARGEST_PAGE}.")
+    return int(value)
+
+
+def _clean(value: str | None, name: str) -> str | None:
+    """A query value that a database can compare."""
+    if not value:
+        return None
+    if len(value) > QUERY_LENGTH or not value.isprintable():
+        raise Invalid(f"`{name}` is too long, or holds characters that no name has.")
+    return value
