@@ -70,7 +70,7 @@ class TelegramSimulator(People):
         )
         super().__init__(
             State(bot=self.bot, now=now, answer_window=answer_window, privacy=privacy),
-            Delivery(now=now, retry=retry, public_rules=public_webhook_rules),
+            Delivery(now=now, on_change=self._ring, retry=retry, public_rules=public_webhook_rules),
         )
         self._floods = FloodLimits(now=now) if enforce_rate_limits else None
         self._server = ApiServer(token=token, handlers=self._handlers(), file=self._file, on_call=self._ring)
@@ -80,9 +80,11 @@ class TelegramSimulator(People):
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._root = await self._server.listen(*self._where)
-        self._stack.push_async_callback(self._server.close)
-        self._stack.push_async_callback(self.delivery.close)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._server.close)
+            stack.push_async_callback(self.delivery.close)
+            self._root = await self._server.listen(*self._where)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -140,22 +142,22 @@ class TelegramSimulator(People):
     async def until(self, look: Callable[[], T], *, timeout: float = 5.0) -> T:
         """The first true thing that `look` finds, asked again after each call and change; LookupError means
         not yet. TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(timeout):
-            while True:
-                bell = self._bell
-                try:
-                    if found := look():
-                        return found
-                except LookupError:
-                    pass
-                await bell.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                while not (found := _found(look)):
+                    await self._bell.wait()
+        except TimeoutError:
+            lately = [f"{call.method} {call.status}" for call in self.calls[-5:]]
+            raise TimeoutError(f"not seen within {timeout} s; the bot's last calls: {lately}") from None
+        return found
 
     # what a stranger does to the webhook
 
     async def post_webhook(
         self, body: Mapping[str, Any] | bytes, *, secret: str | None = None, url: str | None = None
     ) -> WebhookReply:
-        """Post anything to the bot's webhook once; without `secret`, with the right one it knows."""
+        """Post anything once to the bot's webhook (or `url`), with the right secret unless another is given;
+        an empty one is not sent at all."""
         raw = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
         known = self.delivery.webhook.secret if self.delivery.webhook else None
         return await self.delivery.post(raw, secret=known if secret is None else secret, url=url)
@@ -180,10 +182,17 @@ class TelegramSimulator(People):
 
     def _changing(self, name: str, method: Method) -> Handler:
         def act(params: Mapping[str, Any]) -> Any:
-            if self._floods is not None and name in FLOODING and isinstance(params.get("chat_id"), int):
-                self._floods.count(params["chat_id"])
+            if self._floods is not None and name in FLOODING:
+                self._floods.count(self.state.chat(params.get("chat_id")).id)
             result = method(self.state, params)
             self._changed()
             return result
 
         return act
+
+
+def _found(look: Callable[[], T]) -> T | None:
+    try:
+        return look()
+    except LookupError:
+        return None

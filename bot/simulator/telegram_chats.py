@@ -274,7 +274,8 @@ class State:
             body["reply_markup"] = message.reply_markup
         if message.edited is not None:
             body["edit_date"] = message.edited
-        answered = chat.standing(message.reply_to) if with_reply else None
+        # what stands in a topic answers the topic's first message, unless it answers another
+        answered = chat.standing(message.reply_to or message.thread) if with_reply else None
         return (
             body
             if answered is None

@@ -78,6 +78,11 @@ class WebhookReply:
     def is_good(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def error(self) -> str:
+        """As getWebhookInfo tells it."""
+        return f"Wrong response from the webhook: {self.status}" if self.status else self.body
+
 
 @dataclass(slots=True)
 class Tasks:
@@ -121,6 +126,8 @@ class Delivery:
     """The one queue of updates, and the one way (poll or webhook) in which it is emptied."""
 
     now: Callable[[], float]
+    on_change: Callable[[], None]
+    """Called whenever a poll opens, an update is taken, or a webhook call fails."""
     retry: float
     """Seconds before the first repetition of a failed webhook call; it doubles up to LONGEST_RETRY."""
     public_rules: bool
@@ -197,6 +204,11 @@ class Delivery:
 
     # polling
 
+    @property
+    def polls_open(self) -> int:
+        """How many getUpdates wait now: at most one."""
+        return 0 if self._poll is None else 1
+
     async def get_updates(self, params: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A newer call ends an older one with 409, as Telegram does; the newer one goes on."""
         if self.webhook is not None:
@@ -221,6 +233,7 @@ class Delivery:
         if self.pending or self._again or self._closed or not seconds:
             return
         try:
+            self.on_change()
             async with asyncio.timeout(seconds):
                 await poll.news.wait()
         except TimeoutError:
@@ -279,10 +292,10 @@ class Delivery:
         return info
 
     async def post(self, body: bytes, *, secret: str | None, url: str | None = None) -> WebhookReply:
-        """Post these bytes once to the bot's webhook, whatever they are; None sends no secret."""
+        """Post these bytes once to the bot's webhook, whatever they are; no secret, no header."""
         address = url or (self.webhook.url if self.webhook else "")
         _check_loopback(address)
-        headers = {"Content-Type": "application/json"} | ({} if secret is None else {SECRET_HEADER: secret})
+        headers = {"Content-Type": "application/json"} | ({SECRET_HEADER: secret} if secret else {})
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WEBHOOK_SECONDS))
         try:
@@ -324,7 +337,8 @@ class Delivery:
                 if reply.is_good:
                     self._taken(update)
                     return
-                self.last_error = int(self.now()), f"Wrong response from the webhook: {reply.status}"
+                self.last_error = int(self.now()), reply.error
+                self.on_change()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY)
         finally:
@@ -334,6 +348,7 @@ class Delivery:
     def _taken(self, update: Update) -> None:
         if update in self.pending:
             self.pending.remove(update)
+        self.on_change()
 
     async def close(self) -> None:
         """End long polls, posts and the client at once."""

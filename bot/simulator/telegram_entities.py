@@ -324,7 +324,7 @@ class _MarkdownV2(_Reader):
         return at + 1
 
     def _begin_pre(self, at: int) -> int:
-        language = re.compile(r"([^\s`]*)(?=[^`])").match(self.source, at + 3)
+        language = re.compile(r"([^\s`]*+)(?=[^`])").match(self.source, at + 3)
         argument = language[1] if language else ""
         self.open.append(_Open("pre", at, self.offset, argument))
         after = at + 3 + len(argument)

@@ -6,14 +6,13 @@ server's source; [ours] a figure that Telegram does not publish, chosen here.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bot.simulator.telegram_errors import ApiError, bad_request, too_many_requests
+from bot.simulator.telegram_errors import bad_request, too_many_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,16 +120,32 @@ class Window:
         self.sent.append(now)
 
 
+@dataclass(slots=True)
+class Bucket:
+    """A steady rate with bursts: `full` at once, then `rate` a second."""
+
+    full: int
+    rate: float
+    used: float = 0.0
+    at: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more may be sent; 0 is now."""
+        self.used, self.at = max(0.0, self.used - (now - self.at) * self.rate), now
+        return max(0.0, (self.used + 1 - self.full) / self.rate)
+
+    def count(self, now: float) -> None:
+        self.used, self.at = self.used + 1, now
+
+
 @dataclass(slots=True, kw_only=True)
 class FloodLimits:
     """How fast a bot may send and edit, per chat and in all. A refused message does not count."""
 
     now: Callable[[], float]
     overall: Window = field(default_factory=lambda: Window(MESSAGES_PER_SECOND, 1.0))
-    chats: defaultdict[int, Window] = field(
-        default_factory=lambda: defaultdict(
-            lambda: Window(CHAT_BURST, CHAT_BURST / MESSAGES_PER_SECOND_PER_CHAT)
-        )
+    chats: defaultdict[int, Bucket] = field(
+        default_factory=lambda: defaultdict(lambda: Bucket(CHAT_BURST, MESSAGES_PER_SECOND_PER_CHAT))
     )
     groups: defaultdict[int, Window] = field(
         default_factory=lambda: defaultdict(lambda: Window(MESSAGES_PER_MINUTE_PER_GROUP, 60.0))
@@ -139,19 +154,15 @@ class FloodLimits:
     def count(self, chat: int) -> None:
         """Count one message to this chat, or raise 429 with the seconds to wait."""
         now = self.now()
-        windows = list(self._windows(chat))
-        wait = max(window.wait(now) for window in windows)
+        limits = list(self._limits(chat))
+        wait = max(limit.wait(now) for limit in limits)
         if wait > 0:
-            raise self._refusal(wait)
-        for window in windows:
-            window.count(now)
+            raise too_many_requests(wait)
+        for limit in limits:
+            limit.count(now)
 
-    def _windows(self, chat: int) -> Iterator[Window]:
+    def _limits(self, chat: int) -> Iterator[Window | Bucket]:
         yield self.overall
         yield self.chats[chat]
         if chat < 0:  # groups, supergroups and channels have negative ids
             yield self.groups[chat]
-
-    @staticmethod
-    def _refusal(wait: float) -> ApiError:
-        return too_many_requests(math.ceil(wait))

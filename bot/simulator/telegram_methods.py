@@ -37,6 +37,33 @@ ADMINISTRATOR_RIGHTS = {
 }
 """ChatMemberAdministrator's fields. All administrators here have the same rights."""
 
+MUTED_RIGHTS = {
+    "is_member": True,
+    "until_date": 0,
+    **dict.fromkeys(
+        (
+            "can_change_info",
+            "can_invite_users",
+            "can_pin_messages",
+            "can_manage_topics",
+            "can_edit_tag",
+            "can_react_to_messages",
+            "can_send_messages",
+            "can_send_audios",
+            "can_send_documents",
+            "can_send_photos",
+            "can_send_videos",
+            "can_send_video_notes",
+            "can_send_voice_notes",
+            "can_send_polls",
+            "can_send_other_messages",
+            "can_add_web_page_previews",
+        ),
+        False,
+    ),
+}
+"""ChatMemberRestricted's fields of one who may only read."""
+
 
 def get_me(state: State, _: Mapping[str, Any]) -> dict[str, Any]:
     abilities = {
@@ -110,6 +137,8 @@ def member(state: State, chat: Chat, user: User) -> dict[str, Any]:
 def _rights(status: str) -> dict[str, Any]:
     if status == "administrator":
         return ADMINISTRATOR_RIGHTS
+    if status == "restricted":
+        return MUTED_RIGHTS
     return {"until_date": 0} if status == "kicked" else {}
 
 

@@ -129,6 +129,8 @@ class People:
             place.bot = Standing.MEMBER
         is_channel = place.kind is ChatKind.CHANNEL
         answered = reply_to.id if isinstance(reply_to, Message) else reply_to
+        if thread is None and answered in place.messages:
+            thread = place.messages[answered].thread
         message = self.state.post(
             place,
             None if is_channel else person,
@@ -290,11 +292,13 @@ class People:
         self._changed()
 
     def _stand(self, place: Chat, standing: Standing, *, by: User) -> None:
-        """Change how the bot stands in a chat; it is told, as a bot always is (my_chat_member)."""
+        """Change how the bot stands in a chat; it is told by my_chat_member, in private chats only when it
+        is blocked or unblocked [api: Update]."""
         before = member(self.state, place, self.state.bot)
         place.bot = standing
         after = member(self.state, place, self.state.bot)
-        if before["status"] != after["status"]:
+        is_told = place.kind is not ChatKind.PRIVATE or "kicked" in {before["status"], after["status"]}
+        if is_told and before["status"] != after["status"]:
             change = {"chat": place.as_api(), "from": by.as_api(), "date": self.state.date()}
             change |= {"old_chat_member": before, "new_chat_member": after}
             self.delivery.put("my_chat_member", change, lane=f"chat {place.id}")

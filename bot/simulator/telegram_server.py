@@ -76,6 +76,7 @@ class ApiServer:
             name, handler = self._handler(request.match_info["method"])
             params = await read_params(request)
         except ApiError as refusal:
+            self._record(request.match_info["method"], {}, refusal.status, refusal.as_api())
             return _answer(refusal.status, refusal.as_api())
         fault = self.faults.take(name, params)
         if fault is None:
