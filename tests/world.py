@@ -1,0 +1,363 @@
+"""A whole core for tests: real store, feed, engine and outbox, with a stopped clock and channels on paper.
+
+    async def test_an_approval_completes(world: World) -> None:
+        task = await world.submit("hello")
+        review = await world.open_review(task.id)
+        await world.approve(review)
+        assert (await world.end(task.id)).status is Status.COMPLETED
+
+Nothing here sleeps: whoever waits, waits for an event or asks the store again, and never longer than `PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from core.engines.local import LocalEngine
+from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
+from core.feed import Feed
+from core.flow import FlowRunner, draft_flow
+from core.model import (
+    ChannelName,
+    FlowSettings,
+    MessageRef,
+    Person,
+    PersonId,
+    Policy,
+    Recipient,
+    ReviewId,
+    Submission,
+    TaskId,
+    Verdict,
+)
+from core.outbox import Outbox
+from core.service import Service
+from core.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from core.events import Event
+    from core.flow import FlowDefinition
+    from core.model import Delivery, Json, Notice, ReviewRequest, StoredEvent, Task
+    from core.ports import Channel, Clock
+    from core.store.database import Database
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds after which a test that waits has failed."""
+
+ANA = Person(id=PersonId("ana"), name="Ana Ruiz")
+BEN = Person(id=PersonId("ben"), name="Ben Okri")
+CY = Person(id=PersonId("cy"), name="Cy Young")
+SAM = Person(id=PersonId("sam"), name="Sam Lee")
+EVE = Person(id=PersonId("eve"), name="Eve Moss")
+"""Ana, Ben and Cy review, Sam submits, and Eve may do nothing."""
+PEOPLE = {person.id: person for person in (ANA, BEN, CY, SAM, EVE)}
+
+PAPER = ChannelName("paper")
+DESK = Recipient(channel=PAPER, address="desk")
+HALL = Recipient(channel=PAPER, address="hall")
+
+START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+
+
+class StoppedAlarm:
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def ring(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
+
+class StoppedClock:
+    """Time that moves only when `advance` is called; what falls due on the way is called in its order."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self._now = at
+        self._alarms: list[tuple[datetime, int, StoppedAlarm]] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def call_at(self, at: datetime, callback: Callable[[], object]) -> StoppedAlarm:
+        alarm = StoppedAlarm(callback)
+        if at <= self._now:
+            asyncio.get_running_loop().call_soon(alarm.ring)
+        else:
+            heapq.heappush(self._alarms, (at, next(self._numbers), alarm))
+        return alarm
+
+    def advance(self, by: timedelta | None = None, **parts: float) -> None:
+        """`advance(timedelta(...))` or `advance(seconds=3)`."""
+        until = self._now + (by or timedelta(**parts))
+        while self._alarms and self._alarms[0][0] <= until:
+            at, _, alarm = heapq.heappop(self._alarms)
+            self._now = max(at, self._now)
+            alarm.ring()
+        self._now = until
+
+    @property
+    def next_alarm(self) -> datetime | None:
+        """When the next call is to come."""
+        return min((at for at, _, alarm in self._alarms if alarm.callback is not None), default=None)
+
+
+class Board:
+    """Who waits for a condition is woken by every change."""
+
+    def __init__(self) -> None:
+        self._changed: asyncio.Future[None] | None = None
+
+    def change(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+        self._changed = None
+
+    async def until(self, holds: Callable[[], T]) -> T:
+        """What `holds` returns once that is true."""
+        async with asyncio.timeout(PATIENCE):
+            while not (found := holds()):
+                if self._changed is None:
+                    self._changed = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._changed)
+        return found
+
+
+class Diary(Board):
+    """A listener that keeps every committed event, in the order of the commits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[StoredEvent] = []
+        self.due: list[ChannelName] = []
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        self.events += events
+        self.due += sorted(due)
+        self.change()
+
+    def of(self, task: str) -> list[Event]:
+        return [stored.event for stored in self.events if stored.task == task]
+
+
+@dataclass
+class Call:
+    """One call of a channel."""
+
+    kind: str
+    """`post` or `update`."""
+    delivery: Delivery
+    content: ReviewRequest | Notice
+    message: MessageRef | None
+    thread: MessageRef | None
+
+
+class PaperChannel(Board):
+    """A channel that notes what it is asked to show.
+
+    `faults` are raised by the next calls, one each (None: that call goes well); while `closed`, calls hang.
+    """
+
+    def __init__(self, name: ChannelName = PAPER) -> None:
+        super().__init__()
+        self._name = name
+        self.calls: list[Call] = []
+        self.faults: list[Exception | None] = []
+        self.gap = 0.0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.inside = 0
+
+    @property
+    def name(self) -> ChannelName:
+        return self._name
+
+    def close(self) -> None:
+        self.gate.clear()
+
+    def open(self) -> None:
+        self.gate.set()
+
+    async def post(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
+    ) -> MessageRef:
+        number = len(self.calls) + 1
+        await self._call(Call("post", delivery, content, None, thread))
+        return MessageRef(f"{delivery.recipient.address}/{number}")
+
+    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+        await self._call(Call("update", delivery, content, message, None))
+
+    async def _call(self, call: Call) -> None:
+        self.calls.append(call)
+        self.inside += 1
+        self.change()
+        try:
+            await self.gate.wait()
+            fault = self.faults.pop(0) if self.faults else None
+            if fault is not None:
+                raise fault
+        finally:
+            self.inside -= 1
+            self.change()
+
+    def spacing(self, delivery: Delivery) -> float:
+        return self.gap
+
+    @property
+    def kinds(self) -> list[str]:
+        return [call.kind for call in self.calls]
+
+    async def called(self, times: int) -> Call:
+        """Wait for so many calls; the last of them."""
+        await self.until(lambda: len(self.calls) >= times)
+        return self.calls[times - 1]
+
+
+async def eventually(ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` answers once that is true; each asking goes through the store, so the loop turns."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await ask()):
+            await asyncio.sleep(0)
+    return found
+
+
+def flow_settings(
+    name: str = "draft",
+    *,
+    processor: str | None = None,
+    policy: str = "default",
+    timeout: float = 10.0,
+    retries: int = 2,
+    backoff: float = 1.0,
+    max_attempts: int = 5,
+) -> FlowSettings:
+    return FlowSettings(
+        name=name,
+        processor=processor,
+        policy=policy,
+        timeout=timedelta(seconds=timeout),
+        retries=retries,
+        backoff=timedelta(seconds=backoff),
+        backoff_limit=timedelta(seconds=60),
+        max_attempts=max_attempts,
+    )
+
+
+def policies(*recipients: Recipient) -> dict[str, Policy]:
+    """`default` asks Ana, Ben or Cy; `two` and `three` ask so many of them; `self` lets submitters decide."""
+    three = (ANA.id, BEN.id, CY.id)
+    return {
+        "default": Policy(name="default", reviewers=three, recipients=recipients),
+        "two": Policy(name="two", reviewers=three, approvals=2, recipients=recipients),
+        "three": Policy(name="three", reviewers=three, approvals=3, recipients=recipients),
+        "self": Policy(name="self", reviewers=(*three, SAM.id), self_review=True, recipients=recipients),
+        "nobody": Policy(name="nobody", reviewers=(), recipients=recipients),
+    }
+
+
+def draft_flows(*recipients: Recipient, **settings: int) -> dict[str, FlowDefinition]:
+    """The flow that ships, under each of `policies`: `draft` asks one, `two` two, …"""
+    known = policies(*recipients)
+    return {
+        "draft" if name == "default" else name: draft_flow(
+            flow_settings("draft" if name == "default" else name, policy=name, **settings), known, None
+        )
+        for name in known
+    }
+
+
+@dataclass
+class World:
+    """The whole core; see the module's example."""
+
+    clock: Clock
+    store: SqlStore
+    feed: Feed
+    engine: LocalEngine
+    service: Service
+    flows: Mapping[str, FlowDefinition]
+    diary: Diary = field(default_factory=Diary)
+
+    async def submit(self, text: Json = "hello world", *, flow: str = "draft", **more: str) -> Task:
+        """A new task of Sam's."""
+        task, _ = await self.service.submit(
+            Submission(
+                input=text,
+                submitter=SAM.id,
+                flow=flow,
+                title=more.get("title"),
+                callback_url=more.get("callback_url"),
+                idempotency_key=more.get("key"),
+            )
+        )
+        return task
+
+    async def event(self, task: str, kind: type[Event], number: int = 1) -> Event:
+        """The `number`-th event of a kind, once it is stored."""
+        return (
+            await self.diary.until(lambda: [e for e in self.diary.of(task) if type(e) is kind][number - 1 :])
+        )[0]
+
+    async def open_review(self, task: str, attempt: int = 1) -> ReviewId:
+        """The review of an attempt, once it is open."""
+        event = await self.event(task, ReviewRequested, attempt)
+        assert isinstance(event, ReviewRequested)
+        return ReviewId(event.review)
+
+    async def approve(self, review: str, person: Person = ANA, comment: str | None = None) -> ReviewRequest:
+        return await self.service.decide(review, person.id, Verdict.APPROVE, comment=comment, via="api")
+
+    async def reject(self, review: str, person: Person = ANA, comment: str | None = None) -> ReviewRequest:
+        return await self.service.decide(review, person.id, Verdict.REJECT, comment=comment, via="api")
+
+    async def end(self, task: str) -> Task:
+        """The task, once it has ended."""
+        final = (TaskCompleted, TaskFailed, TaskCancelled)
+        await self.diary.until(lambda: [e for e in self.diary.of(task) if isinstance(e, final)])
+        return await self.service.task(TaskId(task))
+
+    async def history(self, task: str) -> list[Event]:
+        """As stored."""
+        return [stored.event for stored in await self.store.events(task, 0)]
+
+
+@asynccontextmanager
+async def whole_core(
+    database: Database,
+    clock: Clock,
+    *,
+    flows: Mapping[str, FlowDefinition] | None = None,
+    channels: Sequence[Channel] = (),
+    people: Mapping[PersonId, Person] = PEOPLE,
+    limit: int = 64,
+) -> AsyncIterator[World]:
+    """Core as it runs in production, over a migrated database; stopped at the end."""
+    flows = draft_flows() if flows is None else flows
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqlStore(database, clock))
+        feed, diary = Feed(store), Diary()
+        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
+        outbox = Outbox(store, channels, clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        for listener in (diary, feed, outbox, engine):
+            store.listen(listener)
+        await stack.enter_async_context(outbox)
+        await stack.enter_async_context(engine)
+        service = Service(store, feed, people, flows)
+        yield World(clock, store, feed, engine, service, flows, diary)
