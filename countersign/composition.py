@@ -1,0 +1,131 @@
+"""Puts the house together: the only place that chooses implementations."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.clock import SystemClock
+from core.engines.local import LocalEngine
+from core.feed import Feed
+from core.flow import FlowRunner, draft_flow
+from core.outbox import Outbox
+from core.service import Service
+from core.store.sql import SqlStore
+from countersign.chats import Chats
+from web.app import create_app, make_runner
+from web.hooks.outbound import WebhookChannel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+    from aiohttp import web
+
+    from core.flow import FlowDefinition
+    from core.store.database import Database
+    from countersign.configuration import Configuration
+    from countersign.settings import Settings
+
+log = structlog.get_logger()
+
+SEGMENTS_MAY_END = timedelta(seconds=3)
+DELIVERIES_MAY_END = timedelta(seconds=2)
+"""What is given up after these is stored, and taken up at the next start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The running parts that callers need."""
+
+    store: SqlStore
+    service: Service
+    address: str
+    """Where the web server listens, as `http://host:port`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What the demo adds to the web server."""
+
+    routes: Sequence[web.RouteDef] = ()
+    public_paths: Collection[str] = ()
+    banner: str | None = None
+    links: Mapping[str, str] | None = None
+
+
+def flows(configuration: Configuration) -> dict[str, FlowDefinition]:
+    """The configured flows, their processors imported; raises `SettingsError`."""
+    return {
+        name: draft_flow(settings, configuration.policies, configuration.folder)
+        for name, settings in configuration.flows.items()
+    }
+
+
+@asynccontextmanager
+async def house(
+    settings: Settings, configuration: Configuration, database: Database, *, extras: Extras | None = None
+) -> AsyncIterator[House]:
+    """Everything running, from the store outwards; stopped in the opposite order, within 10 s.
+
+    The database has been prepared, and is held by this process alone.
+    """
+    clock = SystemClock()
+    definitions = flows(configuration)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqlStore(database, clock))
+        feed = Feed(store)
+        service = Service(store, feed, configuration.people, definitions)
+        chats = await Chats.of(settings, configuration, service, store, clock)
+        hooks = WebhookChannel(settings=settings.web, clock=clock)
+        stack.push_async_callback(hooks.close)
+        engine = LocalEngine(FlowRunner(store, definitions, clock), store, clock)
+        outbox = Outbox(store, [*chats.channels, hooks], clock)
+        for listener in (feed, engine, outbox):
+            store.listen(listener)
+        stack.push_async_callback(outbox.stop, DELIVERIES_MAY_END)
+        await outbox.__aenter__()
+        stack.push_async_callback(engine.stop, SEGMENTS_MAY_END)
+        await engine.__aenter__()
+        app = _app(settings, configuration, service, store, chats, clock, extras or Extras())
+        address = await _listen(stack, app, settings.web.host, settings.web.port)
+        await stack.enter_async_context(chats.listening())
+        yield House(store=store, service=service, address=address)
+
+
+def _app(
+    settings: Settings,
+    configuration: Configuration,
+    service: Service,
+    store: SqlStore,
+    chats: Chats,
+    clock: SystemClock,
+    extras: Extras,
+) -> web.Application:
+    return create_app(
+        service=service,
+        credentials=store,
+        secrets=store,
+        health=store,
+        clock=clock,
+        settings=settings.web,
+        hooks=configuration.hooks,
+        extra_routes=[*chats.routes, *extras.routes],
+        public_paths={*chats.public_paths, *extras.public_paths},
+        banner=extras.banner,
+        links=extras.links,
+    )
+
+
+async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: int) -> str:
+    from aiohttp.web import TCPSite
+
+    runner = make_runner(app)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await TCPSite(runner, host, port).start()
+    bound = runner.addresses[0]
+    return f"http://{bound[0]}:{bound[1]}"

@@ -1,0 +1,237 @@
+"""`countersign.toml`: people, recipients, policies, flows and hooks, checked as a whole.
+
+pydantic knows the shapes; what refers to something else is checked after. Every refusal is one sentence
+that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from bot.people import Directory
+from core.errors import SettingsError
+from core.model import LOCAL, ChannelName, FlowSettings, Person, PersonId, Policy, Recipient
+from web.hooks.inbound import Hook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_FILE = Path("countersign.toml")
+DEFAULT = "default"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> object:
+    """`"60s"`; a bare number would leave its unit to guessing."""
+    if isinstance(value, timedelta):
+        return value
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+SlackPerson = Annotated[str, StringConstraints(pattern=r"^([TE][A-Z0-9]+/)?[UW][A-Z0-9]+$")]
+SlackPlace = Annotated[str, StringConstraints(pattern=r"^[CGDUW][A-Z0-9]+$")]
+
+
+class Section(BaseModel):
+    """A part of the file: a key that is not known is refused, for a typo must not go unnoticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class PersonSection(Section):
+    """`[people.NAME]`: immutable platform ids, never names."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    slack: SlackPerson | None = None
+    telegram: Annotated[int, Field(gt=0)] | None = None
+
+
+class RecipientsSection(Section):
+    """`[recipients]`: where cards go."""
+
+    slack: tuple[SlackPlace, ...] = ()
+    telegram: tuple[int, ...] = ()
+
+    def recipients(self) -> tuple[Recipient, ...]:
+        slack = [Recipient(channel=ChannelName("slack"), address=place) for place in self.slack]
+        telegram = [Recipient(channel=ChannelName("telegram"), address=str(chat)) for chat in self.telegram]
+        return (*slack, *telegram)
+
+
+class PolicySection(Section):
+    """`[policies.NAME]`."""
+
+    reviewers: tuple[str, ...] = ()
+    approvals: Annotated[int, Field(ge=1)] = 1
+    self_review: bool = False
+    recipients: RecipientsSection | None = None
+
+
+class FlowSection(Section):
+    """`[flows.NAME]`: how its process step runs."""
+
+    processor: str | None = None
+    policy: str = DEFAULT
+    timeout: Duration = timedelta(seconds=60)
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
+    backoff: Duration = timedelta(seconds=1)
+    backoff_limit: Duration = timedelta(minutes=5)
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class HookSection(Section):
+    """`[hooks.NAME]`: `POST /hooks/NAME` makes a task."""
+
+    scheme: Literal["standard", "github", "bearer"]
+    secret_env: str
+    input: str | None = None
+    flow: str | None = None
+
+
+class ConfigurationFile(Section):
+    """The whole file."""
+
+    people: dict[Name, PersonSection] = {}
+    recipients: RecipientsSection = RecipientsSection()
+    policies: dict[Name, PolicySection] = {}
+    flows: dict[Name, FlowSection] = {}
+    hooks: dict[Name, HookSection] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What the file says, in the words of core, bot and web."""
+
+    path: Path | None
+    people: Mapping[PersonId, Person] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    flows: Mapping[str, FlowSettings] = field(default_factory=dict)
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where modules named in the file are looked up first."""
+        return None if self.path is None else self.path.resolve().parent
+
+
+def configuration(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Read the file; None is `countersign.toml` where there is one, and otherwise an empty one.
+
+    Raises `SettingsError`. `environment` holds the hooks' secrets.
+    """
+    if path is None:
+        if not DEFAULT_FILE.exists():
+            return translated(ConfigurationFile(), None, environment)
+        path = DEFAULT_FILE
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {error}.") from error
+    return parsed(data, path, environment)
+
+
+def parsed(data: Mapping[str, Any], path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """Raises `SettingsError` with the first thing that is wrong."""
+    try:
+        file = ConfigurationFile.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError(f"{_name(path)}: {_sentence(error)}") from None
+    try:
+        return translated(file, path, environment)
+    except SettingsError as error:
+        raise SettingsError(f"{_name(path)}: {error}") from None
+
+
+def _name(path: Path | None) -> str:
+    return DEFAULT_FILE.name if path is None else path.name
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    reason = "is not a known key" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{key}: {reason.removeprefix('Value error, ')}."
+
+
+def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """Check what refers to something else; raises `SettingsError`."""
+    if LOCAL in file.people:
+        raise SettingsError("people.local: this name is the built-in person of COUNTERSIGN_AUTH=open.")
+    sections = {DEFAULT: PolicySection(), **file.policies}
+    policies = {name: _policy(name, section, file) for name, section in sections.items()}
+    flows = {"draft": FlowSection(), **file.flows}
+    return Configuration(
+        path=path,
+        people={PersonId(key): Person(id=PersonId(key), name=p.name) for key, p in file.people.items()},
+        directory=_directory(file),
+        policies=policies,
+        flows={name: _flow(name, section, policies) for name, section in flows.items()},
+        hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
+    )
+
+
+def _directory(file: ConfigurationFile) -> Directory:
+    return Directory.of(
+        slack={PersonId(key): p.slack for key, p in file.people.items() if p.slack is not None},
+        telegram={PersonId(key): p.telegram for key, p in file.people.items() if p.telegram is not None},
+    )
+
+
+def _policy(name: str, section: PolicySection, file: ConfigurationFile) -> Policy:
+    for reviewer in section.reviewers:
+        if reviewer not in file.people:
+            raise SettingsError(f"policies.{name}.reviewers: {reviewer!r} is not in [people].")
+    reviewers = tuple(dict.fromkeys(PersonId(reviewer) for reviewer in section.reviewers))
+    if reviewers and section.approvals > len(reviewers):
+        raise SettingsError(
+            f"policies.{name}.approvals: {section.approvals} can never be met by {len(reviewers)} reviewers."
+        )
+    recipients = file.recipients if section.recipients is None else section.recipients
+    return Policy(
+        name=name,
+        reviewers=reviewers,
+        approvals=section.approvals,
+        self_review=section.self_review,
+        recipients=recipients.recipients(),
+    )
+
+
+def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
+    if section.policy not in policies:
+        raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
+    return FlowSettings(
+        name=name,
+        processor=section.processor,
+        policy=section.policy,
+        timeout=section.timeout,
+        retries=section.retries,
+        backoff=section.backoff,
+        backoff_limit=section.backoff_limit,
+        max_attempts=section.max_attempts,
+    )
+
+
+def _hook(
+    name: str, section: HookSection, flows: Mapping[str, FlowSection], environment: Mapping[str, str]
+) -> Hook:
+    secret = environment.get(section.secret_env, "")
+    if not secret:
+        raise SettingsError(f"hooks.{name}.secret_env: {section.secret_env} is not set.")
+    if section.flow is not None and section.flow not in flows:
+        raise SettingsError(f"hooks.{name}.flow: there is no flow {section.flow!r}.")
+    return Hook(name=name, scheme=section.scheme, secret=secret, input=section.input, flow=section.flow)

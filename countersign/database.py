@@ -1,0 +1,75 @@
+"""The commands that work on the database itself: migrate and link."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from core.clock import SystemClock
+from core.errors import NotFound, SettingsError
+from core.model import PersonId
+from core.store.database import SQLite, database
+from core.store.lock import exclusive
+from core.store.schema import HEAD, migrate, revision
+from core.store.sql import SqlStore
+from countersign.configuration import configuration
+from countersign.settings import environment, settings
+from web.auth import new_token, sign_in_link
+
+if TYPE_CHECKING:
+    from core.store.database import Database
+
+
+def run_migrate() -> int:
+    """Bring the database to this release's schema; says what was done."""
+    target = database(settings().core.database_url.get_secret_value())
+    before = revision(target)
+    with exclusive(target):
+        copied = migrate(target)
+    if copied is not None:
+        click.echo(f"copied to {copied.name}")
+    click.echo(f"database at revision {HEAD}" + ("" if before == HEAD else f", from {before or 'nothing'}"))
+    return 0
+
+
+def prepared(target: Database) -> None:
+    """Make the database ready for this release: a SQLite file is migrated here, PostgreSQL is not.
+
+    Raises `SettingsError`. To be called by whoever holds the database exclusively.
+    """
+    if isinstance(target, SQLite):
+        migrate(target)
+    elif revision(target) != HEAD:
+        raise SettingsError(
+            "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; run: countersign migrate."
+        )
+
+
+def run_link(person: str, *, revoke: bool) -> int:
+    """Print a link and token for somebody, or revoke all of theirs."""
+    found = settings()
+    people = configuration(found.core.config, environment()).people
+    if not revoke and PersonId(person) not in people:
+        known = ", ".join(sorted(people)) or "nobody yet"
+        raise NotFound(f"countersign.toml has no [people.{person}]; it has: {known}.")
+    target = database(found.core.database_url.get_secret_value())
+    if revision(target) != HEAD:
+        with exclusive(target):
+            prepared(target)
+    asyncio.run(_link(target, PersonId(person), found.web.base_url, revoke=revoke))
+    return 0
+
+
+async def _link(target: Database, person: PersonId, base_url: str, *, revoke: bool) -> None:
+    clock = SystemClock()
+    async with SqlStore(target, clock) as store:
+        if revoke:
+            count = await store.revoke_credentials(person)
+            click.echo(f"revoked {count} of {person}; sessions made with them end within a second")
+            return
+        token, credential = new_token(person, clock.now())
+        await store.add_credential(credential)
+    click.echo(f"link:  {sign_in_link(base_url, token)}")
+    click.echo(f"token: {token}")

@@ -1,0 +1,143 @@
+"""`countersign doctor`: one line for each thing looked at, and how to mend what is not well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.checkup import Finding, slack_findings, telegram_findings
+from core.errors import CountersignError
+from core.store.database import database
+from core.store.schema import HEAD, revision
+from countersign.configuration import configuration
+from countersign.settings import environment, settings, unknown_names
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from countersign.configuration import Configuration
+    from countersign.settings import Settings
+
+OURS = ("bot", "core", "web", "countersign")
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """1 where anything is not well."""
+    return asyncio.run(_report(as_json=as_json))
+
+
+async def _report(*, as_json: bool) -> int:
+    is_well = True
+    async for finding in findings():
+        is_well = is_well and finding.is_well
+        click.echo(json.dumps(asdict(finding)) if as_json else line(finding))
+    return 0 if is_well else 1
+
+
+def line(finding: Finding) -> str:
+    """For people: a word they can search for, what was seen, and what to do."""
+    if finding.is_well:
+        return f"ok    {finding.check}: {finding.text}"
+    return f"FAIL  {finding.check}: {finding.text} - {finding.mend}"
+
+
+async def findings() -> AsyncIterator[Finding]:
+    """Everything, in the order in which it has to be right."""
+    yield _packages()
+    try:
+        found = settings()
+    except CountersignError as error:
+        yield Finding(check="settings", is_well=False, text=str(error), mend="see .env.example")
+        return
+    for finding in _settings(found):
+        yield finding
+    yield _database(found.core.database_url.get_secret_value())
+    try:
+        configured = configuration(found.core.config, environment())
+        _processors(configured)
+    except CountersignError as error:
+        yield Finding(
+            check="configuration", is_well=False, text=str(error), mend="see countersign.example.toml"
+        )
+        return
+    yield _configuration(configured)
+    async for finding in _chats(found, configured):
+        yield finding
+
+
+def _packages() -> Finding:
+    """Our top-level names are short; another distribution may have brought the same."""
+    owners = packages_distributions()
+    others = {
+        f"{name} ({owner})" for name in OURS for owner in owners.get(name, []) if owner != "countersign"
+    }
+    return Finding(
+        check="packages",
+        is_well=not others,
+        text=f"also installed by others: {', '.join(sorted(others))}" if others else "no collisions",
+        mend="install countersign in a virtual environment of its own",
+    )
+
+
+def _settings(found: Settings) -> Iterator[Finding]:
+    yield Finding(check="settings", is_well=True, text=f"serving at {found.web.base_url}")
+    for name in unknown_names():
+        yield Finding(check=name, is_well=False, text="is not a setting", mend="compare it with .env.example")
+    for name in found.bot.foreign_urls:
+        yield Finding(check=name, is_well=True, text="is not the platform's own address")
+
+
+def _database(url: str) -> Finding:
+    try:
+        at = revision(database(url))
+    except CountersignError as error:
+        return Finding(check="database", is_well=False, text=str(error), mend="see COUNTERSIGN_DATABASE_URL")
+    if at is None and url.startswith("sqlite"):
+        return Finding(check="database", is_well=True, text="none yet; serve will make it")
+    return Finding(
+        check="database",
+        is_well=at == HEAD,
+        text=f"at revision {at or 'nothing'}" + ("" if at == HEAD else f", this release needs {HEAD}"),
+        mend="run: countersign migrate",
+    )
+
+
+def _processors(configured: Configuration) -> None:
+    from countersign.composition import flows
+
+    flows(configured)
+
+
+def _configuration(configured: Configuration) -> Finding:
+    if configured.path is None:
+        return Finding(
+            check="configuration",
+            is_well=os.environ.get("COUNTERSIGN_AUTH") == "open",
+            text="no countersign.toml, so nobody may review",
+            mend="copy countersign.example.toml to countersign.toml and name people in it",
+        )
+    lonely = [name for name, policy in configured.policies.items() if not policy.reviewers]
+    return Finding(
+        check="configuration",
+        is_well=not lonely,
+        text=f"nobody may review under: {', '.join(lonely)}"
+        if lonely
+        else f"{len(configured.people)} people",
+        mend="name reviewers in the policy; empty means nobody",
+    )
+
+
+async def _chats(found: Settings, configured: Configuration) -> AsyncIterator[Finding]:
+    places = {place for policy in configured.policies.values() for place in policy.recipients}
+    slack = sorted(place.address for place in places if place.channel == "slack")
+    telegram = sorted(place.address for place in places if place.channel == "telegram")
+    async for finding in slack_findings(found.bot, slack):
+        yield finding
+    async for finding in telegram_findings(found.bot, telegram):
+        yield finding

@@ -1,0 +1,87 @@
+"""`countersign serve`: the real thing, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+
+from core.errors import SettingsError
+from core.store.database import database
+from core.store.lock import exclusive
+from countersign import logs
+from countersign.composition import house
+from countersign.configuration import configuration
+from countersign.database import prepared
+from countersign.settings import environment, settings, unknown_names
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from core.store.database import Database
+    from countersign.configuration import Configuration
+    from countersign.settings import Settings
+
+log = structlog.get_logger()
+
+
+def run_serve() -> int:
+    """Serve until SIGTERM or SIGINT, then drain; raises `SettingsError` before anything is changed."""
+    logs.configure()
+    found = settings()
+    configured = configuration(found.core.config, environment())
+    _warn(found, configured)
+    target = database(found.core.database_url.get_secret_value())
+    with exclusive(target):
+        prepared(target)
+        run(_serve(found, configured, target))
+    return 0
+
+
+def _warn(found: Settings, configured: Configuration) -> None:
+    """Say what is unusual; none of it stops the start."""
+    for name in (*found.bot.foreign_urls, *unknown_names()):
+        log.warning("unusual_setting", setting=name)
+    for name, policy in configured.policies.items():
+        if not policy.reviewers and found.web.auth != "open":
+            log.warning("policy_without_reviewers", policy=name)
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    """On uvloop where there is one: measured at two thirds more requests a second."""
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set at SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _serve(found: Settings, configured: Configuration, target: Database) -> None:
+    stop = stop_on_signals()
+    try:
+        async with house(found, configured, target) as running:
+            log.info("serving", address=running.address)
+            click.echo(f"Countersign serves at {found.web.base_url}", err=True)
+            await stop.wait()
+            log.info("stopping")
+    except OSError as error:
+        where = f"{found.web.host}:{found.web.port}"
+        raise SettingsError(
+            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {where}: {error}."
+        ) from error
+    log.info("stopped")

@@ -1,0 +1,56 @@
+"""All settings, read once from the environment and `.env`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from bot.settings import BotEnvironment, BotSettings
+from core.errors import SettingsError
+from core.settings import CoreSettings
+from web.settings import WebSettings
+from web.settings import from_environment as web_settings
+
+PREFIX = "COUNTERSIGN_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Each package's own, side by side."""
+
+    core: CoreSettings
+    bot: BotSettings
+    web: WebSettings
+
+
+def settings() -> Settings:
+    """Raises `SettingsError` with one sentence that names the setting and never prints its value."""
+    try:
+        core, bot = CoreSettings(), BotEnvironment()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        setting = "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{setting}: {first['msg']}.".removeprefix(": Value error, ")) from None
+    return Settings(core=core, bot=bot, web=web_settings())
+
+
+def environment() -> dict[str, str]:
+    """`.env` under the environment, which wins: where hooks find their secrets."""
+    stored = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**stored, **os.environ}
+
+
+def known_names() -> frozenset[str]:
+    """Every setting that there is, from `.env.example`'s own list."""
+    fields = (*CoreSettings.model_fields, *WebSettings.model_fields)
+    bot = (str(field.validation_alias or name.upper()) for name, field in BotSettings.model_fields.items())
+    return frozenset({*(PREFIX + name.upper() for name in fields), *bot, f"{PREFIX}TOKEN"})
+
+
+def unknown_names() -> list[str]:
+    """Variables that begin as ours do and are none of ours: most likely a slip of the pen."""
+    known = known_names() | {f"{PREFIX}TEST_POSTGRES"}
+    return sorted(name for name in environment() if name.startswith(PREFIX) and name not in known)
