@@ -6,7 +6,8 @@
         await world.approve(review)
         assert (await world.end(task.id)).status is Status.COMPLETED
 
-Nothing here sleeps: whoever waits, waits for an event or asks the store again, and never longer than `PATIENCE`.
+Nothing here sleeps: whoever waits, waits for an event or asks the store again, and never longer than
+`PATIENCE`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.engines.local import LocalEngine
 from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
@@ -231,10 +232,10 @@ class PaperChannel(Board):
 
 
 async def eventually(ask: Callable[[], Awaitable[T]]) -> T:
-    """What `ask` answers once that is true; each asking goes through the store, so the loop turns."""
+    """What `ask` answers once that is true; it has to ask the store, so that the loop turns."""
     async with asyncio.timeout(PATIENCE):
         while not (found := await ask()):
-            await asyncio.sleep(0)
+            continue
     return found
 
 
@@ -272,7 +273,7 @@ def policies(*recipients: Recipient) -> dict[str, Policy]:
     }
 
 
-def draft_flows(*recipients: Recipient, **settings: int) -> dict[str, FlowDefinition]:
+def draft_flows(*recipients: Recipient, **settings: Any) -> dict[str, FlowDefinition]:
     """The flow that ships, under each of `policies`: `draft` asks one, `two` two, …"""
     known = policies(*recipients)
     return {
@@ -311,9 +312,11 @@ class World:
 
     async def event(self, task: str, kind: type[Event], number: int = 1) -> Event:
         """The `number`-th event of a kind, once it is stored."""
-        return (
-            await self.diary.until(lambda: [e for e in self.diary.of(task) if type(e) is kind][number - 1 :])
-        )[0]
+        found = await self.diary.until(lambda: self._of_kind(task, kind)[number - 1 :])
+        return found[0]
+
+    def _of_kind(self, task: str, kind: type[Event]) -> list[Event]:
+        return [event for event in self.diary.of(task) if type(event) is kind]
 
     async def open_review(self, task: str, attempt: int = 1) -> ReviewId:
         """The review of an attempt, once it is open."""
