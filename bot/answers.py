@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.cards import clock_time
 from bot.literal import clipped
 from core.errors import (
     AlreadyDecided,
@@ -20,11 +19,10 @@ from core.errors import (
     TaskIsClosed,
     Unavailable,
 )
-from core.model import Outcome, Verdict
+from core.model import Verdict
 
 if TYPE_CHECKING:
     from core.model import ReviewRequest
-    from core.service import Service
 
 LIMIT = 200
 """Characters of a private answer (Telegram Bot API, answerCallbackQuery; Slack takes more)."""
@@ -42,7 +40,7 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     Invalid: None,
     NotFound: "Nothing was changed: this review no longer exists.",
     NotWaiting: "Nothing was changed: this task does not wait for a review.",
-    ReviewIsClosed: "Nothing was changed: this review is closed.",
+    ReviewIsClosed: None,
     TaskIsClosed: "Nothing was changed: this task is over.",
     StoreUnavailable: NOT_RECORDED,
     Overloaded: NOT_RECORDED,
@@ -60,38 +58,9 @@ def sentence(error: CountersignError) -> str:
     raise error
 
 
-async def refusal(service: Service, error: CountersignError, review_id: str) -> str:
-    """The sentence, with who was first, and when, where somebody was."""
-    if not isinstance(error, ReviewIsClosed):
-        return sentence(error)
-    try:
-        return closed(await service.review(review_id))
-    except CountersignError:
-        return sentence(error)
-
-
-def closed(review: ReviewRequest) -> str:
-    """Why nobody can decide this review any more."""
-    if review.decisions and review.outcome in _DONE:
-        last = review.decisions[-1]
-        next_one = f" Attempt {review.superseded_by} took its place." if review.superseded_by else ""
-        who = clipped(last.reviewer_name, 60)
-        return f"Already {_DONE[review.outcome]} by {who} at {clock_time(last.at)}.{next_one}"
-    if review.superseded_by is not None:
-        return f"This is attempt {review.attempt}; attempt {review.superseded_by} took its place."
-    return _CLOSED.get(review.outcome, SENTENCES[ReviewIsClosed]) or ""
-
-
 def thanks(review: ReviewRequest, verdict: Verdict) -> str:
     """What was just recorded."""
     if review.is_open:
         given = sum(decision.verdict is Verdict.APPROVE for decision in review.decisions)
         return f"Recorded: {given} of {review.policy.approvals} approvals."
     return "Approved." if verdict is Verdict.APPROVE else "Rejected."
-
-
-_DONE = {Outcome.APPROVED: "approved", Outcome.REJECTED: "rejected"}
-_CLOSED = {
-    Outcome.EXPIRED: "Nothing was changed: the time for this review is over.",
-    Outcome.CANCELLED: "Nothing was changed: this task was called off.",
-}

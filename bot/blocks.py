@@ -54,7 +54,11 @@ def blocks(card: Card) -> list[Block]:
 
 def fallback(card: Card) -> str:
     """The message's `text`, for notifications and screen readers; what Slack reads as control is escaped."""
-    text = clipped(f"{card.state}: {card.title}", FALLBACK // 5) + f" ({_line(card.byline)})"
+    return escape(clipped(f"{card.state}: {card.title}", FALLBACK // 5) + f" ({_line(card.byline)})")
+
+
+def escape(text: str) -> str:
+    """For the one kind of text that Slack always reads as markup, a message's own."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.answers import LIMIT, closed, sentence, thanks
+from bot.answers import LIMIT, sentence, thanks
 from core import errors
 from core.errors import CountersignError, NotAReviewer
-from core.model import Outcome, PersonId, Policy, Verdict
+from core.model import PersonId, Policy, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,29 +34,6 @@ def test_every_error_has_a_sentence_that_fits(cls: type[CountersignError]) -> No
 
 def test_a_rule_speaks_for_itself() -> None:
     assert sentence(NotAReviewer("You are not among the reviewers.")) == "You are not among the reviewers."
-
-
-def test_the_late_one_learns_who_was_first_and_when(
-    a_review: Callable[..., ReviewRequest], a_decision: Callable[..., Decision]
-) -> None:
-    review = a_review(outcome=Outcome.APPROVED, decisions=(a_decision(),))
-    assert closed(review) == "Already approved by Ana Ruiz at 2026-11-05 14:02 UTC."
-    no = a_review(outcome=Outcome.REJECTED, decisions=(a_decision(Verdict.REJECT),), superseded_by=2)
-    assert closed(no) == "Already rejected by Ana Ruiz at 2026-11-05 14:02 UTC. Attempt 2 took its place."
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"superseded_by": 2}, "This is attempt 1; attempt 2 took its place."),
-        ({"outcome": Outcome.EXPIRED}, "Nothing was changed: the time for this review is over."),
-        ({"outcome": Outcome.CANCELLED}, "Nothing was changed: this task was called off."),
-    ],
-)
-def test_a_review_closed_undecided_says_how(
-    a_review: Callable[..., ReviewRequest], changes: dict[str, object], words: str
-) -> None:
-    assert closed(a_review(**changes)) == words
 
 
 def test_thanks_count_below_the_quorum(

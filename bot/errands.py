@@ -1,0 +1,71 @@
+"""Short jobs that no answer waits for, such as a private word to the one who pressed; and their owner."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from types import TracebackType
+
+log = structlog.get_logger()
+
+GRACE = 0.5
+"""Seconds that running errands get when their owner leaves."""
+
+
+class Errands:
+    """`async with` it. A failed errand is logged by its class alone: errors of chat clients quote secrets."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+        self._presses = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=GRACE)
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def start(self, job: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(job, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Round the work on a press, which `quiet` waits for."""
+        self._presses += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._presses -= 1
+            if not self._presses:
+                self._quiet.set()
+
+    async def quiet(self, seconds: float) -> None:
+        """Return once no press is being answered, or after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
+        except TimeoutError:
+            log.warning("presses_cut_off", presses=self._presses)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("errand_failed", errand=task.get_name(), error=type(error).__name__)

@@ -1,0 +1,188 @@
+"""The Slack channel: posts and edits cards, and listens for presses."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.blocks import blocks, fallback
+from bot.cards import card
+from bot.errands import Errands
+from bot.pace import Pace, limit
+from bot.settings import is_loopback
+from bot.slack.door import Door
+from bot.slack.failures import FAILURES, failure
+from bot.slack.listener import Listener
+from bot.slack.payloads import SLACK
+from bot.slack.presses import Presses
+from core.errors import Undeliverable
+from core.model import MessageRef, Notice
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from slack_bolt.async_app import AsyncApp
+    from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+    from bot.buttons import Buttons
+    from bot.people import Directory
+    from bot.settings import BotSettings
+    from core.model import ChannelName, Delivery, ReviewRequest
+    from core.ports import Clock
+    from core.service import Service
+
+ROUTE = "/slack/events"
+CALL_SECONDS = 10.0
+"""The longest that one call of the Web API may take."""
+
+IN_A_CHANNEL = (limit(4, 4.0),)
+"""chat.postMessage: about one a second in a channel, short bursts allowed (docs.slack.dev, rate limits)."""
+EDITS = (limit(50, 60.0),)
+"""chat.update: Tier 3, 50 a minute (docs.slack.dev, rate limits)."""
+
+
+class SlackChannel:
+    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        *,
+        service: Service,
+        people: Directory,
+        buttons: Buttons,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._people = people
+        self._buttons = buttons
+        self._clock = clock
+        self._public_url = public_url
+        self._pace = Pace(clock)
+        self._client: AsyncWebClient | None = None
+        self._has_client = asyncio.Event()
+        self._listener: Listener | None = None
+
+    @property
+    def name(self) -> ChannelName:
+        return SLACK
+
+    async def post(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
+    ) -> MessageRef:
+        if isinstance(content, Notice):
+            raise Undeliverable("Slack is shown cards, not notices.")
+        place = delivery.recipient.address
+        client = await self._started()
+        self._pace.called(place, IN_A_CHANNEL)
+        answer = await _asked(
+            client.chat_postMessage(
+                channel=place,
+                thread_ts=_ts(thread) if thread else None,
+                unfurl_links=False,
+                unfurl_media=False,
+                mrkdwn=False,
+                **self._message(delivery, content),
+            )
+        )
+        return MessageRef(f"{answer['channel']}/{answer['ts']}")
+
+    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+        client = await self._started()
+        self._pace.called("", EDITS)
+        await _asked(
+            client.chat_update(channel=_place(message), ts=_ts(message), **self._message(delivery, content))
+        )
+
+    def spacing(self, delivery: Delivery) -> float:
+        return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))
+
+    def routes(self) -> list[web.RouteDef]:
+        """What Slack calls where Socket Mode is off; outside `listening()` it answers 503."""
+        secret = self._settings.slack_signing_secret
+        if self._settings.slack_app_token is not None or secret is None:
+            return []
+        door = Door(secret=secret.get_secret_value().encode(), clock=self._clock, app=self._bolt)
+        return [web.post(ROUTE, door.handle)]
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Raises `SettingsError` where Slack refuses a token; goes on trying where it cannot be reached."""
+        async with AsyncExitStack() as stack:
+            timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+            session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+            errands = await stack.enter_async_context(Errands())
+            client = self._client = _web_client(self._settings, session)
+            self._has_client.set()
+            stack.callback(self._forget)
+            presses = self._presses(client, errands)
+            self._listener = Listener(self._settings, client=client, presses=presses, errands=errands)
+            await stack.enter_async_context(self._listener)
+            yield
+
+    async def _started(self) -> AsyncWebClient:
+        while self._client is None:
+            await self._has_client.wait()
+        return self._client
+
+    def _forget(self) -> None:
+        self._client = self._listener = None
+        self._has_client.clear()
+
+    def _bolt(self) -> AsyncApp | None:
+        return self._listener.app if self._listener else None
+
+    def _own_team(self) -> str:
+        return self._listener.own_team if self._listener else ""
+
+    def _presses(self, client: AsyncWebClient, errands: Errands) -> Presses:
+        return Presses(
+            service=self._service,
+            people=self._people,
+            buttons=self._buttons,
+            client=client,
+            errands=errands,
+            own_team=self._own_team,
+        )
+
+    def _message(self, delivery: Delivery, content: ReviewRequest) -> dict[str, Any]:
+        shown = card(content, public_url=self._public_url, buttons=self._buttons)
+        payload = {"delivery": delivery.id, "review": content.id, "version": delivery.version}
+        return {
+            "text": fallback(shown),
+            "blocks": blocks(shown),
+            "metadata": {"event_type": "countersign_card", "event_payload": payload},
+            "parse": "none",
+            "link_names": False,
+        }
+
+
+async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
+    try:
+        return await call
+    except FAILURES as error:
+        raise failure(error) from error
+
+
+def _place(message: MessageRef) -> str:
+    return message.partition("/")[0]
+
+
+def _ts(message: MessageRef) -> str:
+    return message.partition("/")[2]
+
+
+def _web_client(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncWebClient:
+    """Without retries of its own: the outbox repeats, and knows what was shown."""
+    token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None
+    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[])
+    if is_loopback(settings.slack_api_url):
+        client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
+    return client

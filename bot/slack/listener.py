@@ -1,0 +1,154 @@
+"""Listens to one Slack workspace: who we are there, the bolt app, and its Socket Mode connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.blocks import REASON_VIEW, action_id
+from bot.buttons import Action
+from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
+from bot.slack.socket import Socket
+from core.errors import DeliveryError, SettingsError, Unreachable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bot.errands import Errands
+    from bot.settings import BotSettings
+    from bot.slack.presses import Presses
+
+log = structlog.get_logger()
+
+START_SECONDS = 5.0
+"""How long the start waits for Slack before it goes on without."""
+STOP_SECONDS = 1.0
+"""How long the stop waits for presses that are being answered."""
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits between tries to reach Slack; the last one repeats."""
+
+LOGGER = logging.getLogger("countersign.slack")
+# bolt warns with the body of a request that nobody listens for, and of a token in the environment that it
+# was told not to look for
+LOGGER.setLevel(logging.ERROR)
+
+
+class Listener:
+    """`async with` it: connected on entry, or trying to be where Slack cannot be reached."""
+
+    def __init__(
+        self, settings: BotSettings, *, client: AsyncWebClient, presses: Presses, errands: Errands
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._presses = presses
+        self._errands = errands
+        self._socket: Socket | None = None
+        self.identity: AuthorizeResult | None = None
+        self.app: AsyncApp | None = None
+        """None until Slack told us who we are: before that nobody who presses can be known."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except DeliveryError as error:
+            log.warning("chat_unreachable", channel="slack", reason=str(error))
+            self._errands.start(self._keep_trying(), "slack connecting")
+        except SettingsError:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._errands.quiet(STOP_SECONDS)
+        await self._close()
+
+    @property
+    def own_team(self) -> str:
+        return (self.identity.team_id if self.identity else None) or ""
+
+    async def _keep_trying(self) -> None:
+        tries = 0
+        while True:
+            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+            try:
+                await self._connect()
+            except DeliveryError as error:
+                tries += 1
+                log.warning("chat_unreachable", channel="slack", reason=str(error))
+            except SettingsError as error:
+                log.error("chat_off", channel="slack", reason=str(error))  # noqa: TRY400 - the sentence says all
+                return
+            else:
+                return
+
+    async def _connect(self) -> None:
+        """Raises `SettingsError` for a token that Slack refuses, else a `DeliveryError`."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._introduce("SLACK_BOT_TOKEN")
+                await self._open_socket("SLACK_APP_TOKEN")
+        except TimeoutError as error:
+            raise Unreachable("Slack did not answer in time.") from error
+        log.info("chat_listening", channel="slack", team=self.own_team, socket_mode=self._socket is not None)
+
+    async def _introduce(self, setting: str) -> None:
+        try:
+            answer = await self._client.auth_test()
+        except FAILURES as error:
+            raise _refused(setting, error) from error
+        self.identity = AuthorizeResult.from_auth_test_response(
+            auth_test_response=answer, bot_token=self._client.token
+        )
+        self.app = self.app or self._bolt()
+
+    async def _open_socket(self, setting: str) -> None:
+        if self._settings.slack_app_token is None or self.app is None:
+            return
+        token = self._settings.slack_app_token.get_secret_value()
+        self._socket = self._socket or Socket(self.app, app_token=token, client=self._client, logger=LOGGER)
+        try:
+            await self._socket.connect()
+        except FAILURES as error:
+            raise _refused(setting, error) from error
+
+    def _bolt(self) -> AsyncApp:
+        """The client carries no token: `authorize` gives it, and asks Slack nothing."""
+        secret = self._settings.slack_signing_secret
+        app = AsyncApp(
+            logger=LOGGER,
+            name="countersign",
+            process_before_response=True,
+            signing_secret=secret.get_secret_value() if secret else "",
+            client=AsyncWebClient(base_url=self._client.base_url),
+            authorize=self._authorize,
+        )
+        app.action(action_id(Action.APPROVE))(self._presses.approve)
+        app.action(action_id(Action.REJECT))(self._presses.reject)
+        app.view(REASON_VIEW)(self._presses.reason_sent)
+        return app
+
+    async def _authorize(self) -> AuthorizeResult:
+        if self.identity is None:
+            raise Unreachable("Slack has not told yet who we are.")
+        return self.identity
+
+    async def _close(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+            self._socket = None
+
+
+def _refused(setting: str, error: SlackApiError | Exception) -> SettingsError | DeliveryError:
+    if isinstance(error, SlackApiError) and (code := refusal_of(error).code) in BAD_TOKEN:
+        return SettingsError(f"{setting} is refused by Slack ({code}).")
+    return failure(error)  # type: ignore[arg-type]

@@ -1,0 +1,123 @@
+"""The parts of Slack's payloads that we read; all the rest is passed over."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.model import ChannelName, MessageRef, Recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SLACK = ChannelName("slack")
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class User(Shape):
+    id: str
+    team_id: str | None = None
+    """The user's own workspace, which is not always the one of the press."""
+
+
+class Team(Shape):
+    id: str
+
+
+class Container(Shape):
+    message_ts: str
+    channel_id: str
+    thread_ts: str | None = None
+
+
+class Pressed(Shape):
+    action_id: str
+    value: str | None = None
+
+
+class Interaction(Shape):
+    """What every press and every dialog has in common."""
+
+    user: User
+    team: Team | None = None
+    """None in organisation-wide installations."""
+
+    @property
+    def user_team(self) -> str:
+        """The workspace that the user belongs to; empty where Slack does not say."""
+        return self.user.team_id or (self.team.id if self.team else "")
+
+
+class ButtonPress(Interaction):
+    """block_actions of a card."""
+
+    type: Literal["block_actions"]
+    trigger_id: str
+    container: Container
+    actions: list[Pressed] = Field(min_length=1)
+
+
+class Typed(Shape):
+    value: str | None = None
+
+
+class State(Shape):
+    values: dict[str, dict[str, Typed]]
+
+
+class View(Shape):
+    private_metadata: str
+    state: State
+
+
+class DialogSent(Interaction):
+    """view_submission of the dialog that asks why."""
+
+    type: Literal["view_submission"]
+    view: View
+
+
+class Origin(Shape):
+    """What the dialog has to know of the press that opened it; kept in its private_metadata."""
+
+    token: str
+    channel: str
+    ts: str
+
+    @property
+    def copy_pressed(self) -> tuple[Recipient, MessageRef]:
+        return copy_at(self.channel, self.ts)
+
+
+def copy_at(channel: str, ts: str) -> tuple[Recipient, MessageRef]:
+    """A message as core knows it: `CHANNEL/TS`."""
+    return Recipient(channel=SLACK, address=channel), MessageRef(f"{channel}/{ts}")
+
+
+def readable(body: bytes, content_type: str) -> str | None:
+    """The body as text, where it is one that bolt can take without an error; else None.
+
+    Interactions come as a form whose `payload` is JSON, commands as a flat form, events as JSON.
+    """
+    try:
+        text = body.decode()
+        if content_type == "application/json":
+            return text if isinstance(json.loads(text), dict) else None
+        payload = parse_qs(text, strict_parsing=True, max_num_fields=100).get("payload")
+        return text if payload is None or _is_interaction(json.loads(payload[0])) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_interaction(payload: Mapping[str, object]) -> bool:
+    try:
+        Interaction.model_validate(payload)
+    except ValidationError:
+        return False
+    return True
