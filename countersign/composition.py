@@ -18,6 +18,7 @@ from core.service import Service
 from core.store.sql import SqlStore
 from countersign.chats import Chats
 from web.app import create_app, make_runner
+from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
 
 if TYPE_CHECKING:
@@ -80,20 +81,34 @@ async def house(
         feed = Feed(store)
         service = Service(store, feed, configuration.people, definitions)
         chats = await Chats.of(settings, configuration, service, store, clock)
-        hooks = WebhookChannel(settings=settings.web, clock=clock)
-        stack.push_async_callback(hooks.close)
+        hooks = await _webhooks(stack, settings, clock)
         engine = LocalEngine(FlowRunner(store, definitions, clock), store, clock)
-        outbox = Outbox(store, [*chats.channels, hooks], clock)
+        outbox = Outbox(store, [*chats.channels, *hooks], clock)
         for listener in (feed, engine, outbox):
             store.listen(listener)
-        stack.push_async_callback(outbox.stop, DELIVERIES_MAY_END)
-        await outbox.__aenter__()
-        stack.push_async_callback(engine.stop, SEGMENTS_MAY_END)
-        await engine.__aenter__()
         app = _app(settings, configuration, service, store, chats, clock, extras or Extras())
-        address = await _listen(stack, app, settings.web.host, settings.web.port)
+        # Stopped in the opposite order: first nobody new comes in, then work under way ends.
+        await engine.__aenter__()
+        stack.push_async_callback(engine.stop, SEGMENTS_MAY_END)
         await stack.enter_async_context(chats.listening())
+        await outbox.__aenter__()
+        stack.push_async_callback(outbox.stop, DELIVERIES_MAY_END)
+        address = await _listen(stack, app, settings.web.host, settings.web.port)
         yield House(store=store, service=service, address=address)
+
+
+async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:
+    """The channel for callbacks, where there is a secret to sign them with."""
+    secret = settings.web.webhook_secret
+    if secret is None:
+        return []
+    channel = WebhookChannel(
+        secret=secret.get_secret_value(),
+        guard=CallbackGuard(settings.web.webhook_allow, signed=True),
+        base_url=settings.web.base_url,
+        clock=clock,
+    )
+    return [await stack.enter_async_context(channel)]
 
 
 def _app(

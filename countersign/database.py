@@ -43,7 +43,8 @@ def prepared(target: Database) -> None:
         migrate(target)
     elif revision(target) != HEAD:
         raise SettingsError(
-            "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; run: countersign migrate."
+            "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; "
+            "run: countersign migrate."
         )
 
 

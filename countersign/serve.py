@@ -52,14 +52,16 @@ def _warn(found: Settings, configured: Configuration) -> None:
 
 def run(main: Coroutine[object, object, None]) -> None:
     """On uvloop where there is one: measured at two thirds more requests a second."""
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(main)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-
-        factory = uvloop.new_event_loop
     except ImportError:
-        factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def stop_on_signals() -> asyncio.Event:
