@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -27,11 +28,10 @@ from bot.simulator.slack_http import SignedHttp, refuse_foreign_host
 from bot.simulator.slack_limits import ACK_SECONDS, EVENT_RETRY_SECONDS
 from bot.simulator.slack_live import Changes, snapshot
 from bot.simulator.slack_method import APP_SCOPES, BOT_SCOPES
-from bot.simulator.slack_payloads import Payloads
 from bot.simulator.slack_people import EVENTS, People
 from bot.simulator.slack_response_url import respond
 from bot.simulator.slack_socket import Reason, SocketMode
-from bot.simulator.slack_state import Change, Channel, Message, User, View, Workspace
+from bot.simulator.slack_state import Change, Channel, Message, Ts, User, View, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -99,7 +99,7 @@ class SlackSimulator(People):
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
-        self._sockets.base_url = f"ws://{self._address}"
+        self._workspace.base_url = f"http://{self.host}:{self.port}"
         await self._http.open()
         return self
 
@@ -115,7 +115,7 @@ class SlackSimulator(People):
     @property
     def api_url(self) -> str:
         """Base URL of the Web API, with the slash that slack_sdk wants at its end."""
-        return f"http://{self._address}/api/"
+        return f"{self._workspace.base_url}/api/"
 
     @property
     def bot_user(self) -> User:
@@ -128,6 +128,8 @@ class SlackSimulator(People):
 
     @request_url.setter
     def request_url(self, url: str | None) -> None:
+        if url is not None:
+            refuse_foreign_host(urlsplit(url).hostname)
         self._http.request_url = url
         self._delivering.transport = self._sockets if url is None else self._http
 
@@ -181,6 +183,14 @@ class SlackSimulator(People):
         """A channel's messages as they stand, replies too, oldest first; the deleted ones on demand."""
         return tuple(m for m in self._place(channel).messages.values() if deleted or not m.deleted)
 
+    def message(self, channel: str, ts: str) -> Message:
+        """One message as it stands, ephemeral or deleted too; raises `NotOffered` where there is none."""
+        place = self._place(channel)
+        found = place.messages.get(Ts(ts)) or place.ephemerals.get(Ts(ts))
+        if found is None:
+            raise NotOffered(f"there is no message {ts!r} in {channel!r}")
+        return found
+
     def ephemerals(self, user: str, channel: str | None = None) -> tuple[Message, ...]:
         """What only this user sees, oldest first."""
         places = self._workspace.channels.values() if channel is None else [self._place(channel)]
@@ -190,7 +200,16 @@ class SlackSimulator(People):
         """This user's open dialogs, the topmost last."""
         return tuple(self._workspace.stacks.get(user, ()))
 
+    def view(self, view_id: str) -> View:
+        """An open dialog or a Home by its id; raises `NotOffered` where there is none."""
+        for views in (*self._workspace.stacks.values(), self._workspace.homes.values()):
+            for view in views:
+                if view.id == view_id:
+                    return view
+        raise NotOffered(f"there is no view {view_id!r}")
+
     def home(self, user: str) -> View | None:
+        """What the app published into this user's Home, if anything."""
         return self._workspace.homes.get(user)
 
     def snapshot(self) -> dict[str, Any]:
@@ -256,14 +275,6 @@ class SlackSimulator(People):
         self._sockets.cut()
 
     # -- inside -----------------------------------------------------------------------------------------
-
-    @property
-    def _address(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    @property
-    def _payloads(self) -> Payloads:
-        return Payloads(self._workspace, f"http://{self._address}")
 
     async def _respond(self, request: web.Request) -> web.Response:
         return await respond(self._workspace, request)

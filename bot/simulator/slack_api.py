@@ -140,7 +140,7 @@ async def _parse(request: web.Request) -> tuple[Body, str]:
     """The call's arguments from query and body, and its token, which a JSON body may not carry."""
     params = _plain(request.query)
     if request.method == "POST" and request.content_type in FORMS:
-        params |= _plain(await request.post())
+        params |= await _form(request)
     token = str(params.pop("token", ""))
     if request.method == "POST" and request.content_type == "application/json":
         params |= await _json(request)
@@ -150,11 +150,20 @@ async def _parse(request: web.Request) -> tuple[Body, str]:
     return params, credentials.strip() if scheme.lower() == "bearer" else token
 
 
+async def _form(request: web.Request) -> Body:
+    try:
+        return _plain(await request.post())
+    except LookupError as error:
+        raise SlackError("invalid_charset") from error
+    except ValueError as error:
+        raise SlackError("invalid_form_data") from error
+
+
 async def _json(request: web.Request) -> Body:
     raw = await request.read()
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SlackError("invalid_json") from error
     if not isinstance(body, dict):
         raise SlackError("json_not_object")

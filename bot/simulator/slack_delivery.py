@@ -141,11 +141,17 @@ class Deliveries:
         if delivery.kind is Kind.EVENT and _shall_retry(answer):
             task = asyncio.create_task(self._redeliver(delivery, answer))
             self._redeliveries.add(task)
-            task.add_done_callback(self._redeliveries.discard)
+            task.add_done_callback(self._forget)
         return answer
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        """Let go of a redelivery that ended well; one that did not is kept for `close` to raise."""
+        if task.cancelled() or task.exception() is None:
+            self._redeliveries.discard(task)
 
     async def close(self) -> None:
         """Give up what would still be redelivered; a redelivery that failed by a bug of ours raises here."""
+        self.transport = None
         self.knobs.release()
         waiting = list(self._redeliveries)
         for task in waiting:

@@ -77,7 +77,7 @@ def text_problems(text: object, path: str, limit: int, *, plain: bool = False) -
     if not isinstance(text, dict):
         yield f"must be a valid object [json-pointer:{path}]"
         return
-    allowed = {"plain_text"} if plain else {"plain_text", "mrkdwn"}
+    allowed = ("plain_text",) if plain else ("plain_text", "mrkdwn")
     if text.get("type") not in allowed:
         yield f"unsupported type: {text.get('type')} [json-pointer:{path}/type]"
     yield from too_long(text.get("text"), f"{path}/text", limit, at_least=1)
@@ -87,7 +87,7 @@ def element_problems(element: object, path: str) -> Iterator[str]:
     if not isinstance(element, dict):
         yield f"must be a valid object [json-pointer:{path}]"
         return
-    kind = element.get("type")
+    kind = str(element.get("type"))
     if kind == "image":
         return  # slack_sdk looks inside these
     if kind not in ELEMENTS:
@@ -111,7 +111,7 @@ def _button(button: Mapping[str, Any], path: str) -> Iterator[str]:
     yield from too_long(button.get("value"), f"{path}/value", BUTTON_VALUE)
     yield from too_long(button.get("url"), f"{path}/url", BUTTON_URL)
     yield from too_long(button.get("accessibility_label"), f"{path}/accessibility_label", BUTTON_TEXT)
-    if button.get("style") not in {None, "primary", "danger"}:
+    if button.get("style") not in (None, "primary", "danger"):
         yield f"unsupported style: {button['style']} [json-pointer:{path}/style]"
 
 

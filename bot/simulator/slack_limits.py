@@ -103,7 +103,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _frame_problems(view: Mapping[str, Any]) -> Iterator[str]:
-    if view.get("type") not in {"modal", "home"}:
+    if view.get("type") not in ("modal", "home"):
         yield f"unsupported type: {view.get('type')} [json-pointer:/view/type]"
     if view.get("type") == "modal" and "title" not in view:
         yield "missing required field: title [json-pointer:/view]"
@@ -129,12 +129,13 @@ def _blocks_problems(blocks: object, path: str, limit: int) -> list[str]:
 
 
 def _repeated_ids(blocks: Sequence[object], path: str) -> Iterator[str]:
-    seen: set[object] = set()
+    seen: set[str] = set()
     for index, block in enumerate(blocks):
         block_id = block.get("block_id") if isinstance(block, dict) else None
-        if block_id is not None and block_id in seen:
-            yield f"`block_id` already exists: {block_id} [json-pointer:{path}/{index}/block_id]"
-        seen.add(block_id)
+        if isinstance(block_id, str):
+            if block_id in seen:
+                yield f"`block_id` already exists: {block_id} [json-pointer:{path}/{index}/block_id]"
+            seen.add(block_id)
 
 
 def _block_problems(block: object, path: str) -> list[str]:
@@ -173,7 +174,7 @@ def _section(block: Mapping[str, Any], path: str) -> Iterator[str]:
         yield from text_problems(block["text"], f"{path}/text", SECTION_TEXT)
     fields = block.get("fields", [])
     yield from too_many(fields, f"{path}/fields", SECTION_FIELDS)
-    for index, field in enumerate(fields):
+    for index, field in enumerate(fields if isinstance(fields, list) else ()):
         yield from text_problems(field, f"{path}/fields/{index}", FIELD_TEXT)
     if "accessory" in block:
         yield from element_problems(block["accessory"], f"{path}/accessory")

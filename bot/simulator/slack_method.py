@@ -65,17 +65,16 @@ class Args:
             return value
         try:
             return json.loads(value) if value.strip() else None
-        except ValueError as broken:
+        except (ValueError, RecursionError) as broken:
             raise SlackError(error) from broken
 
     def page(self, items: Sequence[Any]) -> tuple[list[Any], Body]:
         """The asked-for page of `items`, and the `response_metadata` that leads to the next."""
-        start = (
-            int(self.text("cursor") or 0) if self.text("cursor").isdigit() or not self.text("cursor") else -1
-        )
-        limit = int(self.text("limit")) if self.text("limit").isdigit() else DEFAULT_PAGE
-        if start < 0:
+        cursor = self.text("cursor") or "0"
+        if not cursor.isdecimal():
             raise SlackError("invalid_cursor")
+        start = int(cursor)
+        limit = (int(self.text("limit")) if self.text("limit").isdecimal() else 0) or DEFAULT_PAGE
         following = str(start + limit) if start + limit < len(items) else ""
         return list(items[start : start + limit]), {"next_cursor": following}
 

@@ -20,11 +20,10 @@ VERIFICATION_TOKEN = "simulated-verification-token"  # noqa: S105 - deprecated b
 
 
 class Payloads:
-    """Writes payloads; response URLs begin with `base_url`, which has no slash at its end."""
+    """Writes payloads for one workspace, and issues the triggers and response URLs in them."""
 
-    def __init__(self, workspace: Workspace, base_url: str) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._base_url = base_url
 
     def message_action(self, user: User, message: Message, block: Body, element: Body, extra: Body) -> Body:
         """block_actions of a press on a message; that of an ephemeral one carries no message."""
@@ -33,7 +32,6 @@ class Payloads:
         container["is_ephemeral"] = message.only_for is not None  # type: ignore[assignment]  # the only bool
         if message.thread_ts is not None:
             container["thread_ts"] = message.thread_ts
-        path = self._workspace.issue_response_url(channel.id, user.id, message.ts)
         return {
             **self._interaction("block_actions", user),
             "container": container,
@@ -41,7 +39,7 @@ class Payloads:
             "channel": {"id": channel.id, "name": "directmessage" if channel.is_im else channel.name},
             **({} if message.only_for else {"message": self._seen(channel, message)}),
             "state": {"values": {}},
-            "response_url": self._base_url + path,
+            "response_url": self._workspace.issue_response_url(channel.id, user.id, message.ts),
             "actions": [self._action(block, element, extra)],
         }
 
@@ -68,7 +66,6 @@ class Payloads:
 
     def command(self, user: User, channel: Channel, command: str, text: str) -> Body:
         """Flat, as a form has it."""
-        path = self._workspace.issue_response_url(channel.id, user.id, None)
         return {
             "token": VERIFICATION_TOKEN,
             "team_id": self._workspace.team_id,
@@ -81,7 +78,7 @@ class Payloads:
             "text": text,
             "api_app_id": self._workspace.app_id,
             "is_enterprise_install": "false",
-            "response_url": self._base_url + path,
+            "response_url": self._workspace.issue_response_url(channel.id, user.id, None),
             "trigger_id": self._workspace.issue_trigger(user.id),
         }
 

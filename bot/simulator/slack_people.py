@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.simulator.slack_delivery import Answer, Deliveries, Delivery, Forgery, Kind
 from bot.simulator.slack_forms import NotOffered, button, chosen, state_values
+from bot.simulator.slack_payloads import Payloads
 from bot.simulator.slack_state import (
     Body,
     Channel,
@@ -24,8 +25,6 @@ from bot.simulator.slack_view_methods import checked_view
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from bot.simulator.slack_payloads import Payloads
-
 EVENTS = frozenset({"app_mention", "message.im", "app_home_opened"})
 """What the app subscribes to unless told otherwise; there are `message.channels` and `message.groups` too."""
 TROUBLE = "We had some trouble connecting. Try again?"
@@ -38,11 +37,8 @@ class People:
     def __init__(self, workspace: Workspace, deliveries: Deliveries) -> None:
         self._workspace = workspace
         self._deliveries = deliveries
+        self._payloads = Payloads(workspace)
         self.events: Collection[str] = EVENTS
-
-    @property
-    def _payloads(self) -> Payloads:
-        raise NotImplementedError
 
     def action_payload(
         self, where: Message | View, wanted: str, *, user: str, option: str | None = None
@@ -136,11 +132,13 @@ class People:
         )
 
     def _follow(self, view: View, answer: Answer) -> None:
-        """Do to the dialog what the app's answer asks for, or show that it went wrong."""
-        try:
-            self._apply(view, answer)
-        except (SlackError, KeyError, ValueError):
-            self._workspace.put_view(replace(view, errors={"": TROUBLE}))
+        """Do to the dialog, if it still stands, what the app's answer asks for, or show that it failed."""
+        standing = [other for other in self._workspace.stacks.get(view.user, ()) if other.id == view.id]
+        for current in standing:
+            try:
+                self._apply(current, answer)
+            except SlackError:
+                self._workspace.put_view(replace(current, errors={"": TROUBLE}))
 
     def _apply(self, view: View, answer: Answer) -> None:
         if not answer.ok or isinstance(answer.body, str):
@@ -152,12 +150,12 @@ class People:
             case "clear":
                 self._workspace.close_view(view, whole_stack=True)
             case "update":
-                self._workspace.put_view(self._workspace.changed_view(view, checked_view(body["view"])))
+                self._workspace.put_view(self._workspace.changed_view(view, checked_view(body.get("view"))))
             case "push":
-                pushed = checked_view(body["view"])
+                pushed = checked_view(body.get("view"))
                 self._workspace.push_view(self._workspace.new_view(view.user, pushed, below=view))
             case "errors":
-                self._workspace.put_view(replace(view, errors=_input_errors(view, body["errors"])))
+                self._workspace.put_view(replace(view, errors=_input_errors(view, body.get("errors"))))
             case _:
                 raise SlackError("no_good_answer")
 
@@ -193,9 +191,9 @@ class People:
         return self._workspace.channels[channel]
 
 
-def _input_errors(view: View, errors: Mapping[str, str]) -> dict[str, str]:
+def _input_errors(view: View, errors: object) -> dict[str, str]:
     """Errors must name input blocks, else Slack refuses the answer."""
     inputs = {block["block_id"] for block, _ in elements(view.blocks) if block["type"] == "input"}
-    if not errors or not set(errors) <= inputs:
+    if not isinstance(errors, dict) or not errors or not set(errors) <= inputs:
         raise SlackError("no_good_answer")
-    return dict(errors)
+    return {block_id: str(sentence) for block_id, sentence in errors.items()}

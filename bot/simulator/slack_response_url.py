@@ -31,7 +31,7 @@ async def respond(workspace: Workspace, request: web.Request) -> web.Response:
 def _body(raw: bytes) -> Body:
     try:
         body = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SlackError("invalid_payload") from error
     if not isinstance(body, dict):
         raise SlackError("invalid_payload")

@@ -12,10 +12,10 @@ from aiohttp import WSMsgType, web
 
 from bot.simulator.slack_delivery import Answer, Delivery, Failure, Kind
 from bot.simulator.slack_limits import ACK_SECONDS, SOCKETS
-from bot.simulator.slack_state import Body, SlackError, Workspace
 
 if TYPE_CHECKING:
     from bot.simulator.slack_method import Args
+    from bot.simulator.slack_state import Body, Workspace
 
 Reason: TypeAlias = Literal["warning", "refresh_requested", "too_many_websockets", "link_disabled"]
 HOST = "applink-simulated"
@@ -39,8 +39,6 @@ class SocketMode:
 
     def __init__(self, workspace: Workspace, *, ack_seconds: float = ACK_SECONDS) -> None:
         self.ack_seconds = ack_seconds
-        self.base_url = ""
-        """Of the WebSocket URLs, `ws://127.0.0.1:PORT`; known once the server listens."""
         self.connections: list[Connection] = []
         self._workspace = workspace
         self._tickets: set[str] = set()
@@ -49,11 +47,10 @@ class SocketMode:
 
     def open_ticket(self, workspace: Workspace, _: Args) -> Body:
         """apps.connections.open: a URL that can be used once."""
-        if not self.base_url:
-            raise SlackError("internal_error")
         ticket = secrets.token_hex(16)
         self._tickets.add(ticket)
-        return {"url": f"{self.base_url}/link/?ticket={ticket}&app_id={workspace.app_id}"}
+        base_url = workspace.base_url.replace("http://", "ws://")
+        return {"url": f"{base_url}/link/?ticket={ticket}&app_id={workspace.app_id}"}
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection until it closes."""

@@ -73,6 +73,8 @@ class Channel:
     is_private: bool = False
     is_archived: bool = False
     messages: dict[Ts, Message] = field(default_factory=dict)
+    threads: dict[Ts, list[Ts]] = field(default_factory=dict)
+    """The replies to each first message, oldest first."""
     ephemerals: dict[Ts, Message] = field(default_factory=dict)
 
 
@@ -164,7 +166,7 @@ def _block_with_ids(block: Body) -> Body:
 
 
 def _element_with_id(element: Body) -> Body:
-    return element if element["type"] == "image" else {"action_id": secrets.token_hex(3), **element}
+    return element if element.get("type") == "image" else {"action_id": secrets.token_hex(3), **element}
 
 
 class Workspace:
@@ -172,6 +174,8 @@ class Workspace:
 
     def __init__(self, *, team_id: str, now: Callable[[], float]) -> None:
         self.team_id = team_id
+        self.base_url = ""
+        """Where response URLs point, without a slash at its end; known once the simulator listens."""
         self.app_id = "A0SIMULATED"
         self.now = now
         self.users: dict[str, User] = {}
@@ -220,6 +224,8 @@ class Workspace:
         """Store this version of a message and tell what kind of change it is."""
         channel = self.channels[message.channel]
         shelf = channel.messages if message.only_for is None else channel.ephemerals
+        if shelf is channel.messages and message.thread_ts is not None and message.ts not in shelf:
+            channel.threads.setdefault(message.thread_ts, []).append(message.ts)
         shelf[message.ts] = message
         self.tell(kind, channel=message.channel, user=message.only_for, ts=message.ts)
         return message
@@ -232,7 +238,10 @@ class Workspace:
 
     def thread(self, channel: Channel, ts: Ts) -> list[Message]:
         """The message and its replies, oldest first."""
-        return [m for m in channel.messages.values() if ts in (m.ts, m.thread_ts) and not m.deleted]
+        known = [
+            channel.messages[each] for each in (ts, *channel.threads.get(ts, ())) if each in channel.messages
+        ]
+        return [message for message in known if not message.deleted]
 
     def issue_trigger(self, user_id: str, view: str | None = None) -> str:
         trigger_id = f"{secrets.randbelow(10**12)}.{secrets.randbelow(10**12)}.{secrets.token_hex(16)}"
@@ -252,10 +261,9 @@ class Workspace:
         return trigger
 
     def issue_response_url(self, channel: str, user: str, message: Ts | None) -> str:
-        """The path of a new response URL."""
         token = secrets.token_hex(16)
         self.response_urls[token] = ResponseUrl(channel, user, self.now(), message)
-        return f"/actions/{self.team_id}/{token}"
+        return f"{self.base_url}/actions/{self.team_id}/{token}"
 
     def use_response_url(self, token: str) -> ResponseUrl:
         url = self.response_urls.get(token)

@@ -50,6 +50,9 @@ class Recorder:
         """What dialogs and commands are acknowledged with."""
         self.gate = asyncio.Event()
         """Presses of `slow` are answered once this is set."""
+        self.event_gate = asyncio.Event()
+        """So are events; it is set at first."""
+        self.event_gate.set()
         self._news = asyncio.Condition()
         self.app.action("approve")(self.on_press)
         self.app.action("pick")(self.on_press)
@@ -104,6 +107,7 @@ class Recorder:
     async def on_event(self, ack: Any, body: dict[str, Any], request: Any) -> None:
         self.headers.append(request.headers)
         await self.hear("event", body)
+        await self.event_gate.wait()
         await ack()
 
 
@@ -354,6 +358,26 @@ async def test_a_closed_dialog_is_told_and_can_not_be_updated(slack: SlackSimula
         await bot.client.views_update(view_id=view.id, view=REASON)
 
 
+async def test_messages_and_dialogs_are_found_by_their_ids(slack: SlackSimulator, bot: Recorder) -> None:
+    view = await opened(slack, bot)
+    assert slack.view(view.id) == view
+    [message] = slack.messages(GENERAL)
+    assert slack.message(GENERAL, message.ts) == message
+    for look in (lambda: slack.view("V0"), lambda: slack.message(GENERAL, "1.2")):
+        with pytest.raises(NotOffered):
+            look()
+
+
+async def test_an_answer_for_a_dialog_that_is_gone_changes_nothing(
+    slack: SlackSimulator, bot: Recorder
+) -> None:
+    view = await opened(slack, bot)
+    await slack.close_view(view, user=ANA, whole_stack=True)
+    bot.answer = {"response_action": "errors", "errors": {"why": "Say more."}}
+    assert (await slack.submit(view, {"Reason": "no"}, user=ANA)).ok
+    assert slack.open_views(ANA) == ()
+
+
 async def test_a_trigger_lives_three_seconds_and_serves_once(
     slack: SlackSimulator, bot: Recorder, clock: Clock
 ) -> None:
@@ -370,32 +394,19 @@ async def test_a_trigger_lives_three_seconds_and_serves_once(
         await bot.client.views_open(trigger_id="1.2.3", view=REASON)
 
 
-@pytest.mark.parametrize(
-    ("change", "refused"),
-    [
-        ({"title": plain("x" * 25)}, "must be less than 25 characters [json-pointer:/view/title/text]"),
-        (
-            {"private_metadata": "x" * 3001},
-            "must be less than 3001 characters [json-pointer:/view/private_metadata]",
-        ),
-        ({"callback_id": "x" * 256}, "must be less than 256 characters [json-pointer:/view/callback_id]"),
-        (
-            {"blocks": [{"type": "divider"}] * 101},
-            "no more than 100 items allowed [json-pointer:/view/blocks]",
-        ),
-        ({"submit": None}, "must be a valid object [json-pointer:/view/submit]"),
-        ({"type": "window"}, "unsupported type: window [json-pointer:/view/type]"),
-    ],
-)
 async def test_views_beyond_a_limit_are_refused_with_their_place(
-    slack: SlackSimulator, http_bot: Recorder, change: dict[str, Any], refused: str
+    slack: SlackSimulator, http_bot: Recorder
 ) -> None:
     await slack.press(await card(slack, http_bot), "Approve", user=ANA)
-    trigger_id = http_bot.of("press")[0]["trigger_id"]
     with pytest.raises(SlackApiError) as caught:
-        await http_bot.client.api_call("views.open", json={"trigger_id": trigger_id, "view": REASON | change})
+        await http_bot.client.views_open(
+            trigger_id=http_bot.of("press")[0]["trigger_id"], view=REASON | {"title": plain("x" * 25)}
+        )
     assert caught.value.response["error"] == "invalid_arguments"
-    assert f"[ERROR] {refused}" in caught.value.response["response_metadata"]["messages"]
+    assert caught.value.response["response_metadata"]["messages"] == [
+        "[ERROR] failed to match all allowed schemas [json-pointer:/view]",
+        "[ERROR] must be less than 25 characters [json-pointer:/view/title/text]",
+    ]
 
 
 async def test_a_view_of_over_250_kb_is_too_large_and_one_with_inputs_needs_submit(
@@ -546,6 +557,29 @@ async def test_an_event_is_redelivered_three_times_unless_the_app_says_no(slack:
         assert len(heard) == 5
 
 
+async def test_an_event_that_is_answered_too_late_comes_again_as_timed_out() -> None:
+    async with SlackSimulator(ack_seconds=0.05, event_retries=(0.0,)) as slack:
+        set_up(slack)
+        recorder = Recorder(slack)
+        async with by_http(slack, recorder):
+            recorder.event_gate.clear()
+            await slack.say(GENERAL, f"<@{slack.bot_user.id}> hi", user=ANA)
+            recorder.event_gate.set()
+            await recorder.told("event", 2)
+            assert recorder.headers[1]["x-slack-retry-reason"] == ["http_timeout"]
+
+
+async def test_the_app_hears_only_what_it_subscribed_to(slack: SlackSimulator, bot: Recorder) -> None:
+    await slack.say(GENERAL, "unheard", user=ANA)
+    slack.events = {"message.channels"}
+    await slack.say(GENERAL, f"<@{slack.bot_user.id}> heard once", user=ANA)
+    slack.add_channel("C02OUT", "without-us", members=[ANA], with_bot=False)
+    await slack.say("C02OUT", "unheard", user=ANA)
+    assert await slack.open_home(ANA) is None
+    [body] = bot.of("event")
+    assert (body["event"]["type"], body["event"]["channel_type"]) == ("message", "channel")
+
+
 # -- HTTP only --------------------------------------------------------------------------------------------
 
 
@@ -581,9 +615,8 @@ async def test_nobody_at_the_request_url_is_a_failed_connection(
     slack.request_url = "http://127.0.0.1:1/slack/events"
     answer = await slack.press(message, "Approve", user=ANA)
     assert (answer.ok, answer.timed_out) == (False, False)
-    slack.request_url = "http://192.0.2.1/slack/events"
     with pytest.raises(ValueError, match="loopback"):
-        await slack.press(message, "Approve", user=ANA)
+        slack.request_url = "http://192.0.2.1/slack/events"
 
 
 async def test_raw_requests_can_be_signed(slack: SlackSimulator, http_bot: Recorder) -> None:
@@ -609,6 +642,21 @@ async def test_the_app_comes_back_after_a_disconnect(
             pass
     assert (await slack.press(message, "Approve", user=ANA)).ok
     await slack.until(lambda: slack.connections == 1)
+
+
+async def test_a_press_under_way_is_answered_over_the_renewed_connection(
+    slack: SlackSimulator, socket_bot: Recorder
+) -> None:
+    message = await card(slack, socket_bot)
+    async with asyncio.TaskGroup() as tasks:
+        press = tasks.create_task(slack.press(message, "Slow", user=ANA))
+        await socket_bot.told("press", 1)
+        with slack.changes() as changes:
+            await slack.disconnect("warning")
+            while (await anext(changes)).kind != "connected":
+                pass
+        socket_bot.gate.set()
+        assert (await press).ok
 
 
 async def test_each_press_goes_to_one_of_several_connections(slack: SlackSimulator) -> None:
