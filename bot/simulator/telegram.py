@@ -8,8 +8,9 @@
         press = await telegram.press(card, "Approve", user=ana)
         assert press.text == "Approved"
 
-It listens on loopback only, says in every answer that it is a simulator, and keeps nothing on disk. Users and
-chats may be given as values or as ids everywhere.
+It listens on loopback only, says in every answer that it is a simulator, and keeps nothing on disk. People
+act by the methods of `People` (say, press, start, …); `faults` spoils calls, `updates` disturbs what the bot is
+told, `delivery` shows whether it polls or has a webhook. Marks such as [api] are explained in telegram_limits.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bot.simulator.telegram_chats import Answer, State, StoredFile, User
-from bot.simulator.telegram_delivery import Delivery, WebhookReply
+from bot.simulator.telegram_delivery import Delivery
 from bot.simulator.telegram_limits import ANSWER_WINDOW, FloodLimits
 from bot.simulator.telegram_methods import CHANGING, FLOODING, READING, Method
 from bot.simulator.telegram_people import MessageShape, People
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bot.simulator.faults import Call, Faults
+    from bot.simulator.telegram_webhook import WebhookReply
 
 T = TypeVar("T")
 __all__ = ["MessageShape", "TelegramSimulator"]
@@ -44,7 +46,7 @@ class TelegramSimulator(People):
     """One bot, its chats and their people. Enter it to listen; leaving ends every poll and task at once.
 
     `now` gives Unix seconds: dates, the answer window and rate limits follow it, while long polls and time
-    limits of waiting follow the event loop. `retry` is in seconds: see `Delivery`.
+    limits of waiting follow the event loop. `retry` is the seconds before a failed webhook call is repeated.
     """
 
     def __init__(
@@ -68,9 +70,12 @@ class TelegramSimulator(People):
             username=username,
             is_bot=True,
         )
+        self.delivery = Delivery(
+            now=now, on_change=self._ring, retry=retry, public_webhook_rules=public_webhook_rules
+        )
         super().__init__(
             State(bot=self.bot, now=now, answer_window=answer_window, privacy=privacy),
-            Delivery(now=now, on_change=self._ring, retry=retry, public_rules=public_webhook_rules),
+            self.delivery.updates,
         )
         self._floods = FloodLimits(now=now) if enforce_rate_limits else None
         self._server = ApiServer(token=token, handlers=self._handlers(), file=self._file, on_call=self._ring)
@@ -159,8 +164,7 @@ class TelegramSimulator(People):
         """Post anything once to the bot's webhook (or `url`), with the right secret unless another is given;
         an empty one is not sent at all."""
         raw = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
-        known = self.delivery.webhook.secret if self.delivery.webhook else None
-        return await self.delivery.post(raw, secret=known if secret is None else secret, url=url)
+        return await self.delivery.post(raw, secret=secret, url=url)
 
     # inside
 

@@ -251,9 +251,6 @@ class State:
             raise refusal
         return chat
 
-    def known_users(self) -> dict[int, dict[str, Any]]:
-        return {user.id: user.as_api() for user in self.users.values()}
-
     def post(self, chat: Chat, sender: User | None, **parts: Any) -> Message:
         """Add a new message to a chat."""
         chat.last_sender_is_bot = sender is self.bot

@@ -15,7 +15,9 @@ from bot.simulator.telegram_errors import bad_request, unparsable
 from bot.simulator.telegram_limits import ENTITIES, checked_url, utf16_length
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from bot.simulator.telegram_chats import User
 
 Entity: TypeAlias = "dict[str, Any]"
 """A MessageEntity as the Bot API has it."""
@@ -65,15 +67,15 @@ class Formatted:
 
 
 def formatted(
-    text: str, parse_mode: str | None, entities: Sequence[Entity], users: Mapping[int, Mapping[str, Any]]
+    text: str, parse_mode: str | None, entities: Sequence[Entity], known: Callable[[int], User | None]
 ) -> Formatted:
     """What becomes of a text that a bot sends; a link to a user stays only where the bot knows them."""
     if not parse_mode:
         marked = Formatted(text=text, entities=tuple(dict(entity) for entity in entities))
     elif parse_mode.lower() == "html":
-        marked = _Html(text, users).read()
+        marked = _Html(text, known).read()
     elif parse_mode.lower() == "markdownv2":
-        marked = _MarkdownV2(text, users).read()
+        marked = _MarkdownV2(text, known).read()
     else:
         raise bad_request("unsupported parse_mode")
     return _with_found(_trimmed(marked))
@@ -137,7 +139,7 @@ class _Reader:
     """What both grammars share: the source, what is read so far, and the entities still open."""
 
     source: str
-    users: Mapping[int, Mapping[str, Any]]
+    known: Callable[[int], User | None]
     read_text: list[str] = field(default_factory=list)
     offset: int = 0
     entities: list[Entity] = field(default_factory=list)
@@ -169,8 +171,8 @@ class _Reader:
 
     def _link(self, url: str) -> Entity | None:
         if user := USER_LINK.fullmatch(url):
-            known = self.users.get(int(user[1]))
-            return None if known is None else {"type": "text_mention", "user": dict(known)}
+            person = self.known(int(user[1]))
+            return None if person is None else {"type": "text_mention", "user": person.as_api()}
         address = checked_url(url)
         return None if address is None else {"url": address}
 

@@ -145,7 +145,7 @@ def _marked(state: State, params: Mapping[str, Any], name: str, entities: str) -
         str(params.get(name) or ""),
         params.get("parse_mode"),
         params.get(entities) or (),
-        state.known_users(),
+        state.users.get,
     )
 
 

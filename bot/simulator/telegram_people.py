@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bot.simulator.telegram_chats import State
-    from bot.simulator.telegram_delivery import Delivery
+    from bot.simulator.telegram_updates import UpdateQueue
 
 AnyUser: TypeAlias = "User | int"
 AnyChat: TypeAlias = "Chat | int"
@@ -41,9 +41,9 @@ class MessageShape(StrEnum):
 class People:
     """The human side of one simulated Telegram."""
 
-    def __init__(self, state: State, delivery: Delivery) -> None:
+    def __init__(self, state: State, updates: UpdateQueue) -> None:
         self.state = state
-        self.delivery = delivery
+        self.updates = updates
         self.message_shape = MessageShape.FULL
         self._version = 0
         self._bell = asyncio.Event()
@@ -209,7 +209,7 @@ class People:
         person, place = self._member(message.chat, user), self._chat(message.chat)
         number = len(self.state.presses) + 1
         press = Press(
-            query_id=str(4_382_000_000_000_000_000 + number),
+            query_id=str(FIRST_QUERY + number),
             user=person.id,
             chat=place.id,
             message=message.id,
@@ -220,7 +220,7 @@ class People:
         query = {"id": press.query_id, "from": person.as_api(), "chat_instance": str(7_919 * abs(place.id))}
         query |= self._pressed(message, shape or self.message_shape) | {"data": data}
         if place.bot in PRESENT:
-            self.delivery.put("callback_query", query, lane=f"user {person.id}")
+            self.updates.put("callback_query", query, lane=f"user {person.id}")
         self._changed()
         return press
 
@@ -274,7 +274,8 @@ class People:
         if user is not None:
             return self._user(user)
         place = self._chat(chat)
-        return self._user(next(iter([*sorted(place.administrators), *sorted(place.members)])))
+        people = [*sorted(place.administrators), *sorted(place.members)]
+        return self._user(people[0]) if people else self.state.bot
 
     def _pressed(self, message: Message, shape: MessageShape) -> dict[str, Any]:
         place = self._chat(message.chat)
@@ -288,7 +289,7 @@ class People:
     def _tell(self, kind: str, message: Message) -> None:
         place = self._chat(message.chat)
         if reaches_bot(self.state, place, message):
-            self.delivery.put(kind, self.state.as_api(message), lane=f"chat {place.id}")
+            self.updates.put(kind, self.state.as_api(message), lane=f"chat {place.id}")
         self._changed()
 
     def _stand(self, place: Chat, standing: Standing, *, by: User) -> None:
@@ -301,7 +302,7 @@ class People:
         if is_told and before["status"] != after["status"]:
             change = {"chat": place.as_api(), "from": by.as_api(), "date": self.state.date()}
             change |= {"old_chat_member": before, "new_chat_member": after}
-            self.delivery.put("my_chat_member", change, lane=f"chat {place.id}")
+            self.updates.put("my_chat_member", change, lane=f"chat {place.id}")
         self._changed()
 
     def _changed(self) -> None:

@@ -39,19 +39,9 @@ FLAGS = frozenset(
         "is_big",
     ]
 )
-STRUCTURES = frozenset(
-    [
-        "reply_markup",
-        "entities",
-        "caption_entities",
-        "reply_parameters",
-        "link_preview_options",
-        "allowed_updates",
-        "commands",
-        "scope",
-        "reaction",
-    ]
-)
+OBJECTS = frozenset({"reply_markup", "reply_parameters", "link_preview_options", "scope"})
+LISTS = frozenset({"allowed_updates"})
+LISTS_OF_OBJECTS = frozenset({"entities", "caption_entities", "commands", "reaction"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +89,33 @@ def _joined(params: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
 
 
 def _typed(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+    if name in OBJECTS | LISTS | LISTS_OF_OBJECTS:
+        return _structure(name, value)
     if name in INTEGERS:
-        return int(value) if value.removeprefix("-").isdecimal() else value
-    if name in FLAGS:
+        return _integer(name, value)
+    if name in FLAGS and isinstance(value, str):
         return value.lower() in {"true", "1", "yes"}
-    return _structure(name, value) if name in STRUCTURES else value
+    return value
 
 
-def _structure(name: str, value: str) -> Any:
+def _integer(name: str, value: Any) -> int | str:
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, str):
+        raise bad_request(f"invalid {name} specified")
+    return int(value) if value.removeprefix("-").isdecimal() else value
+
+
+def _structure(name: str, value: Any) -> Any:
+    """JSON, also where it comes as text; of the shape that this parameter has."""
+    refusal = bad_request(f"can't parse {name.replace('_', ' ')} JSON object")
     try:
-        return json.loads(value) if value else None
+        structure = json.loads(value) if isinstance(value, str) and value else value or None
     except (ValueError, RecursionError) as error:
-        raise bad_request(f"can't parse {name.replace('_', ' ')} JSON object") from error
+        raise refusal from error
+    if structure is None or (name in OBJECTS and isinstance(structure, dict)):
+        return structure
+    is_list = name not in OBJECTS and isinstance(structure, list)
+    if is_list and (name in LISTS or all(isinstance(one, dict) for one in structure)):
+        return structure
+    raise refusal

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from telegram.helpers import escape_markdown
 
+from bot.simulator.telegram_chats import User
 from bot.simulator.telegram_entities import Formatted, formatted, found_entities
 from bot.simulator.telegram_errors import ApiError
 
-ANA = {"id": 42, "is_bot": False, "first_name": "Ana"}
+ANA = User(id=42, name="Ana")
 
 
 def read(text: str, mode: str | None) -> Formatted:
-    return formatted(text, mode, (), {42: ANA})
+    return formatted(text, mode, (), {42: ANA}.get)
 
 
 def refusal(text: str, mode: str) -> str:
@@ -97,7 +98,7 @@ def test_markdown_becomes_text_and_entities() -> None:
         "text_link",
         "text_mention",
     ]
-    assert (result.entities[6]["url"], result.entities[7]["user"]) == ("http://a.b/)", ANA)
+    assert (result.entities[6]["url"], result.entities[7]["user"]) == ("http://a.b/)", ANA.as_api())
 
 
 def test_a_quotation_ends_with_the_first_line_without_its_mark() -> None:
@@ -127,7 +128,7 @@ def test_commands_mentions_and_addresses_are_found() -> None:
 
 def test_given_entities_are_kept_up_to_a_hundred() -> None:
     given = [{"type": "bold", "offset": at, "length": 1} for at in range(120)]
-    assert len(formatted("x" * 120, None, given, {}).entities) == 100
+    assert len(formatted("x" * 120, None, given, lambda _: None).entities) == 100
 
 
 def test_an_unknown_mode_is_refused() -> None:

@@ -545,6 +545,36 @@ async def test_a_call_may_come_in_any_form(telegram: TelegramSimulator) -> None:
     assert all(call.params["chat_id"] == GROUP for call in telegram.calls_of("sendMessage")[:4])
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "reason"),
+    [
+        ("sendMessage", {"chat_id": [1], "text": "x"}, "invalid chat_id specified"),
+        ("sendMessage", {"text": "x"}, "chat_id is empty"),
+        ("sendMessage", {"chat_id": GROUP, "text": "x", "entities": [1]}, "can't parse entities JSON object"),
+        ("sendMessage", {"chat_id": GROUP, "text": "x", "reply_markup": []}, "text"),
+        (
+            "sendMessage",
+            {"chat_id": GROUP, "text": "x", "reply_parameters": 1},
+            "can't parse reply parameters",
+        ),
+        ("setMyCommands", {"commands": "{}"}, "can't parse commands JSON object"),
+        ("setMessageReaction", {"chat_id": GROUP, "message_id": 1, "reaction": [1]}, "can't parse reaction"),
+        ("editMessageText", {"chat_id": GROUP, "text": "x"}, "message identifier is not specified"),
+        ("answerCallbackQuery", {}, "query ID is invalid"),
+        ("getFile", {}, "invalid file_id"),
+        ("sendDocument", {"chat_id": GROUP}, "there is no document in the request"),
+    ],
+)
+async def test_nonsense_is_refused_with_a_sentence(
+    telegram: TelegramSimulator, method: str, params: dict[str, object], reason: str
+) -> None:
+    url = f"{telegram.api_url}{telegram.token}/{method}"
+    async with aiohttp.ClientSession() as client, client.post(url, json=params) as answer:
+        body = await answer.json()
+    assert (answer.status, body["ok"]) == (400, False) if reason != "text" else (200, True)
+    assert reason in str(body)
+
+
 async def test_the_picture_is_json_and_every_change_is_told(telegram: TelegramSimulator, bot: Bot) -> None:
     versions = aiter(telegram.changes())
     first = await anext(versions)

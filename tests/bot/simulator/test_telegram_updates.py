@@ -115,6 +115,8 @@ class Hook:
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
+    poison: bytes | None = None
+    """Bodies with this in them are answered 500."""
     posted: list[tuple[str | None, bytes]] = field(default_factory=list)
 
     @property
@@ -131,6 +133,8 @@ async def webhook(telegram: TelegramSimulator, heard: Heard) -> AsyncIterator[Ho
         hook.posted.append((secret, await request.read()))
         if secret != SECRET:
             return web.Response(status=403)
+        if hook.poison is not None and hook.poison in await request.read():
+            return web.Response(status=500)
         if hook.statuses:
             return web.Response(status=hook.statuses.pop(0))
         await app.update_queue.put(Update.de_json(await request.json(), app.bot))
@@ -180,7 +184,7 @@ async def test_what_was_not_confirmed_comes_again_after_a_restart(telegram: Tele
     heard = Heard()
     async with polling(telegram, heard):
         await heard.until("three")
-    assert telegram.delivery.pending == []
+    assert telegram.updates.pending == []
 
 
 async def test_a_negative_offset_forgets_all_but_the_last(telegram: TelegramSimulator, bot: Bot) -> None:
@@ -188,7 +192,7 @@ async def test_a_negative_offset_forgets_all_but_the_last(telegram: TelegramSimu
         await telegram.say(ANA, text, user=ANA)
     last = await bot.get_updates(offset=-1)
     assert [update.message and update.message.text for update in last] == ["three"]
-    assert len(telegram.delivery.pending) == 1
+    assert len(telegram.updates.pending) == 1
 
 
 async def test_a_long_poll_returns_as_soon_as_there_is_news(telegram: TelegramSimulator, bot: Bot) -> None:
@@ -260,22 +264,22 @@ async def test_the_end_does_not_wait_for_long_polls() -> None:
 
 
 async def test_an_update_may_come_twice(telegram: TelegramSimulator, bot: Bot) -> None:
-    telegram.delivery.duplicate = 1
+    telegram.updates.duplicate = 1
     await telegram.say(ANA, "hello", user=ANA)
     first, second = await bot.get_updates()
     assert first.update_id == second.update_id
     assert await bot.get_updates(offset=first.update_id + 1) == ()
-    telegram.delivery.repeat()
+    telegram.updates.repeat()
     (late,) = await bot.get_updates(offset=first.update_id + 1)
     assert late.update_id == first.update_id
 
 
 async def test_updates_may_be_held_back_and_reordered(telegram: TelegramSimulator, bot: Bot) -> None:
-    telegram.delivery.hold()
+    telegram.updates.hold()
     await telegram.say(ANA, "one", user=ANA)
     await telegram.say(ANA, "two", user=ANA)
     assert await bot.get_updates() == ()
-    telegram.delivery.release(reverse=True)
+    telegram.updates.release(reverse=True)
     assert [update.message and update.message.text for update in await bot.get_updates()] == ["two", "one"]
 
 
@@ -283,7 +287,7 @@ async def test_update_ids_may_jump_after_a_quiet_week(telegram: TelegramSimulato
     await telegram.say(ANA, "one", user=ANA)
     (before,) = await bot.get_updates()
     await bot.get_updates(offset=before.update_id + 1)
-    telegram.delivery.next_id = 5
+    telegram.updates.next_id = 5
     await telegram.say(ANA, "two", user=ANA)
     (after,) = await bot.get_updates()
     assert after.update_id == 5
@@ -301,7 +305,7 @@ async def test_a_webhook_brings_what_people_do(telegram: TelegramSimulator, bot:
         press = await telegram.press(telegram.message(GROUP, sent.message_id), "Approve", user=BEN)
         assert press.text == "Thanks"
         assert {secret for secret, _ in hook.posted} == {SECRET}
-        await telegram.until(lambda: telegram.delivery.pending == [])
+        await telegram.until(lambda: telegram.updates.pending == [])
         info = await bot.get_webhook_info()
         assert (info.url, info.pending_update_count, info.last_error_message) == (hook.url, 0, None)
 
@@ -329,13 +333,26 @@ async def test_a_webhook_that_is_down_is_tried_until_it_is_up(telegram: Telegram
         await heard.until("hello")
 
 
+async def test_one_chat_that_fails_holds_up_no_other(telegram: TelegramSimulator) -> None:
+    heard = Heard()
+    async with webhook(telegram, heard) as hook:
+        hook.poison = b'"poison"'
+        await telegram.say(ANA, "poison", user=ANA)
+        await telegram.say(ANA, "after it", user=ANA)
+        await telegram.say(BEN, "hello", user=BEN)
+        await heard.until("hello")
+        assert heard.words == ["hello"]
+        hook.poison = None
+        await heard.until("hello", "poison", "after it")
+
+
 async def test_a_duplicate_is_posted_at_the_same_time(telegram: TelegramSimulator) -> None:
     heard = Heard()
     async with webhook(telegram, heard) as hook:
-        telegram.delivery.duplicate = 1
+        telegram.updates.duplicate = 1
         await telegram.say(ANA, "hello", user=ANA)
         await heard.until("hello", "hello")
-        telegram.delivery.repeat()
+        telegram.updates.repeat()
         await heard.until("hello", "hello", "hello")
         assert len(set(hook.ids)) == 1
 
