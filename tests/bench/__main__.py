@@ -1,0 +1,40 @@
+"""`make bench`: the figures of docs/benchmark.md, measured now and printed as a table and as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from tests.bench import measures
+from tests.bench.machine import described
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sorted(measures.ALL), help="one part instead of all")
+    parser.add_argument("--waiting", type=int, default=100_000, help="how many tasks wait")
+    parser.add_argument("--trips", type=int, default=4_000, help="round trips at 32 clients")
+    parser.add_argument("--write", type=Path, help="also write the table to this file")
+    options = parser.parse_args()
+    parts = [options.only] if options.only else list(measures.ALL)
+    figures = [figure for part in parts for figure in asyncio.run(measures.ALL[part](options))]
+    for figure in figures:
+        print(json.dumps(figure.as_json()), flush=True)
+    text = table(figures)
+    print(text)
+    if options.write:
+        options.write.write_text(text, encoding="utf-8")
+    sys.exit(0)
+
+
+def table(figures: list[measures.Figure]) -> str:
+    """Markdown: what, measured, bar."""
+    rows = "\n".join(f"| {f.what} | {f.shown} | {f.bar} |" for f in figures)
+    return f"{described()}\n\n| what | measured | at most |\n|---|---|---|\n{rows}\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The measurements. Each starts what it needs, and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+from tests.bench.server import many, posted, serving, session, trip
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Awaitable, Callable
+
+MiB = 2**20
+KiB = 2**10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    what: str
+    value: float
+    unit: str
+    bar: str = ""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.value:.2f} {self.unit}".replace(".00 ", " ")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "value": round(self.value, 4), "unit": self.unit, "bar": self.bar}
+
+
+async def round_trips(options: Namespace) -> list[Figure]:
+    """Submit, reject, approve, completed on SSE: 32 clients, then one."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        async with serving(Path(folder)) as server, session() as http:
+            await many(300, 32, lambda: trip(http, server))
+            cpu, began = server.process.cpu(), time.perf_counter()
+            await many(options.trips, 32, lambda: trip(http, server))
+            spent, took = server.process.cpu() - cpu, time.perf_counter() - began
+            alone = [await trip(http, server) for _ in range(500)]
+    return [
+        Figure(
+            name="cpu_per_trip",
+            what="CPU of the server per round trip, 32 clients",
+            value=spent / options.trips * 1000,
+            unit="ms",
+            bar="2 ms (goal 1.5)",
+        ),
+        Figure(
+            name="trips_per_second",
+            what="round trips a second, 32 clients",
+            value=options.trips / took,
+            unit="/s",
+        ),
+        Figure(
+            name="approve_to_completed_p50",
+            what="approve to completed on SSE, one client, p50",
+            value=median(alone) * 1000,
+            unit="ms",
+            bar="2 ms",
+        ),
+        Figure(
+            name="approve_to_completed_p99",
+            what="approve to completed on SSE, one client, p99",
+            value=quantiles(alone, n=100)[98] * 1000,
+            unit="ms",
+            bar="5 ms",
+        ),
+    ]
+
+
+async def waiting(options: Namespace) -> list[Figure]:
+    """Many waiting tasks: memory, idle CPU, restart."""
+    count = options.waiting
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name)
+        async with serving(folder) as server, session() as http:
+            sam = server.headers("sam")
+
+            async def submit() -> None:
+                await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, sam)
+
+            await many(2_000, 64, submit)
+            await until_all_wait(http, server, 2_000)
+            before = server.process.memory()
+            await many(count, 64, submit)
+            await until_all_wait(http, server, count + 2_000)
+            added = server.process.memory() - before
+            idle = await idle_cpu(server)
+        async with serving(folder) as again:
+            fresh = again.process.memory()
+        ready = await restart_to_ready(folder)
+    thousands = f"{count:,} waiting tasks"
+    return [
+        Figure(
+            name="waiting_memory",
+            what=f"memory added by {thousands}",
+            value=added / MiB,
+            unit="MiB",
+            bar="32 MiB",
+        ),
+        Figure(
+            name="waiting_memory_after_restart",
+            what=f"whole process after a restart with {thousands}",
+            value=fresh / MiB,
+            unit="MiB",
+        ),
+        Figure(
+            name="waiting_idle_cpu",
+            what=f"idle CPU with {thousands}",
+            value=idle * 100,
+            unit="%",
+            bar="0.5 %",
+        ),
+        Figure(
+            name="waiting_restart",
+            what=f"restart to ready with {thousands}",
+            value=ready,
+            unit="s",
+            bar="1 s",
+        ),
+    ]
+
+
+async def until_all_wait(http: Any, server: Any, count: int) -> None:
+    """Until no task is pending or running."""
+    headers = server.headers("sam")
+    while True:
+        open_tasks = 0
+        for status in ("pending", "running"):
+            async with http.get(f"{server.url}/v1/tasks?status={status}&limit=1", headers=headers) as answer:
+                open_tasks += len((await answer.json())["tasks"])
+        if not open_tasks:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def idle_cpu(server: Any, seconds: float = 20.0) -> float:
+    """The share of one core that an idle server takes."""
+    await asyncio.sleep(2.0)
+    cpu = server.process.cpu()
+    await asyncio.sleep(seconds)
+    return float(server.process.cpu() - cpu) / seconds
+
+
+async def restart_to_ready(folder: Path) -> float:
+    """Seconds from starting the process to `/readyz`, the best of three."""
+    return min([await _start_once(folder) for _ in range(3)])
+
+
+async def _start_once(folder: Path) -> float:
+    async with serving(folder) as server:
+        return server.ready_after
+
+
+async def streams(_options: Namespace) -> list[Figure]:
+    """Memory of an open status stream."""
+    count = 2_000
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        async with serving(Path(folder)) as server, session(limit=0) as http:
+            sam, ana = server.headers("sam"), server.headers("ana")
+            task = (await posted(http, f"{server.url}/submit", {"data": "a text"}, sam))["task_id"]
+
+            async def opened() -> Any:
+                stream = await http.get(f"{server.url}/stream/{task}", headers=ana)
+                await stream.content.readuntil(b"waiting_for_review")
+                return stream
+
+            warm = await many(200, 20, opened)
+            before = server.process.memory()
+            held = await many(count, 20, opened)
+            each = (server.process.memory() - before) / count
+            for stream in (*warm, *held):
+                stream.close()
+    return [
+        Figure(
+            name="stream_memory",
+            what=f"memory of an open status stream, {count:,} open",
+            value=each / KiB,
+            unit="KiB",
+            bar="16 KiB",
+        )
+    ]
+
+
+async def start(_options: Namespace) -> list[Figure]:
+    """From the start of the process to the first accepted submission, both bots on."""
+    from tests.bench.chats import both_bots
+
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        async with both_bots() as (config, env), session() as http:
+            took = min([await _first_submission(Path(name), http, config, env) for _ in range(5)])
+    return [
+        Figure(
+            name="start",
+            what="start to first accepted submission, both bots on, best of five",
+            value=took,
+            unit="s",
+            bar="1 s",
+        )
+    ]
+
+
+async def _first_submission(folder: Path, http: Any, config: str, env: dict[str, str]) -> float:
+    async with serving(folder, config=config, **env) as server:
+        await posted(http, f"{server.url}/submit", {"data": "first"}, server.headers("sam"))
+        return time.perf_counter() - server.started_at
+
+
+ALL: dict[str, Callable[[Namespace], Awaitable[list[Figure]]]] = {
+    "trips": round_trips,
+    "streams": streams,
+    "start": start,
+    "waiting": waiting,
+}
