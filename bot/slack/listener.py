@@ -123,6 +123,12 @@ class Listener:
 
     def _bolt(self) -> AsyncApp:
         """The client carries no token: `authorize` gives it, and asks Slack nothing."""
+
+        async def authorize() -> AuthorizeResult:  # bolt hands a method a second `self`
+            if self.identity is None:
+                raise Unreachable("Slack has not told yet who we are.")
+            return self.identity
+
         secret = self._settings.slack_signing_secret
         app = AsyncApp(
             logger=LOGGER,
@@ -130,17 +136,12 @@ class Listener:
             process_before_response=True,
             signing_secret=secret.get_secret_value() if secret else "",
             client=AsyncWebClient(base_url=self._client.base_url),
-            authorize=self._authorize,
+            authorize=authorize,
         )
         app.action(action_id(Action.APPROVE))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
         app.view(REASON_VIEW)(self._presses.reason_sent)
         return app
-
-    async def _authorize(self) -> AuthorizeResult:
-        if self.identity is None:
-            raise Unreachable("Slack has not told yet who we are.")
-        return self.identity
 
     async def _close(self) -> None:
         if self._socket is not None:

@@ -107,12 +107,17 @@ def readable(body: bytes, content_type: str) -> str | None:
     """
     try:
         text = body.decode()
-        if content_type == "application/json":
-            return text if isinstance(json.loads(text), dict) else None
-        payload = parse_qs(text, strict_parsing=True, max_num_fields=100).get("payload")
-        return text if payload is None or _is_interaction(json.loads(payload[0])) else None
+        return text if _is_readable(text, content_type) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _is_readable(text: str, content_type: str) -> bool:
+    # bolt takes what begins like JSON for JSON, whatever its type, and the last of several payloads
+    if content_type == "application/json" or text.startswith("{"):
+        return isinstance(json.loads(text), dict)
+    form = parse_qs(text, keep_blank_values=True, strict_parsing=True, max_num_fields=100)
+    return _is_interaction(json.loads(form["payload"][-1])) if "payload" in form else bool(form)
 
 
 def _is_interaction(payload: Mapping[str, object]) -> bool:

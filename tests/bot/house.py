@@ -1,0 +1,114 @@
+"""Chats in a whole house: a real core on SQLite, a real channel, a simulated platform."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bot.buttons import Buttons
+from core.engines.local import LocalEngine
+from core.events import ReviewRequested
+from core.feed import Feed
+from core.flow import FlowRunner, draft_flow
+from core.model import Policy, ReviewId, Submission, TaskId
+from core.outbox import Outbox
+from core.service import Service
+from core.store.sql import SqlStore
+from tests.world import ANA, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from core.model import Delivery, Recipient, ReviewRequest, Task
+    from core.ports import Channel
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+PUBLIC_URL = "https://sign.example.com"
+
+
+@dataclass
+class House:
+    """Core, and the key of its buttons."""
+
+    store: SqlStore
+    service: Service
+    buttons: Buttons
+    diary: Diary
+    clock: StoppedClock
+
+    async def submit(self, text: str = "hello world", *, flow: str = "draft") -> Task:
+        """A new task of Sam's."""
+        task, _ = await self.service.submit(Submission(input=text, submitter=SAM.id, flow=flow))
+        return task
+
+    async def review(self, task: Task, attempt: int = 1) -> ReviewRequest:
+        """The review of an attempt, once it is open."""
+
+        def opened() -> list[ReviewId]:
+            events = self.diary.of(task.id)
+            return [
+                ReviewId(event.review)
+                for event in events
+                if isinstance(event, ReviewRequested) and event.attempt == attempt
+            ]
+
+        (found,) = await self.diary.until(opened)
+        return await self.service.review(found)
+
+    async def task(self, task: Task) -> Task:
+        return await self.service.task(TaskId(task.id))
+
+    async def delivery(self, task: Task, holds: Callable[[Delivery], object]) -> Delivery:
+        """The task's first delivery, once that holds for it."""
+
+        async def look() -> Delivery | None:
+            deliveries = await self.service.deliveries(task.id)
+            return deliveries[0] if deliveries and holds(deliveries[0]) else None
+
+        found = await eventually(look)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def core_with(
+    database: Database, clock: StoppedClock, recipients: Iterable[Recipient], make: Callable[[House], Channel]
+) -> AsyncIterator[House]:
+    """Core as it runs, with the one channel that `make` makes; its listening is the caller's affair.
+
+    Besides the flows of `tests.world` there is `own`, of whose reviewers Sam, who submits, is one.
+    """
+    places = tuple(recipients)
+    own = Policy(name="own", reviewers=(ANA.id, SAM.id), recipients=places)
+    flows = draft_flows(*places) | {"own": draft_flow(flow_settings("own", policy="own"), {"own": own}, None)}
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqlStore(database, clock))
+        feed, diary = Feed(store), Diary()
+        service = Service(store, feed, PEOPLE, flows)
+        house = House(store, service, await Buttons.kept_in(store), diary, clock)
+        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
+        outbox = Outbox(store, [make(house)], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        for listener in (diary, feed, outbox, engine):
+            store.listen(listener)
+        await stack.enter_async_context(outbox)
+        await stack.enter_async_context(engine)
+        yield house
+
+
+@asynccontextmanager
+async def served(routes: Iterable[web.RouteDef]) -> AsyncIterator[str]:
+    """The routes on loopback; the server's base URL."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

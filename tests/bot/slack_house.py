@@ -1,0 +1,124 @@
+"""A house with a simulated Slack, over either transport."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from bot.people import Directory
+from bot.settings import BotSettings
+from bot.simulator.slack import SlackSimulator
+from bot.slack import SlackChannel
+from core.model import ChannelName, Recipient
+from tests.bot.house import PUBLIC_URL, core_with, served
+from tests.world import ANA, BEN, SAM
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bot.simulator.slack import Message
+    from core.store.database import Database
+    from tests.bot.house import House
+    from tests.world import StoppedClock
+
+GENERAL = "C01GEN"
+PARTNER = "T0PARTNER"
+PEOPLE = Directory.of(slack={ANA.id: "U01ANA", BEN.id: f"{PARTNER}/U01BEN", SAM.id: "U01SAM"}, telegram={})
+
+
+@dataclass
+class SlackHouse:
+    """`events_url` is where Slack calls, over HTTP; None in Socket Mode."""
+
+    slack: SlackSimulator
+    house: House
+    channel: SlackChannel
+    events_url: str | None
+
+    @property
+    def transcript(self) -> list[str]:
+        return [call.method for call in self.slack.calls]
+
+    async def card(self, number: int = 1) -> Message:
+        """The `number`-th message in the channel, once it is posted."""
+        await self.slack.until(lambda: len(self.slack.messages(GENERAL)) >= number)
+        return self.slack.messages(GENERAL)[number - 1]
+
+    async def card_with(self, words: str) -> Message:
+        """The first message that says so, once one does."""
+        await self.slack.until(lambda: any(words in text_of(seen) for seen in self.slack.messages(GENERAL)))
+        return next(seen for seen in self.slack.messages(GENERAL) if words in text_of(seen))
+
+    async def told(self, user: str) -> str:
+        """What only this user sees, once there is something."""
+        await self.slack.until(lambda: self.slack.ephemerals(user))
+        (seen,) = self.slack.ephemerals(user)
+        return seen.text
+
+
+def text_of(message: Message) -> str:
+    """Everything that the message's blocks say."""
+    return "\n".join(_texts(list(message.blocks)))
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, dict):
+        inner = [text for each in value.values() for text in _texts(each)]
+        return [value["text"], *inner] if isinstance(value.get("text"), str) else inner
+    return [text for each in value for text in _texts(each)] if isinstance(value, list) else []
+
+
+def settings_for(slack: SlackSimulator, *, http: bool, **changes: Any) -> BotSettings:
+    found: dict[str, Any] = {
+        "slack_bot_token": SecretStr(slack.bot_token),
+        "slack_signing_secret": SecretStr(slack.signing_secret),
+        "slack_app_token": None if http else SecretStr(slack.app_token),
+        "slack_api_url": slack.api_url,
+    }
+    return BotSettings(**(found | changes))
+
+
+@asynccontextmanager
+async def slack_house(
+    database: Database, clock: StoppedClock, *, http: bool, listening: bool = True
+) -> AsyncIterator[SlackHouse]:
+    async with AsyncExitStack() as stack:
+        slack = await stack.enter_async_context(simulated())
+        channels: list[SlackChannel] = []
+
+        def make(house: House) -> SlackChannel:
+            channels.append(
+                SlackChannel(
+                    settings_for(slack, http=http),
+                    service=house.service,
+                    people=PEOPLE,
+                    buttons=house.buttons,
+                    clock=clock,
+                    public_url=PUBLIC_URL,
+                )
+            )
+            return channels[0]
+
+        recipient = Recipient(channel=ChannelName("slack"), address=GENERAL)
+        house = await stack.enter_async_context(core_with(database, clock, [recipient], make))
+        url = None
+        if http:
+            url = await stack.enter_async_context(served(channels[0].routes())) + "/slack/events"
+            slack.request_url = url
+        if listening:
+            await stack.enter_async_context(channels[0].listening())
+        yield SlackHouse(slack, house, channels[0], url)
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[SlackSimulator]:
+    async with SlackSimulator() as slack:
+        slack.add_user("U01ANA", "Ana Ruiz")
+        slack.add_user("U01SAM", "Sam Lee")
+        slack.add_user("U01EVE", "Eve Moss")
+        slack.add_user("U01BEN", "Ben Okri", team=PARTNER)
+        slack.add_channel(GENERAL, "general", members=["U01ANA", "U01SAM", "U01EVE", "U01BEN"])
+        yield slack

@@ -1,0 +1,357 @@
+"""Real slack-bolt against the simulated Slack, over Socket Mode and over signed HTTP, on a real core."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from bot.simulator.faults import Fault
+from core.model import Outcome, Status, Verdict
+from tests.bot.house import PUBLIC_URL
+from tests.bot.slack_house import GENERAL, PARTNER, SlackHouse, slack_house, text_of
+from tests.world import ANA, BEN, StoppedClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.store.database import Database
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """bolt and the simulator sign and check by the machine's clock."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture(params=["socket mode", "http"])
+async def there(
+    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
+) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
+        yield started
+
+
+@pytest.fixture
+async def over_http(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=True) as started:
+        yield started
+
+
+@pytest.fixture
+async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=False) as started:
+        yield started
+
+
+async def test_a_card_is_posted_with_both_buttons(there: SlackHouse) -> None:
+    task = await there.house.submit("please refund")
+    card = await there.card()
+    assert card.labels == ("Approve", "Reject…")
+    assert f"{PUBLIC_URL}/tasks/{task.id}" in text_of(card)
+    assert "attempt 1 · submitted by Sam Lee" in text_of(card)
+
+
+async def test_approve_decides_before_it_is_answered(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    answer = await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    assert answer.status == 200
+    review = (await there.house.service.reviews(task.id))[0]
+    assert review.outcome is Outcome.APPROVED
+    assert [(decision.reviewer, decision.via) for decision in review.decisions] == [(ANA.id, "slack")]
+    closed = await there.card_with("Approved by Ana Ruiz")
+    assert closed.labels == ()
+
+
+async def test_the_first_press_asks_slack_nothing(there: SlackHouse) -> None:
+    await there.house.submit()
+    card = await there.card()
+    before = there.transcript.count("auth.test")
+    await there.slack.press(card, "Approve", user="U01ANA")
+    assert there.transcript.count("auth.test") == before == 1
+
+
+async def test_reject_asks_why_and_the_reason_reaches_the_next_attempt(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    first = await there.card()
+    assert (await there.slack.press(first, "Reject…", user="U01ANA")).status == 200
+    (view,) = there.slack.open_views("U01ANA")
+    answer = await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
+    assert answer.status == 200
+    assert there.slack.open_views("U01ANA") == ()
+    (decision,) = (await there.house.service.reviews(task.id))[0].decisions
+    assert (decision.verdict, decision.comment) == (Verdict.REJECT, "too long")
+    second = await there.card(2)
+    assert second.thread_ts == first.ts
+    assert "Before this, rejected by Ana Ruiz" in text_of(second)
+    assert "too long" in text_of(second)
+    assert "attempt 2" in text_of(second)
+    assert (await there.card_with("superseded by attempt 2")).ts == first.ts
+
+
+async def test_a_reason_is_never_forced(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    await there.slack.submit(view, user="U01ANA")
+    (decision,) = (await there.house.service.reviews(task.id))[0].decisions
+    assert (decision.verdict, decision.comment) == (Verdict.REJECT, None)
+
+
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+async def test_a_stranger_is_told_in_private_and_changes_nothing(there: SlackHouse, label: str) -> None:
+    task = await there.house.submit()
+    answer = await there.slack.press(await there.card(), label, user="U01EVE")
+    assert answer.status == 200
+    assert "nobody is listed under yours, T0SIMULATED/U01EVE" in await there.told("U01EVE")
+    assert there.slack.open_views("U01EVE") == ()
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+async def test_submitters_do_not_decide_their_own(there: SlackHouse, label: str) -> None:
+    task = await there.house.submit(flow="own")
+    await there.slack.press(await there.card(), label, user="U01SAM")
+    assert await there.told("U01SAM") == "You submitted this task, so somebody else has to decide."
+    assert there.slack.open_views("U01SAM") == ()
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def test_a_person_of_another_workspace_counts_only_as_configured(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    impostor = there.slack.action_payload(card, "Approve", user="U01ANA")
+    impostor["user"]["team_id"] = PARTNER
+    await there.slack.deliver(impostor)
+    assert "T0PARTNER/U01ANA" in await there.told("U01ANA")
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+    await there.slack.press(card, "Approve", user="U01BEN")
+    assert (await there.house.service.reviews(task.id))[0].decisions[0].reviewer == BEN.id
+
+
+async def test_a_late_press_learns_who_was_first_and_when(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.APPROVE, via="web")
+    await there.slack.press(card, "Approve", user="U01ANA")
+    assert (await there.told("U01ANA")).startswith("Already approved by Ben Okri at ")
+
+
+async def test_an_old_attempts_button_decides_nothing(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    old = await there.card()
+    await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.REJECT, via="web")
+    await there.house.review(task, 2)
+    await there.slack.press(old, "Approve", user="U01ANA")
+    assert await there.told("U01ANA") == "This was attempt 1; attempt 2 has replaced it."
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def test_a_dialog_overtaken_by_somebody_else_says_so_and_stays_open(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.APPROVE, via="web")
+    (view,) = there.slack.open_views("U01ANA")
+    await there.slack.submit(view, {"Reason": "no"}, user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    assert [words[:28] for words in view.errors.values()] == ["Already approved by Ben Okri"]
+
+
+async def test_below_the_quorum_the_card_counts_and_keeps_its_buttons(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="two")
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    counted = await there.card_with("1 of 2 approvals")
+    assert counted.labels == ("Approve", "Reject…")
+    await there.slack.press(counted, "Approve", user="U01ANA")
+    assert "already decided" in await there.told("U01ANA")
+    await there.slack.press(counted, "Approve", user="U01BEN")
+    assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+async def test_a_forged_button_is_refused(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    payload = there.slack.action_payload(await there.card(), "Approve", user="U01ANA")
+    payload["actions"][0]["value"] = payload["actions"][0]["value"][:-1] + "!"
+    await there.slack.deliver(payload)
+    assert "cannot be read" in await there.told("U01ANA")
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def test_a_reject_token_does_not_approve(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    payload = there.slack.action_payload(card, "Approve", user="U01ANA")
+    payload["actions"][0]["value"] = there.slack.action_payload(card, "Reject…", user="U01ANA")["actions"][0][
+        "value"
+    ]
+    await there.slack.deliver(payload)
+    assert "cannot be read" in await there.told("U01ANA")
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def test_a_card_whose_answer_was_lost_is_adopted_when_it_is_pressed(there: SlackHouse) -> None:
+    there.slack.faults.add(Fault(method="chat.postMessage", cut=True, after_acting=True))
+    task = await there.house.submit()
+    unknown = await there.card()
+    await there.house.delivery(task, lambda found: found.tries == 1)
+    there.house.clock.advance(seconds=60)
+    await there.card(2)
+    await there.slack.press(unknown, "Approve", user="U01ANA")
+    await there.slack.until(lambda: all(card.labels == () for card in there.slack.messages(GENERAL)))
+
+
+async def test_a_chat_that_fails_after_a_decision_does_not_undo_it(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    there.slack.faults.add(Fault(method="chat.update", status=500, times=None))
+    there.slack.faults.add(Fault(method="chat.postEphemeral", status=500, times=None))
+    card = await there.card()
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).status == 200
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).status == 200
+    assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+async def test_a_dialog_that_does_not_open_is_told(there: SlackHouse) -> None:
+    await there.house.submit()
+    there.slack.faults.add(Fault(method="views.open", body={"ok": False, "error": "expired_trigger_id"}))
+    assert (await there.slack.press(await there.card(), "Reject…", user="U01ANA")).status == 200
+    assert "did not open the dialog" in await there.told("U01ANA")
+
+
+async def test_presses_at_once_make_one_decision(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    there.slack.deliveries.duplicate = 20
+    await asyncio.gather(*(there.slack.press(card, "Approve", user="U01ANA") for _ in range(20)))
+    assert len((await there.house.service.reviews(task.id))[0].decisions) == 1
+
+
+async def test_listening_ends_at_once(sqlite_database: Database, clock: StoppedClock) -> None:
+    async with slack_house(sqlite_database, clock, http=False, listening=False) as there:
+        async with there.channel.listening():
+            await there.slack.connected()
+            started = time.monotonic()
+        assert time.monotonic() - started < 2
+        await there.slack.until(lambda: there.slack.connections == 0)
+
+
+async def test_a_renewed_connection_still_hears_presses(over_socket: SlackHouse) -> None:
+    task = await over_socket.house.submit()
+    card = await over_socket.card()
+    await over_socket.slack.disconnect("refresh_requested")
+    await over_socket.slack.connected()
+    await over_socket.slack.press(card, "Approve", user="U01ANA")
+    assert (await over_socket.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+# -- what is not from Slack, or not from now
+
+
+async def posted(there: SlackHouse, body: Any, headers: dict[str, str]) -> tuple[int, str]:
+    """What the events URL answers to these very bytes."""
+    assert there.events_url is not None
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(there.events_url, data=body, headers=headers) as response,
+    ):
+        return response.status, await response.text()
+
+
+async def in_chunks(body: io.BytesIO) -> AsyncIterator[bytes]:
+    while chunk := body.read(65536):
+        yield chunk
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json"}
+STAMP = "X-Slack-Request-Timestamp"
+SIGNATURE = "X-Slack-Signature"
+NOT_SIGNED = [
+    {},
+    {STAMP: "abc", SIGNATURE: "v0=00"},
+    {STAMP: "", SIGNATURE: ""},
+    {STAMP: "-1", SIGNATURE: "v0=00"},
+    {STAMP: "1e9", SIGNATURE: "v0=00"},
+    {STAMP: "9" * 400, SIGNATURE: "v0=00"},
+    {STAMP: "99999999999", SIGNATURE: "v0=00"},
+    {STAMP: "0", SIGNATURE: "v0=00"},
+    {STAMP: "now", SIGNATURE: "v0=ü"},
+    {STAMP: "now", SIGNATURE: "v0="},
+    {STAMP: "now", SIGNATURE: "v0=" + "0" * 64},
+    {STAMP: "now", SIGNATURE: "v1=" + "0" * 64},
+    {STAMP: "now", SIGNATURE: "0" * 5000},
+]
+BODIES = [
+    b"",
+    b"\xff\xfe",
+    b"\x00" * 100,
+    b"payload=",
+    b"payload=%7B",
+    b"payload=[]",
+    b"payload=%22x%22",
+    b"payload=%7B%7D",
+    b"payload=%7B%22user%22%3A5%7D",
+    b"payload=%7B%22user%22%3A%7B%22id%22%3A5%7D%7D",
+    b"payload=" + b"%5B" * 50_000,
+    b"ssl_check=1",
+    b"&".join(b"a=b" for _ in range(1000)),
+]
+
+
+def now_in(headers: dict[str, str], clock: StoppedClock) -> dict[str, str]:
+    return {
+        name: f"{clock.now().timestamp():.0f}" if value == "now" else value for name, value in headers.items()
+    }
+
+
+@pytest.mark.parametrize("headers", NOT_SIGNED, ids=str)
+async def test_what_slack_did_not_sign_is_turned_away(
+    over_http: SlackHouse, headers: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in (FORM, JSON):
+        for body in (*BODIES, b"[" * 100_000, b'{"type": "url_verification", "challenge": "canary-7151"}'):
+            status, answer = await posted(over_http, body, kind | now_in(headers, over_http.house.clock))
+            assert (status, answer) == (401, "")
+    assert "canary-7151" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:40]))
+async def test_signed_junk_is_a_bad_request(over_http: SlackHouse, body: bytes) -> None:
+    headers = over_http.slack.signing_headers(body)
+    status, _ = await posted(over_http, body, headers | FORM)
+    assert status == 400 or (status < 500 and body == b"ssl_check=1")
+    assert (await posted(over_http, b"[" * 100_000, over_http.slack.signing_headers(b"[" * 100_000) | JSON))[
+        0
+    ] == 400
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+async def test_a_body_without_end_is_cut_short(over_http: SlackHouse, *, is_announced: bool) -> None:
+    body = io.BytesIO(b"x" * (1024 * 1024 + 1))
+    assert (await posted(over_http, body if is_announced else in_chunks(body), FORM))[0] == 413
+
+
+async def test_slack_may_check_the_address(over_http: SlackHouse) -> None:
+    assert await over_http.slack.verify_request_url()
+
+
+async def test_a_signature_older_than_five_minutes_is_refused(over_http: SlackHouse) -> None:
+    body = b"ssl_check=1"
+    headers = over_http.slack.signing_headers(body) | FORM
+    over_http.house.clock.advance(seconds=299)
+    assert (await posted(over_http, body, headers))[0] != 401
+    over_http.house.clock.advance(seconds=3)
+    assert (await posted(over_http, body, headers))[0] == 401
+
+
+async def test_a_replayed_press_runs_nothing_again(over_http: SlackHouse) -> None:
+    task = await over_http.house.submit(flow="two")
+    payload = over_http.slack.action_payload(await over_http.card(), "Approve", user="U01ANA")
+    for _ in range(5):
+        assert (await over_http.slack.deliver(payload)).status == 200
+    assert len((await over_http.house.service.reviews(task.id))[0].decisions) == 1
+    assert over_http.slack.ephemerals("U01ANA") == ()
