@@ -9,8 +9,8 @@
         assert press.text == "Approved"
 
 It listens on loopback only, says in every answer that it is a simulator, and keeps nothing on disk. People
-act by the methods of `People` (say, press, start, …); `faults` spoils calls, `updates` disturbs what the bot is
-told, `delivery` shows whether it polls or has a webhook. Marks such as [api] are explained in telegram_limits.
+act by the methods of `People` (say, press, start, …); `faults` spoils calls, `updates` disturbs what the bot
+is told, `delivery` shows whether it polls or has a webhook. Marks like [api]: see telegram_limits.
 """
 
 from __future__ import annotations

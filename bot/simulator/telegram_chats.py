@@ -123,7 +123,6 @@ class Chat:
     pinned: list[int] = field(default_factory=list)
     migrated_to: int | None = None
     last_id: int = 0
-    last_sender_is_bot: bool = False
 
     def as_api(self) -> dict[str, Any]:
         chat: dict[str, Any] = {"id": self.id, "type": self.kind.value}
@@ -253,7 +252,6 @@ class State:
 
     def post(self, chat: Chat, sender: User | None, **parts: Any) -> Message:
         """Add a new message to a chat."""
-        chat.last_sender_is_bot = sender is self.bot
         return chat.keep(Message(chat=chat.id, id=chat.next_id(), date=self.date(), sender=sender, **parts))
 
     def change(self, message: Message, **parts: Any) -> Message:
