@@ -100,7 +100,7 @@ def listed(http: httpx.Client, status: str | None, limit: int) -> Iterator[dict[
         page = answered(http.get("/v1/tasks", params={k: v for k, v in wanted.items() if v is not None}))
         yield from page["tasks"]
         limit -= len(page["tasks"])
-        cursor = page.get("cursor")
+        cursor = page.get("next_cursor")
         if not cursor or not page["tasks"]:
             return
 
