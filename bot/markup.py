@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 
 from bot.cards import Theirs
 from bot.literal import clipped, excerpt, utf16
@@ -19,12 +19,16 @@ from bot.literal import clipped, excerpt, utf16
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from telegram import User
+
     from bot.cards import Button, Card, Line, Remark
 
 LIMIT = 4096
 """UTF-16 units of a message's text (Bot API, sendMessage: characters after entities parsing)."""
 ENTITIES = 100
 """Entities of a message; more are dropped (telegram.constants.MessageLimit.MESSAGE_ENTITIES)."""
+
+NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 TITLE = 150
 NAME = 80
@@ -42,6 +46,8 @@ class Span:
 
     text: str
     kind: str | None = None
+    user: User | None = None
+    """Whom a `text_mention` calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,7 @@ def joined(spans: Iterable[Span], *, keyboard: InlineKeyboardMarkup | None = Non
     for span in spans:
         units = utf16(span.text)
         if span.kind and units:
-            entities.append(MessageEntity(type=span.kind, offset=offset, length=units))
+            entities.append(MessageEntity(type=span.kind, offset=offset, length=units, user=span.user))
         texts.append(span.text)
         offset += units
     return Markup(text="".join(texts), entities=tuple(entities), keyboard=keyboard)

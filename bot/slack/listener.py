@@ -14,7 +14,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import REASON_VIEW, action_id
 from bot.buttons import Action
+from bot.connecting import connect_or_go_on
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
+from bot.slack.payloads import SLACK
 from bot.slack.socket import Socket
 from core.errors import DeliveryError, SettingsError, Unreachable
 
@@ -31,8 +33,6 @@ START_SECONDS = 5.0
 """How long the start waits for Slack before it goes on without."""
 STOP_SECONDS = 1.0
 """How long the stop waits for presses that are being answered."""
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits between tries to reach Slack; the last one repeats."""
 
 LOGGER = logging.getLogger("countersign.slack")
 # bolt warns with the body of a request that nobody listens for, and of a token in the environment that it
@@ -57,10 +57,7 @@ class Listener:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._connect()
-        except DeliveryError as error:
-            log.warning("chat_unreachable", channel="slack", reason=str(error))
-            self._errands.start(self._keep_trying(), "slack connecting")
+            await connect_or_go_on(self._connect, self._errands, SLACK)
         except SettingsError:
             await self._close()
             raise
@@ -75,21 +72,6 @@ class Listener:
     @property
     def own_team(self) -> str:
         return (self.identity.team_id if self.identity else None) or ""
-
-    async def _keep_trying(self) -> None:
-        tries = 0
-        while True:
-            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
-            try:
-                await self._connect()
-            except DeliveryError as error:
-                tries += 1
-                log.warning("chat_unreachable", channel="slack", reason=str(error))
-            except SettingsError as error:
-                log.error("chat_off", channel="slack", reason=str(error))  # noqa: TRY400 - the sentence says all
-                return
-            else:
-                return
 
     async def _connect(self) -> None:
         """Raises `SettingsError` for a token that Slack refuses, else a `DeliveryError`."""

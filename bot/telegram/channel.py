@@ -1,0 +1,192 @@
+"""The Telegram channel: posts and edits cards, and listens for presses."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from telegram import ReplyParameters
+from telegram.error import BadRequest, ChatMigrated, TelegramError
+
+from bot.cards import card
+from bot.errands import Errands
+from bot.markup import NO_PREVIEW, markup
+from bot.pace import Limit, Pace, limit
+from bot.telegram.door import Door
+from bot.telegram.failures import changed_nothing, failure
+from bot.telegram.listener import Listener
+from bot.telegram.places import parts, ref_of
+from bot.telegram.updates import TELEGRAM
+from core.errors import Undeliverable
+from core.model import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from telegram import Bot, Message
+
+    from bot.buttons import Buttons
+    from bot.people import Directory
+    from bot.settings import BotSettings
+    from bot.telegram.updates import Intake
+    from core.model import ChannelName, Delivery, MessageRef, ReviewRequest
+    from core.ports import ChatInbox, Clock, Dialogs
+    from core.service import Service
+
+ROUTE = "/telegram/webhook"
+
+IN_PRIVATE = (limit(3, 3.0),)
+"""One message a second in a chat, short bursts allowed (Bots FAQ; telegram.constants.FloodLimit)."""
+IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
+"""Besides, twenty a minute in a group or channel (the same)."""
+
+
+class TelegramChannel:
+    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        *,
+        service: Service,
+        people: Directory,
+        buttons: Buttons,
+        inbox: ChatInbox,
+        dialogs: Dialogs,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._people = people
+        self._buttons = buttons
+        self._inbox = inbox
+        self._dialogs = dialogs
+        self._clock = clock
+        self._public_url = public_url
+        self._pace = Pace(clock)
+        self._listener: Listener | None = None
+        self._has_listener = asyncio.Event()
+        self._moved: dict[int | str, int] = {}
+        """Groups that became supergroups, and their new ids."""
+
+    @property
+    def name(self) -> ChannelName:
+        return TELEGRAM
+
+    async def post(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
+    ) -> MessageRef:
+        if isinstance(content, Notice):
+            raise Undeliverable("Telegram is shown cards, not notices.")
+        bot = await self._bot()
+        place = _chat_id(delivery.recipient.address)
+        self._pace.called(delivery.recipient.address, _limits(delivery))
+        try:
+            return ref_of(await self._send(bot, self._moved.get(place, place), content, thread))
+        except ChatMigrated as error:
+            self._moved[place] = error.new_chat_id
+            return await self._send_after_move(bot, error.new_chat_id, content)
+        except TelegramError as error:
+            raise failure(error) from error
+
+    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+        bot = await self._bot()
+        chat_id, message_id = parts(message)
+        self._pace.called(delivery.recipient.address, _limits(delivery))
+        try:
+            await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **self._message(content))
+        except BadRequest as error:
+            if not changed_nothing(error):
+                raise failure(error) from error
+        except TelegramError as error:
+            raise failure(error) from error
+
+    def spacing(self, delivery: Delivery) -> float:
+        return self._pace.wait(delivery.recipient.address, _limits(delivery))
+
+    def routes(self) -> list[web.RouteDef]:
+        """What Telegram calls where a webhook secret is set; outside `listening()` it answers 503."""
+        secret = self._settings.telegram_webhook_secret
+        if secret is None:
+            return []
+        door = Door(secret=secret.get_secret_value().encode(), intake=self._intake)
+        return [web.post(ROUTE, door.handle)]
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Raises `SettingsError` where Telegram refuses our settings; goes on trying where it is away."""
+        async with AsyncExitStack() as stack:
+            errands = await stack.enter_async_context(Errands())
+            self._listener = self._new_listener(errands)
+            self._has_listener.set()
+            stack.callback(self._forget)
+            await stack.enter_async_context(self._listener)
+            yield
+
+    def _new_listener(self, errands: Errands) -> Listener:
+        return Listener(
+            self._settings,
+            service=self._service,
+            people=self._people,
+            buttons=self._buttons,
+            inbox=self._inbox,
+            dialogs=self._dialogs,
+            clock=self._clock,
+            webhook_url=self._public_url.rstrip("/") + ROUTE,
+            errands=errands,
+        )
+
+    async def _bot(self) -> Bot:
+        while self._listener is None:
+            await self._has_listener.wait()
+        return self._listener.bot
+
+    def _forget(self) -> None:
+        self._listener = None
+        self._has_listener.clear()
+
+    def _intake(self) -> Intake | None:
+        return self._listener.intake if self._listener else None
+
+    async def _send_after_move(self, bot: Bot, new_id: int, content: ReviewRequest) -> MessageRef:
+        """The thread's first message stayed behind in the old group."""
+        try:
+            return ref_of(await self._send(bot, new_id, content, None))
+        except TelegramError as error:
+            raise failure(error) from error
+
+    async def _send(
+        self, bot: Bot, chat_id: int | str, content: ReviewRequest, thread: MessageRef | None
+    ) -> Message:
+        return await bot.send_message(
+            chat_id, reply_parameters=_in_reply_to(thread, chat_id), **self._message(content)
+        )
+
+    def _message(self, content: ReviewRequest) -> dict[str, Any]:
+        made = markup(card(content, public_url=self._public_url, buttons=self._buttons))
+        return {
+            "text": made.text,
+            "entities": made.entities,
+            "reply_markup": made.keyboard,
+            "link_preview_options": NO_PREVIEW,
+        }
+
+
+def _chat_id(address: str) -> int | str:
+    """A number, or a public channel's `@name`, which Telegram takes as well."""
+    return address if address.startswith("@") else int(address)
+
+
+def _limits(delivery: Delivery) -> tuple[Limit, ...]:
+    """Groups and channels have negative ids, or names."""
+    return IN_A_GROUP if delivery.recipient.address.startswith(("-", "@")) else IN_PRIVATE
+
+
+def _in_reply_to(thread: MessageRef | None, chat_id: int | str) -> ReplyParameters | None:
+    """Replying is how Telegram keeps things together; a first message that is gone holds up nothing."""
+    if thread is None or parts(thread)[0] != chat_id:
+        return None
+    return ReplyParameters(parts(thread)[1], allow_sending_without_reply=True)

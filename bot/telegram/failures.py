@@ -1,0 +1,52 @@
+"""Telegram's errors as core's. Texts quote no error that may hold a token, an address or an answer's body."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
+
+from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable, Unreachable
+
+# Telegram names its errors in words only; these are the ones of an edit whose message is not there any more.
+_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_NOT_MODIFIED = "message is not modified"
+
+
+def failure(error: TelegramError) -> DeliveryError:
+    """The error as core knows it, to be raised from the other."""
+    match error:
+        case RetryAfter():
+            return RateLimited("Telegram asks for a pause.", retry_after=_seconds(error))
+        case ChatMigrated():
+            return Undeliverable(
+                f"The group has become the supergroup {error.new_chat_id}: put that id in its place."
+            )
+        case Forbidden():
+            return Undeliverable(f"Telegram refused it ({error.message}).")
+        case InvalidToken():
+            return Unreachable("Telegram refuses the bot's token.")
+        case BadRequest():
+            return _bad_request(error)
+        case _:
+            return Unreachable(f"Telegram could not be reached ({type(error).__name__}).")
+
+
+def changed_nothing(error: BadRequest) -> bool:
+    """The message shows already what it should."""
+    return _NOT_MODIFIED in error.message.lower()
+
+
+def _bad_request(error: BadRequest) -> DeliveryError:
+    if any(words in error.message.lower() for words in _GONE):
+        return MessageGone(f"The message cannot be changed any more ({error.message}).")
+    return Undeliverable(f"Telegram refused it ({error.message}).")
+
+
+def _seconds(error: RetryAfter) -> timedelta:
+    """python-telegram-bot 22 gives an int, and announces that it will give a timedelta."""
+    return (
+        error.retry_after
+        if isinstance(error.retry_after, timedelta)
+        else timedelta(seconds=error.retry_after)
+    )

@@ -1,0 +1,211 @@
+"""Listens to Telegram: python-telegram-bot's Application, and its polling or our webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import structlog
+from telegram import Update
+from telegram.error import BadRequest, InvalidToken, TelegramError
+from telegram.ext import (
+    Application,
+    ApplicationBuilder,
+    CallbackQueryHandler,
+    ExtBot,
+    MessageHandler,
+    filters,
+)
+
+from bot.connecting import connect_or_go_on
+from bot.settings import is_loopback
+from bot.telegram.failures import failure
+from bot.telegram.presses import Presses
+from bot.telegram.reasons import Reasons
+from bot.telegram.requests import KeepingRequest, QuietRequest
+from bot.telegram.updates import ALLOWED, TELEGRAM, Intake, Processor
+from core.errors import SettingsError, Unavailable, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+    from types import TracebackType
+
+    from telegram.ext import CallbackContext
+
+    from bot.buttons import Buttons
+    from bot.errands import Errands
+    from bot.people import Directory
+    from bot.settings import BotSettings
+    from core.ports import ChatInbox, Clock, Dialogs
+    from core.service import Service
+
+log = structlog.get_logger()
+
+App: TypeAlias = "Application[Any, Any, Any, Any, Any, Any]"
+
+START_SECONDS = 5.0
+"""How long the start waits for Telegram before it goes on without."""
+STOP_SECONDS = 0.8
+"""How long each of the three steps of a stop may take."""
+POLL_SECONDS = 20
+"""How long Telegram holds a poll that brings nothing."""
+
+# The token is a part of every URL, and python-telegram-bot logs whole bodies where it cannot read them.
+for _name, _level in (
+    ("httpx", logging.WARNING),
+    ("httpcore", logging.WARNING),
+    ("telegram", logging.CRITICAL),
+):
+    logging.getLogger(_name).setLevel(_level)
+
+
+class Listener:
+    """`async with` it: listening on entry, or trying to where Telegram cannot be reached."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        *,
+        service: Service,
+        people: Directory,
+        buttons: Buttons,
+        inbox: ChatInbox,
+        dialogs: Dialogs,
+        clock: Clock,
+        webhook_url: str,
+        errands: Errands,
+    ) -> None:
+        self._settings = settings
+        self._webhook_url = webhook_url
+        self._errands = errands
+        queue: asyncio.Queue[object] = asyncio.Queue()
+        self.bot = self._new_bot()
+        self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
+        reasons = Reasons(service=service, buttons=buttons, dialogs=dialogs, bot=self.bot, clock=clock)
+        presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons)
+        self._app = self._application(queue, presses)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await connect_or_go_on(self._connect, self._errands, TELEGRAM)
+        except SettingsError:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    @property
+    def intake(self) -> Intake | None:
+        """Where the webhook hands updates in; None while nobody would handle them."""
+        return self._intake if self._app.running else None
+
+    def _new_bot(self) -> ExtBot[None]:
+        settings = self._settings
+        options: dict[str, Any] = {}
+        if is_loopback(settings.telegram_api_url):
+            # httpx takes a proxy from the environment, which cannot reach this machine
+            options["httpx_kwargs"] = {"trust_env": False}
+        return ExtBot(
+            settings.telegram_bot_token.get_secret_value() if settings.telegram_bot_token else "",
+            base_url=settings.telegram_api_url,
+            base_file_url=settings.telegram_file_url,
+            request=QuietRequest(**options),
+            get_updates_request=KeepingRequest(self._keep, connection_pool_size=1, **options),
+        )
+
+    async def _keep(self, raw: Mapping[str, Any]) -> None:
+        await self._intake.take(raw)
+
+    def _application(self, queue: asyncio.Queue[object], presses: Presses) -> App:
+        builder = ApplicationBuilder().bot(self.bot).update_queue(queue).job_queue(None)
+        if self._settings.telegram_webhook_secret is not None:
+            builder = builder.updater(None)
+        app: App = builder.concurrent_updates(Processor(self._intake)).build()
+        app.add_handler(CallbackQueryHandler(presses.pressed))
+        app.add_handler(MessageHandler(filters.REPLY, presses.replied))
+        app.add_error_handler(self._failed)
+        return app
+
+    async def _connect(self) -> None:
+        """Raises `SettingsError` for what Telegram refuses of our settings, else a `DeliveryError`."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._begin()
+        except InvalidToken as error:
+            raise SettingsError("TELEGRAM_BOT_TOKEN is refused by Telegram.") from error
+        except TelegramError as error:
+            raise failure(error) from error
+        except Unavailable as error:
+            raise Unreachable("The database does not answer.") from error
+        except TimeoutError as error:
+            raise Unreachable("Telegram did not answer in time.") from error
+        has_webhook = self._settings.telegram_webhook_secret is not None
+        log.info("chat_listening", channel=TELEGRAM, bot=self.bot.id, webhook=has_webhook)
+
+    async def _begin(self) -> None:
+        """Safe to be called again after it failed anywhere."""
+        await self._app.initialize()
+        if not self._app.running:
+            await self._intake.take_up()
+            await self._app.start()
+        if self._app.updater is None:
+            await self._set_webhook()
+        elif not self._app.updater.running:
+            await self._app.updater.start_polling(
+                timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
+            )
+
+    async def _set_webhook(self) -> None:
+        secret = self._settings.telegram_webhook_secret
+        try:
+            await self.bot.set_webhook(
+                self._webhook_url,
+                allowed_updates=ALLOWED,
+                secret_token=secret.get_secret_value() if secret else None,
+            )
+        except BadRequest as error:
+            sentence = f"COUNTERSIGN_PUBLIC_URL: Telegram refuses it as a webhook ({error.message})."
+            raise SettingsError(sentence) from error
+
+    async def _failed(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
+        error = context.error
+        update_id = update.update_id if isinstance(update, Update) else None
+        if isinstance(update, Update) and isinstance(error, Unavailable):
+            log.warning("update_postponed", channel=TELEGRAM, update_id=update_id)
+            self._intake.postpone(update, error)
+        elif error is not None:
+            log.error("update_failed", channel=TELEGRAM, update_id=update_id, **_defect(error))
+
+    async def _stop(self) -> None:
+        """New updates stop first, then what is being handled ends, then the connections."""
+        self._intake.close()
+        if self._app.updater is not None and self._app.updater.running:
+            await _within(STOP_SECONDS, self._app.updater.stop(), "polling")
+        if self._app.running:
+            await _within(STOP_SECONDS, self._app.stop(), "handling")
+        await _within(STOP_SECONDS, self._app.shutdown(), "connections")
+        await self.bot.shutdown()
+
+
+def _poll_failed(error: TelegramError) -> None:
+    log.warning("poll_failed", channel=TELEGRAM, error=str(failure(error)))
+
+
+def _defect(error: Exception) -> dict[str, str]:
+    """A defect of ours, told without its message, which may quote what people wrote."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return {"error": type(error).__name__, "at": f"{last[0].name}:{last[0].lineno}" if last else ""}
+
+
+async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await step
+    except TimeoutError:
+        log.warning("stop_cut_short", channel=TELEGRAM, step=name)

@@ -1,0 +1,199 @@
+"""Why somebody rejects: a question under the card, kept in the database until it is answered or expires."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from telegram import Message, ReplyParameters
+from telegram.constants import ChatType
+from telegram.error import TelegramError
+
+from bot.answers import sentence, thanks
+from bot.buttons import Action
+from bot.markup import NO_PREVIEW
+from bot.telegram.failures import failure
+from bot.telegram.places import copy_of, parts, ref_of
+from bot.telegram.prompts import FORCE_REPLY, MINUTES, question, request_for_reason
+from bot.telegram.updates import TELEGRAM
+from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.model import Dialog, Verdict
+
+if TYPE_CHECKING:
+    from telegram import Bot, CallbackQuery, ForceReply, InlineKeyboardMarkup, MaybeInaccessibleMessage, User
+
+    from bot.buttons import Buttons, Press
+    from bot.markup import Markup
+    from core.model import MessageRef, PersonId, ReviewRequest
+    from core.ports import Clock, Dialogs
+    from core.service import Service
+
+log = structlog.get_logger()
+
+NO_QUESTION = "Nothing was changed: Telegram could not ask you why. Please use the task's page instead."
+OVER = "This question is over. To reject, press Reject… on the card."
+UNCHANGED = "Nothing was changed."
+IN_WORDS = "Please answer in words: reply to the question with a text message."
+
+
+class Reasons:
+    """Asks, and takes the answers of the person asked."""
+
+    def __init__(
+        self, *, service: Service, buttons: Buttons, dialogs: Dialogs, bot: Bot, clock: Clock
+    ) -> None:
+        self._service = service
+        self._buttons = buttons
+        self._dialogs = dialogs
+        self._bot = bot
+        self._clock = clock
+
+    async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
+        """Put the question; raises where this person may not decide."""
+        review = await self._service.check_may_decide(said.review, person)
+        card = query.message
+        if card is None:
+            raise Invalid(NO_QUESTION)
+        may_write = card.chat.type != ChatType.CHANNEL
+        asked = question(review, said, query.from_user, self._buttons, may_write=may_write)
+        prompt = await self._send(asked, asked.keyboard, to=card)
+        await self._open(prompt, review, person)
+
+    async def pressed(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
+        """The words for who pressed a button of a question; None where another message follows."""
+        prompt = query.message
+        dialog = None if prompt is None else await self._dialogs.dialog(TELEGRAM, ref_of(prompt))
+        if prompt is None or dialog is None or dialog.review != said.review:
+            # nothing is tidied up: a client can name any message, a card of ours too
+            raise Invalid(OVER)
+        self._check_asked(dialog, person)
+        try:
+            return await self._follow(query, said.action, dialog, prompt)
+        except Unavailable:
+            raise
+        except CountersignError:
+            await self._end(dialog)
+            raise
+
+    async def replied(self, reply: Message, person: PersonId | None) -> None:
+        """What `person` (None: nobody we know) wrote in answer to some message; only questions count."""
+        if reply.reply_to_message is None:
+            return
+        dialog = await self._dialogs.dialog(TELEGRAM, ref_of(reply.reply_to_message))
+        if dialog is None:
+            return
+        try:
+            self._check_asked(dialog, person)
+        except NotAReviewer as error:
+            await self._tell(reply.from_user, sentence(error))
+            return
+        if words := (reply.text or "").strip():
+            await self._take_words(dialog, words)
+        else:
+            await self._tell(reply.from_user, IN_WORDS)
+
+    async def _take_words(self, dialog: Dialog, words: str) -> None:
+        """A refusal stands where the question was: there is no press to be answered in private."""
+        try:
+            await self._service.decide(
+                dialog.review, dialog.person, dialog.verdict, comment=words, via=TELEGRAM
+            )
+        except Unavailable:
+            raise
+        except CountersignError as error:
+            await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+            await self._replace(dialog.message, sentence(error))
+        else:
+            await self._end(dialog)
+
+    async def _follow(
+        self, query: CallbackQuery, action: Action, dialog: Dialog, prompt: MaybeInaccessibleMessage
+    ) -> str | None:
+        if action is Action.NEVER_MIND:
+            await self._end(dialog)
+            return UNCHANGED
+        card = prompt.reply_to_message if isinstance(prompt, Message) else None
+        if action is Action.GIVE_REASON:
+            await self._ask_in_words(query.from_user, dialog, card or prompt)
+            return None
+        review = await self._service.decide(
+            dialog.review, dialog.person, dialog.verdict, via=TELEGRAM, copy=copy_of(card)
+        )
+        await self._end(dialog)
+        return thanks(review, dialog.verdict)
+
+    async def _ask_in_words(self, user: User, dialog: Dialog, to: MaybeInaccessibleMessage) -> None:
+        """A second message, because an edit cannot open somebody's reply field."""
+        review = await self._service.check_may_decide(dialog.review, dialog.person)
+        sent = await self._send(request_for_reason(review, user), FORCE_REPLY, to=to)
+        await self._open(sent, review, dialog.person)
+        await self._end(dialog)
+
+    def _check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
+        if dialog.person != person:
+            asked = self._service.person(dialog.person)
+            raise NotAReviewer(f"Only {asked.name if asked else dialog.person} can answer this question.")
+
+    async def _open(self, prompt: Message, review: ReviewRequest, person: PersonId) -> None:
+        dialog = Dialog(
+            message=ref_of(prompt),
+            channel=TELEGRAM,
+            review=review.id,
+            person=person,
+            verdict=Verdict.REJECT,
+            expires_at=self._clock.now() + timedelta(minutes=MINUTES),
+        )
+        await self._dialogs.open_dialog(dialog)
+
+    async def _end(self, dialog: Dialog) -> None:
+        """The answer is durable by now; a question that stays standing is only untidy."""
+        await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+        chat_id, message_id = parts(dialog.message)
+        try:
+            await self._bot.delete_message(chat_id, message_id)
+        except TelegramError as error:
+            log.info("question_not_removed", message=dialog.message, error=str(failure(error)))
+
+    async def _replace(self, message: MessageRef, words: str) -> None:
+        chat_id, message_id = parts(message)
+        try:
+            await self._bot.edit_message_text(words, chat_id, message_id)
+        except TelegramError as error:
+            log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+    async def _send(
+        self,
+        asked: Markup,
+        keyboard: InlineKeyboardMarkup | ForceReply | None,
+        *,
+        to: MaybeInaccessibleMessage,
+    ) -> Message:
+        try:
+            return await self._bot.send_message(
+                to.chat.id,
+                asked.text,
+                entities=asked.entities,
+                reply_markup=keyboard,
+                reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
+                message_thread_id=_topic(to),
+                link_preview_options=NO_PREVIEW,
+            )
+        except TelegramError as error:
+            log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+            raise Invalid(NO_QUESTION) from error
+
+    async def _tell(self, user: User | None, words: str) -> None:
+        """In their own chat with the bot, which Telegram allows to whoever has started it."""
+        if user is None:
+            return
+        try:
+            await self._bot.send_message(user.id, words)
+        except TelegramError as error:
+            log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+
+def _topic(message: MaybeInaccessibleMessage) -> int | None:
+    """The forum topic; the general one has none."""
+    is_in_topic = isinstance(message, Message) and message.is_topic_message
+    return message.message_thread_id if is_in_topic and isinstance(message, Message) else None

@@ -1,0 +1,74 @@
+"""How python-telegram-bot talks to Telegram for us: no bodies in logs, and updates stored on arrival.
+
+Polling confirms an update by asking for the next ones. So they are stored before python-telegram-bot sees the
+answer at all; what it sees are bare update ids, which move its offset and are handled by nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from telegram.error import NetworkError, TelegramError
+from telegram.request import HTTPXRequest
+
+from bot.telegram.updates import TELEGRAM, Unreadable
+from core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+log = structlog.get_logger()
+
+
+class QuietRequest(HTTPXRequest):
+    """An answer that is not JSON is an error, and no line in the log."""
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(payload.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise TelegramError("Invalid server response") from None
+        if not isinstance(answer, dict):
+            raise TelegramError("Invalid server response")
+        return answer
+
+
+class KeepingRequest(QuietRequest):
+    """For getUpdates alone: `keep` stores one update, or raises `Unreadable` or `Unavailable`."""
+
+    def __init__(self, keep: Callable[[Mapping[str, Any]], Awaitable[None]], **options: Any) -> None:
+        super().__init__(**options)
+        self._keep = keep
+
+    async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        status, payload = await super().do_request(*args, **options)
+        if status in {401, 404}:
+            # python-telegram-bot would stop polling for ever, because of one answer
+            raise NetworkError("Telegram refuses the bot's token")
+        return (status, await self._kept(payload)) if status == 200 else (status, payload)
+
+    async def _kept(self, payload: bytes) -> bytes:
+        result = self.parse_json_payload(payload).get("result")
+        if not isinstance(result, list):
+            return payload
+        try:
+            ids = await asyncio.gather(*(self._keep_one(raw) for raw in result))
+        except Unavailable as error:
+            raise NetworkError("Updates cannot be stored now, and are not confirmed") from error
+        known = [update_id for update_id in ids if update_id is not None]
+        if result and not known:
+            raise NetworkError("Updates without an id cannot be confirmed")
+        return json.dumps({"ok": True, "result": [{"update_id": update_id} for update_id in known]}).encode()
+
+    async def _keep_one(self, raw: Any) -> int | None:
+        """The id of an update that may be confirmed: it is stored, or will never be readable."""
+        try:
+            await self._keep(raw)
+        except Unreadable as error:
+            log.warning("update_refused", channel=TELEGRAM, update_id=error.update_id, reason="malformed")
+            return error.update_id
+        return int(raw["update_id"])

@@ -1,0 +1,183 @@
+"""Telegram's updates: stored before they are confirmed, handled once, and marked after that."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from telegram import Update
+from telegram.ext import BaseUpdateProcessor
+
+from core.errors import Unavailable
+from core.model import ChannelName, ChatUpdate
+
+if TYPE_CHECKING:
+    from asyncio import Queue
+    from collections.abc import Awaitable, Mapping
+
+    from telegram import Bot
+
+    from core.ports import Alarm, ChatInbox, Clock
+
+log = structlog.get_logger()
+
+TELEGRAM = ChannelName("telegram")
+ALLOWED = (Update.MESSAGE, Update.CALLBACK_QUERY)
+SIDE_BY_SIDE = 64
+"""Updates handled at once: a slow one must not hold up the others."""
+
+Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Date = Annotated[int, Field(ge=0, lt=2**35)]
+
+
+class Shape(BaseModel):
+    """python-telegram-bot takes anything for an update and fails on it somewhere; so we check first, and hand
+    on only what we read."""
+
+    model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class UserShape(Shape):
+    id: Id
+    is_bot: bool = False
+    first_name: str = ""
+    username: str | None = None
+
+
+class ChatShape(Shape):
+    id: Id
+    type: str
+
+
+class RepliedShape(Shape):
+    message_id: Id
+    chat: ChatShape
+    date: Date = 0
+    sender: UserShape | None = Field(None, alias="from")
+
+
+class MessageShape(RepliedShape):
+    text: str | None = None
+    sender_chat: ChatShape | None = None
+    message_thread_id: Id | None = None
+    is_topic_message: bool | None = None
+    reply_to_message: RepliedShape | None = None
+
+
+class QueryShape(Shape):
+    id: str
+    sender: UserShape = Field(alias="from")
+    message: MessageShape | None = None
+    data: str | None = None
+    chat_instance: str = ""
+
+
+class UpdateShape(Shape):
+    update_id: Id
+    message: MessageShape | None = None
+    callback_query: QueryShape | None = None
+
+    @property
+    def concerns_us(self) -> bool:
+        """Presses, and replies to something; what people tell each other is not even stored."""
+        return bool(self.callback_query or (self.message and self.message.reply_to_message))
+
+
+class Unreadable(Exception):
+    """Not an update; `update_id` is its id where it has one."""
+
+    def __init__(self, update_id: int | None) -> None:
+        super().__init__("not an update")
+        self.update_id = update_id
+
+
+def shape_of(raw: object) -> UpdateShape:
+    """Raises `Unreadable`."""
+    try:
+        return UpdateShape.model_validate(raw)
+    except ValidationError:
+        raise Unreadable(_id_of(raw)) from None
+
+
+def _id_of(raw: object) -> int | None:
+    update_id = raw.get("update_id") if isinstance(raw, dict) else None
+    return update_id if type(update_id) is int and -(2**63) <= update_id < 2**63 else None
+
+
+class Intake:
+    """Where updates come in, by whichever way, and wait for python-telegram-bot to hand them to us."""
+
+    def __init__(self, *, inbox: ChatInbox, queue: Queue[object], bot: Bot, clock: Clock) -> None:
+        self._inbox = inbox
+        self._queue = queue
+        self._bot = bot
+        self._clock = clock
+        self._postponed: dict[int, Alarm] = {}
+
+    async def take(self, raw: Mapping[str, Any]) -> None:
+        """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`."""
+        shape = shape_of(raw)
+        if not shape.concerns_us:
+            return
+        kept = ChatUpdate(channel=TELEGRAM, id=str(shape.update_id), body=json.dumps(raw).encode())
+        if await self._inbox.keep_update(kept):
+            self._queue.put_nowait(self._update(shape))
+        else:
+            log.info("update_repeated", channel=TELEGRAM, update_id=shape.update_id)
+
+    async def take_up(self) -> None:
+        """What was stored and not handled before the last stop comes first."""
+        for left in await self._inbox.unhandled_updates(TELEGRAM):
+            try:
+                self._queue.put_nowait(self._update(shape_of(json.loads(left.body))))
+            except (Unreadable, ValueError):
+                log.error("stored_update_unreadable", channel=TELEGRAM, update_id=left.id)  # noqa: TRY400
+                await self._inbox.update_handled(TELEGRAM, left.id)
+
+    def postpone(self, update: Update, error: Unavailable) -> None:
+        """Hand it out again later: it is stored, and was not handled."""
+        at = self._clock.now() + error.retry_after
+        self._postponed[update.update_id] = self._clock.call_at(at, partial(self._again, update))
+
+    async def handled(self, update: Update) -> None:
+        if update.update_id in self._postponed:
+            return
+        try:
+            await self._inbox.update_handled(TELEGRAM, str(update.update_id))
+        except Unavailable:
+            # it comes again at the next start, and then finds everything done
+            log.warning("update_not_marked", channel=TELEGRAM, update_id=update.update_id)
+
+    def close(self) -> None:
+        for alarm in self._postponed.values():
+            alarm.cancel()
+        self._postponed.clear()
+
+    def _again(self, update: Update) -> None:
+        del self._postponed[update.update_id]
+        self._queue.put_nowait(update)
+
+    def _update(self, shape: UpdateShape) -> Update:
+        return Update.de_json(shape.model_dump(by_alias=True, exclude_none=True), self._bot)
+
+
+class Processor(BaseUpdateProcessor):
+    """python-telegram-bot's way to run several handlers at once; ours marks updates afterwards."""
+
+    def __init__(self, intake: Intake) -> None:
+        super().__init__(SIDE_BY_SIDE)
+        self._intake = intake
+
+    async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
+        await coroutine
+        if isinstance(update, Update) and (update.callback_query or update.message):
+            await self._intake.handled(update)
+
+    async def initialize(self) -> None:
+        """Nothing to be made."""
+
+    async def shutdown(self) -> None:
+        """Nothing to be freed."""
