@@ -1,0 +1,127 @@
+// @ts-check
+import { h, link } from "./dom.js";
+
+/** @typedef {(element: any) => void} Press */
+
+/**
+ * Slack's blocks as elements.
+ * @param {any[]} blocks
+ * @param {Press} press
+ */
+export function drawn(blocks, press) {
+  return blocks.map((block) => (DRAWN[block.type] || unknown)(block, press));
+}
+
+/** @type {Record<string, (block: any, press: Press) => HTMLElement>} */
+const DRAWN = {
+  header: (block) => h("h3", { class: "b-header" }, block.text.text),
+  section: (block, press) => h("div", { class: "b-section" }, ...section(block, press)),
+  context: (block) => h("p", { class: "b-context" }, ...block.elements.flatMap(worded)),
+  divider: () => h("hr"),
+  rich_text: (block) => h("div", { class: "b-rich" }, ...block.elements.map(rich)),
+  actions: (block, press) =>
+    h("div", { class: "b-actions" }, ...block.elements.map((/** @type {any} */ one) => element(one, press))),
+  input: (block) => input(block),
+};
+
+/** @param {any} block */
+function unknown(block) {
+  return h("p", { class: "b-context" }, `(a block of the kind ${block.type})`);
+}
+
+/**
+ * @param {any} block
+ * @param {Press} press
+ */
+function section(block, press) {
+  const parts = block.text ? [h("p", {}, ...worded(block.text))] : [];
+  for (const field of block.fields || []) parts.push(h("p", {}, ...worded(field)));
+  if (block.accessory) parts.push(element(block.accessory, press));
+  return parts;
+}
+
+/**
+ * @param {any} shown
+ * @param {Press} press
+ */
+function element(shown, press) {
+  if (shown.type !== "button") return h("span", {}, `(${shown.type})`);
+  const kind = `b-button ${shown.style || ""}`;
+  return h("button", { type: "button", class: kind, onclick: () => press(shown) }, shown.text.text);
+}
+
+/** @param {any} block */
+function input(block) {
+  const id = `input-${block.block_id}`;
+  const kind = block.element.multiline ? "textarea" : "input";
+  const field = h(kind, {
+    id,
+    name: block.block_id,
+    rows: block.element.multiline ? 4 : undefined,
+    required: !block.optional,
+    maxlength: block.element.max_length,
+    placeholder: block.element.placeholder?.text,
+    "aria-describedby": block.hint ? `${id}-hint` : undefined,
+  });
+  const optional = block.optional ? h("small", {}, " (optional)") : null;
+  const hint = block.hint ? h("small", { class: "hint", id: `${id}-hint` }, block.hint.text) : null;
+  return h("div", { class: "b-input" }, h("label", { for: id }, block.label.text, optional), field, hint);
+}
+
+/**
+ * A text object.
+ * @param {any} text
+ * @returns {(Node | string)[]}
+ */
+function worded(text) {
+  return text.type === "mrkdwn" ? marked(text.text) : [text.text || ""];
+}
+
+const MARKS = /<(https?:[^|>]+)(?:\|([^>]*))?>|`([^`\n]+)`|\*([^*\n]+)\*|_([^_\n]+)_/g;
+
+/**
+ * Slack's mrkdwn, as far as apps here use it.
+ * @param {string} text
+ * @returns {(Node | string)[]}
+ */
+export function marked(text) {
+  /** @type {(Node | string)[]} */
+  const parts = [];
+  let at = 0;
+  for (const found of text.matchAll(MARKS)) {
+    parts.push(plain(text.slice(at, found.index)));
+    const [whole, address, words, code, bold, italic] = found;
+    if (address) parts.push(link(plain(address), plain(words || address)));
+    else if (code) parts.push(h("code", {}, plain(code)));
+    else parts.push(h(bold ? "strong" : "em", {}, plain(bold || italic)));
+    at = found.index + whole.length;
+  }
+  parts.push(plain(text.slice(at)));
+  return parts;
+}
+
+/** @param {string} text with the three characters that Slack escapes */
+function plain(text) {
+  return text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+}
+
+/** @param {any} part */
+function rich(part) {
+  const inner = (part.elements || []).map(richElement);
+  if (part.type === "rich_text_quote") return h("blockquote", {}, ...inner);
+  if (part.type === "rich_text_preformatted") return h("pre", {}, ...inner);
+  if (part.type === "rich_text_list") {
+    return h("ul", {}, ...part.elements.map((/** @type {any} */ item) => h("li", {}, rich(item))));
+  }
+  return h("p", {}, ...inner);
+}
+
+/** @param {any} part */
+function richElement(part) {
+  if (part.type === "link") return link(part.url, part.text || part.url);
+  let shown = /** @type {Node | string} */ (part.text || "");
+  if (part.style?.code) shown = h("code", {}, shown);
+  if (part.style?.bold) shown = h("strong", {}, shown);
+  if (part.style?.italic) shown = h("em", {}, shown);
+  return shown;
+}

@@ -1,0 +1,124 @@
+"""Runs the house over simulated chats until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+from click.core import ParameterSource
+from pydantic import SecretStr
+
+from bot.simulator.page import PATH, Frame, Page
+from core.settings import CoreSettings
+from core.store.database import database
+from countersign import logs
+from countersign.composition import Extras, house
+from countersign.database import prepared
+from countersign.demo.chats import demo_configuration, simulated_chats
+from countersign.demo.machine import check_host, forget_environment, free_port
+from countersign.demo.samples import submit_samples
+from countersign.serve import run, stop_on_signals
+from countersign.settings import Settings
+from web.pages.assets import Assets
+from web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from core.model import ChannelName, StoredEvent
+
+BANNER = "Demo: both chats are simulated. Nothing leaves this machine, and nothing is kept."
+LINKS = {"Both chats": PATH}
+
+
+def run_demo(host: str, port: int) -> int:
+    """Serve until SIGTERM or SIGINT; raises `SettingsError` where it cannot listen there."""
+    check_host(host)
+    port = free_port(host, port, or_next=_is_default("port"))
+    forget_environment()
+    _log_trouble_only()
+    run(_demo(WebSettings(host=host, port=port, auth="open")))
+    return 0
+
+
+def _is_default(parameter: str) -> bool:
+    """Whether nobody chose this, on the command line or in the environment."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(parameter) is ParameterSource.DEFAULT
+
+
+def _log_trouble_only() -> None:
+    """What goes well is to be seen on the page, not on the terminal."""
+    logs.configure()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+async def _demo(web: WebSettings) -> None:
+    stop = stop_on_signals()
+    with TemporaryDirectory(prefix="countersign-demo-", ignore_cleanup_errors=True) as folder:
+        async with _everything(web, Path(folder)):
+            _greet(web.base_url)
+            await stop.wait()
+
+
+@asynccontextmanager
+async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[None]:
+    """The house, its chats and their page, with the samples in place."""
+    configuration = demo_configuration()
+    url = f"sqlite:///{folder / 'demo.db'}"
+    target = database(url)
+    await asyncio.to_thread(prepared, target)
+    async with simulated_chats(configuration) as chats:
+        page = Page(slack=chats.slack, telegram=chats.telegram, frame=_frame())
+        found = Settings(core=_core(url), bot=chats.settings, web=web)
+        extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS)
+        async with house(found, configuration, target, extras=extras) as running, page.following():
+            running.store.listen(Ringer(page))
+            await submit_samples(running.service, chats)
+            yield
+
+
+class Ringer:
+    """Tells open pages that tasks have changed."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
+        if events:
+            self._page.tasks_changed()
+
+
+def _core(url: str) -> CoreSettings:
+    """Made without reading the environment or `.env`."""
+    return CoreSettings.model_construct(database_url=SecretStr(url), config=None)
+
+
+def _frame() -> Frame:
+    """Looks as the product's own pages do."""
+    assets = Assets()
+    return Frame(
+        icon=assets.url("icon.svg"),
+        stylesheets=[assets.url("vendor/pico.classless.min.css"), assets.url("app.css")],
+        scripts=[assets.url("vendor/htmx.min.js")],
+        links={"New task": "/", "Inbox": "/inbox", **LINKS},
+        banner=BANNER,
+    )
+
+
+def _greet(base_url: str) -> None:
+    """The address first, alone on its line, for scripts to read."""
+    click.echo(f"{base_url}{PATH}")
+    click.echo(
+        "\nThat page holds the form, the task and both chats: submit a text, reject it with a reason in one"
+        "\nchat, approve the second attempt in the other. Or submit from a terminal:\n"
+        f"\n  curl -d 'data=Announce the new opening hours' {base_url}/submit\n"
+        "\nBoth chats are simulated, and nothing is kept. Ctrl-C ends the demo."
+    )
