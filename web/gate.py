@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from core.errors import CountersignError, Unidentified
 from web.auth import CALLER
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -29,27 +30,40 @@ ANYBODY = frozenset({"/sign-in", "/sign-out", "/static/{name}"})
 
 CROSS_SITE = "Requests from other sites' pages are refused."
 
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; base-uri 'none'; object-src 'none'; "
-        "frame-ancestors 'none'; form-action 'self'"
+HEADERS: Final = (
+    (istr("X-Content-Type-Options"), "nosniff"),
+    (istr("Referrer-Policy"), "no-referrer"),
+    (istr("Cross-Origin-Resource-Policy"), "same-origin"),
+    (istr("Cache-Control"), "no-store"),
+)
+"""On every answer that does not set its own; ready-made names cost less, on streams in memory too."""
+
+PAGE_HEADERS: Final = (
+    (
+        istr("Content-Security-Policy"),
+        (
+            "default-src 'self'; img-src 'self' data:; base-uri 'none'; object-src 'none'; "
+            "frame-ancestors 'none'; form-action 'self'"
+        ),
     ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""On every answer that does not set its own. `data:` images are the stylesheet's own icons."""
+    (istr("Cross-Origin-Opener-Policy"), "same-origin"),
+)
+"""On every page besides. `data:` images are the stylesheet's own icons."""
+
+SERVER: Final = istr("Server")
 
 
 async def add_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """A signal, since a stream's headers leave before its handler returns."""
     headers = response.headers
-    for name, value in HEADERS.items():
+    for name, value in HEADERS:
         if name not in headers:
             headers[name] = value
-    headers["Server"] = "countersign"
+    if headers.get("Content-Type", "").startswith("text/html"):
+        for name, value in PAGE_HEADERS:
+            if name not in headers:
+                headers[name] = value
+    headers[SERVER] = "countersign"
 
 
 class Admission:

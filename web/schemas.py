@@ -1,13 +1,15 @@
-"""What scripts send and get, as pydantic models and one function; the names are a public contract."""
+"""What scripts send and get, as pydantic models and one function; the names are a public contract.
+
+Types are checked here; lengths, empty texts and characters that cannot be stored are core's to refuse.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from core.model import Verdict
 
@@ -18,34 +20,7 @@ if TYPE_CHECKING:
     from core.model import Json, Task
 
 
-def storable(value: Any) -> Any:
-    """Refuse what JSON or a database cannot hold: NUL, and numbers that are not finite."""
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, str):
-            if "\0" in item:
-                raise ValueError("Text may not hold the NUL character.")
-        elif isinstance(item, float):
-            if not math.isfinite(item):
-                raise ValueError("NaN and infinite numbers are not JSON.")
-        elif isinstance(item, dict):
-            todo += item.keys()
-            todo += item.values()
-        elif isinstance(item, list):
-            todo += item
-    return value
-
-
-def not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("The text is empty.")
-    return value
-
-
-Text = Annotated[str, AfterValidator(storable)]
-Name = Annotated[str, Field(max_length=200), AfterValidator(storable)]
-AnyJson = Annotated[JsonValue, AfterValidator(storable)]
+Name = Annotated[str, Field(max_length=200)]
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -62,14 +37,14 @@ class _Exact(BaseModel):
 
 
 class Submit(_Lenient):
-    data: Annotated[Text, AfterValidator(not_blank)]
+    data: str
     submitter: Name | None = None
     """Kept as `on_behalf_of`."""
 
 
 class Feedback(_Lenient):
     feedback: Literal["approved", "rejected"]
-    comment: Text | None = None
+    comment: str | None = None
     review_id: Name | None = None
     attempt: Attempt | None = None
     back: Literal["", "inbox"] = ""
@@ -81,18 +56,18 @@ class Feedback(_Lenient):
 
 
 class NewTask(_Exact):
-    input: AnyJson
+    input: JsonValue
     title: Name | None = None
     flow: Name | None = None
     submitter: Name | None = None
-    callback_url: Annotated[str, Field(max_length=2048)] | None = None
-    metadata: Annotated[dict[str, JsonValue], AfterValidator(storable)] = {}
+    callback_url: str | None = None
+    metadata: dict[str, JsonValue] = {}
 
 
 class NewDecision(_Exact):
     verdict: Literal["approve", "reject", "edit"]
-    comment: Text | None = None
-    content: AnyJson = None
+    comment: str | None = None
+    content: JsonValue = None
     review_id: Name | None = None
     attempt: Attempt | None = None
 

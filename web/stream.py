@@ -137,7 +137,9 @@ class Streams:
         response = EventSourceResponse(
             sep="\n", send_timeout=SEND_SECONDS, ping_interval=self._settings.ping_seconds
         )
-        await response.prepare(request)
+        writer = await response.prepare(request)
+        if writer is not None:
+            writer.send_headers()  # else they would wait for the first message, which may be days away
         scope = asyncio.timeout(None)
         try:
             async with scope, response:

@@ -142,7 +142,7 @@ class Tasks:
         task = await self._service.task(task_id)
         if task.review is None:
             raise NotWaiting(f"This task is {task.status.replace('_', ' ')}; there is nothing to decide now.")
-        if (review_id or task.review) != task.review or (attempt or task.attempt) != task.attempt:
+        if review_id not in {None, task.review} or attempt not in {None, task.attempt}:
             raise StaleReview(f"That is not the open review; attempt {task.attempt} is.")
         return task.review
 

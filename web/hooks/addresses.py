@@ -23,6 +23,7 @@ NOT_FOR_CALLBACKS = (
     IPv6Network("2001::/23"),  # protocol assignments, Teredo among them: it embeds an IPv4 address
     IPv6Network("2002::/16"),  # 6to4: embeds one too
     IPv6Network("3fff::/20"),  # documentation
+    IPv4Network("192.0.0.0/24"),  # protocol assignments
     IPv4Network("192.88.99.0/24"),  # 6to4 relays
 )
 """Inside what IANA's registries of special-purpose addresses leave out or Python 3.11 calls global."""
@@ -139,7 +140,7 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that `host` spells, in any notation that the system's resolver reads; else None."""
+    """The address that `host` spells, or None for a name; raises `Invalid` for any other notation."""
     if ":" in host:
         try:
             return ip_address(host)
@@ -147,9 +148,12 @@ def _literal(host: str) -> Address | None:
             raise Invalid("`callback_url` has no valid host.") from error
     try:
         # inet_aton reads 127.1, 0x7f.0.0.1, 0177.0.0.1 and 2130706433 as getaddrinfo does.
-        return IPv4Address(socket.inet_aton(host.rstrip(".")))
+        address = IPv4Address(socket.inet_aton(host.rstrip(".")))
     except OSError:
         return None
+    if str(address) != host:
+        raise Invalid("`callback_url` must spell an address as four decimal numbers.")
+    return address
 
 
 def _is_localhost(host: str) -> bool:

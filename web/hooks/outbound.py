@@ -20,6 +20,8 @@ from web.schemas import task_json, timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp.abc import AbstractResolver
+
     from core.model import Delivery, Json, ReviewRequest
     from core.ports import Clock
 
@@ -46,16 +48,28 @@ class WebhookChannel:
 
     name = ChannelName("webhook")
 
-    def __init__(self, *, secret: str, guard: CallbackGuard, base_url: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        secret: str,
+        guard: CallbackGuard,
+        base_url: str,
+        clock: Clock,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self._webhook = Webhook(secret)
         self._guard = guard
         self._base_url = base_url
         self._clock = clock
+        self._resolver = resolver
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         connector = TCPConnector(
-            resolver=GuardedResolver(self._guard), use_dns_cache=False, limit=50, limit_per_host=4
+            resolver=GuardedResolver(self._guard, self._resolver),
+            use_dns_cache=False,
+            limit=50,
+            limit_per_host=4,
         )
         self._session = ClientSession(
             connector=connector,

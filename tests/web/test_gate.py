@@ -1,0 +1,212 @@
+"""web/gate.py: which requests come in, and how every answer is dressed."""
+
+from __future__ import annotations
+
+import asyncio
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from core.errors import StoreUnavailable
+from tests.web.web_house import PAGE
+from web.gate import host_name
+from web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from tests.web.web_house import House, Houses
+
+FOREIGN_HOSTS = [
+    "evil.example",
+    "localhost.evil.example",
+    "evil.example:80",
+    "127.0.0.1.nip.io",
+    "127.0.0.2",
+    "[::1]",
+    "localhost.",
+    "notlocalhost",
+    "",
+    "user@localhost",
+    "localhost@evil.example",
+    "xn--lcalhost-9xa",
+]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9999", "c.example"])
+async def test_our_own_names_come_in(houses: Houses, host: str) -> None:
+    house = await houses(WebSettings(port=0, public_url="https://c.example"))
+    async with house.http.get("/healthz", headers={"Host": host}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/", "/static/none", "/nothing", "/hooks/ci"])
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+async def test_a_foreign_name_is_misdirected(house: House, host: str, path: str) -> None:
+    async with house.http.get(path, headers={"Host": host}) as answer:
+        assert answer.status == 421
+        assert (await answer.json(content_type=None))["status"] == 421
+
+
+async def test_a_request_without_host_is_misdirected(house: House) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+    writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert b" 421 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("header", "name"), [("A.b:80", "a.b"), ("[::1]:80", "::1"), ("[::1", "::1"), ("", ""), (":", "")]
+)
+def test_host_names(header: str, name: str) -> None:
+    assert host_name(header) == name
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/healthz", "/v1/tasks"])
+async def test_every_answer_is_dressed(house: House, path: str) -> None:
+    async with house.http.get(path, headers=PAGE) as answer:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Server"] == "countersign"
+
+
+async def test_pages_have_a_strict_content_security_policy(house: House) -> None:
+    browser = await house.signed_in("ana")
+    async with browser.get("/inbox", headers=PAGE) as answer:
+        policy = dict(
+            part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";")
+        )
+    assert policy["default-src"] == "'self'"
+    assert {policy[name] for name in ("object-src", "base-uri", "frame-ancestors")} == {"'none'"}
+    assert "unsafe" not in str(policy)
+
+
+async def test_unknown_addresses_and_methods(house: House) -> None:
+    ana = await house.bearer("ana")
+    async with house.http.get("/openapi.json", headers=ana) as answer:
+        assert answer.status == 404
+        assert answer.content_type == "application/problem+json"
+    for method, path in [
+        ("DELETE", "/submit"),
+        ("GET", "/submit"),
+        ("PUT", "/v1/tasks"),
+        ("HEAD", "/stream/a"),
+    ]:
+        async with house.http.request(method, path, headers=ana) as answer:
+            assert answer.status == 405, (method, path)
+            assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/metrics", "/v1", "/static/../app.py", "/static/%2e%2e%2fapp.py"])
+async def test_what_nobody_asked_for_is_not_there(house: House, path: str) -> None:
+    async with house.http.get(path, headers=await house.bearer("ana")) as answer:
+        assert answer.status == 404
+
+
+FOREIGN_PAGES = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "null"},
+    {"Origin": "nonsense"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
+@pytest.mark.parametrize("path", ["/submit", "/sign-out"])
+async def test_other_sites_pages_post_nothing(house: House, headers: dict[str, str], path: str) -> None:
+    browser = await house.signed_in("ana")
+    async with browser.post(path, data={"data": "x"}, headers=headers) as answer:
+        if path == "/sign-out" and headers == {"Origin": "null"}:
+            return  # an old browser on plain http may sign out
+        assert answer.status == 403
+    assert not house.service.all_tasks
+
+
+async def test_our_own_pages_post(house: House) -> None:
+    browser = await house.signed_in("ana")
+    own = [{"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Origin": house.url}, {}]
+    for headers in own:
+        async with browser.post("/submit", data={"data": "x"}, headers=headers) as answer:
+            assert answer.status == 202, headers
+
+
+async def test_a_form_token_stands_in_where_a_browser_says_no_origin(house: House) -> None:
+    browser = await house.signed_in("ana")
+    async with browser.get("/", headers=PAGE) as page:
+        token = (await page.text()).split('name="form_token" value="')[1].split('"')[0]
+    assert token
+    for form, status in [({"form_token": token}, 202), ({"form_token": token + "x"}, 403), ({}, 403)]:
+        async with browser.post("/submit", data={"data": "x", **form}, headers={"Origin": "null"}) as answer:
+            assert answer.status == status
+
+
+async def test_a_body_over_one_mebibyte_is_too_large(house: House) -> None:
+    ana = await house.bearer("ana")
+    for path in ("/submit", "/v1/tasks"):
+        async with house.http.post(path, data=BytesIO(b"x" * (1024 * 1024 + 1)), headers=ana) as answer:
+            assert answer.status == 413
+            assert (await answer.json(content_type=None))["type"].endswith(":too-large")
+
+
+async def test_a_fault_of_ours_is_a_problem_without_a_traceback(house: House) -> None:
+    house.service.fault = RuntimeError("the secret inside")
+    with capture_logs() as logs:
+        async with house.http.get(f"/v1/tasks/{'a' * 32}", headers=await house.bearer("ana")) as answer:
+            assert answer.status == 500
+            text = await answer.text()
+    assert "secret" not in text
+    assert "Traceback" not in text
+    assert logs[0]["event"] == "request_failed"
+
+
+async def test_an_unavailable_store_says_when_to_come_back(house: House) -> None:
+    house.service.fault = StoreUnavailable("The disk is full.")
+    async with house.http.post("/submit", json={"data": "x"}, headers=await house.bearer("ana")) as answer:
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) >= 1
+    house.service.fault = None
+    async with house.http.post("/submit", json={"data": "x"}, headers=await house.bearer("ana")) as answer:
+        assert answer.status == 202
+
+
+async def test_probes(house: House) -> None:
+    async with house.http.get("/healthz") as answer:
+        assert await answer.json() == {"status": "ok"}
+    async with house.http.get("/readyz") as answer:
+        assert answer.status == 200
+    house.health.fault = StoreUnavailable("locked")
+    async with house.http.get("/readyz") as answer:
+        assert answer.status == 503
+        assert "Retry-After" in answer.headers
+
+
+async def test_refusals_are_logged_as_facts_without_the_body(house: House) -> None:
+    with capture_logs() as logs:
+        async with house.http.post("/submit", json={"data": ""}, headers=await house.bearer("ana")) as answer:
+            assert answer.status == 422
+        async with house.http.post("/submit", json={"data": "the secret text"}) as answer:
+            assert answer.status == 401
+        async with house.http.get("/?token=the+secret+text") as answer:
+            assert answer.status == 401
+    assert {entry["event"] for entry in logs} == {"request_refused"}
+    assert "secret" not in str(logs)
+
+
+async def test_chat_callbacks_prove_themselves_otherwise(houses: Houses) -> None:
+    async def callback(request: web.Request) -> web.Response:
+        return web.Response(text=await request.text())
+
+    routes = [web.post("/slack/events", callback), web.get("/demo", callback)]
+    house = await houses(extra_routes=routes, public_paths={"/slack/events"})
+    foreign = {"Origin": "https://slack.example"}
+    async with house.http.post("/slack/events", data=b"hi", headers=foreign) as answer:
+        assert (answer.status, await answer.text()) == (200, "hi")
+    async with house.http.get("/demo") as answer:
+        assert answer.status == 401

@@ -1,0 +1,191 @@
+"""web/hooks/inbound.py: signed JSON becomes a task, anything else nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from standardwebhooks import Webhook
+from structlog.testing import capture_logs
+
+from core.errors import SettingsError
+from tests.web.web_house import WHSEC
+from web.hooks.inbound import Hook, picked
+
+if TYPE_CHECKING:
+    from tests.web.web_house import House, Houses
+
+SECRET = "a shared secret"
+HOOKS = {
+    hook.name: hook
+    for hook in (
+        Hook(name="ci", scheme="standard", secret=WHSEC, input="build.summary"),
+        Hook(name="gh", scheme="github", secret=SECRET, input="commits.0.message"),
+        Hook(name="bot", scheme="bearer", secret=SECRET),
+        Hook(name="refunds", scheme="bearer", secret=SECRET, flow="nonsense"),
+    )
+}
+BODY = json.dumps({"build": {"summary": "2 tests failed"}, "commits": [{"message": "Fix it"}]}).encode()
+
+
+@pytest.fixture
+async def house(houses: Houses) -> House:
+    return await houses(hooks=HOOKS)
+
+
+def standard(body: bytes = BODY, *, at: datetime | None = None, secret: str = WHSEC) -> dict[str, str]:
+    moment = at or datetime.now(UTC)  # the library compares with the real clock
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", moment, body.decode()),
+    }
+
+
+def github(body: bytes = BODY, secret: str = SECRET) -> dict[str, str]:
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {"X-Hub-Signature-256": f"sha256={digest}", "X-GitHub-Delivery": "d-1", "X-GitHub-Event": "push"}
+
+
+BEARER = {"Authorization": f"Bearer {SECRET}", "Idempotency-Key": "k-1"}
+
+
+async def sent(
+    house: House, name: str, headers: dict[str, str], body: bytes = BODY
+) -> tuple[int, dict[str, Any]]:
+    async with house.http.post(f"/hooks/{name}", data=body, headers=headers) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+async def test_each_scheme_makes_a_task_once(house: House) -> None:
+    wanted: list[tuple[str, dict[str, str], Any]] = [
+        ("ci", standard(), "2 tests failed"),
+        ("gh", github(), "Fix it"),
+        ("bot", BEARER, json.loads(BODY)),
+    ]
+    for name, headers, text in wanted:
+        status, body = await sent(house, name, headers)
+        assert status == 202
+        task = house.service.all_tasks[body["task_id"]]
+        assert task.input == text
+        assert task.submitter == f"hook:{name}"
+        assert (await sent(house, name, headers))[1] == body
+    assert len(house.service.all_tasks) == 3
+
+
+async def test_the_same_id_with_another_body_is_refused(house: House) -> None:
+    assert (await sent(house, "bot", BEARER, b'"a"'))[0] == 202
+    assert (await sent(house, "bot", BEARER, b'"b"'))[0] == 422
+
+
+async def test_without_an_id_each_message_is_a_task(house: House) -> None:
+    for _ in range(2):
+        assert (await sent(house, "bot", {"Authorization": f"Bearer {SECRET}"}))[0] == 202
+    assert len(house.service.all_tasks) == 2
+
+
+NOW = datetime.now(UTC)
+FORGED: dict[str, tuple[str, dict[str, str]]] = {
+    "nothing": ("ci", {}),
+    "no id": ("ci", {key: value for key, value in standard().items() if key != "webhook-id"}),
+    "empty signature": ("ci", {**standard(), "webhook-signature": ""}),
+    "no version": ("ci", {**standard(), "webhook-signature": "abc"}),
+    "other version": ("ci", {**standard(), "webhook-signature": "v2,abc"}),
+    "not base64": ("ci", {**standard(), "webhook-signature": "v1,a"}),
+    "many commas": ("ci", {**standard(), "webhook-signature": "v1,a,b,c"}),
+    "not ascii": ("ci", {**standard(), "webhook-signature": "v1,\u00e4\u20ac"}),
+    "id not ascii": ("ci", {**standard(), "webhook-id": "\u20ac"}),
+    "time is a word": ("ci", {**standard(), "webhook-timestamp": "now"}),
+    "time is nan": ("ci", {**standard(), "webhook-timestamp": "nan"}),
+    "time is endless": ("ci", {**standard(), "webhook-timestamp": "1e400"}),
+    "too old": ("ci", standard(at=NOW - timedelta(minutes=6))),
+    "too new": ("ci", standard(at=NOW + timedelta(minutes=6))),
+    "other secret": ("ci", standard(secret="whsec_" + "QUJD" * 10)),
+    "other body": ("ci", standard(b"{}")),
+    "github for standard": ("ci", github()),
+    "no signature": ("gh", {}),
+    "sha1": ("gh", {"X-Hub-Signature": github()["X-Hub-Signature-256"]}),
+    "github other secret": ("gh", github(secret="other")),
+    "github other body": ("gh", github(b"{}")),
+    "github upper case": ("gh", {"X-Hub-Signature-256": github()["X-Hub-Signature-256"].upper()}),
+    "github cut": ("gh", {"X-Hub-Signature-256": github()["X-Hub-Signature-256"][:-1]}),
+    "github not ascii": ("gh", {"X-Hub-Signature-256": "sha256=\u20ac"}),
+    "unsigned ping": ("gh", {"X-GitHub-Event": "ping"}),
+    "no bearer": ("bot", {}),
+    "wrong bearer": ("bot", {"Authorization": "Bearer wrong"}),
+    "bare secret": ("bot", {"Authorization": SECRET}),
+    "not ascii bearer": ("bot", {"Authorization": "Bearer \u20ac"}),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+async def test_a_forged_message_is_refused_without_its_body(house: House, name: str) -> None:
+    hook, headers = FORGED[name]
+    with capture_logs() as logs:
+        status, problem = await sent(house, hook, headers)
+    assert (status, problem["status"]) == (401, 401)
+    assert not house.service.all_tasks
+    assert "tests failed" not in str(logs)
+    assert SECRET not in str(logs)
+
+
+async def test_a_body_that_is_not_utf_8_is_no_message(house: House) -> None:
+    assert (await sent(house, "ci", standard(), b"\xff\xfe"))[0] == 401
+
+
+WRONG_BODIES = {
+    "empty": (b"", 400),
+    "not json": (b"nonsense", 400),
+    "deep": (b"[" * 100_000, 400),
+    "nan": (b"NaN", 400),
+    "nul": (b'"a\\u0000b"', 422),
+    "null": (b"null", 422),
+    "blank": (b'" "', 422),
+    "surrogate": (b'"\\ud800"', 400),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BODIES)
+async def test_a_proven_but_wrong_body_is_refused(house: House, name: str) -> None:
+    body, wanted = WRONG_BODIES[name]
+    assert (await sent(house, "bot", BEARER, body))[0] == wanted
+
+
+async def test_a_body_without_the_input_is_refused_with_the_path(house: House) -> None:
+    status, problem = await sent(house, "gh", github(b"{}"), b"{}")
+    assert status == 422
+    assert "commits.0.message" in problem["detail"]
+
+
+async def test_github_s_ping_is_answered(house: House) -> None:
+    headers = {**github(b"{}"), "X-GitHub-Event": "ping"}
+    assert await sent(house, "gh", headers, b"{}") == (200, {"message": "pong"})
+    assert not house.service.all_tasks
+
+
+async def test_unknown_hooks_and_flows(house: House) -> None:
+    assert (await sent(house, "nonsense", BEARER))[0] == 404
+    assert (await sent(house, "refunds", BEARER))[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [(None, {"a": [{"b": 1}]}), ("a", [{"b": 1}]), ("a.0", {"b": 1}), ("a.0.b", 1)]
+)
+def test_paths(path: str | None, found: object) -> None:
+    assert picked({"a": [{"b": 1}]}, path) == found
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret"), [("standard", ""), ("standard", "whsec_"), ("standard", "whsec_a"), ("bearer", "")]
+)
+def test_a_hook_without_a_proper_secret_stops_the_start(scheme: Any, secret: str) -> None:
+    with pytest.raises(SettingsError, match=r"hooks\.ci"):
+        Hook(name="ci", scheme=scheme, secret=secret)
+
+
+def test_secrets_are_not_shown() -> None:
+    assert SECRET not in repr(HOOKS)

@@ -1,0 +1,272 @@
+"""web/hooks/outbound.py: signed notices, and what a receiver's answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from standardwebhooks import Webhook
+
+from core.errors import DeliveryError, RateLimited, Undeliverable, Unreachable
+from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
+from core.model import (
+    ChannelName,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Notice,
+    PersonId,
+    Recipient,
+    Status,
+    StoredEvent,
+    Submission,
+    TaskId,
+)
+from tests.web.web_fakes import FakeService, StoppedClock
+from tests.web.web_house import WHSEC
+from tests.web.web_names import Answers
+from web.hooks.addresses import CallbackGuard
+from web.hooks.outbound import LARGEST, WebhookChannel, payload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.events import Event
+    from core.model import Json
+    from core.ports import Channel
+
+
+class RunningClock(StoppedClock):
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # the library that verifies compares with the real clock
+
+
+@dataclass
+class Receiver:
+    """Keeps what it was sent and answers as told."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    body: bytes = b"ok"
+
+    async def receive(self, request: web.Request) -> web.Response:
+        self.got.append((dict(request.headers), await request.read()))
+        return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+@dataclass
+class Line:
+    channel: WebhookChannel
+    receiver: Receiver
+    url: str
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", receiver.receive)
+    async with (
+        TestServer(app) as server,
+        WebhookChannel(
+            secret=WHSEC,
+            guard=CallbackGuard(["127.0.0.1"]),
+            base_url="https://c.example",
+            clock=RunningClock(),
+        ) as channel,
+    ):
+        yield Line(channel, receiver, str(server.make_url("/hook?key=1")))
+
+
+async def notice(event: Event, **changes: Any) -> Notice:
+    service = FakeService(StoppedClock())
+    task, _ = await service.submit(Submission(input="hello", submitter=PersonId("sam")))
+    task = replace(task, **changes)
+    stored = StoredEvent(task=task.id, seq=7, at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC), event=event)
+    return Notice(task=task, event=stored)
+
+
+def delivery(url: str) -> Delivery:
+    return Delivery(
+        id=DeliveryId("d" * 32),
+        task=TaskId("t" * 32),
+        review=None,
+        event_seq=7,
+        recipient=Recipient(channel=ChannelName("webhook"), address=url),
+        state=DeliveryState.DUE,
+        message=None,
+        version=1,
+        shown=0,
+        tries=0,
+        due_at=None,
+        failing_since=None,
+        error=None,
+    )
+
+
+COMPLETED = TaskCompleted(final_result="done", outcome="approved")
+EVENTS: list[tuple[Event, str]] = [
+    (ReviewRequested(review="r", attempt=1, draft="x"), "task.waiting_for_review"),
+    (COMPLETED, "task.completed"),
+    (TaskFailed(error="It broke."), "task.failed"),
+    (TaskCancelled(by="sam"), "task.cancelled"),
+]
+
+
+def test_it_is_a_channel(line: Line) -> None:
+    channel: Channel = line.channel
+    assert channel.name == "webhook"
+    assert channel.spacing(delivery(line.url)) == 0
+
+
+@pytest.mark.parametrize(("event", "kind"), EVENTS, ids=lambda value: value if isinstance(value, str) else "")
+async def test_a_receiver_can_verify_what_it_gets(line: Line, event: Event, kind: str) -> None:
+    await line.channel.post(delivery(line.url), await notice(event), thread=None)
+    ((headers, body),) = line.receiver.got
+    Webhook(WHSEC).verify(body, headers)
+    message = json.loads(body)
+    assert message["type"] == kind
+    assert message["timestamp"] == "2026-11-21T09:30:00Z"
+    assert message["data"]["seq"] == 7
+    assert message["data"]["url"].startswith("https://c.example/tasks/")
+    assert {"task_id", "status", "attempt", "review_id", "final_result"} <= set(message["data"])
+
+
+async def test_a_retry_has_the_same_id_and_a_tampered_body_fails(line: Line) -> None:
+    for _ in range(2):
+        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+    assert [headers["webhook-id"] for headers, _ in line.receiver.got] == ["d" * 32] * 2
+    headers, body = line.receiver.got[0]
+    with pytest.raises(Exception, match="No matching signature"):
+        Webhook(WHSEC).verify(body + b" ", headers)
+
+
+ANSWERS: list[tuple[int, dict[str, str], type[DeliveryError] | None]] = [
+    (200, {}, None),
+    (204, {}, None),
+    (299, {}, None),
+    (301, {"Location": "http://127.0.0.1:1/"}, Unreachable),
+    (307, {"Location": "/elsewhere"}, Unreachable),
+    (400, {}, Unreachable),
+    (401, {}, Unreachable),
+    (404, {}, Unreachable),
+    (410, {}, Undeliverable),
+    (429, {}, Unreachable),
+    (429, {"Retry-After": "7"}, RateLimited),
+    (503, {"Retry-After": "7"}, RateLimited),
+    (500, {"Retry-After": "7"}, Unreachable),
+    (503, {"Retry-After": "soon"}, Unreachable),
+    (500, {}, Unreachable),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "error"), ANSWERS)
+async def test_what_an_answer_means(
+    line: Line, status: int, headers: dict[str, str], error: type[DeliveryError] | None
+) -> None:
+    line.receiver.status, line.receiver.headers = status, headers
+    if error is None:
+        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+    else:
+        with pytest.raises(error) as refused:
+            await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+        assert type(refused.value) is error
+        assert "key=1" not in str(refused.value)
+    assert len(line.receiver.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("999999999999", 86400, 86400),
+        ("Fri, 01 Jan 2010 00:00:00 GMT", 0, 0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 86400, 86400),
+    ],
+)
+async def test_retry_after_is_honoured_within_a_day(line: Line, header: str, least: int, most: int) -> None:
+    line.receiver.status, line.receiver.headers = 429, {"Retry-After": header}
+    with pytest.raises(RateLimited) as refused:
+        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+    assert timedelta(seconds=least) <= refused.value.retry_after <= timedelta(seconds=most)
+    assert not refused.value.whole_channel
+
+
+async def test_a_large_answer_is_not_read(line: Line) -> None:
+    line.receiver.body = b"x" * 3_000_000
+    await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+
+
+async def test_nobody_listening_is_unreachable(line: Line, unused_tcp_port: int) -> None:
+    with pytest.raises(Unreachable) as refused:
+        await line.channel.post(
+            delivery(f"http://127.0.0.1:{unused_tcp_port}/?secret=1"), await notice(COMPLETED), thread=None
+        )
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
+)
+async def test_a_receiver_that_speaks_no_http_is_unreachable(line: Line, answer: bytes) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Unreachable):
+            await line.channel.post(
+                delivery(f"http://127.0.0.1:{port}/"), await notice(COMPLETED), thread=None
+            )
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.2:9/", "https://10.0.0.1/", "http://hooks.example/", "x"])
+async def test_the_guard_stands_at_delivery_too(line: Line, url: str) -> None:
+    with pytest.raises(Undeliverable):
+        await line.channel.post(delivery(url), await notice(COMPLETED), thread=None)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:192.168.0.1"])
+async def test_a_name_that_resolves_inward_is_undeliverable(address: str) -> None:
+    channel = WebhookChannel(
+        secret=WHSEC,
+        guard=CallbackGuard(),
+        base_url="https://c.example",
+        clock=RunningClock(),
+        resolver=Answers([address]),
+    )
+    async with channel:
+        with pytest.raises(Undeliverable, match="internal"):
+            await channel.post(delivery("https://hooks.example/"), await notice(COMPLETED), thread=None)
+
+
+LONG: list[dict[str, Json]] = [
+    {"draft": "x" * 100_000},
+    {"input": ["x" * 50_000] * 3, "draft": "y" * 30_000, "final_result": "z" * 30_000},
+    {"metadata": {"a": "x" * 100_000}},
+    {"error": "e" * 100_000, "title": "t" * 50_000},
+    {"input": "\u20ac" * 10_000},
+]
+
+
+@pytest.mark.parametrize("changes", LONG, ids="+".join)
+async def test_a_payload_stays_below_twenty_kilobytes_and_says_so(changes: dict[str, Any]) -> None:
+    body = payload(await notice(COMPLETED, **changes), base_url="https://c.example")
+    assert len(body.encode()) < LARGEST
+    data = json.loads(body)["data"]
+    assert set(data["truncated"]) & set(changes)
+    assert data["status"] in set(Status)
+
+
+async def test_a_small_payload_is_whole() -> None:
+    assert "truncated" not in payload(await notice(COMPLETED), base_url="https://c.example")

@@ -1,0 +1,258 @@
+"""web/stream.py: what happened, replayed and then live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core.events import EVENTS, StepRetried
+from core.model import PersonId, Verdict
+from web.settings import WebSettings
+from web.stream import status_message
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from tests.web.web_house import House, Houses
+
+Seen = list[tuple[int, dict[str, Any]]]
+
+
+async def read(answer: aiohttp.ClientResponse, until: str | None = None) -> Seen:
+    """The messages up to the first of status `until`, or up to the end."""
+    seen: Seen = []
+    number = 0
+    async for raw in answer.content:
+        field, _, value = raw.decode().rstrip("\n").partition(": ")
+        if field == "id":
+            number = int(value)
+        if field == "data":
+            seen.append((number, json.loads(value)))
+            if seen[-1][1].get("status") == until:
+                break
+    return seen
+
+
+async def history(house: House, task_id: str, after: int | str | None = None) -> tuple[int, Seen]:
+    headers = await house.bearer("ana")
+    if after is not None:
+        headers["Last-Event-ID"] = str(after)
+    async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+        return answer.status, await read(answer)
+
+
+async def decided(house: House, task_id: str, verdict: Verdict, comment: str | None = None) -> None:
+    review = house.open_review(task_id)
+    await house.service.decide(review, PersonId("ana"), verdict, comment=comment, via="api")
+
+
+async def finished(house: House) -> str:
+    """A task with two attempts, completed."""
+    task_id = await house.submitted()
+    await decided(house, task_id, Verdict.REJECT, "why?")
+    await decided(house, task_id, Verdict.APPROVE)
+    return task_id
+
+
+async def test_the_shapes_are_the_contract_s(house: House) -> None:
+    task_id = await finished(house)
+    reviews = [review.id for review in await house.service.reviews(task_id)]
+    status, seen = await history(house, task_id)
+    assert status == 200
+    assert [message for _, message in seen] == [
+        {"status": "pending", "task_id": task_id},
+        {"status": "running", "attempt": 1},
+        {"status": "waiting_for_review", "output_to_review": "hello", "attempt": 1, "review_id": reviews[0]},
+        {"status": "running", "attempt": 2},
+        {
+            "status": "waiting_for_review",
+            "output_to_review": "hello\n(after: why?)",
+            "attempt": 2,
+            "review_id": reviews[1],
+        },
+        {"status": "running", "attempt": 2},
+        {"status": "completed", "final_result": "hello\n(after: why?)", "outcome": "approved"},
+    ]
+    numbers = [number for number, _ in seen]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_it_is_an_event_stream_that_proxies_leave_alone(house: House) -> None:
+    task_id = await finished(house)
+    async with house.http.get(f"/stream/{task_id}", headers=await house.bearer("ana")) as answer:
+        assert answer.content_type == "text/event-stream"
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        assert "no-cache" in answer.headers["Cache-Control"]
+
+
+async def test_every_event_has_its_message_or_none(house: House) -> None:
+    silent = {"StepRetried", "DecisionRecorded", "ReviewApproved", "ReviewRejected"}
+    task_id = await finished(house)
+    spoken = {
+        type(stored.event).__name__ for stored in house.service.history[task_id] if status_message(stored)
+    }
+    assert not spoken & silent
+    assert {event.__name__ for event in EVENTS} - silent - spoken == {"TaskFailed", "TaskCancelled"}
+
+
+async def test_cancelled_ends_the_stream(house: House) -> None:
+    task_id = await house.submitted(person="sam")
+    await house.service.cancel(task_id, PersonId("sam"))
+    _, seen = await history(house, task_id)
+    assert seen[-1][1] == {"status": "cancelled"}
+
+
+async def test_any_last_event_id_replays_the_rest_to_three_readers(house: House) -> None:
+    task_id = await finished(house)
+    _, everything = await history(house, task_id)
+    last = everything[-1][0]
+    for after in range(last):
+        rest = [(number, message) for number, message in everything if number > after]
+        answers = await asyncio.gather(*(history(house, task_id, after) for _ in range(3)))
+        assert answers == [(200, rest)] * 3
+    assert await asyncio.gather(*(history(house, task_id, last) for _ in range(3))) == [(204, [])] * 3
+
+
+@pytest.mark.parametrize("after", ["", "x", "-1", "1.5", "9" * 40, "\u0663", "0x1", "1 2"])
+async def test_an_id_that_is_not_ours_replays_everything(house: House, after: str) -> None:
+    task_id = await finished(house)
+    assert len((await history(house, task_id, after))[1]) == 7
+
+
+async def test_the_query_says_it_where_a_browser_cannot(house: House) -> None:
+    task_id = await finished(house)
+    _, everything = await history(house, task_id)
+    path = f"/stream/{task_id}?last_event_id={everything[4][0]}"
+    async with house.http.get(path, headers=await house.bearer("ana")) as answer:
+        assert await read(answer) == everything[5:]
+
+
+async def test_three_live_readers_see_the_same_in_order(house: House) -> None:
+    task_id = await house.submitted()
+    headers = await house.bearer("ana")
+
+    async def follow() -> Seen:
+        async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+            started.release()
+            return await read(answer)
+
+    started = asyncio.Semaphore(0)
+    readers = [asyncio.create_task(follow()) for _ in range(3)]
+    for _ in readers:
+        await started.acquire()
+    await decided(house, task_id, Verdict.REJECT)
+    await decided(house, task_id, Verdict.APPROVE)
+    seen = await asyncio.gather(*readers)
+    assert seen[0] == seen[1] == seen[2] == (await history(house, task_id))[1]
+
+
+async def test_headers_do_not_wait_for_the_first_message(house: House) -> None:
+    task_id = await house.submitted()
+    headers = {**await house.bearer("ana"), "Last-Event-ID": "3"}
+    async with asyncio.timeout(5), house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+        assert answer.status == 200
+        await decided(house, task_id, Verdict.APPROVE)
+        assert [message["status"] for _, message in await read(answer)] == ["running", "completed"]
+
+
+async def test_silent_streams_are_pinged(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, ping_seconds=0.01))
+    task_id = await house.submitted()
+    async with house.http.get(f"/stream/{task_id}", headers=await house.bearer("ana")) as answer:
+        await read(answer, until="waiting_for_review")
+        lines = [await answer.content.readline() for _ in range(3)]
+    assert any(line.startswith(b":") for line in lines)
+
+
+async def test_streams_end_at_once_when_the_server_stops(house: House) -> None:
+    task_id = await house.submitted()
+    headers = await house.bearer("ana")
+    answers = [await house.http.get(f"/stream/{task_id}", headers=headers) for _ in range(20)]
+    for answer in answers:
+        await read(answer, until="waiting_for_review")
+    async with asyncio.timeout(1):
+        await house.server.close()
+        for answer in answers:
+            assert await read(answer) == []
+            answer.release()
+
+
+async def test_a_waiting_submission_is_answered_when_the_server_stops(house: House) -> None:
+    house.service.slow = True
+    headers = {**await house.bearer("ana"), "Prefer": "wait=60"}
+
+    async def create() -> int:
+        async with house.http.post("/v1/tasks", json={"input": "x"}, headers=headers) as answer:
+            return answer.status
+
+    waiting = asyncio.create_task(create())
+    await house.service.submitted.wait()
+    async with asyncio.timeout(1):
+        await house.server.close()
+        assert await waiting == 201
+
+
+async def test_a_reader_that_goes_away_leaves_nothing_behind(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, max_streams_per_person=1, ping_seconds=0.01))
+    task_id = await house.submitted()
+    headers = await house.bearer("ana")
+    for _ in range(3):
+        answer = await house.http.get(f"/stream/{task_id}", headers=headers)
+        assert answer.status == 200
+        await read(answer, until="waiting_for_review")
+        answer.close()
+        async with asyncio.timeout(5):
+            while True:
+                async with house.http.get(f"/stream/{task_id}", headers=headers) as again:
+                    if again.status == 200:
+                        break
+
+
+async def test_too_many_streams_are_refused(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, max_streams=3, max_streams_per_person=2))
+    task_id = await house.submitted()
+
+    async def opened(person: str) -> aiohttp.ClientResponse:
+        return await house.http.get(f"/stream/{task_id}", headers=await house.bearer(person))
+
+    answers = [await opened("ana") for _ in range(3)] + [await opened("ben") for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200, 429, 200, 503]
+    assert "Retry-After" in answers[2].headers
+    for answer in answers:
+        answer.close()
+
+
+async def test_a_revoked_reader_sees_no_more(house: House) -> None:
+    task_id = await house.submitted()
+    async with house.http.get(f"/stream/{task_id}", headers=await house.bearer("ben")) as answer:
+        await read(answer, until="waiting_for_review")
+        await house.credentials.revoke_credentials(PersonId("ben"))
+        house.clock.advance(seconds=2)
+        await decided(house, task_id, Verdict.APPROVE)
+        assert await read(answer) == []
+
+
+async def test_named_events_tell_everything(house: House) -> None:
+    task_id = await finished(house)
+    path = f"/v1/tasks/{task_id}/events"
+    async with house.http.get(path, headers=await house.bearer("ana")) as answer:
+        text = await answer.text()
+    names = [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event:")]
+    assert names[0] == "task_submitted"
+    assert names[-1] == "task_completed"
+    assert "decision_recorded" in names
+    first = json.loads(text.split("data: ")[1].splitlines()[0])
+    assert first == {"task_id": task_id, "seq": 1, "at": "2026-11-21T08:00:00Z", "submitter": "sam"}
+
+
+async def test_a_retried_step_is_no_message(house: House) -> None:
+    task_id = await house.submitted()
+    house.service.tell(task_id, StepRetried(node="process", retry=1, error="again"))
+    await house.service.cancel(task_id, PersonId("sam"))
+    assert [message["status"] for _, message in (await history(house, task_id))[1]][-2:] == [
+        "waiting_for_review",
+        "cancelled",
+    ]

@@ -1,0 +1,245 @@
+"""web/auth.py: who is calling."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+from yarl import URL
+
+from core.model import PersonId
+from tests.web.web_house import PAGE
+from web.auth import new_token, sign_in_link
+from web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from tests.web.web_house import House, Houses
+
+NEEDS_IDENTITY = [
+    ("GET", "/"),
+    ("GET", "/inbox"),
+    ("GET", "/tasks/{id}"),
+    ("GET", "/stream/{id}"),
+    ("GET", "/v1/tasks"),
+    ("GET", "/v1/tasks/{id}"),
+    ("GET", "/v1/tasks/{id}/events"),
+    ("POST", "/submit"),
+    ("POST", "/feedback/{id}"),
+    ("POST", "/v1/tasks"),
+    ("POST", "/v1/tasks/{id}/decisions"),
+    ("POST", "/v1/tasks/{id}/cancel"),
+]
+NO_PROOFS = [
+    {},
+    {"Authorization": ""},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer "},
+    {"Authorization": "Bearer nonsense"},
+    {"Authorization": "Basic YW5hOmFuYQ=="},
+    {"Authorization": "Bearer cs_\u00e4\u20ac"},
+    {"Cookie": "countersign-0=nonsense"},
+    {"Cookie": "countersign-0=a.99999999999.sig"},
+    {"Cookie": "__Host-countersign=nonsense"},
+    {"Cookie": ';;;==="""'},
+]
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDS_IDENTITY)
+async def test_without_identity_nothing_is_answered(house: House, method: str, path: str) -> None:
+    task_id = await house.submitted()
+    before = dict(house.service.all_tasks)
+    for headers in NO_PROOFS:
+        async with house.http.request(method, path.format(id=task_id), headers=headers) as answer:
+            assert answer.status == 401, headers
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            assert "hello" not in await answer.text()
+    assert house.service.all_tasks == before
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDS_IDENTITY)
+async def test_an_unknown_task_is_no_secret_to_strangers(house: House, method: str, path: str) -> None:
+    async with house.http.request(method, path.format(id="0" * 32)) as answer:
+        assert answer.status == 401
+
+
+async def test_a_token_speaks_for_its_person(house: House) -> None:
+    async with house.http.post(
+        "/v1/tasks", json={"input": "x", "submitter": "ben"}, headers=await house.bearer("ana")
+    ) as answer:
+        task = await answer.json()
+    assert (task["submitter"], task["on_behalf_of"]) == ("ana", "ben")
+
+
+async def test_tokens_are_long_random_and_kept_as_hashes(house: House) -> None:
+    token, credential = new_token(PersonId("ana"), house.clock.now())
+    assert len(token) >= 40
+    assert token != new_token(PersonId("ana"), house.clock.now())[0]
+    assert credential.token_hash == hashlib.sha256(token.encode()).hexdigest()
+    assert token not in repr(credential)
+    assert sign_in_link("https://c.example", token) == f"https://c.example/#token={token}"
+
+
+async def test_a_revoked_token_is_dead_within_a_second(house: House) -> None:
+    ana = await house.bearer("ana")
+    browser = await house.signed_in("ana")
+
+    async def statuses() -> list[int]:
+        found = []
+        for client, headers in ((house.http, ana), (browser, {})):
+            async with client.get("/v1/tasks", headers=headers) as answer:
+                found.append(answer.status)
+        return found
+
+    assert await statuses() == [200, 200]
+    assert await house.credentials.revoke_credentials(PersonId("ana")) == 2
+    house.clock.advance(seconds=1)
+    assert await statuses() == [401, 401]
+
+
+async def test_a_believed_token_asks_the_store_once_a_second(house: House) -> None:
+    ana = await house.bearer("ana")
+    for _ in range(5):
+        async with house.http.get("/v1/tasks", headers=ana) as answer:
+            assert answer.status == 200
+    assert house.credentials.asked == 1
+
+
+async def test_somebody_who_left_the_configuration_is_nobody(house: House) -> None:
+    async with house.http.get("/v1/tasks", headers=await house.bearer("gone")) as answer:
+        assert answer.status == 401
+    async with house.http.post("/sign-in", json={"token": await house.token("gone")}) as answer:
+        assert answer.status == 401
+
+
+async def test_a_personal_link_becomes_a_session(house: House) -> None:
+    browser = await house.signed_in("ana")
+    cookie = next(iter(browser.cookie_jar))
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+    assert cookie["path"] == "/"
+    async with browser.get("/", headers=PAGE) as page:
+        assert "Ana Ruiz" in await page.text()
+    async with browser.post("/sign-out", headers=PAGE, allow_redirects=False) as answer:
+        assert answer.status == 303
+    async with browser.get("/", headers=PAGE) as page:
+        assert page.status == 401
+
+
+async def test_behind_https_the_cookie_is_bound_to_the_host(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, public_url="https://c.example"))
+    async with house.http.post("/sign-in", json={"token": await house.token("ana")}) as answer:
+        cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-countersign=")
+    assert "Secure" in cookie
+    assert "Path=/" in cookie
+    assert "Domain" not in cookie
+
+
+async def test_a_wrong_link_gets_no_session(house: House) -> None:
+    for token in ("nonsense", "", "\u20ac", "x" * 600):
+        async with house.http.post("/sign-in", json={"token": token}) as answer:
+            assert answer.status in {401, 422}
+            assert "Set-Cookie" not in answer.headers
+    async with house.http.post("/sign-in", data={"token": "nonsense"}, headers=PAGE) as answer:
+        assert answer.status == 401
+
+
+async def test_the_sign_in_form_leads_back_but_never_away(house: House) -> None:
+    token = await house.token("ana")
+    for asked, leads in [
+        ("/inbox", "/inbox"),
+        ("https://evil.example", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/a\r\nSet-Cookie: x=y", "/"),
+    ]:
+        async with house.http.post(
+            "/sign-in", data={"token": token, "next": asked}, headers=PAGE, allow_redirects=False
+        ) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, leads)
+
+
+async def test_every_byte_of_a_session_matters(house: House) -> None:
+    browser = await house.signed_in("ana")
+    name, value = next((cookie.key, cookie.value) for cookie in browser.cookie_jar)
+    for at in range(len(value)):
+        forged = value[:at] + ("x" if value[at] != "x" else "y") + value[at + 1 :]
+        async with house.http.get("/v1/tasks", headers={"Cookie": f"{name}={forged}"}) as answer:
+            # The last character of base64 holds two bits that no byte uses.
+            assert answer.status == 401 or at == len(value) - 1
+
+
+async def test_a_session_ends_after_thirty_days_and_survives_a_restart(houses: Houses) -> None:
+    house = await houses()
+    browser = await house.signed_in("ana")
+    cookies = browser.cookie_jar.filter_cookies(URL(house.url))
+    await house.server.close()
+    await house.start(WebSettings(port=0))
+    again = {"Cookie": cookies.output(header="", sep=";").strip()}
+    async with house.http.get("/v1/tasks", headers=again) as answer:
+        assert answer.status == 200
+    house.clock.advance(days=30)
+    async with house.http.get("/v1/tasks", headers=again) as answer:
+        assert answer.status == 401
+
+
+async def test_the_sign_in_page_stands_in_for_the_page_asked_for(house: House) -> None:
+    async with house.http.get("/inbox?a=1", headers=PAGE) as page:
+        text = await page.text()
+    assert page.status == 401
+    assert "countersign link" in text
+    assert 'value="/inbox?a=1"' in text
+
+
+async def test_tokens_are_never_logged(house: House) -> None:
+    token = await house.token("ana")
+    with capture_logs() as logs:
+        async with house.http.post("/sign-in", json={"token": token}) as answer:
+            assert answer.status == 204
+        async with house.http.get("/nothing", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 404
+    assert token not in str(logs)
+
+
+async def test_open_mode_makes_everybody_the_local_person(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, auth="open"))
+    async with house.http.post("/submit", json={"data": "x"}) as answer:
+        task_id = (await answer.json())["task_id"]
+    assert house.service.all_tasks[task_id].submitter_name == "local (open)"
+    browser = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+    for headers, via in [({}, "api"), (browser, "web")]:
+        review = house.open_review(task_id)
+        async with house.http.post(
+            f"/feedback/{task_id}", json={"feedback": "rejected"}, headers=headers
+        ) as answer:
+            assert answer.status == 200
+        assert house.service.all_reviews[review].decisions[0].via == via
+
+
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "X-FORWARDED-ANYTHING"]
+)
+async def test_open_mode_takes_no_forwarded_requests(houses: Houses, name: str) -> None:
+    house = await houses(WebSettings(port=0, auth="open"))
+    for path in ("/", "/healthz", "/v1/tasks"):
+        async with house.http.get(path, headers={name: "127.0.0.1"}) as answer:
+            assert answer.status == 403
+    async with house.http.get("/", headers={"X-Request-Id": "1"}) as answer:
+        assert answer.status == 200
+
+
+async def test_decisions_say_how_they_came(house: House) -> None:
+    task_id = await house.submitted()
+    first = house.open_review(task_id)
+    browser = await house.signed_in("ana")
+    async with browser.post(f"/feedback/{task_id}", json={"feedback": "rejected"}) as answer:
+        assert answer.status == 200
+    second = house.open_review(task_id)
+    async with house.http.post(
+        f"/feedback/{task_id}", json={"feedback": "approved"}, headers=await house.bearer("ben")
+    ) as answer:
+        assert answer.status == 200
+    reviews = house.service.all_reviews
+    assert [reviews[one].decisions[0].via for one in (first, second)] == ["web", "api"]

@@ -1,0 +1,91 @@
+"""web/settings.py: wrong settings are one sentence that names the setting and prints no value."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import SettingsError
+from web.settings import WebSettings, from_environment
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> pytest.MonkeyPatch:
+    monkeypatch.chdir(str(tmp_path))  # no .env here
+    for name in ("HOST", "PORT", "PUBLIC_URL", "AUTH", "WEBHOOK_SECRET", "WEBHOOK_ALLOW"):
+        monkeypatch.delenv(f"COUNTERSIGN_{name}", raising=False)
+    return monkeypatch
+
+
+def test_the_defaults_are_the_contract_s(environment: pytest.MonkeyPatch) -> None:
+    settings = from_environment()
+    assert (settings.host, settings.port, settings.auth) == ("127.0.0.1", 8080, "token")
+    assert settings.base_url == "http://127.0.0.1:8080"
+    assert settings.webhook_secret is None
+    assert settings.webhook_allow == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUTH", "oidc"),
+        ("AUTH", "proxy"),
+        ("AUTH", "secret-nonsense"),
+        ("PORT", "secret-nonsense"),
+        ("PORT", "70000"),
+        ("PUBLIC_URL", "secret-nonsense"),
+        ("PUBLIC_URL", "ftp://a.example"),
+        ("PUBLIC_URL", "https://a.example/path"),
+        ("PUBLIC_URL", "https://user:secret-nonsense@a.example"),
+        ("PUBLIC_URL", "https://a.example:port"),
+        ("WEBHOOK_SECRET", "secret-nonsense"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+    ],
+)
+def test_a_wrong_one_is_named_in_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(f"COUNTERSIGN_{name}", value)
+    with pytest.raises(SettingsError, match=f"COUNTERSIGN_{name}") as refused:
+        from_environment()
+    assert "\n" not in str(refused.value)
+    assert "secret-nonsense" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org", ""])  # noqa: S104 - refused
+def test_open_mode_needs_a_loopback_host(environment: pytest.MonkeyPatch, host: str) -> None:
+    environment.setenv("COUNTERSIGN_AUTH", "open")
+    environment.setenv("COUNTERSIGN_HOST", host)
+    with pytest.raises(SettingsError, match="COUNTERSIGN_AUTH=open needs a loopback COUNTERSIGN_HOST"):
+        from_environment()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_open_mode_is_at_home_on_loopback(host: str) -> None:
+    assert WebSettings(auth="open", host=host).auth == "open"
+
+
+def test_the_allow_list_is_split_on_commas(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("COUNTERSIGN_WEBHOOK_ALLOW", "hooks.internal, 10.0.0.0/8,,")
+    assert from_environment().webhook_allow == ("hooks.internal", "10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        (WebSettings(host="0.0.0.0", port=9), "http://localhost:9"),  # noqa: S104
+        (WebSettings(host="::1", port=9), "http://[::1]:9"),
+        (WebSettings(public_url="https://c.example/"), "https://c.example"),
+        (WebSettings(public_url=""), "http://127.0.0.1:8080"),
+    ],
+)
+def test_links_begin_with_the_public_url(settings: WebSettings, url: str) -> None:
+    assert settings.base_url == url
+
+
+def test_a_secret_is_never_printed() -> None:
+    secret = "whsec_" + "QUJD" * 10
+    settings = WebSettings.model_validate({"webhook_secret": secret})
+    assert secret not in repr(settings)
+    with pytest.raises(ValidationError) as refused:
+        WebSettings.model_validate({"webhook_secret": "QUJDQUJD"})
+    assert "QUJDQUJD" not in str(refused.value)
