@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -137,16 +137,15 @@ def kind(event: Event | type[Event]) -> str:
 
 def encode(event: Event) -> dict[str, Json]:
     """The fields as JSON."""
-    return asdict(event)
+    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
 
 
 def decode(name: str, data: Mapping[str, Any]) -> Event:
     """The event of a stored name and its fields; fields of a later release are passed over."""
     cls = _CLASSES[name]
-    known = _FIELDS[cls]
-    return cls(**{key: value for key, value in data.items() if key in known})
+    return cls(**{key: data[key] for key in _FIELDS[cls] if key in data})
 
 
 _KINDS = {cls: re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower() for cls in EVENTS}
 _CLASSES = {name: cls for cls, name in _KINDS.items()}
-_FIELDS = {cls: frozenset(field.name for field in fields(cls)) for cls in EVENTS}
+_FIELDS = {cls: tuple(field.name for field in fields(cls)) for cls in EVENTS}

@@ -93,8 +93,9 @@ class Feed:
                 if event.seq > after:
                     after = event.seq
                     yield event
-                    if type(event.event) in FINAL:
-                        return
+                if type(event.event) in FINAL:
+                    # Also for a follower who claims to have seen more than there ever was.
+                    return
             await follower.wait()
             if follower.overflowed:
                 follower.overflowed = False

@@ -85,6 +85,10 @@ def name_of(node: BaseNode) -> str:
     return str(getattr(node, "name", type(node).__name__))
 
 
+class TookTooLong(Exception):
+    """A node did not end within the flow's timeout; its text is the whole sentence."""
+
+
 class FlowStore(Protocol):
     """The part of the store that a runner needs."""
 
@@ -157,11 +161,12 @@ class Segment:
             try:
                 action = await self._run_node(node)
                 self._checkpoint(node, action)
+                following = self._following(node, action)
             except (StaleRun, Unavailable):
                 raise
             except Exception as error:  # noqa: BLE001 - a node is somebody else's code; it may raise anything
                 return await self._retry_or_fail(node, error)
-            node = await self._next(node, action)
+            node = await self._next(node, action, following)
         return None
 
     def _start(self) -> BaseNode | None:
@@ -181,9 +186,28 @@ class Segment:
             action = node._run(self._shared)
         else:
             await self._begin(node)
-            async with asyncio.timeout(self._flow.settings.timeout.total_seconds()):
-                action = await _run(node, self._shared)
+            action = await self._run_in_time(node)
         return action
+
+    async def _run_in_time(self, node: BaseNode) -> str | None:
+        """Whatever the node does, an ordinary exception comes out of it, unless this segment is stopped."""
+        limit = self._flow.settings.timeout
+        try:
+            async with asyncio.timeout(limit.total_seconds()) as deadline:
+                return await _run(node, self._shared)
+        except TimeoutError:
+            if deadline.expired():
+                raise TookTooLong(
+                    f"Node {name_of(node)!r} took longer than {limit.total_seconds():g} s."
+                ) from None
+            raise
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
+            raise RuntimeError("it cancelled itself") from error
+        except (SystemExit, GeneratorExit) as error:
+            # Left alone, they would end the event loop and with it the service.
+            raise RuntimeError(f"it raised {type(error).__name__}({error})") from error
 
     def _apply_verdict(self, node: ReviewNode) -> str:
         review, self._verdict = self._verdict, None
@@ -201,6 +225,7 @@ class Segment:
         """Take what the node left in `shared`; raises `FlowError` where that cannot be stored."""
         try:
             text = to_json(self._shared)
+            text.encode()  # half a surrogate pair is no text that a database takes
         except (TypeError, ValueError, RecursionError) as error:
             raise FlowError(f"Node {name_of(node)!r} left in shared what is not JSON: {error}.") from error
         if len(text) > MAX_STATE:
@@ -210,13 +235,27 @@ class Segment:
         )
         self._tries = self._starts = 0
 
-    async def _next(self, node: BaseNode, action: str | None) -> BaseNode | None:
+    def _following(self, node: BaseNode, action: str | None) -> BaseNode | None:
+        """The node that the action leads to; None where the flow ends.
+
+        PocketFlow would end a flow at an action that leads nowhere with no more than a warning; here only a
+        review may, whose rejection is an end like any other.
+        """
+        if (action or "default") in node.successors:
+            following: BaseNode = self._flow.graph.get_next_node(node, action)
+            return following
+        if node.successors and not isinstance(node, ReviewNode):
+            raise FlowError(
+                f"Node {name_of(node)!r} returned the action {action or 'default'!r}, which leads nowhere; "
+                f"it has: {', '.join(sorted(node.successors))}."
+            )
+        return None
+
+    async def _next(self, node: BaseNode, action: str | None, following: BaseNode | None) -> BaseNode | None:
         """The node to go on with; None once the task has ended."""
-        if (action or "default") not in node.successors:
+        if following is None:
             await self._finish()
-            return None
-        following: BaseNode = self._flow.graph.get_next_node(node, action)
-        if isinstance(node, ReviewNode) and action == "rejected":
+        elif isinstance(node, ReviewNode) and action == "rejected":
             return await self._next_attempt(following)
         return following
 
@@ -251,8 +290,9 @@ class Segment:
         """A failed step is tried again later, as often as the flow's settings say; then the task fails."""
         settings = self._flow.settings
         tries = self._tries + 1
-        sentence = _sentence(node, error, settings.timeout)
-        if isinstance(error, FlowError) or tries > settings.retries:
+        sentence = _sentence(node, error)
+        # A review's verdict is applied by our own code, which fails every time if it fails once.
+        if isinstance(error, FlowError) or isinstance(node, ReviewNode) or tries > settings.retries:
             await self._fail(sentence)
             return None
         wait: timedelta = min(settings.backoff * 2 ** (tries - 1), settings.backoff_limit)
@@ -315,9 +355,23 @@ async def _run(node: BaseNode, shared: Shared) -> str | None:
     return None if action is None else str(action)
 
 
-def _sentence(node: BaseNode, error: Exception, timeout: timedelta) -> str:
-    if isinstance(error, FlowError):
+def _is_being_cancelled() -> bool:
+    """Whether somebody asked this very task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _sentence(node: BaseNode, error: Exception) -> str:
+    """What went wrong, as text that every database takes."""
+    if isinstance(error, (FlowError, TookTooLong)):
+        sentence = str(error)
+    else:
+        sentence = f"Node {name_of(node)!r} failed: {type(error).__name__}: {_text(error)}"
+    return sentence[:2000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def _text(error: Exception) -> str:
+    try:
         return str(error)
-    if isinstance(error, TimeoutError):
-        return f"Node {name_of(node)!r} took longer than {timeout.total_seconds():g} s."
-    return f"Node {name_of(node)!r} failed: {type(error).__name__}: {error}"[:2000]
+    except Exception:  # noqa: BLE001 - an exception of somebody else's may not even be able to say so
+        return "(it cannot say why)"

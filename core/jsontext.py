@@ -6,11 +6,19 @@ import json
 from typing import Any
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_sorted = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+).encode
 
 
 def to_json(value: Any) -> str:
     """Raises `TypeError`, `ValueError` or `RecursionError` for what JSON cannot hold (NaN included)."""
     return _encode(value)
+
+
+def to_sorted_json(value: Any) -> str:
+    """The same text for equal values, in whatever order an object's keys came."""
+    return _encode_sorted(value)
 
 
 def from_json(text: str | None) -> Any:

@@ -43,7 +43,7 @@ class DeliveryStore(Protocol):
     """The part of the store that keeps deliveries."""
 
     async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]: ...
-    async def next_due_delivery(self, channel: ChannelName) -> datetime | None: ...
+    async def next_due_delivery(self, channel: ChannelName, *, after: datetime) -> datetime | None: ...
     async def delivery_content(
         self, wanted: Delivery
     ) -> tuple[ReviewRequest | Notice, MessageRef | None]: ...
@@ -97,7 +97,6 @@ class ChannelLoop:
         """When a recipient may be served again."""
         self._closed_until: datetime | None = None
         """Until when the platform refuses the whole channel."""
-        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -108,7 +107,6 @@ class ChannelLoop:
         self._wake.set()
 
     async def stop(self, grace: timedelta) -> None:
-        self._stopping = True
         if self._alarm is not None:
             self._alarm.cancel()
         if self._task is not None:
@@ -130,6 +128,10 @@ class ChannelLoop:
             except Unavailable as error:
                 log.warning("outbox_postponed", channel=self._channel.name, reason=str(error))
                 self._wake_at(self._clock.now() + FIRST_RETRY)
+            except Exception:
+                # A defect must not end the loop: the channel would be dumb until the next start.
+                log.exception("outbox_broke", channel=self._channel.name)
+                self._wake_at(self._clock.now() + SWEEP)
 
     async def _serve_due(self) -> None:
         now = self._clock.now()
@@ -151,7 +153,7 @@ class ChannelLoop:
     async def _wake_when_due(self, now: datetime) -> None:
         """At the first of: a delivery falls due, a recipient is free again, the regular look."""
         self._free_at = {place: at for place, at in self._free_at.items() if at > now}
-        due = await self._store.next_due_delivery(self._channel.name)
+        due = await self._store.next_due_delivery(self._channel.name, after=now)
         self._wake_at(min([now + SWEEP, *([due] if due else []), *self._free_at.values()]))
 
     def _wake_at(self, at: datetime) -> None:
@@ -166,22 +168,35 @@ class ChannelLoop:
         except Unavailable as error:
             # Not noted, so it is due still; a card posted in this moment may be posted again.
             log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
-            self._free_at[delivery.recipient] = self._clock.now() + FIRST_RETRY
+            self._leave_alone(delivery.recipient, FIRST_RETRY)
+        except Exception:
+            log.exception("delivery_not_served", delivery_id=delivery.id)
+            self._leave_alone(delivery.recipient, SWEEP)
         finally:
             del self._serving[delivery.recipient]
             self._wake.set()
 
+    def _leave_alone(self, recipient: Recipient, wait: timedelta) -> None:
+        """Serve the recipient again after `wait` at the earliest; a longer wait asked for before stands."""
+        until = self._clock.now() + wait
+        self._free_at[recipient] = max(until, self._free_at.get(recipient, until))
+
     async def _show(self, delivery: Delivery) -> None:
-        content, thread = await self._store.delivery_content(delivery)
         try:
-            async with asyncio.timeout(CALL.total_seconds()):
-                message = await self._call(delivery, content, thread)
+            message = await self._call(delivery)
+        except Unavailable:
+            raise
         except RateLimited as error:
             await self._postpone(delivery, error)
         except (Unreachable, TimeoutError) as error:
             await self._retry(delivery, str(error) or "the call took too long")
         except (Undeliverable, MessageGone) as error:
             await self._give_up(delivery, str(error))
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            # A client library cancels what it has under way when it closes its session.
+            await self._retry(delivery, "the call was cut off")
         except Exception as error:
             # A defect of a channel must not stop its loop, and is tried again like any failure.
             log.exception("delivery_broke", delivery_id=delivery.id, channel=self._channel.name)
@@ -191,23 +206,26 @@ class ChannelLoop:
         finally:
             self._pace(delivery)
 
-    async def _call(
-        self, delivery: Delivery, content: ReviewRequest | Notice, thread: MessageRef | None
-    ) -> MessageRef:
-        if delivery.message is None or isinstance(content, Notice):
-            return await self._channel.post(delivery, content, thread=thread)
-        await self._channel.update(delivery, content, message=delivery.message)
-        return delivery.message
+    async def _call(self, delivery: Delivery) -> MessageRef:
+        """Show what is stored now."""
+        content, thread = await self._store.delivery_content(delivery)
+        async with asyncio.timeout(CALL.total_seconds()):
+            if delivery.message is None or isinstance(content, Notice):
+                return await self._channel.post(delivery, content, thread=thread)
+            await self._channel.update(delivery, content, message=delivery.message)
+            return delivery.message
 
     def _pace(self, delivery: Delivery) -> None:
         seconds = self._channel.spacing(delivery)
         if seconds > 0:
-            self._free_at[delivery.recipient] = self._clock.now() + timedelta(seconds=seconds)
+            self._leave_alone(delivery.recipient, timedelta(seconds=seconds))
 
     async def _postpone(self, delivery: Delivery, error: RateLimited) -> None:
         again = self._clock.now() + error.retry_after
+        # Kept here as well: a decision meanwhile makes the card due at once, and must not break the limit.
+        self._leave_alone(delivery.recipient, error.retry_after)
         if error.whole_channel:
-            self._closed_until = again
+            self._closed_until = max(again, self._closed_until or again)
         log.info("delivery_postponed", delivery_id=delivery.id, until=again.isoformat())
         await self._store.delivery_postponed(delivery, again)
 
@@ -225,3 +243,9 @@ class ChannelLoop:
     async def _give_up(self, delivery: Delivery, error: str) -> None:
         log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)
         await self._store.delivery_given_up(delivery, error)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody asked this very task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

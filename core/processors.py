@@ -11,6 +11,7 @@ import importlib
 import inspect
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError
@@ -74,8 +75,10 @@ def _imported(spec: str, module: str, function: str, beside: Path | None) -> Cal
         sys.path.insert(0, str(beside))
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise SettingsError(f"processor {spec!r} cannot be imported: {error}.") from error
+    except Exception as error:  # whatever somebody else's module raises while it is imported
+        raise SettingsError(
+            f"processor {spec!r} cannot be imported: {type(error).__name__}: {error}."
+        ) from error
     if not callable(found):
         raise SettingsError(f"processor {spec!r} is not a function.")
     checked: Callable[..., Any] = found
@@ -128,7 +131,7 @@ async def in_thread(call: Callable[[], Any]) -> Any:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Any] = loop.create_future()
 
-    def settle(result: Any, error: BaseException | None) -> None:
+    def settle(result: Any, error: Exception | None) -> None:
         if answer.done():
             return
         if error is None:
@@ -138,15 +141,17 @@ async def in_thread(call: Callable[[], Any]) -> Any:
 
     def run() -> None:
         result: Any = None
-        error: BaseException | None = None
+        error: Exception | None = None
         try:
             result = call()
         except StopIteration as stop:
             # A future refuses StopIteration, which would end the coroutine that awaits it.
             error = RuntimeError(f"the function raised StopIteration({stop})")
-        except BaseException as raised:  # noqa: BLE001 - handed to whoever waits
+        except Exception as raised:  # noqa: BLE001 - handed to whoever waits
             error = raised
-        if not loop.is_closed():
+        except BaseException as raised:  # noqa: BLE001 - sys.exit() in a function must not end the service
+            error = RuntimeError(f"the function raised {type(raised).__name__}({raised})")
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="processor", daemon=True).start()

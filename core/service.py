@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import Invalid, NotAReviewer, UnknownFlow
+from core.errors import Invalid, NotAReviewer, NotFound, UnknownFlow
 from core.model import LOCAL, Person, PersonId, TaskId
 from core.policy import check_may_decide
-from core.submissions import MAX_COMMENT, check, check_text, title_of
+from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, title_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -72,27 +72,29 @@ class Service:
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
-        return await self._store.task(task_id)
+        return await self._store.task(_task(task_id))
 
     async def tasks(self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = 50) -> TaskPage:
         """Newest first; raises `Invalid` for a cursor that no page gave."""
+        check_text(wanted.submitter, "submitter", MAX_NAME)
+        check_text(wanted.flow, "flow", MAX_NAME)
         return await self._store.tasks(wanted, cursor=_cursor(cursor), limit=max(1, min(limit, PAGE)))
 
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""
-        return await self._store.review(review_id)
+        return await self._store.review(_review(review_id))
 
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
-        """All reviews of a task, oldest first."""
-        return await self._store.reviews(task_id)
+        """All reviews of a task, oldest first; none of one that there is not."""
+        return await self._store.reviews(task_id) if is_id(task_id) else ()
 
     async def waiting_for(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
         """Open reviews that this person may decide now, oldest first."""
         return await self._store.waiting_for(person, everybody=person == LOCAL, limit=limit)
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
-        """Every card and notice of a task, oldest first."""
-        return await self._store.deliveries(task_id)
+        """Every card and notice of a task, oldest first; none of one that there is not."""
+        return await self._store.deliveries(task_id) if is_id(task_id) else ()
 
     async def decide(
         self,
@@ -116,7 +118,7 @@ class Service:
             raise NotAReviewer("You are not among the people whom countersign.toml names.")
         check_text(comment, "comment", MAX_COMMENT)
         review, refusal = await self._store.decide(
-            review_id, person, verdict, comment=comment or None, via=via, copy=copy
+            _review(review_id), person, verdict, comment=comment or None, via=via, copy=copy
         )
         facts = {"task_id": review.task.id, "review_id": review_id, "reviewer": reviewer, "via": via}
         if refusal is not None:
@@ -132,32 +134,45 @@ class Service:
         """
         if self.person(person) is None:
             raise NotAReviewer("You are not among the people whom countersign.toml names.")
-        review = await self._store.review(review_id)
+        review = await self._store.review(_review(review_id))
         check_may_decide(review, person)
         return review
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
         """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""
-        task = await self._store.cancel(task_id, person)
+        task = await self._store.cancel(_task(task_id), person)
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
     def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncIterator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
-        Raises `NotFound` at the first step.
+        Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(task_id, after=after)
+        return self._feed.follow(TaskId(_task(task_id)), after=after)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return self._people.get(PersonId(person_id))
 
 
+def _task(text: str) -> str:
+    """Raises `NotFound`: what has not the shape of an id may hold what a database cannot even be asked."""
+    if not is_id(text):
+        raise NotFound("There is no such task.")
+    return text
+
+
+def _review(text: str) -> str:
+    if not is_id(text):
+        raise NotFound("There is no such review.")
+    return text
+
+
 def _cursor(text: str | None) -> tuple[int, str] | None:
     if text is None:
         return None
     created_at, _, task_id = text.partition("-")
-    if not (created_at.isascii() and created_at.isdigit() and len(created_at) < 19 and task_id):
+    if not (created_at.isascii() and created_at.isdigit() and len(created_at) < 19 and is_id(task_id)):
         raise Invalid("This cursor was not given by a page of tasks.")
     return int(created_at), task_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from core.errors import Invalid
@@ -10,8 +11,11 @@ from core.model import text_of
 if TYPE_CHECKING:
     from core.model import Json, Submission
 
+_ID = re.compile("[0-9a-f]{32}")
 MAX_DEPTH = 64
 """Levels of lists and objects; deeper ones would exhaust the stack of somebody who reads them."""
+MAX_BITS = 4096
+"""Of a whole number: Python refuses to write out those of more than 4,300 digits."""
 MAX_TITLE = 200
 MAX_NAME = 200
 """Characters of `on_behalf_of` and of an idempotency key."""
@@ -37,6 +41,11 @@ def check(submission: Submission) -> None:
     check_text(submission.callback_url, "callback_url", MAX_URL)
 
 
+def is_id(text: str) -> bool:
+    """Whether it has the shape of a task's or a review's id."""
+    return _ID.fullmatch(text) is not None
+
+
 def check_text(value: str | None, name: str, most: int) -> None:
     """Raise `Invalid` where a text is too long or holds what cannot be stored."""
     if value is None:
@@ -59,6 +68,8 @@ def check_json(value: Json, name: str, depth: int = 0) -> None:
     elif isinstance(value, list):
         for inner in value:
             check_json(inner, name, depth + 1)
+    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise Invalid(f"{name} holds a number of more than {MAX_BITS} bits.")
     elif isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124 - NaN
         raise Invalid(f"{name} holds a number that JSON does not have.")
 

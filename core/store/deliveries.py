@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, func, insert, literal_column, null, or_, select, update
+from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, or_, select, update
 
 from core.model import ChannelName, DeliveryState, MessageRef
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
@@ -67,7 +67,7 @@ DUE = Statement(
 )
 NEXT_DUE = Statement(
     select(func.min(delivery.c.due_at)).where(
-        delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None), delivery.c.due_at > p("now")
+        delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None), delivery.c.due_at > p("after")
     )
 )
 THREAD = Statement(
@@ -112,6 +112,15 @@ SHOWN = Statement(
         error=null(),
         # Raised while it was being shown: due again at once.
         due_at=case((delivery.c.version > p("version"), p("now")), else_=null()),
+    )
+)
+DISOWN = Statement(
+    delete(delivery).where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id == p("review"),
+        delivery.c.channel == p("channel"),
+        delivery.c.message == p("message"),
+        delivery.c.id != p("id"),
     )
 )
 FAILED = Statement(
@@ -193,8 +202,8 @@ def due(tx: Transaction, channel: str) -> list[Delivery]:
     return [delivery_of(row) for row in tx.all(DUE, channel=channel, now=micros(tx.now))]
 
 
-def next_due(tx: Transaction, channel: str) -> datetime | None:
-    row = tx.one(NEXT_DUE, channel=channel, now=micros(tx.now))
+def next_due(tx: Transaction, channel: str, after: datetime) -> datetime | None:
+    row = tx.one(NEXT_DUE, channel=channel, after=micros(after))
     return None if row is None or row[0] is None else moment(row[0])
 
 
@@ -219,6 +228,16 @@ def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     tx.run(
         SHOWN, id=wanted.id, message=message, shown=wanted.version, version=wanted.version, now=micros(tx.now)
     )
+    if wanted.message is None and wanted.review is not None:
+        # A press may have been quicker than this note, and its copy taken for one that nobody knew.
+        tx.run(
+            DISOWN,
+            id=wanted.id,
+            task=wanted.task,
+            review=wanted.review,
+            channel=wanted.recipient.channel,
+            message=message,
+        )
 
 
 def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:

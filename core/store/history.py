@@ -42,17 +42,25 @@ def append(tx: Transaction, task: str, seq: int, events: Sequence[Event], callba
 
     Returns the new highest number.
     """
+    if not events:
+        return seq
     at = micros(tx.now)
-    tx.insert_many(
-        INSERT,
-        (
-            {"task_id": task, "seq": n, "kind": kind(e), "at": at, "data": to_json(encode(e))}
-            for n, e in enumerate(events, seq + 1)
-        ),
-    )
     stored = [
         StoredEvent(task=TaskId(task), seq=n, at=tx.now, event=e) for n, e in enumerate(events, seq + 1)
     ]
+    tx.insert_many(
+        INSERT,
+        [
+            {
+                "task_id": task,
+                "seq": s.seq,
+                "kind": kind(s.event),
+                "at": at,
+                "data": to_json(encode(s.event)),
+            }
+            for s in stored
+        ],
+    )
     tx.events += stored
     if callback_url is not None:
         notices = [s for s in stored if type(s.event) in NOTICED]

@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
@@ -34,6 +35,9 @@ GROUP = 256
 """Units in one commit: at 100 rows a commit a row costs 1/20 of one alone, and little more is won above."""
 WAITING = 20_000
 """Units that may wait for a lane; beyond, callers are told to come back."""
+
+LONG = 1.0
+"""Seconds after which an outage has cost those who wait behind it enough."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +73,9 @@ class Lane:
         )
         self.failing = False
         """Whether the last group could not be run for want of the database."""
+        self._outage: StoreUnavailable | None = None
+        """Why the present group could not be run."""
+        self._stopped = False
         self._connection: Connection | None = None
         self._cursor: Cursor
         self._transaction: Transaction
@@ -80,7 +87,8 @@ class Lane:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Finish what waits, close the connection; nothing may be asked afterwards."""
+        """Finish what waits and close the connection; whoever asks afterwards is refused."""
+        self._stopped = True
         if self._thread.is_alive():
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
@@ -96,6 +104,8 @@ class Lane:
         Raises what the unit raises, `StoreUnavailable`, or `Overloaded`. A caller that is cancelled does
         not undo its unit.
         """
+        if self._stopped:
+            raise StoreUnavailable("The service is stopping; nothing was changed.")
         if self._jobs.qsize() >= WAITING:
             raise Overloaded("Too much work is waiting for the database; try again.")
         job: Job[T] = Job(unit, self._loop.create_future())
@@ -108,49 +118,94 @@ class Lane:
         while not stopping:
             group, stopping = self._next_group()
             if group:
-                self._run_group(group)
-                self._loop.call_soon_threadsafe(self._settle, group)
-        if self._connection is not None:
-            self._connection.close()
+                stopping = self._run_group(group) or stopping
+                stopping = not self._hand_back(group) or stopping
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[Job[Any]], bool]:
         """Wait for one job and take what else waits; True with it when this is the last."""
-        group: list[Job[Any]] = []
         job = self._jobs.get()
-        while job is not None:
-            group.append(job)
-            if len(group) == GROUP:
-                return group, False
+        if job is None:
+            return [], True
+        group = [job]
+        return group, self._take_waiting(group, GROUP - 1)
+
+    def _take_waiting(self, group: list[Job[Any]], most: int) -> bool:
+        """Move up to `most` waiting jobs into the group; True where the lane is to stop after them."""
+        for _ in range(most):
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
-                return group, False
-        return group, True
+                return False
+            if job is None:
+                return True
+            group.append(job)
+        return False
 
-    def _run_group(self, group: list[Job[Any]]) -> None:
-        """Run all in one transaction; where one fails after a write, roll back and run each alone."""
-        if self._attempt(group):
-            return
-        if len(group) > 1:
+    def _hand_back(self, group: list[Job[Any]]) -> bool:
+        """False where the event loop is gone, and with it everybody who could ask or be answered."""
+        try:
+            self._loop.call_soon_threadsafe(self._settle, group)
+        except RuntimeError:
+            return False
+        return True
+
+    def _run_group(self, group: list[Job[Any]]) -> bool:
+        """Run all in one transaction; where one fails after a write, roll back and run each alone.
+
+        One alone is run a second time too: on PostgreSQL another server may have stored the same key in
+        the same moment, which the second run finds. True where the lane is to stop.
+        """
+        began = monotonic()
+        self._outage = None
+        if not self._attempt(group):
             log.info("group_run_apart", units=len(group))
-            for job in group:
-                job.error = None
-                if not self._attempt([job]) and job.error is None:
-                    job.error = StoreUnavailable("The database did not take the change; nothing was changed.")
+            self._run_apart(group)
+        if self._outage is not None and monotonic() - began > LONG:
+            # Whoever waits behind a database that did not answer in time has waited as long.
+            behind: list[Job[Any]] = []
+            stopping = self._take_waiting(behind, WAITING)
+            self._refuse(behind, self._outage)
+            group += behind
+            return stopping
+        return False
+
+    def _run_apart(self, group: list[Job[Any]]) -> None:
+        for number, job in enumerate(group):
+            job.error = None
+            self._attempt([job])
+            if self._outage is not None:
+                self._refuse(group[number + 1 :], self._outage)
+                return
 
     def _attempt(self, group: list[Job[Any]]) -> bool:
         """Run and commit `group`; False where nothing of it was committed and running apart may help."""
+        mark: str | None = None
         try:
             self._begin()
+            wrote = 0
             for job in group:
                 if not self._run_unit(job):
                     self._rollback()
                     return False
+                wrote += self._transaction.writes
+            mark = self._database.mark(self._cursor) if wrote else None
             self._cursor.execute("COMMIT", {})
-            self.failing = self.failing and not self._transaction.writes
+            self.failing = self.failing and not wrote
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
-            self._fail(group, error)
+            if mark is None or not self._had_committed(mark):
+                self._fail(group, error)
         return True
+
+    def _had_committed(self, mark: str) -> bool:
+        """Whether the transaction of a COMMIT whose answer was lost is there all the same."""
+        self._disconnect()
+        try:
+            self._connect()
+            return self._database.was_committed(self._cursor, mark)
+        except Exception as error:  # noqa: BLE001 - then nobody can tell
+            log.warning("commit_unknown", error=type(error).__name__)
+            return False
 
     def _run_unit(self, job: Job[Any]) -> bool:
         """False where it failed after it had written, so that the whole group has to be rolled back."""
@@ -180,31 +235,39 @@ class Lane:
         self._cursor = self._connection.cursor()
         self._transaction = Transaction(self._cursor, self._database.dialect)
 
+    def _disconnect(self) -> None:
+        """Throw the connection away; the next group makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - drivers differ; it is thrown away in any case
+                log.warning("connection_not_closed", error=type(error).__name__)
+
     def _rollback(self) -> None:
         """Undo the open transaction; where even that fails, the connection is thrown away."""
         try:
             self._cursor.execute("ROLLBACK", {})
         except Exception as error:  # noqa: BLE001 - drivers differ, and any failure means the same
             log.warning("connection_dropped", error=type(error).__name__)
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self._disconnect()
 
     def _fail(self, group: list[Job[Any]], error: Exception) -> None:
-        """The whole group failed: nothing was committed, and each caller is told so."""
-        self._rollback_if_open()
+        """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
+        self._disconnect()
         known = error if isinstance(error, StoreUnavailable) else self._database.unavailable(error)
-        self.failing = known is not None
         log.warning("group_failed", units=len(group), error=str(known or type(error).__name__))
+        if known is not None:
+            self.failing, self._outage = True, known
+            self._refuse(group, known)
+            return
+        for job in group:
+            job.error = error
+
+    def _refuse(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         for job in group:
             # One exception raised in many tasks would collect all their tracebacks.
-            job.error = StoreUnavailable(str(known)) if known else error
-            job.events, job.due = [], set()
-
-    def _rollback_if_open(self) -> None:
-        # BEGIN may be what failed, and then there is nothing to roll back.
-        if self._connection is not None and getattr(self._connection, "in_transaction", True):
-            self._rollback()
+            job.error = StoreUnavailable(str(outage), retry_after=outage.retry_after)
 
     def _settle(self, group: list[Job[Any]]) -> None:
         """On the event loop: announce what is committed, then answer."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, literal_column, select, update
+from sqlalchemy import and_, insert, literal_column, or_, select, update
 
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused, ReviewIsClosed
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         PersonId,
         Recipient,
         ReviewRequest,
+        Status,
         Task,
         Verdict,
     )
@@ -47,20 +49,34 @@ if TYPE_CHECKING:
 _review = [review.c[name] for name in REVIEW_COLUMNS]
 _task = [task.c[name] for name in TASK_COLUMNS]
 _both = select(*_task, task.c.seq, review.c.event_seq, *_review).join(task, task.c.id == review.c.task_id)
+SIEVED = 100
+"""Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, REVIEW = len(TASK_COLUMNS), len(TASK_COLUMNS) + 1, len(TASK_COLUMNS) + 2
 
 BY_ID = Statement(_both.where(review.c.id == p("id")))
-# On PostgreSQL the row lock keeps two decisions of a quorum apart; SQLite has one writer anyway.
-BY_ID_LOCKED = Statement(_both.where(review.c.id == p("id")).with_for_update())
+# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
+LOCK_TASK_OF = Statement(
+    select(task.c.id)
+    .join(review, review.c.task_id == task.c.id)
+    .where(review.c.id == p("id"))
+    .with_for_update(of=task)
+)
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
 LAST_OF_TASK = Statement(
-    _both.where(review.c.task_id == p("task")).order_by(review.c.event_seq.desc()).limit(literal_column("1"))
+    select(*_review)
+    .where(review.c.task_id == p("task"))
+    .order_by(review.c.event_seq.desc())
+    .limit(literal_column("1"))
 )
 WAITING = Statement(
     _both.where(
         review.c.closed_at.is_(None),
         # A first sieve; the policy itself is asked for each that passes.
         review.c.policy.like(p("like")),
+        or_(
+            review.c.opened_at > p("opened_at"),
+            and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
+        ),
     )
     .order_by(review.c.opened_at, review.c.id)
     .limit(p("limit"))
@@ -159,16 +175,25 @@ def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
     return [_request(tx, row) for row in tx.all(OF_TASK, task=task_id)]
 
 
-def last_of_task(tx: Transaction, task_id: str) -> ReviewRequest | None:
-    row = tx.one(LAST_OF_TASK, task=task_id)
-    return None if row is None else _request(tx, row)
+def last_of_task(tx: Transaction, of: Task) -> ReviewRequest | None:
+    """The task's newest review, without what led to it: what a runner asks for."""
+    row = tx.one(LAST_OF_TASK, task=of.id)
+    return None if row is None else review_of(row, of, _decisions(tx, row[0]), previous=None)
 
 
 def waiting_for(tx: Transaction, person: PersonId, *, everybody: bool, limit: int) -> list[ReviewRequest]:
     """Open reviews that `person` may decide now; with `everybody` the policy names no one in particular."""
     like = "%" if everybody else f'%"{person}"%'
-    found = (_request(tx, row) for row in tx.all(WAITING, like=like, limit=limit))
-    return [request for request in found if _may_decide(request, person)]
+    found: list[ReviewRequest] = []
+    after = (-1, "")
+    while len(found) < limit:
+        rows = tx.all(WAITING, like=like, limit=SIEVED, opened_at=after[0], id=after[1])
+        requests = [_request(tx, row) for row in rows]
+        found += [request for request in requests if _may_decide(request, person)]
+        if len(rows) < SIEVED:
+            break
+        after = (micros(requests[-1].opened_at), requests[-1].id)
+    return found[:limit]
 
 
 def _may_decide(request: ReviewRequest, person: PersonId) -> bool:
@@ -179,8 +204,12 @@ def _may_decide(request: ReviewRequest, person: PersonId) -> bool:
     return True
 
 
+def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
+    return [decision_of(found) for found in tx.all(DECISIONS, review=review_id)]
+
+
 def _request(tx: Transaction, row: Row) -> ReviewRequest:
-    decisions = [decision_of(found) for found in tx.all(DECISIONS, review=row[REVIEW])]
+    decisions = _decisions(tx, row[REVIEW])
     previous = None
     if row[REVIEW + 2] > 1:
         rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
@@ -200,7 +229,8 @@ def decide(
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
     the pressed card, if no delivery knows it, is adopted in either case."""
-    row = tx.one(BY_ID_LOCKED, id=review_id)
+    tx.lock(LOCK_TASK_OF, id=review_id)
+    row = tx.one(BY_ID, id=review_id)
     if row is None:
         raise NotFound("There is no such review.")
     request = _request(tx, row)
@@ -239,25 +269,51 @@ def _record(
     )
     outcome = rules.outcome(request.policy, (*request.decisions, made))
     events = _events(request, made, outcome)
-    of = request.task
+    decided = _decided(request, made, outcome, after(request.task.status, *events))
+    _compare_and_set(tx, row[SEQ], decided, len(events))
+    _insert_decision(tx, request, made)
+    append(tx, request.task.id, row[SEQ], events, request.task.callback_url)
+    raise_cards(tx, request.task.id, request.id, request.policy)
+    return decided
+
+
+def _decided(request: ReviewRequest, made: Decision, outcome: Outcome, status: Status) -> ReviewRequest:
+    """The review and its task after the decision, as they are about to be stored."""
     closes = outcome is not Outcome.OPEN
+    of = replace(
+        request.task,
+        status=status,
+        outcome=outcome if closes else request.task.outcome,
+        review=None if closes else request.id,
+        updated_at=made.at,
+    )
+    return replace(
+        request,
+        task=of,
+        outcome=outcome,
+        closed_at=made.at if closes else None,
+        decisions=(*request.decisions, made),
+    )
+
+
+def _compare_and_set(tx: Transaction, seq: int, decided: ReviewRequest, events: int) -> None:
+    """Store what the decision changes, unless the task or its review was changed meanwhile."""
+    of = decided.task
     now = micros(tx.now)
-    if closes and not tx.run(CLOSE, id=request.id, outcome=outcome.value, now=now):
-        raise ReviewIsClosed("Somebody else was first.")
-    tx.run(
+    moved = tx.run(
         DECIDED,
         id=of.id,
-        seq=row[SEQ],
-        status=after(of.status, *events).value,
-        outcome=outcome.value if closes else of.outcome,
-        review=None if closes else request.id,
-        new_seq=row[SEQ] + len(events),
+        seq=seq,
+        status=of.status.value,
+        outcome=None if of.outcome is None else of.outcome.value,
+        review=of.review,
+        new_seq=seq + events,
         now=now,
     )
-    _insert_decision(tx, request, made)
-    append(tx, of.id, row[SEQ], events, of.callback_url)
-    raise_cards(tx, of.id, request.id, request.policy)
-    return one(tx, request.id)
+    if not moved or (
+        not decided.is_open and not tx.run(CLOSE, id=decided.id, outcome=decided.outcome.value, now=now)
+    ):
+        raise ReviewIsClosed("Somebody else was first.")
 
 
 def _events(request: ReviewRequest, made: Decision, outcome: Outcome) -> list[Event]:

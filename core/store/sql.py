@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from core.errors import Overloaded
+import structlog
+
+from core.errors import Overloaded, StoreUnavailable
 from core.store import chats, content, credentials, deliveries, history, reviews, tasks
 from core.store.lane import Lane
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from core.ports import Clock, Listener
     from core.store.database import Database
 
+log = structlog.get_logger()
+
 SUBMISSIONS_WAITING = 1_000
 """Submissions are refused while so many units wait for the writer, long before decisions are: each may
 hold a megabyte, and a reviewer's answer is worth more than the next task."""
@@ -59,7 +63,11 @@ class SqlStore:
 
     async def __aenter__(self) -> Self:
         self._write.start()
-        self._read.start()
+        try:
+            self._read.start()
+        except StoreUnavailable:
+            await self._write.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -74,8 +82,12 @@ class SqlStore:
         return partial(self._listeners.remove, listener)
 
     def _committed(self, events: Sequence[StoredEvent], due: set[ChannelName]) -> None:
-        for listener in self._listeners:
-            listener.committed(events, due)
+        for listener in tuple(self._listeners):
+            try:
+                listener.committed(events, due)
+            except Exception:
+                # Who waits for an answer must get it: what is told here is stored.
+                log.exception("listener_broke", listener=type(listener).__name__)
 
     # Tasks
 
@@ -165,8 +177,9 @@ class SqlStore:
     async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
         return await self._read.run(partial(deliveries.due, channel=channel))
 
-    async def next_due_delivery(self, channel: ChannelName) -> datetime | None:
-        return await self._read.run(partial(deliveries.next_due, channel=channel))
+    async def next_due_delivery(self, channel: ChannelName, *, after: datetime) -> datetime | None:
+        """When the first delivery falls due that was not due at `after`."""
+        return await self._read.run(partial(deliveries.next_due, channel=channel, after=after))
 
     async def delivery_content(self, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
         """What a delivery shows as it is now, and the message whose thread it belongs to."""

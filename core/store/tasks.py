@@ -15,9 +15,9 @@ from core.events import (
     TaskFailed,
     TaskSubmitted,
 )
-from core.jsontext import from_json, to_json
+from core.jsontext import from_json, to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, Position, Status, TaskId, TaskPage
+from core.model import LOCAL, Position, Status, Task, TaskId, TaskPage
 from core.store import reviews
 from core.store.history import append
 from core.store.rows import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.events import Event
-    from core.model import PersonId, Step, Submission, Task, TaskFilter
+    from core.model import PersonId, Step, Submission, TaskFilter
     from core.store.transaction import Row, Transaction
 
 POISON = 3
@@ -50,6 +50,7 @@ _runnable = text("status IN ('pending', 'running')")
 
 INSERT = Statement(insert(task), (*TASK_COLUMNS, *RUN_COLUMNS))
 BY_ID = Statement(_all.where(task.c.id == p("id")))
+LOCK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
 PAGE = Statement(
     _all.where(
         or_(
@@ -111,14 +112,15 @@ FIRST_CURSOR = (2**62, "~")
 
 def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, name: str) -> tuple[Task, bool]:
     """Store the task as pending, or find the one that the same idempotency key made before."""
-    mark = fingerprint(new)
+    mark = ""
     if new.idempotency_key is not None:
+        mark = fingerprint(new)
         row = tx.one(BY_KEY, submitter=new.submitter, key=new.idempotency_key)
         if row is not None:
             if row[1] != mark:
                 raise KeyReused("This Idempotency-Key came with another request before.")
             return one(tx, row[0]), False
-    _insert(tx, task_id, new, title, name)
+    task = _insert(tx, task_id, new, title, name)
     append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
     if new.idempotency_key is not None:
         tx.insert(
@@ -129,16 +131,16 @@ def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, nam
             fingerprint=mark,
             created_at=micros(tx.now),
         )
-    return one(tx, task_id), True
+    return task, True
 
 
 def fingerprint(new: Submission) -> str:
     """SHA-256 over what the submitter asked for."""
     asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, dict(new.metadata)]
-    return hashlib.sha256(to_json(asked).encode()).hexdigest()
+    return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
 
-def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name: str) -> None:
+def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name: str) -> Task:
     now = micros(tx.now)
     tx.insert(
         INSERT,
@@ -167,6 +169,26 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         starts=0,
         tries=0,
         due_at=None,
+    )
+    return Task(
+        id=task_id,
+        flow=str(new.flow),
+        title=title,
+        status=Status.PENDING,
+        outcome=None,
+        attempt=0,
+        review=None,
+        input=new.input,
+        draft=None,
+        final_result=None,
+        error=None,
+        submitter=new.submitter,
+        submitter_name=name,
+        on_behalf_of=new.on_behalf_of,
+        callback_url=new.callback_url,
+        metadata=dict(new.metadata),
+        created_at=tx.now,
+        updated_at=tx.now,
     )
 
 
@@ -208,11 +230,12 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     row = tx.one(BY_ID, id=task_id)
     if row is None or row[3] not in ("pending", "running"):
         return None
-    last = tx.one(LAST_CHECKPOINT, task=task_id)
+    last = tx.one(LAST_CHECKPOINT, task=task_id) if row[NODE] is not None else None
     # Only a task that parked stands at a node that is neither begun nor to be tried again.
     parked = row[NODE] is not None and not row[BEGUN] and not row[TRIES]
+    of = task_of(row)
     return Position(
-        task=task_of(row),
+        task=of,
         version=row[VERSION],
         node=row[NODE],
         state=None if last is None else from_json(last[1]),
@@ -221,7 +244,7 @@ def position(tx: Transaction, task_id: str) -> Position | None:
         starts=row[STARTS],
         tries=row[TRIES],
         due_at=None if row[DUE] is None else moment(row[DUE]),
-        review=reviews.last_of_task(tx, task_id) if parked else None,
+        review=reviews.last_of_task(tx, of) if parked else None,
     )
 
 
@@ -295,6 +318,7 @@ def _open_review(tx: Transaction, step: Step, seq: int) -> None:
 
 def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     """Raises `NotFound`, `Forbidden` or `TaskIsClosed`."""
+    tx.lock(LOCK, id=task_id)
     row = _row(tx, task_id)
     if person not in (row[11], LOCAL):
         raise Forbidden("Only the person who submitted a task may cancel it.")
@@ -330,6 +354,7 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
 
 def fail(tx: Transaction, task_id: str, error: str) -> None:
     """End a task that cannot be run; one that has ended already stays as it is."""
+    tx.lock(LOCK, id=task_id)
     row = _row(tx, task_id)
     if not Status(row[3]).is_final:
         _end(tx, row, TaskFailed(error=error))

@@ -74,6 +74,15 @@ class Transaction:
         self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
         return self._cursor.fetchall()
 
+    def lock(self, statement: Statement, /, **parameters: Any) -> None:
+        """Lock what the statement selects until the commit, where other servers may be writing too.
+
+        A read of its own: what is read after it is the newest there is. SQLite has one writer anyway.
+        """
+        if self._dialect.name != "sqlite":
+            self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+            self._cursor.fetchall()
+
     def _execute(self, statement: Statement, parameters: dict[str, Any]) -> None:
         text, constants = statement.text(self._dialect)
         self._cursor.execute(text, {**constants, **parameters} if constants else parameters)

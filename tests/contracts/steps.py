@@ -1,0 +1,110 @@
+"""Walks a task through the store by hand, without a flow or an engine."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from core.events import AttemptStarted, ReviewRequested, TaskCompleted
+from core.model import Checkpoint, NewReview, Policy, ReviewId, Step, Submission, TaskId, Verdict
+from tests.world import ANA, BEN, CY, SAM
+
+if TYPE_CHECKING:
+    from core.errors import CountersignError
+    from core.events import Event
+    from core.model import Json, MessageRef, Person, Recipient, ReviewRequest, Task
+    from core.store.sql import SqlStore
+
+ANYONE = Policy(name="default", reviewers=(ANA.id, BEN.id, CY.id))
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+async def submitted(
+    store: SqlStore, text: Json = "hello", *, key: str | None = None, callback: str | None = None
+) -> Task:
+    """A pending task of Sam's."""
+    new = Submission(
+        input=text,
+        submitter=SAM.id,
+        flow="draft",
+        idempotency_key=key,
+        callback_url=callback,
+        metadata={"a": 1},
+    )
+    task, _ = await store.create(TaskId(new_id()), new, title="a title", name=SAM.name)
+    return task
+
+
+async def step(
+    store: SqlStore,
+    task: str,
+    *events: Event,
+    node: str | None = "process",
+    attempt: int = 1,
+    begun: bool = False,
+    state: str | None = None,
+    review: NewReview | None = None,
+) -> int:
+    """One step from where the task stands."""
+    position = await store.position(task)
+    assert position is not None
+    checkpoints = (
+        () if state is None else (Checkpoint(node="process", action=None, attempt=attempt, state=state),)
+    )
+    return await store.step(
+        Step(
+            task=TaskId(task),
+            version=position.version,
+            checkpoints=checkpoints,
+            first_checkpoint=position.checkpoints + 1,
+            events=events,
+            attempt=attempt,
+            node=node,
+            begun=begun,
+            starts=position.starts,
+            review=review,
+        )
+    )
+
+
+async def parked(
+    store: SqlStore, task: str, policy: Policy = ANYONE, *, attempt: int = 1, draft: Json = "a draft"
+) -> ReviewId:
+    """Run the task to an open review of `attempt`."""
+    review = ReviewId(new_id())
+    await step(
+        store,
+        task,
+        AttemptStarted(attempt=attempt),
+        ReviewRequested(review=review, attempt=attempt, draft=draft),
+        node="review",
+        attempt=attempt,
+        state='{"n":1}',
+        review=NewReview(id=review, policy=policy),
+    )
+    return review
+
+
+async def waiting(store: SqlStore, policy: Policy = ANYONE, *, callback: str | None = None) -> ReviewId:
+    """The open review of a new task."""
+    return await parked(store, (await submitted(store, callback=callback)).id, policy)
+
+
+async def decide(
+    store: SqlStore,
+    review: str,
+    person: Person = ANA,
+    verdict: Verdict = Verdict.APPROVE,
+    *,
+    comment: str | None = None,
+    copy: tuple[Recipient, MessageRef] | None = None,
+) -> tuple[ReviewRequest, CountersignError | None]:
+    return await store.decide(review, person, verdict, comment=comment, via="api", copy=copy)
+
+
+async def completed(store: SqlStore, task: str, result: Json = "done") -> None:
+    """End a running task."""
+    await step(store, task, TaskCompleted(final_result=result, outcome="approved"), node=None)
