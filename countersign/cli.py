@@ -9,12 +9,12 @@ import click
 DONE, FAILED, WRONG = 0, 1, 2
 
 
-def run() -> int:
-    """The exit status: 0 done, 1 failed, 2 wrong words or settings."""
+def run(words: list[str] | None = None) -> int:
+    """The exit status: 0 done, 1 failed, 2 wrong words or settings. None is the process's own words."""
     from core.errors import CountersignError, SettingsError
 
     try:
-        status = commands.main(standalone_mode=False)
+        status = commands.main(words, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return WRONG if isinstance(error, click.UsageError) else FAILED

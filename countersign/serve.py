@@ -30,11 +30,11 @@ log = structlog.get_logger()
 
 def run_serve() -> int:
     """Serve until SIGTERM or SIGINT, then drain; raises `SettingsError` before anything is changed."""
-    logs.configure()
     found = settings()
     configured = configuration(found.core.config, environment())
-    _warn(found, configured)
     target = database(found.core.database_url.get_secret_value())
+    logs.configure()
+    _warn(found, configured)
     with exclusive(target):
         prepared(target)
         run(_serve(found, configured, target))

@@ -15,6 +15,9 @@ from web.settings import WebSettings
 from web.settings import from_environment as web_settings
 
 PREFIX = "COUNTERSIGN_"
+INTERNAL = frozenset({f"{PREFIX}MAX_STREAMS", f"{PREFIX}MAX_STREAMS_PER_PERSON", f"{PREFIX}PING_SECONDS"})
+"""Set by tests, and by nobody else without a reason."""
+TESTING = frozenset({f"{PREFIX}TEST_POSTGRES", f"{PREFIX}SOAK_SEED"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ def environment() -> dict[str, str]:
 
 
 def known_names() -> frozenset[str]:
-    """Every setting that there is, from `.env.example`'s own list."""
+    """Every setting that there is."""
     fields = (*CoreSettings.model_fields, *WebSettings.model_fields)
     bot = (str(field.validation_alias or name.upper()) for name, field in BotSettings.model_fields.items())
     return frozenset({*(PREFIX + name.upper() for name in fields), *bot, f"{PREFIX}TOKEN"})
@@ -52,5 +55,5 @@ def known_names() -> frozenset[str]:
 
 def unknown_names() -> list[str]:
     """Variables that begin as ours do and are none of ours: most likely a slip of the pen."""
-    known = known_names() | {f"{PREFIX}TEST_POSTGRES"}
+    known = known_names() | TESTING
     return sorted(name for name in environment() if name.startswith(PREFIX) and name not in known)

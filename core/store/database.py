@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from core.errors import SettingsError, StoreUnavailable
 
@@ -185,8 +186,8 @@ def database(url: str) -> Database:
     """The database that a `COUNTERSIGN_DATABASE_URL` names; raises `SettingsError` for a wrong one."""
     try:
         parsed = make_url(url)
-    except ValueError as error:
-        raise SettingsError("COUNTERSIGN_DATABASE_URL is not a database URL.") from error
+    except (ArgumentError, ValueError):
+        raise SettingsError("COUNTERSIGN_DATABASE_URL is not a database URL.") from None
     match parsed.get_backend_name():
         case "sqlite":
             return SQLite(parsed)

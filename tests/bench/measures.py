@@ -14,7 +14,7 @@ from tests.bench.server import many, posted, serving, session, trip
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 MiB = 2**20
 KiB = 2**10
@@ -216,7 +216,7 @@ async def _first_submission(folder: Path, http: Any, config: str, env: dict[str,
         return time.perf_counter() - server.started_at
 
 
-ALL: dict[str, Callable[[Namespace], Awaitable[list[Figure]]]] = {
+ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "trips": round_trips,
     "streams": streams,
     "start": start,

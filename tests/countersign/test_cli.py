@@ -1,0 +1,279 @@
+"""The command line as a process: words, exit statuses, one sentence and no traceback."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from countersign.cli import run
+from tests.bench.server import environment, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONFIG = '[people.ana]\nname = "Ana"\n[people.sam]\nname = "Sam"\n[policies.default]\nreviewers = ["ana"]\n'
+
+
+def countersign(folder: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "countersign", *words],
+        cwd=folder,
+        env=environment(8080, **env),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "countersign.toml").write_text(CONFIG)
+    return tmp_path
+
+
+class Served:
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "countersign", "serve"],
+                cwd=folder,
+                env=environment(self.port),
+                stdout=log,
+                stderr=log,
+            )
+        self.url = f"http://127.0.0.1:{self.port}"
+        with httpx.Client(trust_env=False) as http:
+            until(lambda: http.get(f"{self.url}/readyz").status_code == 200, self.process)
+
+    def run(self, *words: str, token: str = "", stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return countersign(
+            self.folder, *words, stdin=stdin, COUNTERSIGN_PORT=str(self.port), COUNTERSIGN_TOKEN=token
+        )
+
+    def token(self, person: str) -> str:
+        printed = self.run("link", person).stdout
+        return printed.split("token: ")[1].strip()
+
+
+def until(condition: object, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
+    """Ask again until the condition holds; the process must live meanwhile."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if condition():  # type: ignore[operator]  # any callable
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    raise AssertionError("it did not become true")
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Served]:
+    running = Served(folder)
+    yield running
+    running.process.kill()
+    running.process.wait(10)
+
+
+def test_help_is_quick_and_names_every_command(folder: Path) -> None:
+    printed = countersign(folder, "--help")
+    assert printed.returncode == 0
+    for command in ("demo", "serve", "doctor", "migrate", "link", "submit", "watch", "tasks"):
+        assert command in printed.stdout
+    heavy = "import sys; from countersign.cli import commands; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", heavy], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"aiohttp", "sqlalchemy", "pydantic", "telegram", "slack_bolt", "structlog"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "words", [["bogus"], ["submit"], ["watch"], ["serve", "--nonsense"], ["tasks", "--limit", "x"]]
+)
+def test_wrong_words_exit_with_2(folder: Path, words: list[str]) -> None:
+    refused = countersign(folder, *words)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"COUNTERSIGN_PORT": "eighty"}, "COUNTERSIGN_PORT"),
+        ({"COUNTERSIGN_PORT": "70000"}, "COUNTERSIGN_PORT"),
+        ({"COUNTERSIGN_AUTH": "oidc"}, "COUNTERSIGN_AUTH"),
+        ({"COUNTERSIGN_AUTH": "proxy"}, "COUNTERSIGN_AUTH"),
+        ({"COUNTERSIGN_AUTH": "none"}, "COUNTERSIGN_AUTH"),
+        ({"COUNTERSIGN_AUTH": "open", "COUNTERSIGN_HOST": "192.0.2.1"}, "COUNTERSIGN_AUTH"),
+        ({"COUNTERSIGN_PUBLIC_URL": "ftp://x"}, "COUNTERSIGN_PUBLIC_URL"),
+        ({"COUNTERSIGN_DATABASE_URL": "mysql://u:hunter2secret@h/d"}, "COUNTERSIGN_DATABASE_URL"),
+        ({"COUNTERSIGN_DATABASE_URL": "hunter2secret"}, "COUNTERSIGN_DATABASE_URL"),
+        ({"COUNTERSIGN_DATABASE_URL": "sqlite://"}, "COUNTERSIGN_DATABASE_URL"),
+        ({"COUNTERSIGN_CONFIG": "missing.toml"}, "COUNTERSIGN_CONFIG"),
+        ({"COUNTERSIGN_WEBHOOK_SECRET": "hunter2secret"}, "COUNTERSIGN_WEBHOOK_SECRET"),
+        ({"SLACK_BOT_TOKEN": "xoxb-hunter2secret"}, "SLACK_BOT_TOKEN"),
+        ({"COUNTERSIGN_SLACK_API_URL": "http://example.com/api/"}, "COUNTERSIGN_SLACK_API_URL"),
+        ({"COUNTERSIGN_TELEGRAM_API_URL": "http://example.com/bot"}, "COUNTERSIGN_TELEGRAM_API_URL"),
+        ({"COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET": "hunter2secret!"}, "COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_sentence(
+    folder: Path,
+    env: dict[str, str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert run(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "hunter2secret" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_wrong_setting_leaves_no_traceback(folder: Path) -> None:
+    refused = countersign(folder, "serve", COUNTERSIGN_PORT="eighty")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("countersign: COUNTERSIGN_PORT")
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_second_server_on_the_same_file_is_refused(served: Served) -> None:
+    refused = served.run("serve")
+    assert refused.returncode == 2
+    assert "another countersign is serving this database" in refused.stderr
+
+
+def test_a_busy_port_is_one_sentence(served: Served, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = countersign(other, "serve", COUNTERSIGN_PORT=str(served.port))
+    assert refused.returncode == 2
+    assert "COUNTERSIGN_PORT" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
+    sam, ana = served.token("sam"), served.token("ana")
+    task = served.run("submit", "-", "--title", "A title", token=sam, stdin="ünïcode text").stdout.strip()
+    assert len(task) == 32
+    assert "A title" in served.run("tasks", token=sam).stdout
+    approval = httpx.post(
+        f"{served.url}/feedback/{task}",
+        json={"feedback": "approved"},
+        trust_env=False,
+        headers={"Authorization": f"Bearer {ana}"},
+    )
+    assert approval.status_code == 200, approval.text
+    watched = served.run("watch", task, token=sam)
+    assert watched.returncode == 0
+    assert [line.split(" ")[0] for line in watched.stdout.splitlines() if not line.startswith("ü")] == [
+        "pending",
+        "running",
+        "waiting_for_review",
+        "completed",
+    ]
+    assert watched.stdout.rstrip().endswith("ünïcode text")
+
+
+def test_without_a_token_the_server_refuses(served: Served) -> None:
+    refused = served.run("submit", "text")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_revoked_token_is_refused_within_a_second(served: Served) -> None:
+    sam = served.token("sam")
+    assert served.run("tasks", token=sam).returncode == 0
+    assert "revoked 1 of sam" in served.run("link", "sam", "--revoke").stdout
+    until(lambda: served.run("tasks", token=sam).returncode == 1, served.process, seconds=5)
+
+
+def test_a_link_is_for_somebody_in_the_file_only(folder: Path) -> None:
+    refused = countersign(folder, "link", "zoe")
+    assert refused.returncode == 1
+    assert "zoe" in refused.stderr
+
+
+def test_sigterm_drains_and_exits_with_0_also_with_a_stream_open(served: Served) -> None:
+    sam = served.token("sam")
+    task = served.run("submit", "text", token=sam).stdout.strip()
+    headers = {"Authorization": f"Bearer {sam}"}
+    with (
+        httpx.Client(trust_env=False, headers=headers, timeout=30) as http,
+        http.stream("GET", f"{served.url}/stream/{task}") as stream,
+    ):
+        lines = stream.iter_lines()
+        while "waiting_for_review" not in next(lines):
+            pass
+        began = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(10) == 0
+        assert time.monotonic() - began < 10
+
+
+def test_logs_hold_no_draft_comment_or_token(served: Served) -> None:
+    sam, ana = served.token("sam"), served.token("ana")
+    task = served.run("submit", "canary-draft-7351", token=sam).stdout.strip()
+    for feedback in ("rejected", "approved"):
+
+        def decided(feedback: str = feedback) -> bool:
+            answer = httpx.post(
+                f"{served.url}/feedback/{task}",
+                json={"feedback": feedback, "comment": "canary-comment-9912"},
+                headers={"Authorization": f"Bearer {ana}"},
+                trust_env=False,
+            )
+            return answer.status_code == 200
+
+        until(decided, served.process)
+    until(lambda: "completed" in served.run("tasks", token=sam).stdout, served.process)
+    served.process.send_signal(signal.SIGTERM)
+    served.process.wait(10)
+    log = served.log.read_text()
+    assert task in log
+    for canary in ("canary-draft-7351", "canary-comment-9912", sam, ana):
+        assert canary not in log
+
+
+def test_doctor_says_what_is_missing_and_changes_nothing(tmp_path: Path) -> None:
+    examined = countersign(tmp_path, "doctor")
+    assert examined.returncode == 1
+    assert "FAIL  configuration" in examined.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_is_content_with_a_served_folder(served: Served) -> None:
+    examined = served.run("doctor")
+    assert examined.returncode == 0, examined.stdout
+    assert "ok    database" in examined.stdout
+
+
+def test_doctor_names_a_misspelt_setting(folder: Path) -> None:
+    examined = countersign(folder, "doctor", COUNTERSIGN_PROT="8081")
+    assert examined.returncode == 1
+    assert "COUNTERSIGN_PROT" in examined.stdout
+
+
+def test_migrate_makes_a_database_and_is_content_to_run_twice(folder: Path) -> None:
+    assert countersign(folder, "migrate").returncode == 0
+    assert countersign(folder, "migrate").returncode == 0
+    with sqlite3.connect(folder / "countersign.db") as database:
+        assert database.execute("SELECT count(*) FROM task").fetchone() == (0,)

@@ -1,0 +1,112 @@
+"""`countersign.toml`: what it means, and the sentence for every mistake."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.model import ChannelName, PersonId, Recipient
+from countersign.composition import flows
+from countersign.configuration import Configuration, configuration, parsed
+
+PEOPLE = '[people.ana]\nname = "Ana"\nslack = "U01ANA"\ntelegram = 42\n[people.ben]\nname = "Ben"\n'
+
+
+def read(text: str, **environment: str) -> Configuration:
+    return parsed(tomllib.loads(text), Path("countersign.toml"), environment)
+
+
+def test_the_example_file_is_valid() -> None:
+    example = configuration(Path("countersign.example.toml"), {})
+    assert set(example.people) == {"ana", "ben"}
+    assert example.policies["default"].reviewers == ("ana", "ben")
+    assert flows(example)["draft"].settings.max_attempts == 5
+
+
+def test_recipients_hold_for_policies_that_name_none_of_their_own() -> None:
+    found = read(
+        PEOPLE
+        + '[recipients]\nslack = ["C01GEN"]\ntelegram = [-100]\n[policies.default]\nreviewers = ["ana"]\n'
+        '[policies.ops]\nreviewers = ["ana"]\nrecipients = { slack = ["C02OPS"] }\n'
+    )
+    slack, telegram = ChannelName("slack"), ChannelName("telegram")
+    assert found.policies["default"].recipients == (
+        Recipient(channel=slack, address="C01GEN"),
+        Recipient(channel=telegram, address="-100"),
+    )
+    assert found.policies["ops"].recipients == (Recipient(channel=slack, address="C02OPS"),)
+
+
+def test_no_file_means_the_draft_flow_and_nobody() -> None:
+    empty = parsed({}, None, {})
+    assert empty.policies["default"].reviewers == ()
+    assert set(empty.flows) == {"draft"}
+
+
+def test_durations_have_units() -> None:
+    draft = read('[flows.draft]\ntimeout = "90s"\nbackoff = "250ms"\nbackoff_limit = "1.5m"\n').flows["draft"]
+    assert draft.timeout == timedelta(seconds=90)
+    assert draft.backoff == timedelta(milliseconds=250)
+    assert draft.backoff_limit == timedelta(seconds=90)
+
+
+def test_people_are_found_by_their_chat_ids() -> None:
+    directory = read(PEOPLE).directory
+    assert directory.telegram_person(42) == PersonId("ana")
+    assert directory.slack_person(user="U01ANA", team="T1", own_team="T1") == PersonId("ana")
+    assert directory.slack_person(user="U01ANA", team="T2", own_team="T1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[peple.ana]\nname='A'", "peple: is not a known key"),
+        ("[people.ana]\nname='A'\nslak='U1'", "people.ana.slak: is not a known key"),
+        ("[people.ana]\nname='A'\nslack='@ana'", "people.ana.slack"),
+        ("[people.ana]\nname='A'\ntelegram='ana'", "people.ana.telegram"),
+        ("[people.local]\nname='A'", "people.local"),
+        ("[people.'a b']\nname='A'", "people.a b"),
+        (PEOPLE + "[people.eve]\nname='E'\ntelegram=42", "eve and ana have the same telegram id"),
+        (PEOPLE + "[people.eve]\nname='E'\nslack='U01ANA'", "eve and ana have the same slack id"),
+        ("[recipients]\nslack=['#general']", "recipients.slack.0"),
+        ("[policies.default]\nreviewers=['zoe']", "policies.default.reviewers: 'zoe' is not in [people]"),
+        (PEOPLE + "[policies.default]\nreviewers=['ana','ana']\napprovals=2", "can never be met"),
+        ("[policies.default]\napprovals=0", "policies.default.approvals"),
+        ("[flows.draft]\ntimeout=60", "flows.draft.timeout: must be a duration"),
+        ("[flows.draft]\ntimeout='0s'", "flows.draft.timeout"),
+        ("[flows.draft]\npolicy='nope'", "flows.draft.policy: there is no policy 'nope'"),
+        ("[flows.draft]\nmax_attempts=0", "flows.draft.max_attempts"),
+        ("[hooks.ci]\nscheme='standard'\nsecret_env='NOPE'", "hooks.ci.secret_env: NOPE is not set"),
+        ("[hooks.ci]\nscheme='basic'\nsecret_env='S'", "hooks.ci.scheme"),
+        ("[hooks.ci]\nscheme='bearer'\nsecret_env='S'\nflow='x'", "hooks.ci.flow: there is no flow 'x'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(text: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(text, S="a" * 40)
+    assert str(refused.value).startswith("countersign.toml: ")
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_processor_that_cannot_be_imported_is_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="python:no_such_module:draft"):
+        flows(read('[flows.draft]\nprocessor = "python:no_such_module:draft"\n'))
+
+
+def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "countersign.toml"
+    broken.write_text("[people")
+    with pytest.raises(SettingsError, match="COUNTERSIGN_CONFIG"):
+        configuration(broken, {})
+    with pytest.raises(SettingsError, match="COUNTERSIGN_CONFIG"):
+        configuration(tmp_path / "missing.toml", {})
+
+
+def test_a_hooks_secret_is_not_in_its_repr() -> None:
+    hooks = read("[hooks.ci]\nscheme='bearer'\nsecret_env='S'\n", S="verysecretvalue" * 3).hooks
+    assert "verysecret" not in repr(hooks["ci"])
