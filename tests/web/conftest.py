@@ -10,31 +10,25 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.web.web_fakes import FakeCredentials, FakeHealth, FakeSecrets, FakeService, StoppedClock
 from tests.web.web_house import House
+from tests.world import whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from core.store.database import Database
     from tests.web.web_house import Houses
+    from tests.world import StoppedClock, World
 
 
 @pytest.fixture
-async def houses() -> AsyncIterator[Houses]:
-    """Starts servers with settings of the test's choice."""
+async def houses(world: World) -> AsyncIterator[Houses]:
+    """Starts servers with settings of the test's choice over one core."""
     async with AsyncExitStack() as stack:
 
         async def make(settings: WebSettings | None = None, **parts: Any) -> House:
-            clock = StoppedClock()
-            made = House(
-                clock=clock,
-                service=FakeService(clock),
-                credentials=FakeCredentials(),
-                secrets=FakeSecrets(),
-                health=FakeHealth(),
-                stack=stack,
-            )
+            made = House(world, stack)
             await made.start(settings or WebSettings(port=0), **parts)
             return made
 
@@ -44,6 +38,15 @@ async def houses() -> AsyncIterator[Houses]:
 @pytest.fixture
 async def house(houses: Houses) -> House:
     return await houses()
+
+
+@pytest.fixture
+async def idle_house(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[House]:
+    """One whose engine runs nothing, so that tasks stay pending."""
+    async with whole_core(sqlite_database, clock, limit=0) as world, AsyncExitStack() as stack:
+        made = House(world, stack)
+        await made.start(WebSettings(port=0))
+        yield made
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ async def test_other_sites_pages_post_nothing(house: House, headers: dict[str, s
         if path == "/sign-out" and headers == {"Origin": "null"}:
             return  # an old browser on plain http may sign out
         assert answer.status == 403
-    assert not house.service.all_tasks
+    assert not await house.tasks()
 
 
 async def test_our_own_pages_post(house: House) -> None:
@@ -181,7 +181,7 @@ async def test_probes(house: House) -> None:
         assert await answer.json() == {"status": "ok"}
     async with house.http.get("/readyz") as answer:
         assert answer.status == 200
-    house.health.fault = StoreUnavailable("locked")
+    house.store.fault = StoreUnavailable("locked")
     async with house.http.get("/readyz") as answer:
         assert answer.status == 503
         assert "Retry-After" in answer.headers

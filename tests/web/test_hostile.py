@@ -85,13 +85,13 @@ async def test_a_hostile_body_is_a_problem(house: House, name: str, path: str) -
     kind, body = BODIES[name]
     task_id = await house.submitted()
     headers = {**await house.bearer("ana"), "Content-Type": kind}
-    before = dict(house.service.all_tasks)
+    before = await house.tasks()
     with capture_logs() as logs:
         async with house.http.post(path.format(id=task_id), data=body, headers=headers) as answer:
             problem = await answer.json(content_type="application/problem+json")
     assert 400 <= answer.status < 500
     assert problem["detail"].endswith((".", ")"))
-    assert house.service.all_tasks == before
+    assert await house.tasks() == before
     assert [entry["event"] for entry in logs] == ["request_refused"]
 
 
@@ -99,7 +99,7 @@ async def test_duplicate_keys_are_harmless(house: House) -> None:
     headers = {**await house.bearer("ana"), "Content-Type": JSON}
     async with house.http.post("/submit", data=b'{"data": "a", "data": "b"}', headers=headers) as answer:
         task_id = (await answer.json())["task_id"]
-    assert house.service.all_tasks[task_id].input == "b"
+    assert (await house.task(task_id)).input == "b"
     for body in (b'{"feedback": "approved", "feedback": "nonsense"}', b"feedback=approved&feedback=nonsense"):
         kind = JSON if body.startswith(b"{") else FORM
         async with house.http.post(
@@ -115,7 +115,7 @@ async def test_odd_but_honest_text_is_kept_as_it_is(house: House, text: str) -> 
     async with house.http.post("/submit", json={"data": text}, headers=await house.bearer("ana")) as answer:
         assert answer.status == 202
         task_id = (await answer.json())["task_id"]
-    assert house.service.all_tasks[task_id].input == text
+    assert (await house.task(task_id)).input == text
 
 
 ENCODED: dict[str, tuple[str, bytes]] = {
@@ -132,7 +132,7 @@ async def test_broken_encodings_are_refused(house: House, name: str) -> None:
     headers = {**await house.bearer("ana"), "Content-Type": JSON, "Content-Encoding": encoding}
     async with house.http.post("/submit", data=body, headers=headers) as answer:
         assert 400 <= answer.status < 500
-    assert not house.service.all_tasks
+    assert not await house.tasks()
 
 
 HOST = b"Host: localhost\r\n"

@@ -70,11 +70,11 @@ async def test_each_scheme_makes_a_task_once(house: House) -> None:
     for name, headers, text in wanted:
         status, body = await sent(house, name, headers)
         assert status == 202
-        task = house.service.all_tasks[body["task_id"]]
+        task = await house.task(body["task_id"])
         assert task.input == text
         assert task.submitter == f"hook:{name}"
         assert (await sent(house, name, headers))[1] == body
-    assert len(house.service.all_tasks) == 3
+    assert len(await house.tasks()) == 3
 
 
 async def test_the_same_id_with_another_body_is_refused(house: House) -> None:
@@ -85,7 +85,7 @@ async def test_the_same_id_with_another_body_is_refused(house: House) -> None:
 async def test_without_an_id_each_message_is_a_task(house: House) -> None:
     for _ in range(2):
         assert (await sent(house, "bot", {"Authorization": f"Bearer {SECRET}"}))[0] == 202
-    assert len(house.service.all_tasks) == 2
+    assert len(await house.tasks()) == 2
 
 
 NOW = datetime.now(UTC)
@@ -128,7 +128,7 @@ async def test_a_forged_message_is_refused_without_its_body(house: House, name: 
     with capture_logs() as logs:
         status, problem = await sent(house, hook, headers)
     assert (status, problem["status"]) == (401, 401)
-    assert not house.service.all_tasks
+    assert not await house.tasks()
     assert "tests failed" not in str(logs)
     assert SECRET not in str(logs)
 
@@ -164,7 +164,7 @@ async def test_a_body_without_the_input_is_refused_with_the_path(house: House) -
 async def test_github_s_ping_is_answered(house: House) -> None:
     headers = {**github(b"{}"), "X-GitHub-Event": "ping"}
     assert await sent(house, "gh", headers, b"{}") == (200, {"message": "pong"})
-    assert not house.service.all_tasks
+    assert not await house.tasks()
 
 
 async def test_unknown_hooks_and_flows(house: House) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
+from core.clock import SystemClock
 from core.errors import DeliveryError, RateLimited, Undeliverable, Unreachable
 from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
 from core.model import (
@@ -25,10 +26,9 @@ from core.model import (
     Recipient,
     Status,
     StoredEvent,
-    Submission,
+    Task,
     TaskId,
 )
-from tests.web.web_fakes import FakeService, StoppedClock
 from tests.web.web_house import WHSEC
 from tests.web.web_names import Answers
 from web.hooks.addresses import CallbackGuard
@@ -42,9 +42,26 @@ if TYPE_CHECKING:
     from core.ports import Channel
 
 
-class RunningClock(StoppedClock):
-    def now(self) -> datetime:
-        return datetime.now(UTC)  # the library that verifies compares with the real clock
+TASK = Task(
+    id=TaskId("7" * 32),
+    flow="draft",
+    title="hello",
+    status=Status.COMPLETED,
+    outcome=None,
+    attempt=1,
+    review=None,
+    input="hello",
+    draft="hello there",
+    final_result="hello there",
+    error=None,
+    submitter=PersonId("sam"),
+    submitter_name="Sam Lee",
+    on_behalf_of=None,
+    callback_url="https://hooks.example/?secret=1",
+    metadata={},
+    created_at=datetime(2026, 11, 21, 9, 0, tzinfo=UTC),
+    updated_at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC),
+)
 
 
 @dataclass
@@ -79,18 +96,15 @@ async def line() -> AsyncIterator[Line]:
             secret=WHSEC,
             guard=CallbackGuard(["127.0.0.1"]),
             base_url="https://c.example",
-            clock=RunningClock(),
+            clock=SystemClock(),
         ) as channel,
     ):
         yield Line(channel, receiver, str(server.make_url("/hook?key=1")))
 
 
-async def notice(event: Event, **changes: Any) -> Notice:
-    service = FakeService(StoppedClock())
-    task, _ = await service.submit(Submission(input="hello", submitter=PersonId("sam")))
-    task = replace(task, **changes)
-    stored = StoredEvent(task=task.id, seq=7, at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC), event=event)
-    return Notice(task=task, event=stored)
+def notice(event: Event, **changes: Any) -> Notice:
+    stored = StoredEvent(task=TASK.id, seq=7, at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC), event=event)
+    return Notice(task=replace(TASK, **changes), event=stored)
 
 
 def delivery(url: str) -> Delivery:
@@ -128,7 +142,7 @@ def test_it_is_a_channel(line: Line) -> None:
 
 @pytest.mark.parametrize(("event", "kind"), EVENTS, ids=lambda value: value if isinstance(value, str) else "")
 async def test_a_receiver_can_verify_what_it_gets(line: Line, event: Event, kind: str) -> None:
-    await line.channel.post(delivery(line.url), await notice(event), thread=None)
+    await line.channel.post(delivery(line.url), notice(event), thread=None)
     ((headers, body),) = line.receiver.got
     Webhook(WHSEC).verify(body, headers)
     message = json.loads(body)
@@ -141,7 +155,7 @@ async def test_a_receiver_can_verify_what_it_gets(line: Line, event: Event, kind
 
 async def test_a_retry_has_the_same_id_and_a_tampered_body_fails(line: Line) -> None:
     for _ in range(2):
-        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+        await line.channel.post(delivery(line.url), notice(COMPLETED), thread=None)
     assert [headers["webhook-id"] for headers, _ in line.receiver.got] == ["d" * 32] * 2
     headers, body = line.receiver.got[0]
     with pytest.raises(Exception, match="No matching signature"):
@@ -173,10 +187,10 @@ async def test_what_an_answer_means(
 ) -> None:
     line.receiver.status, line.receiver.headers = status, headers
     if error is None:
-        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+        await line.channel.post(delivery(line.url), notice(COMPLETED), thread=None)
     else:
         with pytest.raises(error) as refused:
-            await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+            await line.channel.post(delivery(line.url), notice(COMPLETED), thread=None)
         assert type(refused.value) is error
         assert "key=1" not in str(refused.value)
     assert len(line.receiver.got) == 1
@@ -194,20 +208,20 @@ async def test_what_an_answer_means(
 async def test_retry_after_is_honoured_within_a_day(line: Line, header: str, least: int, most: int) -> None:
     line.receiver.status, line.receiver.headers = 429, {"Retry-After": header}
     with pytest.raises(RateLimited) as refused:
-        await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+        await line.channel.post(delivery(line.url), notice(COMPLETED), thread=None)
     assert timedelta(seconds=least) <= refused.value.retry_after <= timedelta(seconds=most)
     assert not refused.value.whole_channel
 
 
 async def test_a_large_answer_is_not_read(line: Line) -> None:
     line.receiver.body = b"x" * 3_000_000
-    await line.channel.post(delivery(line.url), await notice(COMPLETED), thread=None)
+    await line.channel.post(delivery(line.url), notice(COMPLETED), thread=None)
 
 
 async def test_nobody_listening_is_unreachable(line: Line, unused_tcp_port: int) -> None:
     with pytest.raises(Unreachable) as refused:
         await line.channel.post(
-            delivery(f"http://127.0.0.1:{unused_tcp_port}/?secret=1"), await notice(COMPLETED), thread=None
+            delivery(f"http://127.0.0.1:{unused_tcp_port}/?secret=1"), notice(COMPLETED), thread=None
         )
     assert "secret" not in str(refused.value)
 
@@ -225,15 +239,13 @@ async def test_a_receiver_that_speaks_no_http_is_unreachable(line: Line, answer:
     async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(Unreachable):
-            await line.channel.post(
-                delivery(f"http://127.0.0.1:{port}/"), await notice(COMPLETED), thread=None
-            )
+            await line.channel.post(delivery(f"http://127.0.0.1:{port}/"), notice(COMPLETED), thread=None)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.2:9/", "https://10.0.0.1/", "http://hooks.example/", "x"])
 async def test_the_guard_stands_at_delivery_too(line: Line, url: str) -> None:
     with pytest.raises(Undeliverable):
-        await line.channel.post(delivery(url), await notice(COMPLETED), thread=None)
+        await line.channel.post(delivery(url), notice(COMPLETED), thread=None)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:192.168.0.1"])
@@ -242,12 +254,12 @@ async def test_a_name_that_resolves_inward_is_undeliverable(address: str) -> Non
         secret=WHSEC,
         guard=CallbackGuard(),
         base_url="https://c.example",
-        clock=RunningClock(),
+        clock=SystemClock(),
         resolver=Answers([address]),
     )
     async with channel:
         with pytest.raises(Undeliverable, match="internal"):
-            await channel.post(delivery("https://hooks.example/"), await notice(COMPLETED), thread=None)
+            await channel.post(delivery("https://hooks.example/"), notice(COMPLETED), thread=None)
 
 
 LONG: list[dict[str, Json]] = [
@@ -261,7 +273,7 @@ LONG: list[dict[str, Json]] = [
 
 @pytest.mark.parametrize("changes", LONG, ids="+".join)
 async def test_a_payload_stays_below_twenty_kilobytes_and_says_so(changes: dict[str, Any]) -> None:
-    body = payload(await notice(COMPLETED, **changes), base_url="https://c.example")
+    body = payload(notice(COMPLETED, **changes), base_url="https://c.example")
     assert len(body.encode()) < LARGEST
     data = json.loads(body)["data"]
     assert set(data["truncated"]) & set(changes)
@@ -269,4 +281,4 @@ async def test_a_payload_stays_below_twenty_kilobytes_and_says_so(changes: dict[
 
 
 async def test_a_small_payload_is_whole() -> None:
-    assert "truncated" not in payload(await notice(COMPLETED), base_url="https://c.example")
+    assert "truncated" not in payload(notice(COMPLETED), base_url="https://c.example")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from core.errors import AlreadyDecided, Overloaded
-from tests.web.web_fakes import PEOPLE
+from core.errors import Overloaded
 from tests.web.web_house import PAGE, WHSEC
 from web.settings import WebSettings
 from web.tasks import preferred_wait
 
 if TYPE_CHECKING:
     from tests.web.web_house import House, Houses
+    from tests.world import StoppedClock
 
 TASK_FIELDS = [
     "task_id",
@@ -33,6 +32,7 @@ TASK_FIELDS = [
     "created_at",
     "updated_at",
 ]
+MOVING = {"status", "attempt", "review_id", "draft", "updated_at"}
 
 
 async def ask(house: House, method: str, path: str, person: str = "ana", **how: Any) -> tuple[int, Any]:
@@ -48,7 +48,7 @@ async def test_submitting(house: House, how: dict[str, Any]) -> None:
     status, body = await ask(house, "POST", "/submit", **how)
     assert status == 202
     assert set(body) == {"message", "task_id"}
-    assert house.service.all_tasks[body["task_id"]].input == "hello"
+    assert (await house.task(body["task_id"])).input == "hello"
 
 
 async def test_a_browser_s_form_leads_to_the_task(house: House) -> None:
@@ -58,7 +58,7 @@ async def test_a_browser_s_form_leads_to_the_task(house: House) -> None:
     ) as answer:
         assert answer.status == 303
         task_id = answer.headers["Location"].removeprefix("/tasks/")
-    assert house.service.all_tasks[task_id].input == "h\u00e9llo"
+    assert (await house.task(task_id)).input == "h\u00e9llo"
 
 
 async def test_a_task_has_the_contract_s_fields(house: House) -> None:
@@ -70,7 +70,8 @@ async def test_a_task_has_the_contract_s_fields(house: House) -> None:
     assert task["input"] == {"a": [1]}
     assert task["metadata"] == {"k": 1}
     assert task["created_at"] == "2026-11-21T08:00:00Z"
-    assert (await ask(house, "GET", f"/v1/tasks/{task['task_id']}"))[1] == task
+    _, later = await ask(house, "GET", f"/v1/tasks/{task['task_id']}")
+    assert {name for name in task if later[name] != task[name]} <= MOVING
 
 
 async def test_location_names_the_new_task(house: House) -> None:
@@ -81,13 +82,20 @@ async def test_location_names_the_new_task(house: House) -> None:
 
 async def test_the_whole_round_trip(house: House) -> None:
     _, body = await ask(house, "POST", "/submit", "sam", json={"data": "hello"})
-    path = f"/feedback/{body['task_id']}"
-    assert (await ask(house, "POST", path, json={"feedback": "rejected", "comment": " why? "}))[0] == 200
-    _, task = await ask(house, "GET", f"/v1/tasks/{body['task_id']}")
-    assert (task["attempt"], task["outcome"], task["draft"]) == (2, "rejected", "hello\n(after: why?)")
-    status, said = await ask(house, "POST", path, json={"feedback": "approved", "attempt": 2})
-    assert (status, set(said)) == (200, {"message"})
-    _, task = await ask(house, "GET", f"/v1/tasks/{body['task_id']}")
+    task_id = body["task_id"]
+    await house.open_review(task_id)
+    rejected = {"feedback": "rejected", "comment": " why? "}
+    assert (await ask(house, "POST", f"/feedback/{task_id}", json=rejected))[0] == 200
+    await house.open_review(task_id, 2)
+    _, task = await ask(house, "GET", f"/v1/tasks/{task_id}")
+    assert (task["attempt"], task["outcome"], task["status"]) == (2, "rejected", "waiting_for_review")
+    assert "why?" in task["draft"]
+    status, said = await ask(
+        house, "POST", f"/feedback/{task_id}", json={"feedback": "approved", "attempt": 2}
+    )
+    assert (status, said) == (200, {"message": "Attempt 2 is approved."})
+    await house.world.end(task_id)
+    _, task = await ask(house, "GET", f"/v1/tasks/{task_id}")
     assert (task["status"], task["outcome"], task["final_result"]) == ("completed", "approved", task["draft"])
     assert task["review_id"] is None
 
@@ -113,7 +121,7 @@ FEEDBACKS: list[tuple[dict[str, Any], int]] = [
 async def test_feedback_s_statuses(house: House, body: dict[str, Any], status: int) -> None:
     task_id = await house.submitted()
     assert (await ask(house, "POST", f"/feedback/{task_id}", json=body))[0] == status
-    assert (house.service.all_tasks[task_id].status == "completed") == (status == 200)
+    assert ((await house.task(task_id)).outcome == "approved") == (status == 200)
 
 
 async def test_a_form_s_attempt_is_a_number(house: House) -> None:
@@ -132,26 +140,34 @@ async def test_who_may_not_decide_is_told_why(house: House) -> None:
 
 async def test_a_second_decision_is_refused(house: House) -> None:
     task_id = await house.submitted()
-    review = house.open_review(task_id)
+    review = await house.open_review(task_id)
     assert (await ask(house, "POST", f"/feedback/{task_id}", json={"feedback": "approved"}))[0] == 200
     for body in ({"feedback": "approved"}, {"feedback": "rejected", "review_id": review}):
         assert (await ask(house, "POST", f"/feedback/{task_id}", "ben", json=body))[0] == 409
-    house.service.slow = True
-    waiting = await house.submitted()
-    assert (await ask(house, "POST", f"/feedback/{waiting}", json={"feedback": "approved"}))[0] == 409
 
 
 async def test_deciding_twice_while_the_review_is_open_is_refused(house: House) -> None:
-    task_id = await house.submitted()
-    house.service.refusal = AlreadyDecided("You have decided this already.")
+    task_id = await house.submitted(flow="two")
+    status, said = await ask(house, "POST", f"/feedback/{task_id}", json={"feedback": "approved"})
+    assert status == 200
+    assert "More approvals are needed" in said["message"]
     assert (await ask(house, "POST", f"/feedback/{task_id}", json={"feedback": "approved"}))[0] == 409
+    status, said = await ask(house, "POST", f"/feedback/{task_id}", "ben", json={"feedback": "approved"})
+    assert (status, said["message"]) == (200, "Attempt 1 is approved.")
+
+
+async def test_what_does_not_wait_cannot_be_decided(idle_house: House) -> None:
+    task = await idle_house.world.submit()
+    status, problem = await ask(idle_house, "POST", f"/feedback/{task.id}", json={"feedback": "approved"})
+    assert status == 409
+    assert "pending" in problem["detail"]
 
 
 async def test_a_review_of_another_task_cannot_be_decided_through_this_one(house: House) -> None:
     mine, other = await house.submitted(), await house.submitted()
-    body = {"verdict": "approve", "review_id": house.open_review(other)}
+    body = {"verdict": "approve", "review_id": await house.open_review(other)}
     assert (await ask(house, "POST", f"/v1/tasks/{mine}/decisions", json=body))[0] == 412
-    assert house.service.all_tasks[other].status == "waiting_for_review"
+    assert (await house.task(other)).status == "waiting_for_review"
 
 
 DECISIONS: list[tuple[dict[str, Any], int]] = [
@@ -180,7 +196,7 @@ async def test_decisions(house: House, body: dict[str, Any], status: int) -> Non
 
 
 async def test_only_its_submitter_cancels_and_only_once(house: House) -> None:
-    task_id = await house.submitted(person="sam")
+    task_id = await house.submitted()
     path = f"/v1/tasks/{task_id}/cancel"
     assert (await ask(house, "POST", path, "ana"))[0] == 403
     status, task = await ask(house, "POST", path, "sam")
@@ -192,9 +208,11 @@ async def test_the_same_key_gives_the_first_task(house: House) -> None:
     keyed: dict[str, Any] = {"headers": {"Idempotency-Key": "k-1"}}
     first = await ask(house, "POST", "/v1/tasks", json={"input": "x"}, **keyed)
     again = await ask(house, "POST", "/v1/tasks", json={"input": "x"}, **keyed)
-    assert first == again
+    assert (again[0], again[1]["task_id"]) == (201, first[1]["task_id"])
     assert (await ask(house, "POST", "/v1/tasks", json={"input": "y"}, **keyed))[0] == 422
-    assert (await ask(house, "POST", "/v1/tasks", "ben", json={"input": "x"}, **keyed))[1] != first[1]
+    assert (await ask(house, "POST", "/v1/tasks", "ben", json={"input": "x"}, **keyed))[1][
+        "task_id"
+    ] != first[1]["task_id"]
     assert (await ask(house, "POST", "/submit", json={"data": "x"}, **keyed))[1]["task_id"]
 
 
@@ -205,26 +223,17 @@ async def test_a_key_is_a_plain_word(house: House, key: str) -> None:
 
 
 async def test_prefer_wait_answers_once_it_waits_for_review(house: House) -> None:
-    house.service.slow = True
-    headers = {**await house.bearer("ana"), "Prefer": "respond-async, wait=30"}
-
-    async def create() -> dict[str, Any]:
-        async with house.http.post("/v1/tasks", json={"input": "x"}, headers=headers) as answer:
-            assert answer.headers["Preference-Applied"] == "wait=30"
-            body: dict[str, Any] = await answer.json()
-            return body
-
-    waiting = asyncio.create_task(create())
-    await house.service.submitted.wait()
-    task_id = next(iter(house.service.all_tasks))
-    assert not waiting.done()
-    house.service.start_attempt(task_id)
-    assert (await waiting)["status"] == "waiting_for_review"
+    headers = {**await house.bearer("sam"), "Prefer": "respond-async, wait=30"}
+    async with house.http.post("/v1/tasks", json={"input": "x"}, headers=headers) as answer:
+        assert answer.headers["Preference-Applied"] == "wait=30"
+        task = await answer.json()
+    assert task["status"] == "waiting_for_review"
+    assert task["draft"]
 
 
-async def test_prefer_wait_is_bounded(house: House) -> None:
-    house.service.slow = True
-    status, task = await ask(house, "POST", "/v1/tasks", json={"input": "x"}, headers={"Prefer": "wait=1"})
+async def test_prefer_wait_is_bounded(idle_house: House) -> None:
+    how: dict[str, Any] = {"headers": {"Prefer": "wait=1"}}
+    status, task = await ask(idle_house, "POST", "/v1/tasks", json={"input": "x"}, **how)
     assert (status, task["status"]) == (201, "pending")
 
 
@@ -242,8 +251,11 @@ def test_preferred_wait(header: str, seconds: int) -> None:
     assert preferred_wait(Asked()) == seconds  # type: ignore[arg-type]
 
 
-async def test_pages_of_tasks(house: House) -> None:
-    ids = [await house.submitted(f"task {number}") for number in range(5)]
+async def test_pages_of_tasks(house: House, clock: StoppedClock) -> None:
+    ids = []
+    for number in range(5):
+        ids.append(await house.submitted(f"task {number}"))
+        clock.advance(seconds=1)
     _, first = await ask(house, "GET", "/v1/tasks?limit=3")
     assert [task["task_id"] for task in first["tasks"]] == ids[:1:-1]
     _, second = await ask(house, "GET", f"/v1/tasks?limit=3&cursor={first['next_cursor']}")
@@ -328,17 +340,15 @@ async def test_callbacks_need_a_secret_that_signs_them(house: House) -> None:
 
 async def test_no_get_changes_anything(house: House) -> None:
     task_id = await house.submitted()
-    review = house.open_review(task_id)
-    before = (dict(house.service.all_tasks), dict(house.service.all_reviews), dict(house.credentials.kept))
+    review = await house.open_review(task_id)
     browser = await house.signed_in("ana")
-    before = (before[0], before[1], dict(house.credentials.kept))
-    resources = [route.resource for route in house.server.app.router.routes()]
-    for path in {resource.canonical for resource in resources if resource}:
-        filled = path.replace("{task_id}", task_id).replace("{name}", "ci")
+    before = (await house.tasks(), await house.world.history(task_id))
+    resources = {route.resource for route in house.server.app.router.routes() if route.resource}
+    for path in {resource.canonical for resource in resources}:
         if path in {"/stream/{task_id}", "/v1/tasks/{task_id}/events"}:
             continue
+        filled = path.replace("{task_id}", task_id).replace("{name}", "ci")
         for query in ("", f"?feedback=approved&review_id={review}&verdict=approve&data=x&token=x"):
             async with browser.get(filled + query, headers=PAGE) as answer:
                 assert answer.status < 500
-    assert (house.service.all_tasks, house.service.all_reviews, house.credentials.kept) == before
-    assert len(PEOPLE) == 4
+    assert (await house.tasks(), await house.world.history(task_id)) == before
