@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -12,6 +14,7 @@ from httpx_sse import SSEError, connect_sse
 
 from core.errors import CountersignError, SettingsError
 from countersign.settings import environment, settings
+from web.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,19 +65,29 @@ def run_tasks(*, status: str | None, limit: int, as_json: bool) -> int:
     return 0
 
 
-def client() -> httpx.Client:
-    """A client with the person's token; raises `SettingsError` for a token that no header can carry."""
+@contextmanager
+def client() -> Iterator[httpx.Client]:
+    """A client with the person's token.
+
+    Raises `SettingsError` for a token that no header can carry, `ServerError` where nobody answers.
+    """
     token = environment().get("COUNTERSIGN_TOKEN", "").strip()
     if not token.isascii():
         raise SettingsError("COUNTERSIGN_TOKEN holds characters that no token has.")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    # The server is the operator's own: a proxy of the environment is not between us and loopback.
-    return httpx.Client(
-        base_url=settings().web.base_url,
+    base_url = settings().web.base_url
+    # A proxy from the environment cannot reach this machine's own loopback.
+    http = httpx.Client(
+        base_url=base_url,
         headers=headers,
         timeout=30.0,
-        trust_env=not settings().web.base_url.startswith("http://127."),
+        trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
     )
+    with http:
+        try:
+            yield http
+        except httpx.TransportError as error:
+            raise ServerError(f"The server at {base_url} cannot be reached: {error}.") from error
 
 
 def answered(response: httpx.Response) -> Any:
@@ -132,7 +145,7 @@ def messages(http: httpx.Client, task: str) -> Iterator[dict[str, Any]]:
                     yield event.json()
         except (httpx.TransportError, SSEError) as error:
             breaks += 1
-            if breaks > RECONNECTS:
+            if not last or breaks > RECONNECTS:
                 raise ServerError(f"The server cannot be reached: {error}.") from error
             time.sleep(min(2.0**breaks, 10.0))
 

@@ -193,6 +193,14 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     assert watched.stdout.rstrip().endswith("ünïcode text")
 
 
+@pytest.mark.parametrize("words", [["submit", "text"], ["watch", "0" * 32], ["tasks"]])
+def test_a_server_that_is_not_there_is_one_sentence(folder: Path, words: list[str]) -> None:
+    failed = countersign(folder, *words, COUNTERSIGN_PORT=str(free_port()))
+    assert failed.returncode == 1
+    assert "cannot be reached" in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
+
+
 def test_without_a_token_the_server_refuses(served: Served) -> None:
     refused = served.run("submit", "text")
     assert refused.returncode == 1
