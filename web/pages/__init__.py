@@ -12,7 +12,7 @@ from aiohttp import web
 from core.model import text_of
 from web.auth import CALLER
 from web.pages.assets import Assets
-from web.pages.text import shown_time, visible
+from web.pages.text import shown_time, spelled, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,11 @@ class Pages:
             auto_reload=False,
         )
         self._env.filters.update(
-            visible=visible, text=lambda value: visible(text_of(value)), time=shown_time, words=words
+            visible=visible,
+            spelled=spelled,
+            text=lambda value: visible(text_of(value)),
+            time=shown_time,
+            words=words,
         )
         self._env.globals.update(asset=self.assets.url, banner=banner, links=dict(links or {}))
 

@@ -37,6 +37,11 @@ def visible(text: str) -> Markup:
     return Markup("".join(parts))  # noqa: S704 - every part is escaped or made of digits
 
 
+def spelled(text: str) -> str:
+    """The same for titles and attributes, which hold no elements; the template escapes it."""
+    return HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
 def _mark(character: str) -> str:
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "control character").lower()

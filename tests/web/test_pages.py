@@ -1,0 +1,272 @@
+"""web/pages: what people see, and that it works without scripts."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import StoreUnavailable, Undeliverable
+from core.model import PersonId, Submission, Verdict
+from tests.web.web_house import PAGE, House
+from tests.world import DESK, HALL, PaperChannel, draft_flows, whole_core
+from web.settings import WebSettings
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from core.store.database import Database
+    from tests.web.web_house import Houses
+    from tests.world import StoppedClock
+
+VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
+
+
+class Seen(HTMLParser):
+    """A page's elements, and the faults that a strict policy or a screen reader would find."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.faults: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        self._look_for_labels()
+        self._look_for_twice_used_ids()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.elements.append((tag, attributes))
+        if tag not in VOID:
+            self._open.append(tag)
+        self.faults += [f"{tag} {name}" for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("src", "href", "action", "hx-get", "hx-post", "data-stream"):
+            address = attributes.get(name)
+            if address and not address.startswith(("/", "#")):
+                self.faults.append(f"{tag} {name}={address}")
+        if tag == "style" or (tag == "script" and "src" not in attributes):
+            self.faults.append(f"inline {tag}")
+        if tag == "img" and "alt" not in attributes:
+            self.faults.append("img without alt")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open.pop() != tag:
+            self.faults.append(f"unbalanced {tag}")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def _look_for_labels(self) -> None:
+        labelled = {attributes.get("for") for tag, attributes in self.elements if tag == "label"}
+        for tag, attributes in self.elements:
+            is_field = tag in {"input", "textarea", "select"} and attributes.get("type") != "hidden"
+            if is_field and attributes.get("id") not in labelled:
+                self.faults.append(f"{tag} without label")
+
+    def _look_for_twice_used_ids(self) -> None:
+        ids = [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+        self.faults += [f"id {one} twice" for one in set(ids) if ids.count(one) > 1]
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def buttons(self) -> set[str | None]:
+        return {button.get("value") for button in self.all("button")} - {None}
+
+
+async def seen(browser: aiohttp.ClientSession, path: str, status: int = 200) -> Seen:
+    async with browser.get(path, headers=PAGE) as answer:
+        assert answer.status == status
+        assert answer.content_type == "text/html"
+        page = Seen(await answer.text())
+    assert page.faults == []
+    assert {"html", "main", "title", "header", "h1"} <= {tag for tag, _ in page.elements}
+    return page
+
+
+async def posted(browser: aiohttp.ClientSession, path: str, **form: str) -> str:
+    """Where a plain form's answer leads."""
+    async with browser.post(path, data=form, headers=PAGE, allow_redirects=False) as answer:
+        assert answer.status == 303
+        return answer.headers["Location"]
+
+
+async def test_everything_works_without_scripts(house: House) -> None:
+    sam, ana = await house.signed_in("sam"), await house.signed_in("ana")
+    form = await seen(sam, "/")
+    assert {"method": "post", "action": "/submit", "class": "card submit"} in form.all("form")
+    path = await posted(sam, "/submit", data="Announce the new opening hours")
+    task_id = path.removeprefix("/tasks/")
+    await house.open_review(task_id)
+
+    page = await seen(sam, path)
+    assert page.buttons() == set()
+    assert "You are not among" in page.text or "own" in page.text
+    inbox = await seen(ana, "/inbox")
+    assert "Announce the new opening hours" in inbox.text
+    assert inbox.buttons() == {"approved", "rejected"}
+
+    review = await house.open_review(task_id)
+    rejected = {
+        "feedback": "rejected",
+        "comment": "Mention the holiday.",
+        "back": "inbox",
+        "review_id": review,
+    }
+    assert await posted(ana, f"/feedback/{task_id}", **rejected) == "/inbox"
+    await house.open_review(task_id, 2)
+    page = await seen(ana, path)
+    assert "superseded by attempt 2" in page.text
+    assert "Rejected by Ana Ruiz" in " ".join(page.text.split())
+    assert "Mention the holiday." in page.text
+    assert await posted(ana, f"/feedback/{task_id}", feedback="approved", comment="") == path
+    await house.world.end(task_id)
+    page = await seen(sam, path)
+    assert "Final result" in page.text
+    assert "Approved by Ana Ruiz" in " ".join(page.text.split())
+    assert page.buttons() == set()
+    assert "Nothing waits for you." in (await seen(ana, "/inbox")).text
+    assert "completed" in (await seen(sam, "/")).text
+
+
+async def test_a_stale_form_is_refused_on_a_page_that_says_why(house: House) -> None:
+    task_id = await house.submitted()
+    review = await house.open_review(task_id)
+    await house.world.reject(review)
+    await house.open_review(task_id, 2)
+    ana = await house.signed_in("ana")
+    form = {"feedback": "approved", "review_id": review}
+    async with ana.post(f"/feedback/{task_id}", data=form, headers=PAGE) as answer:
+        assert answer.status == 412
+        page = Seen(await answer.text())
+    assert page.faults == []
+    assert "not the open review" in page.text
+    assert (await house.task(task_id)).attempt == 2
+
+
+async def test_only_those_who_may_see_the_buttons(house: House) -> None:
+    task_id = await house.submitted(flow="two")
+    for person, may in [("ana", True), ("ben", True), ("sam", False), ("eve", False)]:
+        page = await seen(await house.signed_in(person), f"/tasks/{task_id}")
+        assert page.buttons() == ({"approved", "rejected"} if may else set())
+    await house.world.approve(await house.open_review(task_id))
+    page = await seen(await house.signed_in("ana"), f"/tasks/{task_id}")
+    assert page.buttons() == set()
+    assert "Approved by Ana Ruiz" in " ".join(page.text.split())
+
+
+async def test_the_submitter_can_cancel(house: House) -> None:
+    task_id = await house.submitted()
+    sam, ana = await house.signed_in("sam"), await house.signed_in("ana")
+    assert "Cancel this task" not in (await seen(ana, f"/tasks/{task_id}")).text
+    assert "Cancel this task" in (await seen(sam, f"/tasks/{task_id}")).text
+    assert await posted(sam, f"/v1/tasks/{task_id}/cancel") == f"/tasks/{task_id}"
+    assert "This task was called off." in (await seen(sam, f"/tasks/{task_id}")).text
+
+
+async def test_a_pending_task_is_shown_at_work(idle_house: House) -> None:
+    task = await idle_house.world.submit()
+    page = await seen(await idle_house.signed_in("sam"), f"/tasks/{task.id}")
+    assert "A draft is being made" in page.text
+
+
+async def test_a_failed_task_says_why(sqlite_database: Database, clock: StoppedClock) -> None:
+    flows = draft_flows(max_attempts=1)
+    async with whole_core(sqlite_database, clock, flows=flows) as world, AsyncExitStack() as stack:
+        house = House(world, stack)
+        await house.start(WebSettings(port=0))
+        task_id = await house.submitted()
+        await world.reject(await house.open_review(task_id), comment="no")
+        failed = await world.end(task_id)
+        page = await seen(await house.signed_in("sam"), f"/tasks/{task_id}")
+    assert failed.error
+    assert failed.error in page.text
+
+
+async def test_what_could_not_be_delivered_is_said(sqlite_database: Database, clock: StoppedClock) -> None:
+    paper = PaperChannel()
+    paper.faults = [Undeliverable("The channel is archived."), Undeliverable("Nobody <b>lives</b> there.")]
+    flows = draft_flows(DESK, HALL)
+    async with (
+        whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world,
+        AsyncExitStack() as stack,
+    ):
+        house = House(world, stack)
+        await house.start(WebSettings(port=0))
+        task_id = await house.submitted()
+        await paper.called(2)
+        while len([one for one in await world.service.deliveries(task_id) if one.error]) < 2:
+            pass
+        page = await seen(await house.signed_in("sam"), f"/tasks/{task_id}")
+    assert "Not delivered to paper desk: The channel is archived." in page.text
+    assert "Nobody <b>lives</b> there." in page.text
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg/onload=alert(1)>',
+    "</textarea></pre><h1>Approved</h1>",
+    "{{ 7 * 7 }} {% raw %}",
+    "javascript:alert(1)",
+    "&lt;b&gt; &amp;",
+    "line\nbreak\r\nand\ttab",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_what_people_write_is_shown_as_text(house: House, text: str) -> None:
+    task, _ = await house.world.service.submit(
+        Submission(input=text, submitter=PersonId("sam"), title=text, on_behalf_of=text)
+    )
+    review = await house.open_review(task.id)
+    await house.world.service.decide(review, PersonId("ana"), Verdict.REJECT, comment=text, via="web")
+    await house.open_review(task.id, 2)
+    plain = text.replace("\r\n", "\n")
+    for person, path in [("ana", "/inbox"), ("ana", f"/tasks/{task.id}"), ("sam", "/")]:
+        page = await seen(await house.signed_in(person), path)
+        assert {tag for tag, _ in page.elements}.isdisjoint({"svg", "b"})
+        assert all(image["src"] and image["src"].startswith("/static/") for image in page.all("img"))
+        if path != "/":
+            assert plain in page.text
+
+
+async def test_hidden_characters_are_seen(house: House) -> None:
+    task_id = await house.submitted("pay 100\u202e00\u202c EUR\u200b \u2066x\u2069 \x07")
+    ana = await house.signed_in("ana")
+    for path in (f"/tasks/{task_id}", "/inbox"):
+        page = await seen(ana, path)
+        for code in ("U+202E", "U+202C", "U+200B", "U+2066", "U+0007"):
+            assert code in page.text
+        assert not {"\u202e", "\u200b", "\u2066", "\x07"} & set(page.text)
+
+
+async def test_problems_are_pages_for_browsers(house: House) -> None:
+    ana = await house.signed_in("ana")
+    page = await seen(ana, "/nothing", 404)
+    assert "There is nothing at this address." in page.text
+    await seen(ana, f"/tasks/{'0' * 32}", 404)
+    house.service.fault = StoreUnavailable("The disk is full.")
+    page = await seen(ana, f"/tasks/{'0' * 32}", 503)
+    assert "The disk is full." in page.text
+
+
+async def test_a_banner_and_links_stand_on_every_page(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, auth="open"), banner="A <demo>.", links={"Chats": "/demo"})
+    page = await seen(house.http, "/")
+    assert "A <demo>." in page.text
+    assert {"href": "/demo"} in page.all("a")
+    assert "local (open)" in page.text
+    assert "Sign out" not in page.text
+
+
+async def test_a_form_that_is_not_filled_in_is_refused(house: House) -> None:
+    sam = await house.signed_in("sam")
+    async with sam.post("/submit", data={"data": " "}, headers=PAGE) as answer:
+        assert answer.status == 422
+        assert "white space" in await answer.text()
