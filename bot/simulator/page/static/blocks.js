@@ -1,5 +1,5 @@
 // @ts-check
-import { h, link } from "./dom.js";
+import { code, h, link } from "./dom.js";
 
 /** @typedef {(element: any) => void} Press */
 
@@ -90,9 +90,9 @@ export function marked(text) {
   let at = 0;
   for (const found of text.matchAll(MARKS)) {
     parts.push(plain(text.slice(at, found.index)));
-    const [whole, address, words, code, bold, italic] = found;
+    const [whole, address, words, literal, bold, italic] = found;
     if (address) parts.push(link(plain(address), plain(words || address)));
-    else if (code) parts.push(h("code", {}, plain(code)));
+    else if (literal) parts.push(code(plain(literal)));
     else parts.push(h(bold ? "strong" : "em", {}, plain(bold || italic)));
     at = found.index + whole.length;
   }

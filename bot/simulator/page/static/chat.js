@@ -1,6 +1,9 @@
 // @ts-check
 import { h, initials, one } from "./dom.js";
 
+/** What the app and the bot are called. */
+export const OURS = "Countersign";
+
 /** @typedef {{id: string, name: string}} Person */
 /** @typedef {{key: string, words: string, placeholder?: string}} Reply */
 
@@ -49,7 +52,7 @@ export class Chat {
     };
     const name = `${this.section.id}-me`;
     const radio = h("input", { type: "radio", id, name, checked: person.id === this.me, onchange: choose });
-    const shown = [avatar(person.name, person.id), h("span", {}, person.name.split(" ")[0])];
+    const shown = [avatar(person.name), h("span", {}, person.name.split(" ")[0])];
     return h("span", { class: "person" }, radio, h("label", { for: id, title: person.name }, ...shown));
   }
 
@@ -96,6 +99,11 @@ export class Chat {
     this.input.placeholder = reply?.placeholder || "Message";
   }
 
+  /** Whether the focus is here, or nowhere since what had it is gone. */
+  isAttended() {
+    return this.section.contains(document.activeElement) || document.activeElement === document.body;
+  }
+
   /** @param {Event} event */
   async send(event) {
     event.preventDefault();
@@ -124,10 +132,11 @@ export class Chat {
 }
 
 /**
+ * A name has the same colour everywhere.
  * @param {string} name
- * @param {string} id people keep their colour
  */
-export function avatar(name, id) {
-  const hue = [...id].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 6;
-  return h("span", { class: `avatar hue-${hue}`, "aria-hidden": "true" }, initials(name));
+export function avatar(name) {
+  const hue = [...name].reduce((sum, letter) => (sum * 3 + letter.charCodeAt(0)) % 9973, 0) % 6;
+  const kind = name === OURS ? "avatar ours" : `avatar hue-${hue}`;
+  return h("span", { class: kind, "aria-hidden": "true" }, initials(name));
 }

@@ -39,6 +39,15 @@ export function link(address, words) {
   return h("a", { href: address, target: "_blank", rel: "noopener" }, words);
 }
 
+/**
+ * The beginning of a digest is enough to compare by eye; all of it is the tooltip.
+ * @param {string} words
+ */
+export function code(words) {
+  const isDigest = /^[0-9a-f]{64}$/.test(words);
+  return h("code", isDigest ? { class: "digest", title: words } : {}, words);
+}
+
 /** @param {number} seconds since 1970 */
 export function clock(seconds) {
   const at = new Date(seconds * 1000);

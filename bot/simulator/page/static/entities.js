@@ -1,5 +1,5 @@
 // @ts-check
-import { h, link } from "./dom.js";
+import { code, h, link } from "./dom.js";
 
 /** @typedef {{type: string, offset: number, length: number, url?: string}} Entity */
 
@@ -28,20 +28,23 @@ function between(text, entities, start, end) {
   for (const [index, entity] of entities.entries()) {
     if (entity.offset < at || entity.offset >= end) continue;
     const until = entity.offset + entity.length;
-    parts.push(text.slice(at, entity.offset));
+    const isBlock = BLOCKS.has(entity.type);
+    parts.push(isBlock ? text.slice(at, entity.offset).replace(/\n$/, "") : text.slice(at, entity.offset));
     parts.push(wrapped(entity, text, between(text, entities.slice(index + 1), entity.offset, until)));
-    at = until;
+    at = isBlock && text[until] === "\n" ? until + 1 : until;
   }
   parts.push(text.slice(at, end));
   return parts;
 }
+
+/** They stand in lines of their own, so that a line break beside them adds none. */
+const BLOCKS = new Set(["pre", "blockquote"]);
 
 const TAGS = {
   bold: "strong",
   italic: "em",
   underline: "u",
   strikethrough: "s",
-  code: "code",
   pre: "pre",
   blockquote: "blockquote",
 };
@@ -55,6 +58,7 @@ function wrapped(entity, text, inner) {
   const words = text.slice(entity.offset, entity.offset + entity.length);
   if (entity.type === "url") return link(words, words);
   if (entity.type === "text_link") return link(entity.url || "", words);
+  if (entity.type === "code") return code(words);
   const tag = TAGS[/** @type {keyof typeof TAGS} */ (entity.type)];
   return tag ? h(tag, {}, ...inner) : h("span", { class: "marked" }, ...inner);
 }

@@ -1,6 +1,6 @@
 // @ts-check
 import { drawn, marked } from "./blocks.js";
-import { avatar, Chat } from "./chat.js";
+import { avatar, Chat, OURS } from "./chat.js";
 import { clock, h } from "./dom.js";
 import { show } from "./log.js";
 
@@ -71,7 +71,7 @@ export class Slack {
     return h(
       "article",
       { class: kind, "aria-label": `${author.name}${isPrivate ? ", only visible to you" : ""}` },
-      avatar(author.name, author.id),
+      avatar(author.name),
       h(
         "div",
         { class: "said" },
@@ -91,8 +91,7 @@ export class Slack {
   /** @param {any} message */
   author(message) {
     const user = this.seen.users.find((/** @type {any} */ one) => one.id === message.user);
-    if (user) return { id: user.id, name: user.real_name, isApp: false };
-    return { id: this.seen.bot.id, name: "Countersign", isApp: true };
+    return user ? { name: user.real_name, isApp: false } : { name: OURS, isApp: true };
   }
 
   /**

@@ -1,5 +1,5 @@
 // @ts-check
-import { avatar, Chat } from "./chat.js";
+import { avatar, Chat, OURS } from "./chat.js";
 import { clock, h, link } from "./dom.js";
 import { drawn } from "./entities.js";
 import { show } from "./log.js";
@@ -56,12 +56,12 @@ export class Telegram {
    * @param {any} answered
    */
   message(message, isMine, answered) {
-    const name = message.is_ours ? "Countersign" : message.from.first_name;
+    const name = message.is_ours ? OURS : message.from.first_name;
     const kind = ["message", isMine && "mine", message.is_ours && "bot"].filter(Boolean).join(" ");
     return h(
       "article",
       { class: kind, "aria-label": name },
-      isMine ? null : avatar(name, String(message.from?.id || "bot")),
+      isMine ? null : avatar(name),
       h(
         "div",
         { class: "said" },
@@ -110,7 +110,7 @@ export class Telegram {
    */
   replyTo(message, prompt) {
     this.chat.answer({ key: String(message.id), words: `Reply to: ${summary(message)}`, ...prompt });
-    this.chat.input.focus({ preventScroll: true });
+    if (this.chat.isAttended()) this.chat.input.focus({ preventScroll: true });
   }
 
   /** As Telegram's clients do where a bot asks for a reply. */

@@ -1,0 +1,290 @@
+"""`countersign demo` as a real process: the real adapters, both simulated chats, the page's own calls."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.visitor import (
+    START_SECONDS,
+    Demo,
+    running_demo,
+    shown,
+    slack_buttons,
+    started_demo,
+    telegram_labels,
+    visiting,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANA, OTTO = "U01ANA", "U03OTTO"
+BEN_T, OTTO_T = 4202, 4203
+
+POISON = {
+    "COUNTERSIGN_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing",
+    "COUNTERSIGN_CONFIG": "no-such-file.toml",
+    "COUNTERSIGN_AUTH": "oidc",
+    "COUNTERSIGN_PUBLIC_URL": "https://elsewhere.example.com",
+    "COUNTERSIGN_WEBHOOK_SECRET": "too short",
+    "COUNTERSIGN_SLACK_API_URL": "http://127.0.0.1:9/",
+    "COUNTERSIGN_TELEGRAM_API_URL": "http://127.0.0.1:9/bot",
+    "COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET": "not allowed!",
+    "SLACK_BOT_TOKEN": "xoxb-real",
+    "SLACK_APP_TOKEN": "xapp-real",
+    "SLACK_SIGNING_SECRET": "real",
+    "SLACK_CLIENT_ID": "1.2",
+    "SLACK_CLIENT_SECRET": "real",
+    "TELEGRAM_BOT_TOKEN": "1:real",
+}
+PROXIES = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One process for the tests that leave it running."""
+    with running_demo(tmp_path_factory.mktemp("demo"), "--port", "0") as started:
+        yield started
+
+
+async def test_a_text_is_rejected_in_slack_and_its_second_attempt_approved_in_telegram(demo: Demo) -> None:
+    async with visiting(demo) as visitor:
+        page = await visitor.http.get("/demo")
+        assert page.status_code == 200
+        assert "What should be done?" in page.text
+
+        task = await visitor.submit("Announce the new opening hours")
+        first = await visitor.once(lambda: visitor.slack_card("opening hours", "attempt 1"))
+        card = await visitor.once(lambda: visitor.telegram_card("opening hours", "attempt 1"))
+        assert telegram_labels(card) == ["Approve", "Reject…"]
+
+        assert await visitor.press_in_slack(first, "Reject…", user=ANA) == {"ok": True}
+        await visitor.until(lambda: visitor.seen["slack"]["views"])
+        [view] = visitor.seen["slack"]["views"]
+        [block] = [block["block_id"] for block in view["blocks"] if block["type"] == "input"]
+        reason = {block: "Name the holiday, too"}
+        assert await visitor.act("slack/submit", user=ANA, view=view["id"], values=reason) == {"ok": True}
+
+        said = ("attempt 2", "Name the holiday, too", "rejected by Ana Ruiz")
+        await visitor.once(lambda: visitor.slack_reply(first, *said))
+        old = await visitor.once(lambda: visitor.slack_card("opening hours", "superseded by attempt 2"))
+        assert slack_buttons(old) == []
+        second = await visitor.once(lambda: visitor.telegram_card("opening hours", *said))
+        assert second["reply_to"] == card["id"]
+        await visitor.once(lambda: visitor.telegram_card("opening hours", "superseded by attempt 2"))
+
+        answer = await visitor.press_in_telegram(second, "Approve", user=BEN_T)
+        assert answer == {"ok": True, "text": "Approved.", "alert": False}
+        in_slack = await visitor.once(lambda: visitor.slack_reply(first, "Approved by Ben Okafor"))
+        in_telegram = await visitor.once(
+            lambda: visitor.telegram_card("Approved by Ben Okafor", "attempt 2")
+        )
+        assert slack_buttons(in_slack) == []
+        assert telegram_labels(in_telegram) == []
+
+        history = await visitor.stream(task)
+        assert [(event["status"], event.get("attempt")) for event in history] == [
+            ("pending", None),
+            ("running", 1),
+            ("waiting_for_review", 1),
+            ("running", 2),
+            ("waiting_for_review", 2),
+            ("completed", None),
+        ]
+        assert "Name the holiday, too" in history[-1]["final_result"]
+
+
+async def test_it_opens_with_a_decided_card_a_second_attempt_and_one_that_waits(demo: Demo) -> None:
+    async with visiting(demo) as visitor:
+        refund = visitor.slack_card("Refund for order 1042")
+        assert refund is not None
+        assert "Approved by Ben Okafor" in shown(refund)
+        assert slack_buttons(refund) == []
+        status = visitor.slack_card("Status page", "superseded by attempt 2")
+        assert status is not None
+        assert visitor.slack_reply(status, "attempt 2", "no data was lost") is not None
+        waiting = visitor.slack_card("Deploy payments 4.12.0")
+        assert waiting is not None
+        assert [button["text"]["text"] for button in slack_buttons(waiting)] == ["Approve", "Reject…"]
+
+
+async def test_who_is_no_reviewer_is_refused_in_private(demo: Demo) -> None:
+    async with visiting(demo) as visitor:
+        task = await visitor.submit("Open the gate for Otto")
+        card = await visitor.once(lambda: visitor.slack_card("gate for Otto"))
+        await visitor.press_in_slack(card, "Approve", user=OTTO)
+        await visitor.until(lambda: visitor.seen["slack"]["channels"][0]["ephemerals"])
+        [refusal] = visitor.seen["slack"]["channels"][0]["ephemerals"]
+        assert refusal["only_for"] == OTTO
+
+        in_telegram = await visitor.once(lambda: visitor.telegram_card("gate for Otto"))
+        answer = await visitor.press_in_telegram(in_telegram, "Approve", user=OTTO_T)
+        assert answer["alert"]
+        assert answer["text"] == refusal["text"]
+        now = (await visitor.http.get(f"/v1/tasks/{task}")).json()
+        assert now["status"] == "waiting_for_review"
+
+
+async def test_a_reason_can_be_typed_in_telegram(demo: Demo) -> None:
+    async with visiting(demo) as visitor:
+        await visitor.submit("Rename the team")
+        card = await visitor.once(lambda: visitor.telegram_card("Rename the team"))
+        await visitor.press_in_telegram(card, "Reject…", user=BEN_T)
+        question = await visitor.once(lambda: visitor.telegram_card("Ben Okafor, why do you reject"))
+        await visitor.press_in_telegram(question, "Give a reason", user=BEN_T)
+        await visitor.until(lambda: visitor.seen["telegram"]["prompts"])
+        [prompt] = visitor.seen["telegram"]["prompts"]
+        await visitor.act(
+            "telegram/say",
+            user=BEN_T,
+            chat=prompt["chat"],
+            text="To which name?",
+            reply_to=prompt["message"],
+        )
+        await visitor.once(lambda: visitor.telegram_card("attempt 2", "To which name?"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}],
+)
+async def test_another_sites_page_cannot_act_in_the_chats(demo: Demo, headers: dict[str, str]) -> None:
+    async with visiting(demo) as visitor:
+        channel = visitor.seen["slack"]["channels"][0]["id"]
+        body = {"user": ANA, "channel": channel, "text": "I was never here"}
+        answer = await visitor.http.post("/demo/slack/say", json=body, headers=headers)
+        assert answer.status_code == 403
+        await visitor.act("slack/say", **body | {"text": "I was"})
+        await visitor.once(lambda: visitor.slack_card("I was"))
+        assert visitor.slack_card("I was never here") is None
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("slack/press", b""),
+        ("slack/press", b"[1, 2]"),
+        ("slack/press", b'{"user": "U01ANA", "channel": "C0", "ts": "1", "action": "x"}'),
+        ("slack/press", b'{"user": "U01ANA", "channel": "C01APPROVALS", "ts": "1", "action": "x"}'),
+        ("slack/say", b'{"user": "U9", "channel": "C01APPROVALS", "text": "hello"}'),
+        ("slack/say", b'{"user": "U01ANA", "channel": "C01APPROVALS", "text": ""}'),
+        ("slack/submit", b'{"user": "U01ANA", "view": "V0", "values": {}}'),
+        ("slack/close", b'{"user": "U01ANA", "view": "V0"}'),
+        ("telegram/press", b'{"user": 4201, "chat": 1, "message": 1, "label": "Approve"}'),
+        ("telegram/press", b'{"user": 4201, "chat": -1004200000001, "message": 1, "label": "Sell"}'),
+        ("telegram/say", b'{"user": 1, "chat": -1004200000001, "text": "hello"}'),
+        ("telegram/say", b'{"user": 4201, "chat": -1004200000001, "text": "\xff"}'),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_with_a_sentence(demo: Demo, what: str, body: bytes) -> None:
+    async with httpx.AsyncClient(base_url=demo.base, trust_env=False) as http:
+        answer = await http.post(f"/demo/{what}", content=body)
+        assert 400 <= answer.status_code < 500
+        assert answer.json()["detail"]
+
+
+async def test_nothing_of_the_environment_or_the_folder_is_heard(tmp_path: Path) -> None:
+    settings = "".join(f"{name}={value}\n" for name, value in POISON.items())
+    (tmp_path / ".env").write_bytes(settings.encode() + b"\xff\xfe\n")
+    (tmp_path / "countersign.toml").write_text("this is no TOML")
+    before = _names(tmp_path)
+    with running_demo(tmp_path, "--port", "0", environment={**POISON, **PROXIES}) as demo:
+        async with visiting(demo) as visitor:
+            card = visitor.slack_card("Deploy payments 4.12.0")
+            assert card is not None
+            await visitor.press_in_slack(card, "Approve", user=ANA)
+            await visitor.once(lambda: visitor.telegram_card("Deploy payments", "Approved by Ana Ruiz"))
+        demo.stop()
+        assert demo.complaints() == ""
+    assert _names(tmp_path) == before | {"stderr", "tmp"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_quickly_and_cleanly_with_the_page_open(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with running_demo(tmp_path, "--port", "0") as demo:
+        [folder] = _names(demo.temporary)
+        assert "demo.db" in _names(demo.temporary / folder)
+        with httpx.stream("GET", f"{demo.base}/demo/events", trust_env=False) as page:
+            lines = page.iter_lines()
+            assert next(lines) == "event: slack"
+            status, seconds = demo.stop(number)
+        assert status == 0
+        assert seconds < 10
+        assert _names(demo.temporary) == set()
+        assert demo.complaints() == ""
+
+
+async def test_the_first_line_is_the_address_and_the_rest_says_what_to_do(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--port", "0") as demo:
+        port = demo.base.rpartition(":")[2]
+        assert demo.address == f"http://127.0.0.1:{port}/demo"
+        demo.stop()
+        assert demo.process.stdout is not None
+        rest = demo.process.stdout.read().decode()
+        assert f"curl -d 'data=Announce the new opening hours' {demo.base}/submit" in rest
+        assert "Ctrl-C" in rest
+
+
+def test_a_busy_default_port_gives_way_to_the_next(tmp_path: Path) -> None:
+    with _listening(8080), running_demo(tmp_path) as demo:
+        assert int(demo.base.rpartition(":")[2]) > 8080
+
+
+def test_a_busy_port_that_was_chosen_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with _listening(0) as port:
+        for words, environment in (
+            (["--port", str(port)], {}),
+            ([], {"COUNTERSIGN_PORT": str(port)}),
+        ):
+            assert _refusal(tmp_path, *words, environment=environment) == (
+                2,
+                f"countersign: COUNTERSIGN_PORT: {port} is taken at 127.0.0.1; name another with --port.\n",
+            )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])  # noqa: S104 - refused
+def test_a_host_that_others_could_reach_is_refused_in_one_sentence(tmp_path: Path, host: str) -> None:
+    assert _refusal(tmp_path, "--host", host) == (
+        2,
+        "countersign: COUNTERSIGN_HOST: the demo listens on loopback only, such as 127.0.0.1.\n",
+    )
+
+
+def test_the_real_thing_knows_no_simulator() -> None:
+    check = "import countersign.serve, sys; print([m for m in sys.modules if 'simulator' in m])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True, text=True)
+    assert found.stdout == "[]\n"
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _refusal(folder: Path, *words: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """The exit status and what is said of it; nothing may stand on standard output."""
+    with started_demo(folder, *words, environment=environment) as process:
+        stdout, _ = process.communicate(timeout=START_SECONDS)
+        assert stdout == b""
+        return process.returncode, (folder / "stderr").read_text()
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[int]:
+    """Somebody listens at this port of 127.0.0.1 (0: any one), which is given."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else listens there: just as well
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+        yield taken.getsockname()[1] or port
