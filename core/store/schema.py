@@ -14,7 +14,11 @@ from core.errors import SettingsError
 from core.store.database import SQLite
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection as SQLConnection
+    from sqlalchemy.engine import Engine
+
     from core.store.database import Database
+    from core.store.transaction import Cursor
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`; a test compares."""
@@ -26,25 +30,33 @@ def revision(database: Database) -> str | None:
         return None
     connection = database.connect(read_only=True)
     try:
-        cursor = connection.cursor()
-        if isinstance(database, SQLite):
-            cursor.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'", {})
-        else:
-            cursor.execute("SELECT count(*) WHERE to_regclass('alembic_version') IS NOT NULL", {})
-        found = cursor.fetchone()
-        if not found or not found[0]:
-            return None
-        cursor.execute("SELECT version_num FROM alembic_version", {})
-        row = cursor.fetchone()
-        return None if row is None else str(row[0])
+        return _revision(database, connection.cursor())
+    except Exception as error:
+        if known := database.unavailable(error):
+            raise type(known)(f"{database.url.database}: {known}") from error
+        raise
     finally:
         connection.close()
 
 
-def migrate(database: Database) -> Path | None:
-    """Bring the database to `HEAD`; idempotent. A SQLite file that holds data is copied first.
+def _revision(database: Database, cursor: Cursor) -> str | None:
+    if isinstance(database, SQLite):
+        cursor.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'", {})
+    else:
+        cursor.execute("SELECT count(*) WHERE to_regclass('alembic_version') IS NOT NULL", {})
+    found = cursor.fetchone()
+    if not found or not found[0]:
+        return None
+    cursor.execute("SELECT version_num FROM alembic_version", {})
+    row = cursor.fetchone()
+    return None if row is None else str(row[0])
 
-    Returns the copy's path, if one was made. Raises `SettingsError` for a database of a newer release.
+
+def migrate(database: Database) -> Path | None:
+    """Bring the database to `HEAD`, wholly or not at all; idempotent.
+
+    A SQLite file that holds data is copied first; returns the copy's path, if one was made. Raises
+    `SettingsError` for a database of a newer release, and `StoreUnavailable`.
     """
     at = revision(database)
     if at == HEAD:
@@ -60,7 +72,7 @@ def migrate(database: Database) -> Path | None:
 
 def _copy(database: SQLite) -> Path:
     """A consistent copy beside the file, named by the moment."""
-    target = database.path.with_name(f"{database.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}.bak")
+    target = database.path.with_name(f"{database.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.bak")
     source = sqlite3.connect(database.path)
     copy = sqlite3.connect(target)
     try:
@@ -75,15 +87,35 @@ def _upgrade(database: Database) -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     url = database.url
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     engine = create_engine(url, poolclass=NullPool)
+    if isinstance(database, SQLite):
+        _begin_before_ddl(engine)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        if error.orig is not None and (known := database.unavailable(error.orig)):
+            raise type(known)(f"The database cannot be migrated: {url.database}: {known}") from error
+        raise
+
+
+def _begin_before_ddl(engine: Engine) -> None:
+    """Make a migration one transaction: sqlite3 itself begins one before INSERT, not before CREATE TABLE."""
+    from sqlalchemy import event  # noqa: PLC0415
+
+    @event.listens_for(engine, "connect")
+    def autocommit(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: SQLConnection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,504 @@
+"""Groups of units that fail: in a unit, at the commit, with the connection, with the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
+from core.events import TaskSubmitted
+from core.model import StoredEvent, TaskId
+from core.store import credentials, lane
+from core.store.database import database
+from core.store.lane import Lane
+from core.store.sql import SqlStore
+from tests.contracts.steps import submitted
+from tests.world import PATIENCE, SAM, START, Diary
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from core.model import ChannelName
+    from core.store.database import Database
+    from core.store.transaction import Transaction
+    from tests.world import StoppedClock
+
+
+class Told:
+    """Whom a lane tells of what it committed."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+
+    def __call__(self, events: list[StoredEvent], due: set[ChannelName]) -> None:
+        self.seqs += [event.seq for event in events]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def writer(any_database: Database, clock: StoppedClock, told: Told) -> AsyncIterator[Lane]:
+    started = Lane(any_database, clock, writes=True, committed=told)
+    started.start()
+    yield started
+    await started.stop()
+
+
+class Unit:
+    """Keeps a secret of its name; may raise before it, after it, or in the database."""
+
+    def __init__(
+        self, name: str, seq: int, *, before: Exception | None = None, after: Exception | None = None
+    ) -> None:
+        self.name, self.seq, self.before, self.after = name, seq, before, after
+        self.runs = 0
+        self.hold: threading.Event | None = None
+        self.holding = threading.Event()
+
+    def __call__(self, tx: Transaction) -> str:
+        self.runs += 1
+        if self.hold is not None:
+            self.holding.set()
+            self.hold.wait(PATIENCE)
+        if self.before is not None:
+            raise self.before
+        credentials.secret(tx, self.name)
+        event = TaskSubmitted(submitter="sam")
+        tx.events.append(StoredEvent(task=TaskId("t"), seq=self.seq, at=START, event=event))
+        if self.after is not None:
+            raise self.after
+        return self.name
+
+
+def kept(tx: Transaction) -> set[str]:
+    return {name for name in map(str, range(10)) if tx.one(credentials.SECRET, name=name) is not None}
+
+
+def nothing(tx: Transaction) -> None:
+    """Neither reads nor writes."""
+
+
+async def in_one_group(writer: Lane, units: list[Unit]) -> list[str | BaseException]:
+    """Hold the lane up until all units wait, so that they share a group; their answers."""
+    first = Unit("first", 0)
+    first.hold = threading.Event()
+    holding = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    answers = asyncio.gather(*(writer.run(unit) for unit in units), return_exceptions=True)
+    await asyncio.sleep(0)
+    assert writer.waiting == len(units)
+    first.hold.set()
+    await holding
+    return await answers
+
+
+async def test_a_unit_that_raises_after_a_write_takes_no_other_with_it(writer: Lane, told: Told) -> None:
+    units = [Unit("1", 1), Unit("2", 2, after=Invalid("no")), Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    assert answers[0] == "1"
+    assert isinstance(answers[1], Invalid)
+    assert answers[2] == "3"
+    assert await writer.run(kept) == {"1", "3"}
+    assert told.seqs == [0, 1, 3]
+    assert units[0].runs == 2, "the group was rolled back and each was run alone"
+
+
+async def test_a_refusal_before_the_first_write_leaves_its_group_alone(writer: Lane, told: Told) -> None:
+    units = [Unit("1", 1), Unit("2", 2, before=NotFound("none")), Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, NotFound, str]
+    assert [unit.runs for unit in units] == [1, 1, 1]
+    assert told.seqs == [0, 1, 3]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_defect_in_a_unit_reaches_its_caller_only(writer: Lane, told: Told, when: str) -> None:
+    broken = Unit("2", 2, **{when: ZeroDivisionError("a defect")})
+    answers = await in_one_group(writer, [Unit("1", 1), broken, Unit("3", 3)])
+    assert [type(answer) for answer in answers] == [str, ZeroDivisionError, str]
+    assert await writer.run(kept) == {"1", "3"}
+    assert told.seqs == [0, 1, 3]
+
+
+async def test_a_broken_statement_reaches_its_caller_only(writer: Lane) -> None:
+    def broken(tx: Transaction) -> str:
+        credentials.secret(tx, "2")
+        tx.insert(credentials.INSERT_SECRET, name="2", value=b"again")
+        return "2"
+
+    first, second, third = await asyncio.gather(
+        writer.run(Unit("1", 1)), writer.run(broken), writer.run(Unit("3", 3)), return_exceptions=True
+    )
+    assert (first, third) == ("1", "3")
+    assert type(second).__name__ in {"IntegrityError", "UniqueViolation"}
+    assert await writer.run(kept) == {"1", "3"}
+
+
+async def test_nothing_is_told_before_it_is_committed(any_database: Database, clock: StoppedClock) -> None:
+    seen: list[set[str]] = []
+    reader = Lane(any_database, clock, writes=False, committed=Told())
+    reader.start()
+
+    def look(events: list[StoredEvent], due: set[ChannelName]) -> None:
+        looking.append(asyncio.ensure_future(reader.run(kept)))
+
+    looking: list[asyncio.Future[set[str]]] = []
+    writer = Lane(any_database, clock, writes=True, committed=look)
+    writer.start()
+    for name in "123":
+        await writer.run(Unit(name, int(name)))
+    seen = [await future for future in looking]
+    assert [len(found & set("123")) >= number for number, found in enumerate(seen, 1)] == [True] * 3
+    for each in (writer, reader):
+        await each.stop()
+
+
+async def test_a_reader_cannot_write(any_database: Database, clock: StoppedClock) -> None:
+    if any_database.url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite's BEGIN has no READ ONLY; the unit's author has to know.")
+    reader = Lane(any_database, clock, writes=False, committed=Told())
+    reader.start()
+    with pytest.raises(CountersignError):
+        await reader.run(Unit("1", 1))
+    await reader.stop()
+
+
+async def test_a_caller_who_leaves_does_not_undo_the_unit(writer: Lane) -> None:
+    first = Unit("1", 1)
+    first.hold = threading.Event()
+    asked = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    first.hold.set()
+    assert await writer.run(kept) == {"1"}
+
+
+async def test_what_waits_is_finished_before_the_lane_stops_and_nothing_hangs_after(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    writer = Lane(any_database, clock, writes=True, committed=Told())
+    writer.start()
+    asked = [asyncio.ensure_future(writer.run(Unit(name, 1))) for name in "12345"]
+    await asyncio.sleep(0)
+    await writer.stop()
+    assert await asyncio.gather(*asked) == list("12345")
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(StoreUnavailable):
+            await writer.run(kept)
+
+
+async def test_more_than_may_wait_is_refused(writer: Lane) -> None:
+    first = Unit("first", 0)
+    first.hold = threading.Event()
+    holding = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    asked = [asyncio.ensure_future(writer.run(nothing)) for _ in range(lane.WAITING + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await asked[-1]
+    first.hold.set()
+    await asyncio.gather(holding, *asked[:-1])
+
+
+async def test_submissions_are_refused_long_before_decisions(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(sqlite_database, clock) as store:
+        made = await asyncio.gather(*(submitted(store) for _ in range(3_000)), return_exceptions=True)
+        refused = [answer for answer in made if isinstance(answer, Overloaded)]
+        assert refused
+        assert len(made) - len(refused) >= 1_000
+        await store.check()
+
+
+async def test_a_lane_whose_loop_is_gone_ends(sqlite_database: Database, clock: StoppedClock) -> None:
+    unit = Unit("1", 1)
+    unit.hold = threading.Event()
+
+    def other_loop() -> threading.Thread:
+        async def leave() -> threading.Thread:
+            writer = Lane(sqlite_database, clock, writes=True, committed=Told())
+            writer.start()
+            asyncio.ensure_future(writer.run(unit)).add_done_callback(lambda done: done.cancelled())
+            await asyncio.to_thread(unit.holding.wait, PATIENCE)
+            return next(t for t in threading.enumerate() if t.name == "store-write" and t not in before)
+
+        before = set(threading.enumerate())
+        return asyncio.run(leave())
+
+    thread = await asyncio.to_thread(other_loop)
+    unit.hold.set()
+    await asyncio.to_thread(thread.join, PATIENCE)
+    assert not thread.is_alive()
+
+
+# Locks
+
+
+async def test_a_locked_file_is_refused_in_time_and_recovers_by_itself(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    path = sqlite_database.url.database
+    assert path is not None
+    async with SqlStore(sqlite_database, clock) as store:
+        diary = Diary()
+        store.listen(diary)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began = monotonic()
+        first = asyncio.ensure_future(submitted(store))
+        await asyncio.to_thread(threading.Event().wait, 0.3)  # the first one's wait has begun
+        late = [asyncio.ensure_future(submitted(store)) for _ in range(5)]
+        answers = await asyncio.gather(first, *late, return_exceptions=True)
+        assert monotonic() - began < 2.6
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+        assert "locked" in str(answers[0])
+        assert diary.events == []
+        with pytest.raises(StoreUnavailable):
+            await store.check()
+        other.execute("ROLLBACK")
+        other.close()
+        await store.check()
+        task = await submitted(store)
+        assert len(await store.events(task.id, 0)) == 1
+        assert len((await store.counts()).keys()) == 1
+
+
+async def test_a_lock_that_is_given_back_in_time_is_waited_for(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    path = sqlite_database.url.database
+    assert path is not None
+    async with SqlStore(sqlite_database, clock) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        asked = asyncio.ensure_future(submitted(store))
+        done, _ = await asyncio.wait([asked], timeout=0.2)
+        assert not done
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await asked).submitter == SAM.id
+
+
+# A full disk
+
+
+async def test_a_full_disk_is_refused_and_recovers_by_itself(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(sqlite_database, clock) as store:
+        kept_task = await submitted(store)
+        diary = Diary()
+        store.listen(diary)
+        await store._write.run(_page_limit(0))
+        with pytest.raises(StoreUnavailable, match="full"):
+            await submitted(store, "x" * 1_000_000)
+        assert diary.events == []
+        # The connection was thrown away, and the limit with it: the disk has room again.
+        await store.check()
+        await submitted(store, "x" * 1_000_000)
+        assert len(await store.events(kept_task.id, 0)) == 1
+
+
+def _page_limit(pages: int) -> Callable[[Transaction], None]:
+    def limit(tx: Transaction) -> None:
+        # SQLite raises a limit below the present size to it: no page more may be had.
+        tx._cursor.execute(f"PRAGMA max_page_count = {pages or 1}", {})
+
+    return limit
+
+
+async def test_a_disk_that_stays_full_is_refused_until_it_has_room(
+    small_disk: Path, clock: StoppedClock, migrated_file: Path
+) -> None:
+    import shutil
+
+    path = small_disk / "countersign.db"
+    shutil.copy(migrated_file, path)
+    async with SqlStore(database(f"sqlite:///{path}"), clock) as store:
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"x" * 2_000_000)
+        small = await submitted(store)
+        acknowledged = [small.id]
+        refused = 0
+        for _ in range(40):
+            try:
+                acknowledged.append((await submitted(store, "y" * 100_000)).id)
+            except StoreUnavailable:
+                refused += 1
+        assert refused > 10
+        with pytest.raises(StoreUnavailable):
+            await submitted(store, "y" * 300_000)
+        for task in acknowledged:
+            assert (await store.task(task)).id == task
+        ballast.unlink()
+        acknowledged.append((await submitted(store, "y" * 100_000)).id)
+        await store.check()
+        listed = await store.counts()
+        assert sum(listed.values()) == len(acknowledged), "nothing that was refused is there"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB; skipped where none may be mounted."""
+    import subprocess
+
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("Mounting a small file system needs root.")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
+    tmp_path: Path, clock: StoppedClock
+) -> None:
+    for content in (None, b"this is not a database" * 100):
+        path = tmp_path / "x.db"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(StoreUnavailable, match=r"x\.db"):
+            async with SqlStore(database(f"sqlite:///{path}"), clock):
+                pass
+        assert path.exists() == (content is not None), "opening makes no file"
+
+
+# A lost connection
+
+
+async def test_a_lost_connection_is_refused_and_made_again(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    import psycopg
+
+    async with SqlStore(postgres_database, clock) as store:
+        await submitted(store)
+        url = postgres_database.url.render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        answers = await asyncio.gather(submitted(store), store.counts(), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+        await store.check()
+        await submitted(store)
+        assert sum((await store.counts()).values()) == 2
+
+
+async def test_a_server_that_is_away_is_refused_with_a_sentence(clock: StoppedClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(StoreUnavailable):
+        async with SqlStore(database(f"postgresql://u@127.0.0.1:{port}/x"), clock):
+            pass
+
+
+class Cutter:
+    """A loopback proxy before a PostgreSQL server that cuts the connection at the first COMMIT.
+
+    `deliver`: the COMMIT still reaches the server, only its answer is lost.
+    """
+
+    def __init__(self, server: str, *, deliver: bool) -> None:
+        self._server, self._deliver = server, deliver
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._server)
+            threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+        parsed = False
+        while data := _received(client):
+            if parsed and not self.cuts:
+                self.cuts += 1
+                _end(client)
+                if self._deliver:
+                    server.sendall(data)
+                    _received(server)
+                break
+            parsed = b"COMMIT" in data  # it is prepared first, and what comes next runs it
+            server.sendall(data)
+        _end(server)
+
+    def _back(self, server: socket.socket, client: socket.socket) -> None:
+        while data := _received(server):
+            try:
+                client.sendall(data)
+            except OSError:
+                return
+        _end(client)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+def _received(from_: socket.socket) -> bytes:
+    try:
+        return from_.recv(65536)
+    except OSError:
+        return b""
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+async def test_a_commit_whose_answer_was_lost_is_looked_up(
+    postgres_database: Database, clock: StoppedClock, deliver: bool
+) -> None:
+    url = postgres_database.url
+    folder = url.query.get("host")
+    if not isinstance(folder, str) or not folder.startswith("/"):
+        pytest.skip("The server given is not on a socket of this machine.")
+    cutter = Cutter(f"{folder}/.s.PGSQL.{url.query.get('port', 5432)}", deliver=deliver)
+    through = make_url(
+        f"postgresql://postgres@127.0.0.1:{cutter.port}/{url.database}?sslmode=disable&gssencmode=disable"
+    )
+    async with SqlStore(database(through.render_as_string()), clock) as store:
+        diary = Diary()
+        store.listen(diary)
+        if deliver:
+            task = await submitted(store)
+            assert (await store.task(task.id)).id == task.id
+            assert len(diary.events) == 1
+        else:
+            with pytest.raises(StoreUnavailable):
+                await submitted(store)
+            assert sum((await store.counts()).values()) == 0
+            assert diary.events == []
+            await submitted(store)
+        assert cutter.cuts == 1
+    cutter.close()

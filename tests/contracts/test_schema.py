@@ -1,0 +1,160 @@
+"""Migrations, on both databases: from nothing, twice, after a copy, never from the future."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+import core.store
+from core.errors import SettingsError, StoreUnavailable
+from core.store.database import database
+from core.store.schema import HEAD, migrate, revision
+from core.store.sql import SqlStore
+from core.store.tables import metadata
+from tests.contracts.steps import submitted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return database(f"sqlite:///{tmp_path / 'new.db'}")
+    make: Callable[[], str] = request.getfixturevalue("empty_postgres")
+    return database(make())
+
+
+def on(where: Database, statement: str) -> list[Any]:
+    """Run one statement and commit."""
+    url = where.url
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        answer = connection.execute(text(statement))
+        return list(answer) if answer.returns_rows else []
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    folder = Path(core.store.__file__).parent / "migrations" / "versions"
+    assert max(path.name.partition("_")[0] for path in folder.glob("[0-9]*.py")) == HEAD
+
+
+def test_a_new_database_is_brought_to_the_head_and_then_left_alone(new_database: Database) -> None:
+    assert revision(new_database) is None
+    assert migrate(new_database) is None
+    assert revision(new_database) == HEAD
+    assert migrate(new_database) is None
+    assert revision(new_database) == HEAD
+
+
+def test_the_tables_are_what_the_migrations_make(new_database: Database) -> None:
+    migrate(new_database)
+    url = new_database.url
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE task ADD COLUMN extra INTEGER"))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata), "a difference is seen"
+
+
+def test_partial_indexes_are_what_the_migrations_make(sqlite_database: Database) -> None:
+    made = dict(on(sqlite_database, "SELECT name, sql FROM sqlite_master WHERE type = 'index'"))
+    from sqlalchemy.dialects import sqlite
+    from sqlalchemy.schema import CreateIndex
+
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            wanted = str(CreateIndex(index).compile(dialect=sqlite.dialect()))
+            assert made[str(index.name)].split() == wanted.split()
+
+
+def test_asking_for_the_revision_changes_nothing(tmp_path: Path, migrated_file: Path) -> None:
+    missing = tmp_path / "missing.db"
+    assert revision(database(f"sqlite:///{missing}")) is None
+    assert not missing.exists()
+    path = tmp_path / "old.db"
+    shutil.copy(migrated_file, path)
+    before = path.read_bytes()
+    assert revision(database(f"sqlite:///{path}")) == HEAD
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["old.db"]
+
+
+def test_a_database_of_a_newer_release_is_refused(new_database: Database) -> None:
+    migrate(new_database)
+    on(new_database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SettingsError, match="9999"):
+        migrate(new_database)
+    assert revision(new_database) == "9999"
+
+
+def test_a_file_with_data_is_copied_before_it_is_migrated(tmp_path: Path, migrated_file: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(migrated_file, path)
+    where = database(f"sqlite:///{path}")
+    # Before the first schema there was nothing, so an older revision is feigned; its migration then fails.
+    on(where, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(Exception, match="0000"):
+        migrate(where)
+    (copy,) = tmp_path.glob("*.bak")
+    with sqlite3.connect(copy) as opened:
+        assert opened.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
+    opened.close()
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing(new_database: Database) -> None:
+    on(new_database, "CREATE TABLE dialog (channel INTEGER)")  # the last table that is made
+    with pytest.raises(Exception, match="dialog"):
+        migrate(new_database)
+    on(new_database, "DROP TABLE dialog")
+    assert migrate(new_database) is None
+    assert revision(new_database) == HEAD
+
+
+def test_a_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"shopping list\n" * 100)
+    with pytest.raises(StoreUnavailable, match=r"notes\.db"):
+        migrate(database(f"sqlite:///{path}"))
+    assert path.read_bytes().startswith(b"shopping list")
+
+
+def test_a_folder_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"x\.db"):
+        migrate(database(f"sqlite:///{tmp_path / 'missing' / 'x.db'}"))
+
+
+async def test_a_migrated_database_can_be_worked_with(new_database: Database, clock: StoppedClock) -> None:
+    migrate(new_database)
+    async with SqlStore(new_database, clock) as store:
+        task = await submitted(store)
+        assert (await store.task(task.id)).id == task.id
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "postgresql//x", "sqlite"]
+)
+def test_a_wrong_database_url_is_refused_with_a_sentence(url: str) -> None:
+    with pytest.raises(SettingsError, match="COUNTERSIGN_DATABASE_URL"):
+        database(url)

@@ -1,0 +1,126 @@
+"""Every statement, as text through the driver and as SQLAlchemy runs it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import Insert, create_engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
+
+import core.store
+from core.model import ChannelName, ChatUpdate, Verdict
+from core.store.sql import SqlStore
+from core.store.statements import Statement
+from core.store.transaction import Transaction
+from tests.contracts.steps import ANYONE, decide, parked, submitted, waiting
+from tests.world import DESK
+
+if TYPE_CHECKING:
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.psycopg.dialect()}  # type: ignore[no-untyped-call]
+
+
+def statements() -> dict[str, Statement]:
+    found = {}
+    for module in pkgutil.iter_modules(core.store.__path__, "core.store."):
+        if module.ispkg:
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, Statement):
+                found[f"{module.name.rpartition('.')[2]}.{name}"] = value
+    return found
+
+
+ALL = statements()
+
+
+def test_there_are_statements_in_every_module_that_asks() -> None:
+    assert {name.partition(".")[0] for name in ALL} >= {
+        "chats",
+        "credentials",
+        "deliveries",
+        "history",
+        "reviews",
+        "tasks",
+    }
+    assert len(ALL) > 40
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", ALL)
+def test_a_statement_has_one_text_and_its_constants(name: str, dialect: str) -> None:
+    text, constants = ALL[name].text(DIALECTS[dialect])
+    assert ALL[name].text(DIALECTS[dialect]) == (text, constants)
+    assert "POSTCOMPILE" not in text, "IN lists are not expanded on this path"
+    assert not [key for key in constants if key.startswith("p_")], "a parameter is never a constant"
+
+
+def plain(rows: Any) -> list[tuple[Any, ...]]:
+    return [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in rows]
+
+
+READS: dict[str, dict[str, Any]] = {
+    "tasks.BY_ID": {"id": "TASK"},
+    "tasks.PAGE": {"created_at": 2**62, "id": "~", "status": "", "submitter": "", "flow": "", "limit": 5},
+    "tasks.COUNTS": {},
+    "tasks.RUNNABLE": {},
+    "tasks.LAST_CHECKPOINT": {"task": "TASK"},
+    "reviews.BY_ID": {"id": "REVIEW"},
+    "reviews.OF_TASK": {"task": "TASK"},
+    "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
+    "reviews.DECISIONS": {"review": "REVIEW"},
+    "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
+    "reviews.LAST_CLOSED": {"task": "TASK"},
+    "deliveries.DUE": {"channel": "paper", "now": 2**62},
+    "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
+    "deliveries.OF_TASK": {"task": "TASK"},
+    "history.AFTER": {"task": "TASK", "after": 0},
+    "history.ONE": {"task": "TASK", "seq": 2},
+    "credentials.SECRET": {"name": "a"},
+    "chats.UNHANDLED": {"channel": "telegram"},
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_the_driver_answers_what_sqlalchemy_answers(
+    name: str, any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        await store.secret("a")
+        await submitted(store)
+        review = await waiting(store, replace(ANYONE, recipients=(DESK,)))
+        await decide(store, review)
+        rejected = await waiting(store, replace(ANYONE, recipients=(DESK,)))
+        await decide(store, rejected, verdict=Verdict.REJECT)
+        task = (await store.review(rejected)).task.id
+        if name != "reviews.LAST_CLOSED":
+            await parked(store, task, replace(ANYONE, recipients=(DESK,)), attempt=2)
+        await store.keep_update(ChatUpdate(channel=ChannelName("telegram"), id="1", body=b"{}"))
+        await waiting(store)
+    known = {"TASK": task, "REVIEW": str(rejected)}
+    parameters = {key: known.get(value, value) for key, value in READS[name].items()}
+    connection = any_database.connect()
+    transaction = Transaction(connection.cursor(), any_database.dialect)
+    through_the_driver = plain(transaction.all(ALL[name], **parameters))
+    connection.close()
+    url = any_database.url
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    with create_engine(url, poolclass=NullPool).connect() as alchemy:
+        expected = plain(alchemy.execute(ALL[name].expression, {f"p_{k}": v for k, v in parameters.items()}))  # type: ignore[call-overload]
+    assert through_the_driver == expected
+    assert expected, "the sample has something to answer"
+
+
+def test_inserts_name_every_column_that_has_to_be_given() -> None:
+    for name, statement in ALL.items():
+        if isinstance(statement.expression, Insert):
+            needed = {column.name for column in statement.expression.table.columns if not column.nullable}
+            assert needed <= set(statement.keys or ()), name
