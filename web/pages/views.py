@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from core.errors import Forbidden, Refused
-from core.model import DeliveryState, TaskFilter
+from core.model import DeliveryState, Status, TaskFilter
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import wants_page
@@ -63,6 +63,7 @@ class Views:
             request,
             "task.html",
             task=task,
+            state=state_of(task),
             reviews=reviews,
             deciding=await self._deciding(task, request[CALLER]),
             undelivered=undelivered(await self._service.deliveries(task.id)),
@@ -103,6 +104,12 @@ class Views:
         except (Forbidden, Refused) as error:
             return Deciding(review=await self._service.review(task.review), refusal=str(error))
         return Deciding(review=review, refusal=None)
+
+
+def state_of(task: Task) -> str:
+    """What a status message would say of it: the page's script asks again where the two differ."""
+    detail = {Status.WAITING_FOR_REVIEW: task.review, Status.RUNNING: str(task.attempt or "")}
+    return f"{task.status} {detail.get(task.status) or ''}".strip()
 
 
 def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:

@@ -45,12 +45,14 @@ async function refresh() {
 }
 
 const live = () => document.getElementById("live");
-const isOver = () => ["completed", "failed", "cancelled"].includes(live()?.dataset.status || "");
+const isOver = () => ["completed", "failed", "cancelled"].includes(live()?.dataset.state || "");
 
 // A browser opens six connections a host, and each stream holds one: only the visible tab has a stream.
 /** @type {EventSource | null} */
 let source = null;
 let lastSeen = "";
+let lastState = "";
+let timer = 0;
 
 function follow() {
   const address = live()?.dataset.stream;
@@ -58,13 +60,18 @@ function follow() {
   source = new EventSource(lastSeen ? `${address}?last_event_id=${lastSeen}` : address);
   source.onmessage = (message) => {
     lastSeen = message.lastEventId;
-    const status = JSON.parse(message.data).status;
-    if (status !== live()?.dataset.status || status === "running" || status === "waiting_for_review") refresh();
+    lastState = stateOf(JSON.parse(message.data));
+    // A replay runs through what the page already shows: only where it leads to matters.
+    clearTimeout(timer);
+    timer = setTimeout(() => lastState !== live()?.dataset.state && refresh(), 30);
   };
   source.onerror = () => {
     if (source?.readyState === EventSource.CLOSED) stopFollowing();
   };
 }
+
+/** @param {{ status: string, attempt?: number, review_id?: string }} message */
+const stateOf = (message) => [message.status, message.review_id || message.attempt || ""].join(" ").trim();
 
 function stopFollowing() {
   source?.close();
@@ -90,7 +97,10 @@ signIn();
 follow();
 showLocalTimes();
 document.addEventListener("visibilitychange", followOrNot);
-document.addEventListener("htmx:after:swap", showLocalTimes);
+document.addEventListener("htmx:after:swap", () => {
+  showLocalTimes();
+  follow();
+});
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
 addEventListener("pageshow", followOrNot);

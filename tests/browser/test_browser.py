@@ -1,0 +1,248 @@
+"""The pages in a real browser: live, by keyboard, on a phone, in the dark, in ten tabs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from tests.world import BEN
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from playwright.async_api import Locator, Page
+
+    from tests.web.web_house import House
+
+    SignIn: TypeAlias = "Callable[..., Awaitable[Page]]"
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+PHONE_IN_THE_DARK = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+
+
+def expect(locator: Locator) -> Any:
+    from playwright.async_api import expect as wait_for
+
+    return wait_for(locator)
+
+
+async def submitted(page: Page, text: str) -> str:
+    """Submit by the form; the task's id."""
+    await page.get_by_label("What should be done?").fill(text)
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    return page.url.rsplit("/", 1)[1]
+
+
+def status(page: Page) -> Locator:
+    return page.get_by_role("status")
+
+
+def timeline(page: Page) -> Locator:
+    return page.locator("ol.timeline")
+
+
+async def test_two_people_and_one_task(house: House, sign_in: SignIn) -> None:
+    sam, ana = await sign_in("sam"), await sign_in("ana")
+    task_id = await submitted(sam, "Announce the new opening hours")
+    await expect(status(sam)).to_contain_text("waiting for review")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await ana.get_by_label("Reason").fill("Mention the holiday.")
+    await ana.get_by_role("button", name="Reject").click()
+    # Sam's page follows by itself.
+    await expect(status(sam)).to_contain_text("attempt 2")
+    await expect(timeline(sam)).to_contain_text("Rejected by Ana Ruiz")
+    await expect(timeline(sam)).to_contain_text("Mention the holiday.")
+    await expect(timeline(sam)).to_contain_text("superseded by attempt 2")
+    await expect(ana.get_by_label("Draft of attempt 2")).to_contain_text("Mention the holiday.")
+    await ana.get_by_role("button", name="Approve").click()
+    for page in (ana, sam):
+        await expect(page.get_by_role("heading", name="Final result")).to_be_visible()
+        await expect(timeline(page)).to_contain_text("Approved by Ana Ruiz")
+        await expect(status(page)).to_contain_text("completed")
+    assert (await house.task(task_id)).outcome == "approved"
+
+
+async def test_the_personal_link_leaves_no_trace_in_the_address(house: House, sign_in: SignIn) -> None:
+    page = await sign_in("ana")
+    assert page.url == f"{house.url}/"
+    assert await page.evaluate("document.cookie") == ""
+
+
+async def test_a_wrong_link_says_so(house: House, sign_in: SignIn) -> None:
+    page = await sign_in("ana")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await page.goto(f"{house.url}/inbox#token=nonsense")
+    await expect(status(page)).to_contain_text("not valid")
+    assert "nonsense" not in page.url
+
+
+async def test_the_inbox_decides_in_place(house: House, sign_in: SignIn) -> None:
+    first, second = await house.submitted("First text"), await house.submitted("Second text")
+    ana = await sign_in("ana")
+    await ana.get_by_role("link", name="Inbox").click()
+    await expect(ana.get_by_role("article")).to_have_count(2)
+    card = ana.get_by_role("article").filter(has_text="Second text")
+    await card.get_by_role("button", name="Approve").click()
+    await expect(ana.get_by_role("article")).to_have_count(1)
+    await expect(ana.get_by_role("article")).to_contain_text("First text")
+    await house.world.end(second)
+    assert (await house.task(first)).status == "waiting_for_review"
+
+
+async def test_what_was_half_written_survives_a_change(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("Two must agree", flow="two")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await ana.get_by_label("Reason").fill("half a rea")
+    await house.world.approve(await house.open_review(task_id), person=BEN, comment="Fine.")
+    await ana.evaluate("refresh()")
+    await expect(timeline(ana)).to_contain_text("Approved by Ben Okri")
+    await expect(ana.get_by_label("Reason")).to_have_value("half a rea")
+    await expect(ana.get_by_label("Reason")).to_be_focused()
+    await ana.keyboard.type("son")
+    await ana.get_by_role("button", name="Approve").click()
+    await expect(timeline(ana)).to_contain_text("half a reason")
+
+
+async def test_a_decision_that_came_too_late_says_so(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("Quick")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await hide(ana)
+    await house.world.reject(await house.open_review(task_id), person=BEN)
+    await house.open_review(task_id, 2)
+    await ana.get_by_role("button", name="Approve").click()
+    await expect(ana.get_by_role("alert")).to_contain_text("not the open review")
+    assert (await house.task(task_id)).outcome == "rejected"
+
+
+async def test_everything_by_keyboard(house: House, sign_in: SignIn) -> None:
+    ana = await sign_in("ana")
+    task_id = await house.submitted("By keyboard")
+    await ana.get_by_label("What should be done?").press("Shift+Tab")
+    await ana.keyboard.press("Shift+Tab")
+    await expect(ana.get_by_role("link", name="Inbox")).to_be_focused()
+    await ana.keyboard.press("Enter")
+    await expect(ana.get_by_role("heading", name="Inbox")).to_be_visible()
+    await ana.get_by_label("Reason").focus()
+    await ana.keyboard.type("Not yet.")
+    for _ in range(2):
+        await ana.keyboard.press("Tab")
+    await expect(ana.get_by_role("button", name="Reject")).to_be_focused()
+    await ana.keyboard.press("Enter")
+    await house.open_review(task_id, 2)
+    review = (await house.world.service.reviews(task_id))[0]
+    assert review.decisions[0].comment == "Not yet."
+
+
+async def test_the_skip_link_comes_first(sign_in: SignIn) -> None:
+    page = await sign_in("ana")
+    await page.goto(f"{page.url}inbox")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+
+async def test_on_a_phone_in_the_dark(house: House, sign_in: SignIn) -> None:
+    sam = await sign_in("sam", **PHONE_IN_THE_DARK)
+    await submitted(sam, "x" * 300 + " and some words")
+    await expect(status(sam)).to_contain_text("waiting for review")
+    ana = await sign_in("ana", **PHONE_IN_THE_DARK)
+    for page, path in [(sam, sam.url), (sam, f"{house.url}/"), (ana, f"{house.url}/inbox")]:
+        await page.goto(path)
+        wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, path
+        paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == "rgb(18, 24, 23)"
+    for name in ("Approve", "Reject"):
+        box = await ana.get_by_role("button", name=name).bounding_box()
+        assert box
+        assert box["height"] >= 44  # a finger's width
+
+
+async def test_ten_open_tabs_can_still_approve(house: House, sign_in: SignIn) -> None:
+    """A browser opens six connections to a host; ten streams would leave none for the approval."""
+    task_ids = [await house.submitted(f"Task {number}") for number in range(10)]
+    first = await sign_in("ana")
+    tabs = [first, *[await first.context.new_page() for _ in task_ids[1:]]]
+    for tab, task_id in zip(tabs, task_ids, strict=True):
+        await tab.bring_to_front()
+        await tab.goto(f"{house.url}/tasks/{task_id}")
+        await expect(tab.get_by_role("button", name="Approve")).to_be_visible()
+        await hide(tab)
+    for tab in tabs:
+        await show(tab)
+        await tab.get_by_role("button", name="Approve").click()
+        await expect(tab.get_by_role("heading", name="Final result")).to_be_visible()
+        await hide(tab)
+
+
+async def test_a_hidden_tab_catches_up(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("While you were away")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+    await hide(ana)
+    await house.world.approve(await house.open_review(task_id), person=BEN)
+    await house.world.end(task_id)
+    await expect(ana.get_by_role("heading", name="Final result")).to_have_count(0)
+    await show(ana)
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
+
+
+async def hide(page: Page) -> None:
+    """Headless Chromium shows all tabs; so the page is told what a browser would tell it."""
+    await _say(page, "hidden")
+
+
+async def show(page: Page) -> None:
+    await _say(page, "visible")
+
+
+async def _say(page: Page, state: str) -> None:
+    await page.evaluate(
+        """(state) => {
+            Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+            Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
+async def test_people_s_text_runs_nothing(house: House, sign_in: SignIn) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    task_id = await house.submitted(evil)
+    await house.world.reject(await house.open_review(task_id), comment=evil)
+    await house.open_review(task_id, 2)
+    ana = await sign_in("ana")
+    for path in (f"/tasks/{task_id}", "/inbox"):
+        await ana.goto(house.url + path)
+        await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+        await expect(ana.locator("pre.draft").first).to_contain_text("<script>")
+        assert await ana.title() != "owned"
+
+
+async def test_everything_works_without_scripts(house: House, sign_in: SignIn) -> None:
+    signed_in = await sign_in("ana")
+    task_id = await house.submitted("Without scripts")
+    cookies = await signed_in.context.cookies()
+    browser = signed_in.context.browser
+    assert browser
+    page = await browser.new_page(java_script_enabled=False)
+    await page.context.add_cookies(cookies)  # type: ignore[arg-type]  # what it gave
+    await page.goto(f"{house.url}/inbox")
+    await page.get_by_label("Reason").fill("Plain.")
+    await page.get_by_role("button", name="Reject").click()
+    await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
+    await house.open_review(task_id, 2)
+    await page.goto(f"{house.url}/tasks/{task_id}")
+    await page.get_by_role("button", name="Approve").click()
+    await expect(timeline(page)).to_contain_text("Approved by Ana Ruiz")
+    await house.world.end(task_id)
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Final result")).to_be_visible()
+    await page.context.close()
