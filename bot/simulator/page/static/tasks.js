@@ -28,7 +28,7 @@ export class Tasks {
   }
 
   async ask() {
-    const answer = await fetch("/v1/tasks?limit=4", { headers: { Accept: "application/json" } });
+    const answer = await fetch("/v1/tasks?limit=5", { headers: { Accept: "application/json" } });
     if (!answer.ok) return;
     const { tasks } = await answer.json();
     if (!this.isPinned && tasks.length) this.chosen = tasks[0].task_id;
@@ -62,10 +62,10 @@ export class Tasks {
   /** A change of the same task is morphed in, which keeps focus and half-written reasons. */
   async show() {
     if (!this.chosen) return;
-    const swap = this.shown === this.chosen ? "outerMorph" : "outerHTML";
+    const swap = this.shown === this.chosen ? "innerMorph" : "innerHTML";
     this.shown = this.chosen;
     // @ts-ignore htmx is a global of the vendored script
-    await htmx.ajax("GET", `/tasks/${this.chosen}`, { target: "#live", select: "#live", swap });
+    await htmx.ajax("GET", `/tasks/${this.chosen}`, { target: "#task", select: "#live", swap });
   }
 
   /** @param {Event} event */

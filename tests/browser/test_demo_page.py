@@ -1,0 +1,216 @@
+"""The demo's page in a real Chromium: two chats, three people, one task from form to result."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+import pytest_asyncio
+
+from tests.visitor import running_demo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from playwright.async_api import Browser, Locator, Page
+
+    from tests.visitor import Demo
+
+    Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Page]]
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+SOON = 20_000
+"""Milliseconds: the chats' cards keep to the platforms' own pace."""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with running_demo(tmp_path_factory.mktemp("demo"), "--port", "0") as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, demo: Demo) -> Open:
+    """`async with visit(viewport=…) as page:` the demo's page; its console must stay empty."""
+
+    @asynccontextmanager
+    async def opened(**how: Any) -> AsyncIterator[Page]:
+        complaints: list[str] = []
+        async with await browser.new_context(base_url=demo.base, **how) as context:
+            context.on("console", lambda message: complaints.append(message.text))
+            context.on("weberror", lambda error: complaints.append(str(error.error)))
+            page = await context.new_page()
+            await page.goto(demo.address)
+            await expect(page.locator("#live h1")).to_be_visible()
+            await expect(chat(page, "telegram").get_by_role("article").first).to_be_visible()
+            yield page
+        assert complaints == []
+
+    return opened
+
+
+def expect(place: Locator) -> Any:
+    from playwright.async_api import expect as wait_for
+
+    return wait_for(place)
+
+
+def chat(page: Page, name: str) -> Locator:
+    return page.locator(f"#{name}")
+
+
+def card(page: Page, where: str, *words: str) -> Locator:
+    """The latest message in a chat that says all this."""
+    found = chat(page, where).get_by_role("article")
+    for word in words:
+        found = found.filter(has_text=word)
+    return found.last
+
+
+async def submit(page: Page, text: str) -> None:
+    await page.get_by_label("What should be done?").fill(text)
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.locator("#live h1")).to_have_text(text)
+
+
+async def become(page: Page, where: str, name: str) -> None:
+    await chat(page, where).get_by_text(name, exact=True).click()
+    await expect(chat(page, where).get_by_role("radio", name=name)).to_be_checked()
+
+
+def button(place: Locator, name: str) -> Locator:
+    return place.get_by_role("button", name=name)
+
+
+async def test_a_text_is_rejected_in_slack_and_approved_in_telegram_by_clicking(visit: Open) -> None:
+    async with visit(viewport={"width": 1440, "height": 900}) as page:
+        slack, telegram = chat(page, "slack"), chat(page, "telegram")
+        await submit(page, "Announce the new opening hours")
+        await expect(page.locator("#live").get_by_role("status")).to_contain_text("waiting for review")
+        first = card(page, "slack", "opening hours", "attempt 1")
+        await expect(button(first, "Approve")).to_be_visible(timeout=SOON)
+
+        await button(first, "Reject…").click()
+        await expect(slack.get_by_label("Reason")).to_be_focused()
+        await slack.get_by_label("Reason").fill("Name the holiday, too")
+        await button(slack.get_by_role("dialog"), "Reject").click()
+        await expect(slack.get_by_role("dialog")).to_have_count(0)
+
+        said = ("opening hours", "attempt 2", "Name the holiday, too")
+        await expect(card(page, "slack", *said)).to_be_visible(timeout=SOON)
+        await expect(card(page, "slack", "superseded by attempt 2", "opening hours")).to_be_visible(
+            timeout=SOON
+        )
+        second = card(page, "telegram", *said)
+        await expect(second).to_be_visible(timeout=SOON)
+        await expect(page.locator("#live")).to_contain_text("superseded by attempt 2")
+
+        await become(page, "telegram", "Ben")
+        await button(second, "Approve").click()
+        await expect(telegram.get_by_text("Approved.", exact=True)).to_be_visible()
+        await expect(page.get_by_role("heading", name="Final result")).to_be_visible()
+        await expect(page.locator("#live")).to_contain_text("Approved by Ben Okafor")
+        for where in ("slack", "telegram"):
+            closed = card(page, where, "opening hours", "attempt 2", "Approved by Ben Okafor")
+            await expect(closed).to_be_visible(timeout=SOON)
+            await expect(button(closed, "Approve")).to_have_count(0)
+        await expect(page.locator("#tasks li").first).to_contain_text("completed")
+
+
+async def test_a_stranger_sees_the_refusal_and_nobody_else_does(visit: Open) -> None:
+    async with visit() as page:
+        await become(page, "slack", "Otto")
+        await button(card(page, "slack", "Deploy payments"), "Approve").click()
+        refusal = chat(page, "slack").get_by_text("not among the reviewers")
+        await expect(refusal).to_be_visible()
+        await become(page, "slack", "Ana")
+        await expect(refusal).to_have_count(0)
+
+        await become(page, "telegram", "Otto")
+        await button(card(page, "telegram", "Deploy payments"), "Approve").click()
+        alert = page.get_by_role("alertdialog")
+        await expect(alert).to_contain_text("not among the reviewers")
+        await page.keyboard.press("Escape")
+        await expect(alert).to_have_count(0)
+        await expect(button(card(page, "telegram", "Deploy payments"), "Approve")).to_be_visible()
+
+
+async def test_a_typed_reason_in_telegram_by_keyboard_alone(visit: Open) -> None:
+    async with visit() as page:
+        await page.get_by_label("What should be done?").focus()
+        await page.keyboard.type("Rename the team")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        reject = button(card(page, "telegram", "Rename the team"), "Reject…")
+        await expect(reject).to_be_visible(timeout=SOON)
+        await reject.press("Enter")
+        reason = button(card(page, "telegram", "why do you reject", "Rename"), "Give a reason")
+        await expect(reason).to_be_visible()
+        await reason.press("Enter")
+        await expect(page.get_by_label("Message in Telegram")).to_be_focused()
+        await page.keyboard.type("To which name?")
+        await page.keyboard.press("Enter")
+        await expect(card(page, "telegram", "attempt 2", "To which name?")).to_be_visible(timeout=SOON)
+        await expect(page.locator("#live")).to_contain_text("Rejected by Ana Ruiz")
+
+
+async def test_a_half_written_reason_in_slacks_dialog_survives_news_and_escape_closes_it(visit: Open) -> None:
+    async with visit() as page:
+        slack = chat(page, "slack")
+        await button(card(page, "slack", "Deploy payments"), "Reject…").click()
+        await slack.get_by_label("Reason").fill("Not on a Fri")
+        await submit(page, "Meanwhile something else")
+        await expect(card(page, "slack", "Meanwhile")).to_be_attached(timeout=SOON)
+        await expect(slack.get_by_label("Reason")).to_have_value("Not on a Fri")
+        await slack.get_by_label("Reason").press("Escape")
+        await expect(slack.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_markup_in_a_text_is_shown_as_text_everywhere(visit: Open) -> None:
+    text = "<b>bold</b> <img src=x onerror=alert(1)> *stars* <!channel> &amp;"
+    async with visit() as page:
+        await submit(page, text)
+        for where in ("slack", "telegram"):
+            shown = card(page, where, "onerror")
+            await expect(shown).to_contain_text(text, timeout=SOON)
+            await expect(shown.locator("img, b")).to_have_count(0)
+
+
+async def test_the_chosen_task_stays_until_something_is_submitted(visit: Open) -> None:
+    async with visit() as page:
+        title = page.locator("#live h1")
+        await submit(page, "The older one")
+        await submit(page, "The newer one")
+        await button(page.locator("#tasks"), "The older one").click()
+        await expect(title).to_have_text("The older one")
+        await page.request.post("/submit", form={"data": "From a script"})
+        await expect(page.locator("#tasks")).to_contain_text("From a script")
+        await expect(button(page.locator("#tasks"), "The older one")).to_have_attribute("aria-current", "true")
+        await expect(title).to_have_text("The older one")
+        await submit(page, "From the form")
+
+
+async def test_a_hidden_tab_closes_its_stream_and_opens_it_again(visit: Open) -> None:
+    async with visit() as page:
+        await page.evaluate(
+            "Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true})"
+        )
+        async with page.expect_event("requestfailed", lambda request: request.url.endswith("/demo/events")):
+            await page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+        await page.request.post("/submit", form={"data": "While nobody looked"})
+        async with page.expect_request("**/demo/events"):
+            await page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(card(page, "slack", "While nobody looked")).to_be_attached(timeout=SOON)
+
+
+async def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(visit: Open) -> None:
+    async with visit(viewport={"width": 360, "height": 740}, color_scheme="dark") as page:
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        await page.get_by_role("link", name="Telegram").click()
+        await expect(button(chat(page, "telegram"), "Send")).to_be_in_viewport()
+        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 64
