@@ -13,6 +13,7 @@ from web.hooks.addresses import CallbackGuard
 from web.hooks.inbound import Hooks
 from web.pages import Pages
 from web.pages.views import Views
+from web.pings import Pings
 from web.schemas import json_response
 from web.stream import Streams
 from web.tasks import Tasks
@@ -54,17 +55,20 @@ def create_app(
     )
     pages = Pages(callers, banner=banner, links=links)
     closing = Closing()
+    pings = Pings(settings.ping_seconds)
     admission = Admission(settings=settings, callers=callers, machines=MACHINES | frozenset(public_paths))
     app = web.Application(middlewares=[make_gate(admission, pages)], client_max_size=LARGEST_BODY)
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
-    app.add_routes(Streams(service=service, callers=callers, closing=closing, settings=settings).routes())
+    streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
+    app.add_routes(streams.routes())
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
     app.add_routes(probes(health))
     app.add_routes(pages.assets.routes())
     app.add_routes(extra_routes)
     app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(pings.running)
     app.on_shutdown.append(closing.close)
     return app
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,17 +25,19 @@ from core.events import (
     encode,
     kind,
 )
+from core.model import TaskId
 from web.auth import CALLER
 from web.problems import HttpRefusal
 from web.schemas import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from core.model import Json, PersonId, StoredEvent, Task
+    from core.model import Json, PersonId, StoredEvent
     from core.service import Service
     from web.auth import Callers
     from web.closing import Closing
+    from web.pings import Pings
     from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
@@ -66,6 +70,9 @@ _STATUS: Mapping[type, Callable[[str, Any], dict[str, Json]]] = {
 }
 
 
+Shape = Callable[["StoredEvent"], Message | None]
+
+
 def status_message(stored: StoredEvent) -> Message | None:
     """What `/stream` says of an event; None where the visible status stays as it was."""
     shape = _STATUS.get(type(stored.event))
@@ -82,44 +89,51 @@ class Streams:
     """The two event streams, and how many of them are open."""
 
     def __init__(
-        self, *, service: Service, callers: Callers, closing: Closing, settings: WebSettings
+        self,
+        *,
+        service: Service,
+        callers: Callers,
+        closing: Closing,
+        pings: Pings,
+        settings: WebSettings,
     ) -> None:
         self._service = service
         self._callers = callers
         self._closing = closing
+        self._pings = pings
         self._settings = settings
         self._open: Counter[PersonId] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
+        statuses, named = partial(self.stream, status_message), partial(self.stream, named_message)
         return [
-            web.get("/stream/{task_id}", self.statuses, allow_head=False),
-            web.get("/v1/tasks/{task_id}/events", self.named, allow_head=False),
+            web.get("/stream/{task_id}", statuses, allow_head=False),
+            web.get("/v1/tasks/{task_id}/events", named, allow_head=False),
         ]
 
-    async def statuses(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, status_message)
-
-    async def named(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, named_message)
-
-    async def _stream(
-        self, request: web.Request, shape: Callable[[StoredEvent], Message | None]
-    ) -> web.StreamResponse:
-        task = await self._service.task(known_id(request))
-        after = last_event_id(request)
-        if after and task.status.is_final and await self._has_seen_all(task, after):
+    async def stream(self, shape: Shape, request: web.Request) -> web.StreamResponse:
+        """Everything after `Last-Event-ID`, then live; 204 where nothing is left to come."""
+        task_id, after = known_id(request), last_event_id(request)
+        if await self._is_over(task_id, after):
             return web.Response(status=204)
         person = request[CALLER].person
         self._take_place(person)
         try:
-            return await self._send_all(request, self._service.follow(task.id, after=after), shape)
+            return await self._send_all(request, task_id, after, shape)
         finally:
             self._open[person] -= 1
             if not self._open[person]:
                 del self._open[person]
 
-    async def _has_seen_all(self, task: Task, after: int) -> bool:
-        return not [stored async for stored in self._service.follow(task.id, after=after)]
+    async def _is_over(self, task_id: TaskId, after: int) -> bool:
+        """True where a reader who saw `after` has seen the end; raises `NotFound`.
+
+        A function of its own, so that no task is kept in memory while its stream is open.
+        """
+        task = await self._service.task(task_id)
+        if not after or not task.status.is_final:
+            return False
+        return not [stored async for stored in self._service.follow(task_id, after=after)]
 
     def _take_place(self, person: PersonId) -> None:
         if self._open[person] >= self._settings.max_streams_per_person:
@@ -129,55 +143,42 @@ class Streams:
         self._open[person] += 1
 
     async def _send_all(
-        self,
-        request: web.Request,
-        events: AsyncIterator[StoredEvent],
-        shape: Callable[[StoredEvent], Message | None],
+        self, request: web.Request, task_id: TaskId, after: int, shape: Shape
     ) -> web.StreamResponse:
-        response = EventSourceResponse(
-            sep="\n", send_timeout=SEND_SECONDS, ping_interval=self._settings.ping_seconds
-        )
+        response = EventSourceResponse(sep="\n", send_timeout=SEND_SECONDS)
         writer = await response.prepare(request)
-        if writer is not None:
-            writer.send_headers()  # else they would wait for the first message, which may be days away
+        response.stop_streaming()  # its own pings: ours need no task for each stream
+        if after and writer is not None:
+            writer.send_headers()  # else they would wait for the next message, which may be days away
+        events = self._service.follow(task_id, after=after)
         scope = asyncio.timeout(None)
         try:
-            async with scope, response:
+            async with scope:
                 self._closing.enter(scope)
-                await self._pump(request, response, events, shape)
-        except ConnectionResetError:
-            pass  # the reader went away
-        except TimeoutError:
-            pass  # the server stops, or the reader is stuck and was cut off
+                self._pings.join(scope, response, _transport(request))
+                async for stored in events:
+                    if message := shape(stored):
+                        # A session may have died since the last message.
+                        await self._callers.caller(request)
+                        await response.send(message[1], id=str(stored.seq), event=message[0])
+                    del stored, message  # a draft may be large, and the next event days away
+        except (ConnectionResetError, TimeoutError):
+            pass  # the reader went away or is stuck, or the server stops
         except CountersignError as error:
-            log.info("stream_ended", task_id=request.match_info["task_id"], reason=type(error).__name__)
+            log.info("stream_ended", task_id=task_id, reason=type(error).__name__)
         finally:
+            self._pings.leave(scope)
             self._closing.leave(scope)
             await _close(events)
         return response
 
-    async def _pump(
-        self,
-        request: web.Request,
-        response: EventSourceResponse,
-        events: AsyncIterator[StoredEvent],
-        shape: Callable[[StoredEvent], Message | None],
-    ) -> None:
-        async for stored in events:
-            message = shape(stored)
-            if message is None:
-                continue
-            await self._callers.caller(request)  # a session may have died since the last message
-            name, data = message
-            await response.send(data, id=str(stored.seq), event=name)
 
-
-def known_id(request: web.Request) -> str:
+def known_id(request: web.Request) -> TaskId:
     """The task id in the path; raises `NotFound` where no task can have it."""
     task_id = request.match_info["task_id"]
     if len(task_id) > 64 or not task_id.isascii() or not task_id.isalnum():
         raise NotFound("There is no such task.")
-    return task_id
+    return TaskId(task_id)
 
 
 def last_event_id(request: web.Request) -> int:
@@ -187,6 +188,12 @@ def last_event_id(request: web.Request) -> int:
     """
     value = request.headers.get("Last-Event-ID") or request.query.get("last_event_id", "")
     return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else 0
+
+
+def _transport(request: web.Request) -> asyncio.Transport:
+    if request.transport is None:
+        raise ConnectionResetError("the reader went away")
+    return request.transport
 
 
 async def _close(events: AsyncIterator[StoredEvent]) -> None:
