@@ -72,11 +72,17 @@ def running_demo(folder: Path, *words: str, environment: Mapping[str, str] | Non
     with started_demo(
         folder, *words, environment={"TMPDIR": str(temporary), **(environment or {})}
     ) as process:
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-        line = process.stdout.readline().decode() if ready else ""
-        assert line.startswith("http"), (line, (folder / "stderr").read_text())
-        yield Demo(process=process, address=line.strip(), folder=folder, temporary=temporary)
+        address = first_line(process, folder)
+        yield Demo(process=process, address=address, folder=folder, temporary=temporary)
+
+
+def first_line(process: subprocess.Popen[bytes], folder: Path) -> str:
+    """The address, once the demo has printed it."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline().decode() if ready else ""
+    assert line.startswith("http"), (line, (folder / "stderr").read_text())
+    return line.strip()
 
 
 @contextmanager

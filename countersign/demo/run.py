@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from click.core import ParameterSource
 from pydantic import SecretStr
 
 from bot.simulator.page import PATH, Frame, Page
+from bot.simulator.slack import NotOffered
 from core.settings import CoreSettings
 from core.store.database import database
 from countersign import logs
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from core.model import ChannelName, StoredEvent
+    from core.service import Service
+    from countersign.demo.chats import SimulatedChats
+
+log = structlog.get_logger()
 
 BANNER = "Demo: both chats are simulated. Nothing leaves this machine, and nothing is kept."
 LINKS = {"Both chats": PATH}
@@ -41,11 +47,18 @@ LINKS = {"Both chats": PATH}
 def run_demo(host: str, port: int) -> int:
     """Serve until SIGTERM or SIGINT; raises `SettingsError` where it cannot listen there."""
     check_host(host)
-    port = free_port(host, port, or_next=_is_default("port"))
     forget_environment()
     _log_trouble_only()
-    run(_demo(WebSettings(host=host, port=port, auth="open")))
-    return 0
+    while True:
+        free = free_port(host, port, or_next=_is_default("port"))
+        try:
+            run(_demo(WebSettings(host=host, port=free, auth="open")))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # Somebody took it between our look and our listening.
+        else:
+            return 0
 
 
 def _is_default(parameter: str) -> bool:
@@ -63,14 +76,24 @@ def _log_trouble_only() -> None:
 async def _demo(web: WebSettings) -> None:
     stop = stop_on_signals()
     with TemporaryDirectory(prefix="countersign-demo-", ignore_cleanup_errors=True) as folder:
-        async with _everything(web, Path(folder)):
-            _greet(web.base_url)
+        async with _everything(web, Path(folder)) as (service, chats), asyncio.TaskGroup() as group:
+            opening = group.create_task(_open(service, chats, web.base_url))
             await stop.wait()
+            opening.cancel()
+
+
+async def _open(service: Service, chats: SimulatedChats, base_url: str) -> None:
+    """The samples first, so that the page is worth looking at when its address is printed."""
+    try:
+        await submit_samples(service, chats)
+    except (TimeoutError, NotOffered) as error:
+        log.warning("samples_incomplete", reason=str(error))
+    _greet(base_url)
 
 
 @asynccontextmanager
-async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[None]:
-    """The house, its chats and their page, with the samples in place."""
+async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[tuple[Service, SimulatedChats]]:
+    """The house, its chats and their page."""
     configuration = demo_configuration()
     url = f"sqlite:///{folder / 'demo.db'}"
     target = database(url)
@@ -81,8 +104,7 @@ async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[None]:
         extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS)
         async with house(found, configuration, target, extras=extras) as running, page.following():
             running.store.listen(Ringer(page))
-            await submit_samples(running.service, chats)
-            yield
+            yield running.service, chats
 
 
 class Ringer:

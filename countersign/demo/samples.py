@@ -33,9 +33,12 @@ Deploy payments 4.12.0 to production.
 
 BEN, ANA = "U02BEN", "U01ANA"
 
+SECONDS = 30
+"""How long a card or a dialog may take on a slow machine."""
+
 
 async def submit_samples(service: Service, chats: SimulatedChats) -> None:
-    """Returns when every card stands in both chats."""
+    """Returns when every card stands in Slack; raises `TimeoutError` or `NotOffered` where one does not."""
     slack = chats.slack
     await _submit(service, "support", "Refund for order 1042", REFUND)
     await slack.press(await _card(slack, "Refund for order 1042"), "Approve", user=BEN)
@@ -52,7 +55,7 @@ async def _submit(service: Service, submitter: str, title: str, text: str) -> No
 
 async def _reject(slack: SlackSimulator, card: Message) -> None:
     await slack.press(card, "Reject", user=ANA)
-    await slack.until(lambda: slack.open_views(ANA))
+    await slack.until(lambda: slack.open_views(ANA), within=SECONDS)
     view: View = slack.open_views(ANA)[-1]
     await slack.submit(view, {"Reason": REASON}, user=ANA)
 
@@ -68,5 +71,5 @@ async def _card(slack: SlackSimulator, title: str, *, attempt: int = 1) -> Messa
             if title in message.text and f"attempt {attempt} " in message.text and message.labels
         ]
 
-    await slack.until(found)
+    await slack.until(found, within=SECONDS)
     return found()[-1]

@@ -189,7 +189,9 @@ async def test_the_chosen_task_stays_until_something_is_submitted(visit: Open) -
         await expect(title).to_have_text("The older one")
         await page.request.post("/submit", form={"data": "From a script"})
         await expect(page.locator("#tasks")).to_contain_text("From a script")
-        await expect(button(page.locator("#tasks"), "The older one")).to_have_attribute("aria-current", "true")
+        await expect(button(page.locator("#tasks"), "The older one")).to_have_attribute(
+            "aria-current", "true"
+        )
         await expect(title).to_have_text("The older one")
         await submit(page, "From the form")
 

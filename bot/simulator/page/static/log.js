@@ -7,37 +7,44 @@
  * @property {() => HTMLElement} make
  */
 
+/** Pixels left free around what is brought into sight. */
+const ROOM = 12;
+
 /** @type {WeakMap<Element, string>} */
 const marks = new WeakMap();
 
 /**
- * Make a log show these entries in this order, leaving alone what has not changed, and bring the last one
- * that is new or different into sight.
+ * Make a log show these entries in this order, leaving alone what has not changed, and bring into sight what
+ * is new, or what has changed where nobody was looking.
  * @param {HTMLElement} log
  * @param {Entry[]} entries
  */
 export function show(log, entries) {
   const isFirst = log.childElementCount === 0;
+  const wasAtEnd = isFirst || log.scrollTop + log.clientHeight > log.scrollHeight - ROOM;
   const standing = new Map([...log.children].map((child) => [child.getAttribute("data-key"), child]));
   /** @type {Element | null} */
   let before = null;
   /** @type {HTMLElement | null} */
-  let last = null;
+  let added = null;
+  /** @type {HTMLElement | null} */
+  let changed = null;
   for (const entry of entries) {
     let element = standing.get(entry.key);
     standing.delete(entry.key);
     if (!element || marks.get(element) !== entry.mark) {
-      last = made(entry, isFirst);
-      element ? replace(element, last) : log.append(last);
-      element = last;
+      const fresh = made(entry, isFirst);
+      if (element) replace(element, (changed = fresh));
+      else log.append((added = fresh));
+      element = fresh;
     }
     const wanted = before ? before.nextElementSibling : log.firstElementChild;
     if (wanted !== element) log.insertBefore(element, wanted);
     before = element;
   }
   for (const gone of standing.values()) gone.remove();
-  if (isFirst) log.scrollTop = log.scrollHeight;
-  else if (last) bring(log, last);
+  if (isFirst || (wasAtEnd && !(added && added !== log.lastElementChild))) log.scrollTop = log.scrollHeight;
+  else if (added || changed) bring(log, /** @type {HTMLElement} */ (added || changed), added !== null);
 }
 
 /**
@@ -69,11 +76,13 @@ function replace(old, fresh) {
  * `scrollIntoView` would move the whole page, too.
  * @param {HTMLElement} log
  * @param {HTMLElement} element
+ * @param {boolean} whole otherwise any part of it in sight is enough
  */
-function bring(log, element) {
-  const room = 12;
-  const top = element.offsetTop - room;
-  const bottom = element.offsetTop + element.offsetHeight + room;
+function bring(log, element, whole) {
+  const top = element.offsetTop - ROOM;
+  const bottom = element.offsetTop + element.offsetHeight + ROOM;
+  const isSeen = top < log.scrollTop + log.clientHeight && bottom > log.scrollTop;
+  if (isSeen && !whole) return;
   if (bottom > log.scrollTop + log.clientHeight) log.scrollTop = bottom - log.clientHeight;
   if (top < log.scrollTop) log.scrollTop = top;
 }
