@@ -1,14 +1,22 @@
-"""The chat platforms that are switched on; each is imported only then, for that costs time."""
+"""The chat platforms that are switched on.
+
+Their libraries take longer to import than everything else together, so they are imported after the web
+server listens, in a thread, and only those that are on.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from aiohttp import web
+    from aiohttp.typedefs import Handler
 
     from bot.buttons import Buttons
     from bot.slack import SlackChannel
@@ -19,89 +27,96 @@ if TYPE_CHECKING:
     from countersign.configuration import Configuration
     from countersign.settings import Settings
 
+SLACK_PATH, TELEGRAM_PATH = "/slack/events", "/telegram/webhook"
+
 
 class Chats:
-    """None, one or both of Slack and Telegram."""
+    """None, one or both of Slack and Telegram; `routes` are there at once, the rest once opened."""
 
-    def __init__(self, channels: Sequence[SlackChannel | TelegramChannel]) -> None:
-        self.channels = channels
-
-    @classmethod
-    async def of(
-        cls,
+    def __init__(
+        self,
         settings: Settings,
         configuration: Configuration,
         service: Service,
         store: SqlStore,
         clock: Clock,
-    ) -> Chats:
-        """Those whose tokens are set."""
-        channels: list[SlackChannel | TelegramChannel] = []
-        if settings.bot.slack_bot_token is not None:
-            buttons = await _buttons(store)
-            channels.append(_slack(settings, configuration, service, buttons, clock))
-        if settings.bot.telegram_bot_token is not None:
-            buttons = await _buttons(store)
-            channels.append(_telegram(settings, configuration, service, store, buttons, clock))
-        return cls(channels)
-
-    @property
-    def routes(self) -> list[web.RouteDef]:
-        """What the platforms call, where they call us."""
-        return [route for channel in self.channels for route in channel.routes()]
+    ) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._service = service
+        self._store = store
+        self._clock = clock
+        self._handlers: dict[str, Handler] = {}
 
     @property
     def public_paths(self) -> frozenset[str]:
-        """Paths whose requests prove themselves by signature or secret."""
-        return frozenset(route.path for route in self.routes)
+        """What the platforms call, where they call us; these requests prove themselves."""
+        bot = self._settings.bot
+        slack = bot.slack_bot_token is not None and bot.slack_app_token is None
+        telegram = bot.telegram_bot_token is not None and bot.telegram_webhook_secret is not None
+        return frozenset([SLACK_PATH] * slack + [TELEGRAM_PATH] * telegram)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Until the channels are opened these answer 503, and the platform tries again."""
+        return [web.post(path, self._handle) for path in self.public_paths]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        handler = self._handlers.get(request.path)
+        if handler is None:
+            return web.Response(status=503, headers={"Retry-After": "1"})
+        return await handler(request)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Presses are heard and cards can be posted inside."""
+    async def open(self) -> AsyncIterator[Sequence[SlackChannel | TelegramChannel]]:
+        """The channels; inside, presses are heard and cards can be posted.
+
+        Raises `SettingsError` where a platform refuses what is configured.
+        """
+        channels = await self._channels()
         async with AsyncExitStack() as stack:
-            for channel in self.channels:
+            for channel in channels:
                 await stack.enter_async_context(channel.listening())
-            yield
+            self._handlers = {r.path: r.handler for channel in channels for r in channel.routes()}
+            yield channels
 
+    async def _channels(self) -> list[SlackChannel | TelegramChannel]:
+        bot = self._settings.bot
+        channels: list[SlackChannel | TelegramChannel] = []
+        if bot.slack_bot_token is not None:
+            await asyncio.to_thread(importlib.import_module, "bot.slack")
+            channels.append(self._slack(await self._buttons()))
+        if bot.telegram_bot_token is not None:
+            await asyncio.to_thread(importlib.import_module, "bot.telegram")
+            channels.append(self._telegram(await self._buttons()))
+        return channels
 
-async def _buttons(store: SqlStore) -> Buttons:
-    from bot.buttons import Buttons
+    async def _buttons(self) -> Buttons:
+        from bot.buttons import Buttons
 
-    return Buttons(await store.secret("buttons"))
+        return Buttons(await self._store.secret("buttons"))
 
+    def _slack(self, buttons: Buttons) -> SlackChannel:
+        from bot.slack import SlackChannel
 
-def _slack(
-    settings: Settings, configuration: Configuration, service: Service, buttons: Buttons, clock: Clock
-) -> SlackChannel:
-    from bot.slack import SlackChannel
+        return SlackChannel(
+            self._settings.bot,
+            service=self._service,
+            people=self._configuration.directory,
+            buttons=buttons,
+            clock=self._clock,
+            public_url=self._settings.web.base_url,
+        )
 
-    return SlackChannel(
-        settings.bot,
-        service=service,
-        people=configuration.directory,
-        buttons=buttons,
-        clock=clock,
-        public_url=settings.web.base_url,
-    )
+    def _telegram(self, buttons: Buttons) -> TelegramChannel:
+        from bot.telegram import TelegramChannel
 
-
-def _telegram(
-    settings: Settings,
-    configuration: Configuration,
-    service: Service,
-    store: SqlStore,
-    buttons: Buttons,
-    clock: Clock,
-) -> TelegramChannel:
-    from bot.telegram import TelegramChannel
-
-    return TelegramChannel(
-        settings.bot,
-        service=service,
-        inbox=store,
-        dialogs=store,
-        people=configuration.directory,
-        buttons=buttons,
-        clock=clock,
-        public_url=settings.web.base_url,
-    )
+        return TelegramChannel(
+            self._settings.bot,
+            service=self._service,
+            inbox=self._store,
+            dialogs=self._store,
+            people=self._configuration.directory,
+            buttons=buttons,
+            clock=self._clock,
+            public_url=self._settings.web.base_url,
+        )

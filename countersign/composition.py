@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.flow import FlowDefinition
+    from core.model import Policy
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -66,34 +67,55 @@ def flows(configuration: Configuration) -> dict[str, FlowDefinition]:
     }
 
 
+def reachable(configuration: Configuration, settings: Settings) -> Configuration:
+    """Without recipients in chats that are switched off: their cards would wait for ever."""
+    on = {
+        "slack": settings.bot.slack_bot_token is not None,
+        "telegram": settings.bot.telegram_bot_token is not None,
+    }
+    policies = {name: _within(policy, on) for name, policy in configuration.policies.items()}
+    return replace(configuration, policies=policies)
+
+
+def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
+    for channel in {place.channel for place in policy.recipients if not on[place.channel]}:
+        log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
+    return replace(policy, recipients=tuple(place for place in policy.recipients if on[place.channel]))
+
+
 @asynccontextmanager
 async def house(
     settings: Settings, configuration: Configuration, database: Database, *, extras: Extras | None = None
 ) -> AsyncIterator[House]:
-    """Everything running, from the store outwards; stopped in the opposite order, within 10 s.
+    """Everything running, from the store outwards; stopped within 10 s.
 
-    The database has been prepared, and is held by this process alone.
+    The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
+    first to stop, so that nothing new comes in while the rest ends. The database has been prepared, and
+    is held by this process alone.
     """
     clock = SystemClock()
+    configuration = reachable(configuration, settings)
     definitions = flows(configuration)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed = Feed(store)
         service = Service(store, feed, configuration.people, definitions)
-        chats = await Chats.of(settings, configuration, service, store, clock)
-        hooks = await _webhooks(stack, settings, clock)
         engine = LocalEngine(FlowRunner(store, definitions, clock), store, clock)
-        outbox = Outbox(store, [*chats.channels, *hooks], clock)
-        for listener in (feed, engine, outbox):
-            store.listen(listener)
-        app = _app(settings, configuration, service, store, chats, clock, extras or Extras())
-        # Stopped in the opposite order: first nobody new comes in, then work under way ends.
+        store.listen(feed)
+        store.listen(engine)
         await engine.__aenter__()
         stack.push_async_callback(engine.stop, SEGMENTS_MAY_END)
-        await stack.enter_async_context(chats.listening())
+        hooks = await _webhooks(stack, settings, clock)
+        chats = Chats(settings, configuration, service, store, clock)
+        runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
+        stack.push_async_callback(runner.cleanup)
+        address = await _listen(runner, settings.web.host, settings.web.port)
+        channels = await stack.enter_async_context(chats.open())
+        outbox = Outbox(store, [*channels, *hooks], clock)
+        store.listen(outbox)
         await outbox.__aenter__()
         stack.push_async_callback(outbox.stop, DELIVERIES_MAY_END)
-        address = await _listen(stack, app, settings.web.host, settings.web.port)
+        stack.push_async_callback(runner.cleanup)
         yield House(store=store, service=service, address=address)
 
 
@@ -128,19 +150,17 @@ def _app(
         clock=clock,
         settings=settings.web,
         hooks=configuration.hooks,
-        extra_routes=[*chats.routes, *extras.routes],
+        extra_routes=[*chats.routes(), *extras.routes],
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
     )
 
 
-async def _listen(stack: AsyncExitStack, app: web.Application, host: str, port: int) -> str:
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     from aiohttp.web import TCPSite
 
-    runner = make_runner(app)
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     await TCPSite(runner, host, port).start()
     bound = runner.addresses[0]
     return f"http://{bound[0]}:{bound[1]}"
