@@ -1,0 +1,290 @@
+"""The engine: at most so many at once, what it forgot it finds, and it stops when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.engines.local import PAUSE, SWEEP, LocalEngine
+from core.errors import StoreUnavailable
+from core.events import ReviewApproved, StepRetried, TaskCancelled, TaskSubmitted
+from core.model import StoredEvent, TaskId
+from tests.world import PATIENCE, START, Board, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from core.events import Event
+    from tests.world import StoppedClock
+
+A, B, C, D = (TaskId(name * 32) for name in "abcd")
+
+
+class Runner(Board):
+    """Notes which segments run; each waits for its gate, then returns or raises what is set for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[TaskId] = []
+        self.inside: list[TaskId] = []
+        self.most = 0
+        self.cut: list[TaskId] = []
+        self.gate = asyncio.Event()
+        self.answers: dict[TaskId, list[datetime | Exception | None]] = {}
+
+    async def run(self, task_id: TaskId) -> datetime | None:
+        self.begun.append(task_id)
+        self.inside.append(task_id)
+        self.most = max(self.most, len(self.inside))
+        self.change()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cut.append(task_id)
+            raise
+        finally:
+            self.inside.remove(task_id)
+            self.change()
+        answer = self.answers[task_id].pop(0) if self.answers.get(task_id) else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Work(Board):
+    """The stored work, as the engine asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[TaskId, datetime | None]] = []
+        self.failed: list[tuple[str, str]] = []
+        self.sweeps = 0
+        self.faults: list[Exception] = []
+
+    async def recover(self) -> Sequence[str]:
+        return []
+
+    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
+        self.sweeps += 1
+        self.change()
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.found
+
+    async def fail(self, task_id: str, error: str) -> None:
+        self.failed.append((task_id, error))
+        self.change()
+        if self.faults:
+            raise self.faults.pop(0)
+
+    async def forget_old(self) -> None:
+        pass
+
+
+@pytest.fixture
+def runner() -> Runner:
+    return Runner()
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def engine(runner: Runner, work: Work, clock: StoppedClock) -> AsyncIterator[LocalEngine]:
+    async with LocalEngine(runner, work, clock, limit=2) as started:
+        yield started
+
+
+def told(engine: LocalEngine, *events: tuple[TaskId, Event]) -> None:
+    engine.committed([StoredEvent(task=task, seq=1, at=START, event=event) for task, event in events], set())
+
+
+SUBMITTED = TaskSubmitted(submitter="sam")
+APPROVED = ReviewApproved(review="r", attempt=1)
+CANCELLED = TaskCancelled(by="sam")
+
+
+async def test_it_runs_what_a_commit_left_to_do(engine: LocalEngine, runner: Runner) -> None:
+    told(engine, (A, SUBMITTED), (B, APPROVED), (C, StepRetried(node="n", retry=1, error="e")))
+    await runner.until(lambda: len(runner.begun) == 2)
+    runner.gate.set()
+    await runner.until(lambda: not runner.inside)
+    assert runner.begun == [A, B]
+
+
+async def test_no_more_run_at_once_than_the_limit(engine: LocalEngine, runner: Runner) -> None:
+    tasks = [TaskId(f"{n:032x}") for n in range(20)]
+    for task in tasks:
+        engine.run(task)
+        engine.run(task)
+    await runner.until(lambda: len(runner.inside) == 2)
+    assert len(runner.begun) == 2
+    runner.gate.set()
+    await runner.until(lambda: len(runner.begun) == 20 and not runner.inside)
+    assert runner.begun == tasks, "in the order in which they were asked for, once each"
+    assert runner.most == 2
+
+
+async def test_a_task_told_of_while_it_runs_is_run_once_more(engine: LocalEngine, runner: Runner) -> None:
+    engine.run(A)
+    await runner.until(lambda: runner.inside)
+    for _ in range(3):
+        engine.run(A)
+    runner.gate.set()
+    await runner.until(lambda: len(runner.begun) == 2 and not runner.inside)
+    engine.run(B)
+    await runner.until(lambda: B in runner.begun and not runner.inside)
+    assert runner.begun == [A, A, B]
+
+
+async def test_a_cancelled_task_is_stopped_and_its_place_is_free(engine: LocalEngine, runner: Runner) -> None:
+    engine.run(A)
+    engine.run(B)
+    await runner.until(lambda: len(runner.inside) == 2)
+    told(engine, (A, CANCELLED))
+    await runner.until(lambda: runner.cut == [A])
+    engine.run(C)
+    await runner.until(lambda: C in runner.begun)
+
+
+async def test_tasks_cancelled_in_the_commit_that_made_them_cost_no_place(
+    engine: LocalEngine, runner: Runner
+) -> None:
+    for task in (A, B, C):
+        told(engine, (task, SUBMITTED), (task, CANCELLED))
+    told(engine, (D, SUBMITTED))
+    await runner.until(lambda: D in runner.begun)
+
+
+async def test_a_task_is_run_at_its_time_and_a_later_word_counts(
+    engine: LocalEngine, runner: Runner, clock: StoppedClock
+) -> None:
+    runner.gate.set()
+    engine.run_at(A, START + timedelta(seconds=5))
+    engine.run_at(A, START + timedelta(seconds=9))
+    clock.advance(seconds=8)
+    engine.run(B)
+    await runner.until(lambda: B in runner.begun)
+    assert A not in runner.begun
+    clock.advance(seconds=1)
+    await runner.until(lambda: A in runner.begun)
+
+
+async def test_a_segment_that_asks_to_be_run_later_is(
+    engine: LocalEngine, runner: Runner, clock: StoppedClock
+) -> None:
+    runner.gate.set()
+    runner.answers[A] = [START + timedelta(seconds=7)]
+    engine.run(A)
+    await runner.until(lambda: clock.next_alarm == START + timedelta(seconds=7))
+    clock.advance(seconds=7)
+    await runner.until(lambda: runner.begun == [A, A])
+
+
+async def test_a_database_that_was_away_is_asked_again(
+    engine: LocalEngine, runner: Runner, clock: StoppedClock
+) -> None:
+    runner.gate.set()
+    runner.answers[A] = [StoreUnavailable("locked"), StoreUnavailable("locked")]
+    engine.run(A)
+    for times in (2, 3):
+        await runner.until(lambda: clock.next_alarm == clock.now() + PAUSE)
+        clock.advance(PAUSE)
+        await runner.until(lambda times=times: len(runner.begun) == times and not runner.inside)  # type: ignore[misc]
+
+
+async def test_a_segment_that_breaks_fails_its_task(engine: LocalEngine, runner: Runner, work: Work) -> None:
+    runner.gate.set()
+    runner.answers[A] = [ZeroDivisionError("x")]
+    engine.run(A)
+    await work.until(lambda: work.failed)
+    assert work.failed == [(A, "The flow could not be run: ZeroDivisionError.")]
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("a defect")])
+async def test_a_task_that_cannot_even_be_failed_leaves_the_engine_running(
+    engine: LocalEngine, runner: Runner, work: Work, fault: Exception
+) -> None:
+    runner.gate.set()
+    runner.answers[A] = [ZeroDivisionError("x")]
+    work.faults = [fault]
+    engine.run(A)
+    await work.until(lambda: work.failed)
+    engine.run(B)
+    await runner.until(lambda: B in runner.begun)
+
+
+async def test_a_sweep_finds_what_nobody_told_of(
+    engine: LocalEngine, runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    runner.gate.set()
+    assert work.sweeps == 1, "at the start"
+    work.found = [(A, None), (B, START + timedelta(seconds=95))]
+    clock.advance(SWEEP)
+    await runner.until(lambda: A in runner.begun)
+    assert B not in runner.begun
+    clock.advance(seconds=65)
+    await runner.until(lambda: B in runner.begun)
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("a defect")])
+async def test_a_sweep_that_failed_is_followed_by_another(
+    engine: LocalEngine, work: Work, clock: StoppedClock, runner: Runner, fault: Exception
+) -> None:
+    work.faults = [fault]
+    for sweeps in (2, 3):
+        await eventually(lambda: has_alarm(clock))
+        clock.advance(SWEEP)
+        await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]
+
+
+async def has_alarm(clock: StoppedClock) -> bool:
+    await asyncio.sleep(0)
+    return clock.next_alarm is not None
+
+
+async def test_what_was_left_is_taken_up_at_the_start(
+    runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    work.found = [(A, None), (B, START + timedelta(seconds=1))]
+    runner.gate.set()
+    async with LocalEngine(runner, work, clock):
+        await runner.until(lambda: A in runner.begun)
+        clock.advance(seconds=1)
+        await runner.until(lambda: B in runner.begun)
+
+
+async def test_a_stop_lets_what_runs_end_and_begins_nothing_new(
+    runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    engine = LocalEngine(runner, work, clock, limit=1)
+    async with engine:
+        engine.run(A)
+        engine.run(B)
+        engine.run_at(C, START + timedelta(seconds=1))
+        await runner.until(lambda: runner.inside)
+        stopping = asyncio.ensure_future(engine.stop(timedelta(seconds=PATIENCE)))
+        await asyncio.sleep(0)
+        engine.run(D)
+        runner.gate.set()
+        await stopping
+        clock.advance(seconds=60)
+    assert (runner.begun, runner.cut) == ([A], [])
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("segment")]
+
+
+async def test_a_stop_cuts_off_what_does_not_end_in_time(
+    runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    engine = LocalEngine(runner, work, clock)
+    async with engine:
+        engine.run(A)
+        await runner.until(lambda: runner.inside)
+        await engine.stop(timedelta(0))
+        assert runner.cut == [A]
+    await engine.stop(timedelta(0))

@@ -1,0 +1,64 @@
+"""Events as they are stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.events import EVENTS, Event, ReviewRequested, decode, encode, kind
+from core.jsontext import from_json, to_json
+from tests.core.test_lifecycle import ONE_OF_EACH
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+STORED = {
+    "task_submitted": ["submitter"],
+    "attempt_started": ["attempt"],
+    "task_resumed": ["attempt"],
+    "step_retried": ["node", "retry", "error"],
+    "review_requested": ["review", "attempt", "draft"],
+    "decision_recorded": ["review", "reviewer", "reviewer_name", "verdict", "comment", "via"],
+    "review_approved": ["review", "attempt"],
+    "review_rejected": ["review", "attempt"],
+    "task_completed": ["final_result", "outcome"],
+    "task_failed": ["error"],
+    "task_cancelled": ["by"],
+}
+
+
+def test_stored_names_and_fields_never_change() -> None:
+    assert {kind(cls): [field.name for field in fields(cls)] for cls in EVENTS} == STORED
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH.values(), ids=lambda event: type(event).__name__)
+def test_an_event_comes_back_as_it_was_stored(event: Event) -> None:
+    text = to_json(encode(event))
+    assert decode(kind(event), json.loads(text)) == event
+    assert kind(event) == kind(type(event))
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH.values(), ids=lambda event: type(event).__name__)
+def test_fields_of_a_later_release_are_passed_over(event: Event) -> None:
+    assert decode(kind(event), {**encode(event), "mood": "good"}) == event
+
+
+@given(JSON)
+def test_any_draft_comes_back_as_it_was_stored(draft: object) -> None:
+    event = ReviewRequested(review="r", attempt=1, draft=draft)  # type: ignore[arg-type]
+    assert decode(kind(event), from_json(to_json(encode(event)))) == event
+
+
+def test_a_name_that_is_no_event_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        decode("task_forgotten", {})

@@ -1,0 +1,192 @@
+"""Followers: no gap, no doubles, none held up by another, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import NotFound
+from core.events import AttemptStarted, StepRetried, TaskCompleted
+from core.feed import BUFFERED, Feed
+from core.model import Outcome, Status, StoredEvent, TaskId
+from tests.core.test_policy import review
+from tests.world import PATIENCE, START, Board
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from core.model import Task
+    from tests.world import World
+
+T = TaskId("t")
+
+
+class History(Board):
+    """A store of events whose reads can be held up at a gate, before or after they look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: list[StoredEvent] = []
+        self.feed = Feed(self)
+        self.reads = 0
+        self.before = asyncio.Event()
+        self.after = asyncio.Event()
+        self.before.set()
+        self.after.set()
+        self.looked = 0
+
+    def add(self, count: int = 1, *, final: bool = False) -> None:
+        events: list[StoredEvent] = []
+        for _ in range(count):
+            seq = len(self.stored) + 1
+            event = (
+                TaskCompleted(final_result="x", outcome="approved") if final else AttemptStarted(attempt=seq)
+            )
+            events.append(StoredEvent(task=T, seq=seq, at=START, event=event))
+            self.stored.append(events[-1])
+        self.feed.committed(events, set())
+
+    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
+        self.reads += 1
+        self.change()
+        await self.before.wait()
+        found = [event for event in self.stored if event.seq > after]
+        self.looked += 1
+        self.change()
+        await self.after.wait()
+        return found
+
+    async def task(self, task_id: str) -> Task:
+        if not self.stored:
+            raise NotFound("There is no such task.")
+        done = isinstance(self.stored[-1].event, TaskCompleted)
+        return review(status=Status.COMPLETED if done else Status.RUNNING, closed=Outcome.APPROVED).task
+
+
+@pytest.fixture
+async def history() -> History:
+    return History()
+
+
+async def seqs(followed: AsyncIterator[StoredEvent]) -> list[int]:
+    async with asyncio.timeout(PATIENCE):
+        return [event.seq async for event in followed]
+
+
+async def test_what_is_stored_comes_first_then_what_happens_then_the_end(history: History) -> None:
+    history.add(3)
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T)))
+    await history.until(lambda: history.looked)
+    history.add(2)
+    history.add(final=True)
+    assert await reading == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("gate", ["before", "after"])
+async def test_what_happens_during_the_first_read_is_neither_lost_nor_doubled(
+    history: History, gate: str
+) -> None:
+    history.add(2)
+    held: asyncio.Event = getattr(history, gate)
+    held.clear()
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T)))
+    await history.until(lambda: history.reads if gate == "before" else history.looked)
+    history.add(2)
+    held.set()
+    history.add(final=True)
+    assert await reading == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("after", range(5))
+async def test_a_follower_who_comes_back_goes_on_where_it_was(history: History, after: int) -> None:
+    history.add(3)
+    history.add(final=True)
+    assert await seqs(history.feed.follow(T, after=after)) == list(range(after + 1, 5))
+
+
+async def test_the_end_between_two_reads_is_seen(history: History) -> None:
+    history.add(2)
+    history.after.clear()
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=2)))
+    await history.until(lambda: history.looked)
+    history.add(final=True)
+    history.after.set()
+    assert await reading == [3]
+
+
+async def test_who_claims_to_have_seen_the_future_is_let_go_at_the_end(history: History) -> None:
+    history.add(2)
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=99)))
+    await history.until(lambda: history.looked)
+    history.add(final=True)
+    assert await reading == []
+    assert await seqs(history.feed.follow(T, after=99)) == []
+
+
+async def test_a_slow_follower_reads_again_and_misses_nothing(history: History) -> None:
+    history.add()
+    followed = history.feed.follow(T)
+    seen = [(await anext(followed)).seq]
+    history.add(BUFFERED * 3)
+    reads = history.reads
+    seen += [(await anext(followed)).seq for _ in range(BUFFERED)]
+    assert history.reads == reads + 1
+    history.add(BUFFERED * 2)
+    history.add(final=True)
+    seen += await seqs(followed)
+    assert seen == list(range(1, len(history.stored) + 1))
+
+
+async def test_a_slow_followers_buffer_is_bounded(history: History) -> None:
+    history.add()
+    followed = history.feed.follow(T)
+    await anext(followed)
+    history.add(10_000)
+    (follower,) = history.feed._followers[T]
+    assert len(follower.news) <= BUFFERED
+    await followed.aclose()  # type: ignore[attr-defined]
+
+
+async def test_many_followers_see_the_same_and_leave_nothing_behind(history: History) -> None:
+    history.add(2)
+    reading = [asyncio.ensure_future(seqs(history.feed.follow(T, after=n % 3))) for n in range(200)]
+    await history.until(lambda: history.looked == 200)
+    history.add(5)
+    history.add(final=True)
+    for number, answer in enumerate(await asyncio.gather(*reading)):
+        assert answer == list(range(number % 3 + 1, 9))
+    assert history.feed._followers == {}
+
+
+async def test_who_leaves_early_leaves_nothing_behind(history: History) -> None:
+    history.add()
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T)))
+    await history.until(lambda: history.looked)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert history.feed._followers == {}
+    history.add()
+
+
+async def test_an_unknown_task_is_not_found_and_leaves_nothing_behind(history: History) -> None:
+    with pytest.raises(NotFound):
+        await seqs(history.feed.follow(T))
+    assert history.feed._followers == {}
+
+
+async def test_of_a_real_task_every_follower_sees_the_whole_story(world: World) -> None:
+    task = await world.submit("x", flow="draft")
+    early = [asyncio.ensure_future(seqs(world.service.follow(task.id))) for _ in range(20)]
+    await world.reject(await world.open_review(task.id))
+    late = [asyncio.ensure_future(seqs(world.service.follow(task.id, after=3))) for _ in range(20)]
+    await world.approve(await world.open_review(task.id, 2))
+    await world.end(task.id)
+    assert {tuple(answer) for answer in await asyncio.gather(*early)} == {tuple(range(1, 11))}
+    assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 11))}
+    assert await seqs(world.service.follow(task.id, after=10)) == []
+    assert StepRetried not in {type(event) for event in await world.history(task.id)}

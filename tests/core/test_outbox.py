@@ -1,0 +1,411 @@
+"""The outbox: what is stored is shown, in order, at least once, and one channel's trouble is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import MessageGone, RateLimited, Undeliverable, Unreachable
+from core.model import (
+    ChannelName,
+    DeliveryState,
+    MessageRef,
+    Notice,
+    Outcome,
+    Recipient,
+    ReviewId,
+    ReviewRequest,
+    Status,
+    Verdict,
+)
+from core.outbox import GIVE_UP_AFTER, Outbox
+from tests.world import (
+    ANA,
+    BEN,
+    CY,
+    DESK,
+    HALL,
+    PAPER,
+    SAM,
+    PaperChannel,
+    StoppedClock,
+    World,
+    draft_flows,
+    eventually,
+    whole_core,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.model import Delivery
+    from core.store.database import Database
+
+STONE = ChannelName("stone")
+WALL = Recipient(channel=STONE, address="wall")
+
+
+@pytest.fixture
+def paper() -> PaperChannel:
+    return PaperChannel()
+
+
+@pytest.fixture
+def stone() -> PaperChannel:
+    return PaperChannel(STONE)
+
+
+@pytest.fixture
+async def desk(sqlite_database: Database, clock: StoppedClock, paper: PaperChannel) -> AsyncIterator[World]:
+    """Cards go to one desk."""
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        yield world
+
+
+async def settled(world: World, task: str) -> list[Delivery]:
+    """The task's deliveries, once each shows what it should."""
+
+    async def ask() -> list[Delivery]:
+        found = list(await world.service.deliveries(task))
+        done = found and all(d.shown == d.version or d.state is DeliveryState.GIVEN_UP for d in found)
+        return found if done else []
+
+    return await eventually(ask)
+
+
+async def test_every_copy_of_a_card_is_posted_and_changed(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel, stone: PaperChannel
+) -> None:
+    flows = draft_flows(DESK, HALL, WALL)
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper, stone]) as world:
+        task = await world.submit("x")
+        await settled(world, task.id)
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        await settled(world, task.id)
+    assert sorted(paper.kinds + stone.kinds) == ["post"] * 3 + ["update"] * 3
+    for call in paper.calls + stone.calls:
+        assert isinstance(call.content, ReviewRequest)
+        if call.kind == "update":
+            assert call.content.outcome is Outcome.APPROVED
+            assert call.content.decisions[0].reviewer_name == ANA.name
+            assert str(call.message).startswith(call.delivery.recipient.address)
+
+
+async def test_the_next_attempts_card_follows_in_the_thread_and_the_old_one_says_superseded(
+    desk: World, paper: PaperChannel
+) -> None:
+    task = await desk.submit("x")
+    await settled(desk, task.id)
+    await desk.reject(await desk.open_review(task.id))
+    await desk.open_review(task.id, 2)
+    await settled(desk, task.id)
+    first = paper.calls[0]
+    reply = next(call for call in paper.calls[1:] if call.kind == "post")
+    assert (first.thread, reply.thread) == (None, "desk/1")
+    last_change = [call for call in paper.calls if call.kind == "update"][-1]
+    assert isinstance(last_change.content, ReviewRequest)
+    assert last_change.content.superseded_by == 2
+
+
+async def test_a_reply_waits_for_the_post_that_it_answers(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    paper.faults = [Unreachable("down")] * 3
+    task = await desk.submit("x")
+    await paper.called(1)
+    await desk.reject(await desk.open_review(task.id))
+    await desk.open_review(task.id, 2)
+    while len(paper.calls) < 4:
+        clock.advance(seconds=10)
+        await desk.store.check()
+    await settled(desk, task.id)
+    posts = [call for call in paper.calls if call.kind == "post"]
+    assert [post.delivery.id for post in posts[:4]] == [posts[0].delivery.id] * 4
+    assert posts[4].thread == "desk/4"
+
+
+async def test_changes_coalesce_while_a_card_cannot_be_changed(desk: World, paper: PaperChannel) -> None:
+    task = await desk.submit("x", flow="three")
+    await settled(desk, task.id)
+    review = await desk.open_review(task.id)
+    paper.close()
+    await desk.approve(review, ANA)
+    await paper.called(2)
+    await desk.approve(review, BEN)
+    await desk.approve(review, CY)
+    await desk.end(task.id)
+    paper.open()
+    await settled(desk, task.id)
+    assert paper.kinds == ["post", "update", "update"]
+    content = paper.calls[-1].content
+    assert isinstance(content, ReviewRequest)
+    assert len(content.decisions) == 3
+
+
+async def test_one_message_is_never_changed_twice_at_once(desk: World, paper: PaperChannel) -> None:
+    paper.close()
+    tasks = [await desk.submit(f"task {n}") for n in range(5)]
+    await paper.called(1)
+    for task in tasks:
+        await desk.approve(await desk.open_review(task.id))
+    assert paper.inside == 1, "one recipient is served at a time"
+    paper.open()
+    for task in tasks:
+        await settled(desk, task.id)
+    for task in tasks:
+        kinds = [call.kind for call in paper.calls if call.delivery.task == task.id]
+        assert kinds[0] == "post"
+        assert set(kinds[1:]) <= {"update"}
+
+
+async def test_changes_go_before_new_cards(desk: World, paper: PaperChannel) -> None:
+    first = await desk.submit("first")
+    await settled(desk, first.id)
+    blocker = await desk.submit("blocker")
+    paper.close()
+    others = [await desk.submit(f"other {n}") for n in range(3)]
+    await paper.called(2)
+    for task in (blocker, *others):
+        await desk.open_review(task.id)
+    await desk.approve(await desk.open_review(first.id))
+    paper.open()
+    for task in (first, *others):
+        await settled(desk, task.id)
+    change = next(n for n, call in enumerate(paper.calls) if call.kind == "update")
+    assert change <= 2, paper.kinds
+
+
+async def test_retry_after_is_honoured_to_the_microsecond(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    paper.faults = [RateLimited("slow down", retry_after=timedelta(seconds=30))]
+    task = await desk.submit("x")
+    await paper.called(1)
+    await eventually(lambda: due_in(desk, task.id, clock, 30))
+    clock.advance(timedelta(seconds=30) - timedelta(microseconds=1))
+    await quiet(desk)
+    assert len(paper.calls) == 1
+    clock.advance(timedelta(microseconds=1))
+    await paper.called(2)
+    (card,) = await settled(desk, task.id)
+    assert (card.tries, card.error) == (0, None), "being asked for patience is no failure"
+
+
+async def due_in(world: World, task: str, clock: StoppedClock, seconds: float) -> bool:
+    found = await world.service.deliveries(task)
+    return any(d.due_at == clock.now() + timedelta(seconds=seconds) for d in found)
+
+
+async def quiet(world: World) -> None:
+    """Let everything that is due be seen: the loop's own reads come before these."""
+    for _ in range(5):
+        await world.store.counts()
+        await world.store.check()
+
+
+async def test_a_decision_does_not_break_into_retry_after(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    paper.faults = [RateLimited("slow down", retry_after=timedelta(seconds=30))]
+    task = await desk.submit("x")
+    await paper.called(1)
+    await eventually(lambda: due_in(desk, task.id, clock, 30))
+    await desk.approve(await desk.open_review(task.id))
+    await desk.end(task.id)
+    await quiet(desk)
+    assert len(paper.calls) == 1
+    clock.advance(seconds=30)
+    await paper.called(2)
+
+
+async def test_a_limit_on_the_whole_channel_holds_for_every_recipient(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel, stone: PaperChannel
+) -> None:
+    paper.faults = [RateLimited("slow down", retry_after=timedelta(seconds=30), whole_channel=True)]
+    flows = draft_flows(DESK, WALL)
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper, stone]) as world:
+        await world.submit("x")
+        await paper.called(1)
+        await quiet(world)
+        other = await world.submit("y")
+        await stone.called(2)
+        await quiet(world)
+        assert len(paper.calls) == 1
+        clock.advance(seconds=30)
+        await settled(world, other.id)
+
+
+async def test_a_blocked_channel_delays_no_other_and_no_decision(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel, stone: PaperChannel
+) -> None:
+    paper.close()
+    flows = draft_flows(DESK, HALL, WALL)
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper, stone]) as world:
+        for number in range(4):
+            task = await world.submit("x")
+            await stone.called(2 * number + 1)
+            await world.approve(await world.open_review(task.id))
+            assert (await world.end(task.id)).status is Status.COMPLETED
+            await stone.called(2 * number + 2)
+        assert paper.inside == 2
+        paper.open()
+        await settled(world, task.id)
+
+
+async def test_failures_back_off_and_end_in_a_visible_giving_up(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    paper.faults = [Unreachable("no route")] * 1_000
+    task = await desk.submit("x")
+    waits: list[timedelta] = []
+    began = clock.now()
+    while True:
+        (card,) = await eventually(lambda: noted(desk, task.id, len(waits) + 1))
+        if card.state is DeliveryState.GIVEN_UP:
+            break
+        assert card.due_at is not None
+        waits.append(card.due_at - clock.now())
+        clock.advance(waits[-1])
+    assert (card.error, card.due_at) == ("no route", None)
+    assert timedelta(seconds=0.8) <= waits[0] <= timedelta(seconds=1.2)
+    assert all(later > earlier for earlier, later in itertools.pairwise(waits[:9]))
+    assert max(waits) <= timedelta(hours=1.2)
+    assert GIVE_UP_AFTER <= clock.now() - began <= GIVE_UP_AFTER + timedelta(hours=1.2)
+
+
+async def noted(world: World, task: str, tries: int) -> list[Delivery]:
+    found = await world.service.deliveries(task)
+    return [d for d in found if d.tries == tries or d.state is DeliveryState.GIVEN_UP]
+
+
+@pytest.mark.parametrize("fault", [Undeliverable("kicked out"), MessageGone("deleted")])
+async def test_what_will_never_work_is_given_up_at_once(
+    desk: World, paper: PaperChannel, fault: Exception
+) -> None:
+    paper.faults = [fault]
+    task = await desk.submit("x")
+    (card,) = await settled(desk, task.id)
+    assert (card.state, card.error) == (DeliveryState.GIVEN_UP, str(fault))
+    await desk.approve(await desk.open_review(task.id))
+    assert (await desk.end(task.id)).status is Status.COMPLETED
+
+
+async def test_a_message_that_was_deleted_is_not_edited_again(desk: World, paper: PaperChannel) -> None:
+    task = await desk.submit("x")
+    await settled(desk, task.id)
+    paper.faults = [MessageGone("deleted")]
+    await desk.reject(await desk.open_review(task.id))
+    await desk.open_review(task.id, 2)
+    cards = await settled(desk, task.id)
+    assert [card.state for card in cards] == [DeliveryState.GIVEN_UP, DeliveryState.SENT]
+
+
+@pytest.mark.parametrize("fault", [KeyError("a defect"), asyncio.CancelledError(), TimeoutError()])
+async def test_a_channels_defect_is_tried_again_like_any_failure(
+    desk: World, paper: PaperChannel, clock: StoppedClock, fault: BaseException
+) -> None:
+    paper.faults = [fault]  # type: ignore[list-item]
+    task = await desk.submit("x")
+    (card,) = await eventually(lambda: noted(desk, task.id, 1))
+    assert card.error
+    clock.advance(seconds=2)
+    (card,) = await settled(desk, task.id)
+    assert card.state is DeliveryState.SENT
+
+
+async def test_calls_to_one_recipient_keep_their_distance(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    paper.gap = 3.0
+    tasks = [await desk.submit(f"task {n}") for n in range(3)]
+    for number in (1, 2, 3):
+        await paper.called(number)
+        await quiet(desk)
+        assert len(paper.calls) == number
+        clock.advance(seconds=3)
+    for task in tasks:
+        await settled(desk, task.id)
+
+
+async def test_a_post_whose_note_was_lost_comes_again_with_the_same_id(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    flows = draft_flows(DESK)
+    paper.close()
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world:
+        task = await world.submit("x")
+        await paper.called(1)
+    paper.open()
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world:
+        await settled(world, task.id)
+        first, second = paper.calls
+        assert (first.kind, second.kind) == ("post", "post")
+        assert first.delivery.id == second.delivery.id
+        lost = (DESK, MessageRef("desk/lost"))
+        await world.service.decide(
+            await one_review(world, task.id), ANA.id, Verdict.APPROVE, via="slack", copy=lost
+        )
+        await settled(world, task.id)
+        changed = {call.message for call in paper.calls if call.kind == "update"}
+        assert changed == {"desk/2", "desk/lost"}, "a press adopts the copy that nobody knew"
+
+
+async def one_review(world: World, task: str) -> ReviewId:
+    return (await world.service.reviews(task))[0].id
+
+
+async def test_what_was_due_while_the_service_was_down_is_shown_at_its_start(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+        task = await world.submit("x")
+        await world.open_review(task.id)
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        await settled(world, task.id)
+    assert paper.kinds == ["post"]
+
+
+async def test_a_callback_is_told_with_the_task_and_one_id(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    hook = PaperChannel(ChannelName("webhook"))
+    hook.faults = [Unreachable("502")]
+    async with whole_core(sqlite_database, clock, channels=[hook]) as world:
+        task = await world.submit("x", callback_url="https://ci.example/hook")
+        await hook.called(1)
+        await eventually(lambda: noted(world, task.id, 1))
+        clock.advance(seconds=2)
+        await hook.called(2)
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        await hook.called(3)
+        await settled(world, task.id)
+    first, again, end = hook.calls
+    assert first.delivery.id == again.delivery.id != end.delivery.id
+    assert isinstance(end.content, Notice)
+    assert (end.content.task.status, end.content.task.submitter) == (Status.COMPLETED, SAM.id)
+
+
+async def test_a_stop_lets_calls_end_and_keeps_their_answers(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+        outbox = Outbox(world.store, [paper], clock)
+        paper.close()
+        async with outbox:
+            task = await world.submit("x")
+            await world.open_review(task.id)
+            outbox.committed([], {PAPER})
+            await paper.called(1)
+            stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
+            await asyncio.sleep(0)
+            paper.open()
+            await stopping
+        (card,) = await world.service.deliveries(task.id)
+        assert (card.state, card.message) == (DeliveryState.SENT, "desk/1")
+    assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]

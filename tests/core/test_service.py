@@ -1,0 +1,268 @@
+"""The one door for every front end."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core.errors import (
+    AlreadyDecided,
+    CountersignError,
+    Forbidden,
+    Invalid,
+    KeyReused,
+    NotAReviewer,
+    NotFound,
+    ReviewIsClosed,
+    TaskIsClosed,
+    UnknownFlow,
+)
+from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
+from core.model import LOCAL, Outcome, PersonId, Status, Submission, TaskFilter, Verdict
+from tests.core.graphs import drafting
+from tests.world import ANA, BEN, CY, EVE, SAM, World, whole_core
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+HOSTILE = [
+    "",
+    "x",
+    "../../etc",
+    "\x00",
+    "a" * 31 + "\x00",
+    "\ud800" * 32,
+    "0" * 32,
+    "' OR 1=1 --",
+    "%" * 32,
+    "a" * 10_000,
+]
+
+
+@pytest.fixture
+async def any_world(any_database: Database, clock: StoppedClock) -> AsyncIterator[World]:
+    async with whole_core(any_database, clock) as started:
+        yield started
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> None:
+    service = any_world.service
+    for asked in (
+        service.task(text),
+        service.review(text),
+        service.cancel(text, SAM.id),
+        service.check_may_decide(text, ANA.id),
+        service.decide(text, ANA.id, Verdict.APPROVE, via="web"),
+    ):
+        with pytest.raises(NotFound):
+            await asked
+    assert list(await service.reviews(text)) == []
+    assert list(await service.deliveries(text)) == []
+    with pytest.raises(NotFound):
+        async for _ in service.follow(text):  # type: ignore[arg-type]
+            pass
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "1",
+        "-",
+        "1-",
+        "-" + "a" * 32,
+        "9" * 19 + "-" + "a" * 32,
+        "1-\x00",
+        "٣-" + "a" * 32,
+        "1-" + "a" * 33,
+    ],
+)
+async def test_a_cursor_that_no_page_gave_is_refused(any_world: World, cursor: str) -> None:
+    with pytest.raises(Invalid):
+        await any_world.service.tasks(TaskFilter(), cursor=cursor)
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800", "x" * 201])
+async def test_a_filter_that_no_database_takes_is_refused(any_world: World, text: str) -> None:
+    for wanted in (TaskFilter(flow=text), TaskFilter(submitter=PersonId(text))):
+        with pytest.raises(Invalid):
+            await any_world.service.tasks(wanted)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1, 10**9])
+async def test_a_page_has_at_least_one_and_never_endless_tasks(world: World, limit: int) -> None:
+    for _ in range(3):
+        await world.submit()
+    page = await world.service.tasks(TaskFilter(), limit=limit)
+    assert len(page.tasks) == (3 if limit > 2 else 1)
+
+
+async def test_pages_follow_one_another(world: World, clock: StoppedClock) -> None:
+    made = []
+    for number in range(5):
+        made.append((await world.submit(f"{number}")).id)
+        clock.advance(seconds=1)
+    first = await world.service.tasks(TaskFilter(), limit=3)
+    second = await world.service.tasks(TaskFilter(), cursor=first.cursor, limit=3)
+    assert [task.id for task in (*first.tasks, *second.tasks)] == made[::-1]
+    assert second.cursor is None
+
+
+async def test_an_unknown_flow_is_refused_with_those_there_are(world: World) -> None:
+    with pytest.raises(UnknownFlow, match="draft"):
+        await world.submit(flow="nope")
+
+
+async def test_a_submitter_nobody_knows_is_named_by_its_id(world: World) -> None:
+    task, _ = await world.service.submit(Submission(input="x", submitter=PersonId("hook:ci")))
+    assert (task.submitter, task.submitter_name) == ("hook:ci", "hook:ci")
+
+
+async def test_a_repeated_submission_is_one_task(world: World) -> None:
+    first = await world.submit("x", key="k")
+    assert (await world.submit("x", key="k")).id == first.id
+    with pytest.raises(KeyReused):
+        await world.submit("y", key="k")
+
+
+async def test_a_person_who_is_not_configured_may_not_decide(world: World) -> None:
+    task = await world.submit()
+    review = await world.open_review(task.id)
+    for ask in (world.service.decide(review, PersonId("mallory"), Verdict.APPROVE, via="web"),
+                world.service.check_may_decide(review, PersonId("mallory"))):  # fmt: skip
+        with pytest.raises(NotAReviewer):
+            await ask
+
+
+async def test_asking_first_tells_what_deciding_would(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    assert (await world.service.check_may_decide(review, ANA.id)).id == review
+    for person, refusal in ((EVE, NotAReviewer), (SAM, NotAReviewer)):
+        with pytest.raises(refusal):
+            await world.service.check_may_decide(review, person.id)
+    await world.approve(review)
+    with pytest.raises(ReviewIsClosed):
+        await world.service.check_may_decide(review, BEN.id)
+
+
+@pytest.mark.parametrize("comment", ["\x00", "\ud800", "x" * 10_001])
+async def test_a_comment_that_cannot_be_kept_is_refused_and_decides_nothing(
+    any_world: World, comment: str
+) -> None:
+    review = await any_world.open_review((await any_world.submit()).id)
+    with pytest.raises(Invalid):
+        await any_world.approve(review, comment=comment)
+    assert (await any_world.service.review(review)).is_open
+
+
+@pytest.mark.parametrize("comment", ["", "x" * 10_000, "\u202e\U0010ffff<b>&amp;", "'; DROP TABLE task; --"])
+async def test_a_comment_is_kept_as_it_is(any_world: World, comment: str) -> None:
+    review = await any_world.open_review((await any_world.submit()).id)
+    decided = await any_world.reject(review, comment=comment)
+    assert decided.decisions[0].comment == (comment or None)
+    stored = await any_world.service.review(review)
+    assert stored.decisions == decided.decisions
+
+
+async def test_an_inbox_is_ones_own(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    quorum = await world.open_review((await world.submit(flow="two")).id)
+    found = {r.id for r in await world.service.waiting_for(ANA.id)}
+    assert found == {review, quorum}
+    assert {r.id for r in await world.service.waiting_for(LOCAL)} == {review}
+    assert list(await world.service.waiting_for(SAM.id)) == []
+    assert list(await world.service.waiting_for(PersonId('%"\\'))) == []
+
+
+async def test_a_task_is_called_off_by_its_submitter_only_and_once(world: World) -> None:
+    task = await world.submit()
+    review = await world.open_review(task.id)
+    with pytest.raises(Forbidden):
+        await world.service.cancel(task.id, ANA.id)
+    assert (await world.service.cancel(task.id, SAM.id)).status is Status.CANCELLED
+    with pytest.raises(TaskIsClosed):
+        await world.service.cancel(task.id, SAM.id)
+    with pytest.raises(ReviewIsClosed):
+        await world.approve(review)
+    assert (await world.service.task(task.id)).outcome is None
+
+
+async def test_a_task_cancelled_while_it_runs_stays_cancelled(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    entered, cut = asyncio.Event(), asyncio.Event()
+
+    async def slow(shared: Any) -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    async with whole_core(sqlite_database, clock, flows={"draft": drafting(slow)}) as world:
+        task = await world.submit()
+        await entered.wait()
+        await world.service.cancel(task.id, SAM.id)
+        await cut.wait()
+        assert (await world.end(task.id)).status is Status.CANCELLED
+    async with whole_core(sqlite_database, clock) as world:
+        assert (await world.service.task(task.id)).status is Status.CANCELLED
+
+
+async def test_ten_thousand_presses_at_once_make_one_decision(world: World) -> None:
+    task = await world.submit("x")
+    stale = await world.open_review(task.id)
+    await world.reject(stale)
+    review = await world.open_review(task.id, 2)
+    chance = Random(2)  # noqa: S311 - the same mixture each time
+    people = [ANA, BEN, EVE, SAM]
+    presses = [
+        world.service.decide(
+            chance.choice([review, review, review, stale, "0" * 32]),
+            chance.choice([*(p.id for p in people), PersonId("mallory")]),
+            chance.choice(list(Verdict)),
+            via="web",
+        )
+        for _ in range(10_000)
+    ]
+    answers = await asyncio.gather(*presses, return_exceptions=True)
+    won = [answer for answer in answers if not isinstance(answer, BaseException)]
+    assert len(won) == 1
+    kinds = {type(answer) for answer in answers if isinstance(answer, BaseException)}
+    assert kinds == {NotFound, NotAReviewer, ReviewIsClosed}
+    assert all(issubclass(kind, CountersignError) for kind in kinds)
+    decided = await world.service.review(review)
+    assert won[0].decisions == decided.decisions
+    assert len(decided.decisions) == 1
+    events = [event for event in await world.history(task.id) if isinstance(event, DecisionRecorded)]
+    assert [event.review for event in events] == [stale, review]
+    assert len((await world.service.review(stale)).decisions) == 1
+
+
+async def test_a_thousand_presses_at_a_quorum_count_each_person_once(world: World) -> None:
+    review = await world.open_review((await world.submit(flow="three")).id)
+    presses = [
+        world.service.decide(review, (ANA, BEN, CY, EVE)[n % 4].id, Verdict.APPROVE, via="web")
+        for n in range(1_000)
+    ]
+    answers = await asyncio.gather(*presses, return_exceptions=True)
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 3
+    assert {type(answer) for answer in answers} >= {NotAReviewer, ReviewIsClosed}
+    assert {type(answer) for answer in answers} <= {
+        type(answers[0]),
+        NotAReviewer,
+        ReviewIsClosed,
+        AlreadyDecided,
+    }
+    decided = await world.service.review(review)
+    assert (decided.outcome, len(decided.decisions)) == (Outcome.APPROVED, 3)
+    history = await world.history(decided.task.id)
+    assert sum(isinstance(event, ReviewApproved | ReviewRejected) for event in history) == 1

@@ -1,0 +1,169 @@
+"""Core in a process of its own, to be killed: `python crash_child.py FOLDER [--die-after N] [--tasks N]`.
+
+Submits its tasks with idempotency keys, rejects each first attempt, approves the second, and ends once all
+are completed; started again, it goes on. After each answer it writes a line to `told`, so that whoever counts
+afterwards knows what was acknowledged. The chat is a file: `chat` gets a line for every card posted or changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.clock import SystemClock
+from core.engines.local import LocalEngine
+from core.errors import ReviewIsClosed
+from core.events import ReviewRequested
+from core.feed import Feed
+from core.flow import FlowRunner, draft_flow
+from core.model import (
+    ChannelName,
+    FlowSettings,
+    MessageRef,
+    Person,
+    PersonId,
+    Policy,
+    Recipient,
+    ReviewId,
+    ReviewRequest,
+    Submission,
+    TaskId,
+    Verdict,
+)
+from core.outbox import Outbox
+from core.service import Service
+from core.store.database import database
+from core.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from core.model import Delivery, Notice, StoredEvent
+
+CHAT = ChannelName("chat")
+ANA = Person(id=PersonId("ana"), name="Ana")
+SAM = Person(id=PersonId("sam"), name="Sam")
+
+
+class Book:
+    """A file that has each line before the next step is taken; a kill loses none of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, *words: object) -> None:
+        os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
+
+
+class FileChat:
+    """A chat that is a file; a message's reference is the id of its delivery."""
+
+    name = CHAT
+
+    def __init__(self, path: Path) -> None:
+        self._book = Book(path)
+
+    async def post(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
+    ) -> MessageRef:
+        self._note("post", delivery, content)
+        return MessageRef(delivery.id)
+
+    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+        self._note("update", delivery, content)
+
+    def _note(self, kind: str, delivery: Delivery, content: ReviewRequest | Notice) -> None:
+        shown = content.outcome if isinstance(content, ReviewRequest) else "notice"
+        superseded = content.superseded_by if isinstance(content, ReviewRequest) else None
+        self._book.write(kind, delivery.id, delivery.review, shown, superseded)
+
+    def spacing(self, delivery: Delivery) -> float:
+        return 0.0
+
+
+class Assassin:
+    """A listener that kills the process right after the commit of the `n`-th event, before any answer."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        self._left -= len(events)
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def run(folder: Path, die_after: int | None, tasks: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    base, clock = database(f"sqlite:///{folder / 'crash.db'}"), SystemClock()
+    place = Recipient(channel=CHAT, address="room")
+    policies = {"default": Policy(name="default", reviewers=(ANA.id,), recipients=(place,))}
+    second = timedelta(seconds=1)
+    settings = FlowSettings(
+        name="draft", timeout=10 * second, retries=2, backoff=second, backoff_limit=second, max_attempts=5
+    )
+    flows = {"draft": draft_flow(settings, policies, None)}
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqlStore(base, clock))
+        if die_after is not None:
+            store.listen(Assassin(die_after))
+        feed = Feed(store)
+        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
+        outbox = Outbox(store, [FileChat(folder / "chat")], clock)
+        for listener in (feed, outbox, engine):
+            store.listen(listener)
+        await stack.enter_async_context(outbox)
+        await stack.enter_async_context(engine)
+        service = Service(store, feed, {ANA.id: ANA, SAM.id: SAM}, flows)
+        driver = Driver(service, folder)
+        (folder / "ready").touch()
+        await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
+        while await store.next_due_delivery(CHAT, after=clock.now() - 1000 * second) is not None:
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the outbox tells nobody that it is done
+
+
+class Driver:
+    """Plays the submitter and the reviewer, both of whom press again when no answer came."""
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self._service = service
+        self._told = Book(folder / "told")
+
+    async def drive(self, key: str) -> None:
+        task, _ = await self._service.submit(Submission(input=key, submitter=SAM.id, idempotency_key=key))
+        self._told.write("submit", key, task.id)
+        async for stored in self._service.follow(TaskId(task.id)):
+            if isinstance(stored.event, ReviewRequested):
+                await self._press(ReviewId(stored.event.review), stored.event.attempt)
+
+    async def _press(self, review: ReviewId, attempt: int) -> None:
+        if not (await self._service.review(review)).is_open:
+            return
+        verdict = Verdict.REJECT if attempt == 1 else Verdict.APPROVE
+        try:
+            await self._service.decide(review, ANA.id, verdict, comment=f"no. {attempt}", via="api")
+        except ReviewIsClosed:
+            return
+        self._told.write("decide", review, verdict)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--die-after", type=int)
+    parser.add_argument("--tasks", type=int, default=1)
+    given = parser.parse_args()
+    asyncio.run(run(given.folder, given.die_after, given.tasks))
+
+
+if __name__ == "__main__":
+    main()
