@@ -42,10 +42,12 @@ class Reply:
 class Browser:
     """One person's session; cookies as browsers keep them."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, token: str, *, is_script: bool = False) -> None:
         self.http = http
         self.url = url
         self.token = token
+        self.is_script = is_script
+        """Whether it sends the token with every request, instead of signing in."""
 
     @classmethod
     @asynccontextmanager
@@ -83,14 +85,17 @@ class Browser:
             return await answer.text()
 
     async def task(self, task: str) -> dict[str, Any]:
-        async with self.http.get(f"{self.url}/v1/tasks/{task}") as answer:
-            assert answer.status == 200, await answer.text()
-            found: dict[str, Any] = await answer.json()
-            return found
+        reply = await self.get(f"/v1/tasks/{task}")
+        assert reply.status == 200, reply.text
+        found: dict[str, Any] = reply.json
+        return found
 
     async def get(self, path: str) -> Reply:
-        async with self.http.get(self.url + path) as answer:
+        async with self.http.get(self.url + path, headers=self._token()) as answer:
             return await _read(answer)
+
+    def _token(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.is_script else {}
 
     async def post_form(self, path: str, **fields: str) -> Reply:
         headers = {**PAGE, "Origin": self.url, "Sec-Fetch-Site": "same-origin"}
@@ -122,6 +127,16 @@ class Browser:
                     return message
         raise AssertionError("the stream ended before")
 
+    async def until_named(self, task: str, *names: str, after: int | None = None) -> list[Message]:
+        """A task's events to the first of one of these names."""
+        events: list[Message] = []
+        async with self.stream(f"/v1/tasks/{task}/events", after) as messages:
+            async for message in messages:
+                events.append(message)
+                if message.name in names:
+                    return events
+        raise AssertionError("the stream ended before")
+
     async def waits(self, task: str, attempt: int = 1) -> Message:
         """Follow a task until this attempt waits for its review."""
         return await self.until(
@@ -133,7 +148,8 @@ class Browser:
 
     @asynccontextmanager
     async def stream(self, path: str, after: int | None = None) -> AsyncIterator[AsyncIterator[Message]]:
-        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        headers = self._token()
+        headers |= {} if after is None else {"Last-Event-ID": str(after)}
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         async with self.http.get(self.url + path, headers=headers, timeout=timeout) as answer:
             assert answer.status in {200, 204}, await answer.text()

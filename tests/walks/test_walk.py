@@ -229,17 +229,8 @@ async def test_no_reason_is_an_answer_too(there: Town, chat: str) -> None:
     task = await sam.submit(TEXT)
     await room.reject(await room.card(TEXT), "ana", None)
     assert "no reason was given" in (await sam.waits(task, attempt=2)).data["output_to_review"]
-    (decision,) = [m.data for m in await until_named(sam, task, "decision_recorded")]
+    decision = (await sam.until_named(task, "decision_recorded"))[-1].data
     assert (decision["verdict"], decision["comment"], decision["via"]) == ("reject", None, chat)
-
-
-async def until_named(browser: Browser, task: str, name: str) -> list[Message]:
-    """The first event of this name."""
-    async with browser.stream(f"/v1/tasks/{task}/events") as messages:
-        async for message in messages:
-            if message.name == name:
-                return [message]
-    return []
 
 
 async def stored(there: Town, task: str) -> list[StoredEvent]:
