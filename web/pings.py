@@ -61,7 +61,9 @@ class Pings:
             self.leave(scope)
             if await _is_alive(response, transport):
                 self._due[scope] = (self._next(), response, transport)
-            elif not scope.expired():
+                continue
+            transport.abort()  # a polite end would wait for the reader
+            if not scope.expired():
                 scope.reschedule(now)
 
     def _next(self) -> float:

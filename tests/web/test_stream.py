@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +228,27 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(houses: Houses) -> 
                 async with house.http.get(f"/stream/{task_id}", headers=headers) as again:
                     if again.status == 200:
                         break
+
+
+async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:
+    house = await houses(WebSettings(port=0, max_streams_per_person=1, ping_seconds=0.05))
+    task_id = await house.submitted("x" * 900_000)
+    headers = await house.bearer("ana")
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stuck.connect(("127.0.0.1", house.server.port))
+    stuck.sendall(
+        f"GET /stream/{task_id} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: {headers['Authorization']}\r\n\r\n".encode()
+    )
+    for _ in range(4):  # five megabytes are more than the kernel keeps for it
+        await decided(house, task_id, Verdict.REJECT)
+    async with asyncio.timeout(10):
+        while True:
+            async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+                if answer.status == 200:
+                    break
+    stuck.close()
 
 
 async def test_too_many_streams_are_refused(houses: Houses) -> None:
