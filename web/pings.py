@@ -7,6 +7,7 @@ a stream takes.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,27 +16,37 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PING = b": ping\n\n"
-STUCK = 64 * 1024
-"""Bytes that wait in our own buffer for a reader who takes none."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    response: web.StreamResponse
+    transport: asyncio.Transport
+    due: float
+    is_behind: bool = False
+    """At its last turn, something still waited in our own buffer."""
 
 
 class Pings:
-    """Sends a comment to each stream every so many seconds; ends the scope of one whose reader is gone."""
+    """Sends a comment to each stream every so many seconds; ends the scope of one whose reader is gone.
+
+    So is a reader who has been behind for two turns: the kernel's buffers are full, and so is ours.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._due: dict[asyncio.Timeout, tuple[float, web.StreamResponse, asyncio.Transport]] = {}
+        self._streams: dict[asyncio.Timeout, _Stream] = {}
         self._joined = asyncio.Event()
 
     def join(
         self, scope: asyncio.Timeout, response: web.StreamResponse, transport: asyncio.Transport
     ) -> None:
         """From now on; `scope` is the stream's own."""
-        self._due[scope] = (self._next(), response, transport)
+        self._streams[scope] = _Stream(response, transport, self._next())
         self._joined.set()
 
     def leave(self, scope: asyncio.Timeout) -> None:
-        self._due.pop(scope, None)
+        self._streams.pop(scope, None)
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """For `cleanup_ctx`."""
@@ -48,34 +59,42 @@ class Pings:
         while True:
             await self._joined.wait()
             await asyncio.sleep(self._seconds / 16)
-            await self._ping_those_due()
-            if not self._due:
+            await self._take_turns()
+            if not self._streams:
                 self._joined.clear()
 
-    async def _ping_those_due(self) -> None:
-        """The oldest stand first, so those that joined together are pinged together, and not all at once."""
+    async def _take_turns(self) -> None:
+        """Of those due: they stand first, and go to the end. So not all are pinged at once."""
         now = asyncio.get_running_loop().time()
-        for scope, (at, response, transport) in list(self._due.items()):
-            if at > now:
+        for scope, stream in list(self._streams.items()):
+            if stream.due > now:
                 return
             self.leave(scope)
-            if await _is_alive(response, transport):
-                self._due[scope] = (self._next(), response, transport)
-                continue
-            transport.abort()  # a polite end would wait for the reader
-            if not scope.expired():
-                scope.reschedule(now)
+            if await _is_alive(stream):
+                stream.due = self._next()
+                self._streams[scope] = stream
+            else:
+                _cut_off(scope, stream)
 
     def _next(self) -> float:
         return asyncio.get_running_loop().time() + self._seconds
 
 
-async def _is_alive(response: web.StreamResponse, transport: asyncio.Transport) -> bool:
-    """Ping; never waits, since the buffer has room."""
-    if transport.is_closing() or transport.get_write_buffer_size() >= STUCK:
+async def _is_alive(stream: _Stream) -> bool:
+    """Ping, where nothing waits to be sent: so this never waits itself, and no stream for another."""
+    was_behind, stream.is_behind = stream.is_behind, stream.transport.get_write_buffer_size() > 0
+    if stream.transport.is_closing() or (was_behind and stream.is_behind):
         return False
+    if stream.is_behind:
+        return True
     try:
-        await response.write(PING)
+        await stream.response.write(PING)
     except (ConnectionResetError, RuntimeError):  # RuntimeError: it has ended meanwhile
         return False
     return True
+
+
+def _cut_off(scope: asyncio.Timeout, stream: _Stream) -> None:
+    stream.transport.abort()  # a polite end would wait for the reader
+    if not scope.expired():
+        scope.reschedule(asyncio.get_running_loop().time())

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SEND_SECONDS = 30
-"""A reader that takes nothing for this long is cut off; it comes back with its last id."""
+"""After so long without a sign from the other machine, the kernel gives a connection up (where it can)."""
 
 FINAL_EVENTS = (TaskCompleted, TaskFailed, TaskCancelled)
 
