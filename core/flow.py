@@ -176,13 +176,13 @@ class Segment:
 
     async def _run_node(self, node: BaseNode) -> str | None:
         """The node's action. Nodes that do work are noted as begun before they run."""
+        if isinstance(node, ReviewNode):
+            return self._apply_verdict(node)
         # As PocketFlow does: a fresh copy for each run, with the flow's parameters.
         node = copy.copy(node)
         node.set_params(dict(self._flow.graph.params))
         action: str | None
-        if isinstance(node, ReviewNode):
-            action = self._apply_verdict(node)
-        elif isinstance(node, ResultNode):
+        if isinstance(node, ResultNode):
             action = node._run(self._shared)
         else:
             await self._begin(node)

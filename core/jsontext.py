@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from json.scanner import make_scanner
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_sorted = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
 ).encode
+_scan: Callable[[str, int], tuple[Any, int]] = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]
 
 
 def to_json(value: Any) -> str:
@@ -22,5 +27,6 @@ def to_sorted_json(value: Any) -> str:
 
 
 def from_json(text: str | None) -> Any:
-    """None for None (SQL's NULL) as for JSON's null."""
-    return None if text is None else json.loads(text)
+    """What `to_json` made the text of; None for None (SQL's NULL) as for JSON's null."""
+    # The scanner itself, for a third of what json.loads costs: our own text has nothing around it.
+    return None if text is None else _scan(text, 0)[0]

@@ -94,6 +94,17 @@ KNOWN_COPY = Statement(
         delivery.c.message == p("message"),
     )
 )
+REVIVE = Statement(
+    update(delivery)
+    .where(delivery.c.id == p("id"), delivery.c.state == literal_column("'given_up'"))
+    .values(
+        state=literal_column("'sent'"),
+        due_at=p("now"),
+        tries=literal_column("0"),
+        failing_since=null(),
+        error=null(),
+    )
+)
 _open = and_(delivery.c.task_id == p("task"), delivery.c.state != literal_column("'given_up'"))
 RAISE_REVIEW = Statement(
     update(delivery)
@@ -190,11 +201,16 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
 def adopt_copy(
     tx: Transaction, task: str, seq: int, review: str, recipient: Recipient, message: MessageRef
 ) -> None:
-    """A card that no delivery knows, as after a post whose answer was lost, is shown like every other."""
+    """A card that no delivery knows, as after a post whose answer was lost, is shown like every other.
+
+    One that was given up is tried again: who presses it shows that its place is open to us.
+    """
     known = tx.one(KNOWN_COPY, task=task, review=review, channel=recipient.channel, message=message)
     if known is None:
         row = new_delivery(tx, task, seq, recipient.channel, recipient.address, review=review)
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
+    elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
+        tx.due.add(recipient.channel)
 
 
 def due(tx: Transaction, channel: str) -> list[Delivery]:

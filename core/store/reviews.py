@@ -104,11 +104,15 @@ CLOSE = Statement(
     .values(outcome=p("outcome"), closed_at=p("now"))
 )
 SUPERSEDE = Statement(update(review).where(review.c.id == p("id")).values(superseded_by=p("attempt")))
-LAST_CLOSED = Statement(
+NOT_SUPERSEDED = Statement(
     select(review.c.id, review.c.policy)
-    .where(review.c.task_id == p("task"), review.c.closed_at.is_not(None), review.c.superseded_by.is_(None))
-    .order_by(review.c.event_seq.desc())
-    .limit(literal_column("1"))
+    .where(
+        review.c.task_id == p("task"),
+        review.c.attempt < p("attempt"),
+        review.c.closed_at.is_not(None),
+        review.c.superseded_by.is_(None),
+    )
+    .order_by(review.c.event_seq)
 )
 INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
 DECIDED = Statement(
@@ -128,7 +132,7 @@ DECIDED = Statement(
 def open_review(
     tx: Transaction, of: str, seq: int, new: NewReview, *, attempt: int, node: str, draft: Json
 ) -> None:
-    """Store the review and its cards; the one that it replaces says so from now on."""
+    """Store the review and its cards; those that it replaces say so from now on."""
     supersede(tx, of, attempt)
     tx.insert(
         INSERT,
@@ -148,11 +152,12 @@ def open_review(
 
 
 def supersede(tx: Transaction, of: str, attempt: int) -> None:
-    """The task's last closed review gives way to that of `attempt`, on every card."""
-    row = tx.one(LAST_CLOSED, task=of)
-    if row is not None:
-        tx.run(SUPERSEDE, id=row[0], attempt=attempt)
-        raise_cards(tx, of, row[0], policy_of(row[1]))
+    """Every review of the attempts before gives way to that of `attempt`, on every card."""
+    if attempt == 1:
+        return
+    for review_id, policy in tx.all(NOT_SUPERSEDED, task=of, attempt=attempt):
+        tx.run(SUPERSEDE, id=review_id, attempt=attempt)
+        raise_cards(tx, of, review_id, policy_of(policy))
 
 
 def close_undecided(tx: Transaction, of: Task) -> None:
@@ -209,12 +214,14 @@ def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
 
 
 def _request(tx: Transaction, row: Row) -> ReviewRequest:
-    decisions = _decisions(tx, row[REVIEW])
-    previous = None
-    if row[REVIEW + 2] > 1:
+    found = review_of(row[REVIEW:], task_of(row), (), previous=None)
+    if not found.is_open or found.policy.approvals > 1:
+        # An open review that asks for one decision has none.
+        found = replace(found, decisions=tuple(_decisions(tx, found.id)))
+    if found.attempt > 1:
         rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
-        previous = None if rejection is None else decision_of(rejection)
-    return review_of(row[REVIEW:], task_of(row), decisions, previous=previous)
+        found = found if rejection is None else replace(found, previous=decision_of(rejection))
+    return found
 
 
 def decide(

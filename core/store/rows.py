@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -157,7 +156,7 @@ def policy_text(policy: Policy) -> str:
 
 
 def policy_of(text: str) -> Policy:
-    data = json.loads(text)
+    data = from_json(text)
     return Policy(
         name=data["name"],
         reviewers=tuple(data["reviewers"]),
@@ -208,7 +207,7 @@ EVENT_COLUMNS = ("task_id", "seq", "kind", "at", "data")
 
 def event_of(row: Row) -> StoredEvent:
     return StoredEvent(
-        task=TaskId(row[0]), seq=row[1], at=moment(row[3]), event=decode(row[2], json.loads(row[4]))
+        task=TaskId(row[0]), seq=row[1], at=moment(row[3]), event=decode(row[2], from_json(row[4]))
     )
 
 

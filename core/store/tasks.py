@@ -87,6 +87,7 @@ _moved: dict[str, Any] = {
     "due_at": p("due_at"),
 }
 _this = and_(task.c.id == p("id"), task.c.version == p("version"))
+STANDING = Statement(select(task.c.status, task.c.seq, task.c.callback_url).where(_this))
 MOVE = Statement(update(task).where(_this).values(_moved))
 PARK = Statement(update(task).where(_this).values({**_moved, "draft": p("draft"), "review_id": p("review")}))
 END = Statement(
@@ -250,23 +251,26 @@ def position(tx: Transaction, task_id: str) -> Position | None:
 
 def store_step(tx: Transaction, step: Step) -> int:
     """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
-    row = _row(tx, step.task)
-    if row[VERSION] != step.version or not _move(tx, step, row):
+    row = tx.one(STANDING, id=step.task, version=step.version)
+    if row is None:
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
+    status, seq, callback_url = row
+    if not _move(tx, step, Status(status), seq):
+        raise StaleRun(f"The task was moved on from version {step.version} at the same moment.")
     _insert_checkpoints(tx, step)
-    append(tx, step.task, row[SEQ], step.events, row[14])
-    _open_review(tx, step, row[SEQ])
+    append(tx, step.task, seq, step.events, callback_url)
+    _open_review(tx, step, seq)
     return step.version + 1
 
 
-def _move(tx: Transaction, step: Step, row: Row) -> int:
+def _move(tx: Transaction, step: Step, status: Status, seq: int) -> int:
     moved = {
         "id": step.task,
         "version": step.version,
-        "status": after(Status(row[3]), *step.events).value,
+        "status": after(status, *step.events).value,
         "attempt": step.attempt,
         "now": micros(tx.now),
-        "new_seq": row[SEQ] + len(step.events),
+        "new_seq": seq + len(step.events),
         "node": step.node,
         "begun": int(step.begun),
         "starts": step.starts,

@@ -61,10 +61,12 @@ class Transaction:
 
     def insert_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]], /) -> None:
         rows = list(rows)
-        if rows:
+        if len(rows) == 1:
+            self._execute(statement, rows[0])
+        elif rows:
             text, constants = statement.text(self._dialect)
             self._cursor.executemany(text, [{**constants, **row} for row in rows] if constants else rows)
-            self.writes += len(rows)
+        self.writes += len(rows)
 
     def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
         self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
@@ -83,7 +85,7 @@ class Transaction:
             self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
             self._cursor.fetchall()
 
-    def _execute(self, statement: Statement, parameters: dict[str, Any]) -> None:
+    def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)
         self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
 

@@ -77,7 +77,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
     "reviews.DECISIONS": {"review": "REVIEW"},
     "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
-    "reviews.LAST_CLOSED": {"task": "TASK"},
+    "reviews.NOT_SUPERSEDED": {"task": "TASK", "attempt": 2},
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
     "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
@@ -100,7 +100,7 @@ async def test_the_driver_answers_what_sqlalchemy_answers(
         rejected = await waiting(store, replace(ANYONE, recipients=(DESK,)))
         await decide(store, rejected, verdict=Verdict.REJECT)
         task = (await store.review(rejected)).task.id
-        if name != "reviews.LAST_CLOSED":
+        if name != "reviews.NOT_SUPERSEDED":
             await parked(store, task, replace(ANYONE, recipients=(DESK,)), attempt=2)
         await store.keep_update(ChatUpdate(channel=ChannelName("telegram"), id="1", body=b"{}"))
         await waiting(store)

@@ -431,6 +431,18 @@ async def test_each_next_attempt_supersedes_the_one_before_only(store: SqlStore)
     assert [(await store.review(review)).superseded_by for review in reviews] == [2, 3, None]
 
 
+async def test_every_review_of_the_attempts_before_is_superseded_and_none_of_its_own(store: SqlStore) -> None:
+    task = await submitted(store)
+    reviews = []
+    for attempt in (1, 1, 2, 2):
+        reviews.append(await parked(store, task.id, ON_PAPER, attempt=attempt))
+        await decide(store, reviews[-1], verdict=Verdict.REJECT)
+    found = [await store.review(review) for review in reviews]
+    assert [request.superseded_by for request in found] == [2, 2, None, None]
+    versions = {d.review: d.version for d in await store.deliveries(task.id)}
+    assert [versions[review] for review in reviews] == [3, 3, 2, 2], "their cards say so"
+
+
 @pytest.mark.parametrize(
     ("policy", "person", "refused"),
     [

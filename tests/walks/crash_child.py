@@ -2,7 +2,7 @@
 
 Submits its tasks with idempotency keys, rejects each first attempt, approves the second, and ends once all
 are completed; started again, it goes on. After each answer it writes a line to `told`, so that whoever counts
-afterwards knows what was acknowledged. The chat is a file: `chat` gets a line for every card posted or changed.
+afterwards knows what was acknowledged. The chat is a file: `chat` has a line for each card posted or changed.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ async def run(folder: Path, die_after: int | None, tasks: int) -> None:
         driver = Driver(service, folder)
         (folder / "ready").touch()
         await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
-        while await store.next_due_delivery(CHAT, after=clock.now() - 1000 * second) is not None:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the outbox tells nobody that it is done
+        while await store.next_due_delivery(CHAT, after=clock.now() - 1000 * second) is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 class Driver:
