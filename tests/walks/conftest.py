@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.store.database import database as database_at
 from tests.walks.town import platforms, town
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from core.store.database import Database
     from tests.walks.town import Platforms, Town
+
+
+@pytest.fixture
+def new_database(migrated_file: Path, tmp_path: Path) -> Callable[[], Database]:
+    """Makes migrated SQLite files."""
+    numbers = itertools.count(1)
+
+    def make() -> Database:
+        path = tmp_path / f"countersign-{next(numbers)}.db"
+        shutil.copy(migrated_file, path)
+        return database_at(f"sqlite:///{path}")
+
+    return make
 
 
 @pytest.fixture
