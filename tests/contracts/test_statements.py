@@ -119,6 +119,22 @@ async def test_the_driver_answers_what_sqlalchemy_answers(
     assert expected, "the sample has something to answer"
 
 
+async def test_a_review_is_closed_once_and_a_task_moved_from_where_it_was_read_only(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store)
+        task = (await store.review(review)).task.id
+    connection = any_database.connect()
+    tx = Transaction(connection.cursor(), any_database.dialect)
+    moved = {"id": task, "status": "running", "outcome": None, "review": None, "now": 1}
+    assert tx.run(ALL["reviews.DECIDED"], **moved, seq=2, new_seq=5) == 0
+    assert tx.run(ALL["reviews.DECIDED"], **moved, seq=3, new_seq=5) == 1
+    assert tx.run(ALL["reviews.CLOSE"], id=review, outcome="approved", now=1) == 1
+    assert tx.run(ALL["reviews.CLOSE"], id=review, outcome="rejected", now=2) == 0
+    connection.close()
+
+
 def test_inserts_name_every_column_that_has_to_be_given() -> None:
     for name, statement in ALL.items():
         if isinstance(statement.expression, Insert):

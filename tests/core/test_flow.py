@@ -162,6 +162,40 @@ async def test_a_retry_that_works_leads_on_as_if_nothing_had_been(
     assert calls == [1, 1], "a retry is no attempt"
 
 
+async def test_each_node_has_its_own_retries(sqlite_database: Database, clock: StoppedClock) -> None:
+    failures = {"one": 2, "two": 2}
+
+    def failing(name: str) -> Does:
+        async def work(shared: Shared) -> None:
+            failures[name] -= 1
+            if failures[name] >= 0:
+                raise ValueError(name)
+
+        return Does(name, work)
+
+    flow = in_a_row(failing("one"), failing("two"), ResultNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        for number, (node, retry) in enumerate([("one", 1), ("one", 2), ("two", 1), ("two", 2)], 1):
+            event = await world.event(task.id, StepRetried, number)
+            assert isinstance(event, StepRetried)
+            assert (event.node, event.retry) == (node, retry)
+            clock.advance(seconds=retry)
+        assert (await world.end(task.id)).status is Status.COMPLETED
+
+
+async def test_a_second_reviews_rejection_takes_the_first_ones_result_back(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = in_a_row(ProcessNode(processor=offline), ReviewNode("style"), ReviewNode("legal"), ResultNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        await world.reject(await world.open_review(task.id, 2))
+        done = await world.end(task.id)
+        assert (done.status, done.outcome, done.final_result) == (Status.COMPLETED, Outcome.REJECTED, None)
+
+
 async def test_one_tasks_failure_touches_no_other(sqlite_database: Database, clock: StoppedClock) -> None:
     async def broken_for_some(shared: Any) -> Json:
         if shared["task_input"] == "bad":
