@@ -23,7 +23,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
-        self._presses = 0
+        self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -46,24 +46,24 @@ class Errands:
         task.add_done_callback(self._ended)
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Round the work on a press, which `quiet` waits for."""
-        self._presses += 1
+    def busy(self) -> Iterator[None]:
+        """Round work that somebody else waits for, and `quiet` with them: a press, a card being sent."""
+        self._busy += 1
         self._quiet.clear()
         try:
             yield
         finally:
-            self._presses -= 1
-            if not self._presses:
+            self._busy -= 1
+            if not self._busy:
                 self._quiet.set()
 
     async def quiet(self, seconds: float) -> None:
-        """Return once no press is being answered, or after `seconds`."""
+        """Return once nobody is busy, or after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._quiet.wait()
         except TimeoutError:
-            log.warning("presses_cut_off", presses=self._presses)
+            log.warning("calls_cut_off", calls=self._busy)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -27,16 +27,16 @@ class BotSettings(BaseModel):
     slack_signing_secret: SecretStr | None = None
     slack_app_token: SecretStr | None = None
     """Means Socket Mode; without one Slack calls `POST /slack/events`."""
-    slack_api_url: str = Field(SLACK_API, validation_alias="COUNTERSIGN_SLACK_API_URL")
+    slack_api_url: str = Field(default=SLACK_API, validation_alias="COUNTERSIGN_SLACK_API_URL")
     """With a slash at the end, as slack_sdk takes it."""
     telegram_bot_token: SecretStr | None = None
     telegram_webhook_secret: SecretStr | None = Field(
-        None, validation_alias="COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET"
+        default=None, validation_alias="COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET"
     )
     """Means a webhook; without one we poll."""
-    telegram_api_url: str = Field(TELEGRAM_API, validation_alias="COUNTERSIGN_TELEGRAM_API_URL")
+    telegram_api_url: str = Field(default=TELEGRAM_API, validation_alias="COUNTERSIGN_TELEGRAM_API_URL")
     """The token is appended, as python-telegram-bot does."""
-    telegram_file_url: str = Field(TELEGRAM_FILES, validation_alias="COUNTERSIGN_TELEGRAM_FILE_URL")
+    telegram_file_url: str = Field(default=TELEGRAM_FILES, validation_alias="COUNTERSIGN_TELEGRAM_FILE_URL")
 
     @field_validator(
         "slack_bot_token",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.blocks import blocks, fallback
 from bot.cards import card
 from bot.errands import Errands
+from bot.gate import Gate
 from bot.pace import Pace, limit
 from bot.settings import is_loopback
 from bot.slack.door import Door
@@ -66,8 +66,7 @@ class SlackChannel:
         self._clock = clock
         self._public_url = public_url
         self._pace = Pace(clock)
-        self._client: AsyncWebClient | None = None
-        self._has_client = asyncio.Event()
+        self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
 
     @property
@@ -80,26 +79,28 @@ class SlackChannel:
         if isinstance(content, Notice):
             raise Undeliverable("Slack is shown cards, not notices.")
         place = delivery.recipient.address
-        client = await self._started()
-        self._pace.called(place, IN_A_CHANNEL)
-        answer = await _asked(
-            client.chat_postMessage(
-                channel=place,
-                thread_ts=_ts(thread) if thread else None,
-                unfurl_links=False,
-                unfurl_media=False,
-                mrkdwn=False,
-                **self._message(delivery, content),
+        async with self._gate.client() as client:
+            self._pace.called(place, IN_A_CHANNEL)
+            answer = await _asked(
+                client.chat_postMessage(
+                    channel=place,
+                    thread_ts=_ts(thread) if thread else None,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                    mrkdwn=False,
+                    **self._message(delivery, content),
+                )
             )
-        )
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
-        client = await self._started()
-        self._pace.called("", EDITS)
-        await _asked(
-            client.chat_update(channel=_place(message), ts=_ts(message), **self._message(delivery, content))
-        )
+        async with self._gate.client() as client:
+            self._pace.called("", EDITS)
+            await _asked(
+                client.chat_update(
+                    channel=_place(message), ts=_ts(message), **self._message(delivery, content)
+                )
+            )
 
     def spacing(self, delivery: Delivery) -> float:
         return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))
@@ -119,28 +120,21 @@ class SlackChannel:
             timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             errands = await stack.enter_async_context(Errands())
-            client = self._client = _web_client(self._settings, session)
-            self._has_client.set()
-            stack.callback(self._forget)
+            client = _web_client(self._settings, session)
             presses = self._presses(client, errands)
             self._listener = Listener(self._settings, client=client, presses=presses, errands=errands)
+            self._gate.open(client, errands)
+            stack.callback(self._close)
             await stack.enter_async_context(self._listener)
+            stack.callback(self._close)  # before the listener leaves, which waits for what is under way
             yield
-
-    async def _started(self) -> AsyncWebClient:
-        while self._client is None:
-            await self._has_client.wait()
-        return self._client
-
-    def _forget(self) -> None:
-        self._client = self._listener = None
-        self._has_client.clear()
 
     def _bolt(self) -> AsyncApp | None:
         return self._listener.app if self._listener else None
 
-    def _own_team(self) -> str:
-        return self._listener.own_team if self._listener else ""
+    def _close(self) -> None:
+        self._gate.close()
+        self._listener = None
 
     def _presses(self, client: AsyncWebClient, errands: Errands) -> Presses:
         return Presses(
@@ -149,7 +143,6 @@ class SlackChannel:
             buttons=self._buttons,
             client=client,
             errands=errands,
-            own_team=self._own_team,
         )
 
     def _message(self, delivery: Delivery, content: ReviewRequest) -> dict[str, Any]:

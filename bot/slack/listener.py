@@ -69,10 +69,6 @@ class Listener:
         await self._errands.quiet(STOP_SECONDS)
         await self._close()
 
-    @property
-    def own_team(self) -> str:
-        return (self.identity.team_id if self.identity else None) or ""
-
     async def _connect(self) -> None:
         """Raises `SettingsError` for a token that Slack refuses, else a `DeliveryError`."""
         try:
@@ -81,7 +77,12 @@ class Listener:
                 await self._open_socket("SLACK_APP_TOKEN")
         except TimeoutError as error:
             raise Unreachable("Slack did not answer in time.") from error
-        log.info("chat_listening", channel="slack", team=self.own_team, socket_mode=self._socket is not None)
+        log.info(
+            "chat_listening",
+            channel="slack",
+            team=self._presses.own_team,
+            socket_mode=self._socket is not None,
+        )
 
     async def _introduce(self, setting: str) -> None:
         try:
@@ -91,6 +92,7 @@ class Listener:
         self.identity = AuthorizeResult.from_auth_test_response(
             auth_test_response=answer, bot_token=self._client.token
         )
+        self._presses.own_team = self.identity.team_id or ""
         self.app = self.app or self._bolt()
 
     async def _open_socket(self, setting: str) -> None:

@@ -54,14 +54,14 @@ class Presses:
         buttons: Buttons,
         client: AsyncWebClient,
         errands: Errands,
-        own_team: Callable[[], str],
     ) -> None:
         self._service = service
         self._people = people
         self._buttons = buttons
         self._client = client
         self._errands = errands
-        self._own_team = own_team
+        self.own_team = ""
+        """Set before anybody can press: only Slack can tell."""
 
     async def approve(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         return await self._answered(ack, body, self._approve)
@@ -72,7 +72,7 @@ class Presses:
     async def reason_sent(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         """A refusal stands in the dialog, which stays open with what was written."""
         try:
-            with self._errands.answering():
+            with self._errands.busy():
                 await self._reject(DialogSent.model_validate(body))
         except ValidationError:
             return BoltResponse(status=400)
@@ -88,7 +88,7 @@ class Presses:
         except ValidationError:
             return BoltResponse(status=400)
         try:
-            with self._errands.answering():
+            with self._errands.busy():
                 await act(press)
         except Unavailable as error:
             log.warning("press_not_recorded", reason=type(error).__name__)
@@ -156,7 +156,7 @@ class Presses:
 
     def _person(self, interaction: Interaction) -> PersonId:
         user, team = interaction.user.id, interaction.user_team
-        person = self._people.slack_person(user=user, team=team, own_team=self._own_team())
+        person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
         if person is None:
             log.info("stranger_refused", channel="slack", team=team, user=user)
             raise NotAReviewer(STRANGER.format(f"{team}/{user}"))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from telegram import ReplyParameters
-from telegram.error import BadRequest, ChatMigrated, TelegramError
+from telegram.error import ChatMigrated, TelegramError
 
 from bot.cards import card
 from bot.errands import Errands
+from bot.gate import Gate
 from bot.markup import NO_PREVIEW, markup
 from bot.pace import Limit, Pace, limit
 from bot.telegram.door import Door
@@ -67,8 +67,8 @@ class TelegramChannel:
         self._clock = clock
         self._public_url = public_url
         self._pace = Pace(clock)
+        self._gate: Gate[Bot] = Gate()
         self._listener: Listener | None = None
-        self._has_listener = asyncio.Event()
         self._moved: dict[int | str, int] = {}
         """Groups that became supergroups, and their new ids."""
 
@@ -81,28 +81,26 @@ class TelegramChannel:
     ) -> MessageRef:
         if isinstance(content, Notice):
             raise Undeliverable("Telegram is shown cards, not notices.")
-        bot = await self._bot()
         place = _chat_id(delivery.recipient.address)
-        self._pace.called(delivery.recipient.address, _limits(delivery))
-        try:
-            return ref_of(await self._send(bot, self._moved.get(place, place), content, thread))
-        except ChatMigrated as error:
-            self._moved[place] = error.new_chat_id
-            return await self._send_after_move(bot, error.new_chat_id, content)
-        except TelegramError as error:
-            raise failure(error) from error
+        async with self._gate.client() as bot:
+            self._pace.called(delivery.recipient.address, _limits(delivery))
+            try:
+                return ref_of(await self._send(bot, self._moved.get(place, place), content, thread))
+            except ChatMigrated as error:
+                self._moved[place] = error.new_chat_id
+                return await self._send_after_move(bot, error.new_chat_id, content)
+            except TelegramError as error:
+                raise failure(error) from error
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
-        bot = await self._bot()
         chat_id, message_id = parts(message)
-        self._pace.called(delivery.recipient.address, _limits(delivery))
-        try:
-            await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **self._message(content))
-        except BadRequest as error:
-            if not changed_nothing(error):
-                raise failure(error) from error
-        except TelegramError as error:
-            raise failure(error) from error
+        async with self._gate.client() as bot:
+            self._pace.called(delivery.recipient.address, _limits(delivery))
+            try:
+                await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **self._message(content))
+            except TelegramError as error:
+                if not changed_nothing(error):
+                    raise failure(error) from error
 
     def spacing(self, delivery: Delivery) -> float:
         return self._pace.wait(delivery.recipient.address, _limits(delivery))
@@ -121,9 +119,10 @@ class TelegramChannel:
         async with AsyncExitStack() as stack:
             errands = await stack.enter_async_context(Errands())
             self._listener = self._new_listener(errands)
-            self._has_listener.set()
-            stack.callback(self._forget)
+            self._gate.open(self._listener.bot, errands)
+            stack.callback(self._gate.close)
             await stack.enter_async_context(self._listener)
+            stack.callback(self._gate.close)  # before the listener leaves, which waits for calls under way
             yield
 
     def _new_listener(self, errands: Errands) -> Listener:
@@ -138,15 +137,6 @@ class TelegramChannel:
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
         )
-
-    async def _bot(self) -> Bot:
-        while self._listener is None:
-            await self._has_listener.wait()
-        return self._listener.bot
-
-    def _forget(self) -> None:
-        self._listener = None
-        self._has_listener.clear()
 
     def _intake(self) -> Intake | None:
         return self._listener.intake if self._listener else None

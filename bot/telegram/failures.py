@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 
 from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable, Unreachable
+
+# How python-telegram-bot 22 is asked for durations as timedelta, which later releases give anyway; without
+# it, reading one warns.
+os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 # Telegram names its errors in words only; these are the ones of an edit whose message is not there any more.
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
@@ -32,9 +37,9 @@ def failure(error: TelegramError) -> DeliveryError:
             return Unreachable(f"Telegram could not be reached ({type(error).__name__}).")
 
 
-def changed_nothing(error: BadRequest) -> bool:
+def changed_nothing(error: TelegramError) -> bool:
     """The message shows already what it should."""
-    return _NOT_MODIFIED in error.message.lower()
+    return isinstance(error, BadRequest) and _NOT_MODIFIED in error.message.lower()
 
 
 def _bad_request(error: BadRequest) -> DeliveryError:
@@ -44,9 +49,6 @@ def _bad_request(error: BadRequest) -> DeliveryError:
 
 
 def _seconds(error: RetryAfter) -> timedelta:
-    """python-telegram-bot 22 gives an int, and announces that it will give a timedelta."""
-    return (
-        error.retry_after
-        if isinstance(error.retry_after, timedelta)
-        else timedelta(seconds=error.retry_after)
-    )
+    """Whole seconds, in either of python-telegram-bot's ways."""
+    found = error.retry_after
+    return found if isinstance(found, timedelta) else timedelta(seconds=found)

@@ -47,8 +47,8 @@ App: TypeAlias = "Application[Any, Any, Any, Any, Any, Any]"
 
 START_SECONDS = 5.0
 """How long the start waits for Telegram before it goes on without."""
-STOP_SECONDS = 0.8
-"""How long each of the three steps of a stop may take."""
+STOP_SECONDS = 0.5
+"""How long each step of a stop may take."""
 POLL_SECONDS = 20
 """How long Telegram holds a poll that brings nothing."""
 
@@ -184,6 +184,7 @@ class Listener:
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""
+        await self._errands.quiet(STOP_SECONDS)
         self._intake.close()
         if self._app.updater is not None and self._app.updater.running:
             await _within(STOP_SECONDS, self._app.updater.stop(), "polling")

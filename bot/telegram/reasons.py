@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons, Press
     from bot.markup import Markup
-    from core.model import MessageRef, PersonId, ReviewRequest
+    from core.model import PersonId, ReviewRequest
     from core.ports import Clock, Dialogs
     from core.service import Service
 
@@ -89,12 +89,12 @@ class Reasons:
             await self._tell(reply.from_user, sentence(error))
             return
         if words := (reply.text or "").strip():
-            await self._take_words(dialog, words)
+            await self._take_words(reply, words, dialog)
         else:
             await self._tell(reply.from_user, IN_WORDS)
 
-    async def _take_words(self, dialog: Dialog, words: str) -> None:
-        """A refusal stands where the question was: there is no press to be answered in private."""
+    async def _take_words(self, reply: Message, words: str, dialog: Dialog) -> None:
+        """Here is no press to be answered in private, so a refusal goes where Telegram lets it."""
         try:
             await self._service.decide(
                 dialog.review, dialog.person, dialog.verdict, comment=words, via=TELEGRAM
@@ -102,10 +102,9 @@ class Reasons:
         except Unavailable:
             raise
         except CountersignError as error:
-            await self._dialogs.close_dialog(TELEGRAM, dialog.message)
-            await self._replace(dialog.message, sentence(error))
-        else:
-            await self._end(dialog)
+            if not await self._tell(reply.from_user, sentence(error)):
+                await self._tell_in_reply(reply, sentence(error))
+        await self._end(dialog)
 
     async def _follow(
         self, query: CallbackQuery, action: Action, dialog: Dialog, prompt: MaybeInaccessibleMessage
@@ -155,13 +154,6 @@ class Reasons:
         except TelegramError as error:
             log.info("question_not_removed", message=dialog.message, error=str(failure(error)))
 
-    async def _replace(self, message: MessageRef, words: str) -> None:
-        chat_id, message_id = parts(message)
-        try:
-            await self._bot.edit_message_text(words, chat_id, message_id)
-        except TelegramError as error:
-            log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
-
     async def _send(
         self,
         asked: Markup,
@@ -183,14 +175,22 @@ class Reasons:
             log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
             raise Invalid(NO_QUESTION) from error
 
-    async def _tell(self, user: User | None, words: str) -> None:
-        """In their own chat with the bot, which Telegram allows to whoever has started it."""
+    async def _tell(self, user: User | None, words: str) -> bool:
+        """In their own chat with the bot, which Telegram allows with whoever has started it."""
         if user is None:
-            return
+            return False
         try:
             await self._bot.send_message(user.id, words)
         except TelegramError as error:
             log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
+            return False
+        return True
+
+    async def _tell_in_reply(self, message: Message, words: str) -> None:
+        try:
+            await message.reply_text(words, do_quote=True)
+        except TelegramError as error:
+            log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
 
 
 def _topic(message: MaybeInaccessibleMessage) -> int | None:

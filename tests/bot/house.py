@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from bot.buttons import Buttons
 from core.engines.local import LocalEngine
+from core.errors import StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner, draft_flow
@@ -21,9 +22,9 @@ from core.store.sql import SqlStore
 from tests.world import ANA, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from core.model import Delivery, Recipient, ReviewRequest, Task
+    from core.model import ChannelName, ChatUpdate, Delivery, PersonId, Recipient, ReviewRequest, Task
     from core.ports import Channel
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -31,12 +32,51 @@ if TYPE_CHECKING:
 PUBLIC_URL = "https://sign.example.com"
 
 
+DOWN = StoreUnavailable("The database is locked.")
+
+
+class ShakyService(Service):
+    """The service, over a database that cannot be reached for presses while `is_down`."""
+
+    is_down = False
+
+    async def decide(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.is_down:
+            raise DOWN
+        return await super().decide(*args, **options)
+
+    async def check_may_decide(self, review_id: str, person: PersonId) -> ReviewRequest:
+        if self.is_down:
+            raise DOWN
+        return await super().check_may_decide(review_id, person)
+
+
+@dataclass
+class ShakyInbox:
+    """The store's inbox; what comes while `is_down` cannot be stored."""
+
+    store: SqlStore
+    is_down: bool = False
+
+    async def keep_update(self, update: ChatUpdate) -> bool:
+        if self.is_down:
+            raise DOWN
+        return await self.store.keep_update(update)
+
+    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
+        return await self.store.unhandled_updates(channel)
+
+    async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        await self.store.update_handled(channel, update_id)
+
+
 @dataclass
 class House:
     """Core, and the key of its buttons."""
 
     store: SqlStore
-    service: Service
+    service: ShakyService
+    inbox: ShakyInbox
     buttons: Buttons
     diary: Diary
     clock: StoppedClock
@@ -89,8 +129,8 @@ async def core_with(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
-        service = Service(store, feed, PEOPLE, flows)
-        house = House(store, service, await Buttons.kept_in(store), diary, clock)
+        service, inbox = ShakyService(store, feed, PEOPLE, flows), ShakyInbox(store)
+        house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [make(house)], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):

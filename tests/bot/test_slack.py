@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from bot.simulator.faults import Fault
-from core.model import Outcome, Status, Verdict
+from core.errors import SettingsError
+from core.model import DeliveryState, Outcome, Status, Verdict
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, PARTNER, SlackHouse, slack_house, text_of
 from tests.world import ANA, BEN, StoppedClock
@@ -228,6 +230,120 @@ async def test_presses_at_once_make_one_decision(there: SlackHouse) -> None:
     there.slack.deliveries.duplicate = 20
     await asyncio.gather(*(there.slack.press(card, "Approve", user="U01ANA") for _ in range(20)))
     assert len((await there.house.service.reviews(task.id))[0].decisions) == 1
+
+
+async def test_a_press_while_the_database_is_down_does_not_count_and_says_so(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    there.house.service.is_down = True
+    assert not (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert "could not be recorded" in await there.told("U01ANA")
+    there.house.service.is_down = False
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+async def test_a_reason_sent_while_the_database_is_down_stays_in_its_dialog(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    there.house.service.is_down = True
+    await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    assert "could not be recorded" in next(iter(view.errors.values()))
+    there.house.service.is_down = False
+    await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
+    assert (await there.house.service.reviews(task.id))[0].decisions[0].comment == "too long"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("not_in_channel", "invite the app to the channel"),
+        ("channel_not_found", "the channel does not exist"),
+        ("is_archived", "the channel is archived"),
+        ("msg_too_long", "msg_too_long"),
+    ],
+)
+async def test_a_channel_that_is_closed_to_us_is_given_up(
+    over_socket: SlackHouse, error: str, words: str
+) -> None:
+    over_socket.slack.faults.add(Fault(method="chat.postMessage", body={"ok": False, "error": error}))
+    task = await over_socket.house.submit()
+    given_up = await over_socket.house.delivery(task, lambda found: found.state is DeliveryState.GIVEN_UP)
+    assert words in (given_up.error or "")
+    assert (await over_socket.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def test_a_pause_that_slack_asks_for_is_kept(over_socket: SlackHouse) -> None:
+    over_socket.slack.faults.add(
+        Fault(
+            method="chat.postMessage",
+            status=429,
+            headers={"Retry-After": "7"},
+            body={"ok": False, "error": "ratelimited"},
+        )
+    )
+    task = await over_socket.house.submit()
+    due = over_socket.house.clock.now() + timedelta(seconds=7)
+    await over_socket.house.delivery(task, lambda found: found.due_at == due)
+    over_socket.house.clock.advance(seconds=7)
+    await over_socket.card()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(cut=True), Fault(status=502, body={}), Fault(body={"ok": False, "error": "internal_error"})],
+)
+async def test_a_slack_that_is_away_is_tried_again(over_socket: SlackHouse, fault: Fault) -> None:
+    over_socket.slack.faults.add(replace(fault, method="chat.postMessage"))
+    task = await over_socket.house.submit()
+    await over_socket.house.delivery(task, lambda found: found.tries == 1)
+    over_socket.house.clock.advance(seconds=5)
+    await over_socket.card()
+
+
+async def test_a_deleted_card_is_given_up_and_the_decision_stands(over_socket: SlackHouse) -> None:
+    over_socket.slack.faults.add(
+        Fault(method="chat.update", body={"ok": False, "error": "message_not_found"})
+    )
+    task = await over_socket.house.submit()
+    await over_socket.slack.press(await over_socket.card(), "Approve", user="U01ANA")
+    gone = await over_socket.house.delivery(task, lambda found: found.state is DeliveryState.GIVEN_UP)
+    assert "cannot be changed any more" in (gone.error or "")
+    assert (await over_socket.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"), [("auth.test", "SLACK_BOT_TOKEN"), ("apps.connections.open", "SLACK_APP_TOKEN")]
+)
+async def test_a_wrong_token_stops_the_start(
+    sqlite_database: Database, clock: StoppedClock, method: str, setting: str
+) -> None:
+    async with slack_house(sqlite_database, clock, http=False, listening=False) as there:
+        there.slack.faults.add(Fault(method=method, body={"ok": False, "error": "invalid_auth"}))
+        with pytest.raises(SettingsError, match=rf"^{setting} is refused by Slack \(invalid_auth\)\.$"):
+            async with there.channel.listening():
+                pass
+
+
+@pytest.mark.parametrize("method", ["auth.test", "apps.connections.open"])
+async def test_a_slack_that_is_away_at_the_start_is_listened_to_later(
+    sqlite_database: Database, clock: StoppedClock, method: str
+) -> None:
+    async with slack_house(sqlite_database, clock, http=False, listening=False) as there:
+        there.slack.faults.add(Fault(method=method, status=502, body={}))
+        async with there.channel.listening():
+            await there.slack.connected()
+
+
+async def test_before_slack_told_who_we_are_presses_are_asked_to_come_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with slack_house(sqlite_database, clock, http=True, listening=False) as there:
+        body = b"a=b"
+        assert (await posted(there, body, there.slack.signing_headers(body) | FORM))[0] == 503
 
 
 async def test_listening_ends_at_once(sqlite_database: Database, clock: StoppedClock) -> None:

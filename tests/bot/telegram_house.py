@@ -1,0 +1,138 @@
+"""A house with a simulated Telegram, over either transport."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.people import Directory
+from bot.settings import BotSettings
+from bot.simulator.telegram import TelegramSimulator
+from bot.telegram import TelegramChannel
+from core.model import ChannelName, Recipient
+from tests.bot.house import PUBLIC_URL, core_with, served
+from tests.world import ANA, BEN, SAM
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bot.simulator.telegram import TelegramSimulator as Simulator
+    from bot.simulator.telegram_chats import Message
+    from core.store.database import Database
+    from tests.bot.house import House
+    from tests.world import StoppedClock
+
+GROUP = -1001234567890
+ANA_ID, BEN_ID, SAM_ID, EVE_ID = 42, 43, 44, 66
+PEOPLE = Directory.of(slack={}, telegram={ANA.id: ANA_ID, BEN.id: BEN_ID, SAM.id: SAM_ID})
+SECRET = "a-secret_for-the-webhook"
+
+
+@dataclass
+class TelegramHouse:
+    """`webhook_url` is where Telegram calls; None where we poll."""
+
+    telegram: Simulator
+    house: House
+    channel: TelegramChannel
+    webhook_url: str | None
+
+    async def card(self, number: int = 1, chat: int = GROUP) -> Message:
+        """The `number`-th message of the bot in a chat, once it is posted."""
+        return await self.telegram.until(lambda: self.ours(chat)[number - 1])
+
+    async def card_with(self, words: str, chat: int = GROUP) -> Message:
+        """The first message that says so, once one does."""
+        return (
+            await self.telegram.until(lambda: next(iter(self.saying(words, chat)), None))
+            or self.ours(chat)[0]
+        )
+
+    async def gone(self, message: Message) -> None:
+        await self.telegram.until(lambda: self.telegram.message(message.chat, message.id).deleted)
+
+    def saying(self, words: str, chat: int = GROUP) -> list[Message]:
+        return [message for message in self.ours(chat) if words in message.text]
+
+    def ours(self, chat: int = GROUP) -> list[Message]:
+        bot = self.telegram.bot
+        return [message for message in self.telegram.messages(chat) if message.sender in {None, bot}]
+
+
+def settings_for(telegram: Simulator, *, webhook: bool, **changes: Any) -> BotSettings:
+    found: dict[str, Any] = {
+        "telegram_bot_token": SecretStr(telegram.token),
+        "telegram_webhook_secret": SecretStr(SECRET) if webhook else None,
+        "telegram_api_url": telegram.api_url,
+        "telegram_file_url": telegram.file_url,
+    }
+    return BotSettings(**(found | changes))
+
+
+@asynccontextmanager
+async def telegram_house(
+    database: Database,
+    clock: StoppedClock,
+    *,
+    webhook: bool,
+    listening: bool = True,
+    telegram: Simulator | None = None,
+    chat: int = GROUP,
+) -> AsyncIterator[TelegramHouse]:
+    """Leaving it leaves a `telegram` that was given running, as when the service stops."""
+    async with AsyncExitStack() as stack:
+        there = await stack.enter_async_context(simulated()) if telegram is None else telegram
+        channels: list[TelegramChannel] = []
+        url = None
+        if webhook:
+            url = await stack.enter_async_context(served([web.post("/{tail:.*}", _later(channels))]))
+
+        def make(house: House) -> TelegramChannel:
+            channels.append(
+                TelegramChannel(
+                    settings_for(there, webhook=webhook),
+                    service=house.service,
+                    people=PEOPLE,
+                    buttons=house.buttons,
+                    inbox=house.inbox,
+                    dialogs=house.store,
+                    clock=clock,
+                    public_url=url or PUBLIC_URL,
+                )
+            )
+            return channels[0]
+
+        recipient = Recipient(channel=ChannelName("telegram"), address=str(chat))
+        house = await stack.enter_async_context(core_with(database, clock, [recipient], make))
+        if listening:
+            await stack.enter_async_context(channels[0].listening())
+        yield TelegramHouse(there, house, channels[0], url and f"{url}/telegram/webhook")
+
+
+def _later(channels: list[TelegramChannel]) -> Any:
+    """The channel is made knowing its server's address, so the server asks for the channel's route late."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        (route,) = channels[0].routes()
+        assert request.path == route.path
+        answer: web.StreamResponse = await route.handler(request)
+        return answer
+
+    return handle
+
+
+@asynccontextmanager
+async def simulated(**options: Any) -> AsyncIterator[Simulator]:
+    async with TelegramSimulator(**options) as telegram:
+        people = [
+            telegram.add_user(ANA_ID, "Ana", username="ana", started=True),
+            telegram.add_user(BEN_ID, "Ben"),
+            telegram.add_user(SAM_ID, "Sam"),
+            telegram.add_user(EVE_ID, "Eve", started=True),
+        ]
+        telegram.add_chat(GROUP, "supergroup", "Reviews", people)
+        yield telegram

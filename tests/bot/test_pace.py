@@ -1,0 +1,39 @@
+"""How fast one place is called: bursts, then the platform's limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.pace import Pace, limit
+
+if TYPE_CHECKING:
+    from tests.world import StoppedClock
+
+GROUP = (limit(3, 3.0), limit(20, 60.0))
+
+
+def test_a_short_burst_need_not_wait(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    for _ in range(2):
+        pace.called("here", GROUP)
+    assert pace.wait("here", GROUP) == 0
+    pace.called("here", GROUP)
+    assert pace.wait("here", GROUP) == 3
+
+
+def test_whoever_keeps_to_the_waits_keeps_to_every_limit(clock: StoppedClock) -> None:
+    pace, calls = Pace(clock), []
+    for _ in range(100):
+        clock.advance(seconds=pace.wait("here", GROUP))
+        pace.called("here", GROUP)
+        calls.append(clock.now())
+    for each in GROUP:
+        spans = [later - earlier for earlier, later in zip(calls, calls[each.calls :], strict=False)]
+        assert min(spans) >= each.span
+
+
+def test_places_do_not_wait_for_each_other(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    for _ in range(3):
+        pace.called("here", GROUP)
+    assert pace.wait("there", GROUP) == 0
