@@ -143,6 +143,10 @@ class Store(Protocol):
         """Judge and record; a refusal comes back beside the review."""
         ...
 
+    async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
+        """Show what has become of the review on this message of ours, too, which no delivery knows."""
+        ...
+
 
 class ChatInbox(Protocol):
     """Updates of a chat platform, stored before the platform is told that we have them."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import Invalid, NotAReviewer, NotFound, UnknownFlow
-from core.model import LOCAL, Person, PersonId, TaskId
+from core.errors import Invalid, NotAReviewer, NotFound, Refused, UnknownFlow
+from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId
 from core.policy import check_may_decide
 from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, title_of
 
@@ -127,16 +127,38 @@ class Service:
         log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
         return review
 
-    async def check_may_decide(self, review_id: str, person: PersonId) -> ReviewRequest:
-        """The review, where this person could decide it now; raises as `decide` would. Changes nothing.
+    async def check_may_decide(
+        self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
+    ) -> ReviewRequest:
+        """The review, where this person could decide it now; raises as `decide` would.
 
-        For a front end that asks for a reason first; `decide` judges again.
+        For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
+        a `copy` that no delivery knows is adopted, as there.
         """
         if self.person(person) is None:
             raise NotAReviewer("You are not among the people whom countersign.toml names.")
         review = await self._store.review(_review(review_id))
-        check_may_decide(review, person)
+        try:
+            check_may_decide(review, person)
+        except Refused:
+            await self._adopt(review, copy)
+            raise
+        await self._adopt(review, copy)
         return review
+
+    async def _adopt(self, review: ReviewRequest, copy: tuple[Recipient, MessageRef] | None) -> None:
+        """Ask before writing: nearly every copy is known."""
+        if copy is None:
+            return
+        recipient, message = copy
+        known = [
+            delivery
+            for delivery in await self._store.deliveries(review.task.id)
+            if (delivery.review, delivery.recipient.channel, delivery.message)
+            == (review.id, recipient.channel, message)
+        ]
+        if not known or known[0].state is DeliveryState.GIVEN_UP:
+            await self._store.adopt_copy(review.id, copy)
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
         """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""

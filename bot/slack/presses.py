@@ -111,7 +111,7 @@ class Presses:
     async def _ask_why(self, press: ButtonPress) -> None:
         token = press.actions[0].value or ""
         said = self._said(token, Action.REJECT)
-        review = await self._checked(said, self._person(press))
+        review = await self._checked(said, press)
         title = f"Attempt {said.attempt}" + (f" of {review.task.title}" if review else "")
         origin = Origin(token=token, channel=press.container.channel_id, ts=press.container.message_ts)
         view = reason_view(what=title, private_metadata=origin.model_dump_json())
@@ -138,11 +138,13 @@ class Presses:
             copy=origin.copy_pressed,
         )
 
-    async def _checked(self, said: Press, person: PersonId) -> ReviewRequest | None:
+    async def _checked(self, said: Press, press: ButtonPress) -> ReviewRequest | None:
         """The review, unless reading it takes too long; raises where this person may not decide it."""
+        person = self._person(press)
+        copy = copy_at(press.container.channel_id, press.container.message_ts)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await self._service.check_may_decide(said.review, person)
+                return await self._service.check_may_decide(said.review, person, copy=copy)
         except TimeoutError:
             log.warning("check_took_too_long", review_id=said.review)
             return None

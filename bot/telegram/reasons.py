@@ -51,8 +51,8 @@ class Reasons:
 
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
         """Put the question; raises where this person may not decide."""
-        review = await self._service.check_may_decide(said.review, person)
         card = query.message
+        review = await self._service.check_may_decide(said.review, person, copy=copy_of(card))
         if card is None:
             raise Invalid(NO_QUESTION)
         may_write = card.chat.type != ChatType.CHANNEL

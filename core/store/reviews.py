@@ -249,6 +249,15 @@ def decide(
     return request, refusal
 
 
+def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
+    """A card that was pressed, if no delivery knows it. Raises `NotFound`."""
+    tx.lock(LOCK_TASK_OF, id=review_id)
+    row = tx.one(BY_ID, id=review_id)
+    if row is None:
+        raise NotFound("There is no such review.")
+    adopt_copy(tx, row[0], row[EVENT_SEQ], review_id, *copy)
+
+
 def _refusal(request: ReviewRequest, person: PersonId) -> CountersignError | None:
     try:
         rules.check_may_decide(request, person)

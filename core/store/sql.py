@@ -158,6 +158,9 @@ class SqlStore:
             )
         )
 
+    async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
+        await self._write.run(partial(reviews.adopt, review_id=review_id, copy=copy))
+
     async def review(self, review_id: str) -> ReviewRequest:
         return await self._read.run(partial(reviews.one, review_id=review_id))
 

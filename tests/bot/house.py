@@ -24,7 +24,7 @@ from tests.world import ANA, PEOPLE, SAM, Diary, draft_flows, eventually, flow_s
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from core.model import ChannelName, ChatUpdate, Delivery, PersonId, Recipient, ReviewRequest, Task
+    from core.model import ChannelName, ChatUpdate, Delivery, Recipient, ReviewRequest, Task
     from core.ports import Channel
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -45,10 +45,10 @@ class ShakyService(Service):
             raise DOWN
         return await super().decide(*args, **options)
 
-    async def check_may_decide(self, review_id: str, person: PersonId) -> ReviewRequest:
+    async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.is_down:
             raise DOWN
-        return await super().check_may_decide(review_id, person)
+        return await super().check_may_decide(*args, **options)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import aiohttp
 import pytest
@@ -177,6 +177,49 @@ def open_again(there: Town, chat: str) -> None:
 async def page_saying(browser: Browser, task: str, words: str) -> str:
     page = await browser.page(f"/tasks/{task}")
     return page if words in page else ""
+
+
+@pytest.mark.parametrize("reason", [None, "too long"])
+@pytest.mark.parametrize("chat", CHATS)
+async def test_a_rejection_on_a_copy_that_nobody_noted_closes_every_copy(
+    by_socket: Town, chat: str, reason: str | None
+) -> None:
+    room = by_socket.room(chat)
+    sam = await by_socket.browser("sam")
+    task, unknown = await posted_twice(by_socket, chat, sam)
+    await room.reject(unknown, "ana", reason)
+    await sam.waits(task, attempt=2)
+    for card in room.cards("attempt 1 ·"):
+        await room.until_it_says(card, "superseded by attempt 2")
+
+
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+@pytest.mark.parametrize("chat", CHATS)
+async def test_a_late_press_on_a_copy_that_nobody_noted_closes_it(
+    by_socket: Town, chat: str, label: str
+) -> None:
+    room = by_socket.room(chat)
+    sam, ana = await by_socket.browser("sam"), await by_socket.browser("ana")
+    task, unknown = await posted_twice(by_socket, chat, sam)
+    await ana.decide(task, "approved")
+    await room.card("Approved by Ana Ruiz")
+    assert room.now(unknown).labels
+    assert "Already approved by Ana Ruiz" in await room.refusal(unknown, label, "ben")
+    await room.until_it_says(unknown, "Approved by Ana Ruiz")
+
+
+async def posted_twice(there: Town, chat: str, browser: Browser) -> tuple[str, Any]:
+    """A task, and the copy of its card whose post was never answered."""
+    room = there.room(chat)
+    faults_of(there, chat).add(Fault(method=POST[chat], cut=True, after_acting=True))
+    task = await browser.submit(TEXT)
+    unknown = await room.card(TEXT)
+    await eventually(lambda: has_cards(room, 2))
+    return task, unknown
+
+
+async def has_cards(room: Room, count: int) -> bool:
+    return len(room.cards(TEXT)) >= count
 
 
 # the line to the chat
