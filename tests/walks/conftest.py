@@ -47,3 +47,10 @@ async def there(
     by_http = request.param == "http-webhook"
     async with town(chats, sqlite_database, slack_http=by_http, telegram_webhook=by_http) as started:
         yield started
+
+
+@pytest.fixture
+async def by_socket(chats: Platforms, sqlite_database: Database) -> AsyncIterator[Town]:
+    """The house over Socket Mode and polling only."""
+    async with town(chats, sqlite_database) as started:
+        yield started
