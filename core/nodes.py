@@ -86,7 +86,7 @@ class ResultNode(Node):  # type: ignore[misc]  # PocketFlow has no types
 
     def exec(self, prep_res: tuple[str, Json]) -> None:
         task_id, _ = prep_res
-        log.info("result_reached", task_id=task_id)
+        log.debug("result_reached", task_id=task_id)
 
     def post(self, shared: Shared, prep_res: tuple[str, Json], exec_res: None) -> None:
         """Return no action: the flow ends here."""

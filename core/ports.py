@@ -143,6 +143,20 @@ class Store(Protocol):
         """Judge and record; a refusal comes back beside the review."""
         ...
 
+    async def decide_open(
+        self,
+        task_id: str,
+        reviewer: Person,
+        verdict: Verdict,
+        *,
+        review_id: str | None,
+        attempt: int | None,
+        comment: str | None,
+        via: str,
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """The same for the task's open review, where it is the one that is meant."""
+        ...
+
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         """Show what has become of the review on this message of ours, too, which no delivery knows."""
         ...

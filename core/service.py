@@ -16,6 +16,7 @@ from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, ti
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+    from core.errors import CountersignError
     from core.feed import Feed
     from core.model import (
         Delivery,
@@ -113,19 +114,44 @@ class Service:
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `AlreadyDecided`, `Invalid`
         (a comment too long), `Unavailable`. A refusal changes nothing of the record.
         """
-        person = self.person(reviewer)
-        if person is None:
-            raise NotAReviewer("You are not among the people whom countersign.toml names.")
         check_text(comment, "comment", MAX_COMMENT)
         review, refusal = await self._store.decide(
-            _review(review_id), person, verdict, comment=comment or None, via=via, copy=copy
+            _review(review_id), self._known(reviewer), verdict, comment=comment or None, via=via, copy=copy
         )
-        facts = {"task_id": review.task.id, "review_id": review_id, "reviewer": reviewer, "via": via}
-        if refusal is not None:
-            log.info("decision_refused", reason=type(refusal).__name__, **facts)
-            raise refusal
-        log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
-        return review
+        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+
+    async def decide_open(
+        self,
+        task_id: str,
+        reviewer: PersonId,
+        verdict: Verdict,
+        *,
+        review_id: str | None = None,
+        attempt: int | None = None,
+        comment: str | None = None,
+        via: str,
+    ) -> ReviewRequest:
+        """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
+
+        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
+        """
+        check_text(comment, "comment", MAX_COMMENT)
+        review, refusal = await self._store.decide_open(
+            _task(task_id),
+            self._known(reviewer),
+            verdict,
+            review_id=review_id,
+            attempt=attempt,
+            comment=comment or None,
+            via=via,
+        )
+        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+
+    def _known(self, person_id: PersonId) -> Person:
+        person = self.person(person_id)
+        if person is None:
+            raise NotAReviewer("You are not among the people whom countersign.toml names.")
+        return person
 
     async def check_may_decide(
         self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
@@ -135,8 +161,7 @@ class Service:
         For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
         a `copy` that no delivery knows is adopted, as there.
         """
-        if self.person(person) is None:
-            raise NotAReviewer("You are not among the people whom countersign.toml names.")
+        self._known(person)
         review = await self._store.review(_review(review_id))
         try:
             check_may_decide(review, person)
@@ -189,6 +214,23 @@ def _review(text: str) -> str:
     if not is_id(text):
         raise NotFound("There is no such review.")
     return text
+
+
+def _told(
+    review: ReviewRequest,
+    refusal: CountersignError | None,
+    *,
+    reviewer: PersonId,
+    verdict: Verdict,
+    via: str,
+) -> ReviewRequest:
+    """Log what became of a decision; raise its refusal."""
+    facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
+    if refusal is not None:
+        log.info("decision_refused", reason=type(refusal).__name__, **facts)
+        raise refusal
+    log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
+    return review
 
 
 def _cursor(text: str | None) -> tuple[int, str] | None:

@@ -141,10 +141,12 @@ class Streams:
 
         A function of its own, so that no task is kept in memory while its stream is open.
         """
-        task = await self._service.task(task_id)
-        if not after or not task.status.is_final:
+        if not after:
             return False
-        return not [stored async for stored in self._service.follow(task_id, after=after)]
+        task = await self._service.task(task_id)
+        return task.status.is_final and not [
+            stored async for stored in self._service.follow(task_id, after=after)
+        ]
 
     def _take_place(self, person: PersonId) -> None:
         if self._open[person] >= self._settings.max_streams_per_person:
@@ -156,32 +158,53 @@ class Streams:
     async def _send_all(
         self, request: web.Request, task_id: TaskId, after: int, shape: Shape
     ) -> web.StreamResponse:
+        events = self._service.follow(task_id, after=after)
+        try:
+            # Where there is no such task, this says so before anything is sent.
+            first = None if after else await anext(events)
+            return await self._send(request, first, events, shape)
+        finally:
+            await _close(events)
+
+    async def _send(
+        self,
+        request: web.Request,
+        first: StoredEvent | None,
+        events: AsyncIterator[StoredEvent],
+        shape: Shape,
+    ) -> web.StreamResponse:
         response = EventSourceResponse(sep="\n", send_timeout=SEND_SECONDS)
         writer = await response.prepare(request)
         response.stop_streaming()  # its own pings: ours need no task for each stream
-        if after and writer is not None:
+        if first is None and writer is not None:
             writer.send_headers()  # else they would wait for the next message, which may be days away
-        events = self._service.follow(task_id, after=after)
         scope = asyncio.timeout(None)
         try:
             async with scope:
                 self._closing.enter(scope)
                 self._pings.join(scope, response, _transport(request))
+                if first is not None:
+                    await self._write(request, response, shape(first), first.seq)
+                del first
                 async for stored in events:
-                    if message := shape(stored):
-                        # A session may have died since the last message.
-                        await self._callers.caller(request)
-                        await response.write(framed(message, stored.seq))
-                    del stored, message  # a draft may be large, and the next event days away
+                    await self._write(request, response, shape(stored), stored.seq)
+                    del stored  # a draft may be large, and the next event days away
         except (ConnectionResetError, TimeoutError):
             pass  # the reader went away or is stuck, or the server stops
         except CountersignError as error:
+            task_id = request.match_info["task_id"]
             log.info("stream_ended", task_id=task_id, reason=type(error).__name__)
         finally:
             self._pings.leave(scope)
             self._closing.leave(scope)
-            await _close(events)
         return response
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, message: Message | None, seq: int
+    ) -> None:
+        if message is not None:
+            await self._callers.caller(request)  # a session may have died since the last message
+            await response.write(framed(message, seq))
 
 
 def known_id(request: web.Request) -> TaskId:

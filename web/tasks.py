@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from core.errors import Invalid, NotWaiting, StaleReview
+from core.errors import Invalid
 from core.events import ReviewRequested
-from core.model import PersonId, ReviewId, Status, Submission, TaskFilter, Verdict
+from core.model import PersonId, Status, Submission, TaskFilter, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import wants_page
@@ -73,8 +73,7 @@ class Tasks:
     async def feedback(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, Feedback)
-        review = await self._open_review(task_id, body.review_id, body.attempt)
-        decided = await self._decide(request, review, body.verdict, body.comment)
+        decided = await self._decide(request, task_id, body, body.verdict)
         if wants_page(request):
             return see_other("/inbox" if body.back == "inbox" else f"/tasks/{task_id}")
         return json_response({"message": said(decided, body.verdict)})
@@ -127,9 +126,8 @@ class Tasks:
             raise Invalid("Editing a draft is not possible yet: approve it, or reject it with a comment.")
         if body.review_id is None and body.attempt is None:
             raise Invalid("Name the review that you decide: `review_id`, or `attempt`.")
-        review = await self._open_review(task_id, body.review_id, body.attempt)
-        await self._decide(request, review, Verdict(body.verdict), body.comment)
-        return json_response(self._shown(await self._service.task(task_id)))
+        decided = await self._decide(request, task_id, body, Verdict(body.verdict))
+        return json_response(self._shown(decided.task))
 
     async def cancel(self, request: web.Request) -> web.Response:
         task = await self._service.cancel(known_id(request), request[CALLER].person)
@@ -137,21 +135,19 @@ class Tasks:
             return see_other(f"/tasks/{task.id}")
         return json_response(self._shown(task))
 
-    async def _open_review(self, task_id: str, review_id: str | None, attempt: int | None) -> ReviewId:
-        """The task's open review, where it is the one the caller means."""
-        task = await self._service.task(task_id)
-        if task.review is None:
-            raise NotWaiting(f"This task is {task.status.replace('_', ' ')}; there is nothing to decide now.")
-        if review_id not in {None, task.review} or attempt not in {None, task.attempt}:
-            raise StaleReview(f"That is not the open review; attempt {task.attempt} is.")
-        return task.review
-
     async def _decide(
-        self, request: web.Request, review: ReviewId, verdict: Verdict, comment: str | None
+        self, request: web.Request, task_id: str, body: Feedback | NewDecision, verdict: Verdict
     ) -> ReviewRequest:
         caller = request[CALLER]
-        said = comment.strip() or None if comment else None
-        return await self._service.decide(review, caller.person, verdict, comment=said, via=caller.via)
+        return await self._service.decide_open(
+            task_id,
+            caller.person,
+            verdict,
+            review_id=body.review_id,
+            attempt=body.attempt,
+            comment=body.comment.strip() if body.comment else None,
+            via=caller.via,
+        )
 
     async def _settled(self, task: Task, seconds: int) -> Task:
         """The task once it waits for review or has ended, or as it stands after `seconds`."""

@@ -22,7 +22,7 @@ from core.store.transaction import Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.model import ChannelName, StoredEvent
+    from core.model import ChannelName, Position, StoredEvent
     from core.ports import Clock
     from core.store.database import Connection, Database
     from core.store.transaction import Cursor
@@ -50,6 +50,7 @@ class Job(Generic[T]):
     error: Exception | None = None
     events: list[StoredEvent] = field(default_factory=list)
     due: set[ChannelName] = field(default_factory=set)
+    position: Position | None = None
 
 
 class Lane:
@@ -61,7 +62,7 @@ class Lane:
         clock: Clock,
         *,
         writes: bool,
-        committed: Callable[[list[StoredEvent], set[ChannelName]], None],
+        committed: Callable[[list[StoredEvent], set[ChannelName], list[Position]], None],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -222,6 +223,7 @@ class Lane:
             job.error = error
             return False
         job.events, job.due = transaction.events, transaction.due
+        job.position = transaction.position
         return True
 
     def _begin(self) -> None:
@@ -273,12 +275,15 @@ class Lane:
         """On the event loop: announce what is committed, then answer."""
         events: list[StoredEvent] = []
         due: set[ChannelName] = set()
+        positions: list[Position] = []
         for job in group:
             if job.error is None:
                 events += job.events
                 due |= job.due
+                if job.position is not None:
+                    positions.append(job.position)
         if events or due:
-            self._committed(events, due)
+            self._committed(events, due, positions)
         for job in group:
             if not job.answer.done():
                 if job.error is not None:

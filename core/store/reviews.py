@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, insert, literal_column, or_, select, update
 
 from core import policy as rules
-from core.errors import Forbidden, NotFound, Refused, ReviewIsClosed
+from core.errors import Forbidden, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
 from core.jsontext import to_json
 from core.lifecycle import after
-from core.model import Decision, Outcome
+from core.model import Decision, Outcome, Position
+from core.store.checkpoints import last_state
 from core.store.deliveries import adopt_copy, open_cards, raise_cards
 from core.store.history import append
 from core.store.rows import (
@@ -48,10 +49,12 @@ if TYPE_CHECKING:
 
 _review = [review.c[name] for name in REVIEW_COLUMNS]
 _task = [task.c[name] for name in TASK_COLUMNS]
-_both = select(*_task, task.c.seq, review.c.event_seq, *_review).join(task, task.c.id == review.c.task_id)
+_both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.node, *_review).join(
+    task, task.c.id == review.c.task_id
+)
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
-SEQ, EVENT_SEQ, REVIEW = len(TASK_COLUMNS), len(TASK_COLUMNS) + 1, len(TASK_COLUMNS) + 2
+SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
 
 BY_ID = Statement(_both.where(review.c.id == p("id")))
 # The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
@@ -62,6 +65,7 @@ LOCK_TASK_OF = Statement(
     .with_for_update(of=task)
 )
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
+OPEN_OF_TASK = Statement(select(task.c.status, task.c.review_id, task.c.attempt).where(task.c.id == p("id")))
 LAST_OF_TASK = Statement(
     select(*_review)
     .where(review.c.task_id == p("task"))
@@ -224,6 +228,32 @@ def _request(tx: Transaction, row: Row) -> ReviewRequest:
     return found
 
 
+def decide_open(
+    tx: Transaction,
+    task_id: str,
+    reviewer: Person,
+    verdict: Verdict,
+    *,
+    review_id: str | None,
+    attempt: int | None,
+    comment: str | None,
+    via: str,
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """Decide the task's open review, where it is the one that is meant.
+
+    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
+    """
+    row = tx.one(OPEN_OF_TASK, id=task_id)
+    if row is None:
+        raise NotFound("There is no such task.")
+    status, open_review, open_attempt = row
+    if open_review is None:
+        raise NotWaiting(f"This task is {status.replace('_', ' ')}; there is nothing to decide now.")
+    if review_id not in {None, open_review} or attempt not in {None, open_attempt}:
+        raise StaleReview(f"That is not the open review; attempt {open_attempt} is.")
+    return decide(tx, open_review, reviewer, verdict, comment=comment, via=via, copy=None)
+
+
 def decide(
     tx: Transaction,
     review_id: str,
@@ -290,7 +320,26 @@ def _record(
     _insert_decision(tx, request, made)
     append(tx, request.task.id, row[SEQ], events, request.task.callback_url)
     raise_cards(tx, request.task.id, request.id, request.policy)
+    if not decided.is_open:
+        tx.position = _parked(tx, row, decided)
     return decided
+
+
+def _parked(tx: Transaction, row: Row, decided: ReviewRequest) -> Position:
+    """Where the flow goes on: at the node that asked for this review."""
+    number, state = last_state(tx, decided.task.id)
+    return Position(
+        task=decided.task,
+        version=row[VERSION] + 1,
+        node=row[NODE],
+        state=state,
+        checkpoints=number,
+        begun=False,
+        starts=0,
+        tries=0,
+        due_at=None,
+        review=decided,
+    )
 
 
 def _decided(request: ReviewRequest, made: Decision, outcome: Outcome, status: Status) -> ReviewRequest:

@@ -50,6 +50,10 @@ SUBMISSIONS_WAITING = 1_000
 hold a megabyte, and a reviewer's answer is worth more than the next task."""
 
 
+POSITIONS = 128
+"""Positions kept; each holds its task's input and state, and more than run at once are not needed."""
+
+
 class SqlStore:
     """`async with` it. Each method is one unit of work: all or nothing, durable on return.
 
@@ -58,6 +62,8 @@ class SqlStore:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._listeners: list[Listener] = []
+        self._positions: dict[str, Position] = {}
+        """Of tasks that were just given work and are most likely taken up at once."""
         self._write = Lane(database, clock, writes=True, committed=self._committed)
         self._read = Lane(database, clock, writes=False, committed=self._committed)
 
@@ -81,7 +87,13 @@ class SqlStore:
         self._listeners.append(listener)
         return partial(self._listeners.remove, listener)
 
-    def _committed(self, events: Sequence[StoredEvent], due: set[ChannelName]) -> None:
+    def _committed(
+        self, events: Sequence[StoredEvent], due: set[ChannelName], positions: Sequence[Position]
+    ) -> None:
+        for event in events:
+            self._positions.pop(event.task, None)
+        for position in positions[: POSITIONS - len(self._positions)]:
+            self._positions[position.task.id] = position
         for listener in tuple(self._listeners):
             try:
                 listener.committed(events, due)
@@ -115,11 +127,19 @@ class SqlStore:
     # Running
 
     async def position(self, task_id: str) -> Position | None:
-        """Where a runner takes the task up; None where no work is stored for it."""
+        """Where a runner takes the task up; None where no work is stored for it.
+
+        Just after a submission or decision it is known without a read. Should another server have moved
+        the task on since, the runner's first step is refused, as any overtaken one.
+        """
+        known = self._positions.pop(task_id, None)
+        if known is not None:
+            return known
         return await self._read.run(partial(tasks.position, task_id=task_id))
 
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
+        self._positions.pop(step.task, None)
         return await self._write.run(partial(tasks.store_step, step=step))
 
     async def fail(self, task_id: str, error: str) -> None:
@@ -160,6 +180,30 @@ class SqlStore:
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         await self._write.run(partial(reviews.adopt, review_id=review_id, copy=copy))
+
+    async def decide_open(
+        self,
+        task_id: str,
+        reviewer: Person,
+        verdict: Verdict,
+        *,
+        review_id: str | None,
+        attempt: int | None,
+        comment: str | None,
+        via: str,
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                reviews.decide_open,
+                task_id=task_id,
+                reviewer=reviewer,
+                verdict=verdict,
+                review_id=review_id,
+                attempt=attempt,
+                comment=comment,
+                via=via,
+            )
+        )
 
     async def review(self, review_id: str) -> ReviewRequest:
         return await self._read.run(partial(reviews.one, review_id=review_id))

@@ -15,20 +15,20 @@ from core.events import (
     TaskFailed,
     TaskSubmitted,
 )
-from core.jsontext import from_json, to_json, to_sorted_json
+from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import LOCAL, Position, Status, Task, TaskId, TaskPage
 from core.store import reviews
+from core.store.checkpoints import insert_checkpoints, last_state
 from core.store.history import append
 from core.store.rows import (
-    CHECKPOINT_COLUMNS,
     TASK_COLUMNS,
     micros,
     moment,
     task_of,
 )
 from core.store.statements import Statement, p
-from core.store.tables import checkpoint, idempotency, task
+from core.store.tables import idempotency, task
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -95,13 +95,6 @@ END = Statement(
     .where(_this)
     .values({**_moved, "final_result": p("final_result"), "error": p("error"), "review_id": null()})
 )
-INSERT_CHECKPOINT = Statement(insert(checkpoint), ("task_id", *CHECKPOINT_COLUMNS, "at"))
-LAST_CHECKPOINT = Statement(
-    select(checkpoint.c.number, checkpoint.c.state)
-    .where(checkpoint.c.task_id == p("task"))
-    .order_by(checkpoint.c.number.desc())
-    .limit(literal_column("1"))
-)
 INSERT_KEY = Statement(insert(idempotency), ("submitter", "key", "task_id", "fingerprint", "created_at"))
 BY_KEY = Statement(
     select(idempotency.c.task_id, idempotency.c.fingerprint).where(
@@ -132,7 +125,24 @@ def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, nam
             fingerprint=mark,
             created_at=micros(tx.now),
         )
+    tx.position = _beginning(task)
     return task, True
+
+
+def _beginning(task: Task) -> Position:
+    """Where a new task stands."""
+    return Position(
+        task=task,
+        version=1,
+        node=None,
+        state=None,
+        checkpoints=0,
+        begun=False,
+        starts=0,
+        tries=0,
+        due_at=None,
+        review=None,
+    )
 
 
 def fingerprint(new: Submission) -> str:
@@ -231,7 +241,7 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     row = tx.one(BY_ID, id=task_id)
     if row is None or row[3] not in ("pending", "running"):
         return None
-    last = tx.one(LAST_CHECKPOINT, task=task_id) if row[NODE] is not None else None
+    number, state = last_state(tx, task_id) if row[NODE] is not None else (0, None)
     # Only a task that parked stands at a node that is neither begun nor to be tried again.
     parked = row[NODE] is not None and not row[BEGUN] and not row[TRIES]
     of = task_of(row)
@@ -239,8 +249,8 @@ def position(tx: Transaction, task_id: str) -> Position | None:
         task=of,
         version=row[VERSION],
         node=row[NODE],
-        state=None if last is None else from_json(last[1]),
-        checkpoints=0 if last is None else last[0],
+        state=state,
+        checkpoints=number,
         begun=bool(row[BEGUN]),
         starts=row[STARTS],
         tries=row[TRIES],
@@ -257,7 +267,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     status, seq, callback_url = row
     if not _move(tx, step, Status(status), seq):
         raise StaleRun(f"The task was moved on from version {step.version} at the same moment.")
-    _insert_checkpoints(tx, step)
+    insert_checkpoints(tx, step)
     append(tx, step.task, seq, step.events, callback_url)
     _open_review(tx, step, seq)
     return step.version + 1
@@ -286,24 +296,6 @@ def _move(tx: Transaction, step: Step, status: Status, seq: int) -> int:
             return tx.run(END, **moved, final_result=None, error=error)
         case _:
             return tx.run(MOVE, **moved)
-
-
-def _insert_checkpoints(tx: Transaction, step: Step) -> None:
-    tx.insert_many(
-        INSERT_CHECKPOINT,
-        (
-            {
-                "task_id": step.task,
-                "number": number,
-                "node": made.node,
-                "action": made.action,
-                "attempt": made.attempt,
-                "state": made.state,
-                "at": micros(tx.now),
-            }
-            for number, made in enumerate(step.checkpoints, step.first_checkpoint)
-        ),
-    )
 
 
 def _open_review(tx: Transaction, step: Step, seq: int) -> None:

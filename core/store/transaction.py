@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
-    from core.model import ChannelName, StoredEvent
+    from core.model import ChannelName, Position, StoredEvent
     from core.store.statements import Statement
 
 Row = tuple[Any, ...]
@@ -30,7 +30,7 @@ class Cursor(Protocol):
 class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
-    __slots__ = ("_cursor", "_dialect", "due", "events", "now", "writes")
+    __slots__ = ("_cursor", "_dialect", "due", "events", "now", "position", "writes")
 
     def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
         self._cursor = cursor
@@ -46,6 +46,8 @@ class Transaction:
         """Events stored by this unit, for followers."""
         self.due: set[ChannelName] = set()
         """Channels for which this unit made deliveries due."""
+        self.position: Position | None = None
+        """Where a runner takes up the task to which this unit gave work; saves it a read."""
         self.writes = 0
         """Rows changed by this unit; a refusal before the first write leaves its group alone."""
 

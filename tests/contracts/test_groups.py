@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from core.model import ChannelName
+    from core.model import ChannelName, Position
     from core.store.database import Database
     from core.store.transaction import Transaction
     from tests.world import StoppedClock
@@ -39,7 +39,7 @@ class Told:
     def __init__(self) -> None:
         self.seqs: list[int] = []
 
-    def __call__(self, events: list[StoredEvent], due: set[ChannelName]) -> None:
+    def __call__(self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
         self.seqs += [event.seq for event in events]
 
 
@@ -151,7 +151,7 @@ async def test_nothing_is_told_before_it_is_committed(any_database: Database, cl
     reader = Lane(any_database, clock, writes=False, committed=Told())
     reader.start()
 
-    def look(events: list[StoredEvent], due: set[ChannelName]) -> None:
+    def look(events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
         looking.append(asyncio.ensure_future(reader.run(kept)))
 
     looking: list[asyncio.Future[set[str]]] = []

@@ -44,6 +44,7 @@ ALL = statements()
 def test_there_are_statements_in_every_module_that_asks() -> None:
     assert {name.partition(".")[0] for name in ALL} >= {
         "chats",
+        "checkpoints",
         "credentials",
         "deliveries",
         "history",
@@ -71,7 +72,7 @@ READS: dict[str, dict[str, Any]] = {
     "tasks.PAGE": {"created_at": 2**62, "id": "~", "status": "", "submitter": "", "flow": "", "limit": 5},
     "tasks.COUNTS": {},
     "tasks.RUNNABLE": {},
-    "tasks.LAST_CHECKPOINT": {"task": "TASK"},
+    "checkpoints.LAST": {"task": "TASK"},
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
