@@ -78,9 +78,9 @@ async def killed(folder: Path, *, kills: int, in_flight: int, by_http: bool) -> 
 
 async def moment(load: Load, chance: Random) -> None:
     """After so much more has happened, and a little later than that; or when nothing happens any more."""
-    target = load.activity() + chance.randrange(5, 80)
+    target = load.activity() + chance.randrange(5, 60)
     with suppress(TimeoutError):
-        await load.chats.slack.until(lambda: load.activity() >= target, within=4)
+        await load.chats.slack.until(lambda: load.activity() >= target, within=2)
     await asyncio.sleep(chance.uniform(0, 0.03))  # a crash keeps no timetable
 
 
@@ -137,6 +137,8 @@ def decided(recorded: dict[str, Any]) -> Plan:
 def nothing_acknowledged_is_lost(
     load: Load, tasks: list[dict[str, Any]], histories: dict[str, list[Message]]
 ) -> None:
+    assert load.submitted
+    assert load.told
     found = {task["task_id"]: task["input"] for task in tasks}
     assert {task: found.get(task) for task in load.submitted} == load.submitted
     keyed = Counter(text for text in found.values() if int(text[-4:]) % 3)
