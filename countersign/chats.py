@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bot.buttons import Buttons
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from aiohttp.typedefs import Handler
 
-    from bot.buttons import Buttons
     from bot.slack import SlackChannel
     from bot.telegram import TelegramChannel
     from core.ports import Clock
@@ -84,16 +85,11 @@ class Chats:
         channels: list[SlackChannel | TelegramChannel] = []
         if bot.slack_bot_token is not None:
             await asyncio.to_thread(importlib.import_module, "bot.slack")
-            channels.append(self._slack(await self._buttons()))
+            channels.append(self._slack(await Buttons.kept_in(self._store)))
         if bot.telegram_bot_token is not None:
             await asyncio.to_thread(importlib.import_module, "bot.telegram")
-            channels.append(self._telegram(await self._buttons()))
+            channels.append(self._telegram(await Buttons.kept_in(self._store)))
         return channels
-
-    async def _buttons(self) -> Buttons:
-        from bot.buttons import Buttons
-
-        return Buttons(await self._store.secret("buttons"))
 
     def _slack(self, buttons: Buttons) -> SlackChannel:
         from bot.slack import SlackChannel
