@@ -9,6 +9,22 @@ import click
 DONE, FAILED, WRONG = 0, 1, 2
 
 
+def _utf8(_context: click.Context, _parameter: click.Parameter, word: str | None) -> str | None:
+    """A shell may hand over bytes that are no text, which no request can carry."""
+    try:
+        (word or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("is not UTF-8 text.") from None
+    return word
+
+
+def _printable(_context: click.Context, _parameter: click.Parameter, word: str | None) -> str | None:
+    """What a header can carry."""
+    if word is not None and not (word and word.isascii() and word.isprintable()):
+        raise click.BadParameter("is not made of printable ASCII characters.")
+    return word
+
+
 def run(words: list[str] | None = None) -> int:
     """The exit status: 0 done, 1 failed, 2 wrong words or settings. None is the process's own words."""
     from core.errors import CountersignError, SettingsError
@@ -81,10 +97,12 @@ def link(person: str, revoke: bool) -> int:
 
 
 @commands.command()
-@click.argument("text")
-@click.option("--title", help="What cards and lists call it.")
-@click.option("--flow", help="One of the configured flows.")
-@click.option("--key", help="An idempotency key: the same key again makes no second task.")
+@click.argument("text", callback=_utf8)
+@click.option("--title", callback=_utf8, help="What cards and lists call it.")
+@click.option("--flow", callback=_utf8, help="One of the configured flows.")
+@click.option(
+    "--key", callback=_printable, help="An idempotency key: the same key again makes no second task."
+)
 @click.option("--wait", is_flag=True, help="Watch it to its end, as `watch` does.")
 @click.option("--json", "as_json", is_flag=True, help="The task as JSON.")
 def submit(text: str, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool) -> int:
@@ -97,7 +115,7 @@ def submit(text: str, title: str | None, flow: str | None, key: str | None, wait
 
 
 @commands.command()
-@click.argument("task")
+@click.argument("task", callback=_utf8)
 @click.option("--json", "as_json", is_flag=True, help="Each message as a line of JSON.")
 def watch(task: str, as_json: bool) -> int:
     """Follow TASK to its end; exit 0 if it was completed and not rejected, else 1."""
@@ -107,7 +125,7 @@ def watch(task: str, as_json: bool) -> int:
 
 
 @commands.command()
-@click.option("--status", help="Only tasks of this status.")
+@click.option("--status", callback=_utf8, help="Only tasks of this status.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Each task as a line of JSON.")
 def tasks(status: str | None, limit: int, as_json: bool) -> int:

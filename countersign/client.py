@@ -24,6 +24,7 @@ PATIENCE = httpx.Timeout(30.0, read=60.0)
 """A minute without a byte and a stream is taken for dead: the server pings every 15 s."""
 RECONNECTS = 5
 """How often in a row a stream may break without a message before it is given up."""
+STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
 
 
 class ServerError(CountersignError):
@@ -72,7 +73,7 @@ def client() -> Iterator[httpx.Client]:
     Raises `SettingsError` for a token that no header can carry, `ServerError` where nobody answers.
     """
     token = environment().get("COUNTERSIGN_TOKEN", "").strip()
-    if not token.isascii():
+    if not (token.isascii() and token.isprintable()):
         raise SettingsError("COUNTERSIGN_TOKEN holds characters that no token has.")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     base_url = settings().web.base_url
@@ -92,9 +93,12 @@ def client() -> Iterator[httpx.Client]:
 
 def answered(response: httpx.Response) -> Any:
     """The JSON of a good answer; raises `ServerError` with the problem's sentence."""
-    if response.is_success:
+    if not response.is_success:
+        raise ServerError(_problem(response))
+    try:
         return response.json()
-    raise ServerError(_problem(response))
+    except ValueError as error:
+        raise ServerError(STRANGER) from error
 
 
 def _problem(response: httpx.Response) -> str:
@@ -133,6 +137,7 @@ def messages(http: httpx.Client, task: str) -> Iterator[dict[str, Any]]:
     last, breaks = "", 0
     while True:
         headers = {"Last-Event-ID": last} if last else {}
+        reason = "it ended too soon"
         try:
             with connect_sse(http, "GET", f"/stream/{task}", headers=headers, timeout=PATIENCE) as source:
                 if source.response.status_code == httpx.codes.NO_CONTENT:
@@ -143,11 +148,16 @@ def messages(http: httpx.Client, task: str) -> Iterator[dict[str, Any]]:
                 for event in source.iter_sse():
                     last, breaks = event.id or last, 0
                     yield event.json()
-        except (httpx.TransportError, SSEError) as error:
-            breaks += 1
-            if not last or breaks > RECONNECTS:
-                raise ServerError(f"The server cannot be reached: {error}.") from error
-            time.sleep(min(2.0**breaks, 10.0))
+        except SSEError as error:
+            raise ServerError(STRANGER) from error
+        except httpx.TransportError as error:
+            if not last:
+                raise
+            reason = str(error)
+        breaks += 1
+        if breaks > RECONNECTS:
+            raise ServerError(f"The task's stream broke {breaks} times in a row: {reason}.")
+        time.sleep(min(2.0**breaks, 10.0))
 
 
 def line(message: dict[str, Any]) -> str:

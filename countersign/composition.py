@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ import structlog
 
 from core.clock import SystemClock
 from core.engines.local import LocalEngine
+from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner, draft_flow
 from core.outbox import Outbox
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.flow import FlowDefinition
-    from core.model import Policy
+    from core.model import FlowSettings, Policy
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -37,6 +39,10 @@ log = structlog.get_logger()
 SEGMENTS_MAY_END = timedelta(seconds=3)
 DELIVERIES_MAY_END = timedelta(seconds=2)
 """What is given up after these is stored, and taken up at the next start."""
+
+
+class PortIsTaken(SettingsError):
+    """Somebody else listens there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +67,14 @@ class Extras:
 
 def flows(configuration: Configuration) -> dict[str, FlowDefinition]:
     """The configured flows, their processors imported; raises `SettingsError`."""
-    return {
-        name: draft_flow(settings, configuration.policies, configuration.folder)
-        for name, settings in configuration.flows.items()
-    }
+    return {name: _flow(name, settings, configuration) for name, settings in configuration.flows.items()}
+
+
+def _flow(name: str, settings: FlowSettings, configuration: Configuration) -> FlowDefinition:
+    try:
+        return draft_flow(settings, configuration.policies, configuration.folder)
+    except SettingsError as error:
+        raise SettingsError(f"flows.{name}: {error}") from error
 
 
 def reachable(configuration: Configuration, settings: Settings) -> Configuration:
@@ -161,6 +171,12 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     from aiohttp.web import TCPSite
 
     await runner.setup()
-    await TCPSite(runner, host, port).start()
+    try:
+        await TCPSite(runner, host, port).start()
+    except OSError as error:
+        refusal = PortIsTaken if error.errno == errno.EADDRINUSE else SettingsError
+        raise refusal(
+            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error}."
+        ) from error
     bound = runner.addresses[0]
     return f"http://{bound[0]}:{bound[1]}"

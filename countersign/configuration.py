@@ -28,6 +28,7 @@ DEFAULT_FILE = Path("countersign.toml")
 DEFAULT = "default"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LONGEST = timedelta(days=366)
 
 
 def _duration(value: object) -> object:
@@ -37,10 +38,13 @@ def _duration(value: object) -> object:
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    try:
+        return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    except OverflowError:
+        raise ValueError(f"must be at most {LONGEST.days}d") from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=LONGEST)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 SlackPerson = Annotated[str, StringConstraints(pattern=r"^([TE][A-Z0-9]+/)?[UW][A-Z0-9]+$")]
 SlackPlace = Annotated[str, StringConstraints(pattern=r"^[CGDUW][A-Z0-9]+$")]
@@ -127,6 +131,12 @@ class Configuration:
     def folder(self) -> Path | None:
         """Where modules named in the file are looked up first."""
         return None if self.path is None else self.path.resolve().parent
+
+    @property
+    def policies_of_nobody(self) -> list[str]:
+        """Policies that some flow asks for and nobody may decide under."""
+        asked_for = sorted({flow.policy for flow in self.flows.values()})
+        return [name for name in asked_for if not self.policies[name].reviewers]
 
 
 def configuration(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:

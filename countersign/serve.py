@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from core.errors import SettingsError
 from core.store.database import database
 from core.store.lock import exclusive
 from countersign import logs
@@ -45,8 +44,8 @@ def _warn(found: Settings, configured: Configuration) -> None:
     """Say what is unusual; none of it stops the start."""
     for name in (*found.bot.foreign_urls, *unknown_names()):
         log.warning("unusual_setting", setting=name)
-    for name, policy in configured.policies.items():
-        if not policy.reviewers and found.web.auth != "open":
+    if found.web.auth != "open":
+        for name in configured.policies_of_nobody:
             log.warning("policy_without_reviewers", policy=name)
 
 
@@ -75,15 +74,9 @@ def stop_on_signals() -> asyncio.Event:
 
 async def _serve(found: Settings, configured: Configuration, target: Database) -> None:
     stop = stop_on_signals()
-    try:
-        async with house(found, configured, target) as running:
-            log.info("serving", address=running.address)
-            click.echo(f"Countersign serves at {found.web.base_url}", err=True)
-            await stop.wait()
-            log.info("stopping")
-    except OSError as error:
-        where = f"{found.web.host}:{found.web.port}"
-        raise SettingsError(
-            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {where}: {error}."
-        ) from error
+    async with house(found, configured, target) as running:
+        log.info("serving", address=running.address)
+        click.echo(f"Countersign serves at {found.web.base_url}", err=True)
+        await stop.wait()
+        log.info("stopping")
     log.info("stopped")

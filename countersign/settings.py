@@ -34,10 +34,15 @@ def settings() -> Settings:
     try:
         core, bot = CoreSettings(), BotEnvironment()
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        setting = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{setting}: {first['msg']}.".removeprefix(": Value error, ")) from None
+        raise SettingsError(_sentence(error)) from None
     return Settings(core=core, bot=bot, web=web_settings())
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "value_error":  # one of ours, which names the setting itself
+        return f"{first['msg'].removeprefix('Value error, ')}."
+    return f"{'_'.join(str(part) for part in first['loc']).upper()}: {first['msg']}."
 
 
 def environment() -> dict[str, str]:

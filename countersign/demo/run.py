@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from bot.simulator.slack import NotOffered
 from core.settings import CoreSettings
 from core.store.database import database
 from countersign import logs
-from countersign.composition import Extras, house
+from countersign.composition import Extras, PortIsTaken, house
 from countersign.database import prepared
 from countersign.demo.chats import demo_configuration, simulated_chats
 from countersign.demo.machine import check_host, forget_environment, free_port
@@ -53,10 +52,8 @@ def run_demo(host: str, port: int) -> int:
         free = free_port(host, port, or_next=_is_default("port"))
         try:
             run(_demo(WebSettings(host=host, port=free, auth="open")))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            # Somebody took it between our look and our listening.
+        except PortIsTaken:
+            continue  # somebody took it between our look and our listening
         else:
             return 0
 

@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import httpx
@@ -126,7 +128,10 @@ def test_wrong_words_exit_with_2(folder: Path, words: list[str]) -> None:
         ({"COUNTERSIGN_CONFIG": "missing.toml"}, "COUNTERSIGN_CONFIG"),
         ({"COUNTERSIGN_WEBHOOK_SECRET": "hunter2secret"}, "COUNTERSIGN_WEBHOOK_SECRET"),
         ({"SLACK_BOT_TOKEN": "xoxb-hunter2secret"}, "SLACK_BOT_TOKEN"),
-        ({"COUNTERSIGN_SLACK_API_URL": "http://example.com/api/"}, "COUNTERSIGN_SLACK_API_URL"),
+        (
+            {"COUNTERSIGN_SLACK_API_URL": "http://example.com/api/"},
+            "countersign: COUNTERSIGN_SLACK_API_URL must be",
+        ),
         ({"COUNTERSIGN_TELEGRAM_API_URL": "http://example.com/bot"}, "COUNTERSIGN_TELEGRAM_API_URL"),
         ({"COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET": "hunter2secret!"}, "COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET"),
     ],
@@ -201,6 +206,50 @@ def test_a_server_that_is_not_there_is_one_sentence(folder: Path, words: list[st
     assert len(failed.stderr.strip().splitlines()) == 1
 
 
+def test_a_server_that_is_another_program_is_one_sentence(folder: Path) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        do_POST = do_GET  # noqa: N815 - likewise
+
+    with HTTPServer(("127.0.0.1", 0), Page) as stranger:
+        Thread(target=stranger.serve_forever, daemon=True).start()
+        for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"]):
+            failed = countersign(folder, *words, COUNTERSIGN_PORT=str(stranger.server_port))
+            assert failed.returncode == 1
+            assert failed.stderr.strip().endswith("is not Countersign.")
+        stranger.shutdown()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", "\udcff"],
+        ["submit", "text", "--title", "\udcff"],
+        ["submit", "text", "--key", "\u00fcber"],
+        ["watch", "\udcff"],
+        ["tasks", "--status", "\udcff"],
+    ],
+)
+def test_words_that_no_request_can_carry_exit_with_2(folder: Path, words: list[str]) -> None:
+    refused = countersign(folder, *words)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_token_that_no_header_can_carry_is_not_printed(folder: Path) -> None:
+    refused = countersign(folder, "tasks", COUNTERSIGN_TOKEN="cs_hunter2\nsecret")
+    assert refused.returncode == 2
+    assert "COUNTERSIGN_TOKEN" in refused.stderr
+    assert "hunter2" not in refused.stderr
+
+
 def test_without_a_token_the_server_refuses(served: Served) -> None:
     refused = served.run("submit", "text")
     assert refused.returncode == 1
@@ -272,6 +321,21 @@ def test_doctor_is_content_with_a_served_folder(served: Served) -> None:
     examined = served.run("doctor")
     assert examined.returncode == 0, examined.stdout
     assert "ok    database" in examined.stdout
+
+
+def test_doctor_knows_that_in_open_mode_whoever_sits_there_reviews(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COUNTERSIGN_AUTH=open\n")
+    examined = countersign(tmp_path, "doctor")
+    assert examined.returncode == 0, examined.stdout
+
+
+def test_doctor_names_the_policy_that_a_flow_asks_for_and_nobody_may_decide_under(tmp_path: Path) -> None:
+    people = '[people.ana]\nname = "Ana"\n[policies.ops]\nreviewers = ["ana"]\n'
+    file = tmp_path / "countersign.toml"
+    file.write_text(people)
+    assert "nobody may review under: default" in countersign(tmp_path, "doctor").stdout
+    file.write_text(people + '[flows.draft]\npolicy = "ops"\n')
+    assert countersign(tmp_path, "doctor").returncode == 0
 
 
 def test_doctor_names_a_misspelt_setting(folder: Path) -> None:

@@ -78,6 +78,8 @@ def test_people_are_found_by_their_chat_ids() -> None:
         ("[policies.default]\napprovals=0", "policies.default.approvals"),
         ("[flows.draft]\ntimeout=60", "flows.draft.timeout: must be a duration"),
         ("[flows.draft]\ntimeout='0s'", "flows.draft.timeout"),
+        ("[flows.draft]\ntimeout='400d'", "flows.draft.timeout"),
+        ("[flows.draft]\ntimeout='999999999999999999d'", "flows.draft.timeout: must be at most 366d"),
         ("[flows.draft]\npolicy='nope'", "flows.draft.policy: there is no policy 'nope'"),
         ("[flows.draft]\nmax_attempts=0", "flows.draft.max_attempts"),
         ("[hooks.ci]\nscheme='standard'\nsecret_env='NOPE'", "hooks.ci.secret_env: NOPE is not set"),
@@ -94,7 +96,7 @@ def test_a_mistake_is_one_sentence_that_names_the_key(text: str, sentence: str) 
 
 
 def test_a_processor_that_cannot_be_imported_is_a_sentence() -> None:
-    with pytest.raises(SettingsError, match="python:no_such_module:draft"):
+    with pytest.raises(SettingsError, match=r"flows\.draft: .*python:no_such_module:draft"):
         flows(read('[flows.draft]\nprocessor = "python:no_such_module:draft"\n'))
 
 
