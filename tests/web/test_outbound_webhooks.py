@@ -268,6 +268,8 @@ LONG: list[dict[str, Json]] = [
     {"metadata": {"a": "x" * 100_000}},
     {"error": "e" * 100_000, "title": "t" * 50_000},
     {"input": "\u20ac" * 10_000},
+    dict.fromkeys(("input", "draft", "final_result", "error"), "\U0001f600" * 10_000),
+    dict.fromkeys(("input", "draft", "final_result", "error", "title"), "\x01" * 10_000),
 ]
 
 

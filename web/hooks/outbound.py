@@ -31,8 +31,8 @@ SECONDS = 15
 """Standard Webhooks: 15 to 30 seconds."""
 LARGEST = 20_000
 """Standard Webhooks: a payload stays below 20 kB."""
-EXCERPT = 1_000
-"""Characters kept of a text that made the payload too large."""
+EXCERPT = 2_500
+"""Bytes of JSON kept of a text that made the payload too large: one character takes up to twelve."""
 LONGEST_PAUSE = timedelta(hours=24)
 
 TYPES: Mapping[type[Event], str] = {
@@ -168,11 +168,18 @@ def payload(notice: Notice, *, base_url: str) -> str:
 def _shorten(data: dict[str, Json], name: str) -> None:
     """Cut one field and say so in `truncated`; the whole is at the task's `url`."""
     value = data[name]
-    data[name] = value[:EXCERPT] if isinstance(value, str) else None
+    data[name] = _start_of(value) if isinstance(value, str) else None
     if data[name] != value:
         said = data.setdefault("truncated", [])
         if isinstance(said, list):
             said.append(name)
+
+
+def _start_of(text: str) -> str:
+    start = text[:EXCERPT]
+    while len(json.dumps(start)) > EXCERPT:
+        start = start[: len(start) // 2]
+    return start
 
 
 def _retry_after(header: str | None, clock: Clock) -> timedelta | None:
