@@ -10,10 +10,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import web
+
+log = structlog.get_logger(__name__)
 
 PING = b": ping\n\n"
 
@@ -50,7 +54,7 @@ class Pings:
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """For `cleanup_ctx`."""
-        task = asyncio.create_task(self._run())
+        task = asyncio.create_task(self._run(), name="pings")
         yield
         task.cancel()
         await asyncio.wait([task])
@@ -59,7 +63,11 @@ class Pings:
         while True:
             await self._joined.wait()
             await asyncio.sleep(self._seconds / 16)
-            await self._take_turns()
+            try:
+                await self._take_turns()
+            except Exception:
+                # A defect must not end the turns: every stream would fall silent until the next start.
+                log.exception("pings_broke")
             if not self._streams:
                 self._joined.clear()
 
