@@ -75,7 +75,7 @@ def write_evidence(passed: dict[str, dict[str, str]], commit: str) -> None:
         for name, run in sorted(passed.items())
     )
     table = f"Commit {commit}.\n\n| test | figures | seed | took | day |\n|---|---|---|---|---|\n{rows}"
-    text = EVIDENCE.read_text(encoding="utf-8")
+    text = EVIDENCE.read_text(encoding="utf-8") if EVIDENCE.exists() else ""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     EVIDENCE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
