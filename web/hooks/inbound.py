@@ -17,7 +17,6 @@ from core.errors import Invalid, NotFound, SettingsError, Unidentified
 from core.model import PersonId, Submission
 from web.bodies import malformed, raw
 from web.schemas import json_response
-from web.tasks import KEY_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +92,7 @@ def verify(hook: Hook, body: bytes, headers: Mapping[str, str]) -> None:
 
 def message_id(hook: Hook, headers: Mapping[str, str]) -> str | None:
     value = headers.get(ID_HEADERS[hook.scheme]) or headers.get("Idempotency-Key")
-    if value is not None and not (len(value) <= KEY_LENGTH and value.isascii() and value.isprintable()):
+    if value is not None and not (value.isascii() and value.isprintable()):
         raise Invalid("The message's id is not a plain word.")
     return value
 
