@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SEGMENTS_MAY_END = timedelta(seconds=3)
-DELIVERIES_MAY_END = timedelta(seconds=2)
-"""What is given up after these is stored, and taken up at the next start."""
+SEGMENTS_MAY_END = timedelta(seconds=1.5)
+DELIVERIES_MAY_END = timedelta(seconds=1.5)
+"""What is given up after these is stored, and taken up at the next start. Together with the requests (3 s)
+and the chats (1.5 s and 2.5 s at worst) a stop has 10 s."""
 
 
 class PortIsTaken(SettingsError):

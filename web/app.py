@@ -73,9 +73,13 @@ def create_app(
     return app
 
 
+REQUESTS_MAY_END = 3.0
+"""Seconds for requests under way when the server stops: longer than a locked database is waited for."""
+
+
 def make_runner(app: web.Application) -> web.AppRunner:
     """No access log (paths say who reads what); a reader that goes away ends its handler at once."""
-    return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=5.0)
+    return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=REQUESTS_MAY_END)
 
 
 def probes(health: Health) -> list[web.RouteDef]:
