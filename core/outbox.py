@@ -138,10 +138,12 @@ class ChannelLoop:
         if self._closed_until is not None and self._closed_until > now:
             self._wake_at(self._closed_until)
             return
+        # Taken before the read: of who was served while it ran it may tell what has been shown since.
+        busy = frozenset(self._serving)
         for delivery in await self._store.due_deliveries(self._channel.name):
             if len(self._serving) >= SIDE_BY_SIDE:
                 break
-            if self._is_free(delivery.recipient, now):
+            if delivery.recipient not in busy and self._is_free(delivery.recipient, now):
                 self._serving[delivery.recipient] = asyncio.create_task(
                     self._serve(delivery), name=f"delivery {delivery.id}"
                 )

@@ -16,6 +16,7 @@ from core.model import (
     MessageRef,
     Notice,
     Outcome,
+    Policy,
     Recipient,
     ReviewId,
     ReviewRequest,
@@ -23,6 +24,8 @@ from core.model import (
     Verdict,
 )
 from core.outbox import GIVE_UP_AFTER, Outbox
+from core.store.sql import SqlStore
+from tests.contracts.steps import waiting
 from tests.world import (
     ANA,
     BEN,
@@ -30,6 +33,7 @@ from tests.world import (
     DESK,
     HALL,
     PAPER,
+    PATIENCE,
     SAM,
     PaperChannel,
     StoppedClock,
@@ -40,7 +44,7 @@ from tests.world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from core.model import Delivery
     from core.store.database import Database
@@ -188,7 +192,7 @@ async def test_retry_after_is_honoured_to_the_microsecond(
     await paper.called(1)
     await eventually(lambda: due_in(desk, task.id, clock, 30))
     clock.advance(timedelta(seconds=30) - timedelta(microseconds=1))
-    await quiet(desk)
+    await quiet(desk.store)
     assert len(paper.calls) == 1
     clock.advance(timedelta(microseconds=1))
     await paper.called(2)
@@ -201,11 +205,11 @@ async def due_in(world: World, task: str, clock: StoppedClock, seconds: float) -
     return any(d.due_at == clock.now() + timedelta(seconds=seconds) for d in found)
 
 
-async def quiet(world: World) -> None:
+async def quiet(store: SqlStore) -> None:
     """Let everything that is due be seen: the loop's own reads come before these."""
     for _ in range(5):
-        await world.store.counts()
-        await world.store.check()
+        await store.counts()
+        await store.check()
 
 
 async def test_a_decision_does_not_break_into_retry_after(
@@ -219,7 +223,7 @@ async def test_a_decision_does_not_break_into_retry_after(
     await desk.approve(await desk.open_review(task.id))
     await desk.end(task.id)
     for _ in range(2):
-        await quiet(desk)
+        await quiet(desk.store)
         assert len(paper.calls) == 1
         clock.advance(seconds=15)
     await paper.called(2)
@@ -233,10 +237,10 @@ async def test_a_limit_on_the_whole_channel_holds_for_every_recipient(
     async with whole_core(sqlite_database, clock, flows=flows, channels=[paper, stone]) as world:
         await world.submit("x")
         await paper.called(1)
-        await quiet(world)
+        await quiet(world.store)
         other = await world.submit("y")
         await stone.called(2)
-        await quiet(world)
+        await quiet(world.store)
         assert len(paper.calls) == 1
         clock.advance(seconds=30)
         await settled(world, other.id)
@@ -327,11 +331,56 @@ async def test_calls_to_one_recipient_keep_their_distance(
     tasks = [await desk.submit(f"task {n}") for n in range(3)]
     for number in (1, 2, 3):
         await paper.called(number)
-        await quiet(desk)
+        await quiet(desk.store)
         assert len(paper.calls) == number
         clock.advance(seconds=3)
     for task in tasks:
         await settled(desk, task.id)
+
+
+class SlowReader(SqlStore):
+    """Its second answer of what is due is kept back until the channel's first call has been noted."""
+
+    reads = 0
+
+    def __init__(self, database: Database, clock: StoppedClock) -> None:
+        super().__init__(database, clock)
+        self.read_twice = asyncio.Event()
+        self.noted = asyncio.Event()
+
+    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
+        found = await super().due_deliveries(channel)
+        self.reads += 1
+        if self.reads == 2:
+            self.read_twice.set()
+            await self.noted.wait()
+        return found
+
+    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
+        await super().delivery_shown(wanted, message)
+        # Set when the loop turns next: the serving has ended by then.
+        asyncio.get_running_loop().call_soon(self.noted.set)
+
+
+async def test_a_card_noted_while_the_due_ones_were_read_is_not_posted_again(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with SlowReader(sqlite_database, clock) as store:
+        review = await waiting(store, Policy(name="desk", reviewers=(ANA.id,), recipients=(DESK,)))
+        paper.close()
+        outbox = Outbox(store, [paper], clock)
+        async with outbox:
+            await paper.called(1)
+            outbox.committed([], {PAPER})
+            await asyncio.wait_for(store.read_twice.wait(), PATIENCE)
+            paper.open()
+            await asyncio.wait_for(store.noted.wait(), PATIENCE)
+            while store.reads < 3:
+                await store.counts()
+            await quiet(store)
+            assert paper.kinds == ["post"]
+        (card,) = await store.deliveries((await store.review(review)).task.id)
+        assert card.shown == card.version
 
 
 async def test_a_post_whose_note_was_lost_comes_again_with_the_same_id(
