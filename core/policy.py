@@ -8,7 +8,7 @@ from core.errors import AlreadyDecided, NotAReviewer, ReviewIsClosed, SelfReview
 from core.model import LOCAL, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from core.model import Decision, PersonId, Policy, ReviewRequest
 
@@ -16,24 +16,30 @@ if TYPE_CHECKING:
 DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED})
 
 
-def check_may_decide(review: ReviewRequest, person: PersonId) -> None:
+def check_may_decide(
+    review: ReviewRequest, person: PersonId, policies: Mapping[str, Policy] | None = None
+) -> None:
     """Raise `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `AlreadyDecided` unless `person` may decide.
 
+    The review keeps the policy under which it opened. Of the `policies` now in force, the one of that name
+    has to know the person, too: whoever is struck from it decides nothing any more.
     `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
     any policy that asks for one approval, its own tasks included.
     """
-    _check_is_reviewer(review, person)
+    _check_is_reviewer(review, person, (policies or {}).get(review.policy.name, review.policy))
     check_open(review)
     if any(decision.reviewer == person for decision in review.decisions):
         raise AlreadyDecided("You have already decided; the review waits for others.")
 
 
-def _check_is_reviewer(review: ReviewRequest, person: PersonId) -> None:
+def _check_is_reviewer(review: ReviewRequest, person: PersonId, now: Policy) -> None:
     if person == LOCAL:
         if review.policy.approvals != 1:
             raise NotAReviewer("This review asks for several people; in open mode there is only one.")
     elif person not in review.policy.reviewers:
         raise NotAReviewer("You are not among the reviewers of this task.")
+    elif person not in now.reviewers:
+        raise NotAReviewer("You are not among the reviewers of this task any more.")
     elif person == review.task.submitter and not review.policy.self_review:
         raise SelfReview("You submitted this task, so somebody else has to decide.")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Notice,
         Person,
         PersonId,
+        Policy,
         Recipient,
         ReviewRequest,
         Status,
@@ -125,8 +126,10 @@ class Store(Protocol):
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]: ...
 
     async def waiting_for(
-        self, person: PersonId, *, everybody: bool, limit: int
-    ) -> Sequence[ReviewRequest]: ...
+        self, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy] = {}, limit: int
+    ) -> Sequence[ReviewRequest]:
+        """Open reviews that this person may decide, also by the `policies` in force now, oldest first."""
+        ...
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
 
@@ -139,8 +142,12 @@ class Store(Protocol):
         comment: str | None,
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
+        policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Judge and record; a refusal comes back beside the review."""
+        """Judge and record; a refusal comes back beside the review.
+
+        The person has to be a reviewer by the review's own policy, and by that of its name in `policies`.
+        """
         ...
 
     async def decide_open(
@@ -153,6 +160,7 @@ class Store(Protocol):
         attempt: int | None,
         comment: str | None,
         via: str,
+        policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """The same for the task's open review, where it is the one that is meant."""
         ...

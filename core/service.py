@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.model import (
         Delivery,
         MessageRef,
+        Policy,
         Recipient,
         ReviewRequest,
         StoredEvent,
@@ -44,12 +45,20 @@ class Service:
     """One door for every front end. Every answer is given after what it says is durable."""
 
     def __init__(
-        self, store: Store, feed: Feed, people: Mapping[PersonId, Person], flows: Collection[str]
+        self,
+        store: Store,
+        feed: Feed,
+        people: Mapping[PersonId, Person],
+        flows: Collection[str],
+        *,
+        policies: Mapping[str, Policy] = {},
     ) -> None:
+        """`policies` are those in force now; a review is judged by them as well as by its own."""
         self._store = store
         self._feed = feed
         self._people = {**people, LOCAL: LOCAL_PERSON}
         self._flows = flows
+        self._policies = policies
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -91,7 +100,9 @@ class Service:
 
     async def waiting_for(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
         """Open reviews that this person may decide now, oldest first."""
-        return await self._store.waiting_for(person, everybody=person == LOCAL, limit=limit)
+        return await self._store.waiting_for(
+            person, everybody=person == LOCAL, policies=self._policies, limit=limit
+        )
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -116,7 +127,13 @@ class Service:
         """
         check_text(comment, "comment", MAX_COMMENT)
         review, refusal = await self._store.decide(
-            _review(review_id), self._known(reviewer), verdict, comment=comment or None, via=via, copy=copy
+            _review(review_id),
+            self._known(reviewer),
+            verdict,
+            comment=comment or None,
+            via=via,
+            copy=copy,
+            policies=self._policies,
         )
         return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
@@ -144,6 +161,7 @@ class Service:
             attempt=attempt,
             comment=comment or None,
             via=via,
+            policies=self._policies,
         )
         return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
@@ -164,7 +182,7 @@ class Service:
         self._known(person)
         review = await self._store.review(_review(review_id))
         try:
-            check_may_decide(review, person)
+            check_may_decide(review, person, self._policies)
         except Refused:
             await self._adopt(review, copy)
             raise

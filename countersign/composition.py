@@ -110,7 +110,7 @@ async def house(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed = Feed(store)
-        service = Service(store, feed, configuration.people, definitions)
+        service = Service(store, feed, configuration.people, definitions, policies=configuration.policies)
         engine = LocalEngine(FlowRunner(store, definitions, clock), store, clock)
         store.listen(feed)
         store.listen(engine)

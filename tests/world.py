@@ -349,6 +349,7 @@ async def whole_core(
     flows: Mapping[str, FlowDefinition] | None = None,
     channels: Sequence[Channel] = (),
     people: Mapping[PersonId, Person] = PEOPLE,
+    in_force: Mapping[str, Policy] = {},
     limit: int = 64,
 ) -> AsyncIterator[World]:
     """Core as it runs in production, over a migrated database; stopped at the end."""
@@ -362,5 +363,5 @@ async def whole_core(
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
-        service = Service(store, feed, people, flows)
+        service = Service(store, feed, people, flows, policies=in_force)
         yield World(clock, store, feed, engine, service, flows, diary)

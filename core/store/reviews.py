@@ -31,6 +31,8 @@ from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.errors import CountersignError
     from core.events import Event
     from core.model import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         NewReview,
         Person,
         PersonId,
+        Policy,
         Recipient,
         ReviewRequest,
         Status,
@@ -190,7 +193,9 @@ def last_of_task(tx: Transaction, of: Task) -> ReviewRequest | None:
     return None if row is None else review_of(row, of, _decisions(tx, row[0]), previous=None)
 
 
-def waiting_for(tx: Transaction, person: PersonId, *, everybody: bool, limit: int) -> list[ReviewRequest]:
+def waiting_for(
+    tx: Transaction, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy], limit: int
+) -> list[ReviewRequest]:
     """Open reviews that `person` may decide now; with `everybody` the policy names no one in particular."""
     like = "%" if everybody else f'%"{person}"%'
     found: list[ReviewRequest] = []
@@ -198,19 +203,11 @@ def waiting_for(tx: Transaction, person: PersonId, *, everybody: bool, limit: in
     while len(found) < limit:
         rows = tx.all(WAITING, like=like, limit=SIEVED, opened_at=after[0], id=after[1])
         requests = [_request(tx, row) for row in rows]
-        found += [request for request in requests if _may_decide(request, person)]
+        found += [request for request in requests if _refusal(request, person, policies) is None]
         if len(rows) < SIEVED:
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
-
-
-def _may_decide(request: ReviewRequest, person: PersonId) -> bool:
-    try:
-        rules.check_may_decide(request, person)
-    except (Forbidden, Refused):
-        return False
-    return True
 
 
 def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
@@ -238,6 +235,7 @@ def decide_open(
     attempt: int | None,
     comment: str | None,
     via: str,
+    policies: Mapping[str, Policy],
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Decide the task's open review, where it is the one that is meant.
 
@@ -251,7 +249,7 @@ def decide_open(
         raise NotWaiting(f"This task is {status.replace('_', ' ')}; there is nothing to decide now.")
     if review_id not in {None, open_review} or attempt not in {None, open_attempt}:
         raise StaleReview(f"That is not the open review; attempt {open_attempt} is.")
-    return decide(tx, open_review, reviewer, verdict, comment=comment, via=via, copy=None)
+    return decide(tx, open_review, reviewer, verdict, comment=comment, via=via, copy=None, policies=policies)
 
 
 def decide(
@@ -263,6 +261,7 @@ def decide(
     comment: str | None,
     via: str,
     copy: tuple[Recipient, MessageRef] | None,
+    policies: Mapping[str, Policy],
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
     the pressed card, if no delivery knows it, is adopted in either case."""
@@ -271,7 +270,7 @@ def decide(
     if row is None:
         raise NotFound("There is no such review.")
     request = _request(tx, row)
-    refusal = _refusal(request, reviewer.id)
+    refusal = _refusal(request, reviewer.id, policies)
     if refusal is None:
         request = _record(tx, row, request, reviewer, verdict, comment, via)
     if copy is not None and not isinstance(refusal, Forbidden):
@@ -288,9 +287,11 @@ def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -
     adopt_copy(tx, row[0], row[EVENT_SEQ], review_id, *copy)
 
 
-def _refusal(request: ReviewRequest, person: PersonId) -> CountersignError | None:
+def _refusal(
+    request: ReviewRequest, person: PersonId, policies: Mapping[str, Policy]
+) -> CountersignError | None:
     try:
-        rules.check_may_decide(request, person)
+        rules.check_may_decide(request, person, policies)
     except (Refused, Forbidden) as error:
         return error
     return None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Notice,
         Person,
         PersonId,
+        Policy,
         Position,
         Recipient,
         ReviewRequest,
@@ -165,6 +166,7 @@ class SqlStore:
         comment: str | None,
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
+        policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
             partial(
@@ -175,6 +177,7 @@ class SqlStore:
                 comment=comment,
                 via=via,
                 copy=copy,
+                policies=policies,
             )
         )
 
@@ -191,6 +194,7 @@ class SqlStore:
         attempt: int | None,
         comment: str | None,
         via: str,
+        policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
             partial(
@@ -202,6 +206,7 @@ class SqlStore:
                 attempt=attempt,
                 comment=comment,
                 via=via,
+                policies=policies,
             )
         )
 
@@ -211,9 +216,11 @@ class SqlStore:
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
         return await self._read.run(partial(reviews.of_task, task_id=task_id))
 
-    async def waiting_for(self, person: PersonId, *, everybody: bool, limit: int) -> Sequence[ReviewRequest]:
+    async def waiting_for(
+        self, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy] = {}, limit: int
+    ) -> Sequence[ReviewRequest]:
         return await self._read.run(
-            partial(reviews.waiting_for, person=person, everybody=everybody, limit=limit)
+            partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
 
     # Deliveries

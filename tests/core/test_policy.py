@@ -110,6 +110,27 @@ def test_who_may_decide(request_: ReviewRequest, person: PersonId, refusal: type
 
 
 @pytest.mark.parametrize(
+    ("in_force", "person", "may"),
+    [
+        ({}, ANA.id, True),
+        ({"other": NOBODY}, ANA.id, True),
+        ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, ANA.id, False),
+        ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, BEN.id, True),
+        ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, EVE.id, False),
+        ({"one": replace(NOBODY, name="one")}, LOCAL, True),
+    ],
+)
+def test_a_reviewer_is_one_by_the_reviews_policy_and_by_todays(
+    in_force: dict[str, Policy], person: PersonId, may: bool
+) -> None:
+    if may:
+        check_may_decide(review(ONE), person, in_force)
+    else:
+        with pytest.raises(NotAReviewer):
+            check_may_decide(review(ONE), person, in_force)
+
+
+@pytest.mark.parametrize(
     ("request_", "words"),
     [
         (review(ONE, by(ANA.id), closed=Outcome.APPROVED), ["approved", "Ana", "08:00:00 UTC"]),

@@ -21,7 +21,7 @@ from core.errors import (
     UnknownFlow,
 )
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
-from core.model import LOCAL, Outcome, PersonId, Status, Submission, TaskFilter, Verdict
+from core.model import LOCAL, Outcome, PersonId, Policy, Status, Submission, TaskFilter, Verdict
 from tests.core.graphs import drafting
 from tests.world import ANA, BEN, CY, EVE, SAM, World, whole_core
 
@@ -266,3 +266,25 @@ async def test_a_thousand_presses_at_a_quorum_count_each_person_once(world: Worl
     assert (decided.outcome, len(decided.decisions)) == (Outcome.APPROVED, 3)
     history = await world.history(decided.task.id)
     assert sum(isinstance(event, ReviewApproved | ReviewRejected) for event in history) == 1
+
+
+async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_open_reviews(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock) as world:
+        task = await world.submit()
+        review = await world.open_review(task.id)
+    without_ana = {"default": Policy(name="default", reviewers=(BEN.id, EVE.id))}
+    async with whole_core(sqlite_database, clock, in_force=without_ana) as world:
+        service = world.service
+        for asked in (
+            service.check_may_decide(review, ANA.id),
+            service.decide(review, ANA.id, Verdict.APPROVE, via="slack"),
+            service.decide_open(task.id, ANA.id, Verdict.APPROVE, via="api"),
+            service.decide(review, EVE.id, Verdict.APPROVE, via="slack"),
+        ):
+            with pytest.raises(NotAReviewer):
+                await asked
+        assert await service.waiting_for(ANA.id) == []
+        assert [found.id for found in await service.waiting_for(BEN.id)] == [review]
+        assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
