@@ -7,7 +7,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -130,6 +130,8 @@ class PostgreSQL:
             raise SettingsError(
                 "COUNTERSIGN_DATABASE_URL names PostgreSQL, which needs: pip install 'countersign[postgres]'."
             ) from error
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - likewise
+
         self._psycopg = psycopg
         self.url = url
         self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from aiohttp import web
 
 from core.model import text_of
@@ -16,6 +16,8 @@ from web.pages.text import shown_time, spelled, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import jinja2
 
     from web.auth import Callers
     from web.problems import Problem
@@ -31,7 +33,15 @@ class Pages:
     ) -> None:
         self._callers = callers
         self.assets = Assets()
-        self._env = jinja2.Environment(
+        self._banner = banner
+        self._links = dict(links or {})
+
+    @cached_property
+    def _env(self) -> jinja2.Environment:
+        """Made for the first page, and Jinja2 imported for it: the API starts without."""
+        import jinja2  # noqa: PLC0415 - see above
+
+        env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
@@ -39,14 +49,15 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._env.filters.update(
+        env.filters.update(
             visible=visible,
             spelled=spelled,
             text=lambda value: visible(text_of(value)),
             time=shown_time,
             words=words,
         )
-        self._env.globals.update(asset=self.assets.url, banner=banner, links=dict(links or {}))
+        env.globals.update(asset=self.assets.url, banner=self._banner, links=self._links)
+        return env
 
     def page(
         self, request: web.Request, template: str, *, status: int = HTTPStatus.OK, **context: Any
