@@ -41,10 +41,15 @@ class Statement:
         if found is None:
             compiled = self.expression.compile(dialect=dialect, column_keys=self.keys)
             constants = {name: value for name, value in compiled.params.items() if value is not None}
-            found = self._compiled[dialect.name] = (str(compiled), constants)
+            text = str(compiled).replace(":p_", ":").replace("%(p_", "%(")
+            found = self._compiled[dialect.name] = (text, constants)
         return found
 
 
 def p(name: str) -> BindParameter[Any]:
-    """A parameter to be given at each run; `p_` keeps its name apart from every column's."""
+    """A parameter to be given at each run.
+
+    While SQLAlchemy looks at the expression, `p_` keeps its name apart from every column's, which the
+    values of an update would refuse; the compiled text has the plain name.
+    """
     return bindparam(f"p_{name}")

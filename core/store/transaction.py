@@ -53,7 +53,7 @@ class Transaction:
 
     def run(self, statement: Statement, /, **parameters: Any) -> int:
         """Run a statement that changes rows; how many it changed."""
-        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        self._execute(statement, parameters)
         return self._count()
 
     def insert(self, statement: Statement, /, **columns: Any) -> int:
@@ -71,11 +71,11 @@ class Transaction:
         self.writes += len(rows)
 
     def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
-        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        self._execute(statement, parameters)
         return self._cursor.fetchone()
 
     def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
-        self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+        self._execute(statement, parameters)
         return self._cursor.fetchall()
 
     def lock(self, statement: Statement, /, **parameters: Any) -> None:
@@ -84,7 +84,7 @@ class Transaction:
         A read of its own: what is read after it is the newest there is. SQLite has one writer anyway.
         """
         if self._dialect.name != "sqlite":
-            self._execute(statement, {f"p_{name}": value for name, value in parameters.items()})
+            self._execute(statement, parameters)
             self._cursor.fetchall()
 
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
