@@ -15,6 +15,7 @@ import structlog
 
 from core.errors import MessageGone, RateLimited, Unavailable, Undeliverable, Unreachable
 from core.model import Notice
+from core.stopping import cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,14 +111,11 @@ class ChannelLoop:
         if self._alarm is not None:
             self._alarm.cancel()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cut_off([self._task])
         serving = list(self._serving.values())
         if serving:
             await asyncio.wait(serving, timeout=grace.total_seconds())
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await cut_off(serving)
 
     async def _run(self) -> None:
         while True:

@@ -15,6 +15,7 @@ import structlog
 
 from core.errors import Unavailable
 from core.events import ReviewApproved, ReviewRejected, TaskCancelled, TaskSubmitted
+from core.stopping import CUT_OFF, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ class WorkStore(Protocol):
 
     async def recover(self) -> Sequence[str]: ...
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
+    async def put_back(self, task_ids: Sequence[str]) -> None: ...
     async def fail(self, task_id: str, error: str) -> None: ...
     async def forget_old(self) -> None: ...
 
@@ -85,7 +87,10 @@ class LocalEngine:
         await self.stop(timedelta(0))
 
     async def stop(self, grace: timedelta) -> None:
-        """Take nothing new; let what runs end within `grace`, then stop it: it is stored as begun."""
+        """Take nothing new; let what runs end within `grace`, then stop it.
+
+        What is stopped is put back, so that a stop in good order does not count as a crash would.
+        """
         self._accepting = False
         self._queue.clear()
         self._queued.clear()
@@ -97,9 +102,21 @@ class LocalEngine:
             running.append(self._sweeping)
         if running:
             await asyncio.wait(running, timeout=grace.total_seconds())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        left = [task for task, segment in self._running.items() if not segment.done()]
+        await asyncio.gather(cut_off(running), self._put_back(left))
+
+    async def _put_back(self, tasks: Sequence[TaskId]) -> None:
+        """Where the store does not take it, a stop counts as a crash would; that alone fails no task."""
+        if not tasks:
+            return
+        try:
+            async with asyncio.timeout(CUT_OFF.total_seconds()):
+                await self._store.put_back(tasks)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("not_put_back", tasks=len(tasks), error=type(error).__name__)
+        except Exception:
+            # The rest of the house is still to be stopped.
+            log.exception("put_back_broke", tasks=len(tasks))
 
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
         for stored in events:

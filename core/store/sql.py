@@ -151,6 +151,10 @@ class SqlStore:
         """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
         return await self._write.run(tasks.recover)
 
+    async def put_back(self, task_ids: Sequence[str]) -> None:
+        """Once at a stop in good order: `recover` is not to count the nodes of these tasks."""
+        await self._write.run(partial(tasks.put_back, task_ids=task_ids))
+
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
         """Every task with stored work, oldest first, and when it may run (None: now)."""
         return await self._read.run(tasks.runnable)

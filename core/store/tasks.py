@@ -31,6 +31,7 @@ from core.store.statements import Statement, p
 from core.store.tables import idempotency, task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from core.events import Event
@@ -70,6 +71,13 @@ FOUND_BEGUN = Statement(
     update(task)
     .where(_runnable, task.c.begun == literal_column("1"))
     .values(starts=task.c.starts + literal_column("1"))
+)
+# Taken off beforehand, since the next start adds one. `begun` itself stays: without it the task would look
+# parked, and its last review would be applied once more.
+PUT_BACK = Statement(
+    update(task)
+    .where(_runnable, task.c.begun == literal_column("1"), task.c.id == p("id"))
+    .values(starts=task.c.starts - literal_column("1"))
 )
 POISONED = Statement(
     _all.where(_runnable, task.c.begun == literal_column("1"), task.c.starts >= literal_column(str(POISON)))
@@ -367,6 +375,12 @@ def recover(tx: Transaction) -> list[str]:
         sentence = f"Node {row[NODE]!r} was running at {POISON} starts of the service in a row."
         _end(tx, row, TaskFailed(error=sentence))
     return [row[0] for row in poisoned]
+
+
+def put_back(tx: Transaction, task_ids: Sequence[str]) -> None:
+    """At a stop in good order: the next start is not to count the nodes that it cut off."""
+    for task_id in task_ids:
+        tx.run(PUT_BACK, id=task_id)
 
 
 def runnable(tx: Transaction) -> list[tuple[TaskId, datetime | None]]:

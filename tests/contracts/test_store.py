@@ -351,6 +351,44 @@ async def test_a_node_found_begun_at_three_starts_in_a_row_fails_its_task(store:
     assert await store.recover() == []
 
 
+async def test_a_stop_in_good_order_does_not_count_and_a_crash_still_does(store: SqlStore) -> None:
+    slow, crashed = await submitted(store), await submitted(store)
+    for task in (slow, crashed):
+        await step(store, task.id, AttemptStarted(attempt=1), begun=True)
+    for _ in range(2):
+        await store.put_back([slow.id])
+        assert await store.recover() == []
+        for task in (slow, crashed):
+            await step(store, task.id, begun=True)
+    await store.put_back([slow.id])
+    assert await store.recover() == [crashed.id]
+    assert await store.recover() == []
+    assert await store.recover() == []
+    assert await store.recover() == [slow.id], "three crashes in a row, after any number of stops"
+
+
+async def test_what_is_put_back_goes_on_where_it_stood(store: SqlStore) -> None:
+    review = await waiting(store)
+    await decide(store, review, verdict=Verdict.REJECT)
+    task = (await store.review(review)).task.id
+    await step(store, task, AttemptStarted(attempt=2), begun=True, attempt=2, state='{"n":2}')
+    await store.put_back([task])
+    position = await store.position(task)
+    assert position is not None
+    assert (position.node, position.begun, position.state) == ("process", True, {"n": 2})
+    assert position.review is None, "its rejection has been applied"
+
+
+async def test_only_what_runs_is_put_back(store: SqlStore) -> None:
+    review, pending = await waiting(store), await submitted(store)
+    before = await store.review(review)
+    await store.put_back([pending.id, before.task.id, "0" * 32])
+    assert (await store.task(pending.id), await store.review(review)) == (pending, before)
+    position = await store.position(pending.id)
+    assert position is not None
+    assert position.starts == 0
+
+
 async def test_a_task_that_cannot_be_run_fails_once(store: SqlStore) -> None:
     task = await submitted(store)
     await store.fail(task.id, "broken")

@@ -61,6 +61,7 @@ class Work(Board):
         super().__init__()
         self.found: list[tuple[TaskId, datetime | None]] = []
         self.failed: list[tuple[str, str]] = []
+        self.put: list[str] = []
         self.sweeps = 0
         self.faults: list[Exception] = []
 
@@ -73,6 +74,11 @@ class Work(Board):
         if self.faults:
             raise self.faults.pop(0)
         return self.found
+
+    async def put_back(self, task_ids: Sequence[str]) -> None:
+        self.put += task_ids
+        if self.faults:
+            raise self.faults.pop(0)
 
     async def fail(self, task_id: str, error: str) -> None:
         self.failed.append((task_id, error))
@@ -287,4 +293,19 @@ async def test_a_stop_cuts_off_what_does_not_end_in_time(
         await runner.until(lambda: runner.inside)
         await engine.stop(timedelta(0))
         assert runner.cut == [A]
+        assert work.put == [A], "a stop in good order does not count against it"
     await engine.stop(timedelta(0))
+    assert work.put == [A]
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("a defect")])
+async def test_a_stop_goes_on_where_nothing_can_be_put_back(
+    runner: Runner, work: Work, clock: StoppedClock, fault: Exception
+) -> None:
+    engine = LocalEngine(runner, work, clock)
+    async with engine:
+        engine.run(A)
+        await runner.until(lambda: runner.inside)
+        work.faults = [fault]
+        await engine.stop(timedelta(0))
+    assert runner.cut == [A]

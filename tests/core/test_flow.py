@@ -26,7 +26,7 @@ from core.model import Outcome, Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.processors import offline
 from tests.core.graphs import Does, DoesInThread, Shared, definition, drafting, in_a_row
-from tests.world import BEN, PATIENCE, StoppedClock, eventually, flow_settings, whole_core
+from tests.world import BEN, PATIENCE, StoppedClock, World, eventually, flow_settings, whole_core
 
 if TYPE_CHECKING:
     from core.flow import FlowDefinition
@@ -449,6 +449,36 @@ async def test_a_policy_that_is_missing_fails_its_task(
     assert isinstance(history[-1], TaskFailed)
 
 
+async def dies(world: World) -> None:
+    """As in a crash, nothing that happens from now on is stored."""
+    await world.store.__aexit__(None, None, None)
+
+
+async def test_a_slow_step_outlives_any_number_of_stops_in_good_order(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    begun: list[int] = []
+    gate = asyncio.Event()
+
+    async def slow(shared: Any) -> Json:
+        begun.append(1)
+        await gate.wait()
+        return "fine"
+
+    flows = {"draft": drafting(slow, flow_settings(timeout=60))}
+    task = None
+    for start in range(5):
+        async with whole_core(sqlite_database, clock, flows=flows) as world:
+            task = task or await world.submit()
+            async with asyncio.timeout(PATIENCE):
+                while len(begun) <= start:
+                    await world.store.check()
+    gate.set()
+    async with whole_core(sqlite_database, clock, flows=flows) as world:
+        assert task is not None
+        await world.open_review(task.id)
+
+
 async def test_a_node_found_running_at_three_starts_fails_and_others_go_on(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
@@ -471,6 +501,7 @@ async def test_a_node_found_running_at_three_starts_fails_and_others_go_on(
             async with asyncio.timeout(PATIENCE):
                 while started.count("poison") <= start:
                     await world.store.check()
+            await dies(world)
     async with whole_core(sqlite_database, clock, flows=flows) as world:
         assert task is not None
         assert other is not None
