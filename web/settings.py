@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -138,8 +137,14 @@ def _is_origin(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and bare and parts.path in {"", "/"}
 
 
+def webhook_key(secret: str) -> bytes:
+    """The bytes behind `whsec_…`, whose base64 may leave its padding out; raises `ValueError` for others."""
+    plain = secret.removeprefix("whsec_").rstrip("=")
+    return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
 def _key_length(secret: str) -> int:
     try:
-        return len(b64decode(secret.removeprefix("whsec_") + "==", validate=True))
-    except (NotBase64, ValueError):
+        return len(webhook_key(secret))
+    except ValueError:
         return 0

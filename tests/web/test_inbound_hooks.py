@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,18 @@ async def test_each_scheme_makes_a_task_once(house: House) -> None:
         assert task.submitter == f"hook:{name}"
         assert (await sent(house, name, headers))[1] == body
     assert len(await house.tasks()) == 3
+
+
+@pytest.mark.parametrize("length", [24, 25, 26])
+async def test_a_standard_secret_may_be_padded_or_not(houses: Houses, length: int) -> None:
+    padded = "whsec_" + b64encode(b"k" * length).decode()
+    hooks = {
+        name: Hook(name=name, scheme="standard", secret=secret)
+        for name, secret in {"padded": padded, "bare": padded.rstrip("=")}.items()
+    }
+    house = await houses(hooks=hooks)
+    for name in hooks:
+        assert (await sent(house, name, standard(secret=padded)))[0] == 202
 
 
 async def test_the_same_id_with_another_body_is_refused(house: House) -> None:
@@ -180,7 +193,14 @@ def test_paths(path: str | None, found: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "secret"), [("standard", ""), ("standard", "whsec_"), ("standard", "whsec_a"), ("bearer", "")]
+    ("scheme", "secret"),
+    [
+        ("standard", ""),
+        ("standard", "whsec_"),
+        ("standard", "whsec_a"),
+        ("standard", "whsec_not base64!"),
+        ("bearer", ""),
+    ],
 )
 def test_a_hook_without_a_proper_secret_stops_the_start(scheme: Any, secret: str) -> None:
     with pytest.raises(SettingsError, match=r"hooks\.ci"):

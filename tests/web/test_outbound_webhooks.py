@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -151,6 +152,24 @@ async def test_a_receiver_can_verify_what_it_gets(line: Line, event: Event, kind
     assert message["data"]["seq"] == 7
     assert message["data"]["url"].startswith("https://c.example/tasks/")
     assert {"task_id", "status", "attempt", "review_id", "final_result"} <= set(message["data"])
+
+
+@pytest.mark.parametrize("length", [24, 25, 26, 64])
+async def test_a_secret_with_or_without_padding_signs_the_same(line: Line, length: int) -> None:
+    padded = "whsec_" + b64encode(b"k" * length).decode()
+    for secret in (padded, padded.rstrip("=")):
+        channel = WebhookChannel(
+            secret=secret,
+            guard=CallbackGuard(["127.0.0.1"]),
+            base_url="https://c.example",
+            clock=SystemClock(),
+        )
+        async with channel:
+            await channel.post(delivery(line.url), notice(COMPLETED), thread=None)
+    assert len(line.receiver.got) == 2
+    for headers, body in line.receiver.got:
+        for secret in (padded, padded.rstrip("=")):
+            Webhook(secret).verify(body, headers)
 
 
 async def test_a_retry_has_the_same_id_and_a_tampered_body_fails(line: Line) -> None:

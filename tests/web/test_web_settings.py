@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from pydantic import ValidationError
 
 from core.errors import SettingsError
-from web.settings import WebSettings, from_environment
+from web.settings import WebSettings, from_environment, webhook_key
 
 
 @pytest.fixture
@@ -40,6 +42,9 @@ def test_the_defaults_are_the_contract_s(environment: pytest.MonkeyPatch) -> Non
         ("PUBLIC_URL", "https://a.example:port"),
         ("WEBHOOK_SECRET", "secret-nonsense"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+        ("WEBHOOK_SECRET", "whsec_" + "QUJD" * 8 + "!"),
+        ("WEBHOOK_SECRET", "whsec_" + "QUJD" * 8 + "Q"),
+        ("WEBHOOK_SECRET", "whsec_" + "QUJD=" * 8),
     ],
 )
 def test_a_wrong_one_is_named_in_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,6 +85,23 @@ def test_the_allow_list_is_split_on_commas(environment: pytest.MonkeyPatch) -> N
 )
 def test_links_begin_with_the_public_url(settings: WebSettings, url: str) -> None:
     assert settings.base_url == url
+
+
+@pytest.mark.parametrize("length", range(20, 70))
+def test_a_webhook_secret_has_24_to_64_bytes_padded_or_not(
+    environment: pytest.MonkeyPatch, length: int
+) -> None:
+    padded = "whsec_" + b64encode(bytes(range(length))).decode()
+    for secret in (padded, padded.rstrip("=")):
+        environment.setenv("COUNTERSIGN_WEBHOOK_SECRET", secret)
+        if 24 <= length <= 64:
+            found = from_environment().webhook_secret
+            assert found
+            assert found.get_secret_value() == secret
+            assert webhook_key(secret) == bytes(range(length))
+        else:
+            with pytest.raises(SettingsError, match="24 to 64 bytes"):
+                from_environment()
 
 
 def test_a_secret_is_never_printed() -> None:

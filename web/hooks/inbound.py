@@ -17,6 +17,7 @@ from core.errors import Invalid, NotFound, SettingsError, Unidentified
 from core.model import PersonId, Submission
 from web.bodies import malformed, raw
 from web.schemas import json_response
+from web.settings import webhook_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +121,7 @@ def picked(value: Json, path: str | None) -> Json:
 
 def _standard(hook: Hook) -> Webhook:
     try:
-        return Webhook(hook.secret)
+        return Webhook(webhook_key(hook.secret))
     except (EmptyWebhookSecretError, ValueError) as error:
         raise SettingsError(f"hooks.{hook.name}: its secret must be whsec_ and base64.") from error
 

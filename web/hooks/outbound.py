@@ -16,6 +16,7 @@ from core.events import Event, ReviewRequested, TaskCancelled, TaskCompleted, Ta
 from core.model import ChannelName, MessageRef, Notice
 from web.hooks.addresses import CallbackGuard, GuardedResolver
 from web.schemas import task_json, timestamp
+from web.settings import webhook_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class WebhookChannel:
         clock: Clock,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._webhook = Webhook(secret)
+        self._webhook = Webhook(webhook_key(secret))
         self._guard = guard
         self._base_url = base_url
         self._clock = clock
