@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -36,6 +37,8 @@ GROUP = 256
 WAITING = 20_000
 """Units that may wait for a lane; beyond, callers are told to come back."""
 
+LAST_GROUPS = timedelta(seconds=5)
+"""How long a stop waits for what the database has still to do."""
 LONG = 1.0
 """Seconds after which an outage has cost those who wait behind it enough."""
 
@@ -87,12 +90,18 @@ class Lane:
         self._connect()
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Finish what waits and close the connection; whoever asks afterwards is refused."""
+    async def stop(self, *, within: timedelta = LAST_GROUPS) -> None:
+        """Finish what waits and close the connection; whoever asks afterwards is refused.
+
+        A thread that does not end `within` is left to the end of the process; nothing of its group has
+        been acknowledged.
+        """
         self._stopped = True
         if self._thread.is_alive():
             self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, within.total_seconds())
+            if self._thread.is_alive():
+                log.error("lane_would_not_stop", lane=self._thread.name, waiting=self.waiting)
 
     @property
     def waiting(self) -> int:

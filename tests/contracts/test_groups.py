@@ -7,11 +7,13 @@ import contextlib
 import socket
 import sqlite3
 import threading
+from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.engine import make_url
+from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
 from core.events import TaskSubmitted
@@ -102,6 +104,23 @@ async def in_one_group(writer: Lane, units: list[Unit]) -> list[str | BaseExcept
     first.hold.set()
     await holding
     return await answers
+
+
+async def test_a_lane_that_hangs_in_the_database_does_not_hang_the_stop(
+    any_database: Database, clock: StoppedClock, told: Told
+) -> None:
+    hanging = Lane(any_database, clock, writes=True, committed=told)
+    hanging.start()
+    unit = Unit("a", 1)
+    unit.hold = threading.Event()
+    answer = asyncio.ensure_future(hanging.run(unit))
+    await asyncio.to_thread(unit.holding.wait, PATIENCE)
+    with capture_logs() as logged:
+        await hanging.stop(within=timedelta(milliseconds=10))
+    assert [(line["event"], line["lane"]) for line in logged] == [("lane_would_not_stop", "store-write")]
+    unit.hold.set()
+    await asyncio.wait_for(answer, PATIENCE)
+    await hanging.stop()
 
 
 async def test_a_unit_that_raises_after_a_write_takes_no_other_with_it(writer: Lane, told: Told) -> None:
