@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from pocketflow import AsyncNode, Flow
 
-from core.errors import FlowError, StaleRun, Unavailable
+from core.errors import FlowError, StaleRun, Unavailable, UnknownFlow
 from core.events import (
     AttemptStarted,
     ReviewRequested,
@@ -118,6 +118,7 @@ class FlowRunner:
         flow = self._flows.get(position.task.flow)
         if flow is None:
             await self._store.fail(task_id, f"The flow {position.task.flow!r} is not configured any more.")
+            log.warning("task_failed", task_id=task_id, node=position.node, error=UnknownFlow.__name__)
             return None
         try:
             return await Segment(self._store, flow, position, self._clock).run()
@@ -153,7 +154,8 @@ class Segment:
         """When to come back, where a node is to be tried again later."""
         node: BaseNode | None = self._start()
         if node is None:
-            await self._fail(f"Node {self._position.node!r} is not in the flow {self._task.flow!r} any more.")
+            sentence = f"Node {self._position.node!r} is not in the flow {self._task.flow!r} any more."
+            await self._fail(sentence, self._position.node, FlowError.__name__)
         while node is not None:
             if isinstance(node, ReviewNode) and self._verdict is None:
                 await self._park(node)
@@ -256,13 +258,14 @@ class Segment:
         if following is None:
             await self._finish()
         elif isinstance(node, ReviewNode) and action == "rejected":
-            return await self._next_attempt(following)
+            return await self._next_attempt(node, following)
         return following
 
-    async def _next_attempt(self, following: BaseNode) -> BaseNode | None:
+    async def _next_attempt(self, node: BaseNode, following: BaseNode) -> BaseNode | None:
         limit = self._flow.settings.max_attempts
         if self._attempt >= limit:
-            await self._fail(f"Rejected {self._attempt} times, which is the most that max_attempts allows.")
+            sentence = f"Rejected {self._attempt} times, which is the most that max_attempts allows."
+            await self._fail(sentence, name_of(node), "MaxAttempts")
             return None
         self._attempt += 1
         self._events.append(AttemptStarted(attempt=self._attempt))
@@ -281,10 +284,13 @@ class Segment:
             TaskCompleted(final_result=result, outcome=None if outcome is None else outcome.value)
         )
         await self._store_step(node=None)
+        log.info("task_completed", task_id=self._task.id, outcome=outcome)
 
-    async def _fail(self, error: str) -> None:
-        self._events.append(TaskFailed(error=error))
+    async def _fail(self, sentence: str, node: str | None, error: str) -> None:
+        """End the task. The log has the `error`'s class only: the sentence may hold what a draft says."""
+        self._events.append(TaskFailed(error=sentence))
         await self._store_step(node=None)
+        log.warning("task_failed", task_id=self._task.id, node=node, error=error)
 
     async def _retry_or_fail(self, node: BaseNode, error: Exception) -> datetime | None:
         """A failed step is tried again later, as often as the flow's settings say; then the task fails."""
@@ -293,12 +299,19 @@ class Segment:
         sentence = _sentence(node, error)
         # A review's verdict is applied by our own code, which fails every time if it fails once.
         if isinstance(error, FlowError) or isinstance(node, ReviewNode) or tries > settings.retries:
-            await self._fail(sentence)
+            await self._fail(sentence, name_of(node), type(error).__name__)
             return None
         wait: timedelta = min(settings.backoff * 2 ** (tries - 1), settings.backoff_limit)
         due_at = self._clock.now() + wait
         self._events.append(StepRetried(node=name_of(node), retry=tries, error=sentence))
         await self._store_step(node=name_of(node), tries=tries, due_at=due_at)
+        log.warning(
+            "step_retried",
+            task_id=self._task.id,
+            node=name_of(node),
+            retry=tries,
+            error=type(error).__name__,
+        )
         return due_at
 
     async def _store_step(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow, Node
+from structlog.testing import capture_logs
 
 from core.errors import FlowError
 from core.events import (
@@ -29,6 +30,8 @@ from tests.core.graphs import Does, DoesInThread, Shared, definition, drafting, 
 from tests.world import BEN, PATIENCE, StoppedClock, World, eventually, flow_settings, whole_core
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.flow import FlowDefinition
     from core.model import Json, Task
     from core.store.database import Database
@@ -447,6 +450,50 @@ async def test_a_policy_that_is_missing_fails_its_task(
     done, history = await ended(sqlite_database, clock, flow)
     assert done.status is Status.FAILED
     assert isinstance(history[-1], TaskFailed)
+
+
+async def test_the_log_says_what_became_of_a_task_and_none_of_its_words(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async def breaks(shared: Any) -> Json:
+        if shared["task_input"] == "bad words":
+            raise ValueError("secret words")
+        return "a draft's words"
+
+    flows = {"draft": drafting(breaks, flow_settings(retries=1, max_attempts=1))}
+    with capture_logs() as logged:
+        async with whole_core(sqlite_database, clock, flows=flows) as world:
+            bad, good, refused = [await world.submit(text) for text in ("bad words", "x", "y")]
+            await world.event(bad.id, StepRetried)
+            await eventually(lambda: has_line(logged, "step_retried"))
+            clock.advance(seconds=2)
+            await world.end(bad.id)
+            await world.approve(await world.open_review(good.id))
+            await world.reject(await world.open_review(refused.id), comment="a comment's words")
+            await world.end(good.id)
+            await world.end(refused.id)
+            await eventually(lambda: has_line(logged, "task_failed", times=2))
+            await eventually(lambda: has_line(logged, "task_completed"))
+    told = [
+        (line["task_id"], line["event"], line.get("node"), line.get("error"))
+        for line in logged
+        if line["event"] in {"task_completed", "task_failed", "step_retried"}
+    ]
+    assert sorted(told, key=str) == sorted(
+        [
+            (bad.id, "step_retried", "process", "ValueError"),
+            (bad.id, "task_failed", "process", "ValueError"),
+            (good.id, "task_completed", None, None),
+            (refused.id, "task_failed", "review", "MaxAttempts"),
+        ],
+        key=str,
+    )
+    assert "words" not in str(logged)
+
+
+async def has_line(logged: Sequence[Any], event: str, times: int = 1) -> bool:
+    await asyncio.sleep(0)
+    return len([line for line in logged if line["event"] == event]) >= times
 
 
 async def dies(world: World) -> None:
