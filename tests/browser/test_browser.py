@@ -93,6 +93,73 @@ async def test_the_inbox_decides_in_place(house: House, sign_in: SignIn) -> None
     assert (await house.task(first)).status == "waiting_for_review"
 
 
+async def test_the_inbox_shows_the_next_attempt_soon_after_a_decision(house: House, sign_in: SignIn) -> None:
+    await house.submitted("Once more, please")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.goto(f"{house.url}/inbox")
+    await expect(ana.get_by_role("article")).to_contain_text("Attempt 1")
+    await ana.clock.pause_at(await ana.evaluate("Date.now() + 1000"))
+    async with ana.expect_response(lambda answer: "/feedback/" in answer.url):
+        await ana.get_by_role("button", name="Reject").click()
+    await house.open_review((await house.tasks())[0].id, 2)
+    await ana.clock.run_for(1000)
+    await expect(ana.get_by_role("article")).to_contain_text("Attempt 2")
+
+
+async def test_a_refused_press_takes_the_stale_card_away(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("Somebody was quicker")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.goto(f"{house.url}/inbox")
+    await expect(ana.get_by_role("article")).to_have_count(1)
+    await ana.clock.pause_at(await ana.evaluate("Date.now() + 1000"))
+    await house.world.approve(await house.open_review(task_id), person=BEN)
+    await house.world.end(task_id)
+    await ana.get_by_role("button", name="Approve").click()
+    await ana.clock.run_for(100)
+    await expect(ana.get_by_role("alert")).not_to_be_empty()
+    await expect(ana.get_by_role("article")).to_have_count(0)
+
+
+async def test_the_inbox_asks_every_five_seconds_while_it_is_seen(house: House, sign_in: SignIn) -> None:
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.goto(f"{house.url}/inbox")
+    await expect(ana.get_by_text("Nothing waits for you.")).to_be_visible()
+    await ana.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    ana.on("request", lambda request: asked.append(request.url))
+    await hide(ana)
+    await ana.clock.fast_forward(60_000)
+    assert asked == []
+    async with ana.expect_response(f"{house.url}/inbox"):
+        await show(ana)
+    await house.submitted("New")
+    await ana.clock.fast_forward(5_000)
+    await expect(ana.get_by_role("article")).to_have_count(1)
+
+
+@pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter"])
+async def test_a_shortcut_submits_the_form(sign_in: SignIn, keys: str) -> None:
+    sam = await sign_in("sam")
+    await sam.get_by_label("What should be done?").fill("By shortcut")
+    await sam.keyboard.press(keys)
+    await expect(sam.get_by_role("heading", name="By shortcut")).to_be_visible()
+
+
+async def test_no_shortcut_decides(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("Not by accident")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await ana.get_by_label("Reason").press("Control+Enter")
+    await ana.get_by_label("Reason").fill("Yes.")
+    await ana.get_by_role("button", name="Approve").click()
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
+    (review,) = await house.world.service.reviews(task_id)
+    assert [decision.comment for decision in review.decisions] == ["Yes."]
+
+
 async def test_what_was_half_written_survives_a_change(house: House, sign_in: SignIn) -> None:
     task_id = await house.submitted("Two must agree", flow="two")
     ana = await sign_in("ana")

@@ -32,7 +32,7 @@ let askAgain = false;
 
 async function refresh() {
   askAgain = asking;
-  if (asking) return;
+  if (asking || !live()) return;
   asking = true;
   try {
     // @ts-ignore htmx is a global of the vendored script
@@ -93,6 +93,28 @@ function showLocalTimes() {
   }
 }
 
+// The next attempt is usually there by then; else the next look at the inbox finds it.
+const NEXT_ATTEMPT_MS = 700;
+
+/** @param {{ request: { method: string }, response: { status: number } }} ctx */
+function decided({ request, response }) {
+  if (request.method.toUpperCase() === "GET") return;
+  if (response.status >= 400) refresh(); // what was pressed is out of date
+  else {
+    document.getElementById("notice")?.replaceChildren();
+    if (live()?.dataset.refresh) setTimeout(refresh, NEXT_ATTEMPT_MS);
+  }
+}
+
+// Ctrl or Cmd and Enter submit a task; a decision takes a button.
+/** @param {KeyboardEvent} event */
+function submitByKeys(event) {
+  if (event.key !== "Enter" || event.repeat || !(event.ctrlKey || event.metaKey)) return;
+  if (event.target instanceof HTMLTextAreaElement && event.target.form?.matches(".submit")) {
+    event.target.form.requestSubmit();
+  }
+}
+
 signIn();
 follow();
 showLocalTimes();
@@ -101,6 +123,9 @@ document.addEventListener("htmx:after:swap", () => {
   showLocalTimes();
   follow();
 });
+// @ts-ignore htmx's events carry its own context
+document.addEventListener("htmx:after:request", (event) => decided(event.detail.ctx));
+document.addEventListener("keydown", submitByKeys);
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
 addEventListener("pageshow", followOrNot);
