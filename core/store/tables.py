@@ -61,11 +61,13 @@ task = Table(
     Column("tries", Integer, nullable=False),
     Column("due_at", BigInteger),
     Index("ix_task_created_at_id", "created_at", "id"),
+    Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )
 # Only tasks with stored work are in this index, so that 100,000 waiting ones cost a restart nothing.
 Index(
     "ix_task_runnable",
     task.c.created_at,
+    task.c.id,
     sqlite_where=text("status IN ('pending', 'running')"),
     postgresql_where=text("status IN ('pending', 'running')"),
 )

@@ -70,6 +70,22 @@ def plain(rows: Any) -> list[tuple[Any, ...]]:
 READS: dict[str, dict[str, Any]] = {
     "tasks.BY_ID": {"id": "TASK"},
     "tasks.PAGE": {"created_at": 2**62, "id": "~", "status": "", "submitter": "", "flow": "", "limit": 5},
+    "tasks.PAGE_OF_SUBMITTER": {
+        "created_at": 2**62,
+        "id": "~",
+        "status": "",
+        "submitter": "sam",
+        "flow": "",
+        "limit": 5,
+    },
+    "tasks.PAGE_OF_RUNNABLE": {
+        "created_at": 2**62,
+        "id": "~",
+        "status": "",
+        "submitter": "",
+        "flow": "",
+        "limit": 5,
+    },
     "tasks.COUNTS": {},
     "tasks.RUNNABLE": {},
     "checkpoints.LAST": {"task": "TASK"},

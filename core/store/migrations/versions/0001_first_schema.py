@@ -76,9 +76,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_created_at_id", "task", ["created_at", "id"], unique=False)
     op.create_index(
+        "ix_task_submitter_created_at_id", "task", ["submitter", "created_at", "id"], unique=False
+    )
+    op.create_index(
         "ix_task_runnable",
         "task",
-        ["created_at"],
+        ["created_at", "id"],
         unique=False,
         sqlite_where=sa.text("status IN ('pending', 'running')"),
         postgresql_where=sa.text("status IN ('pending', 'running')"),
