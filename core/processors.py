@@ -75,14 +75,23 @@ def _imported(spec: str, module: str, function: str, beside: Path | None) -> Cal
         sys.path.insert(0, str(beside))
     try:
         found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # whatever somebody else's module raises while it is imported
-        raise SettingsError(
-            f"processor {spec!r} cannot be imported: {type(error).__name__}: {error}."
-        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's module may raise anything while it is imported
+        raise SettingsError(f"processor {spec!r} cannot be imported: {_reason(error)}.") from error
     if not callable(found):
         raise SettingsError(f"processor {spec!r} is not a function.")
     checked: Callable[..., Any] = found
     return checked
+
+
+def _reason(error: BaseException) -> str:
+    """The error's class and, where it has one, the first line of what it says."""
+    try:
+        lines = str(error).strip().rstrip(".").splitlines()
+    except Exception:  # noqa: BLE001 - an exception of somebody else's may not even be able to say so
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def from_function(function: Callable[..., Any], spec: str) -> Processor:
@@ -106,7 +115,10 @@ def from_function(function: Callable[..., Any], spec: str) -> Processor:
 
 def _wanted(function: Callable[..., Any], spec: str) -> dict[str, str | None]:
     """Which of `OFFERED` the function asks for by name, besides its first parameter, the input."""
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:  # as of some that are written in C
+        raise SettingsError(f"processor {spec!r} does not say what it asks for: {_reason(error)}.") from error
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -185,8 +185,32 @@ async def test_a_module_beside_the_configuration_is_found_first(tmp_path: Path) 
         sys.modules.pop("beside_me", None)
 
 
+def test_what_does_not_tell_its_parameters_is_refused_with_a_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"'python:builtins:str' does not say what it asks for"):
+        processor("python:builtins:str")
+
+
+def test_an_interrupt_while_a_module_is_imported_still_interrupts(tmp_path: Path) -> None:
+    (tmp_path / "interrupted_module.py").write_text("raise KeyboardInterrupt")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processor("python:interrupted_module:draft", beside=tmp_path)
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
 @pytest.mark.parametrize(
-    "body", ["def draft(:", "raise ValueError('at import')", "import not_installed_anywhere", "1/0"]
+    "body",
+    [
+        "def draft(:",
+        "raise ValueError('at import')",
+        "import not_installed_anywhere",
+        "1/0",
+        "import sys; sys.exit(3)",
+        "raise SystemExit",
+        "class Mute(Exception):\n def __str__(self): raise ValueError\nraise Mute",
+        "raise GeneratorExit('x\\ny')",
+    ],
 )
 def test_a_module_that_cannot_be_imported_is_refused_with_a_sentence(tmp_path: Path, body: str) -> None:
     (tmp_path / "broken_module.py").write_text(body)
