@@ -23,16 +23,23 @@ ADVISORY_KEY = 0x436F756E746572
 def exclusive(database: Database) -> Iterator[None]:
     """Hold the database for this process; freed by the system when the process ends, however it ends.
 
-    Raises `SettingsError` where another one holds it.
+    Raises `SettingsError` where another one holds it, or where the lock cannot be made.
     """
     refusal = "COUNTERSIGN_DATABASE_URL: another countersign is serving this database; stop it first."
     if isinstance(database, SQLite):
-        database.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{database.path}.lock")
         try:
+            # Of the file itself: a link to it would be another name for the same cards.
+            path = database.path.resolve()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{path}.lock")
             lock.acquire(timeout=0)
         except Timeout:
             raise SettingsError(refusal) from None
+        except (OSError, RuntimeError) as error:
+            # RuntimeError: links that lead in a circle, or a file system without locks.
+            raise SettingsError(
+                f"COUNTERSIGN_DATABASE_URL: {database.path}.lock cannot be made: {error}."
+            ) from error
         try:
             yield
         finally:

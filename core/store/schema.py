@@ -5,12 +5,14 @@ Alembic is imported only where there is something to migrate: it would cost ever
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import SettingsError
+from core.errors import SettingsError, StoreUnavailable
 from core.store.database import SQLite
 
 if TYPE_CHECKING:
@@ -65,21 +67,36 @@ def migrate(database: Database) -> Path | None:
         raise SettingsError(
             f"The database is at revision {at}, made by a newer release; this one knows {HEAD}."
         )
-    copied = _copy(database) if isinstance(database, SQLite) and at is not None else None
+    copied = None
+    if isinstance(database, SQLite):
+        if at is None:
+            _make_private(database.path)
+        else:
+            copied = _copy(database)
     _upgrade(database)
     return copied
 
 
-def _copy(database: SQLite) -> Path:
-    """A consistent copy beside the file, named by the moment."""
-    target = database.path.with_name(f"{database.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.bak")
-    source = sqlite3.connect(database.path)
-    copy = sqlite3.connect(target)
+def _make_private(path: Path) -> None:
+    """An empty file for its owner only, as SQLite makes the files beside it then; one that is there stays."""
     try:
-        source.backup(copy)
-    finally:
-        source.close()
-        copy.close()
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(f"The file {path.name} cannot be made: {error.strerror}.") from error
+
+
+def _copy(database: SQLite) -> Path:
+    """A consistent copy beside the file, named by the moment; for its owner only, as it holds every draft."""
+    target = database.path.with_name(f"{database.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.bak")
+    _make_private(target)
+    try:
+        with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except (sqlite3.Error, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise StoreUnavailable(
+            f"The database cannot be copied to {target.name} before it is migrated: {error}."
+        ) from error
     return target
 
 
@@ -106,6 +123,8 @@ def _upgrade(database: Database) -> None:
         if error.orig is not None and (known := database.unavailable(error.orig)):
             raise type(known)(f"The database cannot be migrated: {url.database}: {known}") from error
         raise
+    except OSError as error:
+        raise StoreUnavailable(f"The database cannot be migrated: {url.database}: {error}.") from error
 
 
 def _begin_before_ddl(engine: Engine) -> None:

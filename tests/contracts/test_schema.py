@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,14 @@ from sqlalchemy.pool import NullPool
 import core.store
 from core.errors import SettingsError, StoreUnavailable
 from core.store.database import database
+from core.store.lock import exclusive
 from core.store.schema import HEAD, migrate, revision
 from core.store.sql import SqlStore
 from core.store.tables import metadata
 from tests.contracts.steps import submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -143,6 +146,93 @@ def test_a_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -
 def test_a_folder_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"x\.db"):
         migrate(database(f"sqlite:///{tmp_path / 'missing' / 'x.db'}"))
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {found.name: found.stat().st_mode & 0o777 for found in folder.iterdir()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+async def test_the_file_and_those_beside_it_are_their_owners_only(
+    tmp_path: Path, clock: StoppedClock
+) -> None:
+    path = tmp_path / "new.db"
+    where = database(f"sqlite:///{path}")
+    migrate(where)
+    async with SqlStore(where, clock) as store:
+        await submitted(store)
+        assert modes(tmp_path) == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+def test_the_copy_before_a_migration_is_its_owners_only(tmp_path: Path, migrated_file: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(migrated_file, path)
+    path.chmod(0o644)
+    where = database(f"sqlite:///{path}")
+    on(where, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(Exception, match="0000"):
+        migrate(where)
+    (copy,) = tmp_path.glob("*.bak")
+    assert modes(tmp_path) == {"old.db": 0o644, copy.name: 0o600}, "whoever opened the file meant to"
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """What a full disk is like."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_too_full_for_the_copy_is_told_in_a_sentence(tmp_path: Path, migrated_file: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(migrated_file, path)
+    where = database(f"sqlite:///{path}")
+    on(where, "UPDATE alembic_version SET version_num = '0000'")
+    with files_of_at_most(16_384), pytest.raises(StoreUnavailable, match="cannot be copied"):
+        migrate(where)
+    assert [found.name for found in tmp_path.iterdir()] == ["old.db"], "no half of a copy is left"
+    assert revision(where) == "0000"
+
+
+def test_a_disk_too_full_for_a_new_database_is_told_in_a_sentence(tmp_path: Path) -> None:
+    where = database(f"sqlite:///{tmp_path / 'new.db'}")
+    with files_of_at_most(16_384), pytest.raises(StoreUnavailable, match=r"cannot be migrated: .*new\.db"):
+        migrate(where)
+    assert revision(where) is None
+    migrate(where)
+    assert revision(where) == HEAD
+
+
+def test_one_process_holds_a_file_by_whatever_name(tmp_path: Path, migrated_file: Path) -> None:
+    path, link = tmp_path / "real.db", tmp_path / "link.db"
+    shutil.copy(migrated_file, path)
+    link.symlink_to(path)
+    with (
+        exclusive(database(f"sqlite:///{path}")),
+        pytest.raises(SettingsError, match="another countersign"),
+        exclusive(database(f"sqlite:///{link}")),
+    ):
+        pass
+    with exclusive(database(f"sqlite:///{link}")):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "taken.db.lock").mkdir()
+    for name in ("file/x.db", "circle/x.db", "taken.db"):
+        with (
+            pytest.raises(SettingsError, match=r"COUNTERSIGN_DATABASE_URL: .*cannot be made"),
+            exclusive(database(f"sqlite:///{tmp_path / name}")),
+        ):
+            pass
 
 
 async def test_a_migrated_database_can_be_worked_with(new_database: Database, clock: StoppedClock) -> None:
