@@ -327,6 +327,7 @@ async def test_stored_work_is_found_oldest_first_and_waiting_tasks_are_not(
     first = await submitted(store)
     clock.advance(seconds=1)
     second = await submitted(store)
+    clock.advance(seconds=1)
     await waiting(store)
     decided = await waiting(store)
     await decide(store, decided)
