@@ -8,24 +8,35 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from telegram import Bot
-from telegram.error import TelegramError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.request import HTTPXRequest
+
+from bot.settings import is_loopback, webhook_refusal
+from bot.slack.failures import FAILURES, refusal_of
+from bot.telegram.failures import failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
+
+    from httpx import Response
+    from telegram import WebhookInfo
 
     from bot.settings import BotSettings
 
 NEEDED_SCOPES = {"chat:write": "to post and change cards"}
 """Without these nothing works; the manifest in docs asks for a few more."""
-READ_SCOPES = {"channels:read", "groups:read"}
-"""Either lets us look a channel up before the first card."""
 SKEW = timedelta(seconds=60)
-"""Slack refuses requests whose time is five minutes off; a minute is worth a word."""
+"""Slack's requests count as stale when the clock is five minutes off; a minute is worth a word."""
 PATIENCE = 15.0
 """Seconds for one call."""
+PASSING = frozenset(
+    {"ratelimited", "fatal_error", "internal_error", "request_timeout", "service_unavailable"}
+)
+"""What Slack answers when it has a trouble of its own (docs.slack.dev, errors of auth.test)."""
+SLACK_URL, TELEGRAM_URL = "COUNTERSIGN_SLACK_API_URL", "COUNTERSIGN_TELEGRAM_API_URL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,37 +49,85 @@ class Finding:
     mend: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a platform said to one call; `problem` is empty where all went well."""
+
+    answer: Any = None
+    problem: str = ""
+    is_refusal: bool = False
+    """The platform answered, and it is this very thing that it refuses."""
+    is_silence: bool = False
+    """Nobody could be reached."""
+
+    def mend(self, setting: str, refused: str) -> str:
+        if self.is_silence:
+            return f"check the network, the proxy, or {setting}"
+        return refused if self.is_refusal else "run doctor again in a while"
+
+
 async def slack_findings(settings: BotSettings, channels: Collection[str]) -> AsyncIterator[Finding]:
     """Token, scopes, clock, app token, and each channel that cards go to."""
     if settings.slack_bot_token is None:
+        if channels:
+            yield _off("slack", "SLACK_BOT_TOKEN")
         return
-    client = AsyncWebClient(
-        token=settings.slack_bot_token.get_secret_value(), base_url=settings.slack_api_url, timeout=15
-    )
-    answer, problem = await _answer(client.auth_test())
-    if answer is None:
-        yield Finding(check="slack token", is_well=False, text=problem, mend="set SLACK_BOT_TOKEN anew")
+    client = _slack_client(settings, settings.slack_bot_token.get_secret_value())
+    reply = await _slack_reply(client.auth_test())
+    if reply.problem:
+        mend = reply.mend(SLACK_URL, "set SLACK_BOT_TOKEN anew")
+        yield Finding(check="slack token", is_well=False, text=reply.problem, mend=mend)
         return
+    answer = reply.answer
     yield Finding(check="slack token", is_well=True, text=f"bot {answer['user']} in {answer['team']}")
     yield _scopes(answer.headers)
-    yield _clock(answer.headers)
+    yield _clock(answer.headers, "Slack")
     async for finding in _app_token(settings):
         yield finding
     for channel in channels:
         yield await _slack_channel(client, channel)
 
 
-async def _answer(call: Awaitable[Any]) -> tuple[Any, str]:
-    """The answer, or None and why not; never a token or an address."""
+def _off(chat: str, setting: str) -> Finding:
+    return Finding(
+        check=chat,
+        is_well=False,
+        text=f"off ({setting} is not set); its recipients get no cards",
+        mend=f"set {setting}, or take its recipients out of countersign.toml",
+    )
+
+
+def _slack_client(settings: BotSettings, token: str | None = None) -> AsyncWebClient:
+    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, timeout=15)
+    if is_loopback(settings.slack_api_url):
+        client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
+    return client
+
+
+async def _slack_reply(call: Awaitable[Any]) -> Reply:
+    """Never a token or an address."""
     try:
         async with asyncio.timeout(PATIENCE):
-            return await call, ""
+            return Reply(answer=await call)
     except SlackApiError as error:
-        return None, f"Slack answered {error.response.get('error', error.response.status_code)}"
-    except TelegramError as error:
-        return None, f"Telegram answered: {error.message}"
-    except (SlackClientError, OSError, TimeoutError) as error:
-        return None, f"no connection ({type(error).__name__})"
+        refusal = refusal_of(error)
+        is_refusal = bool(refusal.code) and refusal.status < 500 and refusal.code not in PASSING
+        return Reply(problem=f"Slack answered {refusal.code or refusal.status}", is_refusal=is_refusal)
+    except FAILURES as error:
+        return Reply(problem=f"no connection ({type(error).__name__})", is_silence=True)
+
+
+async def _telegram_reply(call: Awaitable[Any]) -> Reply:
+    """Likewise; python-telegram-bot's own sentences quote both."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return Reply(answer=await call)
+    except (InvalidToken, BadRequest, Forbidden, ChatMigrated) as error:
+        return Reply(problem=str(failure(error)).removesuffix("."), is_refusal=True)
+    except RetryAfter as error:
+        return Reply(problem=str(failure(error)).removesuffix("."))
+    except (TelegramError, OSError) as error:
+        return Reply(problem=f"no connection ({type(error).__name__})", is_silence=True)
 
 
 def _header(headers: Mapping[str, str], wanted: str) -> str:
@@ -88,13 +147,13 @@ def _scopes(headers: Mapping[str, str]) -> Finding:
     return Finding(check="slack scopes", is_well=True, text="every needed scope is granted")
 
 
-def _clock(headers: Mapping[str, str]) -> Finding:
+def _clock(headers: Mapping[str, str], whose: str) -> Finding:
     date = _header(headers, "date")
     skew = abs(datetime.now(UTC) - parsedate_to_datetime(date)) if date else timedelta(0)
     return Finding(
         check="clock",
         is_well=skew <= SKEW,
-        text=f"{skew.total_seconds():.0f} s from Slack's",
+        text=f"{skew.total_seconds():.0f} s from {whose}'s",
         mend="let the machine's clock be set from the network (NTP)",
     )
 
@@ -102,29 +161,29 @@ def _clock(headers: Mapping[str, str]) -> Finding:
 async def _app_token(settings: BotSettings) -> AsyncIterator[Finding]:
     if settings.slack_app_token is None:
         return
-    client = AsyncWebClient(base_url=settings.slack_api_url, timeout=15)
-    answer, problem = await _answer(
-        client.apps_connections_open(app_token=settings.slack_app_token.get_secret_value())
+    reply = await _slack_reply(
+        _slack_client(settings).apps_connections_open(app_token=settings.slack_app_token.get_secret_value())
     )
+    refused = "set SLACK_APP_TOKEN to an app-level token with connections:write, and switch Socket Mode on"
     yield Finding(
         check="slack socket mode",
-        is_well=answer is not None,
-        text=problem or "a connection would be opened",
-        mend="set SLACK_APP_TOKEN to an app-level token with connections:write, and switch Socket Mode on",
+        is_well=not reply.problem,
+        text=reply.problem or "a connection would be opened",
+        mend=reply.mend(SLACK_URL, refused),
     )
 
 
 async def _slack_channel(client: AsyncWebClient, channel: str) -> Finding:
-    answer, problem = await _answer(client.conversations_info(channel=channel))
-    if answer is None:
-        is_unknown = "missing_scope" in problem
+    reply = await _slack_reply(client.conversations_info(channel=channel))
+    if reply.problem:
+        is_unknown = "missing_scope" in reply.problem
         return Finding(
             check=f"slack {channel}",
             is_well=is_unknown,
-            text="not looked up: no channels:read" if is_unknown else problem,
-            mend="check the id, and invite the bot to the channel",
+            text="not looked up: no channels:read" if is_unknown else reply.problem,
+            mend=reply.mend(SLACK_URL, "check the id, and invite the bot to the channel"),
         )
-    found = answer["channel"]
+    found = reply.answer["channel"]
     is_well = not found.get("is_archived") and (found.get("is_member", True) or found.get("is_im", False))
     return Finding(
         check=f"slack {channel}",
@@ -134,25 +193,71 @@ async def _slack_channel(client: AsyncWebClient, channel: str) -> Finding:
     )
 
 
-async def telegram_findings(settings: BotSettings, chats: Collection[str]) -> AsyncIterator[Finding]:
-    """Token, webhook against polling, and each chat that cards go to."""
+async def telegram_findings(
+    settings: BotSettings, chats: Collection[str], *, public_url: str
+) -> AsyncIterator[Finding]:
+    """Token, clock where Slack does not tell it, webhook against polling, and each chat that cards go to."""
     if settings.telegram_bot_token is None:
+        if chats:
+            yield _off("telegram", "TELEGRAM_BOT_TOKEN")
         return
-    bot = Bot(
-        settings.telegram_bot_token.get_secret_value(),
-        base_url=settings.telegram_api_url,
-        base_file_url=settings.telegram_file_url,
+    if refusal := webhook_refusal(settings, public_url):
+        mend = "set it to an https:// address, or leave the secret empty to poll"
+        yield Finding(check="telegram webhook", is_well=False, text=refusal.removesuffix("."), mend=mend)
+    headers: dict[str, str] = {}
+
+    async def keep_headers(response: Response) -> None:
+        headers.update(response.headers)
+
+    # httpx takes a proxy from the environment, which cannot reach this machine
+    options: dict[str, Any] = {"event_hooks": {"response": [keep_headers]}} | (
+        {"trust_env": False} if is_loopback(settings.telegram_api_url) else {}
     )
-    me, problem = await _answer(bot.get_me())
-    if me is None:
-        yield Finding(check="telegram token", is_well=False, text=problem, mend="set TELEGRAM_BOT_TOKEN anew")
-        return
-    yield Finding(check="telegram token", is_well=True, text=f"bot @{me.username}")
-    for chat in chats:
-        _, problem = await _answer(bot.get_chat(int(chat)))
-        yield Finding(
-            check=f"telegram {chat}",
-            is_well=not problem,
-            text=problem or "the bot can reach it",
-            mend="check the id, and add the bot to the chat (people have to press Start first)",
+    async with HTTPXRequest(read_timeout=PATIENCE, httpx_kwargs=options) as request:
+        bot = Bot(
+            settings.telegram_bot_token.get_secret_value(),
+            base_url=settings.telegram_api_url,
+            base_file_url=settings.telegram_file_url,
+            request=request,
         )
+        reply = await _telegram_reply(bot.get_me())
+        if reply.problem:
+            mend = reply.mend(TELEGRAM_URL, "set TELEGRAM_BOT_TOKEN anew")
+            yield Finding(check="telegram token", is_well=False, text=reply.problem, mend=mend)
+            return
+        yield Finding(check="telegram token", is_well=True, text=f"bot @{reply.answer.username}")
+        if settings.slack_bot_token is None:
+            yield _clock(headers, "Telegram")
+        if not refusal:
+            yield _webhook(await _telegram_reply(bot.get_webhook_info()), settings)
+        for chat in chats:
+            yield await _telegram_chat(bot, chat)
+
+
+def _webhook(reply: Reply, settings: BotSettings) -> Finding:
+    """Which of both is used follows from the settings: `serve` sets a webhook, or takes it away."""
+    if reply.problem:
+        mend = reply.mend(TELEGRAM_URL, "run doctor again in a while")
+        return Finding(check="telegram webhook", is_well=False, text=reply.problem, mend=mend)
+    info: WebhookInfo = reply.answer
+    if settings.telegram_webhook_secret is None:
+        text = "one is set elsewhere; serve takes it away and polls" if info.url else "none; serve polls"
+        return Finding(check="telegram webhook", is_well=True, text=text)
+    is_stuck = bool(info.url and info.pending_update_count and info.last_error_date)
+    return Finding(
+        check="telegram webhook",
+        is_well=not is_stuck,
+        text=f"{info.pending_update_count} updates could not be delivered" if is_stuck else "serve sets it",
+        mend="let Telegram reach COUNTERSIGN_PUBLIC_URL from outside, by https",
+    )
+
+
+async def _telegram_chat(bot: Bot, chat: str) -> Finding:
+    reply = await _telegram_reply(bot.get_chat(int(chat)))
+    refused = "check the id, and add the bot to the chat (people have to press Start first)"
+    return Finding(
+        check=f"telegram {chat}",
+        is_well=not reply.problem,
+        text=reply.problem or "the bot can reach it",
+        mend=reply.mend(TELEGRAM_URL, refused),
+    )

@@ -102,6 +102,15 @@ class BotEnvironment(BotSettings, BaseSettings):
         super().__init__(**values)
 
 
+def webhook_refusal(settings: BotSettings, public_url: str) -> str | None:
+    """Why Telegram could not call us there, in one sentence; None where it could, or is not to."""
+    if settings.telegram_bot_token is None or settings.telegram_webhook_secret is None:
+        return None
+    if public_url.startswith("https:") or is_loopback(settings.telegram_api_url):
+        return None
+    return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set."
+
+
 def is_loopback(url: str) -> bool:
     """True for `localhost` and loopback addresses; other names are not resolved."""
     host = urlsplit(url).hostname or ""

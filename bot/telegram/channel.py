@@ -14,12 +14,13 @@ from bot.errands import Errands
 from bot.gate import Gate
 from bot.markup import NO_PREVIEW, markup
 from bot.pace import Limit, Pace, limit
+from bot.settings import webhook_refusal
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.listener import Listener
 from bot.telegram.places import parts, ref_of
 from bot.telegram.updates import TELEGRAM
-from core.errors import Undeliverable
+from core.errors import SettingsError, Undeliverable
 from core.model import Notice
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 
 
 class TelegramChannel:
-    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
+    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it.
+
+    Raises `SettingsError` where Telegram could not call us at `public_url` although it should.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,8 @@ class TelegramChannel:
         clock: Clock,
         public_url: str,
     ) -> None:
+        if refusal := webhook_refusal(settings, public_url):
+            raise SettingsError(refusal)
         self._settings = settings
         self._service = service
         self._people = people

@@ -160,6 +160,30 @@ def test_a_wrong_setting_leaves_no_traceback(folder: Path) -> None:
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+def test_a_telegram_webhook_needs_an_https_address(folder: Path) -> None:
+    refused = countersign(
+        folder,
+        "serve",
+        COUNTERSIGN_PORT="0",
+        COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET="hunter2secret",
+        TELEGRAM_BOT_TOKEN="123456789:AAcanary-canary-canary-canary-canar",
+        COUNTERSIGN_TELEGRAM_API_URL="https://telegram.invalid/bot",
+    )
+    assert refused.returncode == 2
+    said = refused.stderr.strip().splitlines()[-1]
+    assert said.startswith("countersign: COUNTERSIGN_PUBLIC_URL must be https://")
+    assert "Traceback" not in refused.stderr
+    assert "hunter2secret" not in refused.stderr
+
+
+def test_doctor_names_a_chat_that_is_off_and_has_recipients(folder: Path) -> None:
+    (folder / "countersign.toml").write_text(CONFIG + '[recipients]\nslack = ["C01GEN"]\n')
+    examined = countersign(folder, "doctor")
+    assert examined.returncode == 1
+    assert "FAIL  slack: off (SLACK_BOT_TOKEN is not set); its recipients get no cards" in examined.stdout
+    assert "telegram" not in examined.stdout
+
+
 def test_a_second_server_on_the_same_file_is_refused(served: Served) -> None:
     refused = served.run("serve")
     assert refused.returncode == 2
