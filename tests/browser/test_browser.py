@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from core.errors import StoreUnavailable
+from core.model import PersonId
 from tests.world import BEN
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
     from tests.web.web_house import House
+    from tests.world import StoppedClock
 
     SignIn: TypeAlias = "Callable[..., Awaitable[Page]]"
 
@@ -138,6 +141,46 @@ async def test_the_inbox_asks_every_five_seconds_while_it_is_seen(house: House, 
     await house.submitted("New")
     await ana.clock.fast_forward(5_000)
     await expect(ana.get_by_role("article")).to_have_count(1)
+
+
+async def test_who_is_signed_out_meanwhile_can_sign_in_again(
+    house: House, sign_in: SignIn, clock: StoppedClock
+) -> None:
+    """Whether the page asks by itself, its stream ends, or a button is pressed."""
+    task_id = await house.submitted("For whom?")
+    asking, following, pressing = [await sign_in("ana") for _ in range(3)]
+    await asking.goto(f"{house.url}/inbox")
+    await following.goto(f"{house.url}/tasks/{task_id}")
+    await pressing.goto(f"{house.url}/inbox")
+    for page in (asking, following, pressing):
+        await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    await hide(pressing)
+    await house.world.store.revoke_credentials(PersonId("ana"))
+    clock.advance(seconds=2)
+    await pressing.get_by_role("button", name="Approve").click()
+    await expect(pressing.get_by_label("Or paste your token")).to_be_visible()
+    assert (await house.task(task_id)).status == "waiting_for_review"
+    await house.world.approve(await house.open_review(task_id), person=BEN)
+    for page in (asking, following):
+        await expect(page.get_by_label("Or paste your token")).to_be_visible(timeout=20_000)
+        await expect(page.get_by_role("alert")).to_have_count(0)
+    await asking.get_by_label("Or paste your token").fill(await house.token("ana"))
+    await asking.get_by_role("button", name="Sign in").click()
+    await expect(asking.get_by_role("heading", name="Inbox")).to_be_visible()
+
+
+async def test_a_page_outlives_a_server_in_trouble(house: House, sign_in: SignIn) -> None:
+    task_id = await house.submitted("Still here")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    house.service.fault = StoreUnavailable("The disk is full.")
+    async with ana.expect_response(lambda answer: answer.status == 503) as answered:
+        await ana.evaluate("refresh()")
+    await (await answered.value).finished()
+    await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+    house.service.fault = None
+    await ana.get_by_role("button", name="Approve").click()
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
 
 
 @pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter"])

@@ -66,8 +66,16 @@ function follow() {
     timer = setTimeout(() => lastState !== live()?.dataset.state && refresh(), 30);
   };
   source.onerror = () => {
-    if (source?.readyState === EventSource.CLOSED) stopFollowing();
+    if (source?.readyState !== EventSource.CLOSED) return;
+    stopFollowing();
+    signInAgain();
   };
+}
+
+// A refused stream does not say why.
+async function signInAgain() {
+  const answer = await fetch(location.href, { method: "HEAD", headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer?.status === 401) location.reload();
 }
 
 /** @param {{ status: string, attempt?: number, review_id?: string }} message */
@@ -96,11 +104,15 @@ function showLocalTimes() {
 // The next attempt is usually there by then; else the next look at the inbox finds it.
 const NEXT_ATTEMPT_MS = 700;
 
-/** @param {{ request: { method: string }, response: { status: number } }} ctx */
-function decided({ request, response }) {
-  if (request.method.toUpperCase() === "GET") return;
-  if (response.status >= 400) refresh(); // what was pressed is out of date
-  else {
+/** @param {CustomEvent<{ ctx: { request: { method: string }, response: { status: number } } }>} event */
+function answered(event) {
+  const { request, response } = event.detail.ctx;
+  const isRefused = response.status >= 400;
+  const isAsking = request.method.toUpperCase() === "GET";
+  if (response.status === 401) location.reload(); // the server shows the sign-in page in its place
+  if (response.status === 401 || (isRefused && isAsking)) event.preventDefault(); // keep what is shown
+  else if (isRefused) refresh(); // what was pressed is out of date
+  else if (!isAsking) {
     document.getElementById("notice")?.replaceChildren();
     if (live()?.dataset.refresh) setTimeout(refresh, NEXT_ATTEMPT_MS);
   }
@@ -123,8 +135,8 @@ document.addEventListener("htmx:after:swap", () => {
   showLocalTimes();
   follow();
 });
-// @ts-ignore htmx's events carry its own context
-document.addEventListener("htmx:after:request", (event) => decided(event.detail.ctx));
+// @ts-ignore htmx's own event
+document.addEventListener("htmx:after:request", answered);
 document.addEventListener("keydown", submitByKeys);
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
