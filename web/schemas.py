@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from core.model import Verdict
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, Field(max_length=200)]
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
+
+NO_EDITS = "Editing a draft is not possible yet: approve it, or reject it with a comment."
 
 
 class _Lenient(BaseModel):
@@ -65,11 +67,18 @@ class NewTask(_Exact):
 
 
 class NewDecision(_Exact):
-    verdict: Literal["approve", "reject", "edit"]
+    verdict: Literal["approve", "reject"]
     comment: str | None = None
     content: JsonValue = None
     review_id: Name | None = None
     attempt: Attempt | None = None
+
+    @field_validator("verdict", mode="before")
+    @classmethod
+    def _edit_is_reserved(cls, value: object) -> object:
+        if value == "edit":
+            raise ValueError(NO_EDITS)
+        return value
 
 
 class SignIn(_Lenient):

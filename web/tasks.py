@@ -14,7 +14,7 @@ from core.model import PersonId, Status, Submission, TaskFilter, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import wants_page
-from web.schemas import Feedback, NewDecision, NewTask, Submit, json_response, task_json
+from web.schemas import NO_EDITS, Feedback, NewDecision, NewTask, Submit, json_response, task_json
 from web.stream import FINAL_EVENTS, known_id
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ class Tasks:
     async def decide(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, NewDecision)
-        if body.verdict == "edit" or body.content is not None:
-            raise Invalid("Editing a draft is not possible yet: approve it, or reject it with a comment.")
+        if body.content is not None:
+            raise Invalid(NO_EDITS)
         if body.review_id is None and body.attempt is None:
             raise Invalid("Name the review that you decide: `review_id`, or `attempt`.")
         decided = await self._decide(request, task_id, body, Verdict(body.verdict))

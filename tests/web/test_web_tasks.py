@@ -195,6 +195,19 @@ async def test_decisions(house: House, body: dict[str, Any], status: int) -> Non
         assert answer["detail"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"), [("maybe", "'approve' or 'reject'"), ("edit", "not possible yet")]
+)
+async def test_a_wrong_verdict_is_told_what_is_possible(house: House, verdict: str, said: str) -> None:
+    task_id = await house.submitted()
+    body = {"verdict": verdict, "attempt": 1}
+    status, problem = await ask(house, "POST", f"/v1/tasks/{task_id}/decisions", json=body)
+    assert status == 422
+    assert said in problem["detail"]
+    assert "'edit'" not in problem["detail"]
+    assert (await house.task(task_id)).status == "waiting_for_review"
+
+
 async def test_only_its_submitter_cancels_and_only_once(house: House) -> None:
     task_id = await house.submitted()
     path = f"/v1/tasks/{task_id}/cancel"
