@@ -83,7 +83,7 @@ class Admission:
         if path is None or path in self._machines:
             return
         says_origin = True
-        if request.method not in SAFE_METHODS and "Authorization" not in request.headers:
+        if request.method not in SAFE_METHODS:
             says_origin = self._hosts.refuse_cross_site(request)
         if path in ANYBODY:
             return

@@ -129,6 +129,27 @@ async def test_other_sites_pages_post_nothing(house: House, headers: dict[str, s
     assert not await house.tasks()
 
 
+@pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
+async def test_an_authorization_header_proves_nothing_in_open_mode(
+    houses: Houses, headers: dict[str, str]
+) -> None:
+    house = await houses(WebSettings(port=0, auth="open"))
+    dressed = {**headers, "Authorization": "Bearer nonsense"}
+    async with house.http.post("/submit", data={"data": "x"}, headers=dressed) as answer:
+        assert answer.status == 403
+    assert not await house.tasks()
+
+
+@pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
+async def test_other_sites_pages_post_nothing_with_a_token_either(
+    house: House, headers: dict[str, str]
+) -> None:
+    dressed = {**headers, **await house.bearer("ana")}
+    async with house.http.post("/submit", json={"data": "x"}, headers=dressed) as answer:
+        assert answer.status == 403
+    assert not await house.tasks()
+
+
 async def test_our_own_pages_post(house: House) -> None:
     browser = await house.signed_in("ana")
     own = [{"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Origin": house.url}, {}]
