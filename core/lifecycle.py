@@ -56,5 +56,12 @@ def after(status: Status, *events: Event) -> Status:
         try:
             status = TRANSITIONS[status][type(event)]
         except KeyError:
-            raise TaskIsClosed(f"The task is {status}; {type(event).__name__} cannot happen now.") from None
+            raise TaskIsClosed(_refusal(status)) from None
     return status
+
+
+def _refusal(status: Status) -> str:
+    """For the person who asked for the change."""
+    if not TRANSITIONS[status]:
+        return f"The task is {status}; nothing can change it any more."
+    return f"The task is {status}; this cannot happen now."

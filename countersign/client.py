@@ -24,6 +24,7 @@ PATIENCE = httpx.Timeout(30.0, read=60.0)
 """A minute without a byte and a stream is taken for dead: the server pings every 15 s."""
 RECONNECTS = 5
 """How often in a row a stream may break without a message before it is given up."""
+UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
 
 
@@ -41,6 +42,7 @@ def run_submit(
         task = answered(
             http.post("/v1/tasks", json={k: v for k, v in body.items() if v is not None}, headers=headers)
         )
+        click.echo(literal(str(task["url"])), err=True)
         if wait:
             if not as_json:
                 click.echo(task["task_id"])
@@ -62,8 +64,14 @@ def run_tasks(*, status: str | None, limit: int, as_json: bool) -> int:
             if as_json:
                 click.echo(json.dumps(task, ensure_ascii=False))
             else:
-                click.echo(f"{task['task_id']}  {task['status']:<18}  {literal(task['title'])}")
+                click.echo(row(task))
     return 0
+
+
+def row(task: dict[str, Any]) -> str:
+    """One task for people; `-` is no outcome."""
+    outcome = task["outcome"] or "-"
+    return f"{task['task_id']}  {task['status']:<18}  {outcome:<8}  {literal(task['title'])}"
 
 
 @contextmanager
@@ -102,6 +110,8 @@ def answered(response: httpx.Response) -> Any:
 
 
 def _problem(response: httpx.Response) -> str:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return UNKNOWN
     try:
         problem = response.json()
         return str(problem.get("detail") or problem["title"])

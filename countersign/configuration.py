@@ -14,7 +14,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from bot.people import Directory
 from core.errors import SettingsError
@@ -46,8 +54,22 @@ def _duration(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=LONGEST)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-SlackPerson = Annotated[str, StringConstraints(pattern=r"^([TE][A-Z0-9]+/)?[UW][A-Z0-9]+$")]
-SlackPlace = Annotated[str, StringConstraints(pattern=r"^[CGDUW][A-Z0-9]+$")]
+
+
+def _matching(pattern: str, example: str) -> AfterValidator:
+    """For ids that people take for names: says what one looks like instead of a pattern."""
+    shape = re.compile(pattern, re.ASCII)
+
+    def check(value: str) -> str:
+        if not shape.fullmatch(value):
+            raise ValueError(f"must be an id such as {example}, not a name")
+        return value
+
+    return AfterValidator(check)
+
+
+SlackPerson = Annotated[str, _matching(r"([TE][A-Z0-9]+/)?[UW][A-Z0-9]+", "U01ALICE")]
+SlackPlace = Annotated[str, _matching(r"[CGDUW][A-Z0-9]+", "C01GEN")]
 
 
 class Section(BaseModel):

@@ -85,3 +85,8 @@ def test_several_events_happen_in_turn_or_not_at_all() -> None:
     assert after(Status.PENDING) is Status.PENDING
     with pytest.raises(TaskIsClosed):
         after(Status.PENDING, asked, started)
+
+
+def test_the_refusal_is_for_people() -> None:
+    with pytest.raises(TaskIsClosed, match=r"^The task is completed; nothing can change it any more\.$"):
+        after(Status.COMPLETED, ONE_OF_EACH[TaskCancelled])

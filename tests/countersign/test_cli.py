@@ -201,9 +201,11 @@ def test_a_busy_port_is_one_sentence(served: Served, tmp_path: Path) -> None:
 
 def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     sam, ana = served.token("sam"), served.token("ana")
-    task = served.run("submit", "-", "--title", "A title", token=sam, stdin="ünïcode text").stdout.strip()
+    submitted = served.run("submit", "-", "--title", "A title", token=sam, stdin="ünïcode text")
+    task = submitted.stdout.strip()
     assert len(task) == 32
-    assert "A title" in served.run("tasks", token=sam).stdout
+    assert submitted.stderr.strip() == f"{served.url}/tasks/{task}"
+    assert "  -         A title" in served.run("tasks", token=sam).stdout
     approval = httpx.post(
         f"{served.url}/feedback/{task}",
         json={"feedback": "approved"},
@@ -220,6 +222,7 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
         "completed",
     ]
     assert watched.stdout.rstrip().endswith("ünïcode text")
+    assert served.run("tasks", token=sam).stdout == f"{task}  completed           approved  A title\n"
 
 
 @pytest.mark.parametrize("words", [["submit", "text"], ["watch", "0" * 32], ["tasks"]])
@@ -274,10 +277,15 @@ def test_a_token_that_no_header_can_carry_is_not_printed(folder: Path) -> None:
     assert "hunter2" not in refused.stderr
 
 
-def test_without_a_token_the_server_refuses(served: Served) -> None:
-    refused = served.run("submit", "text")
-    assert refused.returncode == 1
-    assert "Traceback" not in refused.stderr
+@pytest.mark.parametrize("token", ["", "cs_wrong"])
+def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token: str) -> None:
+    for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"]):
+        refused = served.run(*words, token=token)
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            "countersign: The server does not know you: set COUNTERSIGN_TOKEN; "
+            "`countersign link YOU` prints one.\n"
+        )
 
 
 def test_a_revoked_token_is_refused_within_a_second(served: Served) -> None:

@@ -66,13 +66,16 @@ def test_people_are_found_by_their_chat_ids() -> None:
     [
         ("[peple.ana]\nname='A'", "peple: is not a known key"),
         ("[people.ana]\nname='A'\nslak='U1'", "people.ana.slak: is not a known key"),
-        ("[people.ana]\nname='A'\nslack='@ana'", "people.ana.slack"),
+        (
+            "[people.ana]\nname='A'\nslack='@ana'",
+            "people.ana.slack: must be an id such as U01ALICE, not a name.",
+        ),
         ("[people.ana]\nname='A'\ntelegram='ana'", "people.ana.telegram"),
         ("[people.local]\nname='A'", "people.local"),
         ("[people.'a b']\nname='A'", "people.a b"),
         (PEOPLE + "[people.eve]\nname='E'\ntelegram=42", "eve and ana have the same telegram id"),
         (PEOPLE + "[people.eve]\nname='E'\nslack='U01ANA'", "eve and ana have the same slack id"),
-        ("[recipients]\nslack=['#general']", "recipients.slack.0"),
+        ("[recipients]\nslack=['#general']", "recipients.slack.0: must be an id such as C01GEN, not a name."),
         ("[policies.default]\nreviewers=['zoe']", "policies.default.reviewers: 'zoe' is not in [people]"),
         (PEOPLE + "[policies.default]\nreviewers=['ana','ana']\napprovals=2", "can never be met"),
         ("[policies.default]\napprovals=0", "policies.default.approvals"),
