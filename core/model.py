@@ -226,6 +226,7 @@ class Delivery:
     due_at: datetime | None
     """When to show it next; None while there is nothing to do."""
     failing_since: datetime | None
+    """The first failure or postponement since the last success."""
     error: str | None
     """The last failure since the last success."""
 

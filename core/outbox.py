@@ -33,7 +33,10 @@ SIDE_BY_SIDE = 16
 CALL = timedelta(seconds=30)
 """The longest that one call of a channel may take."""
 FIRST_RETRY = timedelta(seconds=1)
-LONGEST_RETRY = timedelta(hours=1)
+LONGEST_RETRY = timedelta(minutes=5)
+"""Between two tries of a card: people wait for it, and a chat that was down comes back for all at once."""
+LONGEST_RETRY_OF_NOTICES = timedelta(hours=1)
+"""Between two tries of a notice, whose receiver may be gone for good."""
 GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
 SWEEP = timedelta(seconds=30)
@@ -52,6 +55,7 @@ class DeliveryStore(Protocol):
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None: ...
+    async def retry_failed(self, channel: ChannelName) -> None: ...
 
 
 class Outbox:
@@ -99,6 +103,8 @@ class ChannelLoop:
         self._closed_until: datetime | None = None
         """Until when the platform refuses the whole channel."""
         self._task: asyncio.Task[None] | None = None
+        self._is_new = True
+        """Whether what failed before the start is still to be made due."""
 
     def start(self) -> None:
         self._wake.set()
@@ -136,6 +142,9 @@ class ChannelLoop:
         if self._closed_until is not None and self._closed_until > now:
             self._wake_at(self._closed_until)
             return
+        if self._is_new:
+            await self._store.retry_failed(self._channel.name)
+            self._is_new = False
         # Taken before the read: of who was served while it ran it may tell what has been shown since.
         busy = frozenset(self._serving)
         for delivery in await self._store.due_deliveries(self._channel.name):
@@ -226,19 +235,26 @@ class ChannelLoop:
         self._leave_alone(delivery.recipient, error.retry_after)
         if error.whole_channel:
             self._closed_until = max(again, self._closed_until or again)
+        if self._has_had_its_time(delivery):
+            await self._give_up(delivery, str(error))
+            return
         log.info("delivery_postponed", delivery_id=delivery.id, until=again.isoformat())
         await self._store.delivery_postponed(delivery, again)
 
     async def _retry(self, delivery: Delivery, error: str) -> None:
-        now = self._clock.now()
-        if delivery.failing_since is not None and now - delivery.failing_since >= GIVE_UP_AFTER:
+        if self._has_had_its_time(delivery):
             await self._give_up(delivery, error)
             return
-        wait = min(FIRST_RETRY * 2 ** min(delivery.tries, 12), LONGEST_RETRY)
+        longest = LONGEST_RETRY_OF_NOTICES if delivery.review is None else LONGEST_RETRY
+        wait = min(FIRST_RETRY * 2 ** min(delivery.tries, 12), longest)
         # Jitter, so that what failed together does not come back together.
-        again = now + wait * self._random.uniform(0.8, 1.2)
+        again = self._clock.now() + wait * self._random.uniform(0.8, 1.2)
         log.warning("delivery_failed", delivery_id=delivery.id, channel=self._channel.name, error=error)
         await self._store.delivery_failed(delivery, error, again)
+
+    def _has_had_its_time(self, delivery: Delivery) -> bool:
+        since = delivery.failing_since
+        return since is not None and self._clock.now() - since >= GIVE_UP_AFTER
 
     async def _give_up(self, delivery: Delivery, error: str) -> None:
         log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)

@@ -33,6 +33,8 @@ WORK: frozenset[type[Event]] = frozenset({TaskSubmitted, ReviewApproved, ReviewR
 """Events after which a task has stored work."""
 SWEEP = timedelta(seconds=30)
 """How often stored state is searched for work that nobody told us of."""
+FORGET = timedelta(hours=1)
+"""How often what is kept for a while only is dropped: decisions wait meanwhile, as that reads whole tables."""
 PAUSE = timedelta(seconds=1)
 """Before work is taken up again that the database was not there for."""
 
@@ -71,6 +73,7 @@ class LocalEngine:
         self._alarms: dict[TaskId, Alarm] = {}
         self._sweep_alarm: Alarm | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._forget_at = clock.now()
         self._accepting = False
 
     async def __aenter__(self) -> Self:
@@ -198,7 +201,7 @@ class LocalEngine:
     async def _sweep(self) -> None:
         """Find work that nobody told us of, then again after a while."""
         try:
-            await self._store.forget_old()
+            await self._forget_old()
             for task, due_at in await self._store.runnable():
                 if task not in self._running and task not in self._alarms:
                     self._take_up(task, due_at)
@@ -208,6 +211,12 @@ class LocalEngine:
             log.exception("sweep_broke")
         if self._accepting:
             self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)
+
+    async def _forget_old(self) -> None:
+        now = self._clock.now()
+        if now >= self._forget_at:
+            await self._store.forget_old()
+            self._forget_at = now + FORGET
 
     def _take_up(self, task: TaskId, due_at: datetime | None) -> None:
         if due_at is None:

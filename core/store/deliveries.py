@@ -144,7 +144,22 @@ FAILED = Statement(
         due_at=p("due_at"),
     )
 )
-POSTPONED = Statement(update(delivery).where(delivery.c.id == p("id")).values(due_at=p("due_at")))
+POSTPONED = Statement(
+    update(delivery)
+    .where(delivery.c.id == p("id"))
+    .values(due_at=p("due_at"), failing_since=func.coalesce(delivery.c.failing_since, p("now")))
+)
+# Only what failed: what was merely postponed keeps the time that the platform asked for.
+RETRY_FAILED = Statement(
+    update(delivery)
+    .where(
+        delivery.c.channel == p("channel"),
+        delivery.c.due_at.is_not(None),
+        delivery.c.due_at > p("now"),
+        delivery.c.tries > literal_column("0"),
+    )
+    .values(due_at=p("now"))
+)
 GIVEN_UP = Statement(
     update(delivery)
     .where(delivery.c.id == p("id"))
@@ -261,8 +276,13 @@ def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> N
 
 
 def postponed(tx: Transaction, wanted: Delivery, due_at: datetime) -> None:
-    """Not a failure: the platform asked for patience."""
-    tx.run(POSTPONED, id=wanted.id, due_at=micros(due_at))
+    """Not counted among the tries, as the platform asked for patience; but not asked for ever, either."""
+    tx.run(POSTPONED, id=wanted.id, due_at=micros(due_at), now=micros(tx.now))
+
+
+def retry_failed(tx: Transaction, channel: str) -> None:
+    """What failed and waits for its next try is due now."""
+    tx.run(RETRY_FAILED, channel=channel, now=micros(tx.now))
 
 
 def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:

@@ -252,6 +252,10 @@ class SqlStore:
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None:
         await self._write.run(partial(deliveries.postponed, wanted=wanted, due_at=due_at))
 
+    async def retry_failed(self, channel: ChannelName) -> None:
+        """Once at the start of a channel: do not wait out the pauses of before."""
+        await self._write.run(partial(deliveries.retry_failed, channel=channel))
+
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
         await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
 

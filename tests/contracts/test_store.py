@@ -746,6 +746,33 @@ async def test_failures_are_counted_and_forgotten_after_a_success(
     assert await store.next_due_delivery(PAPER, after=clock.now()) is None
 
 
+async def test_a_card_that_is_only_ever_postponed_has_a_beginning(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK,)))
+    (card,) = await store.due_deliveries(PAPER)
+    for _ in range(2):
+        await store.delivery_postponed(card, clock.now() + timedelta(seconds=5))
+        clock.advance(seconds=5)
+    (card,) = await store.due_deliveries(PAPER)
+    assert (card.failing_since, card.tries, card.error) == (START, 0, None)
+
+
+async def test_what_failed_on_a_channel_can_be_made_due(store: SqlStore, clock: StoppedClock) -> None:
+    await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK, HALL)))
+    failed, postponed = await store.due_deliveries(PAPER)
+    later = clock.now() + timedelta(hours=1)
+    await store.delivery_failed(failed, "down", later)
+    await store.delivery_postponed(postponed, later)
+    await store.retry_failed(WEBHOOK)
+    assert await store.due_deliveries(PAPER) == []
+    await store.retry_failed(PAPER)
+    assert [card.id for card in await store.due_deliveries(PAPER)] == [failed.id]
+    await store.delivery_given_up(failed, "gone")
+    await store.retry_failed(PAPER)
+    assert await store.due_deliveries(PAPER) == []
+
+
 async def test_a_card_given_up_says_why_and_stays_so(store: SqlStore) -> None:
     review = await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK,)))
     (card,) = await store.due_deliveries(PAPER)

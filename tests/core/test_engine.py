@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.engines.local import PAUSE, SWEEP, LocalEngine
+from core.engines.local import FORGET, PAUSE, SWEEP, LocalEngine
 from core.errors import StoreUnavailable
 from core.events import ReviewApproved, StepRetried, TaskCancelled, TaskSubmitted
 from core.model import StoredEvent, TaskId
@@ -62,6 +62,7 @@ class Work(Board):
         self.found: list[tuple[TaskId, datetime | None]] = []
         self.failed: list[tuple[str, str]] = []
         self.put: list[str] = []
+        self.forgot = 0
         self.sweeps = 0
         self.faults: list[Exception] = []
 
@@ -87,7 +88,10 @@ class Work(Board):
             raise self.faults.pop(0)
 
     async def forget_old(self) -> None:
-        pass
+        self.forgot += 1
+        self.change()
+        if self.faults:
+            raise self.faults.pop(0)
 
 
 @pytest.fixture
@@ -247,6 +251,28 @@ async def test_a_sweep_that_failed_is_followed_by_another(
         await eventually(lambda: has_alarm(clock))
         clock.advance(SWEEP)
         await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]
+
+
+async def test_what_is_old_is_forgotten_once_an_hour_or_as_soon_as_it_can_be(
+    engine: LocalEngine, work: Work, clock: StoppedClock
+) -> None:
+    async def swept(sweeps: int) -> None:
+        await eventually(lambda: has_alarm(clock))
+        clock.advance(SWEEP)
+        await work.until(lambda: work.sweeps == sweeps)
+
+    assert work.forgot == 1, "at the start"
+    await swept(2)
+    await swept(3)
+    assert work.forgot == 1
+    work.faults = [StoreUnavailable("away")]
+    await eventually(lambda: has_alarm(clock))
+    clock.advance(FORGET)
+    await work.until(lambda: work.forgot == 2)
+    await swept(4)
+    assert work.forgot == 3, "one that failed is followed by another"
+    await swept(5)
+    assert work.forgot == 3
 
 
 async def has_alarm(clock: StoppedClock) -> bool:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from core.store.database import Database
 
 STONE = ChannelName("stone")
+WEBHOOK = ChannelName("webhook")
+HOOK = "https://ci.example/hook"
 WALL = Recipient(channel=STONE, address="wall")
 
 
@@ -263,25 +265,73 @@ async def test_a_blocked_channel_delays_no_other_and_no_decision(
         await settled(world, task.id)
 
 
+@pytest.mark.parametrize(("name", "longest"), [(PAPER, timedelta(minutes=5)), (WEBHOOK, timedelta(hours=1))])
 async def test_failures_back_off_and_end_in_a_visible_giving_up(
-    desk: World, paper: PaperChannel, clock: StoppedClock
+    sqlite_database: Database, clock: StoppedClock, name: ChannelName, longest: timedelta
 ) -> None:
-    paper.faults = [Unreachable("no route")] * 1_000
-    task = await desk.submit("x")
-    waits: list[timedelta] = []
-    began = clock.now()
-    while True:
-        (card,) = await eventually(lambda: noted(desk, task.id, len(waits) + 1))
-        if card.state is DeliveryState.GIVEN_UP:
-            break
-        assert card.due_at is not None
-        waits.append(card.due_at - clock.now())
-        clock.advance(waits[-1])
-    assert (card.error, card.due_at) == ("no route", None)
+    channel = PaperChannel(name)
+    channel.faults = [Unreachable("no route")] * 20
+    flows = draft_flows(*([DESK] if name == PAPER else []))
+    hook = {} if name == PAPER else {"callback_url": HOOK}
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[channel]) as world:
+        task = await world.submit("x", **hook)
+        waits: list[timedelta] = []
+        while len(waits) < 14:
+            (card,) = await eventually(lambda: noted(world, task.id, len(waits) + 1))
+            assert card.due_at is not None
+            waits.append(card.due_at - clock.now())
+            clock.advance(waits[-1])
+        await eventually(lambda: noted(world, task.id, 15))
+        clock.advance(GIVE_UP_AFTER)
+        (card,) = await settled(world, task.id)
+    assert (card.state, card.error, card.due_at) == (DeliveryState.GIVEN_UP, "no route", None)
     assert timedelta(seconds=0.8) <= waits[0] <= timedelta(seconds=1.2)
     assert all(later > earlier for earlier, later in itertools.pairwise(waits[:9]))
-    assert max(waits) <= timedelta(hours=1.2)
-    assert GIVE_UP_AFTER <= clock.now() - began <= GIVE_UP_AFTER + timedelta(hours=1.2)
+    assert all(0.8 * longest <= wait <= 1.2 * longest for wait in waits[-2:])
+
+
+async def test_whoever_asks_for_patience_for_ever_is_given_up_like_a_failure(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    channel = PaperChannel(WEBHOOK)
+    channel.faults = [RateLimited("503", retry_after=timedelta(hours=5))] * 100
+    async with whole_core(sqlite_database, clock, channels=[channel]) as world:
+        task = await world.submit("x", callback_url=HOOK)
+        began = clock.now()
+        for number in range(1, 16):
+            await channel.called(number)
+            await eventually(lambda: due_in(world, task.id, clock, 5 * 3600))
+            clock.advance(hours=5)
+        (card,) = await settled(world, task.id)
+        assert (card.state, card.error) == (DeliveryState.GIVEN_UP, "503")
+        assert clock.now() - began == GIVE_UP_AFTER
+        assert len(channel.calls) == 16
+
+
+async def test_what_failed_is_tried_at_once_after_a_start(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    paper.faults = [Unreachable("no route")]
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        task = await world.submit("x")
+        await eventually(lambda: noted(world, task.id, 1))
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        (card,) = await settled(world, task.id)
+    assert (card.state, paper.kinds) == (DeliveryState.SENT, ["post", "post"])
+
+
+async def test_what_was_postponed_keeps_its_time_over_a_start(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    paper.faults = [RateLimited("slow down", retry_after=timedelta(seconds=30))]
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        task = await world.submit("x")
+        await eventually(lambda: due_in(world, task.id, clock, 30))
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        await quiet(world.store)
+        assert paper.kinds == ["post"]
+        clock.advance(seconds=30)
+        await settled(world, task.id)
 
 
 async def noted(world: World, task: str, tries: int) -> list[Delivery]:
