@@ -24,7 +24,7 @@ _PLACEHOLDER = "Why do you reject it?"
 
 
 def question(review: ReviewRequest, said: Press, user: User, buttons: Buttons, *, may_write: bool) -> Markup:
-    """Whether a reason is to be given; `may_write` is False where Telegram knows no ForceReply."""
+    """A reply to it is the reason; `may_write` is False where Telegram knows no ForceReply."""
     choices = {
         "No reason": Action.REJECT_PLAINLY,
         "Give a reason": Action.GIVE_REASON,
@@ -36,7 +36,8 @@ def question(review: ReviewRequest, said: Press, user: User, buttons: Buttons, *
         InlineKeyboardButton(label, callback_data=buttons.token(said.review, said.attempt, action))
         for label, action in choices.items()
     ]
-    return joined([*_opening(review, user), Span(text="?")], keyboard=InlineKeyboardMarkup([row]))
+    ending = "? Reply to this message with a reason, or press a button." if may_write else "?"
+    return joined([*_opening(review, user), Span(text=ending)], keyboard=InlineKeyboardMarkup([row]))
 
 
 def request_for_reason(review: ReviewRequest, user: User) -> Markup:

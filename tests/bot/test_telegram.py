@@ -123,6 +123,17 @@ async def test_a_typed_reason_reaches_the_next_attempt(there: TelegramHouse) -> 
     assert (await there.card_with("superseded by attempt 2")).id == first.id
 
 
+async def test_a_plain_reply_to_the_first_question_is_the_reason(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    prompt = await there.card(2)
+    assert prompt.text.endswith("? Reply to this message with a reason, or press a button.")
+    await there.telegram.say(GROUP, "too long", user=ANA_ID, reply_to=prompt)
+    decision = await decided(there, task)
+    assert (decision.reviewer, decision.verdict, decision.comment) == (ANA.id, Verdict.REJECT, "too long")
+    await there.gone(prompt)
+
+
 async def test_somebody_without_a_username_is_asked_by_a_mention(there: TelegramHouse) -> None:
     await there.house.submit()
     await there.telegram.press(await there.card(), "Reject…", user=BEN_ID)
@@ -157,7 +168,7 @@ async def test_somebody_elses_reply_is_not_the_reason(there: TelegramHouse) -> N
     task = await there.house.submit()
     await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
     await there.telegram.press(await there.card(2), "Give a reason", user=ANA_ID)
-    question = await there.card_with("Reply to this message")
+    question = await there.card_with("Reply to this message within")
     await there.telegram.say(GROUP, "because I say so", user=EVE_ID, reply_to=question)
     told = await there.card(1, chat=EVE_ID)
     assert told.text == "Only Ana Ruiz can answer this question."
@@ -179,7 +190,7 @@ async def test_a_question_overtaken_by_somebody_else_says_who_was_first(there: T
     await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
     prompt = await there.card(2)
     await there.telegram.press(prompt, "Give a reason", user=ANA_ID)
-    question = await there.card_with("Reply to this message")
+    question = await there.card_with("Reply to this message within")
     await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.APPROVE, via="web")
     await there.telegram.say(GROUP, "no", user=ANA_ID, reply_to=question)
     await there.gone(question)
@@ -191,7 +202,7 @@ async def test_whoever_cannot_be_told_in_private_is_told_in_a_reply(there: Teleg
     task = await there.house.submit()
     await there.telegram.press(await there.card(), "Reject…", user=BEN_ID)
     await there.telegram.press(await there.card(2), "Give a reason", user=BEN_ID)
-    question = await there.card_with("Reply to this message")
+    question = await there.card_with("Reply to this message within")
     await there.house.service.decide((await there.house.review(task)).id, ANA.id, Verdict.APPROVE, via="web")
     words = await there.telegram.say(GROUP, "no", user=BEN_ID, reply_to=question)
     assert (await there.card_with("Already approved by Ana Ruiz at ")).reply_to == words.id
@@ -442,7 +453,7 @@ async def test_a_reason_typed_while_the_database_is_down_counts_later(there: Tel
     task = await there.house.submit()
     await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
     await there.telegram.press(await there.card(2), "Give a reason", user=ANA_ID)
-    question = await there.card_with("Reply to this message")
+    question = await there.card_with("Reply to this message within")
     there.house.service.is_down = True
     await there.telegram.say(GROUP, "too long", user=ANA_ID, reply_to=question)
     await eventually(lambda: postponed(there))
