@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,7 +21,7 @@ from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
-from core.errors import Undeliverable
+from core.errors import RateLimited, Undeliverable
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SlackChannel:
         self._pace = Pace(clock)
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
+        self._no_edits_until = clock.now()
 
     @property
     def name(self) -> ChannelName:
@@ -95,12 +97,23 @@ class SlackChannel:
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         async with self._gate.client() as client:
+            self._check_edits_are_welcome()
             self._pace.called("", EDITS)
-            await _asked(
-                client.chat_update(
-                    channel=_place(message), ts=_ts(message), **self._message(delivery, content)
+            try:
+                await _asked(
+                    client.chat_update(
+                        channel=_place(message), ts=_ts(message), **self._message(delivery, content)
+                    )
                 )
-            )
+            except RateLimited as error:
+                self._no_edits_until = self._clock.now() + error.retry_after
+                raise
+
+    def _check_edits_are_welcome(self) -> None:
+        """A pause of chat.update is the whole workspace's, and no pause of posts."""
+        left = self._no_edits_until - self._clock.now()
+        if left > timedelta(0):
+            raise RateLimited("Slack asked for a pause.", retry_after=left)
 
     def spacing(self, delivery: Delivery) -> float:
         return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bot.simulator.faults import Fault
-from core.errors import SettingsError
+from core.errors import RateLimited, SettingsError
 from core.model import DeliveryState, Outcome, Status, Verdict
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, PARTNER, SlackHouse, slack_house, text_of
@@ -290,6 +290,29 @@ async def test_a_pause_that_slack_asks_for_is_kept(over_socket: SlackHouse) -> N
     await over_socket.house.delivery(task, lambda found: found.due_at == due)
     over_socket.house.clock.advance(seconds=7)
     await over_socket.card()
+
+
+async def test_a_pause_of_edits_holds_for_every_edit_and_for_no_post(over_socket: SlackHouse) -> None:
+    task = await over_socket.house.submit()
+    await over_socket.card()
+    sent = await over_socket.house.delivery(task, lambda found: found.message is not None)
+    assert sent.message is not None
+    review, edit = await over_socket.house.review(task), over_socket.channel.update
+    body = {"ok": False, "error": "ratelimited"}
+    over_socket.slack.faults.add(
+        Fault(method="chat.update", status=429, headers={"Retry-After": "7"}, body=body)
+    )
+    for seconds in (7, 5):
+        with pytest.raises(RateLimited) as refused:
+            await edit(sent, review, message=sent.message)
+        assert refused.value.retry_after == timedelta(seconds=seconds)
+        assert not refused.value.whole_channel
+        assert over_socket.transcript.count("chat.update") == 1
+        over_socket.house.clock.advance(seconds=2)
+    await over_socket.channel.post(sent, review, thread=None)
+    over_socket.house.clock.advance(seconds=3)
+    await edit(sent, review, message=sent.message)
+    assert over_socket.transcript.count("chat.update") == 2
 
 
 @pytest.mark.parametrize(
