@@ -174,12 +174,12 @@ class Streams:
         shape: Shape,
     ) -> web.StreamResponse:
         response = EventSourceResponse(sep="\n", send_timeout=SEND_SECONDS)
-        writer = await response.prepare(request)
-        response.stop_streaming()  # its own pings: ours need no task for each stream
-        if first is None and writer is not None:
-            writer.send_headers()  # else they would wait for the next message, which may be days away
         scope = asyncio.timeout(None)
         try:
+            writer = await response.prepare(request)
+            response.stop_streaming()  # its own pings: ours need no task for each stream
+            if first is None and writer is not None:
+                writer.send_headers()  # else they would wait for the next message, which may be days away
             async with scope:
                 self._closing.enter(scope)
                 self._pings.join(scope, response, _transport(request))

@@ -72,10 +72,10 @@ class Tasks:
     async def feedback(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, Feedback)
-        decided = await self._decide(request, task_id, body, body.verdict)
+        review = await self._recorded(request, task_id, body, body.verdict)
         if wants_page(request):
             return see_other("/inbox" if body.back == "inbox" else f"/tasks/{task_id}")
-        return json_response({"message": said(decided, body.verdict)})
+        return json_response({"message": sentence_of(review, body.verdict)})
 
     async def create(self, request: web.Request) -> web.Response:
         body = await parsed(request, NewTask)
@@ -125,8 +125,8 @@ class Tasks:
             raise Invalid(NO_EDITS)
         if body.review_id is None and body.attempt is None:
             raise Invalid("Name the review that you decide: `review_id`, or `attempt`.")
-        decided = await self._decide(request, task_id, body, Verdict(body.verdict))
-        return json_response(self._shown(decided.task))
+        review = await self._recorded(request, task_id, body, Verdict(body.verdict))
+        return json_response(self._shown(review.task))
 
     async def cancel(self, request: web.Request) -> web.Response:
         task = await self._service.cancel(known_id(request), request[CALLER].person)
@@ -134,7 +134,7 @@ class Tasks:
             return see_other(f"/tasks/{task.id}")
         return json_response(self._shown(task))
 
-    async def _decide(
+    async def _recorded(
         self, request: web.Request, task_id: str, body: Feedback | NewDecision, verdict: Verdict
     ) -> ReviewRequest:
         caller = request[CALLER]
@@ -165,7 +165,8 @@ def see_other(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path})
 
 
-def said(review: ReviewRequest, verdict: Verdict) -> str:
+def sentence_of(review: ReviewRequest, verdict: Verdict) -> str:
+    """What a decision came to, for whoever made it."""
     done = "approved" if verdict is Verdict.APPROVE else "rejected"
     if review.is_open:
         return f"Your decision is recorded: {done}. More approvals are needed."

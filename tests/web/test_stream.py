@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import ClientConnectionError
+from structlog.testing import capture_logs
 
 from core.events import EVENTS, StepRetried, TaskResumed
 from core.model import PersonId, StoredEvent, TaskId, Verdict
+from tests.web.web_house import House, Troubled
 from web.settings import WebSettings
 from web.stream import status_message
 
 if TYPE_CHECKING:
-    import aiohttp
+    from collections.abc import AsyncIterator
 
-    from tests.web.web_house import House, Houses
-    from tests.world import StoppedClock
+    import aiohttp
+    from aiohttp.web import Server
+
+    from tests.web.web_house import Houses
+    from tests.world import StoppedClock, World
 
 Seen = list[tuple[int, dict[str, Any]]]
 
@@ -228,6 +235,51 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(houses: Houses) -> 
                 async with house.http.get(f"/stream/{task_id}", headers=headers) as again:
                     if again.status == 200:
                         break
+
+
+class Leaving(Troubled):
+    """Cuts every connection off while a reader's task is looked up, a moment before its stream begins."""
+
+    server: Server
+    handling: asyncio.Task[Any] | None = None
+
+    async def task(self, task_id: str) -> Any:
+        found = await self._part.task(task_id)
+        self._leave()
+        return found
+
+    async def follow(self, task_id: str, **how: Any) -> AsyncIterator[StoredEvent]:
+        async for stored in self._part.follow(task_id, **how):
+            self._leave()
+            yield stored
+
+    def _leave(self) -> None:
+        self.handling = asyncio.current_task()
+        for connection in self.server.connections:
+            assert connection.transport
+            connection.transport.abort()
+
+
+@pytest.mark.parametrize("after", ["", "1"])
+async def test_a_reader_who_leaves_before_the_first_byte_is_no_fault(
+    world: World, after: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncExitStack() as stack:
+        house = House(world, stack)
+        house.service = service = Leaving(world.service)
+        await house.start(WebSettings(port=0))
+        assert house.server.runner.server
+        service.server = house.server.runner.server
+        task_id = await house.submitted()
+        headers = {**await house.bearer("ana"), "Last-Event-ID": after}
+        with capture_logs() as logs:
+            with pytest.raises(ClientConnectionError):
+                await house.http.get(f"/stream/{task_id}", headers=headers)
+            assert service.handling
+            async with asyncio.timeout(5):
+                await asyncio.wait([service.handling])
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:

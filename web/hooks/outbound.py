@@ -171,9 +171,9 @@ def _shorten(data: dict[str, Json], name: str) -> None:
     value = data[name]
     data[name] = _start_of(value) if isinstance(value, str) else None
     if data[name] != value:
-        said = data.setdefault("truncated", [])
-        if isinstance(said, list):
-            said.append(name)
+        truncated = data.setdefault("truncated", [])
+        if isinstance(truncated, list):
+            truncated.append(name)
 
 
 def _start_of(text: str) -> str:
