@@ -31,7 +31,13 @@ STRANGER = "Nothing was changed: people are known here by their id, and nobody i
 ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, then press again."
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
+MAYBE = "The database is slow: this may not have been recorded. Please look at the card in a moment."
 KEPT = "The database does not answer right now. Your press is kept and will be counted as soon as it does."
+
+
+class StillDeciding(CountersignError):
+    """The platform waits no longer for the answer; the decision itself goes on."""
+
 
 SENTENCES: dict[type[CountersignError], str | None] = {
     NotAReviewer: None,
@@ -45,6 +51,7 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     StoreUnavailable: NOT_RECORDED,
     Overloaded: NOT_RECORDED,
     Unavailable: NOT_RECORDED,
+    StillDeciding: MAYBE,
     CountersignError: "Nothing was changed: this cannot be done.",
 }
 """None: the error's own sentence, which core wrote for this person."""
@@ -52,10 +59,8 @@ SENTENCES: dict[type[CountersignError], str | None] = {
 
 def sentence(error: CountersignError) -> str:
     """At most `LIMIT` characters; the most specific class that the table knows speaks."""
-    for cls in type(error).__mro__:
-        if cls in SENTENCES:
-            return clipped(SENTENCES[cls] or str(error), LIMIT)
-    raise error
+    words = next(SENTENCES[cls] for cls in type(error).__mro__ if cls in SENTENCES)
+    return clipped(words or str(error), LIMIT)
 
 
 def thanks(review: ReviewRequest, verdict: Verdict) -> str:

@@ -1,10 +1,10 @@
-"""Short jobs that no answer waits for, such as a private word to the one who pressed; and their owner."""
+"""Short jobs that an answer does not wait for, or not to the end, such as a private word; and their owner."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 GRACE = 0.5
 """Seconds that running errands get when their owner leaves."""
 
@@ -22,7 +24,7 @@ class Errands:
     """`async with` it. A failed errand is logged by its class alone: errors of chat clients quote secrets."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._busy = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -40,10 +42,11 @@ class Errands:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def start(self, job: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, job: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(job, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -65,7 +68,7 @@ class Errands:
         except TimeoutError:
             log.warning("calls_cut_off", calls=self._busy)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("errand_failed", errand=task.get_name(), error=type(error).__name__)

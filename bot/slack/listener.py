@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bot.errands import Errands
     from bot.settings import BotSettings
+    from bot.slack.failures import Failure
     from bot.slack.presses import Presses
 
 log = structlog.get_logger()
@@ -133,7 +134,7 @@ class Listener:
             self._socket = None
 
 
-def _refused(setting: str, error: SlackApiError | Exception) -> SettingsError | DeliveryError:
+def _refused(setting: str, error: Failure) -> SettingsError | DeliveryError:
     if isinstance(error, SlackApiError) and (code := refusal_of(error).code) in BAD_TOKEN:
         return SettingsError(f"{setting} is refused by Slack ({code}).")
-    return failure(error)  # type: ignore[arg-type]
+    return failure(error)

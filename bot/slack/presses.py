@@ -1,6 +1,7 @@
 """What happens when somebody in Slack presses a button or sends the dialog that asks why.
 
-The answer to a press is given after the decision is durable, and says nothing else than that.
+The answer to a press is given after the decision is durable, and says nothing else than that; past
+`DECIDE_SECONDS` the person is told that it may not be.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
-from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, sentence
+from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, StillDeciding, sentence
 from bot.blocks import REASON_BLOCK, REASON_INPUT, escape, reason_view
 from bot.buttons import Action
 from bot.slack.failures import FAILURES, failure
@@ -21,7 +22,7 @@ from core.errors import CountersignError, DeliveryError, Invalid, NotAReviewer, 
 from core.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from slack_bolt.async_app import AsyncAck
     from slack_sdk.web.async_client import AsyncWebClient
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons, Press
     from bot.errands import Errands
     from bot.people import Directory
-    from core.model import PersonId, ReviewRequest
+    from core.model import PersonId, ReviewId, ReviewRequest
     from core.service import Service
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ CHECK_SECONDS = 0.3
 (docs.slack.dev, trigger_id), so a slow database does not hold the question back."""
 OPEN_SECONDS = 2.0
 """Slack waits 3 s for the answer to a press (docs.slack.dev, "Acknowledgment response")."""
+DECIDE_SECONDS = 2.5
+"""Likewise: what takes longer is answered before its end."""
 
 NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press Reject again."
 
@@ -100,13 +103,8 @@ class Presses:
 
     async def _approve(self, press: ButtonPress) -> None:
         said = self._said(press.actions[0].value, Action.APPROVE)
-        await self._service.decide(
-            said.review,
-            self._person(press),
-            Verdict.APPROVE,
-            via="slack",
-            copy=copy_at(press.container.channel_id, press.container.message_ts),
-        )
+        copy = copy_at(press.container.channel_id, press.container.message_ts)
+        await self._decide(said.review, self._person(press), Verdict.APPROVE, copy=copy)
 
     async def _ask_why(self, press: ButtonPress) -> None:
         token = press.actions[0].value or ""
@@ -129,14 +127,29 @@ class Presses:
             raise Invalid(UNREADABLE) from None
         said = self._said(origin.token, Action.REJECT)
         typed = sent.view.state.values.get(REASON_BLOCK, {}).get(REASON_INPUT)
-        await self._service.decide(
-            said.review,
-            self._person(sent),
-            Verdict.REJECT,
-            comment=((typed.value if typed else None) or "").strip() or None,
-            via="slack",
-            copy=origin.copy_pressed,
+        comment = ((typed.value if typed else None) or "").strip() or None
+        await self._decide(
+            said.review, self._person(sent), Verdict.REJECT, comment=comment, copy=origin.copy_pressed
         )
+
+    async def _decide(self, review: ReviewId, person: PersonId, verdict: Verdict, **options: Any) -> None:
+        """Raises `StillDeciding` where it takes too long; the decision goes on all the same."""
+        call = self._service.decide(review, person, verdict, via="slack", **options)
+        deciding = self._errands.start(self._refusal(call), "slack decision")
+        done, _ = await asyncio.wait({deciding}, timeout=DECIDE_SECONDS)
+        if not done:
+            log.warning("decision_took_too_long", review_id=review)
+            raise StillDeciding
+        if (refusal := deciding.result()) is not None:
+            raise refusal
+
+    async def _refusal(self, call: Coroutine[Any, Any, ReviewRequest]) -> CountersignError | None:
+        try:
+            with self._errands.busy():
+                await call
+        except CountersignError as error:
+            return error
+        return None
 
     async def _checked(self, said: Press, press: ButtonPress) -> ReviewRequest | None:
         """The review, unless reading it takes too long; raises where this person may not decide it."""

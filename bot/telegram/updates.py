@@ -134,6 +134,7 @@ class Intake:
             try:
                 self._queue.put_nowait(self._update(shape_of(json.loads(left.body))))
             except (Unreadable, ValueError):
+                # no traceback: it would quote what people wrote
                 log.error("stored_update_unreadable", channel=TELEGRAM, update_id=left.id)  # noqa: TRY400
                 await self._inbox.update_handled(TELEGRAM, left.id)
 

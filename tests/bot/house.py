@@ -22,6 +22,7 @@ from core.store.sql import SqlStore
 from tests.world import ANA, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from core.model import ChannelName, ChatUpdate, Delivery, Recipient, ReviewRequest, Task
@@ -39,8 +40,12 @@ class ShakyService(Service):
     """The service, over a database that cannot be reached for presses while `is_down`."""
 
     is_down = False
+    slow: asyncio.Event | None = None
+    """Decisions wait for it."""
 
     async def decide(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.slow is not None:
+            await self.slow.wait()
         if self.is_down:
             raise DOWN
         return await super().decide(*args, **options)

@@ -244,6 +244,29 @@ async def test_a_press_while_the_database_is_down_does_not_count_and_says_so(the
     assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
 
 
+async def test_a_decision_that_takes_too_long_is_answered_in_time_and_goes_on(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    there.house.service.slow = asyncio.Event()
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert "may not have been recorded. Please look at the card" in await there.told("U01ANA")
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+    there.house.service.slow.set()
+    await there.card_with("Approved by Ana Ruiz")
+
+
+async def test_a_reason_that_takes_too_long_says_so_in_its_dialog(there: SlackHouse) -> None:
+    await there.house.submit()
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    there.house.service.slow = asyncio.Event()
+    await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    assert "may not have been recorded" in next(iter(view.errors.values()))
+    there.house.service.slow.set()
+    await there.card_with("Before this, rejected by Ana Ruiz")
+
+
 async def test_a_reason_sent_while_the_database_is_down_stays_in_its_dialog(there: SlackHouse) -> None:
     task = await there.house.submit()
     await there.slack.press(await there.card(), "Reject…", user="U01ANA")
