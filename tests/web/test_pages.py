@@ -12,6 +12,7 @@ from core.errors import StoreUnavailable, Undeliverable
 from core.model import PersonId, Submission, Verdict
 from tests.web.web_house import PAGE, House
 from tests.world import DESK, HALL, PaperChannel, draft_flows, whole_core
+from web.pages.views import MANY
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -132,6 +133,24 @@ async def test_everything_works_without_scripts(house: House) -> None:
     assert page.buttons() == set()
     assert "Nothing waits for you." in (await seen(ana, "/inbox")).text
     assert "completed" in (await seen(sam, "/")).text
+
+
+async def test_an_empty_inbox_says_what_waits_for_somebody_else(house: House) -> None:
+    sam, ana = await house.signed_in("sam"), await house.signed_in("ana")
+    assert "somebody else" not in (await seen(sam, "/inbox")).text
+    for number, sentence in [
+        (1, "1 task of yours waits for somebody else."),
+        (2, "2 tasks of yours wait for somebody else."),
+    ]:
+        task_id = await house.submitted(f"Number {number}")
+        assert sentence in (await seen(sam, "/inbox")).text
+        assert "somebody else" not in (await seen(ana, "/inbox")).text
+    await house.world.approve(await house.open_review(task_id))
+    await house.world.end(task_id)
+    assert "1 task of yours waits" in (await seen(sam, "/inbox")).text
+    for number in range(3, 3 + MANY):
+        await house.submitted(f"Number {number}")
+    assert f"More than {MANY} tasks of yours wait for somebody else." in (await seen(sam, "/inbox")).text
 
 
 async def test_a_stale_form_is_refused_on_a_page_that_says_why(house: House) -> None:

@@ -19,12 +19,14 @@ from web.tasks import see_other
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import Delivery, ReviewRequest, Task
+    from core.model import Delivery, PersonId, ReviewRequest, Task
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
 
 RECENT = 8
+MANY = 9
+"""Of their own waiting tasks, people are told the number up to this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,10 @@ class Views:
         )
 
     async def inbox(self, request: web.Request) -> web.Response:
-        waiting = await self._service.waiting_for(request[CALLER].person)
-        return self._pages.page(request, "inbox.html", waiting=waiting)
+        person = request[CALLER].person
+        waiting = await self._service.waiting_for(person)
+        elsewhere = None if waiting else await self._waiting_elsewhere(person)
+        return self._pages.page(request, "inbox.html", waiting=waiting, elsewhere=elsewhere)
 
     async def sign_in(self, request: web.Request) -> web.Response:
         body = await parsed(request, SignIn)
@@ -95,6 +99,17 @@ class Views:
             self._callers.cookie, path="/", secure=self._callers.secure, httponly=True, samesite="Lax"
         )
         return response
+
+    async def _waiting_elsewhere(self, person: PersonId) -> str | None:
+        """A sentence on a person's own tasks that wait for others; None where there are none."""
+        mine = TaskFilter(status=Status.WAITING_FOR_REVIEW, submitter=person)
+        found = await self._service.tasks(mine, limit=MANY)
+        if not found.tasks:
+            return None
+        if len(found.tasks) == 1:
+            return "1 task of yours waits for somebody else."
+        number = f"More than {MANY}" if found.cursor else len(found.tasks)
+        return f"{number} tasks of yours wait for somebody else."
 
     async def _deciding(self, task: Task, caller: Caller) -> Deciding | None:
         if task.review is None:
