@@ -268,8 +268,10 @@ async def test_a_reader_who_leaves_before_the_first_byte_is_no_fault(
         house = House(world, stack)
         house.service = service = Leaving(world.service)
         await house.start(WebSettings(port=0))
-        assert house.server.runner.server
-        service.server = house.server.runner.server
+        runner = house.server.runner
+        assert runner
+        assert runner.server
+        service.server = runner.server
         task_id = await house.submitted()
         headers = {**await house.bearer("ana"), "Last-Event-ID": after}
         with capture_logs() as logs:
