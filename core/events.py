@@ -129,6 +129,9 @@ EVENTS: tuple[type[Event], ...] = (
     TaskCancelled,
 )
 
+FINAL: tuple[type[Event], ...] = (TaskCompleted, TaskFailed, TaskCancelled)
+"""After one of these nothing happens to a task any more."""
+
 
 def kind(event: Event | type[Event]) -> str:
     """The stored name: `ReviewRequested` is `review_requested`."""

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from core.events import TaskCancelled, TaskCompleted, TaskFailed
+from core.events import FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from core.events import Event
-    from core.model import ChannelName, StoredEvent, Task, TaskId
+    from core.model import ChannelName, StoredEvent, TaskId
+    from core.ports import EventStore
 
 BUFFERED = 32
 """Events kept for a follower that is not waiting; beyond, it reads them from the store."""
-FINAL: frozenset[type[Event]] = frozenset({TaskCompleted, TaskFailed, TaskCancelled})
-
-
-class EventStore(Protocol):
-    """The part of the store that is replayed."""
-
-    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
-    async def task(self, task_id: str) -> Task: ...
 
 
 class Follower:
@@ -68,7 +60,7 @@ class Feed:
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)
 
-    async def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncIterator[StoredEvent]:
+    async def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
         Raises `NotFound` at the first step where there is no such task.
@@ -81,7 +73,7 @@ class Feed:
         finally:
             self._leave(task_id, follower)
 
-    async def _from(self, follower: Follower, task_id: TaskId, after: int) -> AsyncIterator[StoredEvent]:
+    async def _from(self, follower: Follower, task_id: TaskId, after: int) -> AsyncGenerator[StoredEvent]:
         stored = await self._store.events(task_id, after)
         if not stored and (await self._store.task(task_id)).status.is_final:
             # It may have ended between the two reads.

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from pocketflow import AsyncNode, Flow
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from core.events import Event
     from core.model import FlowSettings, Policy, Position, TaskId
     from core.nodes import Shared
-    from core.ports import Clock
+    from core.ports import Clock, FlowStore
 
 log = structlog.get_logger()
 
@@ -87,14 +87,6 @@ def name_of(node: BaseNode) -> str:
 
 class TookTooLong(Exception):
     """A node did not end within the flow's timeout; its text is the whole sentence."""
-
-
-class FlowStore(Protocol):
-    """The part of the store that a runner needs."""
-
-    async def position(self, task_id: str) -> Position | None: ...
-    async def step(self, step: Step) -> int: ...
-    async def fail(self, task_id: str, error: str) -> None: ...
 
 
 class FlowRunner:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from core.model import ChannelName, Delivery, MessageRef, Recipient, ReviewRequest, StoredEvent
-    from core.ports import Alarm, Channel, Clock
+    from core.model import ChannelName, Delivery, MessageRef, Recipient, StoredEvent
+    from core.ports import Alarm, Channel, Clock, DeliveryStore
 
 log = structlog.get_logger()
 
@@ -41,21 +41,6 @@ GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
 SWEEP = timedelta(seconds=30)
 """How often a loop looks at the store although nobody woke it."""
-
-
-class DeliveryStore(Protocol):
-    """The part of the store that keeps deliveries."""
-
-    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]: ...
-    async def next_due_delivery(self, channel: ChannelName, *, after: datetime) -> datetime | None: ...
-    async def delivery_content(
-        self, wanted: Delivery
-    ) -> tuple[ReviewRequest | Notice, MessageRef | None]: ...
-    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None: ...
-    async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
-    async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
-    async def delivery_given_up(self, wanted: Delivery, error: str) -> None: ...
-    async def retry_failed(self, channel: ChannelName) -> None: ...
 
 
 class Outbox:

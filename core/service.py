@@ -14,7 +14,7 @@ from core.policy import check_may_decide
 from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, title_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
     from core.errors import CountersignError
     from core.feed import Feed
@@ -209,7 +209,7 @@ class Service:
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
-    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncIterator[StoredEvent]:
+    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
         Raises `NotFound`, for an id that is none at once, else at the first step.

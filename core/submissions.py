@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def check_json(value: Json, name: str, depth: int = 0) -> None:
             check_json(inner, name, depth + 1)
     elif isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise Invalid(f"{name} holds a number of more than {MAX_BITS} bits.")
-    elif isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124 - NaN
+    elif isinstance(value, float) and not math.isfinite(value):
         raise Invalid(f"{name} holds a number that JSON does not have.")
 
 

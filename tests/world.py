@@ -22,7 +22,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.engines.local import LocalEngine
-from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
+from core.events import FINAL, ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner, draft_flow
 from core.model import (
@@ -332,8 +332,7 @@ class World:
 
     async def end(self, task: str) -> Task:
         """The task, once it has ended."""
-        final = (TaskCompleted, TaskFailed, TaskCancelled)
-        await self.diary.until(lambda: [e for e in self.diary.of(task) if isinstance(e, final)])
+        await self.diary.until(lambda: [e for e in self.diary.of(task) if isinstance(e, FINAL)])
         return await self.service.task(TaskId(task))
 
     async def history(self, task: str) -> list[Event]:

@@ -15,6 +15,7 @@ from aiohttp_sse import EventSourceResponse
 
 from core.errors import CountersignError, NotFound
 from core.events import (
+    FINAL,
     AttemptStarted,
     ReviewRequested,
     TaskCancelled,
@@ -45,7 +46,7 @@ log = structlog.get_logger(__name__)
 SEND_SECONDS = 30
 """After so long without a sign from the other machine, the kernel gives a connection up (where it can)."""
 
-FINAL_EVENTS = (TaskCompleted, TaskFailed, TaskCancelled)
+FINAL_EVENTS = FINAL
 
 Message = tuple[str | None, str]
 """An SSE message's event name (None for the unnamed ones) and its data: ASCII JSON, hence one line."""

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from core.events import Event
     from core.model import ChannelName, StoredEvent, TaskId
-    from core.ports import Alarm, Clock
+    from core.ports import Alarm, Clock, Engine, Runner, WorkStore
 
 log = structlog.get_logger()
 
@@ -34,25 +34,9 @@ WORK: frozenset[type[Event]] = frozenset({TaskSubmitted, ReviewApproved, ReviewR
 SWEEP = timedelta(seconds=30)
 """How often stored state is searched for work that nobody told us of."""
 FORGET = timedelta(hours=1)
-"""How often what is kept for a while only is dropped: decisions wait meanwhile, as that reads whole tables."""
+"""How often what is kept for a while only is dropped: that reads whole tables, and decisions wait for it."""
 PAUSE = timedelta(seconds=1)
 """Before work is taken up again that the database was not there for."""
-
-
-class Runner(Protocol):
-    """Runs one segment; when to come back, where it is to be tried again later."""
-
-    async def run(self, task_id: TaskId) -> datetime | None: ...
-
-
-class WorkStore(Protocol):
-    """The part of the store that tells what is to be run."""
-
-    async def recover(self) -> Sequence[str]: ...
-    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
-    async def put_back(self, task_ids: Sequence[str]) -> None: ...
-    async def fail(self, task_id: str, error: str) -> None: ...
-    async def forget_old(self) -> None: ...
 
 
 class LocalEngine:
@@ -226,3 +210,8 @@ class LocalEngine:
 
     def _start_sweep(self) -> None:
         self._sweeping = asyncio.create_task(self._sweep(), name="sweep")
+
+
+if TYPE_CHECKING:
+    # The checker's word that it is one.
+    _: type[Engine] = LocalEngine

@@ -147,7 +147,7 @@ async def test_a_slow_followers_buffer_is_bounded(history: History) -> None:
     history.add(10_000)
     (follower,) = history.feed._followers[T]
     assert len(follower.news) <= BUFFERED
-    await followed.aclose()  # type: ignore[attr-defined]
+    await followed.aclose()
 
 
 async def test_many_followers_see_the_same_and_leave_nothing_behind(history: History) -> None:
