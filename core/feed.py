@@ -7,7 +7,6 @@ Its buffer is bounded; one that falls behind reads the store again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from core.events import FINAL
@@ -29,7 +28,7 @@ class Follower:
     __slots__ = ("arrived", "news", "overflowed")
 
     def __init__(self) -> None:
-        self.news: deque[StoredEvent] = deque()
+        self.news: list[StoredEvent] = []
         self.arrived: asyncio.Future[None] | None = None
         self.overflowed = False
 
@@ -88,6 +87,9 @@ class Feed:
                 if type(event.event) in FINAL:
                     # Also for a follower who claims to have seen more than there ever was.
                     return
+                del event
+            # A draft may be large, and the next event days away.
+            stored = ()
             await follower.wait()
             if follower.overflowed:
                 follower.overflowed = False

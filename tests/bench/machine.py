@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+
+IMPORTED = ("aiohttp.web", "sqlalchemy", "pydantic_settings", "slack_bolt.async_app", "telegram.ext")
 
 
 def described() -> str:
@@ -16,8 +20,21 @@ def described() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}; one fsync of a 4 KiB write takes "
-        f"{fsync_ms():.2f} ms (median of 200)."
+        f"{fsync_ms():.2f} ms (median of 200), and importing what every such service imports "
+        f"({', '.join(IMPORTED)}) {import_seconds():.2f} s (best of five)."
     )
+
+
+def import_seconds() -> float:
+    """The price of the libraries alone, beside which the start has to be read."""
+    command = [sys.executable, "-c", f"import {', '.join(IMPORTED)}"]
+    return min(_seconds(command) for _ in range(5))
+
+
+def _seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
 
 
 def _processor() -> str:
