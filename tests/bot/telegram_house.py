@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bot.simulator.telegram import TelegramSimulator as Simulator
-    from bot.simulator.telegram_chats import Message
+    from bot.simulator.telegram.chats import Message
     from core.store.database import Database
     from tests.bot.house import House
     from tests.world import StoppedClock

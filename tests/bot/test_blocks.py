@@ -13,7 +13,7 @@ from slack_sdk.models.views import View
 
 from bot.blocks import blocks, fallback, reason_view
 from bot.cards import REMARKS
-from bot.simulator.slack_limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
+from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
 from core.model import Outcome, Verdict
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from tests.world import ANA, BEN, eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bot.simulator.telegram_chats import Message
+    from bot.simulator.telegram.chats import Message
     from core.model import Decision, Task
     from core.store.database import Database
     from tests.world import StoppedClock

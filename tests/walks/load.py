@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bot.simulator.slack import Message as SlackMessage
-    from bot.simulator.telegram_chats import Message as TelegramMessage
+    from bot.simulator.telegram.chats import Message as TelegramMessage
     from tests.walks.processes import Served
     from tests.walks.town import Platforms
 

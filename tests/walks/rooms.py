@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bot.simulator.slack import Message as SlackMessage
     from bot.simulator.slack import SlackSimulator
     from bot.simulator.telegram import TelegramSimulator
-    from bot.simulator.telegram_chats import Message as TelegramMessage
+    from bot.simulator.telegram.chats import Message as TelegramMessage
 
 PATIENCE = 20.0
 """Seconds after which a test that waits has failed."""

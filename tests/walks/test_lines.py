@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from bot.simulator.faults import Fault
-from bot.simulator.slack_socket import Reason
+from bot.simulator.slack.socket import Reason
 from tests.walks.browsers import Browser
 from tests.walks.processes import serving
 from tests.walks.rooms import TelegramRoom, label_of_input

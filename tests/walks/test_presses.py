@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from bot.simulator.slack import Message as SlackMessage
-    from bot.simulator.telegram_chats import Message as TelegramMessage
+    from bot.simulator.telegram.chats import Message as TelegramMessage
 
 TEXT = "Pay the invoice"
 REVIEWERS = [f"r{number}" for number in range(40)]

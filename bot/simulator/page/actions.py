@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from bot.bodies import read_body
-from bot.simulator.slack_forms import NotOffered
+from bot.simulator.slack.forms import NotOffered
 from core.errors import Invalid, Refused
 
 if TYPE_CHECKING:

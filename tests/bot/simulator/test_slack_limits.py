@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.simulator.slack_api import METHODS
-from bot.simulator.slack_limits import message_problems, view_problems
-from bot.simulator.slack_live import snapshot
-from bot.simulator.slack_method import Args
-from bot.simulator.slack_state import Channel, SlackError, User, Workspace
+from bot.simulator.slack.api import METHODS
+from bot.simulator.slack.limits import message_problems, view_problems
+from bot.simulator.slack.live import snapshot
+from bot.simulator.slack.method import Args
+from bot.simulator.slack.model import Channel, User
+from bot.simulator.slack.workspace import SlackError, Workspace
 
 
 def plain(text: str) -> dict[str, Any]:

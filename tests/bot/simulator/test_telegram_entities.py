@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from telegram.helpers import escape_markdown
 
-from bot.simulator.telegram_chats import User
-from bot.simulator.telegram_entities import Formatted, formatted, found_entities
-from bot.simulator.telegram_errors import ApiError
+from bot.simulator.telegram.chats import User
+from bot.simulator.telegram.entities import formatted, found_entities
+from bot.simulator.telegram.errors import ApiError
+
+if TYPE_CHECKING:
+    from bot.simulator.telegram.reader import Formatted
 
 ANA = User(id=42, name="Ana")
 

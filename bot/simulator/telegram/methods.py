@@ -1,0 +1,207 @@
+"""The Bot API's methods by name; those on the bot, chats, members and files stand here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bot.simulator.telegram import messages
+from bot.simulator.telegram.chats import ChatKind, Standing, User
+from bot.simulator.telegram.errors import bad_request
+from bot.simulator.telegram.limits import DOWNLOAD_BYTES, TOPIC_NAME_LENGTH, check_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bot.simulator.telegram.chats import Chat, State
+
+Method: TypeAlias = "Callable[[State, Mapping[str, Any]], Any]"
+"""Takes the parameters, returns the `result`, raises ApiError."""
+
+TOPIC_COLOR = 0x6FB9F0
+"""icon_color when left out: the first of the colours that createForumTopic allows."""
+ADMINISTRATOR_RIGHTS = {
+    "can_be_edited": False,
+    "is_anonymous": False,
+    "can_manage_chat": True,
+    "can_delete_messages": True,
+    "can_manage_video_chats": False,
+    "can_restrict_members": False,
+    "can_promote_members": False,
+    "can_change_info": False,
+    "can_invite_users": True,
+    "can_post_stories": False,
+    "can_edit_stories": False,
+    "can_delete_stories": False,
+    "can_pin_messages": True,
+    "can_manage_topics": True,
+}
+"""ChatMemberAdministrator's fields. All administrators here have the same rights."""
+
+MUTED_RIGHTS = {
+    "is_member": True,
+    "until_date": 0,
+    **dict.fromkeys(
+        (
+            "can_change_info",
+            "can_invite_users",
+            "can_pin_messages",
+            "can_manage_topics",
+            "can_edit_tag",
+            "can_react_to_messages",
+            "can_send_messages",
+            "can_send_audios",
+            "can_send_documents",
+            "can_send_photos",
+            "can_send_videos",
+            "can_send_video_notes",
+            "can_send_voice_notes",
+            "can_send_polls",
+            "can_send_other_messages",
+            "can_add_web_page_previews",
+        ),
+        False,
+    ),
+}
+"""ChatMemberRestricted's fields of one who may only read."""
+
+
+def get_me(state: State, _: Mapping[str, Any]) -> dict[str, Any]:
+    abilities = {
+        "can_join_groups": True,
+        "can_read_all_group_messages": not state.privacy,
+        "supports_inline_queries": False,
+        "can_connect_to_business": False,
+        "has_main_web_app": False,
+        "has_topics_enabled": False,
+        "allows_users_to_create_topics": False,
+        "can_manage_bots": False,
+    }
+    return state.bot.as_api() | abilities
+
+
+def set_my_commands(state: State, params: Mapping[str, Any]) -> bool:
+    """Scopes and languages are not told apart: the last list counts."""
+    commands = params.get("commands")
+    if not isinstance(commands, list) or not all(isinstance(command, dict) for command in commands):
+        raise bad_request("can't parse commands JSON object")
+    check_commands([(str(one.get("command", "")), str(one.get("description", ""))) for one in commands])
+    state.commands[:] = commands
+    return True
+
+
+def get_my_commands(state: State, _: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(state.commands)
+
+
+def get_chat(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A ChatFullInfo."""
+    chat = state.open_chat(params.get("chat_id"))
+    gifts = dict.fromkeys(
+        ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels"),
+        False,
+    )
+    return chat.as_api() | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts}
+
+
+def get_chat_member(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
+    chat = state.open_chat(params.get("chat_id"))
+    user_id = params.get("user_id")
+    user = state.bot if user_id == state.bot.id else state.users.get(user_id)  # type: ignore[arg-type]  # None is nobody
+    if user is None:
+        raise bad_request("invalid user_id specified")
+    return member(state, chat, user)
+
+
+def get_chat_administrators(state: State, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The other bots are left out, as Telegram does; the asking bot is told."""
+    chat = state.open_chat(params.get("chat_id"))
+    if chat.kind is ChatKind.PRIVATE:
+        raise bad_request("there are no administrators in the private chat")
+    people = [state.users[user] for user in sorted(chat.administrators)]
+    ours = [state.bot] if chat.bot is Standing.ADMINISTRATOR else []
+    return [member(state, chat, user) for user in (*people, *ours)]
+
+
+def member(state: State, chat: Chat, user: User) -> dict[str, Any]:
+    """A ChatMember. Nobody is ever the owner."""
+    if user.id == state.bot.id:
+        known = {Standing.UNSTARTED: "left", Standing.BLOCKED: "kicked", Standing.DEACTIVATED: "left"}
+        status = known.get(chat.bot, chat.bot.value)
+    elif user.id in chat.administrators:
+        status = "administrator"
+    else:
+        status = "member" if user.id in chat.members else "left"
+    return {"status": status, "user": user.as_api()} | _rights(status)
+
+
+def _rights(status: str) -> dict[str, Any]:
+    if status == "administrator":
+        return ADMINISTRATOR_RIGHTS
+    if status == "restricted":
+        return MUTED_RIGHTS
+    return {"until_date": 0} if status == "kicked" else {}
+
+
+def get_file(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
+    stored = state.files.get(str(params.get("file_id")))
+    if stored is None:
+        raise bad_request("invalid file_id")
+    if len(stored.content) > DOWNLOAD_BYTES:
+        raise bad_request("file is too big")
+    kept = ("file_id", "file_unique_id", "file_size")
+    return {name: stored.document[name] for name in kept} | {"file_path": stored.path}
+
+
+def create_forum_topic(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
+    chat = state.open_chat(params.get("chat_id"))
+    name = str(params.get("name") or "")
+    if not chat.forum:
+        raise bad_request("the chat is not a forum")
+    if chat.bot is not Standing.ADMINISTRATOR:
+        raise bad_request("not enough rights to create a topic")
+    if not 1 <= len(name) <= TOPIC_NAME_LENGTH:
+        raise bad_request("TOPIC_TITLE_EMPTY" if not name else "TOPIC_TITLE_TOO_LONG")
+    topic = {"name": name, "icon_color": params.get("icon_color", TOPIC_COLOR)}
+    thread = state.post(chat, state.bot, service={"forum_topic_created": topic}).id
+    chat.topics[thread] = name
+    return {"message_thread_id": thread} | topic
+
+
+def leave_chat(state: State, params: Mapping[str, Any]) -> bool:
+    chat = state.open_chat(params.get("chat_id"))
+    if chat.kind is ChatKind.PRIVATE:
+        raise bad_request("chat member status can't be changed in private chats")
+    chat.bot = Standing.LEFT
+    return True
+
+
+READING: Mapping[str, Method] = {
+    "getMe": get_me,
+    "getMyCommands": get_my_commands,
+    "getChat": get_chat,
+    "getChatMember": get_chat_member,
+    "getChatAdministrators": get_chat_administrators,
+    "getFile": get_file,
+    "sendChatAction": messages.send_chat_action,
+}
+"""Change nothing that anybody could see."""
+
+CHANGING: Mapping[str, Method] = {
+    "sendMessage": messages.send_message,
+    "sendDocument": messages.send_document,
+    "editMessageText": messages.edit_message_text,
+    "editMessageCaption": messages.edit_message_caption,
+    "editMessageReplyMarkup": messages.edit_message_reply_markup,
+    "deleteMessage": messages.delete_message,
+    "answerCallbackQuery": messages.answer_callback_query,
+    "pinChatMessage": messages.pin_chat_message,
+    "setMessageReaction": messages.set_message_reaction,
+    "setMyCommands": set_my_commands,
+    "createForumTopic": create_forum_topic,
+    "leaveChat": leave_chat,
+}
+
+FLOODING = frozenset(
+    {"sendMessage", "sendDocument", "editMessageText", "editMessageCaption", "editMessageReplyMarkup"}
+)
+"""What counts against the limits on messages."""
