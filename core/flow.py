@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,9 @@ from core.events import (
     TaskFailed,
     TaskResumed,
 )
+from core.ids import new_id
 from core.jsontext import to_json
+from core.lifecycle import after
 from core.model import Checkpoint, NewReview, Outcome, ReviewId, Status, Step
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.processors import in_thread, processor
@@ -128,7 +129,7 @@ class Segment:
         self._clock = clock
         self._task = position.task
         self._position = position
-        self._version = position.version
+        self._version, self._seq, self._status = position.version, position.seq, position.task.status
         self._shared: Shared = {**_initial(position), **(position.state or {})}
         self._attempt = max(position.task.attempt, 1)
         self._checkpoints: list[Checkpoint] = []
@@ -265,7 +266,7 @@ class Segment:
 
     async def _park(self, node: ReviewNode) -> None:
         draft = node.prep(self._shared)
-        review = NewReview(id=ReviewId(secrets.token_hex(16)), policy=self._flow.policy(node))
+        review = NewReview(id=ReviewId(new_id()), policy=self._flow.policy(node))
         self._events.append(ReviewRequested(review=review.id, attempt=self._attempt, draft=draft))
         await self._store_step(node=name_of(node), review=review)
 
@@ -320,6 +321,9 @@ class Segment:
         step = Step(
             task=self._task.id,
             version=self._version,
+            seq=self._seq,
+            status=after(self._status, *self._events),
+            callback_url=self._task.callback_url,
             checkpoints=tuple(self._checkpoints),
             first_checkpoint=self._stored_checkpoints + 1,
             events=tuple(self._events),
@@ -332,6 +336,8 @@ class Segment:
             review=review,
         )
         self._version = await self._store.step(step)
+        self._seq += len(step.events)
+        self._status = step.status
         self._stored_checkpoints += len(self._checkpoints)
         self._checkpoints.clear()
         self._events.clear()

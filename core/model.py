@@ -249,6 +249,8 @@ class Position:
     task: Task
     version: int
     """Rises with every stored change of the task: what a runner's next `Step` compares with."""
+    seq: int
+    """The number of the task's newest event."""
     node: str | None
     """The node to go on with; None is the flow's start."""
     state: Mapping[str, Json] | None
@@ -280,6 +282,12 @@ class Step:
 
     task: TaskId
     version: int
+    seq: int
+    """The number of the newest event at `version`; that of the first of `events` is one more."""
+    status: Status
+    """The task's status after `events`."""
+    callback_url: str | None = None
+    """The task's; it hears of what the events say."""
     checkpoints: tuple[Checkpoint, ...] = ()
     first_checkpoint: int
     """The number of the first of `checkpoints`; they count from 1."""

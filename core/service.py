@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.errors import Invalid, NotAReviewer, NotFound, Refused, UnknownFlow
+from core.ids import new_id
 from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId
 from core.policy import check_may_decide
 from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, title_of
@@ -72,7 +72,7 @@ class Service:
         person = self.person(submission.submitter)
         name = person.name if person else submission.submitter
         task, is_new = await self._store.create(
-            TaskId(secrets.token_hex(16)),
+            TaskId(new_id()),
             replace(submission, flow=flow),
             title=title_of(submission),
             name=name,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, or_, select, update
 
+from core.ids import new_id
 from core.model import ChannelName, DeliveryState, MessageRef
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
@@ -172,7 +172,7 @@ def new_delivery(
 ) -> dict[str, Any]:
     """A row that is due now."""
     return {
-        "id": secrets.token_hex(16),
+        "id": new_id(),
         "task_id": task,
         "event_seq": seq,
         "review_id": review,

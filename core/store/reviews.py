@@ -68,7 +68,9 @@ LOCK_TASK_OF = Statement(
     .with_for_update(of=task)
 )
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
-OPEN_OF_TASK = Statement(select(task.c.status, task.c.review_id, task.c.attempt).where(task.c.id == p("id")))
+OPEN_BY_TASK = Statement(_both.where(task.c.id == p("task"), review.c.id == task.c.review_id))
+STATUS_OF_TASK = Statement(select(task.c.status).where(task.c.id == p("id")))
+LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
 LAST_OF_TASK = Statement(
     select(*_review)
     .where(review.c.task_id == p("task"))
@@ -110,16 +112,16 @@ CLOSE = Statement(
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
     .values(outcome=p("outcome"), closed_at=p("now"))
 )
-SUPERSEDE = Statement(update(review).where(review.c.id == p("id")).values(superseded_by=p("attempt")))
-NOT_SUPERSEDED = Statement(
-    select(review.c.id, review.c.policy)
+SUPERSEDE = Statement(
+    update(review)
     .where(
         review.c.task_id == p("task"),
-        review.c.attempt < p("attempt"),
+        review.c.attempt < p("by"),
         review.c.closed_at.is_not(None),
         review.c.superseded_by.is_(None),
     )
-    .order_by(review.c.event_seq)
+    .values(superseded_by=p("by"))
+    .returning(review.c.id, review.c.policy)
 )
 INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
 DECIDED = Statement(
@@ -162,8 +164,7 @@ def supersede(tx: Transaction, of: str, attempt: int) -> None:
     """Every review of the attempts before gives way to that of `attempt`, on every card."""
     if attempt == 1:
         return
-    for review_id, policy in tx.all(NOT_SUPERSEDED, task=of, attempt=attempt):
-        tx.run(SUPERSEDE, id=review_id, attempt=attempt)
+    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt):
         raise_cards(tx, of, review_id, policy_of(policy))
 
 
@@ -241,15 +242,21 @@ def decide_open(
 
     Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
     """
-    row = tx.one(OPEN_OF_TASK, id=task_id)
+    tx.lock(LOCK_TASK, id=task_id)
+    row = tx.one(OPEN_BY_TASK, task=task_id)
     if row is None:
-        raise NotFound("There is no such task.")
-    status, open_review, open_attempt = row
-    if open_review is None:
-        raise NotWaiting(f"This task is {status.replace('_', ' ')}; there is nothing to decide now.")
-    if review_id not in {None, open_review} or attempt not in {None, open_attempt}:
-        raise StaleReview(f"That is not the open review; attempt {open_attempt} is.")
-    return decide(tx, open_review, reviewer, verdict, comment=comment, via=via, copy=None, policies=policies)
+        raise _not_waiting(tx, task_id)
+    request = _request(tx, row)
+    if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
+        raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
+    return _judged(tx, row, request, reviewer, verdict, comment=comment, via=via, policies=policies)
+
+
+def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
+    row = tx.one(STATUS_OF_TASK, id=task_id)
+    if row is None:
+        return NotFound("There is no such task.")
+    return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
 
 
 def decide(
@@ -269,13 +276,30 @@ def decide(
     row = tx.one(BY_ID, id=review_id)
     if row is None:
         raise NotFound("There is no such review.")
-    request = _request(tx, row)
-    refusal = _refusal(request, reviewer.id, policies)
-    if refusal is None:
-        request = _record(tx, row, request, reviewer, verdict, comment, via)
+    request, refusal = _judged(
+        tx, row, _request(tx, row), reviewer, verdict, comment=comment, via=via, policies=policies
+    )
     if copy is not None and not isinstance(refusal, Forbidden):
         adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
     return request, refusal
+
+
+def _judged(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    reviewer: Person,
+    verdict: Verdict,
+    *,
+    comment: str | None,
+    via: str,
+    policies: Mapping[str, Policy],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """The review with this answer in it, or as it was and why not."""
+    refusal = _refusal(request, reviewer.id, policies)
+    if refusal is not None:
+        return request, refusal
+    return _record(tx, row, request, reviewer, verdict, comment, via), None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -322,16 +346,17 @@ def _record(
     append(tx, request.task.id, row[SEQ], events, request.task.callback_url)
     raise_cards(tx, request.task.id, request.id, request.policy)
     if not decided.is_open:
-        tx.position = _parked(tx, row, decided)
+        tx.position = _parked(tx, row, decided, len(events))
     return decided
 
 
-def _parked(tx: Transaction, row: Row, decided: ReviewRequest) -> Position:
+def _parked(tx: Transaction, row: Row, decided: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
     number, state = last_state(tx, decided.task.id)
     return Position(
         task=decided.task,
         version=row[VERSION] + 1,
+        seq=row[SEQ] + events,
         node=row[NODE],
         state=state,
         checkpoints=number,

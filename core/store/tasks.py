@@ -100,7 +100,6 @@ _moved: dict[str, Any] = {
     "due_at": p("due_at"),
 }
 _this = and_(task.c.id == p("id"), task.c.version == p("version"))
-STANDING = Statement(select(task.c.status, task.c.seq, task.c.callback_url).where(_this))
 MOVE = Statement(update(task).where(_this).values(_moved))
 PARK = Statement(update(task).where(_this).values({**_moved, "draft": p("draft"), "review_id": p("review")}))
 END = Statement(
@@ -147,6 +146,7 @@ def _beginning(task: Task) -> Position:
     return Position(
         task=task,
         version=1,
+        seq=1,
         node=None,
         state=None,
         checkpoints=0,
@@ -267,6 +267,7 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     return Position(
         task=of,
         version=row[VERSION],
+        seq=row[SEQ],
         node=row[NODE],
         state=state,
         checkpoints=number,
@@ -280,26 +281,22 @@ def position(tx: Transaction, task_id: str) -> Position | None:
 
 def store_step(tx: Transaction, step: Step) -> int:
     """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
-    row = tx.one(STANDING, id=step.task, version=step.version)
-    if row is None:
+    if not _move(tx, step):
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
-    status, seq, callback_url = row
-    if not _move(tx, step, Status(status), seq):
-        raise StaleRun(f"The task was moved on from version {step.version} at the same moment.")
     insert_checkpoints(tx, step)
-    append(tx, step.task, seq, step.events, callback_url)
-    _open_review(tx, step, seq)
+    append(tx, step.task, step.seq, step.events, step.callback_url)
+    _open_review(tx, step)
     return step.version + 1
 
 
-def _move(tx: Transaction, step: Step, status: Status, seq: int) -> int:
+def _move(tx: Transaction, step: Step) -> int:
     moved = {
         "id": step.task,
         "version": step.version,
-        "status": after(status, *step.events).value,
+        "status": step.status.value,
         "attempt": step.attempt,
         "now": micros(tx.now),
-        "new_seq": seq + len(step.events),
+        "new_seq": step.seq + len(step.events),
         "node": step.node,
         "begun": int(step.begun),
         "starts": step.starts,
@@ -317,8 +314,8 @@ def _move(tx: Transaction, step: Step, status: Status, seq: int) -> int:
             return tx.run(MOVE, **moved)
 
 
-def _open_review(tx: Transaction, step: Step, seq: int) -> None:
-    for number, stored in enumerate(step.events, seq + 1):
+def _open_review(tx: Transaction, step: Step) -> None:
+    for number, stored in enumerate(step.events, step.seq + 1):
         if isinstance(stored, ReviewRequested) and step.review is not None and step.node is not None:
             reviews.open_review(
                 tx,

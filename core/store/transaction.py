@@ -56,6 +56,12 @@ class Transaction:
         self._execute(statement, parameters)
         return self._count()
 
+    def changed(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Run an update that says `RETURNING`; what it returns of the rows that it changed."""
+        rows = self.all(statement, **parameters)
+        self.writes += len(rows)
+        return rows
+
     def insert(self, statement: Statement, /, **columns: Any) -> int:
         """Insert one row; 0 where `ON CONFLICT DO NOTHING` found it there."""
         self._execute(statement, columns)

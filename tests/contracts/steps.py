@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from core.events import AttemptStarted, ReviewRequested, TaskCompleted
+from core.lifecycle import after
 from core.model import Checkpoint, NewReview, Policy, ReviewId, Step, Submission, TaskId, Verdict
 from tests.world import ANA, BEN, CY, SAM
 
@@ -58,6 +59,9 @@ async def step(
         Step(
             task=TaskId(task),
             version=position.version,
+            seq=position.seq,
+            status=after(position.task.status, *events),
+            callback_url=position.task.callback_url,
             checkpoints=checkpoints,
             first_checkpoint=position.checkpoints + 1,
             events=events,

@@ -242,6 +242,8 @@ async def test_a_step_of_an_older_version_is_stale_and_changes_nothing(store: Sq
     stale = Step(
         task=task.id,
         version=position.version,
+        seq=position.seq,
+        status=Status.RUNNING,
         first_checkpoint=1,
         events=(AttemptStarted(attempt=1),),
         attempt=1,
@@ -259,6 +261,8 @@ async def test_of_two_runs_at_once_one_is_stale(any_database: Database, clock: S
             same = Step(
                 task=task.id,
                 version=1,
+                seq=1,
+                status=Status.RUNNING,
                 first_checkpoint=1,
                 events=(AttemptStarted(attempt=1),),
                 attempt=1,
@@ -307,6 +311,8 @@ async def test_a_node_that_is_to_be_tried_again_has_its_time(store: SqlStore, cl
         Step(
             task=task.id,
             version=1,
+            seq=1,
+            status=Status.RUNNING,
             first_checkpoint=1,
             events=(AttemptStarted(attempt=1), StepRetried(node="process", retry=1, error="x")),
             attempt=1,

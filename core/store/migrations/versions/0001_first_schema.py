@@ -97,6 +97,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_checkpoint_task_id")),
         sa.PrimaryKeyConstraint("task_id", "number", name=op.f("pk_checkpoint")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "event",
@@ -107,6 +108,7 @@ def upgrade() -> None:
         sa.Column("data", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_event_task_id")),
         sa.PrimaryKeyConstraint("task_id", "seq", name=op.f("pk_event")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "idempotency",
@@ -117,6 +119,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_idempotency_task_id")),
         sa.PrimaryKeyConstraint("submitter", "key", name=op.f("pk_idempotency")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "review",
@@ -156,6 +159,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["review_id"], ["review.id"], name=op.f("fk_decision_review_id")),
         sa.PrimaryKeyConstraint("review_id", "number", name=op.f("pk_decision")),
         sa.UniqueConstraint("review_id", "reviewer", name=op.f("uq_decision_review_id_reviewer")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "delivery",
