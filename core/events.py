@@ -34,12 +34,73 @@ class TaskResumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepRetried:
+class NodeRetried:
     """A node failed and will run again; `retry` counts from 1."""
 
     node: str
     retry: int
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFinished:
+    """A node did its work; its checkpoint has that number."""
+
+    node: str
+    action: str | None
+    checkpoint: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionUnmatched:
+    """A node's action has no successor, so the flow ends, as PocketFlow ends it."""
+
+    node: str
+    action: str
+    choices: list[Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressReported:
+    """A node at work says how far it is; `fraction` from 0 to 1, or None where it cannot say."""
+
+    node: str
+    fraction: float | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextStreamed:
+    """More of the text that a node is making; the pieces of one visit, in order, are the whole."""
+
+    node: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRewound:
+    """Somebody resumed the task from a checkpoint; what came after that is superseded.
+
+    `edited` names the keys of the state that they changed.
+    """
+
+    checkpoint: int
+    node: str | None
+    attempt: int
+    by: str
+    by_name: str
+    edited: list[Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskForked:
+    """This task was made of a checkpoint of another one, `parent`."""
+
+    parent: str
+    checkpoint: int
+    by: str
+    by_name: str
+    edited: list[Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +122,9 @@ class DecisionRecorded:
     verdict: str
     comment: str | None
     via: str
+    content: Json = None
+    """What an edit put in place of the draft; `diff` says what it changed (unified)."""
+    diff: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +138,14 @@ class ReviewApproved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewRejected:
     """The review event: a reviewer rejected."""
+
+    review: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewEdited:
+    """The review event: an edit that others have yet to approve; it is the next attempt's draft."""
 
     review: str
     attempt: int
@@ -105,11 +177,18 @@ Event: TypeAlias = (
     TaskSubmitted
     | AttemptStarted
     | TaskResumed
-    | StepRetried
+    | NodeRetried
+    | NodeFinished
+    | ActionUnmatched
+    | ProgressReported
+    | TextStreamed
+    | TaskRewound
+    | TaskForked
     | ReviewRequested
     | DecisionRecorded
     | ReviewApproved
     | ReviewRejected
+    | ReviewEdited
     | TaskCompleted
     | TaskFailed
     | TaskCancelled
@@ -119,18 +198,25 @@ EVENTS: tuple[type[Event], ...] = (
     TaskSubmitted,
     AttemptStarted,
     TaskResumed,
-    StepRetried,
+    NodeRetried,
+    NodeFinished,
+    ActionUnmatched,
+    ProgressReported,
+    TextStreamed,
+    TaskRewound,
+    TaskForked,
     ReviewRequested,
     DecisionRecorded,
     ReviewApproved,
     ReviewRejected,
+    ReviewEdited,
     TaskCompleted,
     TaskFailed,
     TaskCancelled,
 )
 
 FINAL: tuple[type[Event], ...] = (TaskCompleted, TaskFailed, TaskCancelled)
-"""After one of these nothing happens to a task any more."""
+"""After one of these nothing happens to a task any more, unless somebody resumes it from a checkpoint."""
 
 
 def kind(event: Event | type[Event]) -> str:

@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING
 
 from core.errors import TaskIsClosed
 from core.events import (
+    ActionUnmatched,
     AttemptStarted,
     DecisionRecorded,
+    NodeFinished,
+    NodeRetried,
+    ProgressReported,
     ReviewApproved,
+    ReviewEdited,
     ReviewRejected,
     ReviewRequested,
-    StepRetried,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskForked,
     TaskResumed,
+    TaskRewound,
+    TextStreamed,
 )
 from core.model import Status
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 TRANSITIONS: dict[Status, dict[type[Event], Status]] = {
     Status.PENDING: {
+        TaskForked: Status.PENDING,
         AttemptStarted: Status.RUNNING,
         TaskFailed: Status.FAILED,
         TaskCancelled: Status.CANCELLED,
@@ -31,7 +39,11 @@ TRANSITIONS: dict[Status, dict[type[Event], Status]] = {
     Status.RUNNING: {
         AttemptStarted: Status.RUNNING,
         TaskResumed: Status.RUNNING,
-        StepRetried: Status.RUNNING,
+        NodeRetried: Status.RUNNING,
+        NodeFinished: Status.RUNNING,
+        ActionUnmatched: Status.RUNNING,
+        ProgressReported: Status.RUNNING,
+        TextStreamed: Status.RUNNING,
         ReviewRequested: Status.WAITING_FOR_REVIEW,
         TaskCompleted: Status.COMPLETED,
         TaskFailed: Status.FAILED,
@@ -41,12 +53,15 @@ TRANSITIONS: dict[Status, dict[type[Event], Status]] = {
         DecisionRecorded: Status.WAITING_FOR_REVIEW,
         ReviewApproved: Status.RUNNING,
         ReviewRejected: Status.RUNNING,
+        ReviewEdited: Status.RUNNING,
+        TaskRewound: Status.RUNNING,
         TaskFailed: Status.FAILED,
         TaskCancelled: Status.CANCELLED,
     },
-    Status.COMPLETED: {},
-    Status.FAILED: {},
-    Status.CANCELLED: {},
+    # Final for the flow and for reviewers; only somebody who resumes it from a checkpoint goes on.
+    Status.COMPLETED: {TaskRewound: Status.RUNNING},
+    Status.FAILED: {TaskRewound: Status.RUNNING},
+    Status.CANCELLED: {TaskRewound: Status.RUNNING},
 }
 
 
@@ -62,6 +77,6 @@ def after(status: Status, *events: Event) -> Status:
 
 def _refusal(status: Status) -> str:
     """For the person who asked for the change."""
-    if not TRANSITIONS[status]:
+    if status.is_final:
         return f"The task is {status}; nothing can change it any more."
     return f"The task is {status}; this cannot happen now."

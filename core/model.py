@@ -53,6 +53,8 @@ class Verdict(StrEnum):
 
     APPROVE = "approve"
     REJECT = "reject"
+    EDIT = "edit"
+    """The reviewer's own text in place of the draft."""
 
 
 class Outcome(StrEnum):
@@ -63,7 +65,25 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-    """Closed undecided, because its task was cancelled; never a task's `outcome`."""
+    """Closed undecided, because its task was cancelled or taken back; never a task's `outcome`."""
+    EDITED = "edited"
+    """Closed by an edit that others have yet to approve, in the next attempt; never a task's `outcome`."""
+
+
+class Point(StrEnum):
+    """What a task does, or waits for, at the node where it stands."""
+
+    RUN = "run"
+    REVIEW = "review"
+    """A ReviewNode that parked."""
+    BEFORE = "before"
+    """Parked by `interrupt_before`, or sent there with the word that it may go on."""
+    AFTER = "after"
+    """Parked by `interrupt_after`: the node has run, and its action is in the last checkpoint."""
+    INSIDE = "inside"
+    """The node itself asked for a review, and runs again with the answer."""
+    LEAVE = "leave"
+    """A nested flow whose nodes have run and whose `post` has not."""
 
 
 class DeliveryState(StrEnum):
@@ -112,6 +132,8 @@ class Decision:
     via: str
     """`slack`, `telegram`, `web` or `api`."""
     at: datetime
+    content: Json = None
+    """What an edit put in place of the draft."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +178,35 @@ class Task:
     metadata: Mapping[str, Json]
     created_at: datetime
     updated_at: datetime
+    ended_at: datetime | None = None
+    """When it completed, failed or was cancelled."""
+    parent: TaskId | None = None
+    """The task that this one was forked from, at its checkpoint `parent_checkpoint`."""
+    parent_checkpoint: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a review, for the flow that asked."""
+
+    review: ReviewId
+    outcome: Outcome
+    """Approved, rejected or expired."""
+    draft: Json
+    """What reviewers were shown."""
+    content: Json
+    """What stands approved: the last edit, or the draft."""
+    comment: str | None
+    """The last decision's."""
+    reviewers: tuple[str, ...]
+    """Names of those who decided, in order."""
+    attempt: int
+    is_edited: bool
+    """Whether `content` is a reviewer's and not what the flow had made."""
+
+    @property
+    def is_approved(self) -> bool:
+        return self.outcome is Outcome.APPROVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +229,8 @@ class ReviewRequest:
     """In the order in which they became durable."""
     previous: Decision | None = None
     """The rejection that led to this attempt, if one did."""
+    point: Point = Point.REVIEW
+    """Why the flow asked at `node`."""
 
     @property
     def is_open(self) -> bool:
@@ -240,6 +293,36 @@ class Checkpoint:
     attempt: int
     state: str
     """The `shared` dict as JSON text."""
+    following: str | None = None
+    """The node to go on with; None where the flow ends."""
+    point: Point = Point.RUN
+    """What is to be done there."""
+    frames: str | None = None
+    """What `prep` of each flow around that node returned, outermost first, as JSON text; None: nothing."""
+    cause: str = ""
+    """What led to this run of the node, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCheckpoint:
+    """A checkpoint as it can be looked at and resumed from."""
+
+    task: TaskId
+    number: int
+    """From 1; 0 is the task as submitted, before its first node."""
+    node: str | None
+    action: str | None
+    attempt: int
+    state: Mapping[str, Json]
+    following: str | None
+    cause: str
+    at: datetime
+    parent: int | None
+    """The checkpoint that it followed; None for number 0."""
+    superseded: bool
+    """On a branch that was left by resuming from an earlier checkpoint."""
+    changes: Mapping[str, tuple[Json, Json]]
+    """The keys of the state that differ from the parent's, with the value there and here (None: absent)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +335,14 @@ class Position:
     seq: int
     """The number of the task's newest event."""
     node: str | None
-    """The node to go on with; None is the flow's start."""
+    """The node to go on with, as a path through nested flows (`outer/inner`); None is the flow's start."""
+    point: Point = Point.RUN
+    action: str | None = None
+    """Of the last checkpoint."""
+    frames: tuple[Json, ...] = ()
+    """What `prep` of each flow around `node` returned, outermost first."""
+    cause: str = ""
+    """Why the task goes on, where a person or a submission is the reason."""
     state: Mapping[str, Json] | None
     """The `shared` dict after the last checkpoint; None before the first."""
     checkpoints: int
@@ -266,6 +356,8 @@ class Position:
     """Not to be run earlier."""
     review: ReviewRequest | None
     """The closed review that `node` asked for, whose outcome is to be applied."""
+    answers: tuple[ReviewRequest, ...] = ()
+    """At `INSIDE`: the closed reviews that this visit of the node asked for, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +366,9 @@ class NewReview:
 
     id: ReviewId
     policy: Policy
+    point: Point = Point.REVIEW
+    checkpoint: int = 0
+    """The number of the task's last checkpoint before it: which visit of the node asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +390,7 @@ class Step:
     attempt: int
     node: str | None
     """Where the flow goes on; None once it ended."""
+    point: Point = Point.RUN
     begun: bool = False
     starts: int = 0
     tries: int = 0
@@ -305,11 +401,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSettings:
-    """One `[flows.NAME]`: how its processor is called and how often an attempt may be made."""
+    """One `[flows.NAME]`: which graph it is, how its nodes are run, how often an attempt may be made."""
 
     name: str
+    graph: str | None = None
+    """`module:function` that returns a PocketFlow graph; None is the shipped flow of this kind."""
+    shipped: str = "draft"
     processor: str | None = None
     policy: str = "default"
+    interrupt_before: tuple[str, ...] = ()
+    interrupt_after: tuple[str, ...] = ()
+    """Nodes, as paths, at which reviewers are asked before they run, or after."""
+    strict_actions: bool = False
+    """Whether an action that leads nowhere fails the task."""
     timeout: timedelta
     retries: int
     """How often a failed process step is repeated before the task fails; 0 is never."""

@@ -1,6 +1,6 @@
-"""The three nodes of the flow that ships: process, review, result.
+"""What flows are made of: the three nodes that ship, and what a node of anybody's may ask while it runs.
 
-They are PocketFlow nodes with prep / exec / post, and speak through `shared`, a dict of JSON values:
+The nodes are PocketFlow nodes with prep / exec / post, and speak through `shared`, a dict of JSON values:
 `task_input`, `processed_output`, `feedback` (the verdict's word, `approved` or `rejected`),
 `feedback_comment`, `final_result`, `current_attempt`, `task_id`.
 """
@@ -13,11 +13,25 @@ import structlog
 from pocketflow import AsyncNode, Node
 
 from core.errors import FlowError
-from core.model import Outcome
+from core.running import progress, review, run_key, stream_text
 
 if TYPE_CHECKING:
-    from core.model import Json, ReviewRequest
+    from collections.abc import Callable
+
+    from core.model import Answer, Json
     from core.ports import Processor
+
+__all__ = [
+    "ProcessNode",
+    "ResultNode",
+    "ReviewNode",
+    "Shared",
+    "note_answer",
+    "progress",
+    "review",
+    "run_key",
+    "stream_text",
+]
 
 log = structlog.get_logger()
 
@@ -45,33 +59,60 @@ class ProcessNode(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
 
 
 class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
-    """Puts the draft before reviewers. Its actions are `approved` and `rejected`.
+    """Puts a draft before reviewers. Its actions are `approved`, `rejected` and `expired`.
 
     Between prep and post the task is rows in the database and nothing else: the runner parks it, and
-    gives post the closed review in place of what exec would return.
+    gives post the answer in place of what exec would return.
     """
 
-    def __init__(self, name: str = "review", *, policy: str | None = None) -> None:
-        """`policy` is a policy's name; None is the flow's."""
+    def __init__(
+        self,
+        name: str = "review",
+        *,
+        policy: str | None = None,
+        when: Callable[[Shared], object] | None = None,
+        show: Callable[[Shared], Json] | None = None,
+        apply: Callable[[Shared, Answer], object] | None = None,
+    ) -> None:
+        """`policy` is a policy's name; None is the flow's.
+
+        `when` says from the state whether people are asked at all; where it is false the action is
+        `approved`, and no review opens. `show` makes of the state what reviewers see; without it they
+        see `shared["processed_output"]`. `apply` folds their answer back into the state; without it an
+        approved text becomes `shared["final_result"]`, and the draft too where that is what was shown.
+        All three are plain functions; they run in a thread.
+        """
         super().__init__()
         self.name = name
         self.policy = policy
+        self.when = when
+        self.show = show
+        self.apply = apply
 
     def prep(self, shared: Shared) -> Json:
         """What reviewers see."""
-        draft: Json = shared["processed_output"]
+        draft: Json = shared.get("processed_output") if self.show is None else self.show(shared)
         return draft
 
     def exec(self, prep_res: Json) -> None:  # noqa: ARG002 - PocketFlow's signature
         raise FlowError("A ReviewNode waits for people; run its flow with Countersign.")
 
-    def post(self, shared: Shared, prep_res: Json, exec_res: ReviewRequest) -> str:
-        action = "approved" if exec_res.outcome is Outcome.APPROVED else "rejected"
-        shared["feedback"] = action
-        shared["feedback_comment"] = exec_res.decisions[-1].comment if exec_res.decisions else None
-        if action == "approved":
-            shared["final_result"] = prep_res
-        return action
+    def post(self, shared: Shared, prep_res: Json, exec_res: Answer) -> str:  # noqa: ARG002
+        note_answer(shared, exec_res)
+        if self.apply is not None:
+            self.apply(shared, exec_res)
+        elif exec_res.is_approved:
+            shared["final_result"] = exec_res.content
+            if self.show is None:
+                shared["processed_output"] = exec_res.content
+        return exec_res.outcome.value
+
+
+def note_answer(shared: Shared, answer: Answer) -> None:
+    """The seed's keys after a review: the verdict's word, and the comment beside it."""
+    shared["feedback"] = answer.outcome.value
+    shared["feedback_comment"] = answer.comment
+    shared["current_attempt"] = answer.attempt
 
 
 class ResultNode(Node):  # type: ignore[misc]  # PocketFlow has no types

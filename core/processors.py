@@ -6,16 +6,13 @@ asks for among `OFFERED`. So the smallest is `def draft(text): ...`.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import inspect
-import sys
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError
+from core.imports import imported, reason
 from core.model import text_of
+from core.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,34 +61,7 @@ def processor(spec: str | None, *, beside: Path | None = None) -> Processor:
     scheme, _, name = spec.partition(":")
     if scheme != "python":
         raise SettingsError(f"processor {spec!r}: only python:module:function is known.")
-    module, _, function = name.partition(":")
-    if not module or not function:
-        raise SettingsError(f"processor {spec!r} must read python:module:function.")
-    return from_function(_imported(spec, module, function, beside), spec)
-
-
-def _imported(spec: str, module: str, function: str, beside: Path | None) -> Callable[..., Any]:
-    if beside is not None and str(beside) not in sys.path:
-        sys.path.insert(0, str(beside))
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # somebody else's module may raise anything while it is imported
-        raise SettingsError(f"processor {spec!r} cannot be imported: {_reason(error)}.") from error
-    if not callable(found):
-        raise SettingsError(f"processor {spec!r} is not a function.")
-    checked: Callable[..., Any] = found
-    return checked
-
-
-def _reason(error: BaseException) -> str:
-    """The error's class and, where it has one, the first line of what it says."""
-    try:
-        lines = str(error).strip().rstrip(".").splitlines()
-    except Exception:  # noqa: BLE001 - an exception of somebody else's may not even be able to say so
-        lines = []
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return from_function(imported(f"processor {spec!r}", name, beside), spec)
 
 
 def from_function(function: Callable[..., Any], spec: str) -> Processor:
@@ -118,7 +88,7 @@ def _wanted(function: Callable[..., Any], spec: str) -> dict[str, str | None]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:  # as of some that are written in C
-        raise SettingsError(f"processor {spec!r} does not say what it asks for: {_reason(error)}.") from error
+        raise SettingsError(f"processor {spec!r} does not say what it asks for: {reason(error)}.") from error
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -133,38 +103,3 @@ def _wanted(function: Callable[..., Any], spec: str) -> dict[str, str | None]:
             f"it may ask by name for: {', '.join(OFFERED)}."
         )
     return {p.name: OFFERED[p.name] for p in named if p.name in OFFERED}
-
-
-async def in_thread(call: Callable[[], Any]) -> Any:
-    """What a blocking `call` returns, run in a daemon thread of its own.
-
-    A pool would wait at exit for calls that never return, and a few of those would fill it for everybody.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error)
-
-    def run() -> None:
-        result: Any = None
-        error: Exception | None = None
-        try:
-            result = call()
-        except StopIteration as stop:
-            # A future refuses StopIteration, which would end the coroutine that awaits it.
-            error = RuntimeError(f"the function raised StopIteration({stop})")
-        except Exception as raised:  # noqa: BLE001 - handed to whoever waits
-            error = raised
-        except BaseException as raised:  # noqa: BLE001 - sys.exit() in a function must not end the service
-            error = RuntimeError(f"the function raised {type(raised).__name__}({raised})")
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="processor", daemon=True).start()
-    return await answer

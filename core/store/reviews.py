@@ -106,7 +106,7 @@ LAST_REJECTION = Statement(
     .order_by(review.c.event_seq.desc(), decision.c.number.desc())
     .limit(literal_column("1"))
 )
-INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq"))
+INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
     update(review)
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
@@ -156,6 +156,8 @@ def open_review(
         opened_at=micros(tx.now),
         closed_at=None,
         superseded_by=None,
+        point=new.point.value,
+        checkpoint=new.checkpoint,
     )
     open_cards(tx, of, seq, new.id, new.policy)
 

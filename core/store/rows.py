@@ -19,6 +19,7 @@ from core.model import (
     MessageRef,
     Outcome,
     PersonId,
+    Point,
     Policy,
     Recipient,
     ReviewId,
@@ -68,6 +69,9 @@ TASK_COLUMNS = (
     "metadata",
     "created_at",
     "updated_at",
+    "ended_at",
+    "parent_id",
+    "parent_checkpoint",
 )
 
 
@@ -92,6 +96,9 @@ def task_of(row: Row) -> Task:
         metadata=from_json(row[15]),
         created_at=moment(row[16]),
         updated_at=moment(row[17]),
+        ended_at=None if row[18] is None else moment(row[18]),
+        parent=None if row[19] is None else TaskId(row[19]),
+        parent_checkpoint=row[20],
     )
 
 
@@ -106,6 +113,7 @@ REVIEW_COLUMNS = (
     "opened_at",
     "closed_at",
     "superseded_by",
+    "point",
 )
 
 
@@ -124,12 +132,13 @@ def review_of(
         opened_at=moment(row[7]),
         closed_at=None if row[8] is None else moment(row[8]),
         superseded_by=row[9],
+        point=Point(row[10]),
         decisions=tuple(decisions),
         previous=previous,
     )
 
 
-DECISION_COLUMNS = ("reviewer", "reviewer_name", "verdict", "comment", "via", "at")
+DECISION_COLUMNS = ("reviewer", "reviewer_name", "verdict", "comment", "via", "at", "content")
 
 
 def decision_of(row: Row) -> Decision:
@@ -140,6 +149,7 @@ def decision_of(row: Row) -> Decision:
         comment=row[3],
         via=row[4],
         at=moment(row[5]),
+        content=from_json(row[6]),
     )
 
 
@@ -211,7 +221,6 @@ def event_of(row: Row) -> StoredEvent:
     )
 
 
-CHECKPOINT_COLUMNS = ("number", "node", "action", "attempt", "state")
 
 
 def dialog_of(row: Row) -> Dialog:

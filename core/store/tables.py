@@ -61,6 +61,11 @@ task = Table(
     Column("starts", Integer, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("due_at", BigInteger),
+    # What it does or waits for at that node.
+    Column("point", String(16), nullable=False, server_default="run"),
+    Column("ended_at", BigInteger),
+    Column("parent_id", String(32)),
+    Column("parent_checkpoint", Integer),
     Index("ix_task_created_at_id", "created_at", "id"),
     Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )
@@ -94,6 +99,17 @@ checkpoint = Table(
     Column("attempt", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    # Where the flow goes on (NULL: it ends), and with what; what the flows around that node prepared.
+    Column("following", String),
+    Column("point", String(16), nullable=False, server_default="run"),
+    Column("frames", Text),
+    Column("cause", Text, nullable=False, server_default=""),
+    # The checkpoint that it came after; NULL is the one numbered before.
+    Column("parent", Integer),
+    # Of how states are stored; one of a later release is not run.
+    Column("schema", Integer, nullable=False, server_default="1"),
+    # The number of the checkpoint that somebody resumed from, leaving this one behind.
+    Column("superseded_by", Integer),
     sqlite_with_rowid=False,
 )
 
@@ -112,6 +128,9 @@ review = Table(
     Column("opened_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
     Column("superseded_by", Integer),
+    Column("point", String(16), nullable=False, server_default="review"),
+    # The task's last checkpoint before it.
+    Column("checkpoint", Integer, nullable=False, server_default="0"),
     UniqueConstraint("task_id", "event_seq"),
 )
 Index(
@@ -131,6 +150,7 @@ decision = Table(
     Column("reviewer_name", Text, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("comment", Text),
+    Column("content", Text),
     Column("via", String(16), nullable=False),
     Column("at", BigInteger, nullable=False),
     UniqueConstraint("review_id", "reviewer"),

@@ -10,7 +10,7 @@ import pytest
 
 from core.engines.local import FORGET, PAUSE, SWEEP, LocalEngine
 from core.errors import StoreUnavailable
-from core.events import ReviewApproved, StepRetried, TaskCancelled, TaskSubmitted
+from core.events import ReviewApproved, NodeRetried, TaskCancelled, TaskSubmitted
 from core.model import StoredEvent, TaskId
 from tests.world import PATIENCE, START, Board, eventually
 
@@ -120,7 +120,7 @@ CANCELLED = TaskCancelled(by="sam")
 
 
 async def test_it_runs_what_a_commit_left_to_do(engine: LocalEngine, runner: Runner) -> None:
-    told(engine, (A, SUBMITTED), (B, APPROVED), (C, StepRetried(node="n", retry=1, error="e")))
+    told(engine, (A, SUBMITTED), (B, APPROVED), (C, NodeRetried(node="n", retry=1, error="e")))
     await runner.until(lambda: len(runner.begun) == 2)
     runner.gate.set()
     await runner.until(lambda: not runner.inside)

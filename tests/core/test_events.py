@@ -26,7 +26,7 @@ STORED = {
     "task_submitted": ["submitter"],
     "attempt_started": ["attempt"],
     "task_resumed": ["attempt"],
-    "step_retried": ["node", "retry", "error"],
+    "node_retried": ["node", "retry", "error"],
     "review_requested": ["review", "attempt", "draft"],
     "decision_recorded": ["review", "reviewer", "reviewer_name", "verdict", "comment", "via"],
     "review_approved": ["review", "attempt"],

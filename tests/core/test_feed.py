@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import NotFound
-from core.events import AttemptStarted, StepRetried, TaskCompleted
+from core.events import AttemptStarted, NodeRetried, TaskCompleted
 from core.feed import BUFFERED, Feed
 from core.model import Outcome, Status, StoredEvent, TaskId
 from tests.core.test_policy import review
@@ -189,4 +189,4 @@ async def test_of_a_real_task_every_follower_sees_the_whole_story(world: World) 
     assert {tuple(answer) for answer in await asyncio.gather(*early)} == {tuple(range(1, 11))}
     assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 11))}
     assert await seqs(world.service.follow(task.id, after=10)) == []
-    assert StepRetried not in {type(event) for event in await world.history(task.id)}
+    assert NodeRetried not in {type(event) for event in await world.history(task.id)}

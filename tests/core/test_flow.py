@@ -16,7 +16,7 @@ from core.errors import FlowError
 from core.events import (
     AttemptStarted,
     ReviewRequested,
-    StepRetried,
+    NodeRetried,
     TaskCompleted,
     TaskFailed,
     TaskResumed,
@@ -124,8 +124,8 @@ async def test_a_failed_step_is_retried_with_growing_waits_and_then_fails_its_ta
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("x")
         for number, wait in enumerate((2, 4, 8), 1):
-            event = await world.event(task.id, StepRetried, number)
-            assert event == StepRetried(
+            event = await world.event(task.id, NodeRetried, number)
+            assert event == NodeRetried(
                 node="process", retry=number, error=f"Node 'process' failed: ValueError: call {number}"
             )
             due = await eventually(lambda: due_at(world.store, task.id))
@@ -158,7 +158,7 @@ async def test_a_retry_that_works_leads_on_as_if_nothing_had_been(
 
     async with whole_core(sqlite_database, clock, flows={"draft": drafting(once_broken)}) as world:
         task = await world.submit("x")
-        await world.event(task.id, StepRetried)
+        await world.event(task.id, NodeRetried)
         clock.advance(seconds=1)
         await world.approve(await world.open_review(task.id))
         assert (await world.end(task.id)).final_result == "fine"
@@ -180,8 +180,8 @@ async def test_each_node_has_its_own_retries(sqlite_database: Database, clock: S
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("x")
         for number, (node, retry) in enumerate([("one", 1), ("one", 2), ("two", 1), ("two", 2)], 1):
-            event = await world.event(task.id, StepRetried, number)
-            assert isinstance(event, StepRetried)
+            event = await world.event(task.id, NodeRetried, number)
+            assert isinstance(event, NodeRetried)
             assert (event.node, event.retry) == (node, retry)
             clock.advance(seconds=retry)
         assert (await world.end(task.id)).status is Status.COMPLETED
@@ -263,7 +263,7 @@ async def test_what_cannot_be_stored_fails_the_task_at_once(
     done, history = await ended(sqlite_database, clock, in_a_row(Does("odd", leave), ResultNode()))
     assert done.status is Status.FAILED
     assert "'odd' left in shared what is not JSON" in str(done.error)
-    assert not [event for event in history if isinstance(event, StepRetried)]
+    assert not [event for event in history if isinstance(event, NodeRetried)]
 
 
 async def test_a_state_without_end_fails_the_task(sqlite_database: Database, clock: StoppedClock) -> None:
@@ -464,8 +464,8 @@ async def test_the_log_says_what_became_of_a_task_and_none_of_its_words(
     with capture_logs() as logged:
         async with whole_core(sqlite_database, clock, flows=flows) as world:
             bad, good, refused = [await world.submit(text) for text in ("bad words", "x", "y")]
-            await world.event(bad.id, StepRetried)
-            await eventually(lambda: has_line(logged, "step_retried"))
+            await world.event(bad.id, NodeRetried)
+            await eventually(lambda: has_line(logged, "node_retried"))
             clock.advance(seconds=2)
             await world.end(bad.id)
             await world.approve(await world.open_review(good.id))
@@ -477,11 +477,11 @@ async def test_the_log_says_what_became_of_a_task_and_none_of_its_words(
     told = [
         (line["task_id"], line["event"], line.get("node"), line.get("error"))
         for line in logged
-        if line["event"] in {"task_completed", "task_failed", "step_retried"}
+        if line["event"] in {"task_completed", "task_failed", "node_retried"}
     ]
     assert sorted(told, key=str) == sorted(
         [
-            (bad.id, "step_retried", "process", "ValueError"),
+            (bad.id, "node_retried", "process", "ValueError"),
             (bad.id, "task_failed", "process", "ValueError"),
             (good.id, "task_completed", None, None),
             (refused.id, "task_failed", "review", "MaxAttempts"),
@@ -592,12 +592,12 @@ async def test_retries_are_kept_over_a_restart(sqlite_database: Database, clock:
     flows = {"draft": drafting(broken, flow_settings(retries=1, backoff=10))}
     async with whole_core(sqlite_database, clock, flows=flows) as world:
         task = await world.submit("x")
-        await world.event(task.id, StepRetried)
+        await world.event(task.id, NodeRetried)
     async with whole_core(sqlite_database, clock, flows=flows) as world:
         assert (await world.service.task(task.id)).status is Status.RUNNING
         clock.advance(seconds=10)
         assert (await world.end(task.id)).status is Status.FAILED
-        retried = [event for event in await world.history(task.id) if isinstance(event, StepRetried)]
+        retried = [event for event in await world.history(task.id) if isinstance(event, NodeRetried)]
         assert len(retried) == 1
 
 

@@ -13,7 +13,7 @@ from core.events import (
     ReviewApproved,
     ReviewRejected,
     ReviewRequested,
-    StepRetried,
+    NodeRetried,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
@@ -27,7 +27,7 @@ ONE_OF_EACH: dict[type[Event], Event] = {
     TaskSubmitted: TaskSubmitted(submitter="sam"),
     AttemptStarted: AttemptStarted(attempt=1),
     TaskResumed: TaskResumed(attempt=1),
-    StepRetried: StepRetried(node="n", retry=1, error="e"),
+    NodeRetried: NodeRetried(node="n", retry=1, error="e"),
     ReviewRequested: ReviewRequested(review="r", attempt=1, draft="d"),
     DecisionRecorded: DecisionRecorded(
         review="r", reviewer="ana", reviewer_name="Ana", verdict="approve", comment=None, via="web"
@@ -45,7 +45,7 @@ ALLOWED = {
     (P, TaskCancelled): X,
     (R, AttemptStarted): R,
     (R, TaskResumed): R,
-    (R, StepRetried): R,
+    (R, NodeRetried): R,
     (R, ReviewRequested): W,
     (R, TaskCompleted): C,
     (R, TaskFailed): F,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientConnectionError
 from structlog.testing import capture_logs
 
-from core.events import EVENTS, StepRetried, TaskResumed
+from core.events import EVENTS, NodeRetried, TaskResumed
 from core.model import PersonId, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from web.settings import WebSettings
@@ -109,7 +109,7 @@ async def test_it_is_an_event_stream_that_proxies_leave_alone(house: House) -> N
 
 
 async def test_every_event_has_its_message_or_none(house: House) -> None:
-    silent = {"StepRetried", "DecisionRecorded", "ReviewApproved", "ReviewRejected"}
+    silent = {"NodeRetried", "DecisionRecorded", "ReviewApproved", "ReviewRejected"}
     task_id = await finished(house)
     spoken = {
         type(stored.event).__name__
@@ -343,7 +343,7 @@ async def test_named_events_tell_everything(house: House) -> None:
 
 
 def test_a_retried_step_is_no_message() -> None:
-    event = StepRetried(node="process", retry=1, error="again")
+    event = NodeRetried(node="process", retry=1, error="again")
     stored = StoredEvent(task=TaskId("t"), seq=1, at=datetime(2026, 1, 1, tzinfo=UTC), event=event)
     assert status_message(stored) is None
 

@@ -1,0 +1,44 @@
+"""Functions that the configuration names as `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def imported(what: str, spec: str, beside: Path | None) -> Callable[..., Any]:
+    """The function that `spec` names; modules in the folder `beside` are found first.
+
+    Raises `SettingsError`, which calls it `what`.
+    """
+    module, _, function = spec.partition(":")
+    if not module or not function:
+        raise SettingsError(f"{what} must name module:function.")
+    if beside is not None and str(beside) not in sys.path:
+        sys.path.insert(0, str(beside))
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's module may raise anything while it is imported
+        raise SettingsError(f"{what} cannot be imported: {reason(error)}.") from error
+    if not callable(found):
+        raise SettingsError(f"{what} is not a function.")
+    checked: Callable[..., Any] = found
+    return checked
+
+
+def reason(error: BaseException) -> str:
+    """The error's class and, where it has one, the first line of what it says."""
+    try:
+        lines = str(error).strip().rstrip(".").splitlines()
+    except Exception:  # noqa: BLE001 - an exception of somebody else's may not even be able to say so
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,131 @@
+"""Runs one PocketFlow node: as PocketFlow would, but what blocks is kept off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING, Any
+
+from pocketflow import AsyncBatchFlow, AsyncFlow, AsyncNode, AsyncParallelBatchFlow, Flow
+
+from core.graph import name_of
+from core.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+    from datetime import timedelta
+
+    from pocketflow import BaseNode
+
+    from core.nodes import Shared
+
+
+class TookTooLong(Exception):
+    """A node did not end within the flow's timeout; its text is the whole sentence."""
+
+
+async def run_in_time(node: BaseNode, shared: Shared, limit: timedelta) -> str | None:
+    """The node's action. Whatever it does, an ordinary exception comes out of it, unless it is cancelled."""
+    try:
+        async with asyncio.timeout(limit.total_seconds()) as deadline:
+            return await _run(node, shared)
+    except TimeoutError:
+        if deadline.expired():
+            raise TookTooLong(
+                f"Node {name_of(node)!r} took longer than {limit.total_seconds():g} s."
+            ) from None
+        raise
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        raise RuntimeError("it cancelled itself") from error
+    except (SystemExit, GeneratorExit) as error:
+        # Left alone, they would end the event loop and with it the service.
+        raise RuntimeError(f"it raised {type(error).__name__}({error})") from error
+
+
+def fresh(node: BaseNode, params: Mapping[str, Any]) -> BaseNode:
+    """As PocketFlow does: a copy for each visit, with the flow's parameters."""
+    one = copy.copy(node)
+    one.set_params(dict(params))
+    return one
+
+
+async def prepare(flow: Flow, shared: Shared) -> Any:
+    """What a flow's own `prep` returns."""
+    if isinstance(flow, AsyncFlow):
+        return await flow.prep_async(shared)
+    return await in_thread(lambda: flow.prep(shared))
+
+
+async def conclude(flow: Flow, shared: Shared, prepared: Any, action: str | None) -> Any:
+    """What a flow's own `post` makes of its last node's action."""
+    if isinstance(flow, AsyncFlow):
+        return await flow.post_async(shared, prepared, action)
+    return await in_thread(lambda: flow.post(shared, prepared, action))
+
+
+def has_prep(flow: Flow) -> bool:
+    """Whether somebody gave the flow a `prep` of its own."""
+    if isinstance(flow, AsyncFlow):
+        return type(flow).prep_async is not AsyncFlow.prep_async
+    return type(flow).prep is not Flow.prep
+
+
+def has_post(flow: Flow) -> bool:
+    if isinstance(flow, AsyncFlow):
+        return type(flow).post_async is not AsyncFlow.post_async
+    return type(flow).post is not Flow.post
+
+
+async def _run(node: BaseNode, shared: Shared) -> str | None:
+    action: Any
+    kind = type(node)
+    if not isinstance(node, AsyncNode):
+        action = await in_thread(lambda: node._run(shared))
+    elif not isinstance(node, AsyncFlow):
+        action = await node._run_async(shared)
+    elif kind._run_async is AsyncBatchFlow._run_async:
+        prepared = await node.prep_async(shared) or []
+        for params in prepared:
+            await _run_all(node, shared, {**node.params, **params})
+        action = await node.post_async(shared, prepared, None)
+    elif kind._run_async is AsyncParallelBatchFlow._run_async:
+        prepared = await node.prep_async(shared) or []
+        await _all_at_once([_run_all(node, shared, {**node.params, **params}) for params in prepared])
+        action = await node.post_async(shared, prepared, None)
+    elif kind._run_async is AsyncFlow._run_async and kind._orch_async is AsyncFlow._orch_async:
+        prepared = await node.prep_async(shared)
+        action = await node.post_async(shared, prepared, await _run_all(node, shared, node.params))
+    else:
+        action = await node._run_async(shared)
+    return None if action is None else str(action)
+
+
+async def _all_at_once(runs: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Where one fails the others are stopped, and its error is the one that counts."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for run in runs:
+                group.create_task(run)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _run_all(flow: AsyncFlow, shared: Shared, params: Mapping[str, Any]) -> str | None:
+    """The nodes of a flow in one go, for one set of parameters; the last action."""
+    if type(flow)._orch_async is not AsyncFlow._orch_async:
+        own: str | None = await flow._orch_async(shared, dict(params))
+        return own
+    action: str | None = None
+    node: BaseNode | None = flow.start_node
+    while node is not None:
+        action = await _run(fresh(node, params), shared)
+        node = flow.get_next_node(node, action)
+    return action
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody asked this very task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
