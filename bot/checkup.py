@@ -203,7 +203,7 @@ async def telegram_findings(
         return
     if refusal := webhook_refusal(settings, public_url):
         mend = "set it to an https:// address, or leave the secret empty to poll"
-        yield Finding(check="telegram webhook", is_well=False, text=refusal.removesuffix("."), mend=mend)
+        yield Finding(check="telegram webhook", is_well=False, text=refusal, mend=mend)
     headers: dict[str, str] = {}
 
     async def keep_headers(response: Response) -> None:

@@ -37,6 +37,8 @@ class BotSettings(BaseModel):
     telegram_api_url: str = Field(default=TELEGRAM_API, validation_alias="COUNTERSIGN_TELEGRAM_API_URL")
     """The token is appended, as python-telegram-bot does."""
     telegram_file_url: str = Field(default=TELEGRAM_FILES, validation_alias="COUNTERSIGN_TELEGRAM_FILE_URL")
+    public_url: str = Field(default="", validation_alias="COUNTERSIGN_PUBLIC_URL")
+    """The web server's setting, looked at here only for whether a webhook could work; empty is plain http."""
 
     @field_validator(
         "slack_bot_token",
@@ -80,6 +82,12 @@ class BotSettings(BaseModel):
             raise ValueError("SLACK_BOT_TOKEN needs SLACK_APP_TOKEN or SLACK_SIGNING_SECRET beside it")
         return self
 
+    @model_validator(mode="after")
+    def _telegram_can_call_us(self) -> BotSettings:
+        if refusal := webhook_refusal(self, self.public_url):
+            raise ValueError(refusal)
+        return self
+
     @property
     def foreign_urls(self) -> tuple[str, ...]:
         """Settings whose base URL is not the platform's own: named at start and by `doctor`."""
@@ -106,9 +114,9 @@ def webhook_refusal(settings: BotSettings, public_url: str) -> str | None:
     """Why Telegram could not call us there, in one sentence; None where it could, or is not to."""
     if settings.telegram_bot_token is None or settings.telegram_webhook_secret is None:
         return None
-    if public_url.startswith("https:") or is_loopback(settings.telegram_api_url):
+    if public_url.lower().startswith("https:") or is_loopback(settings.telegram_api_url):
         return None
-    return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set."
+    return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set"
 
 
 def is_loopback(url: str) -> bool:

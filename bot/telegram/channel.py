@@ -14,13 +14,12 @@ from bot.errands import Errands
 from bot.gate import Gate
 from bot.markup import NO_PREVIEW, markup
 from bot.pace import Limit, Pace, limit
-from bot.settings import webhook_refusal
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.listener import Listener
 from bot.telegram.places import parts, ref_of
 from bot.telegram.updates import TELEGRAM
-from core.errors import SettingsError, Undeliverable
+from core.errors import Undeliverable
 from core.model import Notice
 
 if TYPE_CHECKING:
@@ -45,10 +44,7 @@ IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 
 
 class TelegramChannel:
-    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it.
-
-    Raises `SettingsError` where Telegram could not call us at `public_url` although it should.
-    """
+    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
 
     def __init__(
         self,
@@ -62,8 +58,6 @@ class TelegramChannel:
         clock: Clock,
         public_url: str,
     ) -> None:
-        if refusal := webhook_refusal(settings, public_url):
-            raise SettingsError(refusal)
         self._settings = settings
         self._service = service
         self._people = people
