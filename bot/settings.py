@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.loopback import is_loopback, is_loopback_url
 
 SLACK_API = "https://slack.com/api/"
 TELEGRAM_API = "https://api.telegram.org/bot"
@@ -114,23 +115,23 @@ def webhook_refusal(settings: BotSettings, public_url: str) -> str | None:
     """Why Telegram could not call us there, in one sentence; None where it could, or is not to."""
     if settings.telegram_bot_token is None or settings.telegram_webhook_secret is None:
         return None
-    if public_url.lower().startswith("https:") or is_loopback(settings.telegram_api_url):
+    if public_url.lower().startswith("https:") or is_loopback_url(settings.telegram_api_url):
         return None
     return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set"
 
 
-def is_loopback(url: str) -> bool:
-    """True for `localhost` and loopback addresses; other names are not resolved."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _checked(setting: str, url: str) -> str:
     """Tokens travel to this address, in the clear only where nobody else can listen."""
-    parts = urlsplit(url)
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))):
+    if not _is_safe(url):
         raise ValueError(f"{setting} must be an https:// address, or http:// on loopback")
     return url
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    )

@@ -21,6 +21,7 @@ WEBHOOK = {"telegram_bot_token": "1:canary", "telegram_webhook_secret": "canary"
         ({"slack_api_url": "http://canary.example/api/"}, "COUNTERSIGN_SLACK_API_URL"),
         ({"telegram_api_url": "ftp://canary.example/bot"}, "COUNTERSIGN_TELEGRAM_API_URL"),
         ({"telegram_file_url": "canary"}, "COUNTERSIGN_TELEGRAM_FILE_URL"),
+        ({"slack_api_url": "https://[canary/api/"}, "COUNTERSIGN_SLACK_API_URL"),
         (WEBHOOK, "COUNTERSIGN_PUBLIC_URL"),
         (WEBHOOK | {"public_url": "http://canary.example"}, "COUNTERSIGN_PUBLIC_URL"),
     ],
