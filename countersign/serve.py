@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from countersign import logs
 from countersign.composition import house
 from countersign.configuration import configuration
 from countersign.database import prepared
+from countersign.departure import stop_on_signals
 from countersign.settings import environment, settings, unknown_names
 
 if TYPE_CHECKING:
@@ -61,15 +61,6 @@ def _loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _serve(found: Settings, configured: Configuration, target: Database) -> None:
