@@ -15,7 +15,7 @@ SECONDS = 5.0
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises 413 where the body is longer than the server takes, 408 or 400 where it is slow or broken off."""
+    """Raises 413 where it is longer than the server takes, 408 or 400 where it is slow or broken off."""
     try:
         async with asyncio.timeout(SECONDS):
             return await request.read()
