@@ -37,6 +37,7 @@ def run_serve() -> int:
     with exclusive(target):
         prepared(target)
         run(_serve(found, configured, target))
+    log.info("stopped")
     return 0
 
 
@@ -70,4 +71,3 @@ async def _serve(found: Settings, configured: Configuration, target: Database) -
         click.echo(f"Countersign serves at {found.web.base_url}", err=True)
         await stop.wait()
         log.info("stopping")
-    log.info("stopped")

@@ -195,6 +195,7 @@ def test_what_was_left_is_named_and_what_it_says_is_not(served: Served) -> None:
     assert served.stop(signal.SIGINT)[0] == 0
     (fact,) = served.facts("stop_overran")
     assert f"segment {task}" in fact["tasks"], fact
+    assert not served.facts("stopped")
     assert TEXT not in served.log
 
 
@@ -202,4 +203,5 @@ def test_an_idle_process_ends_at_once_and_overruns_nothing(served: Served) -> No
     served.start(GOOD)
     status, seconds = served.stop()
     assert (status, seconds < 3) == (0, True), seconds
+    assert served.facts("stopped")
     assert not served.facts("stop_overran")
