@@ -1,4 +1,4 @@
-"""A callback's raw body, read once and never more of it than a platform would send."""
+"""A callback's raw body, which platforms send at once."""
 
 from __future__ import annotations
 
@@ -10,29 +10,16 @@ from aiohttp import web
 if TYPE_CHECKING:
     from aiohttp.web import Request
 
-LIMIT = 1024 * 1024
-"""Bytes; the contract's limit for every body."""
 SECONDS = 5.0
-"""How long a body may take to arrive; platforms send theirs at once."""
+"""How long a body may take to arrive."""
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises 413 or 408 where the body is too long or too slow, 400 where it is broken off."""
-    if (request.content_length or 0) > LIMIT:
-        raise web.HTTPRequestEntityTooLarge(max_size=LIMIT, actual_size=request.content_length or 0)
+    """Raises 413 where it is longer than the server takes, 408 or 400 where it is slow or broken off."""
     try:
         async with asyncio.timeout(SECONDS):
-            return await _bounded(request)
+            return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     except web.RequestPayloadError:
         raise web.HTTPBadRequest from None
-
-
-async def _bounded(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > LIMIT:
-            raise web.HTTPRequestEntityTooLarge(max_size=LIMIT, actual_size=len(body))
-    return bytes(body)

@@ -14,7 +14,8 @@ from telegram import Bot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.settings import is_loopback, webhook_refusal
+from bot.loopback import is_loopback_url
+from bot.settings import webhook_refusal
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
 
@@ -99,7 +100,7 @@ def _off(chat: str, setting: str) -> Finding:
 
 def _slack_client(settings: BotSettings, token: str | None = None) -> AsyncWebClient:
     client = AsyncWebClient(token=token, base_url=settings.slack_api_url, timeout=15)
-    if is_loopback(settings.slack_api_url):
+    if is_loopback_url(settings.slack_api_url):
         client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
     return client
 
@@ -203,7 +204,7 @@ async def telegram_findings(
         return
     if refusal := webhook_refusal(settings, public_url):
         mend = "set it to an https:// address, or leave the secret empty to poll"
-        yield Finding(check="telegram webhook", is_well=False, text=refusal.removesuffix("."), mend=mend)
+        yield Finding(check="telegram webhook", is_well=False, text=refusal, mend=mend)
     headers: dict[str, str] = {}
 
     async def keep_headers(response: Response) -> None:
@@ -211,7 +212,7 @@ async def telegram_findings(
 
     # httpx takes a proxy from the environment, which cannot reach this machine
     options: dict[str, Any] = {"event_hooks": {"response": [keep_headers]}} | (
-        {"trust_env": False} if is_loopback(settings.telegram_api_url) else {}
+        {"trust_env": False} if is_loopback_url(settings.telegram_api_url) else {}
     )
     async with HTTPXRequest(read_timeout=PATIENCE, httpx_kwargs=options) as request:
         bot = Bot(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.loopback import is_loopback, is_loopback_url
 
 SLACK_API = "https://slack.com/api/"
 TELEGRAM_API = "https://api.telegram.org/bot"
@@ -37,6 +38,8 @@ class BotSettings(BaseModel):
     telegram_api_url: str = Field(default=TELEGRAM_API, validation_alias="COUNTERSIGN_TELEGRAM_API_URL")
     """The token is appended, as python-telegram-bot does."""
     telegram_file_url: str = Field(default=TELEGRAM_FILES, validation_alias="COUNTERSIGN_TELEGRAM_FILE_URL")
+    public_url: str = Field(default="", validation_alias="COUNTERSIGN_PUBLIC_URL")
+    """The web server's setting, looked at here only for whether a webhook could work; empty is plain http."""
 
     @field_validator(
         "slack_bot_token",
@@ -80,6 +83,12 @@ class BotSettings(BaseModel):
             raise ValueError("SLACK_BOT_TOKEN needs SLACK_APP_TOKEN or SLACK_SIGNING_SECRET beside it")
         return self
 
+    @model_validator(mode="after")
+    def _telegram_can_call_us(self) -> BotSettings:
+        if refusal := webhook_refusal(self, self.public_url):
+            raise ValueError(refusal)
+        return self
+
     @property
     def foreign_urls(self) -> tuple[str, ...]:
         """Settings whose base URL is not the platform's own: named at start and by `doctor`."""
@@ -106,23 +115,23 @@ def webhook_refusal(settings: BotSettings, public_url: str) -> str | None:
     """Why Telegram could not call us there, in one sentence; None where it could, or is not to."""
     if settings.telegram_bot_token is None or settings.telegram_webhook_secret is None:
         return None
-    if public_url.startswith("https:") or is_loopback(settings.telegram_api_url):
+    if public_url.lower().startswith("https:") or is_loopback_url(settings.telegram_api_url):
         return None
-    return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set."
-
-
-def is_loopback(url: str) -> bool:
-    """True for `localhost` and loopback addresses; other names are not resolved."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return "COUNTERSIGN_PUBLIC_URL must be https:// where COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET is set"
 
 
 def _checked(setting: str, url: str) -> str:
     """Tokens travel to this address, in the clear only where nobody else can listen."""
-    parts = urlsplit(url)
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))):
+    if not _is_safe(url):
         raise ValueError(f"{setting} must be an https:// address, or http:// on loopback")
     return url
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    )

@@ -18,7 +18,7 @@ from core.model import Notice
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
     from types import TracebackType
@@ -44,11 +44,21 @@ SWEEP = timedelta(seconds=30)
 
 
 class Outbox:
-    """`async with` it; give it to the store as a listener."""
+    """`async with` it; give it to the store as a listener.
+
+    Asked when it is left, `grace` is how long calls under way may take to end.
+    """
 
     def __init__(
-        self, store: DeliveryStore, channels: Sequence[Channel], clock: Clock, *, random: Random | None = None
+        self,
+        store: DeliveryStore,
+        channels: Sequence[Channel],
+        clock: Clock,
+        *,
+        random: Random | None = None,
+        grace: Callable[[], timedelta] = timedelta,
     ) -> None:
+        self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
         self._loops = {channel.name: ChannelLoop(store, channel, clock, chance) for channel in channels}
 
@@ -60,7 +70,7 @@ class Outbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop(timedelta(0))
+        await self.stop(self._grace())
 
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""

@@ -6,6 +6,7 @@ import errno
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,8 +18,10 @@ from core.feed import Feed
 from core.flow import FlowRunner, draft_flow
 from core.outbox import Outbox
 from core.service import Service
+from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.sql import SqlStore
 from countersign.chats import Chats
+from countersign.departure import STOP
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -36,10 +39,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SEGMENTS_MAY_END = timedelta(seconds=1.5)
 DELIVERIES_MAY_END = timedelta(seconds=1.5)
-"""What is given up after these is stored, and taken up at the next start. Together with the requests (3 s)
-and the chats (1.5 s and 2.5 s at worst) a stop has 10 s."""
+CHATS_MAY_CLOSE = timedelta(seconds=4)
+SEGMENTS_MAY_END = timedelta(seconds=1.5)
+"""What is given up after these is stored, and taken up at the next start."""
+KEPT_FOR_THE_STORE = timedelta(seconds=1)
+KEPT_FOR_THE_ENGINE = SEGMENTS_MAY_END + CUT_OFF + KEPT_FOR_THE_STORE
+KEPT_FOR_THE_CHATS = timedelta(seconds=1) + KEPT_FOR_THE_ENGINE
+"""Slow requests and chats must not cost the engine its time: work that is not put back counts as a crash."""
 
 
 class PortIsTaken(SettingsError):
@@ -107,26 +114,33 @@ async def house(
     clock = SystemClock()
     configuration = reachable(configuration, settings)
     definitions = flows(configuration)
+    stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed = Feed(store)
         service = Service(store, feed, configuration.people, definitions, policies=configuration.policies)
-        engine = LocalEngine(FlowRunner(store, definitions, clock), store, clock)
+        engine = LocalEngine(
+            FlowRunner(store, definitions, clock),
+            store,
+            clock,
+            grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
+        )
         store.listen(feed)
         store.listen(engine)
-        await engine.__aenter__()
-        stack.push_async_callback(engine.stop, SEGMENTS_MAY_END)
+        await stack.enter_async_context(engine)
         hooks = await _webhooks(stack, settings, clock)
         chats = Chats(settings, configuration, service, store, clock)
         runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
         stack.push_async_callback(runner.cleanup)
         address = await _listen(runner, settings.web.host, settings.web.port)
-        channels = await stack.enter_async_context(chats.open())
-        outbox = Outbox(store, [*channels, *hooks], clock)
+        closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
+        channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
+        ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
+        outbox = Outbox(store, [*channels, *hooks], clock, grace=ending)
         store.listen(outbox)
-        await outbox.__aenter__()
-        stack.push_async_callback(outbox.stop, DELIVERIES_MAY_END)
+        await stack.enter_async_context(outbox)
         stack.push_async_callback(runner.cleanup)
+        stack.callback(stop.begin)
         yield House(store=store, service=service, address=address)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from countersign import logs
 from countersign.composition import house
 from countersign.configuration import configuration
 from countersign.database import prepared
+from countersign.departure import stop_on_signals
 from countersign.settings import environment, settings, unknown_names
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run_serve() -> int:
     with exclusive(target):
         prepared(target)
         run(_serve(found, configured, target))
+    log.info("stopped")
     return 0
 
 
@@ -63,15 +64,6 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
 async def _serve(found: Settings, configured: Configuration, target: Database) -> None:
     stop = stop_on_signals()
     async with house(found, configured, target) as running:
@@ -79,4 +71,3 @@ async def _serve(found: Settings, configured: Configuration, target: Database) -
         click.echo(f"Countersign serves at {found.web.base_url}", err=True)
         await stop.wait()
         log.info("stopping")
-    log.info("stopped")

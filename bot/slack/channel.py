@@ -14,8 +14,8 @@ from bot.blocks import blocks, fallback
 from bot.cards import card
 from bot.errands import Errands
 from bot.gate import Gate
+from bot.loopback import is_loopback_url
 from bot.pace import Pace, limit
-from bot.settings import is_loopback
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
@@ -189,6 +189,6 @@ def _web_client(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncW
     """Without retries of its own: the outbox repeats, and knows what was shown."""
     token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None
     client = AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[])
-    if is_loopback(settings.slack_api_url):
+    if is_loopback_url(settings.slack_api_url):
         client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
     return client

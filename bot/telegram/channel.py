@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -14,13 +15,12 @@ from bot.errands import Errands
 from bot.gate import Gate
 from bot.markup import NO_PREVIEW, markup
 from bot.pace import Limit, Pace, limit
-from bot.settings import webhook_refusal
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.listener import Listener
 from bot.telegram.places import parts, ref_of
 from bot.telegram.updates import TELEGRAM
-from core.errors import SettingsError, Undeliverable
+from core.errors import RateLimited, Undeliverable
 from core.model import Notice
 
 if TYPE_CHECKING:
@@ -42,13 +42,12 @@ IN_PRIVATE = (limit(3, 3.0),)
 """One message a second in a chat, short bursts allowed (Bots FAQ; telegram.constants.FloodLimit)."""
 IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 """Besides, twenty a minute in a group or channel (the same)."""
+IN_ALL = (limit(30, 1.0),)
+"""Thirty messages a second over all chats (the same)."""
 
 
 class TelegramChannel:
-    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it.
-
-    Raises `SettingsError` where Telegram could not call us at `public_url` although it should.
-    """
+    """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
 
     def __init__(
         self,
@@ -62,8 +61,6 @@ class TelegramChannel:
         clock: Clock,
         public_url: str,
     ) -> None:
-        if refusal := webhook_refusal(settings, public_url):
-            raise SettingsError(refusal)
         self._settings = settings
         self._service = service
         self._people = people
@@ -89,7 +86,7 @@ class TelegramChannel:
             raise Undeliverable("Telegram is shown cards, not notices.")
         place = _chat_id(delivery.recipient.address)
         async with self._gate.client() as bot:
-            self._pace.called(delivery.recipient.address, _limits(delivery))
+            self._take_turn(delivery)
             try:
                 return ref_of(await self._send(bot, self._moved.get(place, place), content, thread))
             except ChatMigrated as error:
@@ -101,7 +98,7 @@ class TelegramChannel:
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
-            self._pace.called(delivery.recipient.address, _limits(delivery))
+            self._take_turn(delivery)
             try:
                 await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **self._message(content))
             except TelegramError as error:
@@ -110,6 +107,18 @@ class TelegramChannel:
 
     def spacing(self, delivery: Delivery) -> float:
         return self._pace.wait(delivery.recipient.address, _limits(delivery))
+
+    def _take_turn(self, delivery: Delivery) -> None:
+        """Count a call. Telegram, when it refuses one, does not say which limit it was: we do."""
+        wait = self._pace.wait("", IN_ALL)
+        if wait > 0:
+            raise RateLimited(
+                "Telegram takes no more messages in this second.",
+                retry_after=timedelta(seconds=wait),
+                whole_channel=True,
+            )
+        self._pace.called("", IN_ALL)
+        self._pace.called(delivery.recipient.address, _limits(delivery))
 
     def routes(self) -> list[web.RouteDef]:
         """What Telegram calls where a webhook secret is set; outside `listening()` it answers 503."""

@@ -20,7 +20,7 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
-from bot.settings import is_loopback
+from bot.loopback import is_loopback_url
 from bot.telegram.failures import failure
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
@@ -108,7 +108,7 @@ class Listener:
     def _new_bot(self) -> ExtBot[None]:
         settings = self._settings
         options: dict[str, Any] = {}
-        if is_loopback(settings.telegram_api_url):
+        if is_loopback_url(settings.telegram_api_url):
             # httpx takes a proxy from the environment, which cannot reach this machine
             options["httpx_kwargs"] = {"trust_env": False}
         return ExtBot(

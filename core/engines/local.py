@@ -18,7 +18,7 @@ from core.events import ReviewApproved, ReviewRejected, TaskCancelled, TaskSubmi
 from core.stopping import CUT_OFF, cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
     from types import TracebackType
@@ -43,13 +43,23 @@ class LocalEngine:
     """`async with` it; give it to the store as a listener.
 
     At most `limit` segments run at once; the ids of others wait in a queue, and their tasks in the database.
+    Asked when it is left, `grace` is how long what runs may take to end.
     """
 
-    def __init__(self, runner: Runner, store: WorkStore, clock: Clock, *, limit: int = 64) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        store: WorkStore,
+        clock: Clock,
+        *,
+        limit: int = 64,
+        grace: Callable[[], timedelta] = timedelta,
+    ) -> None:
         self._runner = runner
         self._store = store
         self._clock = clock
         self._limit = limit
+        self._grace = grace
         self._queue: deque[TaskId] = deque()
         self._queued: set[TaskId] = set()
         self._running: dict[TaskId, asyncio.Task[datetime | None]] = {}
@@ -71,7 +81,7 @@ class LocalEngine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop(timedelta(0))
+        await self.stop(self._grace())
 
     async def stop(self, grace: timedelta) -> None:
         """Take nothing new; let what runs end within `grace`, then stop it.

@@ -24,7 +24,8 @@ from countersign.database import prepared
 from countersign.demo.chats import demo_configuration, simulated_chats
 from countersign.demo.machine import check_host, forget_environment, free_port
 from countersign.demo.samples import submit_samples
-from countersign.serve import run, stop_on_signals
+from countersign.departure import stop_on_signals
+from countersign.serve import run
 from countersign.settings import Settings
 from web.pages.assets import Assets
 from web.settings import WebSettings

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Coroutine
 
+    from aiohttp import ClientSession
+
+    from tests.bench.server import Server
+
 MiB = 2**20
 KiB = 2**10
+BATCHES = 5
+"""Of round trips: the machine is shared, and one batch may have it less to itself than another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,27 +44,32 @@ class Figure:
         return {"name": self.name, "value": round(self.value, 4), "unit": self.unit, "bar": self.bar}
 
 
+async def _batch(http: ClientSession, server: Server, trips: int) -> tuple[float, float]:
+    """The server's CPU seconds per round trip, and round trips a second."""
+    cpu, began = server.process.cpu(), time.perf_counter()
+    await many(trips, 32, lambda: trip(http, server))
+    return (server.process.cpu() - cpu) / trips, trips / (time.perf_counter() - began)
+
+
 async def round_trips(options: Namespace) -> list[Figure]:
     """Submit, reject, approve, completed on SSE: 32 clients, then one."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         async with serving(Path(folder)) as server, session() as http:
             await many(300, 32, lambda: trip(http, server))
-            cpu, began = server.process.cpu(), time.perf_counter()
-            await many(options.trips, 32, lambda: trip(http, server))
-            spent, took = server.process.cpu() - cpu, time.perf_counter() - began
+            batches = [await _batch(http, server, options.trips // BATCHES) for _ in range(BATCHES)]
             alone = [await trip(http, server) for _ in range(500)]
     return [
         Figure(
             name="cpu_per_trip",
-            what="CPU of the server per round trip, 32 clients",
-            value=spent / options.trips * 1000,
+            what=f"CPU of the server per round trip, 32 clients, median of {BATCHES} batches",
+            value=median(cpu for cpu, _ in batches) * 1000,
             unit="ms",
             bar="2 ms (goal 1.5)",
         ),
         Figure(
             name="trips_per_second",
             what="round trips a second, 32 clients",
-            value=options.trips / took,
+            value=median(rate for _, rate in batches),
             unit="/s",
         ),
         Figure(

@@ -9,6 +9,8 @@ from pydantic import SecretStr, ValidationError
 
 from bot.settings import BotEnvironment, BotSettings
 
+WEBHOOK = {"telegram_bot_token": "1:canary", "telegram_webhook_secret": "canary"}
+
 
 @pytest.mark.parametrize(
     ("settings", "name"),
@@ -19,6 +21,9 @@ from bot.settings import BotEnvironment, BotSettings
         ({"slack_api_url": "http://canary.example/api/"}, "COUNTERSIGN_SLACK_API_URL"),
         ({"telegram_api_url": "ftp://canary.example/bot"}, "COUNTERSIGN_TELEGRAM_API_URL"),
         ({"telegram_file_url": "canary"}, "COUNTERSIGN_TELEGRAM_FILE_URL"),
+        ({"slack_api_url": "https://[canary/api/"}, "COUNTERSIGN_SLACK_API_URL"),
+        (WEBHOOK, "COUNTERSIGN_PUBLIC_URL"),
+        (WEBHOOK | {"public_url": "http://canary.example"}, "COUNTERSIGN_PUBLIC_URL"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(settings: dict[str, Any], name: str) -> None:
@@ -30,6 +35,20 @@ def test_a_wrong_setting_is_named_and_not_repeated(settings: dict[str, Any], nam
 
 def test_a_platform_without_its_token_is_off() -> None:
     assert BotSettings.model_validate({"slack_bot_token": " "}).slack_bot_token is None
+
+
+@pytest.mark.parametrize(
+    "mended",
+    [
+        {"public_url": "https://sign.example.com"},
+        {"public_url": "HTTPS://sign.example.com"},
+        {"telegram_api_url": "http://127.0.0.1:9/bot"},
+        {"telegram_webhook_secret": ""},
+        {"telegram_bot_token": ""},
+    ],
+)
+def test_a_webhook_needs_an_address_that_telegram_can_call(mended: dict[str, str]) -> None:
+    BotSettings.model_validate(WEBHOOK | mended)
 
 
 def test_loopback_may_be_plain_http_and_is_named_as_unusual() -> None:

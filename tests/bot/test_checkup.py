@@ -124,6 +124,7 @@ async def test_a_webhook_that_is_not_https_is_refused() -> None:
         telegram_bot_token=SecretStr(TOKEN),
         telegram_webhook_secret=SecretStr("s"),
         telegram_api_url="https://telegram.invalid/bot",
+        public_url=PUBLIC_URL,
     )
     found = (await of_telegram(settings, public_url="http://sign.example.com"))["telegram webhook"]
     assert not found.is_well

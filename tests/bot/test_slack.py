@@ -497,6 +497,13 @@ async def test_a_body_without_end_is_cut_short(over_http: SlackHouse, *, is_anno
     assert (await posted(over_http, body if is_announced else in_chunks(body), FORM))[0] == 413
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says_is_a_bad_request(
+    over_http: SlackHouse, encoding: str
+) -> None:
+    assert (await posted(over_http, b"canary", FORM | {"Content-Encoding": encoding}))[0] == 400
+
+
 async def test_slack_may_check_the_address(over_http: SlackHouse) -> None:
     assert await over_http.slack.verify_request_url()
 

@@ -15,7 +15,7 @@ import pytest
 
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import MessageShape
-from core.errors import SettingsError
+from core.errors import RateLimited, SettingsError
 from core.model import ChannelName, ChatUpdate, DeliveryState, Outcome, Status, Verdict
 from tests.bot.telegram_house import (
     ANA_ID,
@@ -635,6 +635,27 @@ ODD = [
     {"update_id": 7, "message": {"message_id": 1, "date": 2**60, "chat": {"id": 1, "type": "private"}}},
     {"update_id": 7, "poll": {"id": "x"}},
 ]
+
+
+async def test_more_than_telegram_takes_in_a_second_closes_the_whole_channel(polling: TelegramHouse) -> None:
+    task = await polling.house.submit()
+    await polling.card()
+    sent = await polling.house.delivery(task, lambda found: found.message is not None)
+    assert sent.message is not None
+    review, channel = await polling.house.review(task), polling.channel
+    for _ in range(29):
+        await channel.post(sent, review, thread=None)
+    for call in (
+        channel.post(sent, review, thread=None),
+        channel.update(sent, review, message=sent.message),
+    ):
+        with pytest.raises(RateLimited) as refused:
+            await call
+        assert refused.value.whole_channel
+        assert refused.value.retry_after == timedelta(seconds=1)
+    assert len(polling.ours()) == 30
+    polling.house.clock.advance(seconds=1)
+    await channel.post(sent, review, thread=None)
 
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", SECRET + "x", SECRET[:-1], "ü", "x" * 5000])

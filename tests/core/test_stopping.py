@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+import pytest
 from structlog.testing import capture_logs
 
-from core.stopping import cut_off
+from core.stopping import Deadline, cut_off, left_in_time
 from tests.world import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 async def test_what_swallows_its_cancellation_is_left_and_named() -> None:
@@ -56,3 +61,42 @@ async def test_what_breaks_while_it_is_stopped_is_named_without_its_words() -> N
         await cut_off([task])
     assert [(line["name"], line["error"]) for line in logged] == [("segment 2", "ValueError")]
     assert "a draft" not in str(logged)
+
+
+def test_parts_share_what_is_left_of_a_stop() -> None:
+    now = 100.0
+    stop = Deadline(timedelta(seconds=9), seconds=lambda: now)
+    now = 200.0
+    assert stop.left(timedelta(seconds=3)) == timedelta(seconds=3), "it begins when it is first asked for"
+    now = 206.0
+    assert stop.left(timedelta(seconds=2), keep=timedelta(seconds=2)) == timedelta(seconds=1)
+    assert stop.left(timedelta(seconds=9)) == timedelta(seconds=3)
+    now = 300.0
+    assert stop.left(timedelta(seconds=1)) == timedelta(0)
+
+
+async def test_a_part_that_will_not_be_left_is_left_all_the_same() -> None:
+    @asynccontextmanager
+    async def part() -> AsyncIterator[str]:
+        yield "inside"
+        await asyncio.Event().wait()
+
+    with capture_logs() as logged:
+        async with left_in_time(part(), "chats", lambda: timedelta(milliseconds=10)) as entered:
+            assert entered == "inside"
+    assert [(line["event"], line["part"]) for line in logged] == [("stop_cut_short", "chats")]
+
+
+async def test_a_part_is_left_when_its_body_breaks_too() -> None:
+    left = False
+
+    @asynccontextmanager
+    async def part() -> AsyncIterator[None]:
+        nonlocal left
+        yield
+        left = True
+
+    with pytest.raises(ValueError, match="broken"):
+        async with left_in_time(part(), "chats", lambda: timedelta(seconds=1)):
+            raise ValueError("broken")
+    assert left

@@ -23,22 +23,25 @@ def post_message(workspace: Workspace, args: Args) -> Body:
     text, warnings = _cut(args.text("text"))
     blocks = _checked_blocks(args) or ()
     _refuse_empty(text, blocks)
-    message = Message(
-        channel=channel.id,
-        ts=workspace.next_ts(),
-        user=workspace.bot.id,
-        text=text,
-        blocks=blocks,
-        thread_ts=_thread_root(channel, args.text("thread_ts")),
-        metadata=_metadata(args),
-    )
-    workspace.put(message, "message")
+    message = _put(workspace, channel, args, text=text, blocks=blocks, metadata=_metadata(args))
     answer = {
         "channel": channel.id,
         "ts": message.ts,
         "message": message_json(workspace, channel, message.ts),
     }
     return {**answer, **({"response_metadata": {"warnings": warnings}} if warnings else {})}
+
+
+def _put(workspace: Workspace, channel: Channel, args: Args, **content: Any) -> Message:
+    """A new message of the bot's, in the thread that was asked for."""
+    message = Message(
+        channel=channel.id,
+        ts=workspace.next_ts(),
+        user=workspace.bot.id,
+        thread_ts=_thread_root(channel, args.text("thread_ts")),
+        **content,
+    )
+    return workspace.put(message, "ephemeral" if message.only_for else "message")
 
 
 def update(workspace: Workspace, args: Args) -> Body:
@@ -69,17 +72,7 @@ def post_ephemeral(workspace: Workspace, args: Args) -> Body:
     _refuse_empty(text, blocks)
     if len(text) > limits.POSTED_TEXT:
         raise SlackError("msg_too_long")
-    message = Message(
-        channel=channel.id,
-        ts=workspace.next_ts(),
-        user=workspace.bot.id,
-        text=text,
-        blocks=blocks,
-        thread_ts=_thread_root(channel, args.text("thread_ts")),
-        only_for=user,
-    )
-    workspace.put(message, "ephemeral")
-    return {"message_ts": message.ts}
+    return {"message_ts": _put(workspace, channel, args, text=text, blocks=blocks, only_for=user).ts}
 
 
 def get_permalink(workspace: Workspace, args: Args) -> Body:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import json
 import secrets
 import time
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from bot.loopback import is_loopback
 from bot.simulator.slack.delivery import Answer, Delivery, Failure, Forgery, Kind
 from bot.simulator.slack.limits import ACK_SECONDS, SIGNATURE_SECONDS
 
@@ -30,13 +30,7 @@ LINES = 100
 
 def refuse_foreign_host(host: str | None) -> None:
     """The simulator neither listens on nor calls anything but this machine."""
-    if host == "localhost":
-        return
-    try:
-        is_loopback = ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(host):
         raise ValueError(f"the simulated Slack stays on loopback, and {host!r} is not")
 
 

@@ -74,10 +74,7 @@ def edit_message_reply_markup(state: State, params: Mapping[str, Any]) -> dict[s
 
 
 def delete_message(state: State, params: Mapping[str, Any]) -> bool:
-    chat = state.open_chat(params.get("chat_id"))
-    message = chat.standing(params.get("message_id"))
-    if message is None:
-        raise bad_request("message to delete not found")
+    chat, message = _standing(state, params, "delete")
     is_ours = message.sender in {None, state.bot}
     may = is_ours or chat.kind is ChatKind.PRIVATE or chat.bot is Standing.ADMINISTRATOR
     if not may or state.now() - message.date > DELETION_WINDOW:
@@ -104,10 +101,7 @@ def answer_callback_query(state: State, params: Mapping[str, Any]) -> bool:
 
 
 def pin_chat_message(state: State, params: Mapping[str, Any]) -> bool:
-    chat = state.open_chat(params.get("chat_id"))
-    message = chat.standing(params.get("message_id"))
-    if message is None:
-        raise bad_request("message to pin not found")
+    chat, message = _standing(state, params, "pin")
     if chat.kind is not ChatKind.PRIVATE and chat.bot is not Standing.ADMINISTRATOR:
         raise bad_request("not enough rights to manage pinned messages in the chat")
     chat.pinned.append(message.id)
@@ -115,10 +109,7 @@ def pin_chat_message(state: State, params: Mapping[str, Any]) -> bool:
 
 
 def set_message_reaction(state: State, params: Mapping[str, Any]) -> bool:
-    chat = state.open_chat(params.get("chat_id"))
-    message = chat.standing(params.get("message_id"))
-    if message is None:
-        raise bad_request("message to react not found")
+    _, message = _standing(state, params, "react")
     state.change(
         message, reactions=tuple(str(kind.get("emoji", "")) for kind in params.get("reaction") or [])
     )
@@ -130,6 +121,15 @@ def send_chat_action(state: State, params: Mapping[str, Any]) -> bool:
     if params.get("action") not in CHAT_ACTIONS:
         raise bad_request("wrong parameter action in request")
     return True
+
+
+def _standing(state: State, params: Mapping[str, Any], verb: str) -> tuple[Chat, Message]:
+    """The message that is meant, and its chat."""
+    chat = state.open_chat(params.get("chat_id"))
+    message = chat.standing(params.get("message_id"))
+    if message is None:
+        raise bad_request(f"message to {verb} not found")
+    return chat, message
 
 
 def _writable(state: State, params: Mapping[str, Any]) -> Chat:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import inspect
-import ipaddress
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
+from bot.loopback import is_loopback
 from bot.simulator.faults import Call, Fault, Faults
 from bot.simulator.telegram.errors import ApiError, not_found, too_many_requests, unauthorized
 from bot.simulator.telegram.limits import UPLOAD_BYTES
@@ -52,7 +52,7 @@ class ApiServer:
 
     async def listen(self, host: str, port: int) -> str:
         """Start; the root address. ValueError for an address that others could reach."""
-        if not ipaddress.ip_address(host).is_loopback:
+        if not is_loopback(host):
             raise ValueError(f"the simulator listens on loopback only, not on {host}")
         app = web.Application(client_max_size=UPLOAD_BYTES + 1024 * 1024)
         app.router.add_route("*", "/bot{token}/{method}", self._method)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from collections import deque
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.loopback import is_loopback_url
 from bot.simulator.telegram.errors import bad_request
 from bot.simulator.telegram.limits import SECRET, WEBHOOK_CONNECTIONS, WEBHOOK_PORTS
 
@@ -71,12 +71,7 @@ def read_webhook(params: Mapping[str, Any], *, public_rules: bool) -> Webhook:
 
 def check_loopback(url: str) -> None:
     """The simulator calls nobody but this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback_url(url):
         raise bad_request("bad webhook: the simulator posts to loopback addresses only")
 
 
