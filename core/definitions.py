@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from core.model import FlowSettings, Policy
+    from core.model import FlowSettings, Json, Policy
+    from core.nodes import Shared
 
 log = structlog.get_logger()
-
-SHIPPED = ("draft", "approval")
 
 
 def definition(settings: FlowSettings, policies: Mapping[str, Policy], beside: Path | None) -> FlowDefinition:
@@ -61,8 +60,9 @@ def approval_flow() -> Flow:
     return Flow(start=ReviewNode(show=_input))
 
 
-def _input(shared: dict[str, object]) -> object:
-    return shared["task_input"]
+def _input(shared: Shared) -> Json:
+    submitted: Json = shared["task_input"]
+    return submitted
 
 
 def _of_user(spec: str, beside: Path | None) -> Flow:

@@ -5,12 +5,14 @@
     ├── Unidentified             nobody is named by this request
     ├── Forbidden                this person may not
     │   ├── NotAReviewer         not among the policy's reviewers
-    │   └── SelfReview           the submitter, and the policy does not allow it
+    │   ├── SelfReview           the submitter, and the policy does not allow it
+    │   └── NotAnAdmin           not among those whom [admins] lists
     ├── Refused                  the right person at the wrong time
     │   ├── NotWaiting           the task has no open review
     │   ├── ReviewIsClosed       somebody, or a newer attempt, was first
     │   ├── AlreadyDecided       this person has decided this open review
-    │   └── TaskIsClosed         completed, failed or cancelled
+    │   ├── TaskIsClosed         completed, failed or cancelled
+    │   └── TaskIsRunning        it can be resumed only while it waits or has ended
     ├── StaleReview              the review named is not the open one
     ├── Invalid                  a value that cannot be accepted, with its sentence
     │   ├── UnknownFlow          no flow of that name
@@ -59,6 +61,10 @@ class SelfReview(Forbidden):
     """The submitter, where the policy does not allow self-review."""
 
 
+class NotAnAdmin(Forbidden):
+    """Not among those whom `[admins]` lists."""
+
+
 class Refused(CountersignError):
     """The right person at the wrong time."""
 
@@ -77,6 +83,10 @@ class AlreadyDecided(Refused):
 
 class TaskIsClosed(Refused):
     """The task is completed, failed or cancelled."""
+
+
+class TaskIsRunning(Refused):
+    """The task is pending or running, so nobody may move it."""
 
 
 class StaleReview(CountersignError):

@@ -80,14 +80,16 @@ class Feed:
             if not stored:
                 return
         while True:
+            ended = bool(stored) and type(stored[-1].event) in FINAL
             for event in stored:
                 if event.seq > after:
                     after = event.seq
                     yield event
-                if type(event.event) in FINAL:
-                    # Also for a follower who claims to have seen more than there ever was.
-                    return
                 del event
+            if ended and not follower.news and not follower.overflowed:
+                # Not at an end that somebody went back on since. Also for a follower who claims to have
+                # seen more than there ever was.
+                return
             # A draft may be large, and the next event days away.
             stored = ()
             await follower.wait()

@@ -9,6 +9,7 @@ import structlog
 
 from core.errors import FlowError, StaleRun, UnknownFlow
 from core.segment import Segment
+from core.states import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,9 @@ class FlowRunner:
             return None
         if position.due_at is not None and position.due_at > self._clock.now():
             return position.due_at
+        if position.schema > SCHEMA:
+            await self._store.fail(task_id, "Its state was stored by a newer release.")
+            return None
         flow = self._flows.get(position.task.flow)
         if flow is None:
             await self._store.fail(task_id, f"The flow {position.task.flow!r} is not configured any more.")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 ROOT = "/"
 LONGEST_NAME = 64
 _OWN_WAY = ("_run", "_orch", "_run_async", "_orch_async")
-_CODE = ("prep", "exec", "post", "exec_fallback", "prep_async", "exec_async", "post_async", "exec_fallback_async")
+_SYNC = ("prep", "exec", "post", "exec_fallback")
+_CODE = (*_SYNC, *(f"{name}_async" for name in _SYNC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,10 @@ class Graph:
 def name_of(node: BaseNode) -> str:
     """The node's `name`, or its class's where it has none. Raises `FlowError`."""
     name = getattr(node, "name", type(node).__name__)
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name:
+    is_text = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME
+    if not is_text or not name.isprintable() or "/" in name:
         raise FlowError(
-            f"A node's name is 1 to {LONGEST_NAME} printable characters without a slash; one is {name!r:.100}."
+            f"A node's name is 1 to {LONGEST_NAME} printable characters without a slash, not {name!r:.100}."
         )
     return name
 
@@ -190,8 +192,8 @@ def _check_one_go(flow: Flow, path: str) -> None:
 def _check_asks_in_order(node: BaseNode, path: str) -> None:
     if isinstance(node, AsyncParallelBatchNode) and _asks(node):
         raise FlowError(
-            f"{path!r} asks for a review from items that run in parallel: which answer belongs to which could "
-            "not be told; ask before or after it, or use an AsyncBatchNode."
+            f"{path!r} asks for a review from items that run in parallel: which answer belongs to which "
+            "could not be told; ask before or after it, or use an AsyncBatchNode."
         )
 
 

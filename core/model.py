@@ -315,8 +315,10 @@ class StoredCheckpoint:
     attempt: int
     state: Mapping[str, Json]
     following: str | None
+    point: Point
     cause: str
     at: datetime
+    schema: int
     parent: int | None
     """The checkpoint that it followed; None for number 0."""
     superseded: bool
@@ -346,6 +348,8 @@ class Position:
     state: Mapping[str, Json] | None
     """The `shared` dict after the last checkpoint; None before the first."""
     checkpoints: int
+    schema: int = 1
+    """Of how the state was stored."""
     begun: bool
     """`node` was begun and not finished: by a crash, or because it runs somewhere."""
     starts: int

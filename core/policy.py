@@ -59,10 +59,16 @@ def check_open(request: ReviewRequest) -> None:
 
 
 def outcome(policy: Policy, decisions: Iterable[Decision]) -> Outcome:
-    """What the decisions add up to: one rejection rejects, `approvals` distinct people approve."""
+    """What the decisions add up to: one rejection rejects, `approvals` distinct people approve.
+
+    An edit is its author's approval of their own text: enough where one approval is, else it has to be put
+    before everybody anew.
+    """
     approving: set[PersonId] = set()
     for decision in decisions:
         if decision.verdict is Verdict.REJECT:
             return Outcome.REJECTED
+        if decision.verdict is Verdict.EDIT and policy.approvals > 1:
+            return Outcome.EDITED
         approving.add(decision.reviewer)
     return Outcome.APPROVED if len(approving) >= policy.approvals else Outcome.OPEN

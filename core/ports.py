@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         Status,
         Step,
+        StoredCheckpoint,
         StoredEvent,
         Submission,
         Task,
@@ -142,6 +143,7 @@ class Store(Protocol):
         verdict: Verdict,
         *,
         comment: str | None,
+        content: Json = None,
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
@@ -161,10 +163,34 @@ class Store(Protocol):
         review_id: str | None,
         attempt: int | None,
         comment: str | None,
+        content: Json = None,
         via: str,
         policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """The same for the task's open review, where it is the one that is meant."""
+        ...
+
+    async def checkpoints(self, task_id: str) -> Sequence[StoredCheckpoint]: ...
+
+    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint: ...
+
+    async def rewind(
+        self, task_id: str, *, number: int, edits: Mapping[str, Json], node: str | None, by: Person
+    ) -> Task:
+        """Go on from a checkpoint; what came after it is superseded."""
+        ...
+
+    async def fork(
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        child: TaskId,
+    ) -> Task:
+        """A new task that goes on from a checkpoint of this one."""
         ...
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -178,6 +204,7 @@ class FlowStore(Protocol):
     async def position(self, task_id: str) -> Position | None: ...
     async def step(self, step: Step) -> int: ...
     async def fail(self, task_id: str, error: str) -> None: ...
+    async def last_approved(self, task_id: str) -> Json: ...
 
 
 class Runner(Protocol):

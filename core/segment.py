@@ -25,6 +25,7 @@ from core.lifecycle import after
 from core.model import Answer, Checkpoint, NewReview, Outcome, Point, ReviewId, Status, Step, Verdict
 from core.nodes import ResultNode, ReviewNode, note_answer
 from core.running import Interrupt, Run, current
+from core.states import initial_state
 from core.stepping import TookTooLong, conclude, fresh, has_post, has_prep, prepare, run_in_time
 from core.telling import Telling
 from core.threads import in_thread
@@ -60,7 +61,10 @@ class Segment:
         self._task = position.task
         self._position = position
         self._version, self._seq, self._status = position.version, position.seq, position.task.status
-        self._shared: Shared = {**initial_state(position), **(position.state or {})}
+        self._shared: Shared = {
+            **initial_state(position.task.id, position.task.input),
+            **(position.state or {}),
+        }
         self._attempt = max(position.task.attempt, 1)
         self._path: str | None = position.node or ROOT
         self._point = position.point
@@ -109,24 +113,25 @@ class Segment:
         """Do the next thing; True where the task now waits for people."""
         place, verdict = self._place, self._verdict
         self._verdict = None
+        parked = False
         match self._point:
             case Point.REVIEW | Point.BEFORE | Point.AFTER if verdict is not None:
-                return await self._go_on(place, verdict)
+                parked = await self._go_on(place, verdict)
             case Point.AFTER:
-                return await self._park(Point.AFTER, self._shown())
+                parked = await self._park(Point.AFTER, self._shown())
             case Point.LEAVE:
                 await self._leave(place)
             case Point.INSIDE:
-                return await self._run_node(place)
+                parked = await self._run_node(place)
             case _ if place.path in self._flow.interrupts_before and not self._may_run:
-                return await self._park(Point.BEFORE, self._shown())
+                parked = await self._park(Point.BEFORE, self._shown())
             case _ if isinstance(place.node, ReviewNode):
-                return await self._ask(place.path, place.node)
+                parked = await self._ask(place.path, place.node)
             case _ if place.is_entered:
                 await self._enter(place)
             case _:
-                return await self._run_node(place)
-        return False
+                parked = await self._run_node(place)
+        return parked
 
     # Reviews
 
@@ -135,7 +140,11 @@ class Segment:
         if node.when is not None and not await self._called(node, "when", node.when, self._shared):
             self._checkpoint(path, "approved", f"Nobody was asked at {path!r}: its condition does not hold.")
             return False
-        draft = await self._called(node, "show", node.prep, self._shared) if node.show else node.prep(self._shared)
+        draft = (
+            await self._called(node, "show", node.prep, self._shared)
+            if node.show
+            else node.prep(self._shared)
+        )
         return await self._park(Point.REVIEW, draft, node.policy)
 
     async def _called(self, node: ReviewNode, what: str, function: Any, *args: Any) -> Any:
@@ -211,7 +220,7 @@ class Segment:
         if not await self._may_try_again():
             return False
         self._start_attempt()
-        return await self._park(review.point, review.content, review.policy.name)
+        return await self._park(review.point, _edit(review), review.policy.name)
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
         self._check_json(draft, f"What reviewers of {self._path!r} are to see")
@@ -361,7 +370,8 @@ class Segment:
             )
         if self._flow.settings.strict_actions:
             raise FlowError(
-                f"Node {path!r} returned the action {word!r}, which leads nowhere; it has: {', '.join(choices)}."
+                f"Node {path!r} returned the action {word!r}, which leads nowhere; "
+                f"it has: {', '.join(choices)}."
             )
         self._events.append(ActionUnmatched(node=path, action=word, choices=list(choices)))
 
@@ -451,9 +461,7 @@ class Segment:
         path = self._path or ROOT
         self._events.append(NodeRetried(node=path, retry=tries, error=sentence))
         await self._store_step(point=self._point, tries=tries, due_at=due_at)
-        log.warning(
-            "node_retried", task_id=self._task.id, node=path, retry=tries, error=type(error).__name__
-        )
+        log.warning("node_retried", task_id=self._task.id, node=path, retry=tries, error=type(error).__name__)
         return due_at
 
     async def _store_step(
@@ -493,23 +501,9 @@ class Segment:
         self._events.clear()
 
 
-def initial_state(position: Position) -> Shared:
-    """The seed's keys, before the first node."""
-    return {
-        "task_id": position.task.id,
-        "task_input": position.task.input,
-        "processed_output": None,
-        "feedback": None,
-        "feedback_comment": None,
-        "final_result": None,
-        "current_attempt": 0,
-    }
-
-
 def _answer(review: ReviewRequest, shown: Json) -> Answer:
     """A closed review as its flow sees it; `shown` is what the flow had made, before any edit."""
-    edits = [decision.content for decision in review.decisions if decision.verdict is Verdict.EDIT]
-    content = edits[-1] if edits and review.outcome is Outcome.APPROVED else review.draft
+    content = _edit(review) if review.outcome is Outcome.APPROVED else review.draft
     return Answer(
         review=review.id,
         outcome=review.outcome,
@@ -520,6 +514,12 @@ def _answer(review: ReviewRequest, shown: Json) -> Answer:
         attempt=review.attempt,
         is_edited=content != shown,
     )
+
+
+def _edit(review: ReviewRequest) -> Json:
+    """The last edit, or else the draft."""
+    edits = [decision.content for decision in review.decisions if decision.verdict is Verdict.EDIT]
+    return edits[-1] if edits else review.draft
 
 
 def _answers(reviews: tuple[ReviewRequest, ...]) -> list[Answer]:

@@ -7,29 +7,32 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import Invalid, NotAReviewer, NotFound, Refused, UnknownFlow
+from core.errors import Invalid, NotAnAdmin, NotAReviewer, NotFound, Refused, UnknownFlow
+from core.graph import ROOT
 from core.ids import new_id
-from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId
+from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_may_decide
-from core.submissions import MAX_COMMENT, MAX_NAME, check, check_text, is_id, title_of
+from core.submissions import MAX_COMMENT, MAX_NAME, check, check_json, check_text, is_id, title_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
     from core.errors import CountersignError
     from core.feed import Feed
+    from core.flow import FlowDefinition
     from core.model import (
         Delivery,
+        Json,
         MessageRef,
         Policy,
         Recipient,
         ReviewRequest,
+        StoredCheckpoint,
         StoredEvent,
         Submission,
         Task,
         TaskFilter,
         TaskPage,
-        Verdict,
     )
     from core.ports import Store
 
@@ -49,16 +52,21 @@ class Service:
         store: Store,
         feed: Feed,
         people: Mapping[PersonId, Person],
-        flows: Collection[str],
+        flows: Mapping[str, FlowDefinition],
         *,
         policies: Mapping[str, Policy] = {},
+        admins: Collection[PersonId] = (),
     ) -> None:
-        """`policies` are those in force now; a review is judged by them as well as by its own."""
+        """`policies` are those in force now; a review is judged by them as well as by its own.
+
+        `admins` may resume tasks from their checkpoints, past reviews too.
+        """
         self._store = store
         self._feed = feed
         self._people = {**people, LOCAL: LOCAL_PERSON}
         self._flows = flows
         self._policies = policies
+        self._admins = frozenset(admins)
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -115,22 +123,26 @@ class Service:
         verdict: Verdict,
         *,
         comment: str | None = None,
+        content: Json = None,
         via: str,
         copy: tuple[Recipient, MessageRef] | None = None,
     ) -> ReviewRequest:
         """Record one reviewer's answer; the review as it stands after it (still open below the quorum).
 
+        An edit says in `content` what is to stand in place of the draft, of the draft's own shape.
         `copy` names the message whose button was pressed; where no delivery knows it (a post whose answer
         was lost), it is adopted, so that it changes like every other copy.
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `AlreadyDecided`, `Invalid`
         (a comment too long), `Unavailable`. A refusal changes nothing of the record.
         """
         check_text(comment, "comment", MAX_COMMENT)
+        _check_content(verdict, content)
         review, refusal = await self._store.decide(
             _review(review_id),
             self._known(reviewer),
             verdict,
             comment=comment or None,
+            content=content,
             via=via,
             copy=copy,
             policies=self._policies,
@@ -146,6 +158,7 @@ class Service:
         review_id: str | None = None,
         attempt: int | None = None,
         comment: str | None = None,
+        content: Json = None,
         via: str,
     ) -> ReviewRequest:
         """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
@@ -153,6 +166,7 @@ class Service:
         Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
         """
         check_text(comment, "comment", MAX_COMMENT)
+        _check_content(verdict, content)
         review, refusal = await self._store.decide_open(
             _task(task_id),
             self._known(reviewer),
@@ -160,6 +174,7 @@ class Service:
             review_id=review_id,
             attempt=attempt,
             comment=comment or None,
+            content=content,
             via=via,
             policies=self._policies,
         )
@@ -209,6 +224,59 @@ class Service:
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
+    async def checkpoints(self, task_id: str) -> Sequence[StoredCheckpoint]:
+        """Every checkpoint of a task as they were stored, from 0 (as submitted). Raises `NotFound`."""
+        return await self._store.checkpoints(_task(task_id))
+
+    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
+        """Raises `NotFound`."""
+        return await self._store.checkpoint(_task(task_id), number)
+
+    def may_resume(self, person: PersonId) -> bool:
+        """Whether this person may resume tasks from their checkpoints."""
+        return person == LOCAL or person in self._admins
+
+    async def resume(
+        self,
+        task_id: str,
+        person: PersonId,
+        *,
+        checkpoint: int,
+        state: Mapping[str, Json] | None = None,
+        node: str | None = None,
+        fork: bool = False,
+    ) -> Task:
+        """Go on from a checkpoint: in place, or with `fork` as a new task of this person's.
+
+        `state` is laid over the checkpoint's, key by key; `node` is where to go on instead of where the
+        flow went. In place what came after is superseded, and open reviews among it are closed. This can
+        lead past reviews, so it is for those whom `[admins]` lists.
+        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `Unavailable`.
+        """
+        if not self.may_resume(person):
+            raise NotAnAdmin("Only those whom [admins] lists may resume a task from a checkpoint.")
+        edits = dict(state or {})
+        check_json(edits, "state")
+        task = await self._store.task(_task(task_id))
+        self._check_node(task.flow, node)
+        by = self._known(person)
+        if fork:
+            made = await self._store.fork(
+                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id())
+            )
+        else:
+            made = await self._store.rewind(task_id, number=checkpoint, edits=edits, node=node, by=by)
+        log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
+        return made
+
+    def _check_node(self, flow: str, node: str | None) -> None:
+        if node is None or flow not in self._flows:
+            return
+        places = self._flows[flow].graph.places
+        if node not in places:
+            known = ", ".join(sorted(path for path in places if path != ROOT))
+            raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
+
     def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
@@ -226,6 +294,12 @@ def _task(text: str) -> str:
     if not is_id(text):
         raise NotFound("There is no such task.")
     return text
+
+
+def _check_content(verdict: Verdict, content: Json) -> None:
+    if (verdict is Verdict.EDIT) is (content is None):
+        raise Invalid("An edit, and nothing else, comes with `content`: what is to stand instead.")
+    check_json(content, "content")
 
 
 def _review(text: str) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
+from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
-from core.flow import FlowRunner, draft_flow
+from core.flow import FlowRunner
 from core.outbox import Outbox
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
@@ -80,7 +81,7 @@ def flows(configuration: Configuration) -> dict[str, FlowDefinition]:
 
 def _flow(name: str, settings: FlowSettings, configuration: Configuration) -> FlowDefinition:
     try:
-        return draft_flow(settings, configuration.policies, configuration.folder)
+        return definition(settings, configuration.policies, configuration.folder)
     except SettingsError as error:
         raise SettingsError(f"flows.{name}: {error}") from error
 
@@ -118,7 +119,14 @@ async def house(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed = Feed(store)
-        service = Service(store, feed, configuration.people, definitions, policies=configuration.policies)
+        service = Service(
+            store,
+            feed,
+            configuration.people,
+            definitions,
+            policies=configuration.policies,
+            admins=configuration.admins,
+        )
         engine = LocalEngine(
             FlowRunner(store, definitions, clock),
             store,

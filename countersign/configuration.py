@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("countersign.toml")
 DEFAULT = "default"
+SHIPPED = ("draft", "approval")
+"""Flows that are there without being named."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LONGEST = timedelta(days=366)
@@ -108,15 +110,25 @@ class PolicySection(Section):
 
 
 class FlowSection(Section):
-    """`[flows.NAME]`: how its process step runs."""
+    """`[flows.NAME]`: which graph it is, and how its nodes run."""
 
+    graph: str | None = None
     processor: str | None = None
+    interrupt_before: tuple[str, ...] = ()
+    interrupt_after: tuple[str, ...] = ()
+    strict_actions: bool = False
     policy: str = DEFAULT
     timeout: Duration = timedelta(seconds=60)
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     backoff: Duration = timedelta(seconds=1)
     backoff_limit: Duration = timedelta(minutes=5)
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class AdminsSection(Section):
+    """`[admins]`: who may resume tasks from their checkpoints, past reviews too."""
+
+    people: tuple[str, ...] = ()
 
 
 class HookSection(Section):
@@ -133,6 +145,7 @@ class ConfigurationFile(Section):
 
     people: dict[Name, PersonSection] = {}
     recipients: RecipientsSection = RecipientsSection()
+    admins: AdminsSection = AdminsSection()
     policies: dict[Name, PolicySection] = {}
     flows: dict[Name, FlowSection] = {}
     hooks: dict[Name, HookSection] = {}
@@ -144,6 +157,7 @@ class Configuration:
 
     path: Path | None
     people: Mapping[PersonId, Person] = field(default_factory=dict)
+    admins: frozenset[PersonId] = frozenset()
     directory: Directory = field(default_factory=Directory)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     flows: Mapping[str, FlowSettings] = field(default_factory=dict)
@@ -206,15 +220,23 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         raise SettingsError("people.local: this name is the built-in person of COUNTERSIGN_AUTH=open.")
     sections = {DEFAULT: PolicySection(), **file.policies}
     policies = {name: _policy(name, section, file) for name, section in sections.items()}
-    flows = {"draft": FlowSection(), **file.flows}
+    flows = {**{name: FlowSection() for name in SHIPPED}, **file.flows}
     return Configuration(
         path=path,
         people={PersonId(key): Person(id=PersonId(key), name=p.name) for key, p in file.people.items()},
+        admins=_admins(file),
         directory=_directory(file),
         policies=policies,
         flows={name: _flow(name, section, policies) for name, section in flows.items()},
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
     )
+
+
+def _admins(file: ConfigurationFile) -> frozenset[PersonId]:
+    for person in file.admins.people:
+        if person not in file.people:
+            raise SettingsError(f"admins.people: {person!r} is not in [people].")
+    return frozenset(PersonId(person) for person in file.admins.people)
 
 
 def _directory(file: ConfigurationFile) -> Directory:
@@ -246,8 +268,17 @@ def _policy(name: str, section: PolicySection, file: ConfigurationFile) -> Polic
 def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
+    if section.graph is not None and section.processor is not None:
+        raise SettingsError(
+            f"flows.{name}: a `graph` has nodes of its own; `processor` is for flows without."
+        )
     return FlowSettings(
         name=name,
+        graph=section.graph,
+        shipped="approval" if name == "approval" else "draft",
+        interrupt_before=section.interrupt_before,
+        interrupt_after=section.interrupt_after,
+        strict_actions=section.strict_actions,
         processor=section.processor,
         policy=section.policy,
         timeout=section.timeout,

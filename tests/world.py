@@ -21,10 +21,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.events import FINAL, ReviewRequested
 from core.feed import Feed
-from core.flow import FlowRunner, draft_flow
+from core.flow import FlowRunner
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -248,6 +249,7 @@ def flow_settings(
     retries: int = 2,
     backoff: float = 1.0,
     max_attempts: int = 5,
+    **more: Any,
 ) -> FlowSettings:
     return FlowSettings(
         name=name,
@@ -258,6 +260,7 @@ def flow_settings(
         backoff=timedelta(seconds=backoff),
         backoff_limit=timedelta(seconds=60),
         max_attempts=max_attempts,
+        **more,
     )
 
 
@@ -277,7 +280,7 @@ def draft_flows(*recipients: Recipient, **settings: Any) -> dict[str, FlowDefini
     """The flow that ships, under each of `policies`: `draft` asks one, `two` two, …"""
     known = policies(*recipients)
     return {
-        "draft" if name == "default" else name: draft_flow(
+        "draft" if name == "default" else name: definition(
             flow_settings("draft" if name == "default" else name, policy=name, **settings), known, None
         )
         for name in known

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from core.errors import Unavailable
-from core.events import ReviewApproved, ReviewRejected, TaskCancelled, TaskSubmitted
+from core.events import (
+    ReviewApproved,
+    ReviewEdited,
+    ReviewRejected,
+    TaskCancelled,
+    TaskRewound,
+    TaskSubmitted,
+)
 from core.stopping import CUT_OFF, cut_off
 
 if TYPE_CHECKING:
@@ -29,7 +36,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-WORK: frozenset[type[Event]] = frozenset({TaskSubmitted, ReviewApproved, ReviewRejected})
+WORK: frozenset[type[Event]] = frozenset(
+    {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewEdited}
+)
 """Events after which a task has stored work."""
 SWEEP = timedelta(seconds=30)
 """How often stored state is searched for work that nobody told us of."""

@@ -2,49 +2,184 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import insert, literal_column, select
+from sqlalchemy import insert, literal_column, select, update
 
-from core.jsontext import from_json
-from core.store.rows import CHECKPOINT_COLUMNS, micros
+from core.errors import NotFound
+from core.jsontext import from_json, to_json
+from core.model import Point, StoredCheckpoint, TaskId
+from core.states import SCHEMA, changes, initial_state
+from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from core.model import Json, Step
-    from core.store.transaction import Transaction
+    from core.model import Checkpoint, Json, Task
+    from core.store.transaction import Row, Transaction
 
-INSERT = Statement(insert(checkpoint), ("task_id", *CHECKPOINT_COLUMNS, "at"))
+COLUMNS = (
+    "number",
+    "node",
+    "action",
+    "attempt",
+    "state",
+    "at",
+    "following",
+    "point",
+    "frames",
+    "cause",
+    "parent",
+    "schema",
+    "superseded_by",
+)
+_columns = [checkpoint.c[name] for name in COLUMNS]
+
+INSERT = Statement(insert(checkpoint), ("task_id", *COLUMNS))
 LAST = Statement(
-    select(checkpoint.c.number, checkpoint.c.state)
+    select(
+        checkpoint.c.number, checkpoint.c.state, checkpoint.c.action, checkpoint.c.frames, checkpoint.c.schema
+    )
     .where(checkpoint.c.task_id == p("task"))
     .order_by(checkpoint.c.number.desc())
     .limit(literal_column("1"))
 )
+OF_TASK = Statement(select(*_columns).where(checkpoint.c.task_id == p("task")).order_by(checkpoint.c.number))
+ONE = Statement(
+    select(*_columns).where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
+)
+LEAVE = Statement(
+    update(checkpoint)
+    .where(
+        checkpoint.c.task_id == p("task"),
+        checkpoint.c.number > p("after"),
+        checkpoint.c.number < p("by"),
+        checkpoint.c.superseded_by.is_(None),
+    )
+    .values(superseded_by=p("by"))
+)
 
 
-def insert_checkpoints(tx: Transaction, step: Step) -> None:
+class Last(NamedTuple):
+    """What is known of a task's last checkpoint."""
+
+    number: int
+    state: Mapping[str, Json] | None
+    action: str | None
+    frames: tuple[Json, ...]
+    schema: int
+
+
+def insert_checkpoints(
+    tx: Transaction, task: str, first: int, made: Iterable[Checkpoint], *, parent: int | None = None
+) -> None:
+    """Store them under the numbers from `first`; `parent` is what the first of them came after."""
     tx.insert_many(
         INSERT,
         [
             {
-                "task_id": step.task,
+                "task_id": task,
                 "number": number,
-                "node": made.node,
-                "action": made.action,
-                "attempt": made.attempt,
-                "state": made.state,
+                "node": one.node,
+                "action": one.action,
+                "attempt": one.attempt,
+                "state": one.state,
                 "at": micros(tx.now),
+                "following": one.following,
+                "point": one.point.value,
+                "frames": one.frames,
+                "cause": one.cause,
+                "parent": parent if number == first else None,
+                "schema": SCHEMA,
+                "superseded_by": None,
             }
-            for number, made in enumerate(step.checkpoints, step.first_checkpoint)
+            for number, one in enumerate(made, first)
         ],
     )
 
 
-def last_state(tx: Transaction, task_id: str) -> tuple[int, Mapping[str, Json] | None]:
-    """The number of the task's last checkpoint and what `shared` was then; 0 and None before the first."""
+def last(tx: Transaction, task_id: str) -> Last:
+    """The task's last checkpoint; number 0 and no state before the first."""
     row = tx.one(LAST, task=task_id)
-    return (0, None) if row is None else (row[0], from_json(row[1]))
+    if row is None:
+        return Last(0, None, None, (), SCHEMA)
+    return Last(row[0], from_json(row[1]), row[2], tuple(from_json(row[3]) or ()), row[4])
+
+
+def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:
+    """Mark what came after a checkpoint as superseded by the one numbered `by`."""
+    tx.run(LEAVE, task=task_id, after=after, by=by)
+
+
+def of_task(tx: Transaction, task: Task) -> list[StoredCheckpoint]:
+    """All of them in the order in which they were stored, from number 0: the task as submitted."""
+    found = {0: _beginning(task)}
+    for row in tx.all(OF_TASK, task=task.id):
+        parent = found[row[0] - 1 if row[10] is None else row[10]]
+        found[row[0]] = _stored(task.id, row, parent)
+    return list(found.values())
+
+
+def one(tx: Transaction, task: Task, number: int) -> StoredCheckpoint:
+    """Raises `NotFound`."""
+    if number == 0:
+        return _beginning(task)
+    row = tx.one(ONE, task=task.id, number=number)
+    if row is None:
+        raise NotFound(f"This task has no checkpoint {number}.")
+    before = number - 1 if row[10] is None else row[10]
+    parent = tx.one(ONE, task=task.id, number=before) if before else None
+    # The parent's own changes are not asked for, so its parent is not looked up.
+    from_ = _beginning(task)
+    return _stored(task.id, row, from_ if parent is None else _stored(task.id, parent, from_))
+
+
+def frames_of(tx: Transaction, task_id: str, number: int) -> str | None:
+    """What the flows around the next node had prepared, as it is stored."""
+    row = tx.one(ONE, task=task_id, number=number)
+    return None if row is None else row[8]
+
+
+def _beginning(task: Task) -> StoredCheckpoint:
+    return StoredCheckpoint(
+        task=task.id,
+        number=0,
+        node=None,
+        action=None,
+        attempt=0,
+        state=initial_state(task.id, task.input),
+        following="/",
+        point=Point.RUN,
+        cause=f"Submitted by {task.submitter_name}.",
+        at=task.created_at,
+        schema=SCHEMA,
+        parent=None,
+        superseded=False,
+        changes={},
+    )
+
+
+def _stored(task: str, row: Row, parent: StoredCheckpoint) -> StoredCheckpoint:
+    state = from_json(row[4])
+    return StoredCheckpoint(
+        task=TaskId(task),
+        number=row[0],
+        node=row[1],
+        action=row[2],
+        attempt=row[3],
+        state=state,
+        following=row[6],
+        point=Point(row[7]),
+        cause=row[9] or "",
+        at=moment(row[5]),
+        schema=row[11],
+        parent=parent.number,
+        superseded=row[12] is not None,
+        changes=changes(parent.state, state),
+    )
+
+
+def to_text(state: Mapping[str, Json]) -> str:
+    return to_json(dict(state))

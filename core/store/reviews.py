@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, insert, literal_column, or_, select, update
+from sqlalchemy import and_, case, func, insert, literal_column, or_, select, update
 
 from core import policy as rules
-from core.errors import Forbidden, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
-from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
-from core.jsontext import to_json
+from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
+from core.events import DecisionRecorded, ReviewApproved, ReviewEdited, ReviewRejected
+from core.jsontext import from_json, to_json
 from core.lifecycle import after
-from core.model import Decision, Outcome, Position
-from core.store.checkpoints import last_state
+from core.model import Decision, Outcome, Point, Position, Verdict
+from core.states import check_shape, diff
+from core.store import checkpoints
 from core.store.deliveries import adopt_copy, open_cards, raise_cards
 from core.store.history import append
 from core.store.rows import (
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         ReviewRequest,
         Status,
         Task,
-        Verdict,
     )
     from core.store.transaction import Row, Transaction
 
@@ -55,6 +55,8 @@ _task = [task.c[name] for name in TASK_COLUMNS]
 _both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.node, *_review).join(
     task, task.c.id == review.c.task_id
 )
+TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
+"""What a task's `outcome` may be."""
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
@@ -71,11 +73,51 @@ OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c
 OPEN_BY_TASK = Statement(_both.where(task.c.id == p("task"), review.c.id == task.c.review_id))
 STATUS_OF_TASK = Statement(select(task.c.status).where(task.c.id == p("id")))
 LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
-LAST_OF_TASK = Statement(
+CLOSED_SINCE = Statement(
     select(*_review)
-    .where(review.c.task_id == p("task"))
+    .where(
+        review.c.task_id == p("task"),
+        review.c.checkpoint == p("checkpoint"),
+        review.c.closed_at.is_not(None),
+        review.c.superseded_by.is_(None),
+        review.c.outcome != literal_column("'cancelled'"),
+    )
+    .order_by(review.c.event_seq)
+)
+LAST_APPROVED = Statement(
+    select(review.c.id, review.c.draft)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.outcome == literal_column("'approved'"),
+        review.c.superseded_by.is_(None),
+    )
     .order_by(review.c.event_seq.desc())
     .limit(literal_column("1"))
+)
+LAST_OUTCOME = Statement(
+    select(review.c.outcome)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.checkpoint < p("checkpoint"),
+        review.c.superseded_by.is_(None),
+        review.c.outcome.in_([literal_column(f"'{word}'") for word in ("approved", "rejected", "expired")]),
+    )
+    .order_by(review.c.event_seq.desc())
+    .limit(literal_column("1"))
+)
+UNDO = Statement(
+    update(review)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.checkpoint >= p("checkpoint"),
+        review.c.superseded_by.is_(None),
+    )
+    .values(
+        superseded_by=p("by"),
+        outcome=case((review.c.closed_at.is_(None), literal_column("'cancelled'")), else_=review.c.outcome),
+        closed_at=func.coalesce(review.c.closed_at, p("now")),
+    )
+    .returning(review.c.id, review.c.policy)
 )
 WAITING = Statement(
     _both.where(
@@ -101,7 +143,7 @@ LAST_REJECTION = Statement(
     .where(
         review.c.task_id == p("task"),
         review.c.event_seq < p("before"),
-        decision.c.verdict == literal_column("'reject'"),
+        decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'"))),
     )
     .order_by(review.c.event_seq.desc(), decision.c.number.desc())
     .limit(literal_column("1"))
@@ -190,10 +232,42 @@ def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
     return [_request(tx, row) for row in tx.all(OF_TASK, task=task_id)]
 
 
-def last_of_task(tx: Transaction, of: Task) -> ReviewRequest | None:
-    """The task's newest review, without what led to it: what a runner asks for."""
-    row = tx.one(LAST_OF_TASK, task=of.id)
-    return None if row is None else review_of(row, of, _decisions(tx, row[0]), previous=None)
+def closed_since(tx: Transaction, of: Task, checkpoint: int) -> ReviewRequest | None:
+    """The newest closed review since the task's last checkpoint: what a runner has still to apply."""
+    found = answers_since(tx, of, checkpoint)
+    return found[-1] if found else None
+
+
+def answers_since(tx: Transaction, of: Task, checkpoint: int) -> tuple[ReviewRequest, ...]:
+    """Every closed review since the task's last checkpoint, oldest first, without what led to it."""
+    return tuple(
+        review_of(row, of, _decisions(tx, row[0]), previous=None)
+        for row in tx.all(CLOSED_SINCE, task=of.id, checkpoint=checkpoint)
+    )
+
+
+def last_approved(tx: Transaction, task_id: str) -> Json:
+    """What the task's last approved review approved; None where there is none."""
+    row = tx.one(LAST_APPROVED, task=task_id)
+    if row is None:
+        return None
+    edits = [made.content for made in _decisions(tx, row[0]) if made.verdict is Verdict.EDIT]
+    draft: Json = from_json(row[1])
+    return edits[-1] if edits else draft
+
+
+def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:
+    """Close and supersede what was asked at a checkpoint or after it, on every card; how many it was."""
+    undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
+    for review_id, policy in undone:
+        raise_cards(tx, task_id, review_id, policy_of(policy))
+    return len(undone)
+
+
+def outcome_before(tx: Transaction, task_id: str, checkpoint: int) -> Outcome | None:
+    """Of the last review that was closed before a checkpoint."""
+    row = tx.one(LAST_OUTCOME, task=task_id, checkpoint=checkpoint)
+    return None if row is None else Outcome(row[0])
 
 
 def waiting_for(
@@ -237,6 +311,7 @@ def decide_open(
     review_id: str | None,
     attempt: int | None,
     comment: str | None,
+    content: Json,
     via: str,
     policies: Mapping[str, Policy],
 ) -> tuple[ReviewRequest, CountersignError | None]:
@@ -251,7 +326,8 @@ def decide_open(
     request = _request(tx, row)
     if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
         raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
-    return _judged(tx, row, request, reviewer, verdict, comment=comment, via=via, policies=policies)
+    made = _decision(tx, reviewer, verdict, comment, content, via)
+    return _judged(tx, row, request, made, policies)
 
 
 def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
@@ -268,6 +344,7 @@ def decide(
     verdict: Verdict,
     *,
     comment: str | None,
+    content: Json,
     via: str,
     copy: tuple[Recipient, MessageRef] | None,
     policies: Mapping[str, Policy],
@@ -278,30 +355,45 @@ def decide(
     row = tx.one(BY_ID, id=review_id)
     if row is None:
         raise NotFound("There is no such review.")
-    request, refusal = _judged(
-        tx, row, _request(tx, row), reviewer, verdict, comment=comment, via=via, policies=policies
-    )
+    made = _decision(tx, reviewer, verdict, comment, content, via)
+    request, refusal = _judged(tx, row, _request(tx, row), made, policies)
     if copy is not None and not isinstance(refusal, Forbidden):
         adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
     return request, refusal
 
 
+def _decision(
+    tx: Transaction, reviewer: Person, verdict: Verdict, comment: str | None, content: Json, via: str
+) -> Decision:
+    return Decision(
+        reviewer=reviewer.id,
+        reviewer_name=reviewer.name,
+        verdict=verdict,
+        comment=comment,
+        content=content,
+        via=via,
+        at=tx.now,
+    )
+
+
 def _judged(
-    tx: Transaction,
-    row: Row,
-    request: ReviewRequest,
-    reviewer: Person,
-    verdict: Verdict,
-    *,
-    comment: str | None,
-    via: str,
-    policies: Mapping[str, Policy],
+    tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """The review with this answer in it, or as it was and why not."""
-    refusal = _refusal(request, reviewer.id, policies)
+    refusal = _refusal(request, made.reviewer, policies)
+    if refusal is None and made.verdict is Verdict.EDIT:
+        refusal = _misfit(request, made)
     if refusal is not None:
         return request, refusal
-    return _record(tx, row, request, reviewer, verdict, comment, via), None
+    return _record(tx, row, request, made), None
+
+
+def _misfit(request: ReviewRequest, made: Decision) -> Invalid | None:
+    try:
+        check_shape(request.draft, made.content)
+    except Invalid as error:
+        return error
+    return None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -327,19 +419,8 @@ def _record(
     tx: Transaction,
     row: Row,
     request: ReviewRequest,
-    reviewer: Person,
-    verdict: Verdict,
-    comment: str | None,
-    via: str,
+    made: Decision,
 ) -> ReviewRequest:
-    made = Decision(
-        reviewer=reviewer.id,
-        reviewer_name=reviewer.name,
-        verdict=verdict,
-        comment=comment,
-        via=via,
-        at=tx.now,
-    )
     outcome = rules.outcome(request.policy, (*request.decisions, made))
     events = _events(request, made, outcome)
     decided = _decided(request, made, outcome, after(request.task.status, *events))
@@ -347,21 +428,25 @@ def _record(
     _insert_decision(tx, request, made)
     append(tx, request.task.id, row[SEQ], events, request.task.callback_url)
     raise_cards(tx, request.task.id, request.id, request.policy)
-    if not decided.is_open:
+    if not decided.is_open and decided.point is not Point.INSIDE:
         tx.position = _parked(tx, row, decided, len(events))
     return decided
 
 
 def _parked(tx: Transaction, row: Row, decided: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
-    number, state = last_state(tx, decided.task.id)
+    last = checkpoints.last(tx, decided.task.id)
     return Position(
         task=decided.task,
         version=row[VERSION] + 1,
         seq=row[SEQ] + events,
         node=row[NODE],
-        state=state,
-        checkpoints=number,
+        point=decided.point,
+        action=last.action,
+        frames=last.frames,
+        state=last.state,
+        checkpoints=last.number,
+        schema=last.schema,
         begun=False,
         starts=0,
         tries=0,
@@ -376,7 +461,7 @@ def _decided(request: ReviewRequest, made: Decision, outcome: Outcome, status: S
     of = replace(
         request.task,
         status=status,
-        outcome=outcome if closes else request.task.outcome,
+        outcome=outcome if outcome in TOLD else request.task.outcome,
         review=None if closes else request.id,
         updated_at=made.at,
     )
@@ -417,12 +502,16 @@ def _events(request: ReviewRequest, made: Decision, outcome: Outcome) -> list[Ev
         verdict=made.verdict.value,
         comment=made.comment,
         via=made.via,
+        content=made.content,
+        diff=diff(request.draft, made.content) if made.verdict is Verdict.EDIT else None,
     )
     match outcome:
         case Outcome.APPROVED:
             return [recorded, ReviewApproved(review=request.id, attempt=request.attempt)]
         case Outcome.REJECTED:
             return [recorded, ReviewRejected(review=request.id, attempt=request.attempt)]
+        case Outcome.EDITED:
+            return [recorded, ReviewEdited(review=request.id, attempt=request.attempt)]
         case _:
             return [recorded]
 
@@ -438,4 +527,5 @@ def _insert_decision(tx: Transaction, request: ReviewRequest, made: Decision) ->
         comment=made.comment,
         via=made.via,
         at=micros(made.at),
+        content=None if made.verdict is not Verdict.EDIT else to_json(made.content),
     )

@@ -221,8 +221,6 @@ def event_of(row: Row) -> StoredEvent:
     )
 
 
-
-
 def dialog_of(row: Row) -> Dialog:
     return Dialog(
         channel=ChannelName(row[0]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Overloaded, StoreUnavailable
-from core.store import chats, content, credentials, deliveries, history, reviews, tasks
+from core.store import chats, checkpoints, content, credentials, deliveries, history, resuming, reviews, tasks
 from core.store.lane import Lane
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Credential,
         Delivery,
         Dialog,
+        Json,
         MessageRef,
         Notice,
         Person,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         Status,
         Step,
+        StoredCheckpoint,
         StoredEvent,
         Submission,
         Task,
@@ -147,6 +149,10 @@ class SqlStore:
         """End a task that cannot be run; one that has ended stays as it is."""
         await self._write.run(partial(tasks.fail, task_id=task_id, error=error))
 
+    async def last_approved(self, task_id: str) -> Json:
+        """What the task's last approved review approved; None where there is none."""
+        return await self._read.run(partial(reviews.last_approved, task_id=task_id))
+
     async def recover(self) -> Sequence[str]:
         """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
         return await self._write.run(tasks.recover)
@@ -168,6 +174,7 @@ class SqlStore:
         verdict: Verdict,
         *,
         comment: str | None,
+        content: Json = None,
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
@@ -179,6 +186,7 @@ class SqlStore:
                 reviewer=reviewer,
                 verdict=verdict,
                 comment=comment,
+                content=content,
                 via=via,
                 copy=copy,
                 policies=policies,
@@ -197,6 +205,7 @@ class SqlStore:
         review_id: str | None,
         attempt: int | None,
         comment: str | None,
+        content: Json = None,
         via: str,
         policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
@@ -209,6 +218,7 @@ class SqlStore:
                 review_id=review_id,
                 attempt=attempt,
                 comment=comment,
+                content=content,
                 via=via,
                 policies=policies,
             )
@@ -225,6 +235,36 @@ class SqlStore:
     ) -> Sequence[ReviewRequest]:
         return await self._read.run(
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
+        )
+
+    # Checkpoints
+
+    async def checkpoints(self, task_id: str) -> Sequence[StoredCheckpoint]:
+        """From number 0, the task as submitted. Raises `NotFound`."""
+        return await self._read.run(lambda tx: checkpoints.of_task(tx, tasks.one(tx, task_id)))
+
+    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
+        return await self._read.run(lambda tx: checkpoints.one(tx, tasks.one(tx, task_id), number))
+
+    async def rewind(
+        self, task_id: str, *, number: int, edits: Mapping[str, Json], node: str | None, by: Person
+    ) -> Task:
+        return await self._write.run(
+            partial(resuming.rewind, task_id=task_id, number=number, edits=edits, node=node, by=by)
+        )
+
+    async def fork(
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        child: TaskId,
+    ) -> Task:
+        return await self._write.run(
+            partial(resuming.fork, task_id=task_id, number=number, edits=edits, node=node, by=by, child=child)
         )
 
     # Deliveries

@@ -103,7 +103,7 @@ checkpoint = Table(
     Column("following", String),
     Column("point", String(16), nullable=False, server_default="run"),
     Column("frames", Text),
-    Column("cause", Text, nullable=False, server_default=""),
+    Column("cause", Text),
     # The checkpoint that it came after; NULL is the one numbered before.
     Column("parent", Integer),
     # Of how states are stored; one of a later release is not run.

@@ -17,9 +17,8 @@ from core.events import (
 )
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, Position, Status, Task, TaskId, TaskPage
-from core.store import reviews
-from core.store.checkpoints import insert_checkpoints, last_state
+from core.model import LOCAL, Point, Position, Status, Task, TaskId, TaskPage
+from core.store import checkpoints, reviews
 from core.store.history import append
 from core.store.rows import (
     TASK_COLUMNS,
@@ -35,16 +34,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.events import Event
-    from core.model import PersonId, Step, Submission, TaskFilter
+    from core.model import Checkpoint, Json, Person, PersonId, Step, Submission, TaskFilter
     from core.store.transaction import Row, Transaction
 
 RUNNABLE_STATUSES = frozenset({Status.PENDING, Status.RUNNING})
 POISON = 3
 """A node found running at so many starts in a row fails its task: it may be what stops the service."""
 
-RUN_COLUMNS = ("seq", "version", "node", "begun", "starts", "tries", "due_at")
+PARKED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
+"""Where one closed review is to be applied; at INSIDE there may be several."""
+
+RUN_COLUMNS = ("seq", "version", "node", "begun", "starts", "tries", "due_at", "point")
 RUN = len(TASK_COLUMNS)
-SEQ, VERSION, NODE, BEGUN, STARTS, TRIES, DUE = range(RUN, RUN + len(RUN_COLUMNS))
+SEQ, VERSION, NODE, BEGUN, STARTS, TRIES, DUE, POINT = range(RUN, RUN + len(RUN_COLUMNS))
 
 _all = select(*(task.c[name] for name in (*TASK_COLUMNS, *RUN_COLUMNS)))
 # Word for word the condition of the partial index, or SQLite would not use it.
@@ -98,6 +100,7 @@ _moved: dict[str, Any] = {
     "starts": p("starts"),
     "tries": p("tries"),
     "due_at": p("due_at"),
+    "point": p("point"),
 }
 _this = and_(task.c.id == p("id"), task.c.version == p("version"))
 MOVE = Statement(update(task).where(_this).values(_moved))
@@ -105,7 +108,15 @@ PARK = Statement(update(task).where(_this).values({**_moved, "draft": p("draft")
 END = Statement(
     update(task)
     .where(_this)
-    .values({**_moved, "final_result": p("final_result"), "error": p("error"), "review_id": null()})
+    .values(
+        {
+            **_moved,
+            "final_result": p("final_result"),
+            "error": p("error"),
+            "review_id": null(),
+            "ended_at": p("now"),
+        }
+    )
 )
 INSERT_KEY = Statement(insert(idempotency), ("submitter", "key", "task_id", "fingerprint", "created_at"))
 BY_KEY = Statement(
@@ -150,6 +161,7 @@ def _beginning(task: Task) -> Position:
         node=None,
         state=None,
         checkpoints=0,
+        cause=f"Submitted by {task.submitter_name}.",
         begun=False,
         starts=0,
         tries=0,
@@ -193,6 +205,10 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         starts=0,
         tries=0,
         due_at=None,
+        point=Point.RUN.value,
+        ended_at=None,
+        parent_id=None,
+        parent_checkpoint=None,
     )
     return Task(
         id=task_id,
@@ -214,6 +230,51 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         created_at=tx.now,
         updated_at=tx.now,
     )
+
+
+def insert_fork(
+    tx: Transaction, of: Task, child: TaskId, number: int, by: Person, task_input: Json, at: Checkpoint
+) -> None:
+    """A pending task that stands at the checkpoint of another."""
+    now = micros(tx.now)
+    tx.insert(
+        INSERT,
+        id=child,
+        flow=of.flow,
+        title=of.title,
+        status=Status.PENDING.value,
+        outcome=None,
+        attempt=0,
+        review_id=None,
+        input=to_json(task_input),
+        draft=None,
+        final_result=None,
+        error=None,
+        submitter=by.id,
+        submitter_name=by.name,
+        on_behalf_of=of.on_behalf_of,
+        callback_url=None,
+        metadata=to_json(dict(of.metadata)),
+        created_at=now,
+        updated_at=now,
+        ended_at=None,
+        parent_id=of.id,
+        parent_checkpoint=number,
+        seq=2,
+        version=1,
+        node=at.following,
+        point=at.point.value,
+        begun=0,
+        starts=0,
+        tries=0,
+        due_at=None,
+    )
+
+
+def row_and_task(tx: Transaction, task_id: str) -> tuple[Row, Task]:
+    """Raises `NotFound`."""
+    row = _row(tx, task_id)
+    return row, task_of(row)
 
 
 def _row(tx: Transaction, task_id: str) -> Row:
@@ -242,7 +303,7 @@ def page(tx: Transaction, wanted: TaskFilter, *, cursor: tuple[int, str] | None,
     )
     tasks = tuple(task_of(row) for row in rows[:limit])
     more = len(rows) > limit
-    return TaskPage(tasks=tasks, cursor=f"{rows[limit - 1][16]}-{tasks[-1].id}" if more else None)
+    return TaskPage(tasks=tasks, cursor=f"{micros(tasks[-1].created_at)}-{tasks[-1].id}" if more else None)
 
 
 def _page_statement(wanted: TaskFilter) -> Statement:
@@ -260,22 +321,28 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     row = tx.one(BY_ID, id=task_id)
     if row is None or row[3] not in ("pending", "running"):
         return None
-    number, state = last_state(tx, task_id) if row[NODE] is not None else (0, None)
-    # Only a task that parked stands at a node that is neither begun nor to be tried again.
-    parked = row[NODE] is not None and not row[BEGUN] and not row[TRIES]
-    of = task_of(row)
+    last = checkpoints.last(tx, task_id)
+    of, point = task_of(row), Point(row[POINT])
+    # A task that parked stands at a node that is neither begun nor to be tried again.
+    parked = point in PARKED and not row[BEGUN] and not row[TRIES]
     return Position(
         task=of,
         version=row[VERSION],
         seq=row[SEQ],
         node=row[NODE],
-        state=state,
-        checkpoints=number,
+        point=point,
+        action=last.action,
+        frames=last.frames,
+        cause=f"Submitted by {of.submitter_name}." if not last.number else "",
+        state=last.state,
+        checkpoints=last.number,
+        schema=last.schema,
         begun=bool(row[BEGUN]),
         starts=row[STARTS],
         tries=row[TRIES],
         due_at=None if row[DUE] is None else moment(row[DUE]),
-        review=reviews.last_of_task(tx, of) if parked else None,
+        review=reviews.closed_since(tx, of, last.number) if parked else None,
+        answers=reviews.answers_since(tx, of, last.number) if point is Point.INSIDE else (),
     )
 
 
@@ -283,7 +350,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
     if not _move(tx, step):
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
-    insert_checkpoints(tx, step)
+    checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url)
     _open_review(tx, step)
     return step.version + 1
@@ -302,6 +369,7 @@ def _move(tx: Transaction, step: Step) -> int:
         "starts": step.starts,
         "tries": step.tries,
         "due_at": None if step.due_at is None else micros(step.due_at),
+        "point": step.point.value,
     }
     match step.events[-1] if step.events else None:
         case ReviewRequested(draft=draft, review=review_id):
@@ -355,6 +423,7 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
         starts=row[STARTS],
         tries=row[TRIES],
         due_at=None,
+        point=row[POINT],
         final_result=None,
         error=event.error if isinstance(event, TaskFailed) else None,
     )

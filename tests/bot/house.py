@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bot.buttons import Buttons
+from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.errors import StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
-from core.flow import FlowRunner, draft_flow
+from core.flow import FlowRunner
 from core.model import Policy, ReviewId, Submission, TaskId
 from core.outbox import Outbox
 from core.service import Service
@@ -130,7 +131,7 @@ async def core_with(
     """
     places = tuple(recipients)
     own = Policy(name="own", reviewers=(ANA.id, SAM.id), recipients=places)
-    flows = draft_flows(*places) | {"own": draft_flow(flow_settings("own", policy="own"), {"own": own}, None)}
+    flows = draft_flows(*places) | {"own": definition(flow_settings("own", policy="own"), {"own": own}, None)}
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()

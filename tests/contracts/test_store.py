@@ -22,10 +22,10 @@ from core.errors import (
 from core.events import (
     AttemptStarted,
     DecisionRecorded,
+    NodeRetried,
     ReviewApproved,
     ReviewRejected,
     ReviewRequested,
-    NodeRetried,
     TaskCancelled,
     TaskFailed,
     TaskSubmitted,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pocketflow import AsyncNode, Flow, Node
 
-from core.flow import FlowDefinition, named
+from core.flow import FlowDefinition
+from core.graph import Graph
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from tests.world import flow_settings, policies
 
@@ -59,9 +60,8 @@ def drafting(processor: Processor, settings: FlowSettings | None = None) -> Flow
 
 
 def definition(start: BaseNode, settings: FlowSettings | None = None) -> FlowDefinition:
-    graph = Flow(start=start)
     return FlowDefinition(
-        graph=graph, nodes=named(graph), settings=settings or flow_settings(), policies=policies()
+        graph=Graph(Flow(start=start)), settings=settings or flow_settings(), policies=policies()
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from core.engines.local import FORGET, PAUSE, SWEEP, LocalEngine
 from core.errors import StoreUnavailable
-from core.events import ReviewApproved, NodeRetried, TaskCancelled, TaskSubmitted
+from core.events import NodeRetried, ReviewApproved, TaskCancelled, TaskSubmitted
 from core.model import StoredEvent, TaskId
 from tests.world import PATIENCE, START, Board, eventually
 

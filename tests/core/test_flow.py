@@ -14,15 +14,16 @@ from structlog.testing import capture_logs
 
 from core.errors import FlowError
 from core.events import (
+    ActionUnmatched,
     AttemptStarted,
-    ReviewRequested,
+    NodeFinished,
     NodeRetried,
     TaskCompleted,
     TaskFailed,
     TaskResumed,
     TaskSubmitted,
 )
-from core.flow import named
+from core.graph import Graph
 from core.model import Outcome, Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.processors import offline
@@ -190,7 +191,7 @@ async def test_each_node_has_its_own_retries(sqlite_database: Database, clock: S
 async def test_a_second_reviews_rejection_takes_the_first_ones_result_back(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
-    flow = in_a_row(ProcessNode(processor=offline), ReviewNode("style"), ReviewNode("legal"), ResultNode())
+    flow = in_a_row(ProcessNode(processor=offline), ReviewNode("style"), ReviewNode("legal"))
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("x")
         await world.approve(await world.open_review(task.id))
@@ -360,7 +361,7 @@ async def test_a_node_that_would_end_the_service_fails_its_task_only(
         assert (await world.end(good.id)).status is Status.COMPLETED
 
 
-async def test_an_action_that_leads_nowhere_fails_the_task(
+async def test_an_action_that_leads_nowhere_fails_the_task_of_a_strict_flow(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
     async def lost(shared: Shared) -> str:
@@ -368,14 +369,39 @@ async def test_an_action_that_leads_nowhere_fails_the_task(
 
     node = Does("fork", lost)
     node - "left" >> ResultNode()
-    done, _ = await ended(sqlite_database, clock, definition(node))
+    done, _ = await ended(sqlite_database, clock, definition(node, flow_settings(strict_actions=True)))
     assert done.error == "Node 'fork' returned the action 'lft', which leads nowhere; it has: left."
 
 
-async def test_a_rejection_that_leads_nowhere_completes_without_a_result(
+async def test_an_action_that_leads_nowhere_ends_the_flow_and_is_recorded(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async def lost(shared: Shared) -> str:
+        return "lft"
+
+    node = Does("fork", lost)
+    node - "left" >> ResultNode()
+    done, history = await ended(sqlite_database, clock, definition(node))
+    assert done.status is Status.COMPLETED
+    assert ActionUnmatched(node="fork", action="lft", choices=["left"]) in history
+
+
+async def test_a_verdict_that_leads_nowhere_names_the_choices(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
     flow = in_a_row(ProcessNode(processor=offline), ReviewNode(), ResultNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        await world.reject(await world.open_review(task.id))
+        done = await world.end(task.id)
+        assert (done.status, done.outcome) == (Status.FAILED, Outcome.REJECTED)
+        assert done.error == "Review 'review' came out rejected, which leads nowhere; it has: approved."
+
+
+async def test_a_rejection_that_ends_the_flow_completes_without_a_result(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = in_a_row(ProcessNode(processor=offline), ReviewNode())
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("x")
         await world.reject(await world.open_review(task.id))
@@ -412,7 +438,7 @@ async def test_a_node_without_work_after_it_ends_the_flow_without_a_result(
 
     done, history = await ended(sqlite_database, clock, in_a_row(Does("only", idle)))
     assert (done.status, done.final_result, done.outcome) == (Status.COMPLETED, None, None)
-    assert [type(event) for event in history] == [TaskSubmitted, AttemptStarted, TaskCompleted]
+    assert [type(event) for event in history] == [TaskSubmitted, AttemptStarted, NodeFinished, TaskCompleted]
 
 
 async def test_a_review_of_nothing_shows_nothing(sqlite_database: Database, clock: StoppedClock) -> None:
@@ -581,7 +607,7 @@ async def test_a_step_cut_off_by_a_stop_is_run_again(sqlite_database: Database, 
         await world.approve(review[0].id)
         await world.end(task.id)
         kinds = [type(event) for event in await world.history(task.id)]
-    assert kinds[:3] == [TaskSubmitted, AttemptStarted, ReviewRequested], "as if it had not been cut off"
+    assert kinds[:3] == [TaskSubmitted, AttemptStarted, NodeFinished], "as if it had not been cut off"
     assert len(calls) == 2
 
 
@@ -605,7 +631,7 @@ def test_two_nodes_of_one_name_are_refused() -> None:
     first, second = ReviewNode("same"), ResultNode("same")
     first - "approved" >> second
     with pytest.raises(FlowError, match="same"):
-        named(Flow(start=first))
+        Graph(Flow(start=first))
 
 
 def test_a_plain_node_is_named_by_its_class() -> None:
@@ -615,4 +641,4 @@ def test_a_plain_node_is_named_by_its_class() -> None:
     first, loop = Price(), ReviewNode()
     first >> loop
     loop - "rejected" >> first
-    assert set(named(Flow(start=first))) == {"Price", "review"}
+    assert set(Graph(Flow(start=first)).places) == {"/", "Price", "review"}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from core.errors import SettingsError
-from core.processors import from_function, in_thread, offline, processor
+from core.processors import from_function, offline, processor
+from core.threads import in_thread
 from tests.world import PATIENCE
 
 if TYPE_CHECKING:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
+from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.errors import ReviewIsClosed
 from core.events import ReviewRequested
 from core.feed import Feed
-from core.flow import FlowRunner, draft_flow
+from core.flow import FlowRunner
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -111,7 +112,7 @@ async def run(folder: Path, die_after: int | None, tasks: int) -> None:
     settings = FlowSettings(
         name="draft", timeout=10 * second, retries=2, backoff=second, backoff_limit=second, max_attempts=5
     )
-    flows = {"draft": draft_flow(settings, policies, None)}
+    flows = {"draft": definition(settings, policies, None)}
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(base, clock))
         if die_after is not None:

@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.add_column("checkpoint", sa.Column("following", sa.String(), nullable=True))
     op.add_column("checkpoint", sa.Column("point", sa.String(16), nullable=False, server_default="run"))
     op.add_column("checkpoint", sa.Column("frames", sa.Text(), nullable=True))
-    op.add_column("checkpoint", sa.Column("cause", sa.Text(), nullable=False, server_default=""))
+    op.add_column("checkpoint", sa.Column("cause", sa.Text(), nullable=True))
     op.add_column("checkpoint", sa.Column("parent", sa.Integer(), nullable=True))
     op.add_column("checkpoint", sa.Column("schema", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("checkpoint", sa.Column("superseded_by", sa.Integer(), nullable=True))
@@ -31,9 +31,7 @@ def upgrade() -> None:
         "UPDATE task SET point = 'review' WHERE node IS NOT NULL AND begun = 0 AND tries = 0"
         " AND status IN ('waiting_for_review', 'running')"
     )
-    op.execute(
-        "UPDATE task SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled')"
-    )
+    op.execute("UPDATE task SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled')")
     op.execute(
         "UPDATE review SET checkpoint = coalesce("
         "(SELECT max(number) FROM checkpoint WHERE checkpoint.task_id = review.task_id), 0)"

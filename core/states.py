@@ -1,0 +1,113 @@
+"""A task's state: what it begins with, what changed in it, and what an edit of it may look like."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from core.errors import Invalid
+from core.model import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from core.model import Json
+
+SCHEMA = 1
+"""Of how states are stored with a checkpoint; a later release's is not run."""
+LONGEST_DIFF = 20_000
+"""Characters of a diff that are kept; whoever needs more has both texts."""
+
+
+def initial_state(task_id: str, task_input: Json) -> dict[str, Json]:
+    """The seed's keys, before the first node."""
+    return {
+        "task_id": task_id,
+        "task_input": task_input,
+        "processed_output": None,
+        "feedback": None,
+        "feedback_comment": None,
+        "final_result": None,
+        "current_attempt": 0,
+    }
+
+
+def changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
+    """The keys that differ, with the value in each (None where a key is absent)."""
+    return {
+        key: (before.get(key), now.get(key))
+        for key in (*before, *(key for key in now if key not in before))
+        if (key in before, before.get(key)) != (key in now, now.get(key))
+    }
+
+
+def diff(draft: Json, content: Json) -> str:
+    """What an edit changed, line by line, as `diff -u` shows it."""
+    lines = difflib.unified_diff(
+        text_of(draft).splitlines(), text_of(content).splitlines(), "draft", "edited", lineterm=""
+    )
+    return "\n".join(lines)[:LONGEST_DIFF]
+
+
+def check_shape(draft: Json, content: Json) -> None:
+    """Raise `Invalid` where an edit is of another kind than what it replaces.
+
+    Text stays text, a list a list; an object keeps its keys, and each of them its kind. What was null may
+    become anything.
+    """
+    if content == draft:
+        raise Invalid("This is the draft as it is: approve it, or change something.")
+    found = _misfit(draft, content, "The edited content")
+    if found is not None:
+        raise Invalid(found)
+
+
+def check_edits(state: Mapping[str, Json], edits: Mapping[str, Json]) -> None:
+    """Raise `Invalid` for an edited state of the wrong shape; new keys are welcome."""
+    if edits.get("task_id", state.get("task_id")) != state.get("task_id"):
+        raise Invalid("`state.task_id` cannot be changed.")
+    for key, value in edits.items():
+        if key in state and value is not None and (found := _misfit(state[key], value, f"`state.{key}`")):
+            raise Invalid(found)
+
+
+def _misfit(before: Json, now: Json, what: str) -> str | None:
+    if before is None or _kind(before) == _kind(now) != "object":
+        return None
+    if _kind(before) != _kind(now):
+        return f"{what} has to be {_ARTICLE[_kind(before)]}, as it was, not {_ARTICLE[_kind(now)]}."
+    if isinstance(before, dict) and isinstance(now, dict):
+        if missing := [key for key in before if key not in now]:
+            return f"{what} has lost {', '.join(map(repr, missing[:3]))}."
+        if new := [key for key in now if key not in before]:
+            return f"{what} has {', '.join(map(repr, new[:3]))}, which was not there."
+        for key in before:
+            if found := _misfit(before[key], now[key], f"{what}: {key!r}"):
+                return found
+    return None
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case list():
+            return "list"
+        case dict():
+            return "object"
+        case _:
+            return "null"
+
+
+_ARTICLE = {
+    "boolean": "true or false",
+    "number": "a number",
+    "text": "text",
+    "list": "a list",
+    "object": "an object",
+    "null": "null",
+}
