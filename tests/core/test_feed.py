@@ -186,7 +186,7 @@ async def test_of_a_real_task_every_follower_sees_the_whole_story(world: World) 
     late = [asyncio.ensure_future(seqs(world.service.follow(task.id, after=3))) for _ in range(20)]
     await world.approve(await world.open_review(task.id, 2))
     await world.end(task.id)
-    assert {tuple(answer) for answer in await asyncio.gather(*early)} == {tuple(range(1, 11))}
-    assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 11))}
-    assert await seqs(world.service.follow(task.id, after=10)) == []
+    assert {tuple(answer) for answer in await asyncio.gather(*early)} == {tuple(range(1, 13))}
+    assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 13))}
+    assert await seqs(world.service.follow(task.id, after=12)) == []
     assert NodeRetried not in {type(event) for event in await world.history(task.id)}

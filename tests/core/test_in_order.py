@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core.events import (
     AttemptStarted,
     DecisionRecorded,
+    NodeFinished,
     ReviewApproved,
     ReviewRejected,
     ReviewRequested,
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 STORY = [
     TaskSubmitted,
     AttemptStarted,
+    NodeFinished,
     ReviewRequested,
     DecisionRecorded,
     ReviewRejected,
     AttemptStarted,
+    NodeFinished,
     ReviewRequested,
     DecisionRecorded,
     ReviewApproved,

@@ -7,18 +7,25 @@ import pytest
 from core.errors import TaskIsClosed
 from core.events import (
     EVENTS,
+    ActionUnmatched,
     AttemptStarted,
     DecisionRecorded,
     Event,
+    NodeFinished,
     NodeRetried,
+    ProgressReported,
     ReviewApproved,
+    ReviewEdited,
     ReviewRejected,
     ReviewRequested,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskForked,
     TaskResumed,
+    TaskRewound,
     TaskSubmitted,
+    TextStreamed,
 )
 from core.lifecycle import TRANSITIONS, after
 from core.model import Status
@@ -28,24 +35,45 @@ ONE_OF_EACH: dict[type[Event], Event] = {
     AttemptStarted: AttemptStarted(attempt=1),
     TaskResumed: TaskResumed(attempt=1),
     NodeRetried: NodeRetried(node="n", retry=1, error="e"),
+    NodeFinished: NodeFinished(node="n", action="default", checkpoint=1),
+    ActionUnmatched: ActionUnmatched(node="n", action="lft", choices=["left", "right"]),
+    ProgressReported: ProgressReported(node="n", fraction=0.5, text="half way"),
+    TextStreamed: TextStreamed(node="n", text="more"),
+    TaskRewound: TaskRewound(
+        checkpoint=2, node="n", attempt=2, by="ana", by_name="Ana", edited=["processed_output"]
+    ),
+    TaskForked: TaskForked(parent="p", checkpoint=2, by="ana", by_name="Ana", edited=[]),
     ReviewRequested: ReviewRequested(review="r", attempt=1, draft="d"),
     DecisionRecorded: DecisionRecorded(
-        review="r", reviewer="ana", reviewer_name="Ana", verdict="approve", comment=None, via="web"
+        review="r",
+        reviewer="ana",
+        reviewer_name="Ana",
+        verdict="edit",
+        comment=None,
+        via="web",
+        content={"text": "mine"},
+        diff="--- draft",
     ),
     ReviewApproved: ReviewApproved(review="r", attempt=1),
     ReviewRejected: ReviewRejected(review="r", attempt=1),
+    ReviewEdited: ReviewEdited(review="r", attempt=1),
     TaskCompleted: TaskCompleted(final_result="x", outcome="approved"),
     TaskFailed: TaskFailed(error="e"),
     TaskCancelled: TaskCancelled(by="sam"),
 }
 P, R, W, C, F, X = Status
 ALLOWED = {
+    (P, TaskForked): P,
     (P, AttemptStarted): R,
     (P, TaskFailed): F,
     (P, TaskCancelled): X,
     (R, AttemptStarted): R,
     (R, TaskResumed): R,
     (R, NodeRetried): R,
+    (R, NodeFinished): R,
+    (R, ActionUnmatched): R,
+    (R, ProgressReported): R,
+    (R, TextStreamed): R,
     (R, ReviewRequested): W,
     (R, TaskCompleted): C,
     (R, TaskFailed): F,
@@ -53,8 +81,13 @@ ALLOWED = {
     (W, DecisionRecorded): W,
     (W, ReviewApproved): R,
     (W, ReviewRejected): R,
+    (W, ReviewEdited): R,
+    (W, TaskRewound): R,
     (W, TaskFailed): F,
     (W, TaskCancelled): X,
+    (C, TaskRewound): R,
+    (F, TaskRewound): R,
+    (X, TaskRewound): R,
 }
 
 
@@ -74,9 +107,13 @@ def test_every_pair_leads_where_it_should_or_is_refused(status: Status, kind: ty
         assert after(status, ONE_OF_EACH[kind]) is wanted
 
 
-def test_nothing_follows_a_final_status_and_something_every_other() -> None:
+def test_a_final_status_is_left_by_going_back_to_a_checkpoint_and_by_nothing_else() -> None:
     for status in Status:
-        assert bool(TRANSITIONS[status]) != status.is_final
+        assert (set(TRANSITIONS[status]) == {TaskRewound}) == status.is_final
+
+
+def test_what_runs_is_not_taken_back_under_its_runner() -> None:
+    assert {status for status in Status if TaskRewound in TRANSITIONS[status]} == {W, C, F, X}
 
 
 def test_several_events_happen_in_turn_or_not_at_all() -> None:

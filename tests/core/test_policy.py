@@ -159,11 +159,13 @@ DECISIONS = st.lists(st.builds(by, st.sampled_from(PEOPLE), st.sampled_from(Verd
 
 @given(DECISIONS, st.integers(1, 4))
 def test_the_outcome_counts_distinct_people(decisions: list[Decision], approvals: int) -> None:
-    first_rejection = next((n for n, d in enumerate(decisions) if d.verdict is Verdict.REJECT), None)
+    # Where several have to agree, an edit is to be put before them anew.
+    closing = {Verdict.REJECT, Verdict.EDIT} if approvals > 1 else {Verdict.REJECT}
+    first = next((d.verdict for d in decisions if d.verdict in closing), None)
     found = outcome(replace(ONE, approvals=approvals), decisions)
-    people = {d.reviewer for d in decisions if d.verdict is Verdict.APPROVE}
-    if first_rejection is not None:
-        assert found is Outcome.REJECTED
+    people = {d.reviewer for d in decisions}
+    if first is not None:
+        assert found is (Outcome.REJECTED if first is Verdict.REJECT else Outcome.EDITED)
     elif len(people) >= approvals:
         assert found is Outcome.APPROVED
     else:

@@ -224,14 +224,16 @@ async def test_ten_thousand_presses_at_once_make_one_decision(world: World) -> N
     review = await world.open_review(task.id, 2)
     chance = Random(2)  # noqa: S311 - the same mixture each time
     people = [ANA, BEN, EVE, SAM]
+    verdicts = [chance.choice(list(Verdict)) for _ in range(10_000)]
     presses = [
         world.service.decide(
             chance.choice([review, review, review, stale, "0" * 32]),
             chance.choice([*(p.id for p in people), PersonId("mallory")]),
-            chance.choice(list(Verdict)),
+            verdict,
+            content=f"edit {number}" if verdict is Verdict.EDIT else None,
             via="web",
         )
-        for _ in range(10_000)
+        for number, verdict in enumerate(verdicts)
     ]
     answers = await asyncio.gather(*presses, return_exceptions=True)
     won = [answer for answer in answers if not isinstance(answer, BaseException)]

@@ -41,10 +41,11 @@ def test_recipients_hold_for_policies_that_name_none_of_their_own() -> None:
     assert found.policies["ops"].recipients == (Recipient(channel=slack, address="C02OPS"),)
 
 
-def test_no_file_means_the_draft_flow_and_nobody() -> None:
+def test_no_file_means_the_flows_that_ship_and_nobody() -> None:
     empty = parsed({}, None, {})
     assert empty.policies["default"].reviewers == ()
-    assert set(empty.flows) == {"draft"}
+    assert set(empty.flows) == {"draft", "approval"}
+    assert empty.admins == frozenset()
 
 
 def test_durations_have_units() -> None:

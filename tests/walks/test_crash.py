@@ -30,10 +30,12 @@ ROOT = Path(__file__).parents[2]
 STORY = [
     "task_submitted",
     "attempt_started",
+    "node_finished",
     "review_requested",
     "decision_recorded",
     "review_rejected",
     "attempt_started",
+    "node_finished",
     "review_requested",
     "decision_recorded",
     "review_approved",
@@ -198,7 +200,7 @@ def until_ready(folder: Path, child: subprocess.Popen[bytes]) -> None:
 
 def test_a_process_killed_after_any_event_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     figures = Figures()
-    die_after_each_event(tmp_path, range(2, 11, 4), figures)
+    die_after_each_event(tmp_path, range(2, len(STORY) + 1, 5), figures)
     die_at_every_commit_of_one_trip(tmp_path, figures)
     figures.check()
     assert figures.kills >= 10
@@ -214,7 +216,7 @@ def test_a_process_killed_under_load_loses_nothing_and_doubles_nothing(tmp_path:
 @pytest.mark.timeout(1800)
 def test_a_hundred_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     figures = Figures()
-    die_after_each_event(tmp_path, range(1, 11), figures)
+    die_after_each_event(tmp_path, range(1, len(STORY) + 1), figures)
     die_at_every_commit_of_one_trip(tmp_path, figures)
     kills = int(os.environ.get("COUNTERSIGN_SOAK_KILLS", "100"))
     die_at_random(tmp_path, kills, 100, figures, Random(SEED))  # noqa: S311 - repeatable

@@ -124,7 +124,7 @@ async def every_history_is_whole(load: Load, tasks: list[dict[str, Any]]) -> dic
 def names(verdicts: list[str]) -> list[str]:
     """The events of a task that was decided so, in their only order."""
     rounds = [
-        ["attempt_started", "review_requested", "decision_recorded", REVIEW_EVENT[verdict]]
+        ["attempt_started", "node_finished", "review_requested", "decision_recorded", REVIEW_EVENT[verdict]]
         for verdict in verdicts
     ]
     return ["task_submitted", *(name for each in rounds for name in each), "task_completed"]

@@ -38,7 +38,7 @@ SLACK = {person: f"U{number:05}" for number, person in enumerate(EVERYBODY)}
 TELEGRAM = {person: 1000 + number for number, person in enumerate(EVERYBODY)}
 PATIENCE = 60.0
 """How long an answer is waited for; the figures tell how long it took."""
-AFTER_ATTEMPT_2 = 7
+AFTER_ATTEMPT_2 = 9
 """The number of the event that opened attempt 2: submitted, started, opened, decided, rejected, started."""
 LINES = 40
 """Presses on their way at once by each of the three ways; the others press as soon as a line is free."""
@@ -172,7 +172,7 @@ async def one_decision(crowd: Crowd) -> dict[str, str]:
     kinds = [event.name for event in events]
     assert kinds in (
         ["decision_recorded", "review_approved", "task_completed"],
-        ["decision_recorded", "review_rejected", "attempt_started", "review_requested"],
+        ["decision_recorded", "review_rejected", "attempt_started", "node_finished", "review_requested"],
     )
     decision: dict[str, str] = events[0].data
     closed = f"ed by {decision['reviewer']}, "
