@@ -123,7 +123,7 @@ class DecisionRecorded:
     comment: str | None
     via: str
     content: Json = None
-    """What an edit put in place of the draft; `diff` says what it changed (unified)."""
+    """What an edit put in place of the draft; `diff` says what it changed (None: too long to tell)."""
     diff: str | None = None
 
 

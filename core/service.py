@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.errors import CountersignError
     from core.feed import Feed
     from core.flow import FlowDefinition
+    from core.graph import Graph
     from core.model import (
         Delivery,
         Json,
@@ -111,6 +112,10 @@ class Service:
         return await self._store.waiting_for(
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
+
+    async def events(self, task_id: str) -> Sequence[StoredEvent]:
+        """Every event of a task so far, oldest first; none of one that there is not."""
+        return await self._store.events(task_id, 0) if is_id(task_id) else ()
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -276,6 +281,10 @@ class Service:
         if node not in places:
             known = ", ".join(sorted(path for path in places if path != ROOT))
             raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
+
+    def graph(self, flow: str) -> Graph | None:
+        """The nodes of a flow as it is configured now; None where it is not, any more."""
+        return self._flows[flow].graph if flow in self._flows else None
 
     def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of how states are stored with a checkpoint; a later release's is not run."""
+COMPARED_LINES = 5_000
+"""In each text: comparing takes time that grows with their square, and a transaction waits for it."""
 LONGEST_DIFF = 20_000
 """Characters of a diff that are kept; whoever needs more has both texts."""
 
@@ -41,12 +43,12 @@ def changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tu
     }
 
 
-def diff(draft: Json, content: Json) -> str:
-    """What an edit changed, line by line, as `diff -u` shows it."""
-    lines = difflib.unified_diff(
-        text_of(draft).splitlines(), text_of(content).splitlines(), "draft", "edited", lineterm=""
-    )
-    return "\n".join(lines)[:LONGEST_DIFF]
+def diff(before: Json, now: Json, names: tuple[str, str] = ("draft", "edited")) -> str | None:
+    """What was changed, line by line, as `diff -u` shows it; None for texts too long to compare."""
+    one, other = text_of(before).splitlines(), text_of(now).splitlines()
+    if max(len(one), len(other)) > COMPARED_LINES:
+        return None
+    return "\n".join(difflib.unified_diff(one, other, *names, lineterm=""))[:LONGEST_DIFF]
 
 
 def check_shape(draft: Json, content: Json) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from web.auth import Callers
+from web.checkpoints import Checkpoints
 from web.closing import Closing
 from web.gate import Admission, add_headers, make_gate
 from web.hooks.addresses import CallbackGuard
@@ -60,6 +61,7 @@ def create_app(
     app = web.Application(middlewares=[make_gate(admission, pages)], client_max_size=LARGEST_BODY)
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
+    app.add_routes(Checkpoints(service=service, settings=settings).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())

@@ -9,21 +9,23 @@ import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from core.model import Verdict
+from core.states import diff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from core.model import Json, Task
+    from core.model import Json, StoredCheckpoint, Task
 
 
 Name = Annotated[str, Field(max_length=200)]
 Attempt = Annotated[int, Field(ge=1, le=1_000_000)]
-
-NO_EDITS = "Editing a draft is not possible yet: approve it, or reject it with a comment."
+LARGEST_NUMBER = 2**31 - 1
+"""Of a checkpoint, as databases count them."""
+LONGEST_PATH = 1_000
 
 
 class _Lenient(BaseModel):
@@ -67,18 +69,39 @@ class NewTask(_Exact):
 
 
 class NewDecision(_Exact):
-    verdict: Literal["approve", "reject"]
+    verdict: Literal["approve", "reject", "edit"]
     comment: str | None = None
     content: JsonValue = None
+    """An edit's: what is to stand in place of the draft."""
     review_id: Name | None = None
     attempt: Attempt | None = None
 
-    @field_validator("verdict", mode="before")
-    @classmethod
-    def _edit_is_reserved(cls, value: object) -> object:
-        if value == "edit":
-            raise ValueError(NO_EDITS)
-        return value
+
+class Edit(_Lenient):
+    """The pages' form for an edit."""
+
+    content: str
+    """The text, or JSON where the draft is not text."""
+    review_id: Name
+    comment: str | None = None
+    back: Literal["", "inbox"] = ""
+
+
+class Resume(_Exact):
+    checkpoint: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+    state: dict[str, JsonValue] | None = None
+    """Laid over the checkpoint's state, key by key."""
+    node: Annotated[str, Field(max_length=LONGEST_PATH)] | None = None
+    fork: bool = False
+
+
+class ResumeForm(_Lenient):
+    """The pages' form for it; `state` is the whole state as JSON, empty where it stays as it is."""
+
+    checkpoint: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+    state: str = ""
+    node: Annotated[str, Field(max_length=LONGEST_PATH)] = ""
+    how: Literal["here", "fork"] = "here"
 
 
 class SignIn(_Lenient):
@@ -104,10 +127,49 @@ def task_json(task: Task, *, base_url: str) -> dict[str, Json]:
         "on_behalf_of": task.on_behalf_of,
         "created_at": timestamp(task.created_at),
         "updated_at": timestamp(task.updated_at),
+        "ended_at": None if task.ended_at is None else timestamp(task.ended_at),
+        "parent": task.parent,
+        "parent_checkpoint": task.parent_checkpoint,
         "submitter_name": task.submitter_name,
         "metadata": dict(task.metadata),
         "url": f"{base_url}/tasks/{task.id}",
     }
+
+
+def checkpoint_json(one: StoredCheckpoint) -> dict[str, Json]:
+    """A checkpoint in a list: what was changed by name only."""
+    return {
+        "number": one.number,
+        "node": one.node,
+        "action": one.action,
+        "attempt": one.attempt,
+        "cause": one.cause,
+        "at": timestamp(one.at),
+        "parent": one.parent,
+        "superseded": one.superseded,
+        "following": one.following,
+        "changed": [*one.changes],
+    }
+
+
+def whole_checkpoint_json(one: StoredCheckpoint) -> dict[str, Json]:
+    """A checkpoint with its state, and each change of it; changed text as a unified diff, too."""
+    return {
+        **checkpoint_json(one),
+        "state": dict(one.state),
+        "changes": {
+            key: {"from": before, "to": now, **({} if text is None else {"diff": text})}
+            for key, (before, now) in one.changes.items()
+            for text in [text_diff(one, before, now)]
+        },
+    }
+
+
+def text_diff(one: StoredCheckpoint, before: Json, now: Json) -> str | None:
+    """None where either is no text, or too long to be compared."""
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return None
+    return diff(before, now, (f"checkpoint {one.parent}", f"checkpoint {one.number}"))
 
 
 def timestamp(at: datetime) -> str:

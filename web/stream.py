@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from core.errors import CountersignError, NotFound
 from core.events import (
     FINAL,
     AttemptStarted,
+    NodeFinished,
     ReviewRequested,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
     TaskResumed,
+    TaskRewound,
     TaskSubmitted,
     encode,
     kind,
@@ -46,6 +48,9 @@ log = structlog.get_logger(__name__)
 SEND_SECONDS = 30
 """After so long without a sign from the other machine, the kernel gives a connection up (where it can)."""
 
+LONGEST_RESULT = 64 * 1024
+"""Characters of JSON that a node's intermediate result takes in a message."""
+
 FINAL_EVENTS = FINAL
 
 Message = tuple[str | None, str]
@@ -55,6 +60,7 @@ _STATUS: Mapping[type, Callable[[str, Any], dict[str, Json]]] = {
     TaskSubmitted: lambda task, _: {"status": "pending", "task_id": task},
     AttemptStarted: lambda _, event: {"status": "running", "attempt": event.attempt},
     TaskResumed: lambda _, event: {"status": "running", "attempt": event.attempt},
+    TaskRewound: lambda _, event: {"status": "running", "attempt": event.attempt},
     ReviewRequested: lambda _, event: {
         "status": "waiting_for_review",
         "output_to_review": event.draft,
@@ -82,7 +88,7 @@ def framed(message: Message, seq: int) -> bytes:
     return f"id: {seq}\n{event}data: {data}\n\n".encode()
 
 
-Shape = Callable[["StoredEvent"], Message | None]
+Shape = Callable[["StoredEvent"], Awaitable[Message | None]]
 
 
 def status_message(stored: StoredEvent) -> Message | None:
@@ -91,10 +97,22 @@ def status_message(stored: StoredEvent) -> Message | None:
     return (None, json.dumps(shape(stored.task, stored.event))) if shape else None
 
 
-def named_message(stored: StoredEvent) -> Message:
+def named_message(stored: StoredEvent, more: Mapping[str, Json]) -> Message:
     """What `/v1/tasks/{id}/events` says: every event, under its stored name."""
     data = {"task_id": stored.task, "seq": stored.seq, "at": timestamp(stored.at), **encode(stored.event)}
-    return kind(stored.event), json.dumps(data)
+    return kind(stored.event), json.dumps({**data, **more})
+
+
+def intermediate_result(changes: Mapping[str, tuple[Json, Json]]) -> dict[str, Json]:
+    """What a node left in the state, as far as it fits into a message; else `truncated`."""
+    changed: dict[str, Json] = {}
+    left = LONGEST_RESULT
+    for key, (_, now) in changes.items():
+        size = len(json.dumps({key: now}))
+        if size <= left:
+            changed[key] = now
+            left -= size
+    return {"changed": changed} if len(changed) == len(changes) else {"changed": changed, "truncated": True}
 
 
 class Streams:
@@ -117,7 +135,7 @@ class Streams:
         self._open: Counter[PersonId] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        statuses, named = partial(self.stream, status_message), partial(self.stream, named_message)
+        statuses, named = partial(self.stream, self._status), partial(self.stream, self._named)
         return [
             web.get("/stream/{task_id}", statuses, allow_head=False),
             web.get("/v1/tasks/{task_id}/events", named, allow_head=False),
@@ -136,6 +154,16 @@ class Streams:
             self._open[person] -= 1
             if not self._open[person]:
                 del self._open[person]
+
+    async def _status(self, stored: StoredEvent) -> Message | None:
+        return status_message(stored)
+
+    async def _named(self, stored: StoredEvent) -> Message:
+        if not isinstance(stored.event, NodeFinished):
+            return named_message(stored, {})
+        # Read only now: a state may be large, and most readers of the feed have no use for it.
+        found = await self._service.checkpoint(stored.task, stored.event.checkpoint)
+        return named_message(stored, intermediate_result(found.changes))
 
     async def _is_over(self, task_id: TaskId, after: int) -> bool:
         """True where a reader who saw `after` has seen the end; raises `NotFound`.
@@ -185,10 +213,10 @@ class Streams:
                 self._closing.enter(scope)
                 self._pings.join(scope, response, _transport(request))
                 if first is not None:
-                    await self._write(request, response, shape(first), first.seq)
+                    await self._write(request, response, await shape(first), first.seq)
                 del first
                 async for stored in events:
-                    await self._write(request, response, shape(stored), stored.seq)
+                    await self._write(request, response, await shape(stored), stored.seq)
                     del stored  # a draft may be large, and the next event days away
         except (ConnectionResetError, TimeoutError):
             pass  # the reader went away or is stuck, or the server stops

@@ -14,11 +14,11 @@ from core.model import PersonId, Status, Submission, TaskFilter, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import wants_page
-from web.schemas import NO_EDITS, Feedback, NewDecision, NewTask, Submit, json_response, task_json
+from web.schemas import Feedback, NewDecision, NewTask, Submit, json_response, task_json
 from web.stream import FINAL_EVENTS, known_id
 
 if TYPE_CHECKING:
-    from core.model import ReviewRequest, StoredEvent, Task
+    from core.model import Json, ReviewRequest, StoredEvent, Task
     from core.service import Service
     from web.closing import Closing
     from web.hooks.addresses import CallbackGuard
@@ -121,11 +121,9 @@ class Tasks:
     async def decide(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, NewDecision)
-        if body.content is not None:
-            raise Invalid(NO_EDITS)
         if body.review_id is None and body.attempt is None:
             raise Invalid("Name the review that you decide: `review_id`, or `attempt`.")
-        review = await self._recorded(request, task_id, body, Verdict(body.verdict))
+        review = await self._recorded(request, task_id, body, Verdict(body.verdict), body.content)
         return json_response(self._shown(review.task))
 
     async def cancel(self, request: web.Request) -> web.Response:
@@ -135,7 +133,12 @@ class Tasks:
         return json_response(self._shown(task))
 
     async def _recorded(
-        self, request: web.Request, task_id: str, body: Feedback | NewDecision, verdict: Verdict
+        self,
+        request: web.Request,
+        task_id: str,
+        body: Feedback | NewDecision,
+        verdict: Verdict,
+        content: Json = None,
     ) -> ReviewRequest:
         caller = request[CALLER]
         return await self._service.decide_open(
@@ -145,6 +148,7 @@ class Tasks:
             review_id=body.review_id,
             attempt=body.attempt,
             comment=body.comment.strip() if body.comment else None,
+            content=content,
             via=caller.via,
         )
 

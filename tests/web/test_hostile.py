@@ -76,7 +76,16 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "multipart without boundary": ("multipart/form-data", b"x"),
     "nonsense type": ("\u00e4;;;=", b'{"data": "x"}'),
 }
-PATHS = ["/submit", "/feedback/{id}", "/v1/tasks", "/v1/tasks/{id}/decisions", "/sign-in"]
+PATHS = [
+    "/submit",
+    "/feedback/{id}",
+    "/v1/tasks",
+    "/v1/tasks/{id}/decisions",
+    "/v1/tasks/{id}/resume",
+    "/tasks/{id}/edit",
+    "/tasks/{id}/resume",
+    "/sign-in",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -42,10 +42,12 @@ def test_every_error_has_a_problem_of_its_family(cls: type[errors.CountersignErr
         (errors.Unidentified, 401),
         (errors.NotAReviewer, 403),
         (errors.SelfReview, 403),
+        (errors.NotAnAdmin, 403),
         (errors.NotWaiting, 409),
         (errors.ReviewIsClosed, 409),
         (errors.AlreadyDecided, 409),
         (errors.TaskIsClosed, 409),
+        (errors.TaskIsRunning, 409),
         (errors.StaleReview, 412),
         (errors.Invalid, 422),
         (errors.UnknownFlow, 422),
@@ -63,6 +65,8 @@ def test_types_are_stable_and_tell_classes_apart() -> None:
     slugs = {cls.__name__: problem_of(made(cls)).slug for cls in CLASSES}
     assert slugs["NotAReviewer"] == "not-a-reviewer"
     assert slugs["KeyReused"] == "key-reused"
+    assert slugs["NotAnAdmin"] == "not-an-admin"
+    assert slugs["TaskIsRunning"] == "task-is-running"
     listed = [slugs[cls.__name__] for cls in STATUS]
     assert len(set(listed)) == len(listed)
 

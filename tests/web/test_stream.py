@@ -13,11 +13,11 @@ import pytest
 from aiohttp import ClientConnectionError
 from structlog.testing import capture_logs
 
-from core.events import EVENTS, NodeRetried, TaskResumed
-from core.model import PersonId, StoredEvent, TaskId, Verdict
+from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
+from core.model import LOCAL, PersonId, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from web.settings import WebSettings
-from web.stream import status_message
+from web.stream import intermediate_result, status_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp.web import Server
 
+    from core.model import Json
     from tests.web.web_house import Houses
     from tests.world import StoppedClock, World
 
@@ -109,7 +110,18 @@ async def test_it_is_an_event_stream_that_proxies_leave_alone(house: House) -> N
 
 
 async def test_every_event_has_its_message_or_none(house: House) -> None:
-    silent = {"NodeRetried", "DecisionRecorded", "ReviewApproved", "ReviewRejected"}
+    silent = {
+        "NodeRetried",
+        "NodeFinished",
+        "ActionUnmatched",
+        "ProgressReported",
+        "TextStreamed",
+        "TaskForked",
+        "DecisionRecorded",
+        "ReviewApproved",
+        "ReviewRejected",
+        "ReviewEdited",
+    }
     task_id = await finished(house)
     spoken = {
         type(stored.event).__name__
@@ -121,6 +133,7 @@ async def test_every_event_has_its_message_or_none(house: House) -> None:
         "TaskFailed",
         "TaskCancelled",
         "TaskResumed",
+        "TaskRewound",
     }
 
 
@@ -177,7 +190,7 @@ async def test_three_live_readers_see_the_same_in_order(house: House) -> None:
 
 async def test_headers_do_not_wait_for_the_first_message(house: House) -> None:
     task_id = await house.submitted()
-    headers = {**await house.bearer("ana"), "Last-Event-ID": "3"}
+    headers = {**await house.bearer("ana"), "Last-Event-ID": "4"}
     async with asyncio.timeout(5), house.http.get(f"/stream/{task_id}", headers=headers) as answer:
         assert answer.status == 200
         await decided(house, task_id, Verdict.APPROVE)
@@ -340,6 +353,60 @@ async def test_named_events_tell_everything(house: House) -> None:
     assert "decision_recorded" in names
     first = json.loads(text.split("data: ")[1].splitlines()[0])
     assert first == {"task_id": task_id, "seq": 1, "at": "2026-11-21T08:00:00Z", "submitter": "sam"}
+
+
+async def named(house: House, task_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every event of a task that has ended: its name and its data."""
+    path = f"/v1/tasks/{task_id}/events"
+    async with house.http.get(path, headers=await house.bearer("ana")) as answer:
+        lines = (await answer.text()).splitlines()
+    names = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    bodies = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    return list(zip(names, bodies, strict=True))
+
+
+async def test_a_finished_node_comes_with_what_it_changed(house: House) -> None:
+    task_id = await house.submitted()
+    draft = (await house.task(task_id)).draft
+    await decided(house, task_id, Verdict.APPROVE)
+    results = [body for name, body in await named(house, task_id) if name == "node_finished"]
+    (process,) = results  # of nodes that work; what a review did, its own events tell
+    assert (process["node"], process["checkpoint"]) == ("process", 1)
+    assert process["changed"] == {"processed_output": draft, "current_attempt": 1}
+    assert "truncated" not in process
+
+
+def test_large_results_are_left_out_of_messages() -> None:
+    fits, whole = "x" * 1000, "\u00e4" * 11_000
+    assert intermediate_result({"a": (None, whole), "b": (1, fits)}) == {
+        "changed": {"b": fits},
+        "truncated": True,
+    }
+    assert intermediate_result({"a": (None, fits), "gone": (1, None)}) == {
+        "changed": {"a": fits, "gone": None}
+    }
+    many: dict[str, tuple[Json, Json]] = {str(key): (None, fits) for key in range(100)}
+    left = intermediate_result(many)
+    assert len(json.dumps(left)) < 66_000
+    assert left["truncated"] is True
+
+
+async def test_who_saw_the_end_hears_of_a_resume(house: House) -> None:
+    task_id = await finished(house)
+    last = (await history(house, task_id))[1][-1][0]
+    assert (await history(house, task_id, last))[0] == 204
+    await house.world.service.resume(task_id, LOCAL, checkpoint=1)
+    review = await house.open_review(task_id, 3)
+    await house.world.approve(review)
+    await house.world.event(task_id, TaskCompleted, 2)
+    for after in (last, 0):
+        status, seen = await history(house, task_id, after)
+        assert status == 200
+        rest = [message for number, message in seen if number > last]
+        assert rest[0] == {"status": "running", "attempt": 3}
+        assert rest[1]["status"] == "waiting_for_review"
+        assert rest[-1]["status"] == "completed"
+    assert (await history(house, task_id, seen[-1][0]))[0] == 204
 
 
 def test_a_retried_step_is_no_message() -> None:

@@ -31,6 +31,9 @@ TASK_FIELDS = [
     "on_behalf_of",
     "created_at",
     "updated_at",
+    "ended_at",
+    "parent",
+    "parent_checkpoint",
 ]
 MOVING = {"status", "attempt", "review_id", "draft", "updated_at"}
 
@@ -175,8 +178,15 @@ DECISIONS: list[tuple[dict[str, Any], int]] = [
     ({"verdict": "reject", "attempt": 1, "comment": "no"}, 200),
     ({"verdict": "approve"}, 422),
     ({"verdict": "approved", "attempt": 1}, 422),
-    ({"verdict": "edit", "attempt": 1, "content": "x"}, 422),
+    ({"verdict": "edit", "attempt": 1, "content": "x", "comment": "so"}, 200),
+    ({"verdict": "edit", "content": "x"}, 422),
+    ({"verdict": "edit", "attempt": 1}, 422),
+    ({"verdict": "edit", "attempt": 1, "content": None}, 422),
+    ({"verdict": "edit", "attempt": 1, "content": {"a": "x"}}, 422),
+    ({"verdict": "edit", "attempt": 1, "content": "a\0b"}, 422),
+    ({"verdict": "edit", "attempt": 2, "content": "x"}, 412),
     ({"verdict": "approve", "attempt": 1, "content": "x"}, 422),
+    ({"verdict": "reject", "attempt": 1, "content": "x"}, 422),
     ({"verdict": "approve", "attempt": 1, "comments": "typo"}, 422),
     ({"verdict": "approve", "attempt": 2}, 412),
     ({"verdict": "approve", "review_id": "0" * 32, "attempt": 1}, 412),
@@ -190,22 +200,65 @@ async def test_decisions(house: House, body: dict[str, Any], status: int) -> Non
     assert got == status
     if status == 200:
         assert answer["task_id"] == task_id
-        assert answer["outcome"] == ("approved" if body["verdict"] == "approve" else "rejected")
+        assert answer["outcome"] == ("rejected" if body["verdict"] == "reject" else "approved")
     else:
         assert answer["detail"].endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("verdict", "said"), [("maybe", "'approve' or 'reject'"), ("edit", "not possible yet")]
-)
-async def test_a_wrong_verdict_is_told_what_is_possible(house: House, verdict: str, said: str) -> None:
+async def test_a_wrong_verdict_is_told_what_is_possible(house: House) -> None:
     task_id = await house.submitted()
-    body = {"verdict": verdict, "attempt": 1}
+    body = {"verdict": "maybe", "attempt": 1}
     status, problem = await ask(house, "POST", f"/v1/tasks/{task_id}/decisions", json=body)
     assert status == 422
-    assert said in problem["detail"]
-    assert "'edit'" not in problem["detail"]
+    assert "'approve', 'reject' or 'edit'" in problem["detail"]
     assert (await house.task(task_id)).status == "waiting_for_review"
+
+
+async def test_an_edit_becomes_the_result(house: House) -> None:
+    task_id = await house.submitted()
+    body = {"verdict": "edit", "attempt": 1, "content": "My own words.", "comment": "Shorter."}
+    assert (await ask(house, "POST", f"/v1/tasks/{task_id}/decisions", json=body))[0] == 200
+    await house.world.end(task_id)
+    _, task = await ask(house, "GET", f"/v1/tasks/{task_id}")
+    assert (task["status"], task["outcome"], task["final_result"]) == (
+        "completed",
+        "approved",
+        "My own words.",
+    )
+    assert task["ended_at"] == "2026-11-21T08:00:00Z"
+
+
+async def test_where_several_must_agree_an_edit_is_the_next_attempt(house: House) -> None:
+    task_id = await house.submitted(flow="two")
+    path = f"/v1/tasks/{task_id}/decisions"
+    body: dict[str, Any] = {"verdict": "edit", "attempt": 1, "content": "Mine."}
+    status, task = await ask(house, "POST", path, json=body)
+    assert (status, task["outcome"]) == (200, None)
+    await house.open_review(task_id, 2)
+    _, task = await ask(house, "GET", f"/v1/tasks/{task_id}")
+    assert (task["status"], task["attempt"], task["draft"]) == ("waiting_for_review", 2, "Mine.")
+    for person in ("ana", "ben"):
+        body = {"verdict": "approve", "attempt": 2}
+        assert (await ask(house, "POST", path, person, json=body))[0] == 200
+    assert (await house.world.end(task_id)).final_result == "Mine."
+
+
+async def test_an_edit_that_changes_nothing_is_refused(house: House) -> None:
+    task_id = await house.submitted()
+    draft = (await house.task(task_id)).draft
+    body = {"verdict": "edit", "attempt": 1, "content": draft}
+    status, problem = await ask(house, "POST", f"/v1/tasks/{task_id}/decisions", json=body)
+    assert status == 422
+    assert "as it is" in problem["detail"]
+
+
+async def test_the_seed_s_call_takes_no_edit(house: House) -> None:
+    task_id = await house.submitted()
+    for word in ("edit", "edited"):
+        body = {"feedback": word, "content": "x"}
+        status, problem = await ask(house, "POST", f"/feedback/{task_id}", json=body)
+        assert status == 422
+        assert "'approved' or 'rejected'" in problem["detail"]
 
 
 async def test_only_its_submitter_cancels_and_only_once(house: House) -> None:
@@ -305,11 +358,15 @@ async def test_an_unknown_task_is_not_found(house: House, task_id: str) -> None:
         ("GET", "/tasks/{}"),
         ("GET", "/stream/{}"),
         ("POST", "/v1/tasks/{}/cancel"),
+        ("GET", "/v1/tasks/{}/checkpoints"),
+        ("GET", "/v1/tasks/{}/checkpoints/1"),
+        ("GET", "/tasks/{}/checkpoints/1"),
     ]:
         assert (await ask(house, method, path.format(task_id)))[0] in {404, 405}
     for path, body in [
         ("/feedback/{}", {"feedback": "approved"}),
         ("/v1/tasks/{}/decisions", {"verdict": "approve", "attempt": 1}),
+        ("/tasks/{}/edit", {"content": "x", "review_id": "0" * 32}),
     ]:
         assert (await ask(house, "POST", path.format(task_id), json=body))[0] == 404
 

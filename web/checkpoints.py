@@ -1,0 +1,64 @@
+"""What a task's flow left behind after each node, and going on from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from core.errors import NotFound
+from web.auth import CALLER
+from web.bodies import parsed
+from web.schemas import Resume, checkpoint_json, json_response, task_json, whole_checkpoint_json
+from web.stream import known_id
+
+if TYPE_CHECKING:
+    from core.service import Service
+    from web.settings import WebSettings
+
+
+class Checkpoints:
+    """Whoever may read a task may read its checkpoints; administrators resume it from them."""
+
+    def __init__(self, *, service: Service, settings: WebSettings) -> None:
+        self._service = service
+        self._settings = settings
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/tasks/{task_id}/checkpoints", self.all),
+            web.get("/v1/tasks/{task_id}/checkpoints/{number}", self.one),
+            web.post("/v1/tasks/{task_id}/resume", self.resume),
+        ]
+
+    async def all(self, request: web.Request) -> web.Response:
+        found = await self._service.checkpoints(known_id(request))
+        return json_response({"checkpoints": [checkpoint_json(one) for one in found]})
+
+    async def one(self, request: web.Request) -> web.Response:
+        found = await self._service.checkpoint(known_id(request), known_number(request))
+        return json_response(whole_checkpoint_json(found))
+
+    async def resume(self, request: web.Request) -> web.Response:
+        task_id = known_id(request)
+        body = await parsed(request, Resume)
+        task = await self._service.resume(
+            task_id,
+            request[CALLER].person,
+            checkpoint=body.checkpoint,
+            state=body.state,
+            node=body.node,
+            fork=body.fork,
+        )
+        shown = task_json(task, base_url=self._settings.base_url)
+        if body.fork:
+            return json_response(shown, status=201, headers={"Location": f"/v1/tasks/{task.id}"})
+        return json_response(shown)
+
+
+def known_number(request: web.Request) -> int:
+    """The checkpoint's number in the path; raises `NotFound` where none can have it."""
+    text = request.match_info["number"]
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise NotFound("This task has no such checkpoint.")
+    return int(text)
