@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = "/"
 LONGEST_NAME = 64
-_OWN_WAY = ("_run", "_orch", "_run_async", "_orch_async")
+_OWN_WAY = ("_run", "_orch", "_run_async", "_orch_async", "get_next_node")
 _SYNC = ("prep", "exec", "post", "exec_fallback")
 _CODE = (*_SYNC, *(f"{name}_async" for name in _SYNC))
 
@@ -87,6 +87,8 @@ class Graph:
     def _add(self, path: str, node: BaseNode, around: tuple[str, ...]) -> None:
         self.places[path] = Place(path, node, around)
         self._paths[around[-1], id(node)] = path
+        if any(self.places[outer].node is node for outer in around):
+            raise FlowError(f"The flow {path!r} is inside itself, so that its nodes' names have no end.")
         if is_stepped(node):
             self._walk(path, node, (*around, path))
         elif isinstance(node, Flow):

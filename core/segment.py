@@ -26,7 +26,7 @@ from core.model import Answer, Checkpoint, NewReview, Outcome, Point, ReviewId, 
 from core.nodes import ResultNode, ReviewNode, note_answer
 from core.running import Interrupt, Run, current
 from core.states import initial_state
-from core.stepping import TookTooLong, conclude, fresh, has_post, has_prep, prepare, run_in_time
+from core.stepping import TookTooLong, conclude, fresh, has_post, has_prep, prepare, run_in_time, text_of
 from core.telling import Telling
 from core.threads import in_thread
 
@@ -303,7 +303,7 @@ class Segment:
         prepared = self._frames[-1] if self._frames else None
         flow = fresh(place.node, self._graph.flow.params)
         action = await conclude(flow, self._shared, prepared, self._action)
-        self._checkpoint(place.path, None if action is None else str(action), worked=True)
+        self._checkpoint(place.path, text_of(action), worked=True)
 
     # Where it goes on
 

@@ -28,7 +28,7 @@ async def run_in_time(node: BaseNode, shared: Shared, limit: timedelta) -> str |
     """The node's action. Whatever it does, an ordinary exception comes out of it, unless it is cancelled."""
     try:
         async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await _run(node, shared)
+            return text_of(await _run(node, shared, asyncio.Lock()))
     except TimeoutError:
         if deadline.expired():
             raise TookTooLong(
@@ -42,6 +42,11 @@ async def run_in_time(node: BaseNode, shared: Shared, limit: timedelta) -> str |
     except (SystemExit, GeneratorExit) as error:
         # Left alone, they would end the event loop and with it the service.
         raise RuntimeError(f"it raised {type(error).__name__}({error})") from error
+
+
+def text_of(action: object) -> str | None:
+    """An action as it is stored; None for what PocketFlow takes for none, as False or an empty text."""
+    return str(action) if action else None
 
 
 def fresh(node: BaseNode, params: Mapping[str, Any]) -> BaseNode:
@@ -78,28 +83,29 @@ def has_post(flow: Flow) -> bool:
     return type(flow).post is not Flow.post
 
 
-async def _run(node: BaseNode, shared: Shared) -> str | None:
-    action: Any
+async def _run(node: BaseNode, shared: Shared, turn: asyncio.Lock) -> Any:
+    """The node's action as it returns it. What blocks is run in `turn`, for in PocketFlow nothing that runs
+    at the same time can come between what a synchronous node reads and what it writes."""
     kind = type(node)
     if not isinstance(node, AsyncNode):
-        action = await in_thread(lambda: node._run(shared))
-    elif not isinstance(node, AsyncFlow):
-        action = await node._run_async(shared)
-    elif kind._run_async is AsyncBatchFlow._run_async:
+        async with turn:
+            return await in_thread(lambda: node._run(shared))
+    if not isinstance(node, AsyncFlow):
+        return await node._run_async(shared)
+    if kind._run_async is AsyncBatchFlow._run_async:
         prepared = await node.prep_async(shared) or []
         for params in prepared:
-            await _run_all(node, shared, {**node.params, **params})
-        action = await node.post_async(shared, prepared, None)
-    elif kind._run_async is AsyncParallelBatchFlow._run_async:
+            await _run_all(node, shared, {**node.params, **params}, turn)
+        return await node.post_async(shared, prepared, None)
+    if kind._run_async is AsyncParallelBatchFlow._run_async:
         prepared = await node.prep_async(shared) or []
-        await _all_at_once([_run_all(node, shared, {**node.params, **params}) for params in prepared])
-        action = await node.post_async(shared, prepared, None)
-    elif kind._run_async is AsyncFlow._run_async and kind._orch_async is AsyncFlow._orch_async:
+        runs = [_run_all(node, shared, {**node.params, **params}, turn) for params in prepared]
+        await _all_at_once(runs)
+        return await node.post_async(shared, prepared, None)
+    if kind._run_async is AsyncFlow._run_async:
         prepared = await node.prep_async(shared)
-        action = await node.post_async(shared, prepared, await _run_all(node, shared, node.params))
-    else:
-        action = await node._run_async(shared)
-    return None if action is None else str(action)
+        return await node.post_async(shared, prepared, await _run_all(node, shared, node.params, turn))
+    return await node._run_async(shared)
 
 
 async def _all_at_once(runs: Sequence[Coroutine[Any, Any, object]]) -> None:
@@ -112,15 +118,14 @@ async def _all_at_once(runs: Sequence[Coroutine[Any, Any, object]]) -> None:
         raise errors.exceptions[0] from None
 
 
-async def _run_all(flow: AsyncFlow, shared: Shared, params: Mapping[str, Any]) -> str | None:
+async def _run_all(flow: AsyncFlow, shared: Shared, params: Mapping[str, Any], turn: asyncio.Lock) -> Any:
     """The nodes of a flow in one go, for one set of parameters; the last action."""
     if type(flow)._orch_async is not AsyncFlow._orch_async:
-        own: str | None = await flow._orch_async(shared, dict(params))
-        return own
-    action: str | None = None
+        return await flow._orch_async(shared, dict(params))
+    action: Any = None
     node: BaseNode | None = flow.start_node
     while node is not None:
-        action = await _run(fresh(node, params), shared)
+        action = await _run(fresh(node, params), shared, turn)
         node = flow.get_next_node(node, action)
     return action
 
