@@ -237,4 +237,5 @@ def decode(name: str, data: Mapping[str, Any]) -> Event:
 
 _KINDS = {cls: re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower() for cls in EVENTS}
 _CLASSES = {name: cls for cls, name in _KINDS.items()}
+_CLASSES["step_retried"] = NodeRetried  # as the first release stored it
 _FIELDS = {cls: tuple(field.name for field in fields(cls)) for cls in EVENTS}

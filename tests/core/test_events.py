@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.events import EVENTS, Event, ReviewRequested, decode, encode, kind
+from core.events import EVENTS, Event, NodeRetried, ReviewRequested, decode, encode, kind
 from core.jsontext import from_json, to_json
 from tests.core.test_lifecycle import ONE_OF_EACH
 
@@ -73,6 +73,11 @@ def test_fields_of_a_later_release_are_passed_over(event: Event) -> None:
 def test_any_draft_comes_back_as_it_was_stored(draft: object) -> None:
     event = ReviewRequested(review="r", attempt=1, draft=draft)  # type: ignore[arg-type]
     assert decode(kind(event), from_json(to_json(encode(event)))) == event
+
+
+def test_a_retry_as_the_first_release_stored_it_is_still_read() -> None:
+    stored = {"node": "n", "retry": 1, "error": "e"}
+    assert decode("step_retried", stored) == NodeRetried(**stored)  # type: ignore[arg-type]
 
 
 def test_a_name_that_is_no_event_is_an_error() -> None:
