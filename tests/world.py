@@ -44,7 +44,7 @@ from core.service import Service
 from core.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from core.events import Event
@@ -352,6 +352,7 @@ async def whole_core(
     channels: Sequence[Channel] = (),
     people: Mapping[PersonId, Person] = PEOPLE,
     in_force: Mapping[str, Policy] = {},
+    admins: Collection[PersonId] = (),
     limit: int = 64,
 ) -> AsyncIterator[World]:
     """Core as it runs in production, over a migrated database; stopped at the end."""
@@ -365,5 +366,5 @@ async def whole_core(
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
-        service = Service(store, feed, people, flows, policies=in_force)
+        service = Service(store, feed, people, flows, policies=in_force, admins=admins)
         yield World(clock, store, feed, engine, service, flows, diary)

@@ -73,14 +73,15 @@ OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c
 OPEN_BY_TASK = Statement(_both.where(task.c.id == p("task"), review.c.id == task.c.review_id))
 STATUS_OF_TASK = Statement(select(task.c.status).where(task.c.id == p("id")))
 LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
+_stands = review.c.undone == literal_column("0")
 CLOSED_SINCE = Statement(
     select(*_review)
     .where(
         review.c.task_id == p("task"),
         review.c.checkpoint == p("checkpoint"),
         review.c.closed_at.is_not(None),
-        review.c.superseded_by.is_(None),
         review.c.outcome != literal_column("'cancelled'"),
+        _stands,
     )
     .order_by(review.c.event_seq)
 )
@@ -89,7 +90,7 @@ LAST_APPROVED = Statement(
     .where(
         review.c.task_id == p("task"),
         review.c.outcome == literal_column("'approved'"),
-        review.c.superseded_by.is_(None),
+        _stands,
     )
     .order_by(review.c.event_seq.desc())
     .limit(literal_column("1"))
@@ -99,7 +100,7 @@ LAST_OUTCOME = Statement(
     .where(
         review.c.task_id == p("task"),
         review.c.checkpoint < p("checkpoint"),
-        review.c.superseded_by.is_(None),
+        _stands,
         review.c.outcome.in_([literal_column(f"'{word}'") for word in ("approved", "rejected", "expired")]),
     )
     .order_by(review.c.event_seq.desc())
@@ -110,9 +111,10 @@ UNDO = Statement(
     .where(
         review.c.task_id == p("task"),
         review.c.checkpoint >= p("checkpoint"),
-        review.c.superseded_by.is_(None),
+        _stands,
     )
     .values(
+        undone=literal_column("1"),
         superseded_by=p("by"),
         outcome=case((review.c.closed_at.is_(None), literal_column("'cancelled'")), else_=review.c.outcome),
         closed_at=func.coalesce(review.c.closed_at, p("now")),
@@ -143,6 +145,7 @@ LAST_REJECTION = Statement(
     .where(
         review.c.task_id == p("task"),
         review.c.event_seq < p("before"),
+        _stands,
         decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'"))),
     )
     .order_by(review.c.event_seq.desc(), decision.c.number.desc())

@@ -131,6 +131,8 @@ review = Table(
     Column("point", String(16), nullable=False, server_default="review"),
     # The task's last checkpoint before it.
     Column("checkpoint", Integer, nullable=False, server_default="0"),
+    # 1 once somebody resumed the task from before it: its decisions count for nothing any more.
+    Column("undone", Integer, nullable=False, server_default="0"),
     UniqueConstraint("task_id", "event_seq"),
 )
 Index(

@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("checkpoint", sa.Column("superseded_by", sa.Integer(), nullable=True))
     op.add_column("review", sa.Column("point", sa.String(16), nullable=False, server_default="review"))
     op.add_column("review", sa.Column("checkpoint", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("review", sa.Column("undone", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("decision", sa.Column("content", sa.Text(), nullable=True))
     # Tasks that waited, or had an outcome to apply, when this release came.
     op.execute(
@@ -32,10 +33,12 @@ def upgrade() -> None:
         " AND status IN ('waiting_for_review', 'running')"
     )
     op.execute("UPDATE task SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled')")
+    # A review was opened right before the checkpoint that its own node left, if it has been applied.
     op.execute(
         "UPDATE review SET checkpoint = coalesce("
+        "(SELECT min(number) - 1 FROM checkpoint WHERE checkpoint.task_id = review.task_id"
+        " AND checkpoint.node = review.node AND checkpoint.attempt = review.attempt),"
         "(SELECT max(number) FROM checkpoint WHERE checkpoint.task_id = review.task_id), 0)"
-        " WHERE superseded_by IS NULL"
     )
     # A checkpoint of the release before says where it leads by the one after it.
     op.execute(

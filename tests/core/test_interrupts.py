@@ -1,0 +1,686 @@
+"""Where a flow may ask people: at a ReviewNode, before or after any node, inside a node, in nested flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pocketflow import AsyncBatchNode, AsyncFlow, AsyncNode, AsyncParallelBatchNode, BatchFlow, Flow, Node
+
+from core.definitions import definition as configured
+from core.errors import FlowError, Invalid, SettingsError
+from core.events import AttemptStarted, DecisionRecorded, ReviewEdited
+from core.flow import FlowDefinition
+from core.graph import Graph
+from core.model import Answer, Outcome, Status, Verdict
+from core.nodes import ReviewNode, progress, review, run_key, stream_text
+from tests.core.graphs import Does, DoesInThread, Shared, definition, in_a_row
+from tests.world import ANA, BEN, StoppedClock, World, flow_settings, policies, whole_core
+
+if TYPE_CHECKING:
+    from pocketflow import BaseNode
+
+    from core.model import Json
+    from core.store.database import Database
+
+
+def sets(name: str, **values: Any) -> Does:
+    async def work(shared: Shared) -> None:
+        shared.update(values)
+
+    return Does(name, work)
+
+
+def flow_of(graph: BaseNode, **settings: Any) -> FlowDefinition:
+    return FlowDefinition(graph=Graph(graph), settings=flow_settings(**settings), policies=policies())
+
+
+async def edit(
+    world: World, review_id: str, content: Json, person: Any = ANA, comment: str | None = None
+) -> None:
+    await world.service.decide(
+        review_id, person.id, Verdict.EDIT, content=content, comment=comment, via="api"
+    )
+
+
+async def state_of(world: World, task: str) -> dict[str, Any]:
+    """What the flow had left at its last checkpoint."""
+    return dict((await world.service.checkpoints(task))[-1].state)
+
+
+# A ReviewNode of the user's
+
+
+async def test_a_review_is_asked_only_when_its_condition_holds(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    def is_large(shared: Shared) -> bool:
+        return bool(shared["amount"] > 100)
+
+    async def read(shared: Shared) -> None:
+        shared["amount"] = shared["task_input"]["amount"]
+
+    async def pay(shared: Shared) -> None:
+        shared["final_result"] = f"paid {shared['amount']}"
+
+    flow = in_a_row(Does("read", read), ReviewNode("large", when=is_large), Does("pay", pay))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        small = await world.submit({"amount": 99})
+        done = await world.end(small.id)
+        assert (done.final_result, done.outcome) == ("paid 99", None)
+        assert not await world.service.reviews(small.id)
+
+        large = await world.submit({"amount": 101})
+        await world.approve(await world.open_review(large.id))
+        done = await world.end(large.id)
+        assert (done.final_result, done.outcome) == ("paid 101", Outcome.APPROVED)
+
+
+async def test_what_reviewers_see_and_what_becomes_of_their_answer_is_the_flows_to_say(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    def show(shared: Shared) -> Json:
+        return {"amount": shared["amount"], "to": "Sam"}
+
+    def fold(shared: Shared, answer: Answer) -> None:
+        shared["amount"] = answer.content["amount"]  # type: ignore[index, call-overload]
+        shared["said"] = [answer.comment, answer.is_edited, list(answer.reviewers)]
+
+    node = ReviewNode("check", show=show, apply=fold)
+    flow = in_a_row(sets("price", amount=10), node, sets("after", done=True))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+        assert (await world.service.review(asked)).draft == {"amount": 10, "to": "Sam"}
+        await edit(world, asked, {"amount": 8, "to": "Sam"}, comment="less")
+        done = await world.end(task.id)
+        state = await state_of(world, task.id)
+    assert (state["amount"], state["said"]) == (8, ["less", True, ["Ana Ruiz"]])
+    assert (state["feedback"], state["feedback_comment"]) == ("approved", "less")
+    assert done.final_result == {"amount": 8, "to": "Sam"}, "the last approved draft, as there is no result"
+
+
+@pytest.mark.parametrize("what", ["when", "show", "apply"])
+async def test_a_function_of_a_review_that_raises_is_named_and_nothing_is_lost(
+    sqlite_database: Database, clock: StoppedClock, what: str
+) -> None:
+    def broken(shared: Shared, *_: Any) -> Any:
+        raise KeyError("amount")
+
+    flow = in_a_row(sets("price", amount=10), ReviewNode("check", **{what: broken}))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        if what == "apply":
+            await world.approve(await world.open_review(task.id))
+        done = await world.end(task.id)
+        assert done.status is Status.FAILED
+        assert done.error == f"'{what}' of review 'check' raised KeyError: 'amount'."
+        assert (await state_of(world, task.id))["amount"] == 10
+
+
+async def test_reviews_in_sequence_belong_to_one_attempt_until_one_rejects(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    first, legal, ops = sets("make", processed_output="a text"), ReviewNode("legal"), ReviewNode("ops")
+    first >> legal
+    legal - "approved" >> ops
+    legal - "rejected" >> first
+    ops - "approved" >> sets("publish", final_result="published")
+    ops - "rejected" >> first
+    async with whole_core(sqlite_database, clock, flows={"draft": definition(first)}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.reject(await world.open_review(task.id, 2), comment="no")
+        await world.approve(await world.open_review(task.id, 3))
+        await world.approve(await world.open_review(task.id, 4))
+        assert (await world.end(task.id)).final_result == "published"
+        asked = [
+            (r.node, r.attempt, r.outcome, r.superseded_by) for r in await world.service.reviews(task.id)
+        ]
+    assert asked == [
+        ("legal", 1, Outcome.APPROVED, 2),
+        ("ops", 1, Outcome.REJECTED, 2),
+        ("legal", 2, Outcome.APPROVED, None),
+        ("ops", 2, Outcome.APPROVED, None),
+    ]
+
+
+async def test_a_rejection_that_does_not_come_back_is_no_new_attempt(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    asked = ReviewNode()
+    asked - "approved" >> sets("pay")
+    asked - "rejected" >> sets("tell", told=True)
+    flow = definition(asked, flow_settings(max_attempts=1))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id))
+        done = await world.end(task.id)
+        assert (done.status, done.outcome, done.attempt) == (Status.COMPLETED, Outcome.REJECTED, 1)
+        assert (await state_of(world, task.id))["told"] is True
+
+
+# Edits
+
+
+async def test_an_edit_of_a_draft_is_the_approved_result(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock) as world:
+        task = await world.submit("a text\nof two lines")
+        await edit(world, await world.open_review(task.id), "a text\nof two better lines", comment="tidied")
+        done = await world.end(task.id)
+        recorded = await world.event(task.id, DecisionRecorded)
+        found = (await world.service.reviews(task.id))[0]
+        state = await state_of(world, task.id)
+    assert (done.outcome, done.final_result) == (Outcome.APPROVED, "a text\nof two better lines")
+    assert isinstance(recorded, DecisionRecorded)
+    assert (recorded.verdict, recorded.content) == ("edit", "a text\nof two better lines")
+    assert str(recorded.diff).splitlines()[-2:] == ["-of two lines", "+of two better lines"]
+    assert (found.draft, found.decisions[0].content) == (
+        "a text\nof two lines",
+        "a text\nof two better lines",
+    )
+    assert state["processed_output"] == "a text\nof two better lines"
+
+
+async def test_an_edit_under_a_quorum_is_the_next_attempts_draft(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(any_database, clock) as world:
+        task = await world.submit("one", flow="two")
+        await edit(world, await world.open_review(task.id), "another", comment="mine")
+        second = await world.open_review(task.id, 2)
+        found = await world.service.review(second)
+        assert (found.attempt, found.draft) == (2, "another")
+        assert ReviewEdited(review=(await world.service.reviews(task.id))[0].id, attempt=1) in (
+            await world.history(task.id)
+        )
+        assert (await world.service.task(task.id)).outcome is None, "an edit alone decides nothing"
+        await world.approve(second)
+        await world.approve(second, BEN)
+        done = await world.end(task.id)
+    assert (done.final_result, done.outcome, done.attempt) == ("another", Outcome.APPROVED, 2)
+
+
+@pytest.mark.parametrize(
+    ("draft", "content", "sentence"),
+    [
+        ("text", {"a": 1}, "has to be text, as it was, not an object"),
+        ("text", "text", "approve it, or change something"),
+        ({"a": 1}, "text", "has to be an object"),
+        ({"a": 1}, {"b": 1}, "has lost 'a'"),
+        ({"a": 1}, {"a": 1, "b": 2}, "'b', which was not there"),
+        ({"a": 1}, {"a": "1"}, "'a' has to be a number, as it was, not text"),
+        ({"a": {"b": [1]}}, {"a": {"b": "x"}}, "'b' has to be a list"),
+        ([1], 1, "has to be a list"),
+    ],
+)
+async def test_an_edit_of_another_shape_changes_nothing(
+    sqlite_database: Database, clock: StoppedClock, draft: Json, content: Json, sentence: str
+) -> None:
+    flow = in_a_row(sets("make", processed_output=draft), ReviewNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+        before = await world.history(task.id)
+        with pytest.raises(Invalid, match=sentence):
+            await edit(world, asked, content)
+        assert await world.history(task.id) == before
+        await world.approve(asked)
+        assert (await world.end(task.id)).final_result == draft
+
+
+async def test_content_comes_with_an_edit_and_with_nothing_else(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+        for verdict, content in ((Verdict.EDIT, None), (Verdict.APPROVE, "x"), (Verdict.REJECT, "x")):
+            with pytest.raises(Invalid, match="`content`"):
+                await world.service.decide(asked, ANA.id, verdict, content=content, via="api")
+
+
+# Before and after a node
+
+
+async def test_a_node_is_interrupted_before_it_runs_without_knowing(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    ran: list[Any] = []
+
+    async def pay(shared: Shared) -> None:
+        ran.append(shared["amount"])
+        shared["final_result"] = shared["amount"]
+
+    first, second = sets("price", amount=10), Does("pay", pay)
+    first >> second
+    flow = flow_of(Flow(start=first), interrupt_before=("pay",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("for Sam")
+        asked = await world.open_review(task.id)
+        found = await world.service.review(asked)
+        assert (found.draft, found.node, ran) == ({"task_input": "for Sam", "amount": 10}, "pay", [])
+        await edit(world, asked, {"task_input": "for Sam", "amount": 7})
+        done = await world.end(task.id)
+        assert (ran, done.final_result, done.outcome) == ([7], 7, Outcome.APPROVED)
+
+
+async def test_a_no_before_a_node_ends_the_flow_without_it(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    ran: list[int] = []
+
+    async def pay(shared: Shared) -> None:
+        ran.append(1)
+
+    flow = flow_of(Flow(start=Does("pay", pay)), interrupt_before=("pay",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id), comment="no")
+        done = await world.end(task.id)
+        assert (done.status, done.outcome, done.final_result, ran) == (
+            Status.COMPLETED,
+            Outcome.REJECTED,
+            None,
+            [],
+        )
+
+
+async def test_a_node_is_interrupted_after_it_ran_and_its_action_is_kept(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    ran: list[int] = []
+
+    async def choose(shared: Shared) -> str:
+        ran.append(1)
+        shared["processed_output"] = "the choice"
+        return "left"
+
+    start = Does("choose", choose)
+    start - "left" >> sets("left", went="left")
+    start >> sets("right", went="right")
+    flow = flow_of(Flow(start=start), interrupt_after=("choose",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+        assert (await world.service.review(asked)).draft == "the choice"
+        await edit(world, asked, "another choice")
+        await world.end(task.id)
+        state = await state_of(world, task.id)
+    assert (ran, state["went"], state["processed_output"]) == ([1], "left", "another choice")
+
+
+async def test_a_no_after_a_node_takes_its_own_way_for_that_where_it_has_one(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    runs: list[Any] = []
+
+    async def make(shared: Shared) -> None:
+        runs.append(shared.get("feedback_comment"))
+
+    node = Does("make", make)
+    node - "rejected" >> node
+    flow = flow_of(Flow(start=node), interrupt_after=("make",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id), comment="again")
+        await world.approve(await world.open_review(task.id, 2))
+        done = await world.end(task.id)
+    assert (runs, done.attempt, done.outcome) == ([None, "again"], 2, Outcome.APPROVED)
+
+
+async def test_an_interrupted_node_that_fails_is_tried_again_without_asking_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    calls: list[int] = []
+
+    async def flaky(shared: Shared) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("no line")
+
+    flow = flow_of(Flow(start=Does("pay", flaky)), interrupt_before=("pay",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.diary.until(lambda: calls)
+        await world.diary.until(
+            lambda: [e for e in world.diary.of(task.id) if type(e).__name__ == "NodeRetried"]
+        )
+        clock.advance(seconds=1)
+        await world.end(task.id)
+        assert (len(calls), len(await world.service.reviews(task.id))) == (2, 1)
+
+
+# Inside a node
+
+
+class Asks(AsyncNode):  # type: ignore[misc]
+    """Asks twice, and notes what it went through."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        super().__init__()
+        self.name = "asks"
+        self.seen = seen
+
+    async def prep_async(self, shared: Shared) -> None:
+        shared["prepared"] = shared.get("prepared", 0) + 1
+        self.seen.append("prep")
+
+    async def exec_async(self, prep_res: object) -> list[Any]:
+        self.seen.append(run_key({}))
+        first = await review("first question")
+        second = await review({"second": first.content}, policy="two")
+        return [first.outcome.value, first.comment, second.outcome.value]
+
+    async def post_async(self, shared: Shared, prep_res: object, exec_res: list[Any]) -> str:
+        shared["answers"] = exec_res
+        return "default"
+
+
+async def test_a_node_asks_from_inside_and_runs_again_with_the_answers(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    seen: list[Any] = []
+    async with whole_core(any_database, clock, flows={"draft": in_a_row(Asks(seen))}) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id), comment="not so")
+        second = await world.open_review(task.id, 2)
+        found = await world.service.review(second)
+        assert (found.draft, found.policy.name, found.attempt) == ({"second": "first question"}, "two", 1)
+        await world.approve(second)
+        await world.approve(second, BEN)
+        await world.end(task.id)
+        state = await state_of(world, task.id)
+        starts = [e for e in await world.history(task.id) if isinstance(e, AttemptStarted)]
+    assert state["answers"] == ["rejected", "not so", "approved"]
+    assert state["prepared"] == 1, "what a run that was interrupted did to the state is dropped"
+    assert seen[::2] == ["prep"] * 3
+    assert len(set(seen[1::2])) == 1, "one visit, one key"
+    assert len(starts) == 1
+
+
+async def test_an_interrupted_node_that_fails_later_keeps_its_answers(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    calls: list[int] = []
+
+    class Fails(AsyncNode):  # type: ignore[misc]
+        name = "fails"
+
+        async def exec_async(self, prep_res: object) -> str:
+            answer = await review("may I?")
+            calls.append(1)
+            if len(calls) == 1:
+                raise OSError("no line")
+            return str(answer.content)
+
+        async def post_async(self, shared: Shared, prep_res: object, exec_res: str) -> None:
+            shared["final_result"] = exec_res
+
+    async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(Fails())}) as world:
+        task = await world.submit()
+        await edit(world, await world.open_review(task.id), "you may")
+        await world.diary.until(
+            lambda: [e for e in world.diary.of(task.id) if type(e).__name__ == "NodeRetried"]
+        )
+        clock.advance(seconds=1)
+        assert (await world.end(task.id)).final_result == "you may"
+        assert len(await world.service.reviews(task.id)) == 1
+
+
+async def test_an_edit_under_a_quorum_inside_a_node_is_asked_about_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    class One(AsyncNode):  # type: ignore[misc]
+        name = "one"
+
+        async def exec_async(self, prep_res: object) -> list[Any]:
+            answer = await review("text", policy="two")
+            return [answer.content, answer.is_edited]
+
+        async def post_async(self, shared: Shared, prep_res: object, exec_res: Any) -> None:
+            shared["final_result"] = exec_res
+
+    async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(One())}) as world:
+        task = await world.submit()
+        await edit(world, await world.open_review(task.id), "better")
+        second = await world.open_review(task.id, 2)
+        await world.approve(second)
+        await world.approve(second, BEN)
+        assert (await world.end(task.id)).final_result == ["better", True]
+
+
+async def test_a_sequential_batch_may_ask_for_each_item(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    class Each(AsyncBatchNode):  # type: ignore[misc]
+        name = "each"
+
+        async def prep_async(self, shared: Shared) -> list[str]:
+            return ["a", "b"]
+
+        async def exec_async(self, item: str) -> Json:
+            return (await review(item)).content
+
+        async def post_async(self, shared: Shared, prep_res: object, exec_res: Any) -> None:
+            shared["final_result"] = exec_res
+
+    async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(Each())}) as world:
+        task = await world.submit()
+        await edit(world, await world.open_review(task.id), "A")
+        await world.approve(await world.open_review(task.id, 2))
+        assert (await world.end(task.id)).final_result == ["A", "b"]
+
+
+async def test_a_policy_that_is_not_there_is_named(sqlite_database: Database, clock: StoppedClock) -> None:
+    class Asks(AsyncNode):  # type: ignore[misc]
+        async def exec_async(self, prep_res: object) -> object:
+            return await review("x", policy="nowhere")
+
+    async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(Asks())}) as world:
+        done = await world.end((await world.submit()).id)
+        assert "There is no policy 'nowhere'" in str(done.error)
+
+
+async def test_a_review_asked_from_a_task_of_the_nodes_own_is_refused(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async def ask() -> object:
+        return await review("x")
+
+    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]
+        async def prep_async(self, shared: Shared) -> list[int]:
+            return [1, 2]
+
+        async def exec_async(self, item: int) -> object:
+            return await ask()
+
+    flow = definition(Parallel(), flow_settings(retries=0))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        done = await world.end((await world.submit()).id)
+        assert "review() has to be awaited by the node itself" in str(done.error)
+
+
+# Nested flows
+
+
+@pytest.mark.parametrize("outer", [Flow, AsyncFlow])
+async def test_a_review_in_a_nested_flow_waits_with_what_the_flow_prepared(
+    any_database: Database, clock: StoppedClock, outer: type[Flow]
+) -> None:
+    class Inner(Flow):  # type: ignore[misc]
+        name = "inner"
+
+        def prep(self, shared: Shared) -> Json:
+            shared["entered"] = shared.get("entered", 0) + 1
+            return {"number": 7}
+
+        def post(self, shared: Shared, prep_res: Any, exec_res: str | None) -> str:
+            shared["left"] = [prep_res, exec_res]
+            return "fine" if exec_res == "approved" else "bad"
+
+    make = sets("make", processed_output="text")
+    make >> ReviewNode("legal")
+    inner = Inner(start=make)
+    inner - "fine" >> sets("good", final_result="good")
+    inner - "bad" >> sets("poor", final_result="poor")
+    flow = flow_of(outer(start=inner))
+    async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+        assert (await world.service.review(asked)).node == "inner/legal"
+        await world.approve(asked)
+        done = await world.end(task.id)
+        state = await state_of(world, task.id)
+    assert (done.final_result, state["entered"], state["left"]) == ("good", 1, [{"number": 7}, "approved"])
+
+
+async def test_a_flow_without_a_post_of_its_own_hands_on_its_last_action(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    inner = Flow(start=ReviewNode("legal"))
+    inner.name = "inner"
+    inner - "approved" >> sets("good", final_result="good")
+    inner - "rejected" >> sets("poor", told="poor")
+    async with whole_core(sqlite_database, clock, flows={"draft": flow_of(Flow(start=inner))}) as world:
+        for decide, key in ((world.approve, "final_result"), (world.reject, "told")):
+            task = await world.submit()
+            await decide(await world.open_review(task.id))
+            await world.end(task.id)
+            assert (await state_of(world, task.id))[key] in {"good", "poor"}
+
+
+async def test_a_nested_flow_is_interrupted_before_and_after_as_a_node_is(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    inner = Flow(start=sets("make", processed_output="text"))
+    inner.name = "inner"
+    inner >> sets("publish", final_result="published")
+    flow = flow_of(Flow(start=inner), interrupt_before=("inner",), interrupt_after=("inner", "inner/make"))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        for number, node in enumerate(["inner", "inner/make", "inner"], 1):
+            asked = await world.open_review(task.id, number)
+            assert (await world.service.review(asked)).node == node
+            await world.approve(asked)
+        assert (await world.end(task.id)).final_result == "published"
+
+
+# Loading
+
+
+def test_what_cannot_wait_is_refused_when_it_is_loaded() -> None:
+    inner = BatchFlow(start=ReviewNode("legal"))
+    with pytest.raises(FlowError, match="'legal' asks for a review inside 'BatchFlow'"):
+        Graph(Flow(start=inner))
+
+    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]
+        async def exec_async(self, item: object) -> object:
+            return [await review(str(one)) for one in [item]]
+
+    with pytest.raises(FlowError, match="items that run in parallel"):
+        Graph(AsyncFlow(start=Parallel()))
+
+
+def test_names_are_unique_in_their_flow_and_hold_no_slash() -> None:
+    one, two = sets("same"), sets("same")
+    one >> two
+    with pytest.raises(FlowError, match="Two nodes of the flow are named 'same'"):
+        Graph(Flow(start=one))
+    with pytest.raises(FlowError, match="without a slash"):
+        Graph(Flow(start=sets("a/b")))
+    with pytest.raises(FlowError, match="no start node"):
+        Graph(Flow())
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"graph": "nowhere_flow:make"}, "cannot be imported"),
+        ({"graph": "tests.core.test_interrupts:sets"}, "raised TypeError"),
+        ({"graph": "tests.core.test_interrupts:make_nothing"}, "returned NoneType"),
+        ({"graph": "tests.core.test_interrupts:make_node"}, "has to be a PocketFlow Flow"),
+        ({"graph": "no-colon"}, "must name module:function"),
+        (
+            {"interrupt_before": ("nowhere",)},
+            "interrupt_before: there is no node 'nowhere'; there are: process",
+        ),
+        ({"graph": "tests.core.test_interrupts:make_stranger"}, "There is no policy 'stranger'"),
+    ],
+)
+def test_a_flow_that_cannot_be_loaded_says_why(more: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        configured(flow_settings(**more), policies(), None)
+
+
+def make_nothing() -> None: ...
+
+
+def make_node() -> BaseNode:
+    return sets("lonely")
+
+
+def make_stranger() -> Flow:
+    return Flow(start=ReviewNode(policy="stranger"))
+
+
+async def test_the_approval_flow_is_one_review_of_what_was_submitted(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = configured(flow_settings("approval", shipped="approval"), policies(), None)
+    async with whole_core(sqlite_database, clock, flows={"approval": flow}) as world:
+        good = await world.submit({"refund": 20}, flow="approval")
+        asked = await world.open_review(good.id)
+        assert (await world.service.review(asked)).draft == {"refund": 20}
+        await world.approve(asked)
+        done = await world.end(good.id)
+        assert (done.final_result, done.outcome) == ({"refund": 20}, Outcome.APPROVED)
+
+        bad = await world.submit("no", flow="approval")
+        await world.reject(await world.open_review(bad.id))
+        done = await world.end(bad.id)
+        assert (done.status, done.final_result, done.outcome) == (
+            Status.COMPLETED,
+            None,
+            Outcome.REJECTED,
+        )
+
+
+# What a node says
+
+
+async def test_progress_and_text_are_events_from_threads_too(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    def work(shared: Shared) -> None:
+        progress(0.5, "half")
+        stream_text("Hello ")
+        stream_text("world")
+        progress(2.0, "all")
+
+    node = DoesInThread("slow", work)
+    async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(node)}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        told = [
+            e
+            for e in await world.history(task.id)
+            if type(e).__name__ in {"ProgressReported", "TextStreamed"}
+        ]
+    assert "".join(e.text for e in told if type(e).__name__ == "TextStreamed") == "Hello world"  # type: ignore[attr-defined]
+    last = [e for e in told if type(e).__name__ == "ProgressReported"][-1]
+    assert (last.node, last.fraction, last.text) == ("slow", 1.0, "all")  # type: ignore[union-attr]
+
+
+def test_a_node_may_be_tried_without_countersign() -> None:
+    class Plain(Node):  # type: ignore[misc]
+        def exec(self, prep_res: object) -> None:
+            progress(0.5)
+            stream_text("x")
+
+    Plain().run({})
+    with pytest.raises(FlowError, match="only while Countersign runs the node"):
+        run_key({})

@@ -1,0 +1,247 @@
+"""Resuming from a checkpoint: in place and as a fork, with an edited state, by those who may."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pocketflow import Flow
+
+from core.errors import Invalid, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
+from core.events import FINAL, TaskForked, TaskRewound
+from core.model import LOCAL, Outcome, ReviewRequest, Status
+from core.nodes import ReviewNode
+from tests.core.graphs import Does, Shared, definition, in_a_row
+from tests.core.test_interrupts import flow_of, sets
+from tests.world import ANA, BEN, DESK, SAM, PaperChannel, StoppedClock, policies, whole_core
+
+if TYPE_CHECKING:
+    from core.model import Task, TaskId
+    from core.store.database import Database
+    from tests.world import World
+
+
+def paying() -> Any:
+    async def pay(shared: Shared) -> None:
+        shared["final_result"] = f"paid {shared['amount']}"
+
+    return in_a_row(sets("price", amount=10, processed_output="ten"), ReviewNode("check"), Does("pay", pay))
+
+
+async def test_a_task_goes_on_from_a_checkpoint_with_an_edited_state(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        assert (await world.end(task.id)).final_result == "paid 10"
+        before = [(c.number, c.node, c.following) for c in await world.service.checkpoints(task.id)]
+        assert before == [(0, None, "/"), (1, "price", "check"), (2, "check", "pay"), (3, "pay", None)]
+
+        resumed = await world.service.resume(task.id, LOCAL, checkpoint=1, state={"amount": 12})
+        assert (resumed.status, resumed.outcome, resumed.final_result, resumed.ended_at) == (
+            Status.RUNNING,
+            None,
+            None,
+            None,
+        )
+        second = await world.open_review(task.id, 2)
+        found = await world.service.review(second)
+        assert (found.attempt, found.previous) == (2, None)
+        await world.approve(second)
+        done = await ended_twice(world, task.id)
+        assert (done.final_result, done.attempt, done.outcome) == ("paid 12", 2, Outcome.APPROVED)
+
+        points = await world.service.checkpoints(task.id)
+        assert [(c.number, c.parent, c.superseded) for c in points] == [
+            (0, None, False),
+            (1, 0, False),
+            (2, 1, True),
+            (3, 2, True),
+            (4, 1, False),
+            (5, 4, False),
+            (6, 5, False),
+        ]
+        assert points[4].changes == {"amount": (10, 12)}
+        assert "Resumed from checkpoint 1" in points[4].cause
+        rewound = [e for e in await world.history(task.id) if isinstance(e, TaskRewound)]
+        assert rewound == [
+            TaskRewound(
+                checkpoint=1, node="check", attempt=2, by="local", by_name="local (open)", edited=["amount"]
+            )
+        ]
+        first = (await world.service.reviews(task.id))[0]
+        assert (first.outcome, first.superseded_by) == (Outcome.APPROVED, 2)
+
+
+async def ended_twice(world: World, task: TaskId) -> Task:
+    await world.diary.until(lambda: [e for e in world.diary.of(task) if isinstance(e, FINAL)][1:])
+    return await world.service.task(task)
+
+
+async def test_an_open_review_of_the_branch_left_is_closed_on_every_card(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    paper = PaperChannel()
+    asked = ReviewNode("check")
+    start = sets("price", processed_output="ten")
+    start >> asked
+    flow = definition(start)
+    flow = type(flow)(graph=flow.graph, settings=flow.settings, policies=policies(DESK))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}, channels=[paper]) as world:
+        task = await world.submit()
+        first = await world.open_review(task.id)
+        await world.service.resume(task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"})
+        second = await world.open_review(task.id, 2)
+        with pytest.raises(ReviewIsClosed, match="attempt 2 has replaced it"):
+            await world.approve(first)
+        closed = await world.service.review(first)
+        assert (closed.outcome, closed.superseded_by) == (Outcome.CANCELLED, 2)
+        assert (await world.service.review(second)).draft == "eleven"
+        await paper.until(
+            lambda: [
+                call
+                for call in paper.calls
+                if call.kind == "update"
+                and isinstance(call.content, ReviewRequest)
+                and call.content.id == first
+            ]
+        )
+        await world.approve(second)
+        assert (await world.end(task.id)).final_result == "eleven"
+
+
+async def test_a_fork_is_a_new_task_that_names_its_parent(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit("for Sam")
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        fork = await world.service.resume(task.id, LOCAL, checkpoint=2, state={"amount": 1}, fork=True)
+        assert (fork.parent, fork.parent_checkpoint, fork.submitter, fork.input) == (
+            task.id,
+            2,
+            "local",
+            "for Sam",
+        )
+        done = await world.end(fork.id)
+        assert (done.final_result, done.status, done.outcome) == ("paid 1", Status.COMPLETED, None)
+        assert (await world.service.task(task.id)).final_result == "paid 10"
+        story = await world.history(fork.id)
+        assert story[1] == TaskForked(
+            parent=task.id, checkpoint=2, by="local", by_name="local (open)", edited=["amount"]
+        )
+        first = await world.service.checkpoint(fork.id, 1)
+        assert (first.state["task_id"], first.state["amount"]) == (fork.id, 1)
+
+
+async def test_a_task_whose_node_is_gone_is_moved_by_an_admin(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        asked = await world.open_review(task.id)
+    changed = in_a_row(sets("price"), ReviewNode("inspect"), sets("ship", final_result="shipped"))
+    async with whole_core(sqlite_database, clock, flows={"draft": changed}, admins=[BEN.id]) as world:
+        await world.approve(asked)
+        done = await world.end(task.id)
+        assert (done.status, done.error) == (
+            Status.FAILED,
+            "Node 'check' is not in the flow 'draft' any more.",
+        )
+        with pytest.raises(NotAnAdmin):
+            await world.service.resume(task.id, ANA.id, checkpoint=1, node="ship")
+        with pytest.raises(Invalid, match="has no node 'pay'; it has: inspect, price, ship"):
+            await world.service.resume(task.id, BEN.id, checkpoint=1, node="pay")
+        await world.service.resume(task.id, BEN.id, checkpoint=1, node="ship")
+        done = await ended_twice(world, task.id)
+        assert (done.status, done.final_result, done.error) == (Status.COMPLETED, "shipped", None)
+
+
+async def test_what_cannot_be_resumed_says_why_and_changes_nothing(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    flows = {"draft": paying(), "busy": flow_of(busy_graph())}
+    async with whole_core(any_database, clock, flows=flows, admins=[ANA.id]) as world:
+        task = await world.submit()
+        await world.open_review(task.id)
+        other = await world.submit()
+        await world.open_review(other.id)
+        before = await world.history(task.id)
+        for error, more in (
+            (NotFound, {"checkpoint": 2}),
+            (NotFound, {"checkpoint": -1}),
+            (Invalid, {"checkpoint": 1, "state": {"amount": "ten"}}),
+            (Invalid, {"checkpoint": 1, "state": {"task_id": other.id}}),
+            (Invalid, {"checkpoint": 1, "state": {"note": "nul \x00"}}),
+            (Invalid, {"checkpoint": 1, "node": "nowhere"}),
+        ):
+            for fork in (False, True):
+                with pytest.raises(error):
+                    await world.service.resume(task.id, ANA.id, fork=fork, **more)  # type: ignore[arg-type]
+        with pytest.raises(NotAnAdmin):
+            await world.service.resume(task.id, SAM.id, checkpoint=1)
+        assert await world.history(task.id) == before
+        busy = await world.submit(flow="busy")
+        await world.diary.until(lambda: world.diary.of(busy.id)[1:])
+        with pytest.raises(TaskIsRunning, match="running"):
+            await world.service.resume(busy.id, ANA.id, checkpoint=0)
+
+
+def busy_graph() -> Any:
+    async def wait(shared: Shared) -> None:
+        await asyncio.Event().wait()
+
+    return Flow(start=Does("busy", wait))
+
+
+async def test_resuming_after_the_end_of_a_flow_needs_a_node(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        with pytest.raises(Invalid, match="the flow ends; name the `node`"):
+            await world.service.resume(task.id, LOCAL, checkpoint=3)
+        await world.service.resume(task.id, LOCAL, checkpoint=3, node="pay")
+        done = await ended_twice(world, task.id)
+        assert (done.final_result, done.outcome) == ("paid 10", Outcome.APPROVED)
+
+
+async def test_a_follower_sees_both_ends_of_a_task_that_was_resumed(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(sqlite_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        first = [stored.seq async for stored in world.service.follow(task.id)]
+        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        await ended_twice(world, task.id)
+        again = [stored.seq async for stored in world.service.follow(task.id)]
+        rest = [stored.seq async for stored in world.service.follow(task.id, after=first[-1])]
+    assert again == [*first, *rest]
+    assert rest
+
+
+async def test_a_checkpoint_at_an_interrupt_asks_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    first = sets("price", amount=10)
+    first >> sets("pay", final_result="paid")
+    flow = flow_of(Flow(start=first), interrupt_after=("price",), interrupt_before=("pay",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.approve(await world.open_review(task.id, 2))
+        await world.end(task.id)
+        await world.service.resume(task.id, LOCAL, checkpoint=1)
+        await world.approve(await world.open_review(task.id, 3))
+        await world.approve(await world.open_review(task.id, 4))
+        done = await ended_twice(world, task.id)
+        assert done.final_result == "paid"
+        found = [(r.node, r.attempt, r.point.value) for r in await world.service.reviews(task.id)]
+    assert found == [("price", 1, "after"), ("pay", 1, "before"), ("price", 2, "after"), ("pay", 2, "before")]
