@@ -100,7 +100,7 @@ def _copy(database: SQLite) -> Path:
     return target
 
 
-def _upgrade(database: Database) -> None:
+def _upgrade(database: Database, to: str = "head") -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
@@ -118,7 +118,7 @@ def _upgrade(database: Database) -> None:
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
     except DBAPIError as error:
         if error.orig is not None and (known := database.unavailable(error.orig)):
             raise type(known)(f"The database cannot be migrated: {url.database}: {known}") from error

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -22,33 +22,14 @@ from core.store.lock import exclusive
 from core.store.schema import HEAD, migrate, revision
 from core.store.sql import SqlStore
 from core.store.tables import metadata
+from tests.contracts.conftest import on
 from tests.contracts.steps import submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from core.store.database import Database
     from tests.world import StoppedClock
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """A database with nothing in it."""
-    if request.param == "sqlite":
-        return database(f"sqlite:///{tmp_path / 'new.db'}")
-    make: Callable[[], str] = request.getfixturevalue("empty_postgres")
-    return database(make())
-
-
-def on(where: Database, statement: str) -> list[Any]:
-    """Run one statement and commit."""
-    url = where.url
-    if url.get_backend_name() == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        answer = connection.execute(text(statement))
-        return list(answer) if answer.returns_rows else []
 
 
 def test_the_head_is_the_newest_migration() -> None:
