@@ -46,6 +46,7 @@ async def step(
     node: str | None = "process",
     attempt: int = 1,
     begun: bool = False,
+    starts: int | None = None,
     state: str | None = None,
     review: NewReview | None = None,
 ) -> int:
@@ -68,7 +69,7 @@ async def step(
             attempt=attempt,
             node=node,
             begun=begun,
-            starts=position.starts,
+            starts=position.starts if starts is None else starts,
             review=review,
         )
     )
