@@ -68,4 +68,11 @@ def thanks(review: ReviewRequest, verdict: Verdict) -> str:
     if review.is_open:
         given = sum(decision.verdict is Verdict.APPROVE for decision in review.decisions)
         return f"Recorded: {given} of {review.policy.approvals} approvals."
-    return "Approved." if verdict is Verdict.APPROVE else "Rejected."
+    return _THANKS[verdict]
+
+
+_THANKS = {
+    Verdict.APPROVE: "Approved.",
+    Verdict.REJECT: "Rejected.",
+    Verdict.EDIT: "Your edit is recorded.",
+}

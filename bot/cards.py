@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
-from core.model import Outcome, Status, Verdict, text_of
+from core.model import Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +32,7 @@ class CardState(StrEnum):
     EXPIRED = "Expired"
     CANCELLED = "Cancelled"
     FAILED = "Failed"
+    EDITED = "Edited"
     SUPERSEDED = "Superseded"
 
 
@@ -70,8 +71,9 @@ class Card:
     title: str
     byline: Line
     previous: Remark | None
-    """The "no" that led to this attempt."""
+    """The "no", or the edit, that led to this attempt."""
     draft: str
+    """What was put before reviewers or, once an edit of it is approved, that."""
     is_prose: bool
     """False where the draft is structured data."""
     remarks: tuple[Remark, ...]
@@ -85,14 +87,14 @@ class Card:
 
 def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
     """The card as it should look now; `public_url` is the base of our own pages."""
-    draft = text_of(request.draft)
+    draft = text_of(request.content)
     return Card(
         state=state(request),
         title=request.task.title,
         byline=_byline(request),
         previous=_previous(request),
         draft=draft,
-        is_prose=isinstance(request.draft, str),
+        is_prose=isinstance(request.content, str),
         remarks=_remarks(request),
         note=_note(request),
         buttons=_buttons(request, buttons),
@@ -126,6 +128,8 @@ def _awaits(request: ReviewRequest) -> bool:
 def _byline(request: ReviewRequest) -> Line:
     task = request.task
     line: Line = (f"attempt {request.attempt} · submitted by ", Theirs(text=task.submitter_name))
+    if (request.point, request.node) != (Point.REVIEW, _ONLY):
+        line = (f"{_POINTS.get(request.point, '')}", Theirs(text=request.node), " · ", *line)
     if task.on_behalf_of is not None:
         line += (" on behalf of ", Theirs(text=task.on_behalf_of))
     return line
@@ -133,7 +137,10 @@ def _byline(request: ReviewRequest) -> Line:
 
 def _previous(request: ReviewRequest) -> Remark | None:
     """Its attempt is not always this one less one (an edit opens one, too), so no number is given."""
-    return None if request.previous is None else _remark(request.previous, "Before this, rejected by ")
+    if request.previous is None:
+        return None
+    did = "edited" if request.previous.verdict is Verdict.EDIT else "rejected"
+    return _remark(request.previous, f"Before this, {did} by ")
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
@@ -185,5 +192,13 @@ _STATES = {
     Outcome.REJECTED: CardState.REJECTED,
     Outcome.EXPIRED: CardState.EXPIRED,
     Outcome.CANCELLED: CardState.CANCELLED,
+    Outcome.EDITED: CardState.EDITED,
 }
-_DECIDED = {Verdict.APPROVE: "Approved by ", Verdict.REJECT: "Rejected by "}
+_DECIDED = {
+    Verdict.APPROVE: "Approved by ",
+    Verdict.REJECT: "Rejected by ",
+    Verdict.EDIT: "Edited and approved by ",
+}
+_POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
+_ONLY = "review"
+"""The name of a flow's one review, which says nothing more."""

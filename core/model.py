@@ -236,6 +236,18 @@ class ReviewRequest:
     def is_open(self) -> bool:
         return self.closed_at is None
 
+    @property
+    def edit(self) -> Json:
+        """The last edit; None where nobody edited."""
+        edits = [decision.content for decision in self.decisions if decision.verdict is Verdict.EDIT]
+        return edits[-1] if edits else None
+
+    @property
+    def content(self) -> Json:
+        """What stands: the edit where one is approved, else the draft."""
+        edit = self.edit if self.outcome is Outcome.APPROVED else None
+        return self.draft if edit is None else edit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
@@ -412,6 +424,8 @@ class FlowSettings:
     """`module:function` that returns a PocketFlow graph; None is the shipped flow of this kind."""
     shipped: str = "draft"
     processor: str | None = None
+    prompt: str | None = None
+    """What the model is told first: a text, or `@file` beside the configuration file."""
     policy: str = "default"
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
@@ -425,6 +439,16 @@ class FlowSettings:
     """The wait before the first retry; it doubles with each, up to `backoff_limit`."""
     backoff_limit: timedelta
     max_attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEndpoint:
+    """An OpenAI-compatible chat endpoint."""
+
+    url: str
+    """Its base, as OpenAI clients take it: `https://…/v1`."""
+    model: str
+    api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

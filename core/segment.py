@@ -22,7 +22,7 @@ from core.graph import ROOT
 from core.ids import new_id
 from core.jsontext import to_json
 from core.lifecycle import after
-from core.model import Answer, Checkpoint, NewReview, Outcome, Point, ReviewId, Status, Step, Verdict
+from core.model import Answer, Checkpoint, NewReview, Outcome, Point, ReviewId, Status, Step
 from core.nodes import ResultNode, ReviewNode, note_answer
 from core.running import Interrupt, Run, current
 from core.states import initial_state
@@ -220,7 +220,7 @@ class Segment:
         if not await self._may_try_again():
             return False
         self._start_attempt()
-        return await self._park(review.point, _edit(review), review.policy.name)
+        return await self._park(review.point, review.edit, review.policy.name)
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
         self._check_json(draft, f"What reviewers of {self._path!r} are to see")
@@ -503,23 +503,16 @@ class Segment:
 
 def _answer(review: ReviewRequest, shown: Json) -> Answer:
     """A closed review as its flow sees it; `shown` is what the flow had made, before any edit."""
-    content = _edit(review) if review.outcome is Outcome.APPROVED else review.draft
     return Answer(
         review=review.id,
         outcome=review.outcome,
         draft=review.draft,
-        content=content,
+        content=review.content,
         comment=review.decisions[-1].comment if review.decisions else None,
         reviewers=tuple(decision.reviewer_name for decision in review.decisions),
         attempt=review.attempt,
-        is_edited=content != shown,
+        is_edited=review.content != shown,
     )
-
-
-def _edit(review: ReviewRequest) -> Json:
-    """The last edit, or else the draft."""
-    edits = [decision.content for decision in review.decisions if decision.verdict is Verdict.EDIT]
-    return edits[-1] if edits else review.draft
 
 
 def _answers(reviews: tuple[ReviewRequest, ...]) -> list[Answer]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.cards import REMARKS, CardState, Remark, Theirs
-from core.model import Outcome, PersonId, Policy, Status, Verdict
+from core.model import Outcome, PersonId, Point, Policy, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,3 +141,39 @@ def test_a_failed_task_shows_its_error_on_its_last_card(
     assert words(rejected.remarks[-1]) == "The task failed."
     earlier = a_card(outcome=Outcome.REJECTED, closed_at=AT, superseded_by=2, decisions=(no,), task=failed)
     assert [words(remark) for remark in earlier.remarks] == ["Rejected by Ana Ruiz, 2026-11-05 14:02 UTC"]
+
+
+def test_an_approved_edit_is_what_its_card_shows_from_then_on(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    edit = a_decision(Verdict.EDIT, content="We refund 20 EUR.", comment="too much")
+    card = a_card(outcome=Outcome.APPROVED, closed_at=AT, decisions=(edit,))
+    assert (card.state, card.draft) == (CardState.APPROVED, "We refund 20 EUR.")
+    assert card.sha256 == hashlib.sha256(b"We refund 20 EUR.").hexdigest()
+    assert words(card.remarks[0]) == "Edited and approved by Ana Ruiz, 2026-11-05 14:02 UTC"
+
+
+def test_an_edit_that_others_have_to_approve_leaves_its_card_as_it_was(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    edit = a_decision(Verdict.EDIT, content="We refund 20 EUR.")
+    card = a_card(outcome=Outcome.EDITED, closed_at=AT, superseded_by=2, decisions=(edit,))
+    assert (card.state, card.draft, card.note) == (
+        CardState.EDITED,
+        "We refund 30 EUR.",
+        "superseded by attempt 2",
+    )
+    after = a_card(attempt=2, previous=edit)
+    assert after.previous is not None
+    assert words(after.previous).startswith("Before this, edited by Ana Ruiz")
+
+
+def test_a_card_says_where_in_its_flow_it_is_asked(a_card: Callable[..., Card]) -> None:
+    begins = {
+        (Point.REVIEW, "legal"): ("", Theirs(text="legal")),
+        (Point.BEFORE, "pay"): ("before ", Theirs(text="pay")),
+        (Point.AFTER, "price"): ("after ", Theirs(text="price")),
+        (Point.INSIDE, "agent"): ("asked by ", Theirs(text="agent")),
+    }
+    for (point, node), begin in begins.items():
+        assert a_card(point=point, node=node).byline[:3] == (*begin, " · ")

@@ -9,7 +9,14 @@ from pocketflow import AsyncBatchNode, AsyncFlow, AsyncNode, AsyncParallelBatchN
 
 from core.definitions import definition as configured
 from core.errors import FlowError, Invalid, SettingsError
-from core.events import AttemptStarted, DecisionRecorded, ReviewEdited
+from core.events import (
+    AttemptStarted,
+    DecisionRecorded,
+    NodeRetried,
+    ProgressReported,
+    ReviewEdited,
+    TextStreamed,
+)
 from core.flow import FlowDefinition
 from core.graph import Graph
 from core.model import Answer, Outcome, Status, Verdict
@@ -107,7 +114,8 @@ async def test_a_function_of_a_review_that_raises_is_named_and_nothing_is_lost(
     def broken(shared: Shared, *_: Any) -> Any:
         raise KeyError("amount")
 
-    flow = in_a_row(sets("price", amount=10), ReviewNode("check", **{what: broken}))
+    functions: dict[str, Any] = {what: broken}
+    flow = in_a_row(sets("price", amount=10), ReviewNode("check", **functions))
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit()
         if what == "apply":
@@ -346,9 +354,7 @@ async def test_an_interrupted_node_that_fails_is_tried_again_without_asking_agai
         task = await world.submit()
         await world.approve(await world.open_review(task.id))
         await world.diary.until(lambda: calls)
-        await world.diary.until(
-            lambda: [e for e in world.diary.of(task.id) if type(e).__name__ == "NodeRetried"]
-        )
+        await world.diary.until(lambda: [e for e in world.diary.of(task.id) if isinstance(e, NodeRetried)])
         clock.advance(seconds=1)
         await world.end(task.id)
         assert (len(calls), len(await world.service.reviews(task.id))) == (2, 1)
@@ -423,9 +429,7 @@ async def test_an_interrupted_node_that_fails_later_keeps_its_answers(
     async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(Fails())}) as world:
         task = await world.submit()
         await edit(world, await world.open_review(task.id), "you may")
-        await world.diary.until(
-            lambda: [e for e in world.diary.of(task.id) if type(e).__name__ == "NodeRetried"]
-        )
+        await world.diary.until(lambda: [e for e in world.diary.of(task.id) if isinstance(e, NodeRetried)])
         clock.advance(seconds=1)
         assert (await world.end(task.id)).final_result == "you may"
         assert len(await world.service.reviews(task.id)) == 1
@@ -665,14 +669,10 @@ async def test_progress_and_text_are_events_from_threads_too(
     async with whole_core(sqlite_database, clock, flows={"draft": in_a_row(node)}) as world:
         task = await world.submit()
         await world.end(task.id)
-        told = [
-            e
-            for e in await world.history(task.id)
-            if type(e).__name__ in {"ProgressReported", "TextStreamed"}
-        ]
-    assert "".join(e.text for e in told if type(e).__name__ == "TextStreamed") == "Hello world"  # type: ignore[attr-defined]
-    last = [e for e in told if type(e).__name__ == "ProgressReported"][-1]
-    assert (last.node, last.fraction, last.text) == ("slow", 1.0, "all")  # type: ignore[union-attr]
+        story = await world.history(task.id)
+    assert "".join(e.text for e in story if isinstance(e, TextStreamed)) == "Hello world"
+    last = [e for e in story if isinstance(e, ProgressReported)][-1]
+    assert (last.node, last.fraction, last.text) == ("slow", 1.0, "all")
 
 
 def test_a_node_may_be_tried_without_countersign() -> None:

@@ -180,7 +180,7 @@ async def test_what_cannot_be_resumed_says_why_and_changes_nothing(
         ):
             for fork in (False, True):
                 with pytest.raises(error):
-                    await world.service.resume(task.id, ANA.id, fork=fork, **more)  # type: ignore[arg-type]
+                    await world.service.resume(task.id, ANA.id, fork=fork, **more)
         with pytest.raises(NotAnAdmin):
             await world.service.resume(task.id, SAM.id, checkpoint=1)
         assert await world.history(task.id) == before
