@@ -11,43 +11,59 @@ from core.errors import FlowError, SettingsError
 from core.flow import FlowDefinition
 from core.graph import Graph
 from core.imports import imported
-from core.nodes import ProcessNode, ResultNode, ReviewNode
+from core.nodes import ConversationNode, ProcessNode, ResultNode, ReviewNode
 from core.processors import processor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from core.model import FlowSettings, Json, Policy
+    from core.model import FlowSettings, Json, ModelEndpoint, Policy
     from core.nodes import Shared
 
 log = structlog.get_logger()
 
 
-def definition(settings: FlowSettings, policies: Mapping[str, Policy], beside: Path | None) -> FlowDefinition:
+def definition(
+    settings: FlowSettings,
+    policies: Mapping[str, Policy],
+    beside: Path | None,
+    model: ModelEndpoint | None = None,
+) -> FlowDefinition:
     """The flow that its settings name, checked as a whole; raises `SettingsError`.
 
-    Modules are looked up in the folder `beside` (that of the configuration file) first.
+    Modules are looked up in the folder `beside` (that of the configuration file) first. `model` is for
+    flows whose processor is one.
     """
     try:
-        found = FlowDefinition(graph=Graph(_flow(settings, beside)), settings=settings, policies=policies)
+        graph = Graph(_flow(settings, beside, model))
+        found = FlowDefinition(graph=graph, settings=settings, policies=policies)
         _check(found)
     except FlowError as error:
         raise SettingsError(str(error)) from error
     return found
 
 
-def _flow(settings: FlowSettings, beside: Path | None) -> Flow:
+def _flow(settings: FlowSettings, beside: Path | None, model: ModelEndpoint | None) -> Flow:
     if settings.graph is not None:
         return _of_user(settings.graph, beside)
     if settings.shipped == "approval":
         return approval_flow()
-    return draft_flow(settings, beside)
+    return draft_flow(settings, beside, model)
 
 
-def draft_flow(settings: FlowSettings, beside: Path | None) -> Flow:
+def draft_flow(settings: FlowSettings, beside: Path | None, model: ModelEndpoint | None = None) -> Flow:
     """Process → Review → approved → Result; rejected → Process."""
-    process = ProcessNode(processor=processor(settings.processor, beside=beside))
+    kind = ConversationNode if settings.processor == "model" else ProcessNode
+    process = kind(
+        processor=processor(
+            settings.processor,
+            beside=beside,
+            timeout=settings.timeout,
+            model=model,
+            prompt=settings.prompt,
+        )
+    )
     review = ReviewNode()
     process >> review
     review - "approved" >> ResultNode()

@@ -1,4 +1,4 @@
-"""What flows are made of: the three nodes that ship, and what a node of anybody's may ask while it runs.
+"""What flows are made of: the nodes that ship, and what a node of anybody's may ask while it runs.
 
 The nodes are PocketFlow nodes with prep / exec / post, and speak through `shared`, a dict of JSON values:
 `task_input`, `processed_output`, `feedback` (the verdict's word, `approved` or `rejected`),
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.ports import Processor
 
 __all__ = [
+    "ConversationNode",
     "ProcessNode",
     "ResultNode",
     "ReviewNode",
@@ -56,6 +57,22 @@ class ProcessNode(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         shared["processed_output"] = exec_res
         shared["current_attempt"] = prep_res["attempt"]
         return "default"
+
+
+class ConversationNode(ProcessNode):
+    """One whose processor sees every rejected draft and its comment, oldest first: `shared["rejections"]`."""
+
+    async def prep_async(self, shared: Shared) -> Shared:
+        prepared = await super().prep_async(shared)
+        earlier = shared.get("rejections", [])
+        if shared["feedback"] == "rejected":
+            rejected = {"draft": shared["processed_output"], "comment": shared.get("feedback_comment")}
+            earlier = [*earlier, rejected]
+        return {**prepared, "rejections": earlier}
+
+    async def post_async(self, shared: Shared, prep_res: Shared, exec_res: Json) -> str:
+        shared["rejections"] = prep_res["rejections"]
+        return await super().post_async(shared, prep_res, exec_res)
 
 
 class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.flow import FlowDefinition
-    from core.model import FlowSettings, Policy
+    from core.model import FlowSettings, ModelEndpoint, Policy
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -74,14 +74,16 @@ class Extras:
     links: Mapping[str, str] | None = None
 
 
-def flows(configuration: Configuration) -> dict[str, FlowDefinition]:
+def flows(configuration: Configuration, model: ModelEndpoint | None = None) -> dict[str, FlowDefinition]:
     """The configured flows, their processors imported; raises `SettingsError`."""
-    return {name: _flow(name, settings, configuration) for name, settings in configuration.flows.items()}
+    return {name: _flow(name, found, configuration, model) for name, found in configuration.flows.items()}
 
 
-def _flow(name: str, settings: FlowSettings, configuration: Configuration) -> FlowDefinition:
+def _flow(
+    name: str, settings: FlowSettings, configuration: Configuration, model: ModelEndpoint | None
+) -> FlowDefinition:
     try:
-        return definition(settings, configuration.policies, configuration.folder)
+        return definition(settings, configuration.policies, configuration.folder, model)
     except SettingsError as error:
         raise SettingsError(f"flows.{name}: {error}") from error
 
@@ -114,7 +116,7 @@ async def house(
     """
     clock = SystemClock()
     configuration = reachable(configuration, settings)
-    definitions = flows(configuration)
+    definitions = flows(configuration, settings.core.model_endpoint)
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))

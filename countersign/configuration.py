@@ -114,6 +114,7 @@ class FlowSection(Section):
 
     graph: str | None = None
     processor: str | None = None
+    prompt: str | None = None
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
     strict_actions: bool = False
@@ -268,9 +269,9 @@ def _policy(name: str, section: PolicySection, file: ConfigurationFile) -> Polic
 def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
-    if section.graph is not None and section.processor is not None:
+    if section.graph is not None and (section.processor is not None or section.prompt is not None):
         raise SettingsError(
-            f"flows.{name}: a `graph` has nodes of its own; `processor` is for flows without."
+            f"flows.{name}: a `graph` has nodes of its own; `processor` and `prompt` are for flows without."
         )
     return FlowSettings(
         name=name,
@@ -280,6 +281,7 @@ def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> Fl
         interrupt_after=section.interrupt_after,
         strict_actions=section.strict_actions,
         processor=section.processor,
+        prompt=section.prompt,
         policy=section.policy,
         timeout=section.timeout,
         retries=section.retries,

@@ -59,7 +59,7 @@ async def findings() -> AsyncIterator[Finding]:
     yield _database(found.core.database_url.get_secret_value())
     try:
         configured = configuration(found.core.config, environment())
-        _processors(configured)
+        _processors(configured, found)
     except CountersignError as error:
         yield Finding(
             check="configuration", is_well=False, text=str(error), mend="see countersign.example.toml"
@@ -107,10 +107,10 @@ def _database(url: str) -> Finding:
     )
 
 
-def _processors(configured: Configuration) -> None:
+def _processors(configured: Configuration, found: Settings) -> None:
     from countersign.composition import flows
 
-    flows(configured)
+    flows(configured, found.core.model_endpoint)
 
 
 def _configuration(configured: Configuration, *, is_open: bool) -> Finding:

@@ -17,6 +17,8 @@ from web.settings import from_environment as web_settings
 PREFIX = "COUNTERSIGN_"
 INTERNAL = frozenset({f"{PREFIX}MAX_STREAMS", f"{PREFIX}MAX_STREAMS_PER_PERSON", f"{PREFIX}PING_SECONDS"})
 """Set by tests, and by nobody else without a reason."""
+SPELLINGS = frozenset({f"{PREFIX}MODEL_MODEL", f"{PREFIX}API_KEY"})
+"""Other names of settings, heeded where their own is empty."""
 TESTING = frozenset({f"{PREFIX}TEST_POSTGRES", f"{PREFIX}SOAK_SEED"})
 
 
@@ -55,10 +57,10 @@ def known_names() -> frozenset[str]:
     """Every setting that there is."""
     fields = (*CoreSettings.model_fields, *WebSettings.model_fields)
     bot = (str(field.validation_alias or name.upper()) for name, field in BotSettings.model_fields.items())
-    return frozenset({*(PREFIX + name.upper() for name in fields), *bot, f"{PREFIX}TOKEN"})
+    return frozenset({*(PREFIX + name.upper() for name in fields), *bot, f"{PREFIX}TOKEN"}) - SPELLINGS
 
 
 def unknown_names() -> list[str]:
     """Variables that begin as ours do and are none of ours: most likely a slip of the pen."""
-    known = known_names() | TESTING
+    known = known_names() | SPELLINGS | TESTING
     return sorted(name for name in environment() if name.startswith(PREFIX) and name not in known)

@@ -232,13 +232,33 @@ def test_a_module_that_cannot_be_imported_is_refused_with_a_sentence(tmp_path: P
         "python:m",
         "python:m:",
         "python::f",
-        "http://x/y",
+        "model:gpt",
+        "ftp://x/y",
+        "http://",
+        "https:///path",
+        "http://x:port/",
+        "http://x/with space",
+        "http://x/#part",
+        "http://" + "a" * 64 + ".example/",
+        "exec:",
+        "exec: 'open",
         "python:no_such_module_here:f",
     ],
 )
 def test_a_wrong_specification_is_refused_with_a_sentence(spec: str) -> None:
     with pytest.raises(SettingsError, match="processor"):
         processor(spec)
+
+
+def test_what_a_url_may_hide_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as refused:
+        processor("https://user:secret@x:port/?key=secret")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_prompt_is_for_models() -> None:
+    with pytest.raises(SettingsError, match="prompt"):
+        processor(None, prompt="Be kind.")
 
 
 async def test_without_a_specification_it_is_the_default() -> None:

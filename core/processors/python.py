@@ -1,7 +1,6 @@
-"""What a ProcessNode calls to turn a task into a draft.
+"""`python:module:function`: called with the task's input, and by name with what else it asks for.
 
-A function named in the configuration is called with the task's input, and by name with whatever else it
-asks for among `OFFERED`. So the smallest is `def draft(text): ...`.
+It may ask for whatever stands in `OFFERED`. So the smallest is `def draft(text): ...`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError
-from core.imports import imported, reason
-from core.model import text_of
+from core.imports import reason
 from core.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from core.model import Json
     from core.ports import Processor
@@ -31,37 +28,6 @@ OFFERED = {
     "shared": None,
 }
 """Parameter name to the key of `shared` that it receives; `shared` itself comes as a copy."""
-
-
-async def offline(shared: Mapping[str, Json]) -> Json:
-    """The default: a tidied copy of the input which, after a rejection, says what it answers to.
-
-    Deterministic, and needs no network; it shows the loop without a model behind it.
-    """
-    text = _tidied(text_of(shared["task_input"]))
-    if shared.get("feedback") != "rejected":
-        return text
-    comment = shared.get("feedback_comment")
-    reason = f"“{_tidied(str(comment))}”" if comment else "no reason was given"
-    return f"{text}\n\n— Attempt {shared['attempt']}, revised after the review: {reason}"
-
-
-def _tidied(text: str) -> str:
-    """Lines without trailing space, no blank lines at the ends."""
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
-
-
-def processor(spec: str | None, *, beside: Path | None = None) -> Processor:
-    """The processor that a flow's `processor = "…"` names; raises `SettingsError`.
-
-    Modules are looked up in the folder `beside` (that of the configuration file) first.
-    """
-    if spec is None:
-        return offline
-    scheme, _, name = spec.partition(":")
-    if scheme != "python":
-        raise SettingsError(f"processor {spec!r}: only python:module:function is known.")
-    return from_function(imported(f"processor {spec!r}", name, beside), spec)
 
 
 def from_function(function: Callable[..., Any], spec: str) -> Processor:
