@@ -13,6 +13,7 @@ from web.gate import Admission, add_headers, make_gate
 from web.hooks.addresses import CallbackGuard
 from web.hooks.inbound import Hooks
 from web.pages import Pages
+from web.pages.changes import Changes
 from web.pages.views import Views
 from web.pings import Pings
 from web.schemas import json_response
@@ -65,6 +66,7 @@ def create_app(
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
+    app.add_routes(Changes(service=service, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
     app.add_routes(probes(health))
     app.add_routes(pages.assets.routes())

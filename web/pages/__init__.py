@@ -12,7 +12,8 @@ from aiohttp import web
 from core.model import text_of
 from web.auth import CALLER
 from web.pages.assets import Assets
-from web.pages.text import shown_time, spelled, visible
+from web.pages.forms import editable
+from web.pages.text import marked, shown_time, spelled, typed, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,9 @@ class Pages:
             auto_reload=False,
         )
         env.filters.update(
+            editable=editable,
+            marked=marked,
+            typed=typed,
             visible=visible,
             spelled=spelled,
             text=lambda value: visible(text_of(value)),

@@ -37,6 +37,23 @@ def visible(text: str) -> Markup:
     return Markup("".join(parts))  # noqa: S704 - every part is escaped or made of digits
 
 
+def marked(diff: str) -> Markup:
+    """A unified diff, with what came and what went told apart by more than the sign."""
+    return Markup("\n").join(_marked(line) for line in diff.split("\n"))
+
+
+def _marked(line: str) -> Markup:
+    for sign, tag in (("+", "ins"), ("-", "del")):
+        if line.startswith(sign) and not line.startswith(sign * 3 + " "):
+            return Markup("<{0}>{1}</{0}>").format(tag, visible(line))
+    return visible(line)
+
+
+def typed(text: str) -> str:
+    """The start of a textarea, which an HTML parser would take for its own: NUL, and a first line end."""
+    return "\n" + text.replace("\x00", "\ufffd")
+
+
 def spelled(text: str) -> str:
     """The same for titles and attributes, which hold no elements; the template escapes it."""
     return HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from markupsafe import Markup
 
 from core.errors import Forbidden, Refused
+from core.events import EVENTS, kind
 from core.model import DeliveryState, Status, TaskFilter
+from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import wants_page
+from web.pages.trail import LISTED, diffs, leaves, timeline, way, working
 from web.schemas import SignIn
 from web.stream import known_id
 from web.tasks import see_other
@@ -19,11 +23,13 @@ from web.tasks import see_other
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import Delivery, PersonId, ReviewRequest, Task
+    from core.model import Delivery, PersonId, ReviewRequest, StoredCheckpoint, Task
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
 
+KINDS = " ".join(kind(event) for event in EVENTS)
+"""The names under which the stream that a task's page follows sends its messages."""
 RECENT = 8
 MANY = 9
 """Of their own waiting tasks, people are told the number up to this one."""
@@ -35,6 +41,14 @@ class Deciding:
 
     review: ReviewRequest
     refusal: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A flow's picture, and what it shows in words."""
+
+    picture: Markup
+    words: str
 
 
 class Views:
@@ -59,18 +73,38 @@ class Views:
         return self._pages.page(request, "form.html", recent=mine.tasks)
 
     async def task(self, request: web.Request) -> web.Response:
-        task = await self._service.task(known_id(request))
+        task_id = known_id(request)
+        # Read first, so that whatever happens meanwhile comes with the stream, which goes on from here.
+        events = await self._service.events(task_id)
+        task = await self._service.task(task_id)
         reviews = await self._service.reviews(task.id)
+        checkpoints = await self._service.checkpoints(task.id)
         return self._pages.page(
             request,
             "task.html",
             task=task,
-            state=state_of(task),
-            reviews=reviews,
+            seq=events[-1].seq if events else 0,
+            kinds=KINDS,
+            working=working(events),
+            turns=timeline(events, reviews),
+            diffs=diffs(events),
+            last_review=reviews[-1].id if reviews else None,
+            leaves=leaves(checkpoints),
+            unlisted=max(len(checkpoints) - LISTED, 0),
+            flow=self._flow(task, checkpoints),
+            may_resume=self._service.may_resume(request[CALLER].person),
             deciding=await self._deciding(task, request[CALLER]),
             undelivered=undelivered(await self._service.deliveries(task.id)),
             steps=bool(reviews) and len({review.node for review in reviews}) > 1,
         )
+
+    def _flow(self, task: Task, checkpoints: Sequence[StoredCheckpoint]) -> Drawn | None:
+        graph = self._service.graph(task.flow)
+        if graph is None:
+            return None
+        path = way(task, checkpoints, graph)
+        drawn = svg(graph, current=path.current, taken=path.taken, title=f"Flow {task.flow}")
+        return Drawn(picture=Markup(drawn), words=path.words)  # noqa: S704 - made of escaped names
 
     async def inbox(self, request: web.Request) -> web.Response:
         person = request[CALLER].person
@@ -119,12 +153,6 @@ class Views:
         except (Forbidden, Refused) as error:
             return Deciding(review=await self._service.review(task.review), refusal=str(error))
         return Deciding(review=review, refusal=None)
-
-
-def state_of(task: Task) -> str:
-    """What a status message would say of it: the page's script asks again where the two differ."""
-    detail = {Status.WAITING_FOR_REVIEW: task.review, Status.RUNNING: str(task.attempt or "")}
-    return f"{task.status} {detail.get(task.status) or ''}".strip()
 
 
 def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:

@@ -50,21 +50,18 @@ const isOver = () => ["completed", "failed", "cancelled"].includes(live()?.datas
 // A browser opens six connections a host, and each stream holds one: only the visible tab has a stream.
 /** @type {EventSource | null} */
 let source = null;
-let lastSeen = "";
-let lastState = "";
+let lastSeen = 0; // the number of the last event that came
+let lastChange = 0; // and of the last that the server has to put into the page
 let timer = 0;
 
+const shownUpTo = () => Number(live()?.dataset.seq || 0);
+
 function follow() {
-  const address = live()?.dataset.stream;
-  if (!address || source || isOver() || document.hidden) return;
-  source = new EventSource(lastSeen ? `${address}?last_event_id=${lastSeen}` : address);
-  source.onmessage = (message) => {
-    lastSeen = message.lastEventId;
-    lastState = stateOf(JSON.parse(message.data));
-    // A replay runs through what the page already shows: only where it leads to matters.
-    clearTimeout(timer);
-    timer = setTimeout(() => lastState !== live()?.dataset.state && refresh(), 30);
-  };
+  const page = live();
+  if (!page?.dataset.stream || source || isOver() || document.hidden) return;
+  lastSeen = Math.max(lastSeen, shownUpTo());
+  source = new EventSource(`${page.dataset.stream}?last_event_id=${lastSeen}`);
+  for (const name of (page.dataset.events || "").split(" ")) source.addEventListener(name, happened);
   source.onerror = () => {
     if (source?.readyState !== EventSource.CLOSED) return;
     stopFollowing();
@@ -78,8 +75,80 @@ async function signInAgain() {
   if (answer?.status === 401) location.reload();
 }
 
-/** @param {{ status: string, attempt?: number, review_id?: string }} message */
-const stateOf = (message) => [message.status, message.review_id || message.attempt || ""].join(" ").trim();
+// How far a node is, and its text, go straight into the page; anything else is the server's to show.
+const SPACING_MS = 60;
+
+/** @param {MessageEvent} message */
+function happened(message) {
+  lastSeen = Number(message.lastEventId);
+  if (message.type === "progress_reported" || message.type === "text_streamed") {
+    const word = { ...JSON.parse(message.data), seq: lastSeen };
+    told.push(word);
+    show(word);
+    return;
+  }
+  lastChange = lastSeen;
+  timer ||= setTimeout(() => {
+    timer = 0;
+    if (lastChange > shownUpTo()) refresh();
+  }, SPACING_MS);
+}
+
+/** @typedef {{ seq: number, node: string, text: string | null, fraction?: number | null }} Word */
+/** @type {Word[]} */
+let told = [];
+const LONGEST_TEXT = 20000;
+
+/** What the server did not know yet when it made the page. */
+function showTold() {
+  told = told.filter((word) => word.seq > shownUpTo());
+  told.forEach(show);
+}
+
+/** @param {Word} word */
+function show(word) {
+  if (word.fraction === undefined) showText(word);
+  else showProgress(word);
+}
+
+/** @param {Word} word */
+function showText(word) {
+  const place = document.getElementById("streamed");
+  if (!place || word.text === null) return;
+  const isAtEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 8;
+  place.hidden = false;
+  place.textContent = ((place.textContent || "") + spelled(word.text)).slice(-LONGEST_TEXT);
+  if (isAtEnd) place.scrollTop = place.scrollHeight;
+}
+
+/** @param {Word} word */
+function showProgress(word) {
+  const place = document.getElementById("progress");
+  const bar = document.getElementById("progress-bar");
+  const note = document.getElementById("progress-note");
+  const percent = document.getElementById("progress-percent");
+  if (!place || !bar || !note || !percent) return;
+  place.hidden = false;
+  note.textContent = spelled(word.text || word.node);
+  if (typeof word.fraction === "number") {
+    bar.setAttribute("value", String(word.fraction));
+    percent.textContent = `${Math.round(word.fraction * 100)} %`;
+  } else {
+    bar.removeAttribute("value");
+    percent.textContent = "";
+  }
+}
+
+// As web/pages/text.py does it: characters that hide or reorder text are seen.
+const HIDDEN =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
+
+/** @param {string} text */
+const spelled = (text) =>
+  text.replace(/\r\n/g, "\n").replace(HIDDEN, (found) => `[U+${hexadecimal(found)}]`);
+
+/** @param {string} character */
+const hexadecimal = (character) => (character.codePointAt(0) || 0).toString(16).toUpperCase().padStart(4, "0");
 
 function stopFollowing() {
   source?.close();
@@ -91,7 +160,8 @@ function followOrNot() {
     stopFollowing();
   } else {
     follow();
-    if (live()?.dataset.refresh) refresh();
+    // Nothing is followed on a task that has ended, and yet somebody may have resumed it.
+    if (live()?.dataset.refresh || isOver()) refresh();
   }
 }
 
@@ -133,6 +203,7 @@ showLocalTimes();
 document.addEventListener("visibilitychange", followOrNot);
 document.addEventListener("htmx:after:swap", () => {
   showLocalTimes();
+  showTold();
   follow();
 });
 // @ts-ignore htmx's own event

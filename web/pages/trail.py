@@ -1,0 +1,192 @@
+"""How a task came to where it stands, as its page tells it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from core.events import (
+    DecisionRecorded,
+    ProgressReported,
+    ReviewRequested,
+    TaskForked,
+    TaskRewound,
+    TextStreamed,
+)
+from web.schemas import text_diff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.graph import Graph
+    from core.model import Json, ReviewRequest, StoredCheckpoint, StoredEvent, Task
+
+STREAMED = 20_000
+"""Characters of a node's text that are shown while it works: the newest. The page's script keeps to it."""
+LISTED, OPENED = 300, 30
+"""Of a task's checkpoints: how many are listed, and how many of these with what they hold, the newest."""
+GLIMPSE = 4_000
+"""Characters of a value in that list; the checkpoint's own page shows more."""
+COMPARED = 100_000
+"""Characters of a text that is compared for a page."""
+NAMED = 12
+"""Nodes that the words below the picture name."""
+ROOT = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """What the node at work has said so far."""
+
+    node: str = ""
+    fraction: float | None = None
+    note: str | None = None
+    text: str = ""
+
+    @property
+    def has_progress(self) -> bool:
+        return self.fraction is not None or self.note is not None
+
+    @property
+    def percent(self) -> int | None:
+        return None if self.fraction is None else round(self.fraction * 100)
+
+
+def working(events: Sequence[StoredEvent]) -> Working:
+    """Of the node that runs now; nothing where the last event is of another kind."""
+    said: list[ProgressReported | TextStreamed] = []
+    for stored in reversed(events):
+        if not isinstance(stored.event, (ProgressReported, TextStreamed)):
+            break
+        said.append(stored.event)
+    reports = [event for event in said if isinstance(event, ProgressReported)]
+    pieces = [event.text for event in reversed(said) if isinstance(event, TextStreamed)]
+    return Working(
+        node=said[0].node if said else "",
+        fraction=reports[0].fraction if reports else None,
+        note=reports[0].text if reports else None,
+        text="".join(pieces)[-STREAMED:],
+    )
+
+
+def diffs(events: Sequence[StoredEvent]) -> dict[tuple[str, str], str]:
+    """What each edit changed, by review and reviewer."""
+    return {
+        (stored.event.review, stored.event.reviewer): stored.event.diff
+        for stored in events
+        if isinstance(stored.event, DecisionRecorded) and stored.event.diff
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One entry of the timeline: a review, or that somebody resumed or forked the task."""
+
+    review: ReviewRequest | None = None
+    resumed: TaskRewound | TaskForked | None = None
+    stored: StoredEvent | None = None
+
+
+def timeline(events: Sequence[StoredEvent], reviews: Sequence[ReviewRequest]) -> list[Turn]:
+    """In the order in which it happened; a review that opened since `events` were read comes last."""
+    left = {str(review.id): review for review in reviews}
+    turns: list[Turn] = []
+    for stored in events:
+        if isinstance(stored.event, ReviewRequested) and stored.event.review in left:
+            turns.append(Turn(review=left.pop(stored.event.review)))
+        elif isinstance(stored.event, (TaskRewound, TaskForked)):
+            turns.append(Turn(resumed=stored.event, stored=stored))
+    return turns + [Turn(review=review) for review in left.values()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The path that a task took through its flow, and where it stands."""
+
+    nodes: tuple[str, ...]
+    current: str | None
+
+    @property
+    def taken(self) -> tuple[tuple[str, str], ...]:
+        """The steps, as pairs of nodes; also the one to where it stands."""
+        return tuple(pairwise((*self.nodes, *([self.current] if self.current else []))))
+
+    @property
+    def words(self) -> str:
+        """For those who do not see the picture."""
+        named = self.nodes[-NAMED:]
+        path = " → ".join(("…", *named) if len(named) < len(self.nodes) else named)
+        said = [f"Path taken: {path}."] if path else []
+        return " ".join([*said, *([f"Now at: {self.current}."] if self.current else [])])
+
+
+def way(task: Task, checkpoints: Sequence[StoredCheckpoint], graph: Graph) -> Way:
+    """By the checkpoints that stand; one that somebody resumed from is not passed twice."""
+    standing = [one for one in checkpoints if not one.superseded]
+    copies = {one.number for one in standing if one.parent is not None and one.parent != one.number - 1}
+    nodes = tuple(one.node for one in standing if one.node and one.number not in copies)
+    current = None if task.status.is_final or not standing else standing[-1].following
+    if current == ROOT and graph.places[ROOT].is_entered:
+        current = graph.start(ROOT)
+    return Way(nodes=nodes, current=current)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One key of a state that a node changed; `diff` where both are texts that can be compared."""
+
+    key: str
+    before: str
+    now: str
+    diff: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A checkpoint as a page shows it; without `state` it is one line only."""
+
+    one: StoredCheckpoint
+    changes: Sequence[Change] = ()
+    state: str | None = None
+
+
+def leaves(checkpoints: Sequence[StoredCheckpoint]) -> list[Leaf]:
+    """The newest, oldest first."""
+    shown = checkpoints[-LISTED:]
+    lines = [Leaf(one=one) for one in shown[:-OPENED]]
+    return lines + [leaf(one, GLIMPSE) for one in shown[-OPENED:]]
+
+
+def leaf(one: StoredCheckpoint, longest: int) -> Leaf:
+    changes = [
+        Change(
+            key=key, before=glimpse(before, longest), now=glimpse(now, longest), diff=_diff(one, before, now)
+        )
+        for key, (before, now) in one.changes.items()
+    ]
+    return Leaf(one=one, changes=changes, state=glimpse(dict(one.state), longest))
+
+
+def _diff(one: StoredCheckpoint, before: Json, now: Json) -> str | None:
+    if not (isinstance(before, str) and isinstance(now, str)) or max(len(before), len(now)) > COMPARED:
+        return None
+    return text_diff(one, before, now)
+
+
+def glimpse(value: Json, longest: int) -> str:
+    """Text as it is, anything else as indented JSON; cut without making all of it first."""
+    if isinstance(value, str):
+        return value if len(value) <= longest else value[:longest] + "…"
+    parts: list[str] = []
+    length = 0
+    for part in _ENCODER.iterencode(value):
+        parts.append(part)
+        length += len(part)
+        if length > longest:
+            return "".join(parts)[:longest] + "…"
+    return "".join(parts)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, indent=2)
