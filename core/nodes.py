@@ -126,10 +126,15 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
 
 
 def note_answer(shared: Shared, answer: Answer) -> None:
-    """The seed's keys after a review: the verdict's word, and the comment beside it."""
+    """The seed's keys after a review: the verdict's word, and the comment beside it.
+
+    A "no" takes back what an approval before it had made the result; a node after it may make another.
+    """
     shared["feedback"] = answer.outcome.value
     shared["feedback_comment"] = answer.comment
     shared["current_attempt"] = answer.attempt
+    if not answer.is_approved:
+        shared["final_result"] = None
 
 
 class ResultNode(Node):  # type: ignore[misc]  # PocketFlow has no types

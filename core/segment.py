@@ -91,7 +91,7 @@ class Segment:
             sentence = f"Node {self._path!r} is not in the flow {self._task.flow!r} any more."
             await self._fail(sentence, FlowError.__name__)
             return None
-        depth = len(self._place.around)
+        depth = self._depth(self._point)
         self._frames = [*self._position.frames, *[None] * depth][:depth]
         while self._path is not None:
             try:
@@ -108,6 +108,10 @@ class Segment:
     @property
     def _place(self) -> Place:
         return self._graph.places[self._path or ROOT]
+
+    def _depth(self, point: Point) -> int:
+        """How many flows around this node have a frame; to be left, a flow needs its own, for its `post`."""
+        return len(self._place.around) + (point is Point.LEAVE)
 
     async def _advance(self) -> bool:
         """Do the next thing; True where the task now waits for people."""
@@ -295,6 +299,7 @@ class Segment:
         first = self._graph.start(place.path)
         if has_prep(place.node):
             self._note_checkpoint(place.path, None, first, Point.RUN)
+            self._cause = cause_of(place.path, None)
         self._path, self._point, self._may_run = first, Point.RUN, False
 
     async def _leave(self, place: Place) -> None:
@@ -379,11 +384,8 @@ class Segment:
         self._note_checkpoint(path, action, following, point)
         self._path, self._point, self._action = following, point, action
         self._may_run = False
-        self._cause = f"{path}: {action or 'default'}"
-        depth = len(self._place.around) if following is not None else 0
-        if point is Point.LEAVE:
-            depth += 1  # the frame of the flow itself, for its `post`
-        del self._frames[depth:]
+        self._cause = cause_of(path, action)
+        del self._frames[self._depth(point) if following is not None else 0 :]
 
     def _note_checkpoint(self, path: str, action: str | None, following: str | None, point: Point) -> None:
         """Take what stands in `shared`; raises `FlowError` where that cannot be stored."""
@@ -431,11 +433,9 @@ class Segment:
 
     async def _finish(self) -> None:
         outcome = self._task.outcome
-        result: Json = None
-        if outcome in {None, Outcome.APPROVED}:
-            result = self._shared.get("final_result")
-            if result is None and outcome is not None:
-                result = await self._store.last_approved(self._task.id)
+        result: Json = self._shared.get("final_result")
+        if result is None and outcome is Outcome.APPROVED:
+            result = await self._store.last_approved(self._task.id)
         self._events.append(
             TaskCompleted(final_result=result, outcome=None if outcome is None else outcome.value)
         )
