@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from core.model import Decision, PersonId, Policy, ReviewRequest
 
 
-DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED})
+DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EDITED})
 
 
 def check_may_decide(

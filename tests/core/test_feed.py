@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import NotFound
-from core.events import AttemptStarted, NodeRetried, TaskCompleted
+from core.events import AttemptStarted, NodeRetried, TaskCompleted, TaskRewound
 from core.feed import BUFFERED, Feed
 from core.model import Outcome, Status, StoredEvent, TaskId
 from tests.core.test_policy import review
@@ -18,6 +18,7 @@ from tests.world import PATIENCE, START, Board
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from core.events import Event
     from core.model import Task
     from tests.world import World
 
@@ -39,15 +40,21 @@ class History(Board):
         self.looked = 0
 
     def add(self, count: int = 1, *, final: bool = False) -> None:
-        events: list[StoredEvent] = []
-        for _ in range(count):
-            seq = len(self.stored) + 1
-            event = (
-                TaskCompleted(final_result="x", outcome="approved") if final else AttemptStarted(attempt=seq)
-            )
-            events.append(StoredEvent(task=T, seq=seq, at=START, event=event))
-            self.stored.append(events[-1])
-        self.feed.committed(events, set())
+        seq = len(self.stored) + 1
+        event = TaskCompleted(final_result="x", outcome="approved") if final else AttemptStarted(attempt=seq)
+        self._store(*[event] * count)
+
+    def go_back(self) -> None:
+        """Somebody resumes the task from its first checkpoint."""
+        self._store(TaskRewound(checkpoint=1, node="process", attempt=2, by="ana", by_name="Ana", edited=[]))
+
+    def _store(self, *events: Event) -> None:
+        stored = [
+            StoredEvent(task=T, seq=seq, at=START, event=event)
+            for seq, event in enumerate(events, len(self.stored) + 1)
+        ]
+        self.stored += stored
+        self.feed.committed(stored, set())
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         self.reads += 1
@@ -115,6 +122,19 @@ async def test_the_end_between_two_reads_is_seen(history: History) -> None:
     history.add(final=True)
     history.after.set()
     assert await reading == [3]
+
+
+async def test_past_an_end_that_somebody_went_back_on_the_story_goes_on(history: History) -> None:
+    history.add(2)
+    history.add(final=True)
+    assert await seqs(history.feed.follow(T)) == [1, 2, 3]
+    history.go_back()
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=3)))
+    everything = asyncio.ensure_future(seqs(history.feed.follow(T)))
+    await history.until(lambda: history.looked == 3)
+    history.add(final=True)
+    assert await reading == [4, 5]
+    assert await everything == [1, 2, 3, 4, 5]
 
 
 async def test_who_claims_to_have_seen_the_future_is_let_go_at_the_end(history: History) -> None:

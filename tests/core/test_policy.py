@@ -138,6 +138,10 @@ def test_a_reviewer_is_one_by_the_reviews_policy_and_by_todays(
             review(ONE, by(ANA.id, Verdict.REJECT), closed=Outcome.REJECTED, superseded=2),
             ["attempt 1", "attempt 2"],
         ),
+        (
+            review(TWO, by(ANA.id, Verdict.EDIT), closed=Outcome.EDITED, status=Status.RUNNING),
+            ["edited", "Ana", "08:00:00 UTC"],
+        ),
         (review(ONE, closed=Outcome.CANCELLED, status=Status.CANCELLED), ["cancelled"]),
         (review(TWO, by(ANA.id), closed=Outcome.CANCELLED, status=Status.FAILED), ["failed"]),
     ],
@@ -170,6 +174,16 @@ def test_the_outcome_counts_distinct_people(decisions: list[Decision], approvals
         assert found is Outcome.APPROVED
     else:
         assert found is Outcome.OPEN
+
+
+@given(DECISIONS, st.integers(2, 4))
+def test_no_edit_is_approved_by_those_who_saw_another_text(decisions: list[Decision], approvals: int) -> None:
+    if Verdict.EDIT in {decision.verdict for decision in decisions}:
+        first = [d.verdict for d in decisions].index(Verdict.EDIT)
+        assert outcome(replace(ONE, approvals=approvals), decisions[: first + 1]) in {
+            Outcome.EDITED,
+            Outcome.REJECTED,
+        }
 
 
 @given(st.sampled_from(PEOPLE), st.integers(2, 9))
