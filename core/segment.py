@@ -22,7 +22,17 @@ from core.graph import ROOT
 from core.ids import new_id
 from core.jsontext import to_json
 from core.lifecycle import after
-from core.model import Answer, Checkpoint, NewReview, Outcome, Point, ReviewId, Status, Step
+from core.model import (
+    Answer,
+    Checkpoint,
+    NewReview,
+    Outcome,
+    Point,
+    ReviewId,
+    Status,
+    Step,
+    cause_of,
+)
 from core.nodes import ResultNode, ReviewNode, note_answer
 from core.running import Interrupt, Run, current
 from core.states import initial_state
@@ -285,8 +295,7 @@ class Segment:
         if not self._runs_visibly and not self._events:
             self._events.append(TaskResumed(attempt=self._attempt))
         self._runs_visibly = True
-        point = Point.BEFORE if self._may_run and self._point is Point.RUN else self._point
-        await self._store_step(point=point, begun=True, starts=self._starts, tries=self._tries)
+        await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
 
     async def _enter(self, place: Place) -> None:
         """Go to a flow's first node, once the flow's own `prep` has run."""
@@ -304,6 +313,8 @@ class Segment:
 
     async def _leave(self, place: Place) -> None:
         """A flow's nodes have run: its own `post` makes its action of the last one's."""
+        if not place.is_entered:
+            raise FlowError(f"{place.path!r} was a flow of its own, and is none any more.")
         await self._begin()
         prepared = self._frames[-1] if self._frames else None
         flow = fresh(place.node, self._graph.flow.params)
