@@ -1,8 +1,8 @@
 """One POST to somebody's endpoint, repeated where that may help, and its answer read within bounds.
 
 Every call has a session of its own: nothing to open, to close or to share, and a call that is stopped
-takes its connection with it. A connection kept open would save less than a millisecond of a call that
-takes seconds.
+takes its connection with it. One kept open would save 0.4 ms of CPU (measured on loopback) and, with TLS,
+a handshake, of calls that take seconds.
 """
 
 from __future__ import annotations

@@ -76,9 +76,10 @@ class CommandProcessor:
             reason = (isinstance(error, OSError) and error.strerror) or "its words cannot be passed on"
             raise FlowError(f"{self._name} cannot be started: {reason}.") from error
         try:
-            stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
-            stdin.write(asked)
-            stdin.write_eof()
+            with suppress(RuntimeError):  # uvloop: it has closed its input already
+                stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
+                stdin.write(asked)
+                stdin.write_eof()
             return await talk.over
         finally:
             try:
@@ -97,11 +98,15 @@ class CommandProcessor:
 
 def _program(word: str, beside: Path | None) -> str:
     """The file to run; raises `SettingsError` with what is wrong with it."""
-    own = (Path() if beside is None else beside) / Path(word).expanduser()
-    if own.is_file() and os.access(own, os.X_OK):
-        return str(own.absolute())
-    found = None if "/" in word else shutil.which(word)
-    if found is None and own.exists():
+    own = (Path() if beside is None else beside) / word
+    try:
+        if own.is_file() and os.access(own, os.X_OK):
+            return str(own.absolute())
+        found = None if "/" in word else shutil.which(word)
+        is_there = own.exists()
+    except OSError as error:  # as of a name that is too long
+        raise SettingsError(f"processor 'exec:': {word} cannot be run: {error.strerror}.") from error
+    if found is None and is_there:
         raise SettingsError(f"processor 'exec:': {word} cannot be executed; see chmod +x.")
     if found is None:
         where = "at that place" if "/" in word else "beside the configuration file or on PATH"
@@ -141,7 +146,7 @@ class Talk(asyncio.SubprocessProtocol):
             self._output.append(data)
         elif not self.over.done():
             self._output.clear()
-            self.over.set_exception(TooLarge(self._name))
+            self._fail(TooLarge(self._name))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         del exc  # one that does not read its input may close it
@@ -158,12 +163,12 @@ class Talk(asyncio.SubprocessProtocol):
 
     async def kill(self) -> None:
         """End it and its children, and see it gone, so that no zombie stays."""
+        self.over.cancel()
         if not self._exited.is_set():
             _kill_session(self._pid)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSING):
                     await self._exited.wait()
-        self.over.cancel()
 
     def _end_if_over(self) -> None:
         if self._exited.is_set() and not self._open:
@@ -176,7 +181,11 @@ class Talk(asyncio.SubprocessProtocol):
         if self._status == 0:
             self.over.set_result(b"".join(self._output))
         else:
-            self.over.set_exception(ProcessorError(f"{self._name} {_ending(self._status)}{self._reason}"))
+            self._fail(ProcessorError(f"{self._name} {_ending(self._status)}{self._reason}"))
+
+    def _fail(self, error: ProcessorError) -> None:
+        self.over.set_exception(error)
+        self.over.exception()  # seen, even where nobody waits any more
 
     @property
     def _reason(self) -> str:

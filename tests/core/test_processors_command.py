@@ -284,11 +284,15 @@ async def test_an_endless_printer_is_killed(script: Any, tmp_path: Path) -> None
 
 def test_it_is_the_same_on_the_loop_of_the_service(script: Any, tmp_path: Path) -> None:
     uvloop = pytest.importorskip("uvloop")
-    script('cat >/dev/null; echo "progress 0.5 half" >&2; echo done')
+    script('echo "progress 0.5 half" >&2; echo done')
+    unread = {**FIRST, "task_input": "y" * LARGEST}
 
     async def run() -> tuple[Json, Told]:
         with a_run() as told:
-            return await processor("exec: ./script", beside=tmp_path)(FIRST), told
+            found = processor("exec: ./script", beside=tmp_path)
+            drafts = await asyncio.gather(*[found(unread) for _ in range(10)])
+            assert drafts == ["done"] * 10
+            return await found(FIRST), told
 
     async def stop() -> list[int]:
         script(LINGERS)
@@ -302,7 +306,7 @@ def test_it_is_the_same_on_the_loop_of_the_service(script: Any, tmp_path: Path) 
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         draft, told = runner.run(run())
-        assert (draft, told.progress) == ("done", [(0.5, "half")])
+        assert (draft, told.progress) == ("done", [(0.5, "half")] * 11)
         assert len(runner.run(stop())) == 2
 
 
@@ -317,6 +321,7 @@ def test_it_is_the_same_on_the_loop_of_the_service(script: Any, tmp_path: Path) 
         ("./plain", r"\./plain cannot be executed; see chmod \+x"),
         ("plain", "plain cannot be executed"),
         ("./folder", "cannot be executed"),
+        ("x" * 5000, "cannot be run: File name too long"),
         ("./plain 'open", "No closing quotation"),
         ("", "must name a command"),
         ("./plain a\x00b", "must name a command"),

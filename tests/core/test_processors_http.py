@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from structlog.testing import capture_logs
 
 from core.clock import SystemClock
@@ -24,6 +27,7 @@ from tests.world import PATIENCE, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from core.model import Json
     from core.store.database import Database
@@ -259,7 +263,42 @@ async def test_nobody_listening_is_tried_three_times(unused_tcp_port: int) -> No
     assert len(pauses.seconds) == 2
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(there: Loopback) -> None:
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("No openssl to make a certificate with.")
+    words = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost "
+        "-keyout key.pem -out cert.pem"
+    )
+    made = await asyncio.create_subprocess_exec(
+        *words.split(),
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response()
+
+    server = RawTestServer(answer, host="localhost")
+    await server.start_server(ssl=context)
+    try:
+        with pytest.raises(ProcessorError, match="has a certificate that cannot be verified"):
+            await drafted(f"https://localhost:{server.port}")
+    finally:
+        await server.close()
+    assert asked == []
+
+
+async def test_tls_is_not_given_up_where_nobody_speaks_it(there: Loopback) -> None:
     there.will(DRAFT)
     with pytest.raises(ProcessorError, match="could not be reached"):
         await drafted(there.url.replace("http:", "https:"))
