@@ -6,11 +6,11 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
 from pocketflow import Flow
 
+from core.columns import columns, cut
 from core.graph import ROOT, name_of
 from core.layout import Layout, Link, laid_out, without_needless
 from core.nodes import ReviewNode
@@ -210,7 +210,7 @@ class _Flow:
         pictures = {place.path: self._place(place) for place in _inside(self._graph, path)}
         sizes = {name: (picture.width, picture.height) for name, picture in pictures.items()}
         edges = self._edges[path]
-        labels = {pair: _cut(_label(actions), LONGEST_LABEL) for pair, actions in edges.items()}
+        labels = {pair: cut(_label(actions), LONGEST_LABEL) for pair, actions in edges.items()}
         links = {pair: Link(*pair, _label_width(label)) for pair, label in labels.items()}
         start = self._graph.start(path)
         layout = laid_out(sizes, start, list(links.values()))
@@ -228,8 +228,8 @@ class _Flow:
         if not place.is_entered:
             return _node(place, is_current=is_current)
         inner = self.drawn(place.path)
-        name = _cut(name_of(place.node), int((max(inner.width, WIDEST) - AROUND) / NAME_CHAR))
-        width = max(inner.width, _even(_columns(name) * NAME_CHAR)) + 2 * AROUND
+        name = cut(name_of(place.node), int((max(inner.width, WIDEST) - AROUND) / NAME_CHAR))
+        width = max(inner.width, _even(columns(name) * NAME_CHAR)) + 2 * AROUND
         height = inner.height + HEADER + AROUND
         return _Picture(
             width,
@@ -250,7 +250,7 @@ def _node(place: Place, *, is_current: bool) -> _Picture:
     is_review, is_one_go = isinstance(place.node, ReviewNode), _is_one_go(place)
     lines = _lines(name_of(place.node))
     margin = 34 if is_review or is_one_go else 20
-    width = max(NARROWEST, _even(max(map(_columns, lines)) * NAME_CHAR) + margin)
+    width = max(NARROWEST, _even(max(map(columns, lines)) * NAME_CHAR) + margin)
     height = LINE * len(lines) + 16
     if is_review:
         shape = (
@@ -334,32 +334,19 @@ def _even(width: float) -> int:
     return 2 * round(width / 2 + 0.5)
 
 
-def _columns(text: str) -> int:
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
-
-
 def _label_width(label: str) -> int:
-    return round(_columns(label) * LABEL_CHAR) + 2 if label else 0
-
-
-def _cut(text: str, columns: int) -> str:
-    """The text, or its beginning and an ellipsis."""
-    if _columns(text) <= columns:
-        return text
-    while _columns(text) >= columns:
-        text = text[:-1]
-    return text + "…"
+    return round(columns(label) * LABEL_CHAR) + 2 if label else 0
 
 
 def _lines(name: str) -> list[str]:
     """A name in one line or two, broken where its words end if they do."""
-    columns = int((WIDEST - 34) / NAME_CHAR)
-    if _columns(name) <= columns:
+    most = int((WIDEST - 34) / NAME_CHAR)
+    if columns(name) <= most:
         return [name]
-    first = _cut(name, columns + 1).removesuffix("…")
+    first = cut(name, most + 1).removesuffix("…")
     ends = [found.end() for found in re.finditer(r"[\W_]", first)]
-    at = ends[-1] if ends and ends[-1] >= columns // 2 else len(first)
-    return [name[:at], _cut(name[at:], columns)]
+    at = ends[-1] if ends and ends[-1] >= most // 2 else len(first)
+    return [name[:at], cut(name[at:], most)]
 
 
 def _described(graph: Graph, edges: Edges, current: str | None) -> str:

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -29,6 +30,28 @@ def _printable(_context: click.Context, _parameter: click.Parameter, word: str |
     if word is not None and not (word and word.isascii() and word.isprintable()):
         raise click.BadParameter("is not made of printable ASCII characters.")
     return word
+
+
+def _status(context: click.Context, parameter: click.Parameter, word: str | None) -> str | None:
+    """One of the statuses that there are."""
+    from core.model import Status
+
+    if _utf8(context, parameter, word) and word not in set(Status):
+        raise click.BadParameter(f"is one of {', '.join(Status)}.")
+    return word
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, word: str | None) -> datetime | None:
+    """A date, or a time of one, in UTC unless it names its zone."""
+    from datetime import UTC, datetime
+
+    if word is None:
+        return None
+    try:
+        found = datetime.fromisoformat(word)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter("is a date such as 2026-11-21, or 2026-11-21T08:30+01:00.") from None
 
 
 def run(words: list[str] | None = None) -> int:
@@ -124,16 +147,16 @@ def submit(text: str, title: str | None, flow: str | None, key: str | None, wait
 
 @commands.command()
 @click.argument("task", callback=_utf8)
-@click.option("--json", "as_json", is_flag=True, help="Each message as a line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Each event as a line of JSON.")
 def watch(task: str, as_json: bool) -> int:
-    """Follow TASK to its end; exit 0 if it was completed and not rejected, else 1."""
+    """Follow TASK to its end, with its progress; exit 0 if it was completed and not rejected, else 1."""
     from countersign.client import run_watch
 
     return run_watch(task, as_json=as_json)
 
 
 @commands.command()
-@click.option("--status", callback=_utf8, help="Only tasks of this status.")
+@click.option("--status", callback=_status, help="Only tasks of this status.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Each task as a line of JSON.")
 def tasks(status: str | None, limit: int, as_json: bool) -> int:
@@ -141,6 +164,31 @@ def tasks(status: str | None, limit: int, as_json: bool) -> int:
     from countersign.client import run_tasks
 
     return run_tasks(status=status, limit=limit, as_json=as_json)
+
+
+@commands.command()
+@click.option("--status", callback=_status, help="Only tasks of this status.")
+@click.option("--flow", callback=_utf8, help="Only tasks of this flow.")
+@click.option("--since", callback=_moment, metavar="DATE", help="Only tasks submitted then or later, UTC.")
+@click.option("--history", is_flag=True, help="With the reviews and decisions of tasks that have ended.")
+def export(status: str | None, flow: str | None, since: datetime | None, history: bool) -> int:
+    """Every task with its input, result and times, newest first, as lines of JSON."""
+    from countersign.export import run_export
+
+    return run_export(status=status, flow=flow, since=since, history=history)
+
+
+@commands.command()
+@click.argument("name", required=False, callback=_utf8)
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="As a Mermaid flowchart.")
+@click.option("--json", "as_json", is_flag=True, help="Each flow, or each node, as a line of JSON.")
+def flow(name: str | None, as_mermaid: bool, as_json: bool) -> int:
+    """The flow NAME: its nodes, their actions, and where reviews are asked; without NAME all flows."""
+    if as_mermaid and (name is None or as_json):
+        raise click.UsageError("--mermaid draws one flow: name it, and leave --json out.")
+    from countersign.flows import run_flow
+
+    return run_flow(name, as_mermaid=as_mermaid, as_json=as_json)
 
 
 @contextmanager

@@ -1,29 +1,25 @@
-"""The commands that talk to the running server: submit, watch and tasks."""
+"""The commands that talk to the running server: submit, watch and tasks; `export` stands on them."""
 
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 import httpx
-from httpx_sse import SSEError, connect_sse
 
 from core.errors import CountersignError, SettingsError
 from countersign.settings import environment, settings
+from countersign.terminal import Screen, literal
 from web.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FINAL = {"completed", "failed", "cancelled"}
-PATIENCE = httpx.Timeout(30.0, read=60.0)
-"""A minute without a byte and a stream is taken for dead: the server pings every 15 s."""
-RECONNECTS = 5
-"""How often in a row a stream may break without a message before it is given up."""
+PAGE = 100
 UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
 
@@ -60,7 +56,7 @@ def run_watch(task: str, *, as_json: bool) -> int:
 def run_tasks(*, status: str | None, limit: int, as_json: bool) -> int:
     """List tasks, newest first."""
     with client() as http:
-        for task in listed(http, status, limit):
+        for task in islice(listed(http, limit, status=status), limit):
             if as_json:
                 click.echo(json.dumps(task, ensure_ascii=False))
             else:
@@ -102,93 +98,48 @@ def client() -> Iterator[httpx.Client]:
 def answered(response: httpx.Response) -> Any:
     """The JSON of a good answer; raises `ServerError` with the problem's sentence."""
     if not response.is_success:
-        raise ServerError(_problem(response))
+        raise ServerError(problem(response))
     try:
         return response.json()
     except ValueError as error:
         raise ServerError(STRANGER) from error
 
 
-def _problem(response: httpx.Response) -> str:
+def problem(response: httpx.Response) -> str:
+    """The sentence of an answer that is not a good one."""
     if response.status_code == httpx.codes.UNAUTHORIZED:
         return UNKNOWN
     try:
-        problem = response.json()
-        return str(problem.get("detail") or problem["title"])
+        body = response.json()
+        return str(body.get("detail") or body["title"])
     except (ValueError, KeyError, AttributeError):
         return f"The server answered {response.status_code}."
 
 
-def listed(http: httpx.Client, status: str | None, limit: int) -> Iterator[dict[str, Any]]:
-    """Tasks, page by page, as many as `limit`."""
-    cursor: str | None = None
-    while limit > 0:
-        wanted = {"limit": min(limit, 100), "status": status, "cursor": cursor}
-        page = answered(http.get("/v1/tasks", params={k: v for k, v in wanted.items() if v is not None}))
-        yield from page["tasks"]
-        limit -= len(page["tasks"])
-        cursor = page.get("next_cursor")
-        if not cursor or not page["tasks"]:
+def listed(http: httpx.Client, page: int = PAGE, **wanted: str | None) -> Iterator[dict[str, Any]]:
+    """Tasks, newest first, as many at a time as `page`, which the server bounds; `wanted` are filters."""
+    query = {"limit": str(min(page, PAGE)), **{key: value for key, value in wanted.items() if value}}
+    while True:
+        found = answered(http.get("/v1/tasks", params=query))
+        yield from found["tasks"]
+        cursor = found.get("next_cursor")
+        if not cursor or not found["tasks"]:
             return
+        query["cursor"] = cursor
 
 
 def follow(http: httpx.Client, task: str, *, as_json: bool) -> int:
-    """Print messages until the last; 0 where the task was completed and not rejected."""
-    for message in messages(http, task):
-        click.echo(json.dumps(message, ensure_ascii=False) if as_json else line(message))
-        if message["status"] in FINAL:
-            good = message["status"] == "completed" and message.get("outcome") in (None, "approved")
-            return 0 if good else 1
-    return 1
+    """Show events until the last; 0 where the task was completed and not rejected."""
+    from countersign.history import events, is_good, tell
 
-
-def messages(http: httpx.Client, task: str) -> Iterator[dict[str, Any]]:
-    """Every message of a task's stream; after a break it goes on where it was."""
-    last, breaks = "", 0
-    while True:
-        headers = {"Last-Event-ID": last} if last else {}
-        reason = "it ended too soon"
-        try:
-            with connect_sse(http, "GET", f"/stream/{task}", headers=headers, timeout=PATIENCE) as source:
-                if source.response.status_code == httpx.codes.NO_CONTENT:
-                    return
-                if not source.response.is_success:
-                    source.response.read()
-                    raise ServerError(_problem(source.response))
-                for event in source.iter_sse():
-                    last, breaks = event.id or last, 0
-                    yield event.json()
-        except SSEError as error:
-            raise ServerError(STRANGER) from error
-        except httpx.TransportError as error:
-            if not last:
-                raise
-            reason = str(error)
-        breaks += 1
-        if breaks > RECONNECTS:
-            raise ServerError(f"The task's stream broke {breaks} times in a row: {reason}.")
-        time.sleep(min(2.0**breaks, 10.0))
-
-
-def line(message: dict[str, Any]) -> str:
-    """One message for people."""
-    match message["status"]:
-        case "running":
-            return f"running (attempt {message['attempt']})"
-        case "waiting_for_review":
-            shown = literal(str(message["output_to_review"]))
-            return (
-                f"waiting_for_review (attempt {message['attempt']}, review {message['review_id']})\n{shown}"
-            )
-        case "completed":
-            outcome = message.get("outcome") or "no review"
-            return f"completed ({outcome})\n{literal(str(message['final_result']))}"
-        case "failed":
-            return f"failed: {literal(message['error'])}"
-        case status:
-            return str(status)
-
-
-def literal(text: str) -> str:
-    """Text that cannot steer the terminal: control characters are shown as escapes."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    screen = Screen()
+    last = None
+    try:
+        for last in events(http, task):
+            if as_json:
+                click.echo(json.dumps(last, ensure_ascii=False))
+            else:
+                tell(last, screen)
+    finally:
+        screen.clear()
+    return 0 if is_good(last) else 1

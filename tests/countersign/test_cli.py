@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -9,7 +12,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -94,8 +97,9 @@ def served(folder: Path) -> Iterator[Served]:
 def test_help_is_quick_and_names_every_command(folder: Path) -> None:
     printed = countersign(folder, "--help")
     assert printed.returncode == 0
-    for command in ("demo", "serve", "doctor", "migrate", "link", "submit", "watch", "tasks"):
-        assert command in printed.stdout
+    named = ("demo", "serve", "doctor", "migrate", "link", "submit", "watch", "tasks", "export", "flow")
+    for command in named:
+        assert f"\n  {command} " in printed.stdout
     heavy = "import sys; from countersign.cli import commands; print(*sorted(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", heavy], capture_output=True, text=True, check=True
@@ -104,7 +108,18 @@ def test_help_is_quick_and_names_every_command(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["bogus"], ["submit"], ["watch"], ["serve", "--nonsense"], ["tasks", "--limit", "x"]]
+    "words",
+    [
+        ["bogus"],
+        ["submit"],
+        ["watch"],
+        ["serve", "--nonsense"],
+        ["tasks", "--limit", "x"],
+        ["tasks", "--status", "open"],
+        ["export", "--status", "open"],
+        ["export", "--since", "yesterday"],
+        ["export", "--since", "0001-01-01T00:00+14:00"],
+    ],
 )
 def test_wrong_words_exit_with_2(folder: Path, words: list[str]) -> None:
     refused = countersign(folder, *words)
@@ -222,10 +237,130 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
         "completed",
     ]
     assert watched.stdout.rstrip().endswith("ünïcode text")
+    assert watched.stderr == ""
+    told = [json.loads(line) for line in served.run("watch", task, "--json", token=sam).stdout.splitlines()]
+    assert [told[0]["event"], told[-1]["event"]] == ["task_submitted", "task_completed"]
+    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     assert served.run("tasks", token=sam).stdout == f"{task}  completed           approved  A title\n"
 
 
-@pytest.mark.parametrize("words", [["submit", "text"], ["watch", "0" * 32], ["tasks"]])
+def test_whoever_watches_on_a_terminal_sees_progress_and_text_as_they_come(folder: Path) -> None:
+    (folder / "letters.py").write_text(
+        "from core.nodes import progress, stream_text\n"
+        "def draft(text):\n"
+        "    progress(0.5, 'half of the letter')\n"
+        "    stream_text('Dear Ana')\n"
+        "    return text\n"
+    )
+    (folder / "countersign.toml").write_text(CONFIG + '[flows.draft]\nprocessor = "python:letters:draft"\n')
+    running = Served(folder)
+    try:
+        token = running.token("sam")
+        task = running.run("submit", "text", token=token).stdout.strip()
+        decided(running, task)
+        ours, theirs = pty.openpty()
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "countersign", "watch", task],
+            cwd=folder,
+            env=environment(running.port, COUNTERSIGN_TOKEN=token, COLUMNS="80"),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        lasting, _ = watching.communicate(timeout=60)
+        os.close(theirs)
+        passing = os.read(ours, 100_000).decode()
+        os.close(ours)
+    finally:
+        running.process.kill()
+        running.process.wait(10)
+    assert watching.returncode == 0
+    assert "[############------------]  50%  process: half of the letter" in passing
+    assert "Dear Ana" in passing
+    assert "half of the letter" not in lasting
+    assert lasting.splitlines()[:2] == ["pending", "running (attempt 1)"]
+
+
+def decided(served: Served, task: str, feedback: str = "approved", comment: str = "") -> None:
+    """Ana decides as soon as she may."""
+    headers = {"Authorization": f"Bearer {served.token('ana')}"}
+    body = {"feedback": feedback, "comment": comment}
+
+    def once() -> bool:
+        answer = httpx.post(f"{served.url}/feedback/{task}", json=body, headers=headers, trust_env=False)
+        return answer.status_code == 200
+
+    until(once, served.process)
+
+
+def exported(served: Served, token: str, *words: str) -> list[dict[str, Any]]:
+    printed = served.run("export", *words, token=token)
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stderr == ""
+    return [json.loads(line) for line in printed.stdout.splitlines()]
+
+
+def test_an_export_is_a_record_of_what_was_handed_in_and_what_became_of_it(served: Served) -> None:
+    sam = served.token("sam")
+    done = served.run("submit", "finished wörk", token=sam).stdout.strip()
+    decided(served, done, "rejected", "shorter")
+    decided(served, done)
+    open_ = served.run("submit", "unfinished", token=sam).stdout.strip()
+    until(lambda: served.run("tasks", "--status", "completed", token=sam).stdout != "", served.process)
+    newer, older = exported(served, sam)
+    assert [newer["task_id"], older["task_id"]] == [open_, done]
+    assert (older["input"], older["status"], older["outcome"]) == ("finished wörk", "completed", "approved")
+    assert older["final_result"] == older["draft"] != ""
+    assert older["created_at"] < older["ended_at"]
+    assert newer["ended_at"] is newer["final_result"] is None
+    assert "reviews" not in older
+    assert [task["task_id"] for task in exported(served, sam, "--status", "completed")] == [done]
+    assert exported(served, sam, "--flow", "approval") == []
+    assert len(exported(served, sam, "--since", older["created_at"])) == 2
+    assert len(exported(served, sam, "--since", newer["created_at"])) == 1
+    assert exported(served, sam, "--since", "2999-01-01") == []
+    newer, older = exported(served, sam, "--history")
+    assert newer["reviews"] is None
+    assert [review["outcome"] for review in older["reviews"]] == ["rejected", "approved"]
+    decision = older["reviews"][0]["decisions"][0]
+    assert (decision["reviewer"], decision["verdict"], decision["comment"]) == ("ana", "reject", "shorter")
+
+
+def test_an_export_goes_well_with_a_server_at_work_and_a_reader_who_leaves(served: Served) -> None:
+    sam = served.token("sam")
+
+    def submitted(http: httpx.Client, count: int) -> set[str]:
+        answers = [http.post(f"{served.url}/v1/tasks", json={"input": f"text {at}"}) for at in range(count)]
+        return {answer.json()["task_id"] for answer in answers}
+
+    with httpx.Client(trust_env=False, headers={"Authorization": f"Bearer {sam}"}, timeout=30) as http:
+        there = submitted(http, 230)
+        command = [sys.executable, "-m", "countersign", "export"]
+        env = environment(served.port, COUNTERSIGN_TOKEN=sam)
+        with subprocess.Popen(
+            command, cwd=served.folder, env=env, stdout=subprocess.PIPE, text=True
+        ) as export:
+            assert export.stdout is not None
+            found = [json.loads(export.stdout.readline())["task_id"]]
+            submitted(http, 20)
+            found += [json.loads(line)["task_id"] for line in export.stdout]
+        assert export.returncode == 0
+    assert len(set(found)) == len(found)
+    assert there <= set(found)
+    left = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m countersign export | head -n 1"],
+        cwd=served.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert left.stdout.count("\n") == 1
+    assert left.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]])
 def test_a_server_that_is_not_there_is_one_sentence(folder: Path, words: list[str]) -> None:
     failed = countersign(folder, *words, COUNTERSIGN_PORT=str(free_port()))
     assert failed.returncode == 1
@@ -247,7 +382,7 @@ def test_a_server_that_is_another_program_is_one_sentence(folder: Path) -> None:
 
     with HTTPServer(("127.0.0.1", 0), Page) as stranger:
         Thread(target=stranger.serve_forever, daemon=True).start()
-        for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"]):
+        for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]):
             failed = countersign(folder, *words, COUNTERSIGN_PORT=str(stranger.server_port))
             assert failed.returncode == 1
             assert failed.stderr.strip().endswith("is not Countersign.")
@@ -262,6 +397,8 @@ def test_a_server_that_is_another_program_is_one_sentence(folder: Path) -> None:
         ["submit", "text", "--key", "\u00fcber"],
         ["watch", "\udcff"],
         ["tasks", "--status", "\udcff"],
+        ["export", "--flow", "\udcff"],
+        ["flow", "\udcff"],
     ],
 )
 def test_words_that_no_request_can_carry_exit_with_2(folder: Path, words: list[str]) -> None:
@@ -279,7 +416,7 @@ def test_a_token_that_no_header_can_carry_is_not_printed(folder: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "cs_wrong"])
 def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token: str) -> None:
-    for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"]):
+    for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]):
         refused = served.run(*words, token=token)
         assert refused.returncode == 1
         assert refused.stderr == (

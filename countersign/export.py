@@ -1,0 +1,61 @@
+"""`countersign export`: what was handed in and what became of it, a line of JSON for each task."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from countersign.client import client, listed
+from countersign.history import events, moment, reviews, until
+from countersign.terminal import Screen, bar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import httpx
+
+SHOWN_EVERY = 10
+
+
+def run_export(*, status: str | None, flow: str | None, since: datetime | None, history: bool) -> int:
+    """Newest first. A task's place in the list never changes, so none is left out and none comes twice."""
+    screen, is_apart = Screen(), not sys.stdout.isatty()
+    with client() as http:
+        for count, task in enumerate(_submitted(http, since, status=status, flow=flow), start=1):
+            if history:
+                task["reviews"] = _reviews(http, task)
+            # UTF-8 whatever the locale; what is no character stays the escape that JSON has for it.
+            click.echo(json.dumps(task, ensure_ascii=False).encode(errors="backslashreplace"))
+            if is_apart and count % SHOWN_EVERY == 0:
+                screen.show(progress(count, task["created_at"], since))
+    screen.clear()
+    return 0
+
+
+def _submitted(
+    http: httpx.Client, since: datetime | None, *, status: str | None, flow: str | None
+) -> Iterator[dict[str, Any]]:
+    for task in listed(http, status=status, flow=flow):
+        if since is not None and moment(task["created_at"]) < since:
+            return
+        yield task
+
+
+def _reviews(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """None while the task goes on: its stream would wait for what is to come."""
+    if task["ended_at"] is None:
+        return None
+    return reviews(until(events(http, task["task_id"]), task["ended_at"]))
+
+
+def progress(count: int, created_at: str, since: datetime | None) -> str:
+    """How far back it is; a share of the whole where `since` says how far it goes."""
+    from core.clock import SystemClock
+
+    at, now = moment(created_at), SystemClock().now()
+    fraction = None if since is None or since >= now else min(max((now - at) / (now - since), 0.0), 1.0)
+    return bar(fraction, f"{count} tasks, back to {at:%Y-%m-%d}")

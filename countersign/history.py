@@ -1,0 +1,158 @@
+"""A task's stored events as the server streams them, in lines for people, and what they say of reviews."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from httpx_sse import SSEError, connect_sse
+
+from core.model import text_of
+from countersign.client import STRANGER, ServerError, problem
+from countersign.terminal import bar, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from countersign.terminal import Screen
+
+Event = dict[str, Any]
+"""An event's fields, with its name as `event`, its number as `seq` and its time as `at`."""
+
+FINAL = frozenset({"task_completed", "task_failed", "task_cancelled"})
+PATIENCE = httpx.Timeout(30.0, read=60.0)
+"""A minute without a byte and a stream is taken for dead: the server pings every 15 s."""
+RECONNECTS = 5
+"""How often in a row a stream may break without an event before it is given up."""
+
+
+def events(http: httpx.Client, task: str) -> Iterator[Event]:
+    """Every event of a task, until one is its last; after a break it goes on where it was."""
+    last, breaks = "", 0
+    name = ""
+    while True:
+        headers = {"Last-Event-ID": last} if last else {}
+        reason = "it ended too soon"
+        try:
+            with connect_sse(
+                http, "GET", f"/v1/tasks/{task}/events", headers=headers, timeout=PATIENCE
+            ) as source:
+                if source.response.status_code == httpx.codes.NO_CONTENT:
+                    return
+                if not source.response.is_success:
+                    source.response.read()
+                    raise ServerError(problem(source.response))
+                for message in source.iter_sse():
+                    last, breaks, name = message.id or last, 0, message.event
+                    yield {"event": name, **message.json()}
+            if name in FINAL:  # somebody may have gone back on an end: the server says when there is no more
+                return
+        except (SSEError, json.JSONDecodeError) as error:
+            raise ServerError(STRANGER) from error
+        except httpx.TransportError as error:
+            if not last:
+                raise
+            reason = str(error)
+        breaks += 1
+        if breaks > RECONNECTS:
+            raise ServerError(f"The task's stream broke {breaks} times in a row: {reason}.")
+        time.sleep(min(2.0**breaks, 10.0))
+
+
+def is_good(event: Event | None) -> bool:
+    """Whether a task that ended with it was completed, and not against its reviewers."""
+    return event is not None and event["event"] == "task_completed" and event["outcome"] in (None, "approved")
+
+
+def tell(event: Event, screen: Screen) -> None:
+    """Show one event to people: a line that stays where the status changed, more only on a terminal."""
+    match event["event"]:
+        case "progress_reported":
+            screen.show(bar(event["fraction"], f"{event['node']}: {event['text'] or 'at work'}"))
+        case "text_streamed":
+            screen.stream(event["text"])
+        case "node_retried" if screen.is_live:
+            screen.say(literal(f"{event['node']}: retry {event['retry']} after {event['error']}"))
+        case "decision_recorded" if screen.is_live:
+            screen.say(literal(_decision(event)))
+        case _:
+            said = line(event)
+            if said is not None:
+                screen.say(said)
+
+
+def line(event: Event) -> str | None:
+    """One change of the status for people; None where it stayed as it was."""
+    words = _LINES.get(event["event"])
+    return None if words is None else words(event)
+
+
+def _waits(event: Event) -> str:
+    review = f"attempt {event['attempt']}, review {event['review']}"
+    return f"waiting_for_review ({review})\n{literal(text_of(event['draft']))}"
+
+
+def _completed(event: Event) -> str:
+    done, result = f"completed ({event['outcome'] or 'no review'})", event["final_result"]
+    return done if result is None else f"{done}\n{literal(text_of(result))}"
+
+
+_LINES: Mapping[str, Callable[[Event], str]] = {
+    "task_submitted": lambda _: "pending",
+    "attempt_started": lambda event: f"running (attempt {event['attempt']})",
+    "task_resumed": lambda event: f"running (attempt {event['attempt']})",
+    "task_rewound": lambda event: literal(
+        f"taken back to checkpoint {event['checkpoint']} by {event['by_name']}"
+    ),
+    "review_requested": _waits,
+    "task_completed": _completed,
+    "task_failed": lambda event: f"failed: {literal(event['error'])}",
+    "task_cancelled": lambda _: "cancelled",
+}
+
+
+def _decision(event: Event) -> str:
+    comment = f" - {event['comment']}" if event["comment"] else ""
+    return f"{event['reviewer_name']}: {event['verdict']}{comment}"
+
+
+def until(found: Iterable[Event], ended_at: str) -> Iterator[Event]:
+    """The events up to the end that the task had then: it may have been resumed meanwhile."""
+    for event in found:
+        yield event
+        if event["event"] in FINAL and moment(event["at"]) >= moment(ended_at):
+            return
+
+
+def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
+    """Every review with its decisions; the outcome of one that was called off is None."""
+    known: dict[str, dict[str, Any]] = {}
+    for event in found:
+        name = event["event"]
+        if name == "review_requested":
+            known[event["review"]] = {
+                "review_id": event["review"],
+                "attempt": event["attempt"],
+                "draft": event["draft"],
+                "opened_at": event["at"],
+                "outcome": None,
+                "closed_at": None,
+                "decisions": [],
+            }
+        elif name == "decision_recorded":
+            decision = {key: value for key, value in event.items() if key not in _NOT_OF_A_DECISION}
+            known[event["review"]]["decisions"].append(decision)
+        elif name.startswith("review_") and event.get("review") in known:
+            known[event["review"]].update(outcome=name.removeprefix("review_"), closed_at=event["at"])
+    return list(known.values())
+
+
+_NOT_OF_A_DECISION = frozenset({"event", "task_id", "seq", "review"})
+
+
+def moment(text: str) -> datetime:
+    """A time of the server's."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,128 @@
+"""What passes by on a terminal, and what stays there."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+
+from countersign.history import line, reviews, tell, until
+from countersign.terminal import CLEAR, Screen, bar, literal
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def progress(fraction: float | None, text: str | None) -> dict[str, Any]:
+    return {"event": "progress_reported", "node": "price", "fraction": fraction, "text": text}
+
+
+def streamed(text: str) -> dict[str, Any]:
+    return {"event": "text_streamed", "node": "price", "text": text}
+
+
+def test_a_bar_says_how_far_it_is() -> None:
+    assert bar(0.5, "reading") == "[############------------]  50%  reading"
+    assert bar(1.0, "") == "[########################] 100%  "
+    assert bar(None, "reading") == "reading"
+
+
+def test_progress_passes_by_and_changes_of_the_status_stay(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    screen = Screen(terminal)
+    tell(progress(0.25, "page 1\x1b of many, many pages"), screen)
+    tell({"event": "attempt_started", "attempt": 2}, screen)
+    assert terminal.getvalue() == f"{CLEAR}[######------------------]  25%  price…{CLEAR}"
+    assert capsys.readouterr().out == "running (attempt 2)\n"
+
+
+def test_streamed_text_stands_between_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    screen = Screen(terminal)
+    for event in (progress(None, None), streamed("Dear "), streamed("Ana\x07"), progress(1.0, "done")):
+        tell(event, screen)
+    screen.clear()
+    shown = terminal.getvalue()
+    assert shown.startswith(f"{CLEAR}price: at work{CLEAR}Dear Ana\\x07\n{CLEAR}[####")
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_terminal_only_the_status_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    passing = StringIO()
+    screen = Screen(passing)
+    decision = {"event": "decision_recorded", "reviewer_name": "Ana", "verdict": "approve", "comment": None}
+    retry = {"event": "node_retried", "node": "price", "retry": 1, "error": "Oops."}
+    for event in (progress(0.5, "x"), streamed("x"), decision, retry, {"event": "node_finished"}):
+        tell(event, screen)
+    tell({"event": "task_cancelled"}, screen)
+    assert passing.getvalue() == ""
+    assert capsys.readouterr().out == "cancelled\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            {"event": "task_completed", "outcome": None, "final_result": {"a": 1}},
+            'completed (no review)\n{\n  "a": 1\n}',
+        ),
+        ({"event": "task_completed", "outcome": "rejected", "final_result": None}, "completed (rejected)"),
+        ({"event": "task_failed", "error": "a\x1b[2J"}, "failed: a\\x1b[2J"),
+        ({"event": "task_rewound", "checkpoint": 3, "by_name": "Ana"}, "taken back to checkpoint 3 by Ana"),
+        ({"event": "something_new"}, None),
+    ],
+)
+def test_an_event_in_words(event: dict[str, Any], said: str | None) -> None:
+    assert line(event) == said
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    assert literal("a\x1b[2J\u202eb\nü") == "a\\x1b[2J\\u202eb\nü"
+
+
+def test_reviews_of_a_history_and_their_decisions() -> None:
+    asked = {"event": "review_requested", "seq": 3, "at": "t3", "attempt": 1, "draft": "d"}
+    decision = {
+        "event": "decision_recorded",
+        "task_id": "t",
+        "seq": 4,
+        "at": "t4",
+        "review": "r",
+        "verdict": "edit",
+    }
+    history = [
+        {"event": "attempt_started", "seq": 2, "at": "t2", "attempt": 1},
+        {**asked, "review": "r"},
+        decision,
+        {"event": "review_approved", "seq": 5, "at": "t5", "review": "r", "attempt": 1},
+        {**asked, "review": "s"},
+    ]
+    first, second = reviews(history)
+    assert first == {
+        "review_id": "r",
+        "attempt": 1,
+        "draft": "d",
+        "opened_at": "t3",
+        "outcome": "approved",
+        "closed_at": "t5",
+        "decisions": [{"at": "t4", "verdict": "edit"}],
+    }
+    assert (second["outcome"], second["closed_at"], second["decisions"]) == (None, None, [])
+
+
+def test_a_history_is_read_to_the_end_that_the_task_had() -> None:
+    """What somebody resumed meanwhile has no end yet, and reading on would wait for it."""
+    early, end = "2026-11-21T08:00:00Z", "2026-11-21T09:00:00.5Z"
+    history = [
+        {"event": "task_completed", "at": early},
+        {"event": "task_rewound", "at": early},
+        {"event": "task_completed", "at": end},
+        {"event": "task_rewound", "at": end},
+    ]
+    assert list(until(history, end)) == history[:3]
