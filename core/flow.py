@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.errors import FlowError, StaleRun, UnknownFlow
+from core.routes import Routes
 from core.segment import Segment
 from core.states import SCHEMA
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FlowDefinition:
     """A checked graph and what its configuration says."""
 
@@ -37,6 +39,10 @@ class FlowDefinition:
     @property
     def interrupts_after(self) -> tuple[str, ...]:
         return self.settings.interrupt_after
+
+    @cached_property
+    def routes(self) -> Routes:
+        return Routes(self)
 
     def policy(self, name: str | None) -> Policy:
         """The policy of that name, None being the flow's; raises `FlowError`."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from core import asking, sentences
 from core.errors import FlowError, StaleRun, Unavailable
 from core.events import (
-    ActionUnmatched,
     AttemptStarted,
     NodeFinished,
     NodeRetried,
@@ -23,7 +23,6 @@ from core.ids import new_id
 from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import (
-    Answer,
     Checkpoint,
     NewReview,
     Outcome,
@@ -33,12 +32,12 @@ from core.model import (
     Step,
     cause_of,
 )
-from core.nodes import ResultNode, ReviewNode, note_answer
+from core.nodes import ResultNode, ReviewNode
+from core.routes import Route
 from core.running import Interrupt, Run, current
 from core.states import initial_state
-from core.stepping import TookTooLong, conclude, fresh, has_post, has_prep, prepare, run_in_time, text_of
+from core.stepping import conclude, fresh, has_prep, prepare, run_in_time, text_of
 from core.telling import Telling
-from core.threads import in_thread
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -54,10 +53,6 @@ log = structlog.get_logger()
 
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
-BOOKKEEPING = frozenset(
-    {"task_id", "processed_output", "feedback", "feedback_comment", "final_result", "current_attempt"}
-)
-"""The seed's keys that reviewers are not shown where a node is interrupted that has made no draft."""
 
 
 class Segment:
@@ -67,14 +62,13 @@ class Segment:
         self._store = store
         self._flow = flow
         self._graph = flow.graph
+        self._routes = flow.routes
         self._clock = clock
         self._task = position.task
         self._position = position
         self._version, self._seq, self._status = position.version, position.seq, position.task.status
-        self._shared: Shared = {
-            **initial_state(position.task.id, position.task.input),
-            **(position.state or {}),
-        }
+        task = position.task
+        self._shared: Shared = dict(position.state or initial_state(task.id, task.input))
         self._attempt = max(position.task.attempt, 1)
         self._path: str | None = position.node or ROOT
         self._point = position.point
@@ -132,13 +126,13 @@ class Segment:
             case Point.REVIEW | Point.BEFORE | Point.AFTER if verdict is not None:
                 parked = await self._go_on(place, verdict)
             case Point.AFTER:
-                parked = await self._park(Point.AFTER, self._shown())
+                parked = await self._park(Point.AFTER, asking.shown_at(self._shared))
             case Point.LEAVE:
                 await self._leave(place)
             case Point.INSIDE:
                 parked = await self._run_node(place)
             case _ if place.path in self._flow.interrupts_before and not self._may_run:
-                parked = await self._park(Point.BEFORE, self._shown())
+                parked = await self._park(Point.BEFORE, asking.shown_at(self._shared))
             case _ if isinstance(place.node, ReviewNode):
                 parked = await self._ask(place.path, place.node)
             case _ if place.is_entered:
@@ -151,83 +145,33 @@ class Segment:
 
     async def _ask(self, path: str, node: ReviewNode) -> bool:
         """Park at a ReviewNode, unless its condition says that nobody needs to be asked."""
-        if node.when is not None and not await self._called(node, "when", node.when, self._shared):
-            self._checkpoint(path, "approved", f"Nobody was asked at {path!r}: its condition does not hold.")
+        if not await asking.holds(node, self._shared):
+            self._cause = f"Nobody was asked at {path!r}: its condition does not hold."
+            self._move(path, "approved", self._routes.after(path, "approved"))
             return False
-        draft = (
-            await self._called(node, "show", node.prep, self._shared)
-            if node.show
-            else node.prep(self._shared)
-        )
-        return await self._park(Point.REVIEW, draft, node.policy)
-
-    async def _called(self, node: ReviewNode, what: str, function: Any, *args: Any) -> Any:
-        """A user's function of the state, off the event loop; raises `FlowError` with its name."""
-        try:
-            return await in_thread(lambda: function(*args))
-        except Exception as error:
-            raise FlowError(f"{what!r} of review {node.name!r} raised {_said(error)}.") from error
+        return await self._park(Point.REVIEW, await asking.draft_of(node, self._shared), node.policy)
 
     async def _go_on(self, place: Place, review: ReviewRequest) -> bool:
         """Apply a closed review and go where its outcome leads."""
         if review.outcome is Outcome.EDITED:
             return await self._ask_again(review)
-        answer = _answer(review, await self._would_show(place))
         if self._point is not Point.REVIEW:
-            action = self._fold(answer)
+            answer = asking.answer_of(review, asking.shown_at(self._shared))
+            action = asking.fold(self._shared, answer)
         elif isinstance(place.node, ReviewNode):
-            action = await self._applied(place.node, review.draft, answer)
+            answer = asking.answer_of(review, await asking.draft_of(place.node, self._shared))
+            action = await asking.apply(place.node, self._shared, answer)
         else:
             raise FlowError(f"Node {place.path!r} asked for a review, and is no ReviewNode any more.")
         self._cause = f"{answer.outcome.capitalize()} by {', '.join(answer.reviewers) or 'nobody'}."
-        if self._point is not Point.REVIEW and answer.is_approved:
-            self._let_through(place)
-        else:
+        if self._point is Point.REVIEW or not answer.is_approved:
             await self._take(place, action)
-        return False
-
-    async def _applied(self, node: ReviewNode, draft: Json, answer: Answer) -> str:
-        shared = self._shared
-        if node.apply is None:
-            return node.post(shared, draft, answer)
-        action: str = await self._called(node, "apply", node.post, shared, draft, answer)
-        return action
-
-    async def _would_show(self, place: Place) -> Json:
-        """What the flow itself made of what reviewers were shown: an edit is what differs."""
-        if self._point is Point.REVIEW and isinstance(place.node, ReviewNode):
-            node = place.node
-            if node.show is None:
-                return node.prep(self._shared)
-            shown: Json = await self._called(node, "show", node.prep, self._shared)
-            return shown
-        return self._shown()
-
-    def _shown(self) -> Json:
-        """What reviewers see where a node is interrupted: the draft, or else what the flow has gathered."""
-        if self._shared.get("processed_output") is not None:
-            draft: Json = self._shared["processed_output"]
-            return draft
-        return {key: value for key, value in self._shared.items() if key not in BOOKKEEPING}
-
-    def _fold(self, answer: Answer) -> str:
-        """The answer to an interrupt, in the state."""
-        note_answer(self._shared, answer)
-        if answer.is_approved and answer.is_edited:
-            if self._shared.get("processed_output") is not None:
-                self._shared["processed_output"] = answer.content
-            elif isinstance(answer.content, dict):
-                self._shared.update(answer.content)
-        return answer.outcome.value
-
-    def _let_through(self, place: Place) -> None:
-        """Approved at an interrupt: run the node, or go where it led."""
-        if self._point is Point.BEFORE:
-            self._note_checkpoint(place.path, "approved", place.path, Point.BEFORE)
+        elif self._point is Point.BEFORE:
+            self._note_checkpoint(place.path, "approved", Route(place.path, Point.BEFORE))
             self._point, self._may_run = Point.RUN, True
         else:
-            following, point = self._whither(place.path, self._action)
-            self._move(place.path, self._action, following, point)
+            self._move(place.path, self._action, self._routes.after(place.path, self._action, asked=True))
+        return False
 
     async def _ask_again(self, review: ReviewRequest) -> bool:
         """An edit that others have to approve is the next attempt's draft."""
@@ -258,7 +202,7 @@ class Segment:
         node = fresh(place.node, self._graph.flow.params)
         if isinstance(node, ResultNode):
             action = node._run(self._shared)
-            self._checkpoint(place.path, action)
+            self._move(place.path, action, self._routes.after(place.path, action))
             return False
         await self._begin()
         try:
@@ -266,13 +210,13 @@ class Segment:
         except Interrupt as asked:
             # What the node did to the state so far is dropped, and done again once there is an answer.
             return await self._park(Point.INSIDE, asked.draft, asked.policy)
-        self._checkpoint(place.path, action, worked=True)
+        self._worked(place.path, action)
         return False
 
     async def _in_a_run(self, place: Place, node: Any, answers: tuple[ReviewRequest, ...]) -> str | None:
         key = _run_key(self._task.id, place.path, self._stored_checkpoints + 1)
         telling = Telling(place.path, self._told)
-        token = current.set(Run(key, iter(_answers(answers)), telling.note))
+        token = current.set(Run(key, iter(asking.answers_of(answers)), telling.note))
         try:
             action = await run_in_time(node, self._shared, self._flow.settings.timeout)
         except (Exception, Interrupt):
@@ -307,7 +251,7 @@ class Segment:
         self._frames.append(prepared)
         first = self._graph.start(place.path)
         if has_prep(place.node):
-            self._note_checkpoint(place.path, None, first, Point.RUN)
+            self._note_checkpoint(place.path, None, Route(first))
             self._cause = cause_of(place.path, None)
         self._path, self._point, self._may_run = first, Point.RUN, False
 
@@ -319,86 +263,35 @@ class Segment:
         prepared = self._frames[-1] if self._frames else None
         flow = fresh(place.node, self._graph.flow.params)
         action = await conclude(flow, self._shared, prepared, self._action)
-        self._checkpoint(place.path, text_of(action), worked=True)
+        self._worked(place.path, text_of(action))
 
     # Where it goes on
 
-    def _checkpoint(
-        self, path: str, action: str | None, cause: str | None = None, *, worked: bool = False
-    ) -> None:
+    def _worked(self, path: str, action: str | None) -> None:
         """A node has run: keep what it left, and go where its action leads."""
-        if cause is not None:
-            self._cause = cause
-        if path in self._flow.interrupts_after and self._path == path:
-            following: str | None = path
-            point = Point.AFTER
-        else:
-            following, point = self._whither(path, action)
-        self._move(path, action, following, point)
-        if worked:
-            number = self._stored_checkpoints + len(self._checkpoints)
-            self._events.append(NodeFinished(node=path, action=action, checkpoint=number))
+        self._move(path, action, self._routes.after(path, action))
+        number = self._stored_checkpoints + len(self._checkpoints)
+        self._events.append(NodeFinished(node=path, action=action, checkpoint=number))
 
     async def _take(self, place: Place, action: str) -> None:
         """Go where a review's outcome leads; the next attempt begins where that comes back to the review."""
-        following, point = self._after_verdict(place, action)
-        again = action == "rejected" and following is not None and self._graph.reaches(following, place.path)
+        route = self._routes.after_review(place.path, self._point, action)
+        again = action == "rejected" and self._routes.comes_back(route, place.path)
         if again and not await self._may_try_again():
             return
-        self._move(place.path, action, following, point)
+        self._move(place.path, action, route)
         if again:
             self._start_attempt()
 
-    def _after_verdict(self, place: Place, action: str) -> tuple[str | None, Point]:
-        if action == "expired" and action not in place.node.successors:
-            action = "rejected"
-        if self._point is Point.REVIEW:
-            return self._whither(place.path, action)
-        # An interrupted node knows nothing of reviews: a "no" ends the flow, unless it has a way for it.
-        return self._graph.successor(place.path, action), Point.RUN
-
-    def _whither(self, path: str, action: str | None) -> tuple[str | None, Point]:
-        """Where an action leads, out of nested flows too; (None, …) where the whole flow ends."""
-        following = self._graph.successor(path, action)
-        if following is not None:
-            return following, Point.RUN
-        self._check_may_end(path, action)
-        around = self._graph.places[path].around
-        if not around:
-            return None, Point.RUN
-        outer = around[-1]
-        if has_post(self._graph.places[outer].node):
-            return outer, Point.LEAVE
-        if outer in self._flow.interrupts_after:
-            return outer, Point.AFTER
-        return self._whither(outer, action)
-
-    def _check_may_end(self, path: str, action: str | None) -> None:
-        """PocketFlow ends a flow at an action that leads nowhere with no more than a warning; so do we,
-        but for a review's verdict, and where the flow is strict. Raises `FlowError`."""
-        choices = self._graph.choices(path)
-        if not choices or path == ROOT:
-            return
-        word = action or "default"
-        if isinstance(self._graph.places[path].node, ReviewNode):
-            raise FlowError(
-                f"Review {path!r} came out {word}, which leads nowhere; it has: {', '.join(choices)}."
-            )
-        if self._flow.settings.strict_actions:
-            raise FlowError(
-                f"Node {path!r} returned the action {word!r}, which leads nowhere; "
-                f"it has: {', '.join(choices)}."
-            )
-        self._events.append(ActionUnmatched(node=path, action=word, choices=list(choices)))
-
-    def _move(self, path: str, action: str | None, following: str | None, point: Point) -> None:
-        self._note_checkpoint(path, action, following, point)
-        self._path, self._point, self._action = following, point, action
+    def _move(self, path: str, action: str | None, route: Route) -> None:
+        self._events += route.unmatched
+        self._note_checkpoint(path, action, route)
+        self._path, self._point, self._action = route.following, route.point, action
         self._may_run = False
         self._cause = cause_of(path, action)
-        del self._frames[self._depth(point) if following is not None else 0 :]
+        del self._frames[self._depth(route.point) if route.following is not None else 0 :]
 
-    def _note_checkpoint(self, path: str, action: str | None, following: str | None, point: Point) -> None:
+    def _note_checkpoint(self, path: str, action: str | None, route: Route) -> None:
         """Take what stands in `shared`; raises `FlowError` where that cannot be stored."""
         text = self._check_json(self._shared, f"Node {path!r} left in shared what")
         if len(text) > MAX_STATE:
@@ -409,8 +302,8 @@ class Segment:
                 action=action,
                 attempt=self._attempt,
                 state=text,
-                following=following,
-                point=point,
+                following=route.following,
+                point=route.point,
                 frames=to_json(self._frames) if any(frame is not None for frame in self._frames) else None,
                 cause=self._cause,
             )
@@ -463,7 +356,7 @@ class Segment:
         """A failed node is tried again later, as often as the flow's settings say; then the task fails."""
         settings = self._flow.settings
         tries = self._tries + 1
-        sentence = _sentence(self._path or ROOT, error)
+        sentence = sentences.of_node(self._path or ROOT, error)
         if isinstance(error, FlowError) or tries > settings.retries:
             await self._fail(sentence, type(error).__name__)
             return None
@@ -512,48 +405,5 @@ class Segment:
         self._events.clear()
 
 
-def _answer(review: ReviewRequest, shown: Json) -> Answer:
-    """A closed review as its flow sees it; `shown` is what the flow had made, before any edit."""
-    return Answer(
-        review=review.id,
-        outcome=review.outcome,
-        draft=review.draft,
-        content=review.content,
-        comment=review.decisions[-1].comment if review.decisions else None,
-        reviewers=tuple(decision.reviewer_name for decision in review.decisions),
-        attempt=review.attempt,
-        is_edited=review.content != shown,
-    )
-
-
-def _answers(reviews: tuple[ReviewRequest, ...]) -> list[Answer]:
-    """One for each question that a node asked: an edit that others had to approve goes before its answer."""
-    answers: list[Answer] = []
-    asked: list[ReviewRequest] = []
-    for review in reviews:
-        asked.append(review)
-        if review.outcome is not Outcome.EDITED:
-            answers.append(_answer(review, asked[0].draft))
-            asked.clear()
-    return answers
-
-
 def _run_key(task: str, path: str, visit: int) -> str:
     return hashlib.sha256(f"{task}\n{path}\n{visit}".encode()).hexdigest()
-
-
-def _sentence(path: str, error: Exception) -> str:
-    """What went wrong, as text that every database takes."""
-    if isinstance(error, (FlowError, TookTooLong)):
-        sentence = str(error)
-    else:
-        sentence = f"Node {path!r} failed: {_said(error)}"
-    return sentence[:2000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
-
-
-def _said(error: Exception) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an exception of somebody else's may not even be able to say so
-        text = "(it cannot say why)"
-    return f"{type(error).__name__}: {text}"

@@ -19,6 +19,7 @@ from tests.world import ANA, BEN, SAM, whole_core
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from core.model import Json
     from core.store.database import Database
     from tests.world import StoppedClock, World
 
@@ -55,7 +56,7 @@ async def test_a_review_only_above_a_threshold(world: World) -> None:
 async def test_an_edit_is_what_is_approved_and_acted_on(world: World) -> None:
     task = await world.submit({"order": "1042", "amount": 250}, flow="refund")
     asked = await world.open_review(task.id)
-    content = {"order": "1042", "amount": 200}
+    content: Json = {"order": "1042", "amount": 200}
     await world.service.decide(asked, ANA.id, Verdict.EDIT, content=content, via="api")
     done = await world.end(task.id)
     assert isinstance(done.final_result, dict)
