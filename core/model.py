@@ -502,6 +502,11 @@ class Credential:
     created_at: datetime
 
 
+def cause_of(node: str, action: str | None) -> str:
+    """Why a node runs that another's action led to, as a checkpoint says it."""
+    return f"{node}: {action or 'default'}"
+
+
 def text_of(value: Json) -> str:
     """A draft, input or result as people read it: text as it is, anything else as indented JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

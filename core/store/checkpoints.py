@@ -8,7 +8,7 @@ from sqlalchemy import insert, literal_column, select, update
 
 from core.errors import NotFound
 from core.jsontext import from_json, to_json
-from core.model import Point, StoredCheckpoint, TaskId
+from core.model import Point, StoredCheckpoint, TaskId, cause_of
 from core.states import SCHEMA, changes, initial_state
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
@@ -40,7 +40,10 @@ _columns = [checkpoint.c[name] for name in COLUMNS]
 INSERT = Statement(insert(checkpoint), ("task_id", *COLUMNS))
 LAST = Statement(
     select(
-        checkpoint.c.number, checkpoint.c.state, checkpoint.c.action, checkpoint.c.frames, checkpoint.c.schema
+        *(
+            checkpoint.c[name]
+            for name in ("number", "state", "action", "frames", "schema", "node", "point", "cause")
+        )
     )
     .where(checkpoint.c.task_id == p("task"))
     .order_by(checkpoint.c.number.desc())
@@ -70,6 +73,8 @@ class Last(NamedTuple):
     action: str | None
     frames: tuple[Json, ...]
     schema: int
+    leads_to: str
+    """The cause of the checkpoint after it; empty before the first."""
 
 
 def insert_checkpoints(
@@ -104,8 +109,11 @@ def last(tx: Transaction, task_id: str) -> Last:
     """The task's last checkpoint; number 0 and no state before the first."""
     row = tx.one(LAST, task=task_id)
     if row is None:
-        return Last(0, None, None, (), SCHEMA)
-    return Last(row[0], from_json(row[1]), row[2], tuple(from_json(row[3]) or ()), row[4])
+        return Last(0, None, None, (), SCHEMA, "")
+    number, state, action, frames, schema, node, point, cause = row
+    # A node that was let past its `interrupt_before` runs because of those who let it.
+    leads_to = cause if point == Point.BEFORE else cause_of(node, action)
+    return Last(number, from_json(state), action, tuple(from_json(frames) or ()), schema, leads_to or "")
 
 
 def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:

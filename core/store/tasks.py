@@ -333,7 +333,7 @@ def position(tx: Transaction, task_id: str) -> Position | None:
         point=point,
         action=last.action,
         frames=last.frames,
-        cause=f"Submitted by {of.submitter_name}." if not last.number else "",
+        cause=last.leads_to or f"Submitted by {of.submitter_name}.",
         state=last.state,
         checkpoints=last.number,
         schema=last.schema,

@@ -1,0 +1,225 @@
+"""A crash at every commit of every shape of flow, before it and after it: the same history all the same.
+
+The database dies at a COMMIT, as it does for a process that is killed: nothing is stored any more and
+nothing is answered. Then the whole core is started anew on what is stored, and the people press again.
+`tests/walks/test_crash.py` does the same with real processes and `kill -9`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core.errors import StoreUnavailable
+from tests.core.shapes import SHAPES, flows, play, story
+from tests.world import PATIENCE, StoppedClock, whole_core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.engine import URL, Dialect
+
+    from core.model import TaskId
+    from core.store.database import Connection, Database
+    from core.store.transaction import Cursor, Row
+    from tests.world import World
+
+
+class Mortal:
+    """A database that dies at its `commits`-th COMMIT of changes: after it, or before it where `lost`."""
+
+    def __init__(self, real: Database, commits: int, *, lost: bool) -> None:
+        self._real = real
+        self.left = commits
+        self.lost = lost
+        self.is_dead = False
+        self.died = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def url(self) -> URL:
+        return self._real.url
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._real.dialect
+
+    @property
+    def begin_write(self) -> str:
+        return self._real.begin_write
+
+    @property
+    def begin_read(self) -> str:
+        return self._real.begin_read
+
+    def connect(self, *, read_only: bool = False) -> Connection:
+        self.check()
+        return MortalConnection(self, self._real.connect(read_only=read_only))
+
+    def unavailable(self, error: BaseException) -> StoreUnavailable | None:
+        return error if isinstance(error, StoreUnavailable) else self._real.unavailable(error)
+
+    def mark(self, cursor: Cursor) -> str | None:
+        return self._real.mark(cursor)
+
+    def was_committed(self, cursor: Cursor, mark: str) -> bool:
+        return self._real.was_committed(cursor, mark)
+
+    def check(self) -> None:
+        if self.is_dead:
+            raise StoreUnavailable("The process was killed.")
+
+    def die(self) -> None:
+        self.is_dead = True
+        self._loop.call_soon_threadsafe(self.died.set)
+        self.check()
+
+
+class MortalConnection:
+    def __init__(self, database: Mortal, real: Connection) -> None:
+        self._database = database
+        self._real = real
+
+    def cursor(self) -> Cursor:
+        return MortalCursor(self._database, self._real.cursor())
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class MortalCursor:
+    def __init__(self, database: Mortal, real: Cursor) -> None:
+        self._database = database
+        self._real = real
+        self._writes = False
+
+    @property
+    def rowcount(self) -> int:
+        return self._real.rowcount
+
+    def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object:
+        database = self._database
+        database.check()
+        if operation in {database.begin_write, database.begin_read}:
+            self._writes = operation == database.begin_write
+        if operation != "COMMIT" or not self._writes:
+            return self._real.execute(operation, parameters)
+        database.left -= 1
+        if not database.left and database.lost:
+            self._real.execute("ROLLBACK", {})  # as the database does for a client that is gone
+            database.die()
+        done = self._real.execute(operation, parameters)
+        if not database.left:
+            database.die()
+        return done
+
+    def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]], /) -> object:
+        self._database.check()
+        return self._real.executemany(operation, parameters)
+
+    def fetchone(self) -> Row | None:
+        return self._real.fetchone()
+
+    def fetchall(self) -> list[Row]:
+        return self._real.fetchall()
+
+
+class Outside:
+    """The world outside, as it hears of effects."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def receive(self, node: str, key: str) -> None:
+        self.heard.append((node, key))
+
+    @property
+    def visits(self) -> Counter[str]:
+        """How many keys each node came with."""
+        return Counter(node for node, _ in set(self.heard))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is left of one story, without ids and times."""
+
+    stories: list[Any]
+    states: list[dict[str, Any]]
+    checkpoints: list[Any]
+    visits: Counter[str]
+
+
+async def lived(database: Database, name: str, key: str, outside: Outside) -> Ending | None:
+    """Play the shape over this database, from wherever it stands; None where it dies before the end."""
+    try:
+        async with whole_core(database, StoppedClock(), flows=flows(outside.receive)) as world:
+            playing = asyncio.ensure_future(play(world.service, name, key))
+            if isinstance(database, Mortal):
+                await until_death(database, playing)
+            async with asyncio.timeout(PATIENCE):
+                return await ending(world, await playing, outside)
+    except StoreUnavailable:
+        if isinstance(database, Mortal) and database.is_dead:
+            return None
+        raise
+
+
+async def until_death(database: Mortal, playing: asyncio.Future[Any]) -> None:
+    """Return when they have played to the end; raise `StoreUnavailable` when the database dies."""
+    dying = asyncio.ensure_future(database.died.wait())
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait({playing, dying}, return_when=asyncio.FIRST_COMPLETED)
+    dying.cancel()
+    if database.is_dead:
+        playing.cancel()
+        with suppress(asyncio.CancelledError, StoreUnavailable):
+            await playing
+        database.check()
+
+
+async def ending(world: World, tasks: Sequence[TaskId], outside: Outside) -> Ending:
+    checkpoints = [list(await world.service.checkpoints(task)) for task in tasks]
+    return Ending(
+        stories=[story(await world.history(task)) for task in tasks],
+        states=[{**all_of[-1].state, "task_id": None} for all_of in checkpoints],
+        checkpoints=[
+            [
+                (c.node, c.action, c.attempt, c.following, c.point, c.cause, c.parent, c.superseded)
+                for c in all_of
+            ]
+            for all_of in checkpoints
+        ],
+        visits=outside.visits,
+    )
+
+
+async def crash_everywhere(database: Database, name: str) -> int:
+    """Crash once at every commit, before and after it; how often that was."""
+    undisturbed = await lived(database, name, "undisturbed", Outside())
+    for number in count(1):
+        for lost in (True, False):
+            outside, key = Outside(), f"{number} {lost}"
+            found = await lived(Mortal(database, number, lost=lost), name, key, outside)
+            if found is not None:
+                assert found == undisturbed
+                return 2 * number - 2
+            found = await lived(database, name, key, outside)
+            assert found == undisturbed, f"killed {'before' if lost else 'after'} commit {number}"
+    raise AssertionError
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_a_crash_at_any_commit_leads_to_the_same_history(sqlite_database: Database, name: str) -> None:
+    assert await crash_everywhere(sqlite_database, name) > 20
+
+
+async def test_a_crash_at_any_commit_on_postgresql_leads_to_the_same_history(
+    postgres_database: Database,
+) -> None:
+    assert await crash_everywhere(postgres_database, "three reviews") > 20
