@@ -92,19 +92,24 @@ class Endpoint:
 
         Raises `ProcessorError`, and whatever `read` raises; after `Unreached` it is called again.
         """
-        until = asyncio.get_running_loop().time() + self._within
+        now = asyncio.get_running_loop().time
+        until = now() + self._within
         for tries in range(1, TRIES + 1):
             try:
-                return await self._once(body, headers, read)
+                return await self._once(body, headers, read, until - now())
             except Unreached as error:
                 wait = _wait(tries, error)
-                if tries == TRIES or asyncio.get_running_loop().time() + wait >= until:
+                if tries == TRIES or now() + wait >= until:
                     raise
                 await self._pause(wait)
         raise AssertionError("the last try returns or raises")
 
     async def _once(
-        self, body: bytes, headers: Mapping[str, str], read: Callable[[ClientResponse], Awaitable[T]]
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[ClientResponse], Awaitable[T]],
+        seconds: float,
     ) -> T:
         headers = {
             "Content-Type": "application/json",
@@ -112,7 +117,7 @@ class Endpoint:
             "Accept-Encoding": "identity",
             **headers,
         }
-        timeout = ClientTimeout(total=self._within, sock_connect=min(CONNECT, self._within))
+        timeout = ClientTimeout(total=seconds, sock_connect=min(CONNECT, seconds))
         async with (
             self._troubles(),
             ClientSession(
@@ -124,7 +129,8 @@ class Endpoint:
             ) as session,
             session.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
         ):
-            self._check(response)
+            if 300 <= response.status < 400:
+                raise FlowError(f"{self.who} redirects ({response.status}), which is not followed.")
             return await read(response)
 
     @asynccontextmanager
@@ -141,12 +147,6 @@ class Endpoint:
         except (ClientError, OSError) as error:
             raise Unreached(f"{self.who} could not be reached ({type(error).__name__}).") from error
 
-    def _check(self, response: ClientResponse) -> None:
-        if 300 <= response.status < 400:
-            raise FlowError(f"{self.who} redirects ({response.status}), which is not followed.")
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise ProcessorError(f"{self.who} answered compressed, which it was asked not to do.")
-
     def refusal(self, response: ClientResponse, reason: str | None = None) -> Exception:
         """What to raise for a status that is no success."""
         sentence = f"{self.who} answered {response.status}"
@@ -156,7 +156,9 @@ class Endpoint:
         return FlowError(sentence)
 
     async def pieces(self, response: ClientResponse, most: int = LARGEST) -> AsyncIterator[bytes]:
-        """The body as it comes; raises `TooLarge`."""
+        """The body as it comes, never unpacked: a small one could become a large one. Raises `TooLarge`."""
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ProcessorError(f"{self.who} answered compressed, which it was asked not to do.")
         if (response.content_length or 0) > most:
             raise TooLarge(self.who)
         size = 0

@@ -224,6 +224,9 @@ async def test_a_compressed_answer_is_not_unpacked(there: Loopback) -> None:
     with pytest.raises(ProcessorError, match="compressed"):
         await drafted(there.url)
     assert there.asked[0].headers["Accept-Encoding"] == "identity"
+    there.will(says(b"\x1f\x8b", status=400, Content_Encoding="gzip"))
+    with pytest.raises(FlowError, match="answered 400"):
+        await drafted(there.url)
 
 
 CUT = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nabc"
