@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
-from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
@@ -23,6 +22,7 @@ from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.sql import SqlStore
 from countersign.chats import Chats
 from countersign.departure import STOP
+from countersign.flows import loaded
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.flow import FlowDefinition
-    from core.model import FlowSettings, ModelEndpoint, Policy
+    from core.model import ModelEndpoint, Policy
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -76,16 +76,7 @@ class Extras:
 
 def flows(configuration: Configuration, model: ModelEndpoint | None = None) -> dict[str, FlowDefinition]:
     """The configured flows, their processors imported; raises `SettingsError`."""
-    return {name: _flow(name, found, configuration, model) for name, found in configuration.flows.items()}
-
-
-def _flow(
-    name: str, settings: FlowSettings, configuration: Configuration, model: ModelEndpoint | None
-) -> FlowDefinition:
-    try:
-        return definition(settings, configuration.policies, configuration.folder, model)
-    except SettingsError as error:
-        raise SettingsError(f"flows.{name}: {error}") from error
+    return {name: loaded(name, configuration, model) for name in configuration.flows}
 
 
 def reachable(configuration: Configuration, settings: Settings) -> Configuration:

@@ -162,6 +162,8 @@ class Configuration:
     directory: Directory = field(default_factory=Directory)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     flows: Mapping[str, FlowSettings] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
+    """The flows that the file names; the others are there all the same."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
 
     @property
@@ -171,8 +173,12 @@ class Configuration:
 
     @property
     def policies_of_nobody(self) -> list[str]:
-        """Policies that some flow asks for and nobody may decide under."""
-        asked_for = sorted({flow.policy for flow in self.flows.values()})
+        """Policies that a flow in use asks for and nobody may decide under.
+
+        In use are those that the file names, and `draft`, which tasks take that name none.
+        """
+        in_use = (flow for name, flow in self.flows.items() if name in self.named or name == "draft")
+        asked_for = sorted({flow.policy for flow in in_use})
         return [name for name in asked_for if not self.policies[name].reviewers]
 
 
@@ -229,6 +235,7 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         directory=_directory(file),
         policies=policies,
         flows={name: _flow(name, section, policies) for name, section in flows.items()},
+        named=frozenset(file.flows),
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from core.errors import CountersignError
 from core.store.database import database
 from core.store.schema import HEAD, revision
 from countersign.configuration import configuration
+from countersign.flows import loaded
 from countersign.settings import environment, settings, unknown_names
 
 if TYPE_CHECKING:
@@ -59,13 +62,14 @@ async def findings() -> AsyncIterator[Finding]:
     yield _database(found.core.database_url.get_secret_value())
     try:
         configured = configuration(found.core.config, environment())
-        _processors(configured, found)
     except CountersignError as error:
         yield Finding(
             check="configuration", is_well=False, text=str(error), mend="see countersign.example.toml"
         )
         return
     yield _configuration(configured, is_open=found.web.auth == "open")
+    for finding in _flows(configured, found):
+        yield finding
     async for finding in _chats(found, configured):
         yield finding
 
@@ -107,10 +111,15 @@ def _database(url: str) -> Finding:
     )
 
 
-def _processors(configured: Configuration, found: Settings) -> None:
-    from countersign.composition import flows
-
-    flows(configured, found.core.model_endpoint)
+def _flows(configured: Configuration, found: Settings) -> Iterator[Finding]:
+    """Each that cannot be loaded; what their modules print must not stand among the findings."""
+    for name in configured.flows:
+        try:
+            with redirect_stdout(sys.stderr):
+                loaded(name, configured, found.core.model_endpoint)
+        except CountersignError as error:
+            mend = "see docs/flows.md; `countersign flow NAME` tries one"
+            yield Finding(check="flow", is_well=False, text=str(error), mend=mend)
 
 
 def _configuration(configured: Configuration, *, is_open: bool) -> Finding:

@@ -1,4 +1,4 @@
-"""`countersign flow`: what the configured flows are made of, read from the configuration alone."""
+"""The configured flows, and `countersign flow`, which says what they are made of and needs no server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from core.flow import FlowDefinition
     from core.graph import Place
-    from core.model import FlowSettings
+    from core.model import FlowSettings, ModelEndpoint
+    from countersign.configuration import Configuration
 
 Row = dict[str, Any]
 """One line of JSON."""
@@ -34,10 +35,13 @@ Row = dict[str, Any]
 def run_flow(name: str | None, *, as_mermaid: bool, as_json: bool) -> int:
     """List the flows, or show one; raises `SettingsError` where it cannot be loaded."""
     configure()
+    found = settings()
+    configured = configuration(found.core.config, environment())
     if name is None:
-        rows, lines = _listed()
+        rows, lines = _listed(configured)
     else:
-        flow = loaded(name)
+        with redirect_stdout(sys.stderr):  # what its modules print must not stand among our lines
+            flow = loaded(name, configured, found.core.model_endpoint)
         if as_mermaid:
             click.echo(mermaid(flow.graph), nl=False)
             return 0
@@ -47,8 +51,8 @@ def run_flow(name: str | None, *, as_mermaid: bool, as_json: bool) -> int:
     return 0
 
 
-def _listed() -> tuple[list[Row], list[str]]:
-    flows = configuration(settings().core.config, environment()).flows.values()
+def _listed(configured: Configuration) -> tuple[list[Row], list[str]]:
+    flows = configured.flows.values()
     rows: list[Row] = [{"flow": flow.name, "made_of": made_of(flow), "policy": flow.policy} for flow in flows]
     return rows, list(table([(row["flow"], row["made_of"]) for row in rows]))
 
@@ -59,20 +63,15 @@ def _shown(flow: FlowDefinition) -> tuple[list[Row], list[str]]:
     return rows, [heading, *(f"  {line}" for line in table([_cells(row) for row in rows]))]
 
 
-def loaded(name: str) -> FlowDefinition:
-    """The flow of that name, its modules imported; what they print must not stand among our answers."""
-    found = settings()
-    configured = configuration(found.core.config, environment())
+def loaded(name: str, configured: Configuration, model: ModelEndpoint | None) -> FlowDefinition:
+    """The flow of that name, its modules imported; raises `SettingsError`."""
     if name not in configured.flows:
         known = ", ".join(sorted(configured.flows))
         raise SettingsError(literal(f"There is no flow {name!r}; there are: {known}."))
-    with redirect_stdout(sys.stderr):
-        try:
-            return definition(
-                configured.flows[name], configured.policies, configured.folder, found.core.model_endpoint
-            )
-        except SettingsError as error:
-            raise SettingsError(f"flows.{name}: {error}") from error
+    try:
+        return definition(configured.flows[name], configured.policies, configured.folder, model)
+    except SettingsError as error:
+        raise SettingsError(f"flows.{name}: {error}") from error
 
 
 def made_of(flow: FlowSettings) -> str:

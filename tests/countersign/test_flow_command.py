@@ -165,9 +165,9 @@ def test_mermaid_of_no_flow_is_refused(folder: Path) -> None:
     assert flow(folder, "--mermaid").returncode == 2
 
 
-def test_doctor_names_a_flow_that_does_not_load(folder: Path) -> None:
+def test_doctor_names_every_flow_that_does_not_load(folder: Path) -> None:
     examined = subprocess.run(
-        [sys.executable, "-m", "countersign", "doctor"],
+        [sys.executable, "-m", "countersign", "doctor", "--json"],
         cwd=folder,
         env=environment(8080),
         capture_output=True,
@@ -176,4 +176,6 @@ def test_doctor_names_a_flow_that_does_not_load(folder: Path) -> None:
         check=False,
     )
     assert examined.returncode == 1
-    assert "FAIL  configuration: flows.unfinished: The flow '/' has no start node." in examined.stdout
+    findings = [json.loads(line) for line in examined.stdout.splitlines()]
+    broken = [found["text"].split(":")[0] for found in findings if not found["is_well"]]
+    assert broken == ["flows.unfinished", "flows.absent", "flows.misspelt"]
