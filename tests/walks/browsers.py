@@ -72,7 +72,7 @@ class Browser:
     async def decide(self, task: str, feedback: str, comment: str = "") -> None:
         """Press a button on the task's page."""
         page = await self.page(f"/tasks/{task}")
-        (review,) = re.findall(r'name="review_id" value="([0-9a-f]+)"', page)
+        (review,) = set(re.findall(r'name="review_id" value="([0-9a-f]+)"', page))  # in each of its forms
         token = form_token(page)
         reply = await self.post_form(
             f"/feedback/{task}", feedback=feedback, comment=comment, review_id=review, form_token=token
