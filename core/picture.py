@@ -176,6 +176,8 @@ def _lit(graph: Graph, edges: Edges, source: str, target: str) -> tuple[str, str
     """The arrow that led from one node to the next, which stands in the innermost flow that has one."""
     if source not in graph.places or target not in graph.places:
         return None
+    if target in graph.places[source].around:
+        return None  # the flow around it was left: the arrow is the next step's
     ways = [(*graph.places[path].around, path) for path in (source, target)]
     shared = [one for one, other in zip(*ways, strict=False) if one == other]
     for depth in range(min(len(shared), *(len(way) - 1 for way in ways)), 0, -1):

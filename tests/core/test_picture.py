@@ -138,6 +138,8 @@ def test_where_the_task_stands_and_came_from_is_lit() -> None:
         (("papers/sign", "lines"), 1),
         (("papers/sign", "papers/check"), 1),
         (("papers", "lines"), 1),
+        (("papers/sign", "papers"), 0),
+        (("papers", "papers/check"), 1),
         (("lines", "price"), 0),
         (("gone", "price"), 0),
     ],
