@@ -49,6 +49,7 @@ class Drawn:
 
     picture: Markup
     words: str
+    current: str | None
 
 
 class Views:
@@ -104,7 +105,7 @@ class Views:
             return None
         path = way(task, checkpoints, graph)
         drawn = svg(graph, current=path.current, taken=path.taken, title=f"Flow {task.flow}")
-        return Drawn(picture=Markup(drawn), words=path.words)  # noqa: S704 - made of escaped names
+        return Drawn(picture=Markup(drawn), words=path.words, current=path.current)  # noqa: S704 - made of escaped names
 
     async def inbox(self, request: web.Request) -> web.Response:
         person = request[CALLER].person
