@@ -35,8 +35,14 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 NO_CHROMIUM = "No Chromium: install Debian's chromium to run the browser tests."
-REFUSALS = ("401 (Unauthorized)", "409 (Conflict)", "412 (Precondition Failed)", "503 (Service Unavailable)")
-"""What a browser writes by itself of the sign-in page, of stale forms and of a server in trouble."""
+REFUSALS = (
+    "401 (Unauthorized)",
+    "409 (Conflict)",
+    "412 (Precondition Failed)",
+    "422 (Unprocessable",
+    "503 (Service Unavailable)",
+)
+"""What a browser writes by itself of the sign-in page, of refused forms and of a server in trouble."""
 
 
 @pytest.fixture(scope="session")
