@@ -227,9 +227,46 @@ async def _first_submission(folder: Path, http: Any, config: str, env: dict[str,
         return time.perf_counter() - server.started_at
 
 
+async def flows(_options: Namespace) -> list[Figure]:
+    """What the runner adds to PocketFlow."""
+    from tests.bench.flows import FLOWS, ITEM_SECONDS, ITEMS, batch, core, cpu_per_node
+
+    took: list[float] = []
+    async with core(took) as world:
+        bare_node, added = await cpu_per_node(world)
+        of = await batch(world, took)
+    items = f"a parallel batch of {ITEMS} items of {ITEM_SECONDS * 1000:g} ms"
+    return [
+        Figure(
+            name="cpu_per_node",
+            what=f"CPU of a flow's node over PocketFlow's {bare_node * 1000:.3f} ms, checkpoint stored, "
+            f"{FLOWS} flows at once",
+            value=added * 1000,
+            unit="ms",
+            bar="0.3 ms",
+        ),
+        Figure(
+            name="parallel_batch",
+            what=f"{items}, from prep to post, over PocketFlow's {of.bare_node * 1000:.1f} ms",
+            value=(of.node / of.bare_node - 1) * 100,
+            unit="%",
+            bar="10 %",
+        ),
+        Figure(
+            name="parallel_batch_task",
+            what=f"{items}, as a task from submission to end, over PocketFlow's {of.bare * 1000:.1f} ms "
+            "for the flow: three commits",
+            value=(of.task / of.bare - 1) * 100,
+            unit="%",
+            bar="10 %",
+        ),
+    ]
+
+
 ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "trips": round_trips,
     "streams": streams,
     "start": start,
+    "flows": flows,
     "waiting": waiting,
 }

@@ -8,6 +8,7 @@ nothing is answered. Then the whole core is started anew on what is stored, and 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -190,13 +191,26 @@ async def ending(world: World, tasks: Sequence[TaskId], outside: Outside) -> End
         states=[{**all_of[-1].state, "task_id": None} for all_of in checkpoints],
         checkpoints=[
             [
-                (c.node, c.action, c.attempt, c.following, c.point, c.cause, c.parent, c.superseded)
+                (
+                    c.node,
+                    c.action,
+                    c.attempt,
+                    c.following,
+                    c.point,
+                    without_ids(c.cause),
+                    c.parent,
+                    c.superseded,
+                )
                 for c in all_of
             ]
             for all_of in checkpoints
         ],
         visits=outside.visits,
     )
+
+
+def without_ids(text: str) -> str:
+    return re.sub(r"[0-9a-f]{32}", "…", text)
 
 
 async def crash_everywhere(database: Database, name: str) -> int:

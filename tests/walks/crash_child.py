@@ -3,6 +3,9 @@
 Submits its tasks with idempotency keys, rejects each first attempt, approves the second, and ends once all
 are completed; started again, it goes on. After each answer it writes a line to `told`, so that whoever counts
 afterwards knows what was acknowledged. The chat is a file: `chat` has a line for each card posted or changed.
+
+With `--shapes` the tasks are of every shape in `tests/core/shapes.py`, one after the other, and `effects` has
+a line for each effect of a node: its name and its run key.
 """
 
 from __future__ import annotations
@@ -29,8 +32,6 @@ from core.model import (
     ChannelName,
     FlowSettings,
     MessageRef,
-    Person,
-    PersonId,
     Policy,
     Recipient,
     ReviewId,
@@ -43,16 +44,17 @@ from core.outbox import Outbox
 from core.service import Service
 from core.store.database import database
 from core.store.sql import SqlStore
+from tests.core import shapes
+from tests.world import ANA, PEOPLE, SAM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from core.flow import FlowDefinition
     from core.model import Delivery, Notice, StoredEvent
 
 CHAT = ChannelName("chat")
-ANA = Person(id=PersonId("ana"), name="Ana")
-SAM = Person(id=PersonId("sam"), name="Sam")
 
 
 class Book:
@@ -63,6 +65,11 @@ class Book:
 
     def write(self, *words: object) -> None:
         os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
+
+    def write_through(self, *words: object) -> None:
+        """Also to the disk, as a receiver does that means what it acknowledges."""
+        self.write(*words)
+        os.fsync(self._file)
 
 
 class FileChat:
@@ -103,16 +110,22 @@ class Assassin:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def run(folder: Path, die_after: int | None, tasks: int) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    base, clock = database(f"sqlite:///{folder / 'crash.db'}"), SystemClock()
-    place = Recipient(channel=CHAT, address="room")
+def drafts(place: Recipient) -> dict[str, FlowDefinition]:
+    """The flow that ships."""
     policies = {"default": Policy(name="default", reviewers=(ANA.id,), recipients=(place,))}
     second = timedelta(seconds=1)
     settings = FlowSettings(
         name="draft", timeout=10 * second, retries=2, backoff=second, backoff_limit=second, max_attempts=5
     )
-    flows = {"draft": definition(settings, policies, None)}
+    return {"draft": definition(settings, policies, None)}
+
+
+async def run(folder: Path, *, die_after: int | None, tasks: int, with_shapes: bool) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    base, clock = database(f"sqlite:///{folder / 'crash.db'}"), SystemClock()
+    place = Recipient(channel=CHAT, address="room")
+    receive = Book(folder / "effects").write_through
+    flows = shapes.flows(receive, place) if with_shapes else drafts(place)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(base, clock))
         if die_after is not None:
@@ -124,12 +137,21 @@ async def run(folder: Path, die_after: int | None, tasks: int) -> None:
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
-        service = Service(store, feed, {ANA.id: ANA, SAM.id: SAM}, flows)
+        service = Service(store, feed, PEOPLE, flows)
         driver = Driver(service, folder)
         (folder / "ready").touch()
-        await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
-        while await store.next_due_delivery(CHAT, after=clock.now() - 1000 * second) is not None:  # noqa: ASYNC110
+        if with_shapes:
+            await asyncio.gather(*(play(service, number) for number in range(tasks)))
+        else:
+            await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
+        while await store.next_due_delivery(CHAT, after=clock.now() - timedelta(hours=1)) is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def play(service: Service, number: int) -> None:
+    """The `number`-th task, whose key names its shape."""
+    name = [*shapes.SHAPES][number % len(shapes.SHAPES)]
+    await shapes.play(service, name, f"{name}-{number}")
 
 
 class Driver:
@@ -162,8 +184,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--die-after", type=int)
     parser.add_argument("--tasks", type=int, default=1)
+    parser.add_argument("--shapes", action="store_true")
     given = parser.parse_args()
-    asyncio.run(run(given.folder, given.die_after, given.tasks))
+    asyncio.run(run(given.folder, die_after=given.die_after, tasks=given.tasks, with_shapes=given.shapes))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A short slice runs always; `pytest -m soak` kills a hundred times and more. A fa
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,11 +20,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from core.events import decode
 from core.store.database import database
 from core.store.schema import migrate
+from tests.core.shapes import SHAPES, story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHILD = Path(__file__).parent / "crash_child.py"
 ROOT = Path(__file__).parents[2]
@@ -56,8 +63,20 @@ class Figures:
     stories: list[str] = field(default_factory=list)
     cards: list[str] = field(default_factory=list)
     posts_doubled: int = 0
+    tasks: int = 0
+    """Played to their end, those of `tests/core/shapes.py`."""
+    effects: int = 0
+    """Visits of nodes that have an effect outside."""
+    effects_repeated: int = 0
 
     def __str__(self) -> str:
+        if self.tasks:
+            return (
+                f"kills={self.kills}, tasks of {len(SHAPES)} shapes={self.tasks}, other stories or "
+                f"states={len(self.stories)}, effects={self.effects}, "
+                f"repeated under their run key={self.effects_repeated}, "
+                f"keys too many or too few={len(self.doubled)}"
+            )
         return (
             f"kills={self.kills}, acknowledged submissions={self.submissions}, decisions={self.decisions}, "
             f"lost={len(self.lost)}, doubled={len(self.doubled)}, other stories={len(self.stories)}, "
@@ -140,6 +159,51 @@ def count(folder: Path, tasks: int, figures: Figures) -> None:
     figures.posts_doubled += sum(number - 1 for number in posts.values())
 
 
+@dataclass(frozen=True)
+class Life:
+    """What is left of one task, without ids and times."""
+
+    story: list[tuple[str, dict[str, Any]]]
+    state: dict[str, Any]
+
+
+def lives(folder: Path) -> dict[str, list[Life]]:
+    """Each task by its key, and after it what was forked of it."""
+    with closing(sqlite3.connect(folder / "crash.db")) as base:
+        keys = dict(base.execute("SELECT task_id, key FROM idempotency"))
+        parents = dict(base.execute("SELECT id, parent_id FROM task ORDER BY created_at, id"))
+        found: dict[str, list[Life]] = {}
+        for task, parent in parents.items():
+            events = base.execute("SELECT kind, data FROM event WHERE task_id = ? ORDER BY seq", [task])
+            states = base.execute(
+                "SELECT state FROM checkpoint WHERE task_id = ? ORDER BY number DESC", [task]
+            )
+            told = story([decode(kind, json.loads(data)) for kind, data in events])
+            life = Life(told, {**json.loads(states.fetchone()[0]), "task_id": None})
+            found.setdefault(keys[parent or task], []).append(life)
+    return found
+
+
+def visits(folder: Path) -> Counter[str]:
+    """How many run keys each node came with."""
+    return Counter(node for node, _ in {(node, key) for node, key in lines(folder / "effects")})
+
+
+def count_shapes(folder: Path, tasks: int, undisturbed: Path, figures: Figures) -> None:
+    """Compare every task, and the keys of all effects, with the run in which nothing was killed."""
+    expected = {key.rpartition("-")[0]: life for key, life in lives(undisturbed).items()}
+    for key, life in lives(folder).items():
+        figures.tasks += 1
+        if life != expected[key.rpartition("-")[0]]:
+            figures.stories.append(f"{key}: {life}")
+    rounds = tasks // len(SHAPES)
+    wanted = Counter({node: number * rounds for node, number in visits(undisturbed).items()})
+    found = visits(folder)
+    figures.doubled += [f"{node}: {found[node]}" for node in wanted | found if found[node] != wanted[node]]
+    figures.effects += found.total()
+    figures.effects_repeated += len(lines(folder / "effects")) - found.total()
+
+
 def room(folder: Path, name: str) -> Path:
     """A folder with a database that is migrated and empty."""
     place = folder / name
@@ -171,24 +235,43 @@ def die_at_every_commit_of_one_trip(folder: Path, figures: Figures) -> None:
 
 def die_at_random(folder: Path, kills: int, tasks: int, figures: Figures, chance: Random) -> None:
     """Many tasks at once, killed at random moments; each round's rest is then run to its end."""
-    done = 0
+    for place in killed_at_random(folder, kills, tasks, figures, chance):
+        count(place, tasks, figures)
+
+
+def die_in_every_shape(folder: Path, kills: int, rounds: int, figures: Figures, chance: Random) -> None:
+    """The same with so many tasks of each shape."""
+    tasks = rounds * len(SHAPES)
+    undisturbed = room(folder, "undisturbed")
+    finish(undisturbed, "--shapes", "--tasks", str(len(SHAPES)))
+    for place in killed_at_random(folder, kills, tasks, figures, chance, "--shapes"):
+        count_shapes(place, tasks, undisturbed, figures)
+
+
+def killed_at_random(
+    folder: Path, kills: int, tasks: int, figures: Figures, chance: Random, *more: str
+) -> Iterator[Path]:
+    """Rooms in which tasks were killed at random moments, and then run to their end.
+
+    At most twice in each: what is found running at three starts in a row is failed, and rightly so.
+    """
+    aim = figures.kills + kills
     for number in range(10 * kills):
-        if done >= kills:
+        if figures.kills >= aim:
             break
         place = room(folder, f"random-{number}")
-        for _ in range(3):
-            child = start(place, "--tasks", str(tasks))
+        for _ in range(2):
+            child = start(place, "--tasks", str(tasks), *more)
             until_ready(place, child)
             threading.Event().wait(chance.uniform(0.0, 0.006 * tasks))
             child.send_signal(signal.SIGKILL)
             if not killed(child):
                 break
-            done += 1
             figures.kills += 1
-            if done >= kills:
+            if figures.kills >= aim:
                 break
-        finish(place, "--tasks", str(tasks))
-        count(place, tasks, figures)
+        finish(place, "--tasks", str(tasks), *more)
+        yield place
 
 
 def until_ready(folder: Path, child: subprocess.Popen[bytes]) -> None:
@@ -210,6 +293,22 @@ def test_a_process_killed_under_load_loses_nothing_and_doubles_nothing(tmp_path:
     figures = Figures()
     die_at_random(tmp_path, 4, 40, figures, Random(SEED))  # noqa: S311 - repeatable
     figures.check()
+
+
+def test_a_flow_of_any_shape_killed_under_load_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    figures = Figures()
+    die_in_every_shape(tmp_path, 3, 2, figures, Random(SEED))  # noqa: S311 - repeatable
+    figures.check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_hundred_kills_leave_flows_of_every_shape_as_they_would_have_been(tmp_path: Path) -> None:
+    figures = Figures()
+    kills = int(os.environ.get("COUNTERSIGN_SOAK_KILLS", "100"))
+    die_in_every_shape(tmp_path, kills, 10, figures, Random(SEED))  # noqa: S311 - repeatable
+    figures.check()
+    assert figures.kills >= kills
 
 
 @pytest.mark.soak
