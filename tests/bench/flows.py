@@ -90,7 +90,7 @@ async def core(took: list[float]) -> AsyncIterator[World]:
             yield world
 
 
-async def cpu_per_node(world: World) -> tuple[float, float]:
+async def cpu_per_node(world: World, at_once: int) -> tuple[float, float]:
     """Seconds of CPU for a visit of a node: by PocketFlow alone, and what our runner adds to it.
 
     All threads count, and submitting and ending the tasks too.
@@ -98,11 +98,11 @@ async def cpu_per_node(world: World) -> tuple[float, float]:
     bare, ours = [], []
     for _ in range(ROUNDS):
         began = time.process_time()
-        await asyncio.gather(*(counting().run_async({}) for _ in range(FLOWS)))
-        bare.append((time.process_time() - began) / (FLOWS * VISITS))
+        await asyncio.gather(*(counting().run_async({}) for _ in range(at_once)))
+        bare.append((time.process_time() - began) / (at_once * VISITS))
         began = time.process_time()
-        await asyncio.gather(*(ended(world, "counting") for _ in range(FLOWS)))
-        ours.append((time.process_time() - began) / (FLOWS * VISITS))
+        await asyncio.gather(*(ended(world, "counting") for _ in range(at_once)))
+        ours.append((time.process_time() - began) / (at_once * VISITS))
     return median(bare), median(ours) - median(bare)
 
 

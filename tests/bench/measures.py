@@ -233,7 +233,8 @@ async def flows(_options: Namespace) -> list[Figure]:
 
     took: list[float] = []
     async with core(took) as world:
-        bare_node, added = await cpu_per_node(world)
+        bare_node, added = await cpu_per_node(world, FLOWS)
+        _, alone = await cpu_per_node(world, 1)
         of = await batch(world, took)
     items = f"a parallel batch of {ITEMS} items of {ITEM_SECONDS * 1000:g} ms"
     return [
@@ -244,6 +245,12 @@ async def flows(_options: Namespace) -> list[Figure]:
             value=added * 1000,
             unit="ms",
             bar="0.3 ms",
+        ),
+        Figure(
+            name="cpu_per_node_alone",
+            what="the same with one flow alone, whose every checkpoint is a commit of its own",
+            value=alone * 1000,
+            unit="ms",
         ),
         Figure(
             name="parallel_batch",
