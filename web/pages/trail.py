@@ -29,8 +29,8 @@ LISTED, OPENED = 300, 30
 """Of a task's checkpoints: how many are listed, and how many of these with what they hold, the newest."""
 GLIMPSE = 4_000
 """Characters of a value in that list; the checkpoint's own page shows more."""
-COMPARED = 100_000
-"""Characters of a text that is compared for a page."""
+COMPARED, COMPARED_GLIMPSES = 100_000, 5
+"""Characters of a text that is compared for a page; in the list, so many times what is shown of a value."""
 NAMED = 12
 """Nodes that the words below the picture name."""
 ROOT = "/"
@@ -162,15 +162,20 @@ def leaves(checkpoints: Sequence[StoredCheckpoint]) -> list[Leaf]:
 def leaf(one: StoredCheckpoint, longest: int) -> Leaf:
     changes = [
         Change(
-            key=key, before=glimpse(before, longest), now=glimpse(now, longest), diff=_diff(one, before, now)
+            key=key,
+            before=glimpse(before, longest),
+            now=glimpse(now, longest),
+            diff=_diff(one, before, now, longest),
         )
         for key, (before, now) in one.changes.items()
     ]
     return Leaf(one=one, changes=changes, state=glimpse(dict(one.state), longest))
 
 
-def _diff(one: StoredCheckpoint, before: Json, now: Json) -> str | None:
-    if not (isinstance(before, str) and isinstance(now, str)) or max(len(before), len(now)) > COMPARED:
+def _diff(one: StoredCheckpoint, before: Json, now: Json, longest: int) -> str | None:
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return None
+    if max(len(before), len(now)) > min(COMPARED, COMPARED_GLIMPSES * longest):
         return None
     return text_diff(one, before, now)
 
