@@ -60,9 +60,14 @@ def shown_at(shared: Shared) -> Json:
 
 
 def fold(shared: Shared, answer: Answer) -> str:
-    """Fold the answer to an interrupt into the state; the verdict's word."""
-    note_answer(shared, answer)
-    if answer.is_approved and answer.is_edited:
+    """Fold the answer to an interrupt into the state; the verdict's word.
+
+    A "no" is noted as after any review. A "yes" is none of the flow's business: the node that it lets
+    through may be about to read what an earlier review said.
+    """
+    if not answer.is_approved:
+        note_answer(shared, answer)
+    if answer.is_edited:
         if shared.get("processed_output") is not None:
             shared["processed_output"] = answer.content
         elif isinstance(answer.content, dict):

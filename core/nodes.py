@@ -120,8 +120,9 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
             self.apply(shared, exec_res)
         elif exec_res.is_approved:
             shared["final_result"] = exec_res.content
-            if self.show is None:
-                shared["processed_output"] = exec_res.content
+        if self.show is None and self.apply is None:
+            # Also after a "no": an edit that others rejected is the draft that they rejected.
+            shared["processed_output"] = exec_res.content
         return exec_res.outcome.value
 
 

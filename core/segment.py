@@ -33,6 +33,7 @@ from core.model import (
     cause_of,
 )
 from core.nodes import ResultNode, ReviewNode
+from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current
 from core.states import initial_state
@@ -361,6 +362,8 @@ class Segment:
             await self._fail(sentence, type(error).__name__)
             return None
         wait: timedelta = min(settings.backoff * 2 ** (tries - 1), settings.backoff_limit)
+        if isinstance(error, ProcessorError) and error.retry_after is not None:
+            wait = max(wait, error.retry_after)
         due_at = self._clock.now() + wait
         path = self._path or ROOT
         self._events.append(NodeRetried(node=path, retry=tries, error=sentence))

@@ -97,7 +97,12 @@ def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
 
 @asynccontextmanager
 async def house(
-    settings: Settings, configuration: Configuration, database: Database, *, extras: Extras | None = None
+    settings: Settings,
+    configuration: Configuration,
+    definitions: Mapping[str, FlowDefinition],
+    database: Database,
+    *,
+    extras: Extras | None = None,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
@@ -106,8 +111,6 @@ async def house(
     is held by this process alone.
     """
     clock = SystemClock()
-    configuration = reachable(configuration, settings)
-    definitions = flows(configuration, settings.core.model_endpoint)
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))

@@ -11,15 +11,16 @@ import structlog
 from core.store.database import database
 from core.store.lock import exclusive
 from countersign import logs
-from countersign.composition import house
+from countersign.composition import flows, house, reachable
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
 from countersign.settings import environment, settings, unknown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
+    from core.flow import FlowDefinition
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -33,10 +34,12 @@ def run_serve() -> int:
     configured = configuration(found.core.config, environment())
     target = database(found.core.database_url.get_secret_value())
     logs.configure()
+    configured = reachable(configured, found)
+    definitions = flows(configured, found.core.model_endpoint)
     _warn(found, configured)
     with exclusive(target):
         prepared(target)
-        run(_serve(found, configured, target))
+        run(_serve(found, configured, definitions, target))
     log.info("stopped")
     return 0
 
@@ -64,9 +67,11 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(found: Settings, configured: Configuration, target: Database) -> None:
+async def _serve(
+    found: Settings, configured: Configuration, definitions: Mapping[str, FlowDefinition], target: Database
+) -> None:
     stop = stop_on_signals()
-    async with house(found, configured, target) as running:
+    async with house(found, configured, definitions, target) as running:
         log.info("serving", address=running.address)
         click.echo(f"Countersign serves at {found.web.base_url}", err=True)
         await stop.wait()

@@ -19,7 +19,7 @@ from bot.simulator.slack import NotOffered
 from core.settings import CoreSettings
 from core.store.database import database
 from countersign import logs
-from countersign.composition import Extras, PortIsTaken, house
+from countersign.composition import Extras, PortIsTaken, flows, house
 from countersign.database import prepared
 from countersign.demo.chats import demo_configuration, simulated_chats
 from countersign.demo.machine import check_host, forget_environment, free_port
@@ -100,7 +100,8 @@ async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[tuple[Ser
         page = Page(slack=chats.slack, telegram=chats.telegram, frame=_frame())
         found = Settings(core=_core(url), bot=chats.settings, web=web)
         extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS)
-        async with house(found, configuration, target, extras=extras) as running, page.following():
+        known = flows(configuration)
+        async with house(found, configuration, known, target, extras=extras) as running, page.following():
             running.store.listen(Ringer(page))
             yield running.service, chats
 

@@ -684,3 +684,47 @@ def test_a_node_may_be_tried_without_countersign() -> None:
     Plain().run({})
     with pytest.raises(FlowError, match="only while Countersign runs the node"):
         run_key({})
+
+
+async def test_an_edit_that_others_reject_is_the_draft_that_they_rejected(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    seen: list[Any] = []
+
+    async def make(shared: Shared) -> None:
+        seen.append((shared["processed_output"], shared["feedback_comment"]))
+        shared["processed_output"] = f"draft {len(seen)}"
+
+    process, asked = Does("make", make), ReviewNode(policy="two")
+    process >> asked
+    asked - "approved" >> sets("done")
+    asked - "rejected" >> process
+    async with whole_core(sqlite_database, clock, flows={"draft": definition(process)}) as world:
+        task = await world.submit()
+        await edit(world, await world.open_review(task.id), "Ana's own")
+        await world.reject(await world.open_review(task.id, 2), BEN, comment="worse")
+        await world.open_review(task.id, 3)
+    assert seen == [(None, None), ("Ana's own", "worse")]
+
+
+async def test_letting_a_node_run_leaves_it_what_an_earlier_review_said(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    seen: list[Any] = []
+
+    async def make(shared: Shared) -> None:
+        seen.append((shared["feedback"], shared["feedback_comment"]))
+        shared["processed_output"] = "a draft"
+
+    process, asked = Does("make", make), ReviewNode()
+    process >> asked
+    asked - "approved" >> sets("done")
+    asked - "rejected" >> process
+    flow = flow_of(Flow(start=process), interrupt_before=("make",))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id), comment="go on")
+        await world.reject(await world.open_review(task.id, 2), comment="shorter")
+        await world.approve(await world.open_review(task.id, 3), comment="go on")
+        await world.open_review(task.id, 4)
+    assert seen == [(None, None), ("rejected", "shorter")]

@@ -24,7 +24,7 @@ from bot.simulator.slack import SlackSimulator
 from bot.simulator.telegram import TelegramSimulator
 from core.model import PersonId
 from core.settings import CoreSettings
-from countersign.composition import house
+from countersign.composition import flows, house
 from countersign.configuration import parsed
 from countersign.settings import Settings
 from tests.bench.server import free_port
@@ -157,7 +157,7 @@ async def town(
     chats.slack.request_url = f"http://127.0.0.1:{port}/slack/events" if slack_http else None
     known = parsed(tomllib.loads(configuration), None, {})
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(house(settings, known, database))
+        running = await stack.enter_async_context(house(settings, known, flows(known), database))
         slack = SlackRoom(chats.slack, GENERAL, SLACK)
         telegram = TelegramRoom(chats.telegram, GROUP, TELEGRAM)
         yield Town(running, chats, running.address, slack, telegram, stack)
