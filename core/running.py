@@ -37,8 +37,11 @@ class Run:
         key: str,
         answers: Iterator[Answer],
         tell: Callable[[float | None, str | None, str], None],
+        *,
+        may_ask: bool = True,
     ) -> None:
         self.key = key
+        self._may_ask = may_ask
         self._answers = answers
         self._tell = tell
         self._task = asyncio.current_task()
@@ -46,6 +49,8 @@ class Run:
 
     def review(self, draft: Json, policy: str | None) -> Answer:
         """The next answer, or the interrupt that asks for it."""
+        if not self._may_ask:
+            raise FlowError("review() has to be awaited by a node, not by a flow's own prep or post.")
         if asyncio.current_task() is not self._task:
             raise FlowError(
                 "review() has to be awaited by the node itself, not by a task or a parallel item that it "

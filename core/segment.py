@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -37,10 +37,11 @@ from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current
 from core.states import initial_state
-from core.stepping import conclude, fresh, has_prep, prepare, run_in_time, text_of
+from core.stepping import conclude, fresh, has_prep, in_time, prepare, run, text_of
 from core.telling import Telling
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from datetime import datetime, timedelta
 
     from core.events import Event
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from core.ports import Clock, FlowStore
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
@@ -197,6 +200,8 @@ class Segment:
 
     async def _run_node(self, place: Place) -> bool:
         """True where the node asked for a review that it has no answer to yet."""
+        if place.is_entered:
+            raise FlowError(f"Node {place.path!r} asked for a review, and is a flow of its own now.")
         answers = self._position.answers if self._point is Point.INSIDE else ()
         if answers and answers[-1].outcome is Outcome.EDITED:
             return await self._ask_again(answers[-1])
@@ -207,19 +212,23 @@ class Segment:
             return False
         await self._begin()
         try:
-            action = await self._in_a_run(place, node, answers)
+            action = await self._in_a_run(place, run(node, self._shared), answers)
         except Interrupt as asked:
             # What the node did to the state so far is dropped, and done again once there is an answer.
             return await self._park(Point.INSIDE, asked.draft, asked.policy)
         self._worked(place.path, action)
         return False
 
-    async def _in_a_run(self, place: Place, node: Any, answers: tuple[ReviewRequest, ...]) -> str | None:
+    async def _in_a_run(
+        self, place: Place, work: Coroutine[Any, Any, T], answers: tuple[ReviewRequest, ...] = ()
+    ) -> T:
+        """What somebody else's code returns, with a run around it, and a time limit."""
         key = _run_key(self._task.id, place.path, self._stored_checkpoints + 1)
         telling = Telling(place.path, self._told)
-        token = current.set(Run(key, iter(asking.answers_of(answers)), telling.note))
+        told = iter(asking.answers_of(answers))
+        token = current.set(Run(key, told, telling.note, may_ask=not place.is_entered))
         try:
-            action = await run_in_time(node, self._shared, self._flow.settings.timeout)
+            returned = await in_time(place.path, work, self._flow.settings.timeout)
         except (Exception, Interrupt):
             await telling.end()
             raise
@@ -229,7 +238,7 @@ class Segment:
         finally:
             current.reset(token)
         await telling.end()
-        return action
+        return returned
 
     async def _told(self, events: list[Event]) -> None:
         self._events += events
@@ -247,7 +256,8 @@ class Segment:
         prepared: Json = None
         if has_prep(place.node):
             await self._begin()
-            prepared = await prepare(fresh(place.node, self._graph.flow.params), self._shared)
+            flow = fresh(place.node, self._graph.flow.params)
+            prepared = await self._in_a_run(place, prepare(flow, self._shared))
             self._check_json(prepared, f"What prep of the flow {place.path!r} returned")
         self._frames.append(prepared)
         first = self._graph.start(place.path)
@@ -263,7 +273,7 @@ class Segment:
         await self._begin()
         prepared = self._frames[-1] if self._frames else None
         flow = fresh(place.node, self._graph.flow.params)
-        action = await conclude(flow, self._shared, prepared, self._action)
+        action = await self._in_a_run(place, conclude(flow, self._shared, prepared, self._action))
         self._worked(place.path, text_of(action))
 
     # Where it goes on

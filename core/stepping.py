@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketflow import AsyncBatchFlow, AsyncFlow, AsyncNode, AsyncParallelBatchFlow, Flow
 
-from core.graph import name_of
 from core.threads import in_thread
 
 if TYPE_CHECKING:
@@ -20,20 +19,27 @@ if TYPE_CHECKING:
     from core.nodes import Shared
 
 
+T = TypeVar("T")
+
+
 class TookTooLong(Exception):
     """A node did not end within the flow's timeout; its text is the whole sentence."""
 
 
-async def run_in_time(node: BaseNode, shared: Shared, limit: timedelta) -> str | None:
-    """The node's action. Whatever it does, an ordinary exception comes out of it, unless it is cancelled."""
+async def run(node: BaseNode, shared: Shared) -> str | None:
+    """The node's action."""
+    return text_of(await _run(node, shared, asyncio.Lock()))
+
+
+async def in_time(path: str, work: Coroutine[Any, Any, T], limit: timedelta) -> T:
+    """What a node's `work` returns. Whatever it does, an ordinary exception comes out of it (or the
+    interrupt that asks for a review), unless it is cancelled."""
     try:
         async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return text_of(await _run(node, shared, asyncio.Lock()))
+            return await work
     except TimeoutError:
         if deadline.expired():
-            raise TookTooLong(
-                f"Node {name_of(node)!r} took longer than {limit.total_seconds():g} s."
-            ) from None
+            raise TookTooLong(f"Node {path!r} took longer than {limit.total_seconds():g} s.") from None
         raise
     except asyncio.CancelledError as error:
         if _is_being_cancelled():

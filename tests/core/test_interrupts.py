@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -728,3 +729,29 @@ async def test_letting_a_node_run_leaves_it_what_an_earlier_review_said(
         await world.approve(await world.open_review(task.id, 3), comment="go on")
         await world.open_review(task.id, 4)
     assert seen == [(None, None), ("rejected", "shorter")]
+
+
+@pytest.mark.parametrize("how", ["exits", "asks", "hangs"])
+async def test_a_flows_own_prep_is_held_to_what_nodes_are(
+    sqlite_database: Database, clock: StoppedClock, how: str
+) -> None:
+    class Inner(AsyncFlow):  # type: ignore[misc]
+        name = "inner"
+
+        async def prep_async(self, shared: Shared) -> object:
+            assert len(run_key(shared)) == 64
+            if how == "exits":
+                raise SystemExit(3)
+            if how == "asks":
+                return await review("may I?")
+            return await asyncio.Event().wait()
+
+    flow = flow_of(Flow(start=Inner(start=sets("one"))), retries=0, timeout=0.05)
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        done = await world.end((await world.submit()).id)
+        says = {
+            "exits": "it raised SystemExit(3)",
+            "asks": "not by a flow's own prep",
+            "hangs": "'inner' took longer than 0.05 s",
+        }
+        assert says[how] in str(done.error)
