@@ -43,6 +43,8 @@ DEFAULT_FLOW = "draft"
 LOCAL_PERSON = Person(id=LOCAL, name="local (open)")
 PAGE = 200
 """The most tasks on one page."""
+CHECKPOINTS = 100
+"""The most checkpoints at a time: each may hold megabytes."""
 
 
 class Service:
@@ -229,9 +231,15 @@ class Service:
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
-    async def checkpoints(self, task_id: str) -> Sequence[StoredCheckpoint]:
-        """Every checkpoint of a task as they were stored, from 0 (as submitted). Raises `NotFound`."""
-        return await self._store.checkpoints(_task(task_id))
+    async def checkpoints(
+        self, task_id: str, *, before: int | None = None, limit: int = CHECKPOINTS
+    ) -> Sequence[StoredCheckpoint]:
+        """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
+
+        They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
+        """
+        most = max(1, min(limit, CHECKPOINTS))
+        return await self._store.checkpoints(_task(task_id), before=before, limit=most)
 
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
         """Raises `NotFound`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from web.auth import CALLER
 from web.bodies import parsed
 from web.schemas import Resume, checkpoint_json, json_response, task_json, whole_checkpoint_json
@@ -32,8 +32,10 @@ class Checkpoints:
         ]
 
     async def all(self, request: web.Request) -> web.Response:
-        found = await self._service.checkpoints(known_id(request))
-        return json_response({"checkpoints": [checkpoint_json(one) for one in found]})
+        """The newest hundred; `next_before` is for the `before` of the page of earlier ones."""
+        found = await self._service.checkpoints(known_id(request), before=_before(request))
+        earlier = found[0].number if found and found[0].number else None
+        return json_response({"checkpoints": [checkpoint_json(one) for one in found], "next_before": earlier})
 
     async def one(self, request: web.Request) -> web.Response:
         found = await self._service.checkpoint(known_id(request), known_number(request))
@@ -54,6 +56,15 @@ class Checkpoints:
         if body.fork:
             return json_response(shown, status=201, headers={"Location": f"/v1/tasks/{task.id}"})
         return json_response(shown)
+
+
+def _before(request: web.Request) -> int | None:
+    text = request.query.get("before", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid("`before` is the number of a checkpoint.")
+    return int(text)
 
 
 def known_number(request: web.Request) -> int:

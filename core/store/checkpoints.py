@@ -49,7 +49,12 @@ LAST = Statement(
     .order_by(checkpoint.c.number.desc())
     .limit(literal_column("1"))
 )
-OF_TASK = Statement(select(*_columns).where(checkpoint.c.task_id == p("task")).order_by(checkpoint.c.number))
+OF_TASK = Statement(
+    select(*_columns)
+    .where(checkpoint.c.task_id == p("task"), checkpoint.c.number < p("before"))
+    .order_by(checkpoint.c.number.desc())
+    .limit(p("limit"))
+)
 ONE = Statement(
     select(*_columns).where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
 )
@@ -63,6 +68,10 @@ LEAVE = Statement(
     )
     .values(superseded_by=p("by"))
 )
+
+
+BEYOND = 2**31 - 1
+"""No checkpoint has this number."""
 
 
 class Last(NamedTuple):
@@ -121,12 +130,20 @@ def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:
     tx.run(LEAVE, task=task_id, after=after, by=by)
 
 
-def of_task(tx: Transaction, task: Task) -> list[StoredCheckpoint]:
-    """All of them in the order in which they were stored, from number 0: the task as submitted."""
-    found = {0: _beginning(task)}
-    for row in tx.all(OF_TASK, task=task.id):
-        parent = found[row[0] - 1 if row[10] is None else row[10]]
-        found[row[0]] = _stored(task.id, row, parent)
+def of_task(tx: Transaction, task: Task, *, before: int | None, limit: int) -> list[StoredCheckpoint]:
+    """The newest `limit` of those numbered below `before`, in the order in which they were stored.
+
+    They reach down to number 0, the task as submitted, where they are fewer.
+    """
+    if before is not None and before <= 0:
+        return []
+    rows = tx.all(OF_TASK, task=task.id, before=BEYOND if before is None else before, limit=limit)
+    found: dict[int, StoredCheckpoint] = {}
+    if len(rows) < limit:
+        found[0] = _beginning(task)
+    for row in reversed(rows):
+        parent = row[0] - 1 if row[10] is None else row[10]
+        found[row[0]] = _stored(task.id, row, found.get(parent) or one(tx, task, parent))
     return list(found.values())
 
 

@@ -239,9 +239,13 @@ class SqlStore:
 
     # Checkpoints
 
-    async def checkpoints(self, task_id: str) -> Sequence[StoredCheckpoint]:
-        """From number 0, the task as submitted. Raises `NotFound`."""
-        return await self._read.run(lambda tx: checkpoints.of_task(tx, tasks.one(tx, task_id)))
+    async def checkpoints(
+        self, task_id: str, *, before: int | None, limit: int
+    ) -> Sequence[StoredCheckpoint]:
+        """The newest below `before`, oldest first, down to 0, the task as submitted. Raises `NotFound`."""
+        return await self._read.run(
+            lambda tx: checkpoints.of_task(tx, tasks.one(tx, task_id), before=before, limit=limit)
+        )
 
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
         return await self._read.run(lambda tx: checkpoints.one(tx, tasks.one(tx, task_id), number))

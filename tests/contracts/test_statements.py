@@ -94,7 +94,7 @@ READS: dict[str, dict[str, Any]] = {
     "tasks.BY_KEY": {"submitter": "sam", "key": "once"},
     "tasks.POISONED": {},
     "checkpoints.LAST": {"task": "TASK"},
-    "checkpoints.OF_TASK": {"task": "TASK"},
+    "checkpoints.OF_TASK": {"task": "TASK", "before": 99, "limit": 5},
     "checkpoints.ONE": {"task": "TASK", "number": 2},
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},

@@ -245,3 +245,26 @@ async def test_a_checkpoint_at_an_interrupt_asks_again(
         assert done.final_result == "paid"
         found = [(r.node, r.attempt, r.point.value) for r in await world.service.reviews(task.id)]
     assert found == [("price", 1, "after"), ("pay", 1, "before"), ("price", 2, "after"), ("pay", 2, "before")]
+
+
+async def test_checkpoints_come_in_pages_newest_first(any_database: Database, clock: StoppedClock) -> None:
+    async def count(shared: Shared) -> str:
+        shared["count"] = shared.get("count", 0) + 1
+        return "again" if shared["count"] < 6 else "done"
+
+    node = Does("count", count)
+    node - "again" >> node
+    async with whole_core(any_database, clock, flows={"draft": definition(node)}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        whole = await world.service.checkpoints(task.id)
+        assert [(c.number, c.changes.get("count")) for c in whole] == [
+            (0, None),
+            (1, (None, 1)),
+            *((n, (n - 1, n)) for n in range(2, 7)),
+        ]
+        newest = await world.service.checkpoints(task.id, limit=2)
+        earlier = await world.service.checkpoints(task.id, before=newest[0].number, limit=3)
+        rest = await world.service.checkpoints(task.id, before=earlier[0].number, limit=3)
+        assert [*rest, *earlier, *newest] == list(whole)
+        assert await world.service.checkpoints(task.id, before=0) == []

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 STREAMED = 20_000
 """Characters of a node's text that are shown while it works: the newest. The page's script keeps to it."""
-LISTED, OPENED = 300, 30
-"""Of a task's checkpoints: how many are listed, and how many of these with what they hold, the newest."""
+OPENED = 30
+"""Of the checkpoints that are listed: how many with what they hold, the newest."""
 GLIMPSE = 4_000
 """Characters of a value in that list; the checkpoint's own page shows more."""
 COMPARED, COMPARED_GLIMPSES = 100_000, 5
@@ -154,9 +154,8 @@ class Leaf:
 
 def leaves(checkpoints: Sequence[StoredCheckpoint]) -> list[Leaf]:
     """The newest, oldest first."""
-    shown = checkpoints[-LISTED:]
-    lines = [Leaf(one=one) for one in shown[:-OPENED]]
-    return lines + [leaf(one, GLIMPSE) for one in shown[-OPENED:]]
+    lines = [Leaf(one=one) for one in checkpoints[:-OPENED]]
+    return lines + [leaf(one, GLIMPSE) for one in checkpoints[-OPENED:]]
 
 
 def leaf(one: StoredCheckpoint, longest: int) -> Leaf:

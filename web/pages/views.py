@@ -15,7 +15,7 @@ from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import wants_page
-from web.pages.trail import LISTED, diffs, leaves, timeline, way, working
+from web.pages.trail import diffs, leaves, timeline, way, working
 from web.schemas import SignIn
 from web.stream import known_id
 from web.tasks import see_other
@@ -91,7 +91,7 @@ class Views:
             diffs=diffs(events),
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
-            unlisted=max(len(checkpoints) - LISTED, 0),
+            unlisted=checkpoints[0].number if checkpoints else 0,
             flow=self._flow(task, checkpoints),
             may_resume=self._service.may_resume(request[CALLER].person),
             deciding=await self._deciding(task, request[CALLER]),
