@@ -35,11 +35,8 @@ class Place:
     node: BaseNode
     around: tuple[str, ...]
     """The paths of the flows that it is in, outermost first."""
-
-    @property
-    def is_entered(self) -> bool:
-        """Whether it is a flow whose nodes are stepped one by one."""
-        return is_stepped(self.node)
+    is_entered: bool
+    """Whether it is a flow whose nodes are stepped one by one."""
 
 
 class Graph:
@@ -50,7 +47,7 @@ class Graph:
         if not isinstance(flow, Flow):
             raise FlowError(f"A flow has to be a PocketFlow Flow or AsyncFlow, not {type(flow).__name__}.")
         self.flow = flow
-        self.places: dict[str, Place] = {ROOT: Place(ROOT, flow, ())}
+        self.places: dict[str, Place] = {ROOT: Place(ROOT, flow, (), is_stepped(flow))}
         self._paths: dict[tuple[str, int], str] = {}
         if is_stepped(flow):
             self._walk(ROOT, flow, (ROOT,))
@@ -85,7 +82,7 @@ class Graph:
         return node
 
     def _add(self, path: str, node: BaseNode, around: tuple[str, ...]) -> None:
-        self.places[path] = Place(path, node, around)
+        self.places[path] = Place(path, node, around, is_stepped(node))
         self._paths[around[-1], id(node)] = path
         if any(self.places[outer].node is node for outer in around):
             raise FlowError(f"The flow {path!r} is inside itself, so that its nodes' names have no end.")
