@@ -17,6 +17,8 @@ from countersign.terminal import bar, literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from httpx_sse import EventSource, ServerSentEvent
+
     from countersign.terminal import Screen
 
 Event = dict[str, Any]
@@ -45,7 +47,7 @@ def events(http: httpx.Client, task: str) -> Iterator[Event]:
                 if not source.response.is_success:
                     source.response.read()
                     raise ServerError(problem(source.response))
-                for message in source.iter_sse():
+                for message in _messages(source):
                     last, breaks, name = message.id or last, 0, message.event
                     yield {"event": name, **message.json()}
             if name in FINAL:  # somebody may have gone back on an end: the server says when there is no more
@@ -60,6 +62,11 @@ def events(http: httpx.Client, task: str) -> Iterator[Event]:
         if breaks > RECONNECTS:
             raise ServerError(f"The task's stream broke {breaks} times in a row: {reason}.")
         time.sleep(min(2.0**breaks, 10.0))
+
+
+def _messages(source: EventSource) -> Iterator[ServerSentEvent]:
+    """Without the pings: once httpx-sse has seen an id, it makes an empty message of each."""
+    return (message for message in source.iter_sse() if message.data)
 
 
 def is_good(event: Event | None) -> bool:
