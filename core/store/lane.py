@@ -193,6 +193,7 @@ class Lane:
         mark: str | None = None
         try:
             self._begin()
+            self._transaction.now = self._clock.now()
             wrote = 0
             for job in group:
                 if not self._run_unit(job):
@@ -220,7 +221,7 @@ class Lane:
     def _run_unit(self, job: Job[Any]) -> bool:
         """False where it failed after it had written, so that the whole group has to be rolled back."""
         transaction = self._transaction
-        transaction.begin_unit(self._clock.now())
+        transaction.begin_unit()
         try:
             job.result = job.unit(transaction)
         except CountersignError as error:

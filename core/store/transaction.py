@@ -36,12 +36,11 @@ class Transaction:
         self._cursor = cursor
         self._dialect = dialect
         self.now: datetime
+        """What the units of one group stamp on what they store: they become durable together."""
         self.begin_unit()
 
-    def begin_unit(self, now: datetime | None = None) -> None:
-        """Forget the last unit's notes; `now` is the time that this unit stamps on what it stores."""
-        if now is not None:
-            self.now = now
+    def begin_unit(self) -> None:
+        """Forget the last unit's notes."""
         self.events: list[StoredEvent] = []
         """Events stored by this unit, for followers."""
         self.due: set[ChannelName] = set()
