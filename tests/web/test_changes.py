@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from core.events import TaskCompleted
+from core.events import ReviewRequested, TaskCompleted
 from core.model import Verdict
 from core.nodes import ReviewNode
 from tests.core.graphs import Does, Shared, in_a_row
@@ -352,6 +352,16 @@ async def test_the_page_draws_the_flow_and_says_it_in_words(house: House) -> Non
     page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
     assert "Path taken: price → legal → pay." in page.text
     assert not [one for _, one in page.elements if "is-current" in (one.get("class") or "")]
+
+
+async def test_a_branch_that_is_taken_up_again_keeps_its_path(house: House) -> None:
+    task_id = await done(house)
+    await house.world.service.resume(task_id, ANA.id, checkpoint=1)
+    await house.world.event(task_id, ReviewRequested, 2)
+    await house.world.service.resume(task_id, ANA.id, checkpoint=2)
+    await house.world.event(task_id, TaskCompleted, 2)
+    page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
+    assert "Path taken: price → legal → pay." in page.text
 
 
 @pytest.mark.parametrize("text", [text[:60] for text in HOSTILE if text.isprintable() and "/" not in text])

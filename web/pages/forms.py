@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import from_json
 
 from core.errors import Invalid
+from web.pages.text import beginning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,21 +21,8 @@ LONGEST = 300_000
 
 def editable(value: Json) -> str | None:
     """What a textarea begins with: the text, or indented JSON; None where a form could not send it back."""
-    text = cut(value, LONGEST)
-    return text if text is not None and len(text.encode(errors="replace")) <= LONGEST else None
-
-
-def cut(value: Json, longest: int) -> str | None:
-    """As `text_of`, but None where that is longer, without making all of it: states may be large."""
-    if isinstance(value, str):
-        return value if len(value) <= longest else None
-    parts: list[str] = []
-    for part in _ENCODER.iterencode(value):
-        parts.append(part)
-        longest -= len(part)
-        if longest < 0:
-            return None
-    return "".join(parts)
+    text, is_whole = beginning(value, LONGEST)
+    return text if is_whole and len(text.encode(errors="replace")) <= LONGEST else None
 
 
 def content_of(typed: str, draft: Json) -> Json:
@@ -71,9 +59,6 @@ def _json(typed: str, complaint: str) -> Json:
 
 def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 def _differ(one: Json, other: Json) -> bool:

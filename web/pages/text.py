@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,8 @@ from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from core.model import Json
 
 HIDDEN: Final = re.compile(
     "["
@@ -35,6 +38,26 @@ def visible(text: str) -> Markup:
         at = found.end()
     parts.append(str(escape(clean[at:])))
     return Markup("".join(parts))  # noqa: S704 - every part is escaped or made of digits
+
+
+def beginning(value: Json, longest: int) -> tuple[str, bool]:
+    """The first characters of a value's `text_of`, and whether that is all of it.
+
+    No more of the text is made than that, for states may be large.
+    """
+    if isinstance(value, str):
+        return value[:longest], len(value) <= longest
+    parts: list[str] = []
+    room = longest
+    for part in _ENCODER.iterencode(value):
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            return "".join(parts)[:longest], False
+    return "".join(parts), True
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 def marked(diff: str) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from core.events import (
     TaskRewound,
     TextStreamed,
 )
+from web.pages.text import beginning
 from web.schemas import text_diff
 
 if TYPE_CHECKING:
@@ -123,14 +123,29 @@ class Way:
 
 
 def way(task: Task, checkpoints: Sequence[StoredCheckpoint], graph: Graph) -> Way:
-    """By the checkpoints that stand; one that somebody resumed from is not passed twice."""
-    standing = [one for one in checkpoints if not one.superseded]
-    copies = {one.number for one in standing if one.parent is not None and one.parent != one.number - 1}
-    nodes = tuple(one.node for one in standing if one.node and one.number not in copies)
-    current = None if task.status.is_final or not standing else standing[-1].following
+    """By the checkpoints that led to the newest, also those of a branch that was left and taken up again."""
+    led = _lineage(checkpoints)
+    nodes = tuple(one.node for one in led if one.node and not _is_copy(one))
+    current = None if task.status.is_final or not led else led[-1].following
     if current == ROOT and graph.places[ROOT].is_entered:
         current = graph.start(ROOT)
     return Way(nodes=nodes, current=current)
+
+
+def _lineage(checkpoints: Sequence[StoredCheckpoint]) -> list[StoredCheckpoint]:
+    """The newest with its parents, as far back as they are listed, oldest first."""
+    known = {one.number: one for one in checkpoints}
+    led: list[StoredCheckpoint] = []
+    one = checkpoints[-1] if checkpoints else None
+    while one is not None:
+        led.append(one)
+        one = None if one.parent is None else known.get(one.parent)
+    return led[::-1]
+
+
+def _is_copy(one: StoredCheckpoint) -> bool:
+    """Whether a branch begins with it: the node ran at its parent, and not again."""
+    return one.parent is not None and one.parent != one.number - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,17 +195,6 @@ def _diff(one: StoredCheckpoint, before: Json, now: Json, longest: int) -> str |
 
 
 def glimpse(value: Json, longest: int) -> str:
-    """Text as it is, anything else as indented JSON; cut without making all of it first."""
-    if isinstance(value, str):
-        return value if len(value) <= longest else value[:longest] + "…"
-    parts: list[str] = []
-    length = 0
-    for part in _ENCODER.iterencode(value):
-        parts.append(part)
-        length += len(part)
-        if length > longest:
-            return "".join(parts)[:longest] + "…"
-    return "".join(parts)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, indent=2)
+    """The value as text, cut where that is longer."""
+    text, is_whole = beginning(value, longest)
+    return text if is_whole else text + "…"
