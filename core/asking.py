@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import sentences
 from core.errors import FlowError
+from core.jsontext import from_json, to_json
 from core.model import Answer, Outcome
 from core.nodes import note_answer
 from core.threads import in_thread
@@ -85,7 +86,8 @@ def answer_of(review: ReviewRequest, shown: Json) -> Answer:
         comment=review.decisions[-1].comment if review.decisions else None,
         reviewers=tuple(decision.reviewer_name for decision in review.decisions),
         attempt=review.attempt,
-        is_edited=review.content != shown,
+        # As JSON has it, which makes lists of tuples.
+        is_edited=review.content != from_json(to_json(shown)),
     )
 
 

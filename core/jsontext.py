@@ -44,3 +44,18 @@ def from_json(text: str | None) -> Any:
     """What `to_json` made the text of; None for None (SQL's NULL) as for JSON's null."""
     # The scanner itself, for a third of what json.loads costs: our own text has nothing around it.
     return None if text is None else _scan(text, 0)[0]
+
+
+def is_deeper(value: Any, text: str, levels: int) -> bool:
+    """Whether `value`, whose JSON is `text`, has more levels of lists and objects."""
+    if text.count("[") + text.count("{") <= levels:
+        return False  # as with nearly every value, without looking into it
+    level = [value]
+    for _ in range(levels + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list, tuple))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)

@@ -6,6 +6,7 @@ The run stands in a context variable, which the threads of synchronous nodes inh
 from __future__ import annotations
 
 import asyncio
+import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class Run:
         self._tell = tell
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
+        self.asked: Interrupt | None = None
+        """The review that the node has no answer to; it stands, whatever the node makes of the interrupt."""
 
     def review(self, draft: Json, policy: str | None) -> Answer:
         """The next answer, or the interrupt that asks for it."""
@@ -58,7 +61,8 @@ class Run:
             )
         for answer in self._answers:
             return answer
-        raise Interrupt(draft, policy)
+        self.asked = self.asked or Interrupt(draft, policy)
+        raise self.asked
 
     def tell(self, fraction: float | None, text: str | None, streamed: str) -> None:
         """Note it on the event loop, whatever thread it comes from."""
@@ -106,6 +110,8 @@ def progress(fraction: float | None, text: str | None = None) -> None:
     run = current.get()
     if run is not None:
         known = None if fraction is None else min(max(float(fraction), 0.0), 1.0)
+        if known is not None and math.isnan(known):
+            known = None
         run.tell(known, None if text is None else str(text), "")
 
 

@@ -20,7 +20,7 @@ from core.events import (
 )
 from core.graph import ROOT
 from core.ids import new_id
-from core.jsontext import to_json
+from core.jsontext import is_deeper, to_json
 from core.lifecycle import after
 from core.model import (
     Checkpoint,
@@ -57,6 +57,8 @@ T = TypeVar("T")
 
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
+MAX_LEVELS = 128
+"""Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
 
 class Segment:
@@ -226,11 +228,14 @@ class Segment:
         key = _run_key(self._task.id, place.path, self._stored_checkpoints + 1)
         telling = Telling(place.path, self._told)
         told = iter(asking.answers_of(answers))
-        token = current.set(Run(key, told, telling.note, may_ask=not place.is_entered))
+        this = Run(key, told, telling.note, may_ask=not place.is_entered)
+        token = current.set(this)
         try:
             returned = await in_time(place.path, work, self._flow.settings.timeout)
         except (Exception, Interrupt):
             await telling.end()
+            if this.asked is not None:
+                raise this.asked from None
             raise
         except BaseException:
             telling.abandon()
@@ -238,6 +243,9 @@ class Segment:
         finally:
             current.reset(token)
         await telling.end()
+        if this.asked is not None:
+            # It caught the interrupt, as `except BaseException` does, and went on without an answer.
+            raise this.asked
         return returned
 
     async def _told(self, events: list[Event]) -> None:
@@ -328,6 +336,8 @@ class Segment:
             text.encode()  # half a surrogate pair is no text that a database takes
         except (TypeError, ValueError, RecursionError) as error:
             raise FlowError(f"{what} is not JSON: {error}.") from error
+        if is_deeper(value, text, MAX_LEVELS):
+            raise FlowError(f"{what} is nested more than {MAX_LEVELS} levels deep.")
         return text
 
     # Ends

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketflow import AsyncBatchFlow, AsyncFlow, AsyncNode, AsyncParallelBatchFlow, Flow
 
+from core.running import Interrupt
 from core.threads import in_thread
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ async def in_time(path: str, work: Coroutine[Any, Any, T], limit: timedelta) -> 
         if _is_being_cancelled():
             raise
         raise RuntimeError("it cancelled itself") from error
-    except (SystemExit, GeneratorExit) as error:
-        # Left alone, they would end the event loop and with it the service.
+    except (Exception, Interrupt, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        # Left alone, it would end the event loop and with it the service, or leave the task running for ever.
         raise RuntimeError(f"it raised {type(error).__name__}({error})") from error
 
 

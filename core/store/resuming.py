@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import literal_column, null, update
+from sqlalchemy import literal_column, null, select, update
 
 from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
@@ -15,7 +15,7 @@ from core.store import checkpoints, reviews, tasks
 from core.store.history import append
 from core.store.rows import micros
 from core.store.statements import Statement, p
-from core.store.tables import task
+from core.store.tables import checkpoint, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from core.model import Json, Person, StoredCheckpoint, Task, TaskId
     from core.store.transaction import Row, Transaction
 
+PARENTS = Statement(select(checkpoint.c.number, checkpoint.c.parent).where(checkpoint.c.task_id == p("task")))
+STAND = Statement(
+    update(checkpoint)
+    .where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
+    .values(superseded_by=null())
+)
 REWIND = Statement(
     update(task)
     .where(task.c.id == p("id"), task.c.version == p("version"))
@@ -66,6 +72,8 @@ def rewind(
     last = checkpoints.last(tx, task_id)
     if reviews.undo_since(tx, task_id, number, attempt + 1):
         attempt += 1
+    if source.superseded:
+        _take_up(tx, task_id, number)
     outcome = reviews.outcome_before(tx, task_id, number)
     event = TaskRewound(
         checkpoint=number,
@@ -103,6 +111,18 @@ def rewind(
     return tasks.one(tx, task_id)
 
 
+def _take_up(tx: Transaction, task_id: str, number: int) -> None:
+    """A branch that was left goes on: its checkpoints up to `number`, and what was decided on it, stand."""
+    parents: dict[int, int | None] = dict(tx.all(PARENTS, task=task_id))
+    at = number
+    while at:
+        tx.run(STAND, task=task_id, number=at)
+        parent = parents[at]
+        if parent is None:
+            reviews.reinstate(tx, task_id, at - 1)
+        at = at - 1 if parent is None else parent
+
+
 def fork(
     tx: Transaction,
     task_id: str,
@@ -122,7 +142,7 @@ def fork(
     made = _checkpoint(
         tx, source, state, node, 1, f"Forked from checkpoint {number} of task {task_id} by {by.name}."
     )
-    tasks.insert_fork(tx, of, child, number, by, state["task_input"], made)
+    tasks.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
     checkpoints.insert_checkpoints(tx, child, 1, [made])
     forked = TaskForked(parent=task_id, checkpoint=number, by=by.id, by_name=by.name, edited=[*edits])
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)

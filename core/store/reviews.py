@@ -71,6 +71,11 @@ LOCK_TASK_OF = Statement(
 )
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
 OPEN_BY_TASK = Statement(_both.where(task.c.id == p("task"), review.c.id == task.c.review_id))
+BEFORE_IT = Statement(
+    select(review.c.id)
+    .where(review.c.task_id == p("task"), review.c.attempt == p("attempt"), review.c.event_seq < p("before"))
+    .limit(literal_column("1"))
+)
 STATUS_OF_TASK = Statement(select(task.c.status).where(task.c.id == p("id")))
 LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
 _stands = review.c.undone == literal_column("0")
@@ -120,6 +125,16 @@ UNDO = Statement(
         closed_at=func.coalesce(review.c.closed_at, p("now")),
     )
     .returning(review.c.id, review.c.policy)
+)
+REINSTATE = Statement(
+    update(review)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.checkpoint == p("checkpoint"),
+        review.c.undone == literal_column("1"),
+        review.c.outcome != literal_column("'cancelled'"),
+    )
+    .values(undone=literal_column("0"))
 )
 WAITING = Statement(
     _both.where(
@@ -267,6 +282,11 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     return len(undone)
 
 
+def reinstate(tx: Transaction, task_id: str, checkpoint: int) -> None:
+    """What was decided at a checkpoint counts again: somebody went back to the branch that it led to."""
+    tx.run(REINSTATE, task=task_id, checkpoint=checkpoint)
+
+
 def outcome_before(tx: Transaction, task_id: str, checkpoint: int) -> Outcome | None:
     """Of the last review that was closed before a checkpoint."""
     row = tx.one(LAST_OUTCOME, task=task_id, checkpoint=checkpoint)
@@ -294,11 +314,17 @@ def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
     return [decision_of(found) for found in tx.all(DECISIONS, review=review_id)]
 
 
-def _request(tx: Transaction, row: Row) -> ReviewRequest:
+def _as_it_stands(tx: Transaction, row: Row) -> ReviewRequest:
+    """The review and its decisions, without what led to it."""
     found = review_of(row[REVIEW:], task_of(row), (), previous=None)
     if not found.is_open or found.policy.approvals > 1:
         # An open review that asks for one decision has none.
         found = replace(found, decisions=tuple(_decisions(tx, found.id)))
+    return found
+
+
+def _request(tx: Transaction, row: Row) -> ReviewRequest:
+    found = _as_it_stands(tx, row)
     if found.attempt > 1:
         rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
         found = found if rejection is None else replace(found, previous=decision_of(rejection))
@@ -326,11 +352,19 @@ def decide_open(
     row = tx.one(OPEN_BY_TASK, task=task_id)
     if row is None:
         raise _not_waiting(tx, task_id)
-    request = _request(tx, row)
+    request = _as_it_stands(tx, row)
     if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
         raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
+    if review_id is None and attempt is not None:
+        _check_is_only_one(tx, row, attempt)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     return _judged(tx, row, request, made, policies)
+
+
+def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
+    """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
+    if tx.one(BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
+        raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
 
 
 def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
@@ -359,7 +393,7 @@ def decide(
     if row is None:
         raise NotFound("There is no such review.")
     made = _decision(tx, reviewer, verdict, comment, content, via)
-    request, refusal = _judged(tx, row, _request(tx, row), made, policies)
+    request, refusal = _judged(tx, row, _as_it_stands(tx, row), made, policies)
     if copy is not None and not isinstance(refusal, Forbidden):
         adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
     return request, refusal

@@ -93,9 +93,12 @@ class SqlStore:
     def _committed(
         self, events: Sequence[StoredEvent], due: set[ChannelName], positions: Sequence[Position]
     ) -> None:
-        for event in events:
-            self._positions.pop(event.task, None)
-        for position in positions[: POSITIONS - len(self._positions)]:
+        newest = {str(event.task): event.seq for event in events}
+        for task in newest:
+            self._positions.pop(task, None)
+        # In one group a task may have been moved on again, and a runner would be refused with the older.
+        now = [position for position in positions if newest.get(position.task.id) == position.seq]
+        for position in now[: POSITIONS - len(self._positions)]:
             self._positions[position.task.id] = position
         for listener in tuple(self._listeners):
             try:
