@@ -173,9 +173,14 @@ class Streams:
         if not after:
             return False
         task = await self._service.task(task_id)
-        return task.status.is_final and not [
-            stored async for stored in self._service.follow(task_id, after=after)
-        ]
+        if not task.status.is_final:
+            return False
+        # The first alone: somebody may resume the task just now, and its next end be days away.
+        events = self._service.follow(task_id, after=after)
+        try:
+            return await anext(events, None) is None
+        finally:
+            await _close(events)
 
     def _take_place(self, person: PersonId) -> None:
         if self._open[person] >= self._settings.max_streams_per_person:
