@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketflow import AsyncBatchFlow, AsyncFlow, AsyncNode, AsyncParallelBatchFlow, Flow
 
+from core.errors import FlowError
 from core.running import Interrupt
 from core.threads import in_thread
 
@@ -54,8 +55,16 @@ async def in_time(path: str, work: Coroutine[Any, Any, T], limit: timedelta) -> 
 
 
 def text_of(action: object) -> str | None:
-    """An action as it is stored; None for what PocketFlow takes for none, as False or an empty text."""
-    return str(action) if action else None
+    """An action as it is stored; None for what PocketFlow takes for none, as False or an empty text.
+
+    Raises `FlowError` for one that no database takes.
+    """
+    if not action:
+        return None
+    text = str(action)
+    if "\x00" in text or text != text.encode("utf-8", "replace").decode():
+        raise FlowError(f"The action {text[:100]!r} holds NUL or half a surrogate pair, which is not text.")
+    return text
 
 
 def fresh(node: BaseNode, params: Mapping[str, Any]) -> BaseNode:

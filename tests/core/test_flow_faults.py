@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,13 @@ import pytest
 from pocketflow import Flow
 
 from core.errors import CountersignError, StaleReview
-from core.events import DecisionRecorded, ReviewRequested
-from core.model import LOCAL, Answer, Outcome, Status, Verdict
+from core.events import DecisionRecorded, NodeRetried, ReviewRequested
+from core.model import LOCAL, Answer, Outcome, ReviewRequest, Status, Verdict
 from core.nodes import ReviewNode, progress, review
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
 from tests.core.test_interrupts import flow_of, sets
 from tests.core.test_resuming import ended_twice
-from tests.world import ANA, StoppedClock, eventually, whole_core
+from tests.world import ANA, BEN, DESK, PaperChannel, StoppedClock, eventually, policies, whole_core
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -220,3 +222,119 @@ async def _settled(world: Any, task_id: str) -> bool:
     await asyncio.sleep(0)
     status = (await world.service.task(task_id)).status
     return status not in {Status.PENDING, Status.RUNNING}
+
+
+@pytest.mark.parametrize("action", ["\x00on", "\ud800"])
+async def test_an_action_that_is_no_text_fails_its_task_with_a_sentence(
+    any_database: Database, clock: StoppedClock, action: str
+) -> None:
+    async def works(shared: Shared) -> str:
+        return action
+
+    first = Does("works", works)
+    first - "other" >> sets("end")
+    async with whole_core(any_database, clock, flows={"draft": flow_of(Flow(start=first))}) as world:
+        done = await world.end((await world.submit()).id)
+    assert done.status is Status.FAILED
+    assert done.error is not None
+    assert "which is not text" in done.error
+
+
+async def test_a_card_that_is_being_posted_while_its_task_is_resumed_says_so_afterwards(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    paper = PaperChannel()
+    flow = in_a_row(sets("draft", processed_output="ten"), ReviewNode("check"), sets("end"))
+    flow = replace(flow, policies=policies(DESK))
+    async with whole_core(any_database, clock, flows={"draft": flow}, channels=[paper]) as world:
+        paper.close()
+        task = await world.submit()
+        first = await world.open_review(task.id)
+        await paper.until(lambda: paper.inside)
+        await world.service.resume(task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"})
+        second = await world.open_review(task.id, 2)
+        paper.open()
+        await paper.until(lambda: [one for one in shown(paper, first) if one.superseded_by == 2])
+        await paper.until(lambda: [one for one in shown(paper, second) if one.is_open])
+        await world.approve(second)
+        await paper.until(lambda: not shown(paper, second)[-1].is_open)
+
+
+def shown(paper: PaperChannel, review_id: str) -> list[ReviewRequest]:
+    return [
+        call.content
+        for call in paper.calls
+        if isinstance(call.content, ReviewRequest) and call.content.id == review_id
+    ]
+
+
+async def test_a_run_that_took_too_long_keeps_the_answers_that_it_had(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    runs: list[None] = []
+
+    async def asks(shared: Shared) -> None:
+        runs.append(None)
+        first = await review("one")
+        if len(runs) == 2:
+            await asyncio.Event().wait()
+        shared["final_result"] = [first.content, (await review("two")).content]
+
+    flow = flow_of(Flow(start=Does("asks", asks)), timeout=0.05)
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.event(task.id, NodeRetried)
+        await eventually(lambda: _advanced(clock, world, task.id))
+        await world.approve(await world.open_review(task.id, 2))
+        done = await world.end(task.id)
+    assert (done.final_result, len(runs)) == (["one", "two"], 4)
+
+
+async def _advanced(clock: StoppedClock, world: Any, task_id: str) -> bool:
+    clock.advance(timedelta(seconds=1))
+    await asyncio.sleep(0)
+    status = (await world.service.task(task_id)).status
+    return bool(status is Status.WAITING_FOR_REVIEW)
+
+
+async def test_two_servers_resume_decide_and_cancel_at_once(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """Only one may run at a time; should two, the database still keeps them apart."""
+    flow = in_a_row(sets("draft", processed_output="d"), ReviewNode("check"), sets("end", final_result="x"))
+    async with (
+        whole_core(postgres_database, clock, flows={"draft": flow}, admins=[ANA.id]) as one,
+        whole_core(postgres_database, clock, flows={"draft": flow}, admins=[ANA.id]) as other,
+    ):
+        for _ in range(3):
+            task = await one.submit()
+            asked = await one.open_review(task.id)
+            calls: list[Any] = []
+            for number in range(20):
+                for world in (one, other):
+                    calls += [
+                        world.service.resume(task.id, ANA.id, checkpoint=number % 2),
+                        world.approve(asked, BEN),
+                        world.service.cancel(task.id, LOCAL),
+                        world.service.resume(task.id, ANA.id, checkpoint=1, fork=True),
+                    ]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            broken = [
+                x for x in found if isinstance(x, BaseException) and not isinstance(x, CountersignError)
+            ]
+            assert broken == []
+            await eventually(partial(_settled_after_a_sweep, clock, one, task.id))
+            stored = await one.store.events(task.id, 0)
+            assert [event.seq for event in stored] == list(range(1, len(stored) + 1))
+            made = [event.event for event in stored if isinstance(event.event, DecisionRecorded)]
+            assert len({decision.review for decision in made}) == len(made)
+            now = await one.service.task(task.id)
+            still = [found.id for found in await one.service.reviews(task.id) if found.is_open]
+            assert still == ([now.review] if now.review else [])
+
+
+async def _settled_after_a_sweep(clock: StoppedClock, world: Any, task_id: str) -> bool:
+    clock.advance(timedelta(seconds=31))
+    await asyncio.sleep(0.01)
+    return await _settled(world, task_id)
