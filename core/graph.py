@@ -180,7 +180,7 @@ def _check_one_go(flow: Flow, path: str) -> None:
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, ReviewNode) or _asks(node):
+        if isinstance(node, ReviewNode) or asks_inside(node):
             raise FlowError(
                 f"{name_of(node)!r} asks for a review inside {path!r}, which runs in one go "
                 f"({type(flow).__name__}) and cannot wait; put the review before or after it."
@@ -189,14 +189,14 @@ def _check_one_go(flow: Flow, path: str) -> None:
 
 
 def _check_asks_in_order(node: BaseNode, path: str) -> None:
-    if isinstance(node, AsyncParallelBatchNode) and _asks(node):
+    if isinstance(node, AsyncParallelBatchNode) and asks_inside(node):
         raise FlowError(
             f"{path!r} asks for a review from items that run in parallel: which answer belongs to which "
             "could not be told; ask before or after it, or use an AsyncBatchNode."
         )
 
 
-def _asks(node: BaseNode) -> bool:
+def asks_inside(node: BaseNode) -> bool:
     """Whether its own methods call `review()`; what they call in turn is found out when it runs."""
     for name in _CODE:
         function = getattr(type(node), name, None)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from core.model import Json
+
 DONE, FAILED, WRONG = 0, 1, 2
 
 
@@ -129,6 +131,7 @@ def link(person: str, revoke: bool) -> int:
 
 @commands.command()
 @click.argument("text", callback=_utf8)
+@click.option("--parse", is_flag=True, help="TEXT is JSON, and the input is what it says.")
 @click.option("--title", callback=_utf8, help="What cards and lists call it.")
 @click.option("--flow", callback=_utf8, help="One of the configured flows.")
 @click.option(
@@ -136,13 +139,15 @@ def link(person: str, revoke: bool) -> int:
 )
 @click.option("--wait", is_flag=True, help="Watch it to its end, as `watch` does.")
 @click.option("--json", "as_json", is_flag=True, help="The task as JSON.")
-def submit(text: str, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool) -> int:
+def submit(
+    text: str, parse: bool, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool
+) -> int:
     """Hand in TEXT (`-` reads standard input) as a task; prints its id."""
     from countersign.client import run_submit
 
-    return run_submit(
-        _from_stdin() if text == "-" else text, title=title, flow=flow, key=key, wait=wait, as_json=as_json
-    )
+    text = _from_stdin() if text == "-" else text
+    data = _parsed(text) if parse else text
+    return run_submit(data, title=title, flow=flow, key=key, wait=wait, as_json=as_json)
 
 
 @commands.command()
@@ -198,6 +203,16 @@ def _imports_uncollected() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
+
+
+def _parsed(text: str) -> Json:
+    from pydantic_core import from_json
+
+    try:
+        found: Json = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise click.UsageError(f"TEXT is not JSON: {error}.") from None
+    return found
 
 
 def _from_stdin() -> str:

@@ -19,6 +19,8 @@ from web.settings import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from core.model import Json
+
 PAGE = 100
 UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
@@ -29,10 +31,10 @@ class ServerError(CountersignError):
 
 
 def run_submit(
-    text: str, *, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool
+    data: Json, *, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool
 ) -> int:
     """Hand in a task; with `wait`, watch it to its end."""
-    body = {"input": text, "title": title, "flow": flow}
+    body = {"input": data, "title": title, "flow": flow}
     headers = {"Idempotency-Key": key} if key else {}
     with client() as http:
         task = answered(

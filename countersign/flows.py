@@ -12,7 +12,7 @@ import click
 from core.columns import columns
 from core.definitions import definition
 from core.errors import SettingsError
-from core.graph import ROOT
+from core.graph import ROOT, asks_inside
 from core.nodes import ReviewNode
 from core.picture import in_order, mermaid
 from countersign.configuration import configuration
@@ -102,11 +102,13 @@ def nodes(flow: FlowDefinition) -> Iterator[Row]:
 
 
 def _asked(flow: FlowDefinition, place: Place) -> list[str]:
-    """What is asked there, in order: before the node, by it, after it."""
+    """What is asked there, in order: before the node, by it or from inside it, after it."""
     found = ["before it runs"] if place.path in flow.interrupts_before else []
     if isinstance(place.node, ReviewNode):
         condition = "" if place.node.when is None else ", on a condition"
         found.append(f"under policy {flow.policy(place.node.policy).name}{condition}")
+    elif asks_inside(place.node):
+        found.append("from inside")
     return [*found, *(["after it ran"] if place.path in flow.interrupts_after else [])]
 
 

@@ -244,6 +244,16 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     assert served.run("tasks", token=sam).stdout == f"{task}  completed           approved  A title\n"
 
 
+def test_an_input_may_be_json(served: Served) -> None:
+    sam = served.token("sam")
+    submitted = served.run("submit", '{"order": "1042", "amount": 250}', "--parse", "--json", token=sam)
+    assert json.loads(submitted.stdout)["input"] == {"order": "1042", "amount": 250}
+    for wrong in ('{"order": ', "NaN"):
+        refused = served.run("submit", wrong, "--parse", token=sam)
+        assert refused.returncode == 2
+        assert "TEXT is not JSON" in refused.stderr
+
+
 def test_whoever_watches_on_a_terminal_sees_progress_and_text_as_they_come(folder: Path) -> None:
     (folder / "letters.py").write_text(
         "from core.nodes import progress, stream_text\n"

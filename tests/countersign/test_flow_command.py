@@ -6,14 +6,11 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.bench.server import environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIG = """
 [people.ana]
@@ -128,6 +125,13 @@ def test_a_flow_shows_its_nodes_their_actions_and_where_reviews_are_asked(folder
         },
         {"node": "pay", "class": "Node", "actions": {}, "reviews": ["before it runs", "after it ran"]},
     ]
+
+
+def test_a_node_that_asks_from_inside_is_shown_as_one(folder: Path) -> None:
+    (folder / "agent_flow.py").write_text(Path("docs/examples/agent_flow.py").read_text())
+    (folder / "countersign.toml").write_text(CONFIG + '[flows.agent]\ngraph = "agent_flow:create_flow"\n')
+    (row,) = map(json.loads, flow(folder, "agent", "--json").stdout.splitlines())
+    assert row["reviews"] == ["from inside"]
 
 
 def test_mermaid_is_all_that_is_printed(folder: Path) -> None:
