@@ -187,7 +187,7 @@ class Segment:
         return await self._park(review.point, review.edit, review.policy.name)
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
-        self._check_json(draft, f"What reviewers of {self._path!r} are to see")
+        self._check_size(draft, f"What reviewers of {self._path!r} are to see")
         review = NewReview(
             id=ReviewId(new_id()),
             policy=self._flow.policy(policy),
@@ -266,7 +266,7 @@ class Segment:
             await self._begin()
             flow = fresh(place.node, self._graph.flow.params)
             prepared = await self._in_a_run(place, prepare(flow, self._shared))
-            self._check_json(prepared, f"What prep of the flow {place.path!r} returned")
+            self._check_size(prepared, f"What prep of the flow {place.path!r} returned")
         self._frames.append(prepared)
         first = self._graph.start(place.path)
         if has_prep(place.node):
@@ -339,6 +339,12 @@ class Segment:
         if is_deeper(value, text, MAX_LEVELS):
             raise FlowError(f"{what} is nested more than {MAX_LEVELS} levels deep.")
         return text
+
+    def _check_size(self, value: Any, what: str) -> None:
+        """As `_check_json`, and no more of it than of a state: every page that lists the task reads it."""
+        length = len(self._check_json(value, what))
+        if length > MAX_STATE:
+            raise FlowError(f"{what} has {length} characters, over {MAX_STATE}.")
 
     # Ends
 

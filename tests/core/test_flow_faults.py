@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pocketflow import Flow
+from pocketflow import AsyncFlow, Flow
 
 from core.errors import CountersignError, StaleReview
 from core.events import DecisionRecorded, NodeRetried, ReviewRequested
 from core.model import LOCAL, Answer, Outcome, ReviewRequest, Status, Verdict
 from core.nodes import ReviewNode, progress, review
+from core.segment import MAX_STATE
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
 from tests.core.test_interrupts import flow_of, sets
 from tests.core.test_resuming import ended_twice
@@ -338,3 +339,27 @@ async def _settled_after_a_sweep(clock: StoppedClock, world: Any, task_id: str) 
     clock.advance(timedelta(seconds=31))
     await asyncio.sleep(0.01)
     return await _settled(world, task_id)
+
+
+class Prepares(AsyncFlow):  # type: ignore[misc]  # PocketFlow has no types
+    """A nested flow whose `prep` returns more than a state may hold."""
+
+    name = "prepares"
+
+    async def prep_async(self, shared: Shared) -> str:
+        return "x" * (MAX_STATE + 1)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [ReviewNode("check", show=lambda _shared: "x" * (MAX_STATE + 1)), Prepares(start=sets("inner"))],
+    ids=["show", "prep"],
+)
+async def test_more_than_a_state_may_hold_is_not_stored_elsewhere(
+    sqlite_database: Database, clock: StoppedClock, node: Any
+) -> None:
+    async with whole_core(sqlite_database, clock, flows={"draft": flow_of(Flow(start=node))}) as world:
+        done = await world.end((await world.submit()).id)
+    assert done.status is Status.FAILED
+    assert done.error is not None
+    assert f"over {MAX_STATE}" in done.error
