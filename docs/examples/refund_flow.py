@@ -1,6 +1,6 @@
 """A refund that people have to approve only above a threshold.
 
-Submit `{"order": "1042", "amount": 250}` to the flow `refund`.
+`countersign submit '{"order": "1042", "amount": 250}' --parse --flow refund` submits one.
 """
 
 from pocketflow import Flow, Node
