@@ -10,7 +10,9 @@
     ├── Refused                  the right person at the wrong time
     │   ├── NotWaiting           the task has no open review
     │   ├── ReviewIsClosed       somebody, or a newer attempt, was first
-    │   ├── AlreadyDecided       this person has decided this open review
+    │   ├── AlreadyDecided       this person has said the same of this open review
+    │   ├── NotYourTurn          another stage of the policy is being decided
+    │   ├── ConfirmOnPage        the policy takes no press in chat for a decision
     │   ├── TaskIsClosed         completed, failed or cancelled
     │   └── TaskIsRunning        it can be resumed only while it waits or has ended
     ├── StaleReview              the review named is not the open one
@@ -78,7 +80,15 @@ class ReviewIsClosed(Refused):
 
 
 class AlreadyDecided(Refused):
-    """This person has decided this review, which is still open for others."""
+    """This person has said the same of this review, which is still open for others."""
+
+
+class NotYourTurn(Refused):
+    """Another stage of the policy is being decided."""
+
+
+class ConfirmOnPage(Refused):
+    """The policy takes no press in chat for a decision; the page does."""
 
 
 class TaskIsClosed(Refused):

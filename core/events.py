@@ -125,6 +125,57 @@ class DecisionRecorded:
     content: Json = None
     """What an edit put in place of the draft; `diff` says what it changed (None: too long to tell)."""
     diff: str | None = None
+    person: str | None = None
+    """For whom, where a delegate decided; None is for themselves."""
+    person_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionWithdrawn:
+    """A reviewer took their answer back, or gave another one in the next event; the review is open still."""
+
+    review: str
+    reviewer: str
+    reviewer_name: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionsCarried:
+    """Approvals of the attempt before count for this review, too, by its policy."""
+
+    review: str
+    reviewers: list[Json]
+    """Their names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewerReminded:
+    """Those who have not decided were reminded of an open review."""
+
+    review: str
+    attempt: int
+    people: list[Json]
+    """Names of who is asked; at least one of them can decide now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewEscalated:
+    """More people may decide on an open review; `reason` is one sentence."""
+
+    review: str
+    attempt: int
+    people: list[Json]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewStuck:
+    """An open review can be met by nobody any more; `reason` is one sentence."""
+
+    review: str
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +192,15 @@ class ReviewRejected:
 
     review: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewExpired:
+    """The review event: nobody decided in time. `outcome` is what the policy makes of that."""
+
+    review: str
+    attempt: int
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +246,14 @@ Event: TypeAlias = (
     | TaskForked
     | ReviewRequested
     | DecisionRecorded
+    | DecisionWithdrawn
+    | DecisionsCarried
+    | ReviewerReminded
+    | ReviewEscalated
+    | ReviewStuck
     | ReviewApproved
     | ReviewRejected
+    | ReviewExpired
     | ReviewEdited
     | TaskCompleted
     | TaskFailed
@@ -207,8 +273,14 @@ EVENTS: tuple[type[Event], ...] = (
     TaskForked,
     ReviewRequested,
     DecisionRecorded,
+    DecisionWithdrawn,
+    DecisionsCarried,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
     ReviewApproved,
     ReviewRejected,
+    ReviewExpired,
     ReviewEdited,
     TaskCompleted,
     TaskFailed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NewType, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import date, datetime, timedelta
 
     from core.events import Event
 
@@ -110,15 +110,127 @@ class Recipient:
     address: str
 
 
+class Party(StrEnum):
+    """Somebody who has a hand in what is reviewed."""
+
+    SUBMITTER = "submitter"
+    EDITOR = "editor"
+    """Whose edit the draft is."""
+
+
+class ReasonRule(StrEnum):
+    """When a decision has to come with a comment."""
+
+    NEVER = "never"
+    ON_REJECT = "on_reject"
+    ALWAYS = "always"
+
+
+class Assurance(StrEnum):
+    """What proves that a decision is its reviewer's."""
+
+    CHAT = "chat"
+    """A press in chat will do."""
+    CONFIRM = "confirm"
+    """A press in chat leads to the page, where whoever is signed in decides."""
+
+
+class OnExpiry(StrEnum):
+    """What becomes of a review that nobody decided in time."""
+
+    REJECT = "reject"
+    """It expires, and the flow goes the way of a rejection, without a next attempt."""
+    APPROVE = "approve"
+    ESCALATE = "escalate"
+    """The escalation happens, and the deadline begins anew; the second time it is as `REJECT`."""
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quorum:
+    """So many of these people have to approve."""
+
+    name: str
+    """The group's; `reviewers` where there is none."""
+    people: tuple[PersonId, ...]
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingHours:
+    """When somebody is at work; reminders and escalations wait for it."""
+
+    cron: str
+    """The minutes at work as five cron fields: `* 9-16 * * mon-fri`."""
+    zone: str
+    """Of the IANA database: `Europe/Madrid`."""
+    holidays: tuple[date, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """Who is asked besides, and where, once a review has waited so long."""
+
+    after: timedelta | None
+    """Since the review opened; None is at the deadline only, where `on_expiry` says so."""
+    people: tuple[PersonId, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Who may decide and how many must agree. No reviewers means nobody."""
+    """Who may decide, how many must agree, by when. No reviewers means nobody.
+
+    Where there are no `stages`, `approvals` of all `reviewers` are asked for in one.
+    """
 
     name: str
     reviewers: tuple[PersonId, ...]
+    """Everybody who may decide in some stage."""
     approvals: int = 1
-    self_review: bool = False
+    """How many approvals are asked for in all."""
+    stages: tuple[tuple[Quorum, ...], ...] = ()
+    """In sequence; each has one quorum or more, met side by side and by different people."""
+    rejections: int = 1
+    """How many people have to reject; 1 is a veto."""
+    distinct_from: tuple[Party, ...] = (Party.SUBMITTER,)
+    """Who may not decide, although a reviewer."""
+    reason: ReasonRule = ReasonRule.NEVER
+    quick_reasons: tuple[str, ...] = ()
+    """Comments to choose from."""
+    assurance: Assurance = Assurance.CHAT
+    deadline: timedelta | None = None
+    """How long the review is open; None is for ever."""
+    reminders: tuple[timedelta, ...] = ()
+    """How long after its opening those who have not decided are reminded."""
+    escalation: Escalation | None = None
+    on_expiry: OnExpiry = OnExpiry.REJECT
+    hours: tuple[WorkingHours, ...] = ()
+    """Of the reviewers' groups; none is at any time."""
+    carries: bool = False
+    """Whether approvals count in the next attempt, too."""
+    keeps_removed: bool = True
+    """Whether decisions count of people who are no reviewers any more."""
     recipients: tuple[Recipient, ...] = ()
+
+    @property
+    def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
+        return self.stages or (
+            (Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """One person decides for another, until then."""
+
+    id: str
+    person: PersonId
+    delegate: PersonId | None
+    """None: the person is only absent, and nobody decides for them."""
+    until: datetime
+    made_by: PersonId
+    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +246,16 @@ class Decision:
     at: datetime
     content: Json = None
     """What an edit put in place of the draft."""
+    stage: int = 0
+    """In which of the policy's stages it was given, from 0."""
+    person: PersonId | None = None
+    """For whom the reviewer, as their delegate, decided; None is for themselves."""
+    person_name: str | None = None
+
+    @property
+    def seat(self) -> PersonId:
+        """The person whose answer it is: one answer each."""
+        return self.person or self.reviewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +353,9 @@ class ReviewRequest:
     """The rejection that led to this attempt, if one did."""
     point: Point = Point.REVIEW
     """Why the flow asked at `node`."""
+    expires_at: datetime | None = None
+    """By when it has to be decided."""
+    is_escalated: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -4,44 +4,120 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import AlreadyDecided, NotAReviewer, ReviewIsClosed, SelfReview
-from core.model import LOCAL, Outcome, Verdict
+from core.errors import AlreadyDecided, Invalid, NotAReviewer, NotYourTurn, ReviewIsClosed, SelfReview
+from core.model import LOCAL, Outcome, Party, ReasonRule, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from core.model import Decision, PersonId, Policy, ReviewRequest
+    from core.model import Decision, PersonId, Policy, Quorum, ReviewRequest
 
 
 DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EDITED})
 
 
 def check_may_decide(
-    review: ReviewRequest, person: PersonId, policies: Mapping[str, Policy] | None = None
-) -> None:
-    """Raise `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `AlreadyDecided` unless `person` may decide.
+    review: ReviewRequest,
+    person: PersonId,
+    policies: Mapping[str, Policy] | None = None,
+    delegators: Collection[PersonId] = (),
+) -> PersonId:
+    """Whose answer it would be, if `person` decided now: their own, or that of one of their `delegators`.
 
+    Raises `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `NotYourTurn`.
     The review keeps the policy under which it opened. Of the `policies` now in force, the one of that name
     has to know the person, too: whoever is struck from it decides nothing any more.
     `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
     any policy that asks for one approval, its own tasks included.
     """
-    _check_is_reviewer(review, person, (policies or {}).get(review.policy.name, review.policy))
-    check_open(review)
-    if any(decision.reviewer == person for decision in review.decisions):
-        raise AlreadyDecided("You have already decided; the review waits for others.")
-
-
-def _check_is_reviewer(review: ReviewRequest, person: PersonId, now: Policy) -> None:
     if person == LOCAL:
         if review.policy.approvals != 1:
             raise NotAReviewer("This review asks for several people; in open mode there is only one.")
-    elif person not in review.policy.reviewers:
+        check_open(review)
+        return person
+    seat = _seat(review, person, (policies or {}).get(review.policy.name, review.policy), delegators)
+    _check_is_distinct(review, person, seat)
+    check_open(review)
+    _check_is_their_turn(review, seat)
+    return seat
+
+
+def _seat(
+    review: ReviewRequest, person: PersonId, now: Policy, delegators: Collection[PersonId]
+) -> PersonId:
+    """A reviewer decides for themselves; anybody else for the one delegator for whom they began to."""
+    known = review.policy.reviewers
+    if person in known:
+        if person not in in_force(review, now):
+            raise NotAReviewer("You are not among the reviewers of this task any more.")
+        return person
+    seats = [seat for seat in delegators if seat in known and seat in in_force(review, now)]
+    if not seats:
         raise NotAReviewer("You are not among the reviewers of this task.")
-    elif person not in now.reviewers:
-        raise NotAReviewer("You are not among the reviewers of this task any more.")
-    elif person == review.task.submitter and not review.policy.self_review:
-        raise SelfReview("You submitted this task, so somebody else has to decide.")
+    taken = [decision.seat for decision in review.decisions if decision.reviewer == person]
+    return next((seat for seat in taken if seat in seats), seats[0])
+
+
+def in_force(review: ReviewRequest, now: Policy) -> Collection[PersonId]:
+    """Whom the policy of today lets decide on the review."""
+    if review.is_escalated and now.escalation is not None:
+        return {*now.reviewers, *now.escalation.people}
+    return now.reviewers
+
+
+def _check_is_distinct(review: ReviewRequest, *people: PersonId) -> None:
+    """Neither who decides nor for whom may have made what is decided on."""
+    barred = _barred(review)
+    if review.task.submitter in people and review.task.submitter in barred:
+        whose = "You" if review.task.submitter == people[0] else "The person for whom you decide"
+        raise SelfReview(f"{whose} submitted this task, so somebody else has to decide.")
+    if not barred.isdisjoint(people):
+        raise SelfReview("This draft is an edit of yours, so somebody else has to decide.")
+
+
+def _barred(review: ReviewRequest) -> set[PersonId]:
+    parties = review.policy.distinct_from
+    barred = {review.task.submitter} if Party.SUBMITTER in parties else set()
+    previous = review.previous
+    if Party.EDITOR in parties and previous is not None and previous.verdict is Verdict.EDIT:
+        barred |= {previous.reviewer, previous.seat}
+    return barred
+
+
+def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
+    stages = review.policy.in_stages
+    now = stage_now(review.policy, review.decisions)
+    decided = any(decision.seat == seat for decision in review.decisions)
+    if decided or now is None or any(seat in quorum.people for quorum in stages[now]):
+        return
+    waits = " and ".join(quorum.name for quorum in stages[now])
+    place = next((n for n, stage in enumerate(stages) if any(seat in q.people for q in stage)), now)
+    if place > now:
+        raise NotYourTurn(f"It is not your turn yet: stage {now + 1} of {len(stages)} waits for {waits}.")
+    raise NotYourTurn(f"Your stage is done; the review now waits for {waits}.")
+
+
+def check_answer(review: ReviewRequest, made: Decision) -> None:
+    """Raise `AlreadyDecided` where the same has been said before, `Invalid` where a reason is missing."""
+    standing = decision_of(review, made.seat)
+    if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
+        by = "You have" if standing.reviewer == made.reviewer else f"{standing.reviewer_name} has"
+        raise AlreadyDecided(f"{by} already decided; the review waits for others.")
+    check_reason(review.policy, made.verdict, made.comment)
+
+
+def check_reason(policy: Policy, verdict: Verdict, comment: str | None) -> None:
+    """Raise `Invalid` where the policy asks for a reason and there is none."""
+    asked = policy.reason is ReasonRule.ALWAYS or (
+        policy.reason is ReasonRule.ON_REJECT and verdict is Verdict.REJECT
+    )
+    if asked and not (comment or "").strip():
+        raise Invalid("This policy asks for a reason: say why in the comment.")
+
+
+def decision_of(review: ReviewRequest, seat: PersonId) -> Decision | None:
+    """What stands as this person's answer, by whomever it was given."""
+    return next((decision for decision in review.decisions if decision.seat == seat), None)
 
 
 def check_open(request: ReviewRequest) -> None:
@@ -53,22 +129,108 @@ def check_open(request: ReviewRequest) -> None:
     elif request.decisions and request.outcome in DECIDED:
         last = request.decisions[-1]
         sentence = f"Already {request.outcome} by {last.reviewer_name} at {last.at:%Y-%m-%d %H:%M:%S} UTC."
+    elif request.outcome is Outcome.EXPIRED:
+        sentence = f"This review expired undecided at {request.closed_at:%Y-%m-%d %H:%M:%S} UTC."
     else:
         sentence = f"This review is closed: the task is {request.task.status}."
     raise ReviewIsClosed(sentence)
 
 
-def outcome(policy: Policy, decisions: Iterable[Decision]) -> Outcome:
-    """What the decisions add up to: one rejection rejects, `approvals` distinct people approve.
+def outcome(policy: Policy, decisions: Sequence[Decision]) -> Outcome:
+    """What the decisions add up to: so many rejections reject, the quorums of every stage approve.
 
-    An edit is its author's approval of their own text: enough where one approval is, else it has to be put
-    before everybody anew.
+    An edit is its author's approval of their own text: enough where that is all that is asked for, else the
+    text has to be put before everybody anew.
     """
-    approving: set[PersonId] = set()
-    for decision in decisions:
-        if decision.verdict is Verdict.REJECT:
-            return Outcome.REJECTED
-        if decision.verdict is Verdict.EDIT and policy.approvals > 1:
-            return Outcome.EDITED
-        approving.add(decision.reviewer)
-    return Outcome.APPROVED if len(approving) >= policy.approvals else Outcome.OPEN
+    rejecting = {decision.seat for decision in decisions if decision.verdict is Verdict.REJECT}
+    if len(rejecting) >= policy.rejections:
+        return Outcome.REJECTED
+    if any(decision.verdict is Verdict.EDIT for decision in decisions):
+        alone = policy.approvals == 1 and Party.EDITOR not in policy.distinct_from
+        return Outcome.APPROVED if alone else Outcome.EDITED
+    return Outcome.APPROVED if stage_now(policy, decisions) is None else Outcome.OPEN
+
+
+def stage_now(policy: Policy, decisions: Iterable[Decision]) -> int | None:
+    """The first stage, from 0, whose quorums are not met; None once all are."""
+    made = tuple(decisions)
+    for number, stage in enumerate(policy.in_stages):
+        if any(missing for _, missing in shortfall(stage, approvers(made, number))):
+            return number
+    return None
+
+
+def approvers(decisions: Iterable[Decision], stage: int) -> list[PersonId]:
+    """Who approved in a stage, in order, each once, whatever chat they sat in."""
+    return list(
+        dict.fromkeys(
+            decision.seat
+            for decision in decisions
+            if decision.verdict is Verdict.APPROVE and decision.stage == stage
+        )
+    )
+
+
+def counted(policy: Policy, decisions: Iterable[Decision], known: Collection[PersonId]) -> list[Decision]:
+    """The decisions that count, where `known` are the reviewers of today."""
+    return [made for made in decisions if policy.keeps_removed or made.seat in known or made.seat == LOCAL]
+
+
+def shortfall(stage: Sequence[Quorum], approving: Collection[PersonId]) -> list[tuple[Quorum, int]]:
+    """How many approvals each quorum lacks; somebody who is in two of them counts in one."""
+    filled = _matched([_eligible(quorum, approving) for quorum in _places(stage)])
+    lacking = [0] * len(stage)
+    at = 0
+    for number, quorum in enumerate(stage):
+        lacking[number] = sum(1 for place in range(at, at + quorum.approvals) if place not in filled)
+        at += quorum.approvals
+    return list(zip(stage, lacking, strict=True))
+
+
+def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[PersonId]) -> bool:
+    """Whether `able`, those who may still decide, are enough for what is missing in all stages."""
+    decided = {decision.seat for decision in decisions}
+    undecided = [person for person in able if person not in decided]
+    places = [
+        _eligible(quorum, (*approvers(decisions, number), *undecided))
+        for number, stage in enumerate(policy.in_stages)
+        for quorum in _places(stage)
+    ]
+    return len(_matched(places)) == len(places)
+
+
+def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
+    """Reviewers who may, by the policy they had and that of today, decide on the review in some stage."""
+    now = in_force(review, (policies or {}).get(review.policy.name, review.policy))
+    barred = _barred(review)
+    return [person for person in review.policy.reviewers if person in now and person not in barred]
+
+
+def _places(stage: Sequence[Quorum]) -> list[Quorum]:
+    """Each quorum as often as it asks for an approval."""
+    return [quorum for quorum in stage for _ in range(quorum.approvals)]
+
+
+def _eligible(quorum: Quorum, people: Collection[PersonId]) -> list[PersonId]:
+    return [person for person in people if person in quorum.people or person == LOCAL]
+
+
+def _matched(places: Sequence[Collection[PersonId]]) -> set[int]:
+    """The places that can be taken at once, each by a different one of those eligible for it.
+
+    Kuhn's algorithm: a place that finds everybody seated asks one of them to move.
+    """
+    seated: dict[PersonId, int] = {}
+
+    def seat(place: int, asked: set[PersonId]) -> bool:
+        for person in places[place]:
+            if person not in asked:
+                asked.add(person)
+                if person not in seated or seat(seated[person], asked):
+                    seated[person] = place
+                    return True
+        return False
+
+    for place in range(len(places)):
+        seat(place, set())
+    return set(seated.values())

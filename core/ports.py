@@ -149,6 +149,7 @@ class Store(Protocol):
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
+        people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Judge and record; a refusal comes back beside the review.
 
@@ -168,6 +169,7 @@ class Store(Protocol):
         content: Json = None,
         via: str,
         policies: Mapping[str, Policy] = {},
+        people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """The same for the task's open review, where it is the one that is meant."""
         ...

@@ -153,6 +153,7 @@ class Service:
             via=via,
             copy=copy,
             policies=self._policies,
+            people=self._people,
         )
         return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
@@ -184,6 +185,7 @@ class Service:
             content=content,
             via=via,
             policies=self._policies,
+            people=self._people,
         )
         return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 

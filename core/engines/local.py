@@ -17,6 +17,7 @@ from core.errors import Unavailable
 from core.events import (
     ReviewApproved,
     ReviewEdited,
+    ReviewExpired,
     ReviewRejected,
     TaskCancelled,
     TaskRewound,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 WORK: frozenset[type[Event]] = frozenset(
-    {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewEdited}
+    {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewExpired, ReviewEdited}
 )
 """Events after which a task has stored work."""
 SWEEP = timedelta(seconds=30)

@@ -8,28 +8,24 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, case, func, insert, literal_column, or_, select, update
 
 from core import policy as rules
-from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
-from core.events import DecisionRecorded, ReviewApproved, ReviewEdited, ReviewRejected
+from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.lifecycle import after
-from core.model import Decision, Outcome, Point, Position, Verdict
-from core.states import check_shape, diff
-from core.store import checkpoints
-from core.store.deliveries import adopt_copy, open_cards, raise_cards
-from core.store.history import append
+from core.model import Outcome, Party, Verdict
+from core.store import timers
+from core.store.deliveries import open_cards, raise_cards
+from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
     REVIEW_COLUMNS,
     TASK_COLUMNS,
     decision_of,
     micros,
-    policy_of,
-    policy_text,
     review_of,
     task_of,
 )
 from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
+from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,20 +51,11 @@ _task = [task.c[name] for name in TASK_COLUMNS]
 _both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.node, *_review).join(
     task, task.c.id == review.c.task_id
 )
-TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
-"""What a task's `outcome` may be."""
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
 
 BY_ID = Statement(_both.where(review.c.id == p("id")))
-# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
-LOCK_TASK_OF = Statement(
-    select(task.c.id)
-    .join(review, review.c.task_id == task.c.id)
-    .where(review.c.id == p("id"))
-    .with_for_update(of=task)
-)
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
 OPEN_BY_TASK = Statement(_both.where(task.c.id == p("task"), review.c.id == task.c.review_id))
 BEFORE_IT = Statement(
@@ -77,7 +64,6 @@ BEFORE_IT = Statement(
     .limit(literal_column("1"))
 )
 STATUS_OF_TASK = Statement(select(task.c.status).where(task.c.id == p("id")))
-LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
 _stands = review.c.undone == literal_column("0")
 CLOSED_SINCE = Statement(
     select(*_review)
@@ -183,19 +169,6 @@ SUPERSEDE = Statement(
     .values(superseded_by=p("by"))
     .returning(review.c.id, review.c.policy)
 )
-INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
-DECIDED = Statement(
-    update(task)
-    .where(task.c.id == p("id"), task.c.seq == p("seq"))
-    .values(
-        status=p("status"),
-        outcome=p("outcome"),
-        review_id=p("review"),
-        seq=p("new_seq"),
-        version=task.c.version + literal_column("1"),
-        updated_at=p("now"),
-    )
-)
 
 
 def open_review(
@@ -203,6 +176,7 @@ def open_review(
 ) -> None:
     """Store the review and its cards; those that it replaces say so from now on."""
     supersede(tx, of, attempt)
+    expires_at = expiry(new.policy, tx.now)
     tx.insert(
         INSERT,
         id=new.id,
@@ -218,8 +192,11 @@ def open_review(
         superseded_by=None,
         point=new.point.value,
         checkpoint=new.checkpoint,
+        expires_at=None if expires_at is None else micros(expires_at),
+        escalated=0,
     )
     open_cards(tx, of, seq, new.id, new.policy)
+    timers.schedule(tx, timetable(new.policy, new.id, tx.now))
 
 
 def supersede(tx: Transaction, of: str, attempt: int) -> None:
@@ -236,6 +213,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         found = one(tx, of.review)
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
         raise_cards(tx, of.id, of.review, found.policy)
+        timers.drop(tx, found)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
@@ -279,6 +257,7 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
     for review_id, policy in undone:
         raise_cards(tx, task_id, review_id, policy_of(policy))
+        tx.run(timers.DROP, review=review_id)
     return len(undone)
 
 
@@ -303,7 +282,7 @@ def waiting_for(
     while len(found) < limit:
         rows = tx.all(WAITING, like=like, limit=SIEVED, opened_at=after[0], id=after[1])
         requests = [_request(tx, row) for row in rows]
-        found += [request for request in requests if _refusal(request, person, policies) is None]
+        found += [request for request in requests if _may_decide(request, person, policies)]
         if len(rows) < SIEVED:
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
@@ -314,255 +293,31 @@ def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
     return [decision_of(found) for found in tx.all(DECISIONS, review=review_id)]
 
 
-def _as_it_stands(tx: Transaction, row: Row) -> ReviewRequest:
+def as_it_stands(tx: Transaction, row: Row) -> ReviewRequest:
     """The review and its decisions, without what led to it."""
     found = review_of(row[REVIEW:], task_of(row), (), previous=None)
-    if not found.is_open or found.policy.approvals > 1:
+    if not found.is_open or found.policy.approvals > 1 or found.policy.rejections > 1:
         # An open review that asks for one decision has none.
         found = replace(found, decisions=tuple(_decisions(tx, found.id)))
+    if found.attempt > 1 and Party.EDITOR in found.policy.distinct_from:
+        found = _with_previous(tx, row, found)
     return found
 
 
 def _request(tx: Transaction, row: Row) -> ReviewRequest:
-    found = _as_it_stands(tx, row)
-    if found.attempt > 1:
-        rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
-        found = found if rejection is None else replace(found, previous=decision_of(rejection))
-    return found
+    found = as_it_stands(tx, row)
+    return found if found.attempt == 1 or found.previous is not None else _with_previous(tx, row, found)
 
 
-def decide_open(
-    tx: Transaction,
-    task_id: str,
-    reviewer: Person,
-    verdict: Verdict,
-    *,
-    review_id: str | None,
-    attempt: int | None,
-    comment: str | None,
-    content: Json,
-    via: str,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """Decide the task's open review, where it is the one that is meant.
-
-    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
-    """
-    tx.lock(LOCK_TASK, id=task_id)
-    row = tx.one(OPEN_BY_TASK, task=task_id)
-    if row is None:
-        raise _not_waiting(tx, task_id)
-    request = _as_it_stands(tx, row)
-    if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
-        raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
-    if review_id is None and attempt is not None:
-        _check_is_only_one(tx, row, attempt)
-    made = _decision(tx, reviewer, verdict, comment, content, via)
-    return _judged(tx, row, request, made, policies)
+def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewRequest:
+    rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
+    return found if rejection is None else replace(found, previous=decision_of(rejection))
 
 
-def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
-    """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
-    if tx.one(BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
-        raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
-
-
-def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
-    row = tx.one(STATUS_OF_TASK, id=task_id)
-    if row is None:
-        return NotFound("There is no such task.")
-    return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
-
-
-def decide(
-    tx: Transaction,
-    review_id: str,
-    reviewer: Person,
-    verdict: Verdict,
-    *,
-    comment: str | None,
-    content: Json,
-    via: str,
-    copy: tuple[Recipient, MessageRef] | None,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
-    the pressed card, if no delivery knows it, is adopted in either case."""
-    tx.lock(LOCK_TASK_OF, id=review_id)
-    row = tx.one(BY_ID, id=review_id)
-    if row is None:
-        raise NotFound("There is no such review.")
-    made = _decision(tx, reviewer, verdict, comment, content, via)
-    request, refusal = _judged(tx, row, _as_it_stands(tx, row), made, policies)
-    if copy is not None and not isinstance(refusal, Forbidden):
-        adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
-    return request, refusal
-
-
-def _decision(
-    tx: Transaction, reviewer: Person, verdict: Verdict, comment: str | None, content: Json, via: str
-) -> Decision:
-    return Decision(
-        reviewer=reviewer.id,
-        reviewer_name=reviewer.name,
-        verdict=verdict,
-        comment=comment,
-        content=content,
-        via=via,
-        at=tx.now,
-    )
-
-
-def _judged(
-    tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """The review with this answer in it, or as it was and why not."""
-    refusal = _refusal(request, made.reviewer, policies)
-    if refusal is None and made.verdict is Verdict.EDIT:
-        refusal = _misfit(request, made)
-    if refusal is not None:
-        return request, refusal
-    return _record(tx, row, request, made), None
-
-
-def _misfit(request: ReviewRequest, made: Decision) -> Invalid | None:
+def _may_decide(request: ReviewRequest, person: PersonId, policies: Mapping[str, Policy]) -> bool:
+    """Whether the review waits for this person's answer: who has given one waits for others."""
     try:
-        check_shape(request.draft, made.content)
-    except Invalid as error:
-        return error
-    return None
-
-
-def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
-    """A card that was pressed, if no delivery knows it. Raises `NotFound`."""
-    tx.lock(LOCK_TASK_OF, id=review_id)
-    row = tx.one(BY_ID, id=review_id)
-    if row is None:
-        raise NotFound("There is no such review.")
-    adopt_copy(tx, row[0], row[EVENT_SEQ], review_id, *copy)
-
-
-def _refusal(
-    request: ReviewRequest, person: PersonId, policies: Mapping[str, Policy]
-) -> CountersignError | None:
-    try:
-        rules.check_may_decide(request, person, policies)
-    except (Refused, Forbidden) as error:
-        return error
-    return None
-
-
-def _record(
-    tx: Transaction,
-    row: Row,
-    request: ReviewRequest,
-    made: Decision,
-) -> ReviewRequest:
-    outcome = rules.outcome(request.policy, (*request.decisions, made))
-    events = _events(request, made, outcome)
-    decided = _decided(request, made, outcome, after(request.task.status, *events))
-    _compare_and_set(tx, row[SEQ], decided, len(events))
-    _insert_decision(tx, request, made)
-    append(tx, request.task.id, row[SEQ], events, request.task.callback_url)
-    raise_cards(tx, request.task.id, request.id, request.policy)
-    if not decided.is_open and decided.point is not Point.INSIDE:
-        tx.position = _parked(tx, row, decided, len(events))
-    return decided
-
-
-def _parked(tx: Transaction, row: Row, decided: ReviewRequest, events: int) -> Position:
-    """Where the flow goes on: at the node that asked for this review."""
-    last = checkpoints.last(tx, decided.task.id)
-    return Position(
-        task=decided.task,
-        version=row[VERSION] + 1,
-        seq=row[SEQ] + events,
-        node=row[NODE],
-        point=decided.point,
-        action=last.action,
-        frames=last.frames,
-        state=last.state,
-        checkpoints=last.number,
-        schema=last.schema,
-        begun=False,
-        starts=0,
-        tries=0,
-        due_at=None,
-        review=decided,
-    )
-
-
-def _decided(request: ReviewRequest, made: Decision, outcome: Outcome, status: Status) -> ReviewRequest:
-    """The review and its task after the decision, as they are about to be stored."""
-    closes = outcome is not Outcome.OPEN
-    of = replace(
-        request.task,
-        status=status,
-        outcome=outcome if outcome in TOLD else request.task.outcome,
-        review=None if closes else request.id,
-        updated_at=made.at,
-    )
-    return replace(
-        request,
-        task=of,
-        outcome=outcome,
-        closed_at=made.at if closes else None,
-        decisions=(*request.decisions, made),
-    )
-
-
-def _compare_and_set(tx: Transaction, seq: int, decided: ReviewRequest, events: int) -> None:
-    """Store what the decision changes, unless the task or its review was changed meanwhile."""
-    of = decided.task
-    now = micros(tx.now)
-    moved = tx.run(
-        DECIDED,
-        id=of.id,
-        seq=seq,
-        status=of.status.value,
-        outcome=None if of.outcome is None else of.outcome.value,
-        review=of.review,
-        new_seq=seq + events,
-        now=now,
-    )
-    if not moved or (
-        not decided.is_open and not tx.run(CLOSE, id=decided.id, outcome=decided.outcome.value, now=now)
-    ):
-        raise ReviewIsClosed("Somebody else was first.")
-
-
-def _events(request: ReviewRequest, made: Decision, outcome: Outcome) -> list[Event]:
-    recorded = DecisionRecorded(
-        review=request.id,
-        reviewer=made.reviewer,
-        reviewer_name=made.reviewer_name,
-        verdict=made.verdict.value,
-        comment=made.comment,
-        via=made.via,
-        content=made.content,
-        diff=diff(request.draft, made.content) if made.verdict is Verdict.EDIT else None,
-    )
-    match outcome:
-        case Outcome.APPROVED:
-            return [recorded, ReviewApproved(review=request.id, attempt=request.attempt)]
-        case Outcome.REJECTED:
-            return [recorded, ReviewRejected(review=request.id, attempt=request.attempt)]
-        case Outcome.EDITED:
-            return [recorded, ReviewEdited(review=request.id, attempt=request.attempt)]
-        case _:
-            return [recorded]
-
-
-def _insert_decision(tx: Transaction, request: ReviewRequest, made: Decision) -> None:
-    tx.insert(
-        INSERT_DECISION,
-        review_id=request.id,
-        number=len(request.decisions) + 1,
-        reviewer=made.reviewer,
-        reviewer_name=made.reviewer_name,
-        verdict=made.verdict.value,
-        comment=made.comment,
-        via=made.via,
-        at=micros(made.at),
-        content=None if made.verdict is not Verdict.EDIT else to_json(made.content),
-    )
+        seat = rules.check_may_decide(request, person, policies)
+    except (Refused, Forbidden):
+        return False
+    return rules.decision_of(request, seat) is None

@@ -20,7 +20,6 @@ from core.model import (
     Outcome,
     PersonId,
     Point,
-    Policy,
     Recipient,
     ReviewId,
     ReviewRequest,
@@ -30,6 +29,7 @@ from core.model import (
     TaskId,
     Verdict,
 )
+from core.store.policies import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +114,8 @@ REVIEW_COLUMNS = (
     "closed_at",
     "superseded_by",
     "point",
+    "expires_at",
+    "escalated",
 )
 
 
@@ -133,12 +135,25 @@ def review_of(
         closed_at=None if row[8] is None else moment(row[8]),
         superseded_by=row[9],
         point=Point(row[10]),
+        expires_at=None if row[11] is None else moment(row[11]),
+        is_escalated=row[12] == 1,
         decisions=tuple(decisions),
         previous=previous,
     )
 
 
-DECISION_COLUMNS = ("reviewer", "reviewer_name", "verdict", "comment", "via", "at", "content")
+DECISION_COLUMNS = (
+    "reviewer",
+    "reviewer_name",
+    "verdict",
+    "comment",
+    "via",
+    "at",
+    "content",
+    "stage",
+    "person",
+    "person_name",
+)
 
 
 def decision_of(row: Row) -> Decision:
@@ -150,29 +165,9 @@ def decision_of(row: Row) -> Decision:
         via=row[4],
         at=moment(row[5]),
         content=from_json(row[6]),
-    )
-
-
-def policy_text(policy: Policy) -> str:
-    """The policy as kept with each review opened under it."""
-    data: dict[str, Json] = {
-        "name": policy.name,
-        "reviewers": list(policy.reviewers),
-        "approvals": policy.approvals,
-        "self_review": policy.self_review,
-        "recipients": [[recipient.channel, recipient.address] for recipient in policy.recipients],
-    }
-    return to_json(data)
-
-
-def policy_of(text: str) -> Policy:
-    data = from_json(text)
-    return Policy(
-        name=data["name"],
-        reviewers=tuple(data["reviewers"]),
-        approvals=data["approvals"],
-        self_review=data["self_review"],
-        recipients=tuple(Recipient(channel=c, address=a) for c, a in data["recipients"]),
+        stage=row[7],
+        person=None if row[8] is None else PersonId(row[8]),
+        person_name=row[9],
     )
 
 

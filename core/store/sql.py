@@ -181,10 +181,11 @@ class SqlStore:
         via: str,
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
+        people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
             partial(
-                reviews.decide,
+                deciding.decide,
                 review_id=review_id,
                 reviewer=reviewer,
                 verdict=verdict,
@@ -193,11 +194,12 @@ class SqlStore:
                 via=via,
                 copy=copy,
                 policies=policies,
+                people=people,
             )
         )
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
-        await self._write.run(partial(reviews.adopt, review_id=review_id, copy=copy))
+        await self._write.run(partial(deciding.adopt, review_id=review_id, copy=copy))
 
     async def decide_open(
         self,
@@ -211,10 +213,11 @@ class SqlStore:
         content: Json = None,
         via: str,
         policies: Mapping[str, Policy] = {},
+        people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
             partial(
-                reviews.decide_open,
+                deciding.decide_open,
                 task_id=task_id,
                 reviewer=reviewer,
                 verdict=verdict,
@@ -224,6 +227,7 @@ class SqlStore:
                 content=content,
                 via=via,
                 policies=policies,
+                people=people,
             )
         )
 

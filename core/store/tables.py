@@ -133,6 +133,8 @@ review = Table(
     Column("checkpoint", Integer, nullable=False, server_default="0"),
     # 1 once somebody resumed the task from before it: its decisions count for nothing any more.
     Column("undone", Integer, nullable=False, server_default="0"),
+    Column("expires_at", BigInteger),
+    Column("escalated", Integer, nullable=False, server_default="0"),
     UniqueConstraint("task_id", "event_seq"),
 )
 Index(
@@ -155,8 +157,39 @@ decision = Table(
     Column("content", Text),
     Column("via", String(16), nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    # For whom the reviewer decided as a delegate; NULL is for themselves.
+    Column("person", String),
+    Column("person_name", Text),
     UniqueConstraint("review_id", "reviewer"),
     sqlite_with_rowid=False,
+)
+
+# What is to happen to an open review, and when; gone once it happened, or the review is closed.
+timer = Table(
+    "timer",
+    metadata,
+    Column("review_id", String(32), ForeignKey("review.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Index("ix_timer_due_at", "due_at"),
+    sqlite_with_rowid=False,
+)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String, nullable=False),
+    # NULL: the person is only absent.
+    Column("delegate", String),
+    Column("until", BigInteger, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("ix_delegation_delegate", "delegate"),
+    Index("ix_delegation_person", "person"),
 )
 
 delivery = Table(

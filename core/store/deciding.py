@@ -1,0 +1,388 @@
+"""The one door of every decision: judged, counted and stored in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, literal_column, select, update
+
+from core import policy as rules
+from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
+from core.events import (
+    DecisionRecorded,
+    DecisionWithdrawn,
+    ReviewApproved,
+    ReviewEdited,
+    ReviewRejected,
+)
+from core.jsontext import to_json
+from core.lifecycle import after
+from core.model import Decision, Outcome, Point, Position, Verdict
+from core.states import check_shape, diff
+from core.store import checkpoints, delegations, timers
+from core.store.deliveries import adopt_copy, raise_cards
+from core.store.history import append
+from core.store.reviews import (
+    BEFORE_IT,
+    BY_ID,
+    CLOSE,
+    EVENT_SEQ,
+    NODE,
+    OPEN_BY_TASK,
+    SEQ,
+    STATUS_OF_TASK,
+    VERSION,
+    as_it_stands,
+)
+from core.store.rows import DECISION_COLUMNS, micros
+from core.store.statements import Statement, p
+from core.store.tables import decision, review, task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from core.errors import CountersignError
+    from core.events import Event
+    from core.model import Json, MessageRef, Person, PersonId, Policy, Recipient, ReviewRequest, Status
+    from core.store.transaction import Row, Transaction
+
+TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
+"""What a task's `outcome` may be."""
+
+# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
+LOCK_TASK_OF = Statement(
+    select(task.c.id)
+    .join(review, review.c.task_id == task.c.id)
+    .where(review.c.id == p("id"))
+    .with_for_update(of=task)
+)
+LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
+INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
+DELETE_DECISION = Statement(
+    delete(decision).where(
+        decision.c.review_id == p("review"),
+        decision.c.reviewer == p("reviewer"),
+    )
+)
+MOVED = Statement(
+    update(task)
+    .where(task.c.id == p("id"), task.c.seq == p("seq"))
+    .values(
+        status=p("status"),
+        outcome=p("outcome"),
+        review_id=p("review"),
+        seq=p("new_seq"),
+        version=task.c.version + literal_column("1"),
+        updated_at=p("now"),
+    )
+)
+
+
+def decide_open(
+    tx: Transaction,
+    task_id: str,
+    reviewer: Person,
+    verdict: Verdict,
+    *,
+    review_id: str | None,
+    attempt: int | None,
+    comment: str | None,
+    content: Json,
+    via: str,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """Decide the task's open review, where it is the one that is meant.
+
+    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
+    """
+    row, request = open_of_task(tx, task_id, review_id=review_id, attempt=attempt)
+    made = _decision(tx, reviewer, verdict, comment, content, via)
+    return _judged(tx, row, request, made, policies, people)
+
+
+def open_of_task(
+    tx: Transaction, task_id: str, *, review_id: str | None, attempt: int | None
+) -> tuple[Row, ReviewRequest]:
+    """The task's open review, locked, where it is the one that is meant; raises as `decide_open`."""
+    tx.lock(LOCK_TASK, id=task_id)
+    row = tx.one(OPEN_BY_TASK, task=task_id)
+    if row is None:
+        raise _not_waiting(tx, task_id)
+    request = as_it_stands(tx, row)
+    if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
+        raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
+    if review_id is None and attempt is not None:
+        _check_is_only_one(tx, row, attempt)
+    return row, request
+
+
+def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
+    """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
+    if tx.one(BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
+        raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
+
+
+def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
+    row = tx.one(STATUS_OF_TASK, id=task_id)
+    if row is None:
+        return NotFound("There is no such task.")
+    return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
+
+
+def decide(
+    tx: Transaction,
+    review_id: str,
+    reviewer: Person,
+    verdict: Verdict,
+    *,
+    comment: str | None,
+    content: Json,
+    via: str,
+    copy: tuple[Recipient, MessageRef] | None,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
+    the pressed card, if no delivery knows it, is adopted in either case."""
+    row, request = locked(tx, review_id)
+    made = _decision(tx, reviewer, verdict, comment, content, via)
+    request, refusal = _judged(tx, row, request, made, policies, people)
+    if copy is not None and not isinstance(refusal, Forbidden):
+        adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
+    return request, refusal
+
+
+def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
+    """The review, which nobody else changes before the commit. Raises `NotFound`."""
+    tx.lock(LOCK_TASK_OF, id=review_id)
+    row = tx.one(BY_ID, id=review_id)
+    if row is None:
+        raise NotFound("There is no such review.")
+    return row, as_it_stands(tx, row)
+
+
+def withdraw(
+    tx: Transaction, review_id: str, reviewer: Person, *, via: str
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """Take one's own answer back while the review is open."""
+    row, request = locked(tx, review_id)
+    try:
+        rules.check_open(request)
+    except Refused as error:
+        return request, error
+    mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
+    if mine is None:
+        return request, NotWaiting("You have not decided on this review.")
+    rest = tuple(made for made in request.decisions if made is not mine)
+    tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
+    return settle(tx, row, request, [_withdrawn(request, mine, via)], rest, Outcome.OPEN), None
+
+
+def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
+    """A card that was pressed, if no delivery knows it. Raises `NotFound`."""
+    row, _ = locked(tx, review_id)
+    adopt_copy(tx, row[0], row[EVENT_SEQ], review_id, *copy)
+
+
+def _decision(
+    tx: Transaction, reviewer: Person, verdict: Verdict, comment: str | None, content: Json, via: str
+) -> Decision:
+    return Decision(
+        reviewer=reviewer.id,
+        reviewer_name=reviewer.name,
+        verdict=verdict,
+        comment=comment,
+        content=content,
+        via=via,
+        at=tx.now,
+    )
+
+
+def _judged(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    made: Decision,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """The review with this answer in it, or as it was and why not."""
+    try:
+        seat = rules.check_may_decide(
+            request, made.reviewer, policies, delegations.delegators(tx, request.policy, made.reviewer)
+        )
+        if seat != made.reviewer:
+            name = people[seat].name if seat in people else seat
+            made = replace(made, person=seat, person_name=name)
+        rules.check_answer(request, made)
+        if made.verdict is Verdict.EDIT:
+            check_shape(request.draft, made.content)
+    except (Refused, Forbidden, Invalid) as error:
+        return request, error
+    return _record(tx, row, request, made, policies), None
+
+
+def _record(
+    tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
+) -> ReviewRequest:
+    """Store an answer in place of the one that the same person gave before, if any."""
+    known = rules.in_force(request, policies.get(request.policy.name, request.policy))
+    before = rules.decision_of(request, made.seat)
+    events: list[Event] = []
+    standing = request.decisions
+    if before is not None:
+        made = replace(made, stage=before.stage)
+        standing = tuple(other for other in standing if other is not before)
+        tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
+        events.append(_withdrawn(request, before, made.via))
+    counted = rules.counted(request.policy, standing, known)
+    if before is None:
+        made = replace(made, stage=rules.stage_now(request.policy, counted) or 0)
+    events.append(_recorded(request, made))
+    tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
+    outcome = rules.outcome(request.policy, [*counted, made])
+    return settle(tx, row, request, events, (*standing, made), outcome)
+
+
+def settle(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    events: Sequence[Event],
+    decisions: tuple[Decision, ...],
+    outcome: Outcome,
+    *,
+    at_once: Event | None = None,
+) -> ReviewRequest:
+    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it.
+
+    `at_once` is the review event, where it is not the one that follows from the outcome.
+    Raises `ReviewIsClosed` where the task or its review was changed meanwhile.
+    """
+    closing = at_once or _review_event(request, outcome)
+    happened = list(events) if closing is None else [*events, closing]
+    status = after(request.task.status, *happened)
+    settled = _settled(tx, request, decisions, outcome, status)
+    _compare_and_set(tx, row[SEQ], settled, len(happened))
+    append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
+    raise_cards(tx, request.task.id, request.id, request.policy)
+    if not settled.is_open:
+        timers.drop(tx, request)
+        if settled.point is not Point.INSIDE:
+            tx.position = _parked(tx, row, settled, len(happened))
+    return settled
+
+
+def _settled(
+    tx: Transaction,
+    request: ReviewRequest,
+    decisions: tuple[Decision, ...],
+    outcome: Outcome,
+    status: Status,
+) -> ReviewRequest:
+    """The review and its task as they are about to be stored."""
+    closes = outcome is not Outcome.OPEN
+    of = replace(
+        request.task,
+        status=status,
+        outcome=outcome if outcome in TOLD else request.task.outcome,
+        review=None if closes else request.id,
+        updated_at=tx.now,
+    )
+    return replace(
+        request, task=of, outcome=outcome, closed_at=tx.now if closes else None, decisions=decisions
+    )
+
+
+def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: int) -> None:
+    of = settled.task
+    now = micros(tx.now)
+    moved = tx.run(
+        MOVED,
+        id=of.id,
+        seq=seq,
+        status=of.status.value,
+        outcome=None if of.outcome is None else of.outcome.value,
+        review=of.review,
+        new_seq=seq + events,
+        now=now,
+    )
+    if not moved or (
+        not settled.is_open and not tx.run(CLOSE, id=settled.id, outcome=settled.outcome.value, now=now)
+    ):
+        raise ReviewIsClosed("Somebody else was first.")
+
+
+def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:
+    """Where the flow goes on: at the node that asked for this review."""
+    last = checkpoints.last(tx, settled.task.id)
+    return Position(
+        task=settled.task,
+        version=row[VERSION] + 1,
+        seq=row[SEQ] + events,
+        node=row[NODE],
+        point=settled.point,
+        action=last.action,
+        frames=last.frames,
+        state=last.state,
+        checkpoints=last.number,
+        schema=last.schema,
+        begun=False,
+        starts=0,
+        tries=0,
+        due_at=None,
+        review=settled,
+    )
+
+
+def _recorded(request: ReviewRequest, made: Decision) -> DecisionRecorded:
+    return DecisionRecorded(
+        review=request.id,
+        reviewer=made.reviewer,
+        reviewer_name=made.reviewer_name,
+        verdict=made.verdict.value,
+        comment=made.comment,
+        via=made.via,
+        content=made.content,
+        diff=diff(request.draft, made.content) if made.verdict is Verdict.EDIT else None,
+        person=made.person,
+        person_name=made.person_name,
+    )
+
+
+def _withdrawn(request: ReviewRequest, made: Decision, via: str) -> DecisionWithdrawn:
+    return DecisionWithdrawn(
+        review=request.id, reviewer=made.reviewer, reviewer_name=made.reviewer_name, via=via
+    )
+
+
+def _review_event(request: ReviewRequest, outcome: Outcome) -> Event | None:
+    match outcome:
+        case Outcome.APPROVED:
+            return ReviewApproved(review=request.id, attempt=request.attempt)
+        case Outcome.REJECTED:
+            return ReviewRejected(review=request.id, attempt=request.attempt)
+        case Outcome.EDITED:
+            return ReviewEdited(review=request.id, attempt=request.attempt)
+        case _:
+            return None
+
+
+def _columns(request: ReviewRequest, made: Decision, number: int) -> dict[str, object]:
+    """`number` is that of its event: decisions of one review are ordered by it."""
+    return {
+        "review_id": request.id,
+        "number": number,
+        "reviewer": made.reviewer,
+        "reviewer_name": made.reviewer_name,
+        "verdict": made.verdict.value,
+        "comment": made.comment,
+        "via": made.via,
+        "at": micros(made.at),
+        "content": None if made.verdict is not Verdict.EDIT else to_json(made.content),
+        "stage": made.stage,
+        "person": made.person,
+        "person_name": made.person_name,
+    }

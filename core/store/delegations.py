@@ -1,0 +1,56 @@
+"""Who decides for whom while they are away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from core.model import LOCAL, Delegation, PersonId
+from core.store.rows import micros, moment
+from core.store.statements import Statement, p
+from core.store.tables import delegation
+
+if TYPE_CHECKING:
+    from core.model import Policy
+    from core.store.transaction import Row, Transaction
+
+COLUMNS = ("id", "person", "delegate", "until", "made_by", "made_at")
+_columns = [delegation.c[name] for name in COLUMNS]
+_stands = (delegation.c.until > p("now"), delegation.c.revoked_at.is_(None))
+INSERT = Statement(insert(delegation), COLUMNS)
+TO = Statement(select(*_columns).where(delegation.c.delegate == p("delegate"), *_stands))
+OF = Statement(select(*_columns).where(delegation.c.person == p("person"), *_stands))
+ALL = Statement(select(*_columns).where(*_stands).order_by(delegation.c.made_at, delegation.c.id))
+REVOKE = Statement(
+    update(delegation)
+    .where(delegation.c.person == p("person"), delegation.c.revoked_at.is_(None))
+    .values(revoked_at=p("now"))
+)
+
+
+def delegators(tx: Transaction, policy: Policy, person: PersonId) -> tuple[PersonId, ...]:
+    """For whom `person`, who is no reviewer, may decide now; reviewers decide for themselves."""
+    if person == LOCAL or person in policy.reviewers:
+        return ()
+    return tuple(PersonId(row[1]) for row in tx.all(TO, delegate=person, now=micros(tx.now)))
+
+
+def of_person(tx: Transaction, person: str) -> list[Delegation]:
+    return [_delegation(row) for row in tx.all(OF, person=person, now=micros(tx.now))]
+
+
+def standing(tx: Transaction) -> list[Delegation]:
+    """All that are in force now, oldest first."""
+    return [_delegation(row) for row in tx.all(ALL, now=micros(tx.now))]
+
+
+def _delegation(row: Row) -> Delegation:
+    return Delegation(
+        id=row[0],
+        person=PersonId(row[1]),
+        delegate=None if row[2] is None else PersonId(row[2]),
+        until=moment(row[3]),
+        made_by=PersonId(row[4]),
+        made_at=moment(row[5]),
+    )

@@ -1,0 +1,96 @@
+"""Timers of open reviews: rows until they have fired, or their review is closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, insert, select
+
+from core.model import ReviewId
+from core.store.rows import micros, moment
+from core.store.statements import Statement, p
+from core.store.tables import timer
+from core.timetable import Timer, TimerKind, has_timers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from core.model import ReviewRequest
+    from core.store.transaction import Transaction
+
+COLUMNS = ("review_id", "kind", "number", "due_at")
+INSERT = Statement(insert(timer), COLUMNS)
+DROP = Statement(delete(timer).where(timer.c.review_id == p("review")))
+TAKE = Statement(
+    delete(timer).where(
+        timer.c.review_id == p("review"),
+        timer.c.kind == p("kind"),
+        timer.c.number == p("number"),
+        timer.c.due_at <= p("now"),
+    )
+)
+DUE = Statement(
+    select(*(timer.c[name] for name in COLUMNS))
+    .where(timer.c.due_at <= p("now"))
+    .order_by(timer.c.due_at, timer.c.review_id, timer.c.kind, timer.c.number)
+    .limit(p("limit"))
+)
+NEXT = Statement(select(func.min(timer.c.due_at)))
+OF_REVIEW = Statement(
+    select(*(timer.c[name] for name in COLUMNS))
+    .where(timer.c.review_id == p("review"))
+    .order_by(timer.c.due_at)
+)
+
+
+def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:
+    tx.insert_many(
+        INSERT,
+        [
+            {
+                "review_id": new.review,
+                "kind": new.kind.value,
+                "number": new.number,
+                "due_at": micros(new.due_at),
+            }
+            for new in timers
+        ],
+    )
+
+
+def drop(tx: Transaction, review: ReviewRequest) -> None:
+    """Nothing more is to happen to it: it is closed."""
+    if has_timers(review.policy) or review.expires_at is not None:
+        tx.run(DROP, review=review.id)
+
+
+def take(tx: Transaction, wanted: Timer) -> bool:
+    """Remove a timer that is due; False where it has fired, or its review was closed, or it was put off."""
+    return bool(
+        tx.run(
+            TAKE, review=wanted.review, kind=wanted.kind.value, number=wanted.number, now=micros(tx.now)
+        )
+    )
+
+
+def due(tx: Transaction, limit: int) -> list[Timer]:
+    """What has fallen due, longest ago first."""
+    return [
+        Timer(review=ReviewId(row[0]), kind=TimerKind(row[1]), number=row[2], due_at=moment(row[3]))
+        for row in tx.all(DUE, now=micros(tx.now), limit=limit)
+    ]
+
+
+def of_review(tx: Transaction, review: str) -> list[Timer]:
+    """What is still to happen to a review, next first."""
+    return [
+        Timer(review=ReviewId(row[0]), kind=TimerKind(row[1]), number=row[2], due_at=moment(row[3]))
+        for row in tx.all(OF_REVIEW, review=review)
+    ]
+
+
+def next_due(tx: Transaction) -> datetime | None:
+    """When the next timer of all falls due."""
+    row = tx.one(NEXT)
+    return None if row is None or row[0] is None else moment(row[0])
