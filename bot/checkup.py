@@ -14,10 +14,10 @@ from telegram import Bot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.loopback import is_loopback_url
 from bot.settings import webhook_refusal
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
+from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Collection, Mapping

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.loopback import is_loopback, is_loopback_url
+from core.addresses import is_loopback, is_loopback_url
 
 SLACK_API = "https://slack.com/api/"
 TELEGRAM_API = "https://api.telegram.org/bot"
