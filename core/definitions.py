@@ -9,7 +9,7 @@ from pocketflow import BaseNode, Flow
 
 from core.errors import FlowError, SettingsError
 from core.flow import FlowDefinition
-from core.graph import ROOT, Graph
+from core.graph import Graph
 from core.imports import imported
 from core.nodes import ConversationNode, ProcessNode, ResultNode, ReviewNode
 from core.processors import processor
@@ -101,7 +101,7 @@ def _check(flow: FlowDefinition) -> None:
     for key in ("interrupt_before", "interrupt_after"):
         for path in getattr(flow.settings, key):
             if path not in paths:
-                known = ", ".join(sorted(path for path in paths if path != ROOT))
+                known = ", ".join(sorted(flow.graph.named()))
                 raise FlowError(f"{key}: there is no node {path!r}; there are: {known}.")
     for path, node in flow.graph.reviews():
         flow.policy(node.policy)

@@ -7,6 +7,7 @@ go and is checkpointed as a whole.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ class Place:
     """The paths of the flows that it is in, outermost first."""
     is_entered: bool
     """Whether it is a flow whose nodes are stepped one by one."""
+
+    @property
+    def is_one_go(self) -> bool:
+        """Whether it is a flow that runs as one node."""
+        return isinstance(self.node, Flow) and not self.is_entered
 
 
 class Graph:
@@ -115,6 +121,34 @@ class Graph:
             if place.around:
                 for action, node in place.node.successors.items():
                     yield path, action, self._paths[place.around[-1], id(node)]
+
+    def named(self) -> list[str]:
+        """The paths by which a node may be named, as they were found: all but the graph's own."""
+        return [path for path in self.places if path != ROOT]
+
+    def inside(self, path: str) -> Iterator[Place]:
+        """The nodes of one flow, without those of the flows in it."""
+        return (place for place in self.places.values() if place.around and place.around[-1] == path)
+
+    def in_order(self) -> list[Place]:
+        """What there is to see, as it is met from the start on; what is in a nested flow after that flow.
+
+        A flow that runs in one go is its only node.
+        """
+        if not self.places[ROOT].is_entered:
+            return [self.places[ROOT]]
+        following: dict[str, list[str]] = defaultdict(list)
+        for source, _, target in self.edges():
+            following[source].append(target)
+        found: dict[str, Place] = {}
+        waiting = [self.start(ROOT)]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                place = found[path] = self.places[path]
+                inner = [self.start(path)] if place.is_entered else []
+                waiting += [*reversed(following[path]), *inner]
+        return list(found.values())
 
     def reviews(self) -> Iterator[tuple[str, ReviewNode]]:
         for path, place in self.places.items():

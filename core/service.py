@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import Invalid, NotAnAdmin, NotAReviewer, NotFound, Refused, UnknownFlow
-from core.graph import ROOT
 from core.ids import new_id
 from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_may_decide
@@ -285,9 +284,9 @@ class Service:
     def _check_node(self, flow: str, node: str | None) -> None:
         if node is None or flow not in self._flows:
             return
-        places = self._flows[flow].graph.places
-        if node not in places:
-            known = ", ".join(sorted(path for path in places if path != ROOT))
+        graph = self._flows[flow].graph
+        if node not in graph.places:
+            known = ", ".join(sorted(graph.named()))
             raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
 
     def graph(self, flow: str) -> Graph | None:
