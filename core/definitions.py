@@ -10,7 +10,7 @@ from pocketflow import BaseNode, Flow
 from core.errors import FlowError, SettingsError
 from core.flow import FlowDefinition
 from core.graph import Graph
-from core.imports import imported
+from core.imports import imported, reason
 from core.nodes import ConversationNode, ProcessNode, ResultNode, ReviewNode
 from core.processors import processor
 
@@ -89,7 +89,7 @@ def _of_user(spec: str, beside: Path | None) -> Flow:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # somebody else's function may raise anything
-        raise SettingsError(f"graph {spec!r} raised {type(error).__name__}: {error}.") from error
+        raise SettingsError(f"graph {spec!r} raised {reason(error)}.") from error
     if not isinstance(made, BaseNode):
         raise SettingsError(f"graph {spec!r} returned {type(made).__name__}, not a PocketFlow Flow.")
     return made
