@@ -190,7 +190,8 @@ async def test_everything_works_without_scripts(house: House, sign_in: SignIn) -
     await page.goto(f"{house.url}/tasks/{task_id}")
     await page.get_by_text("Edit…").click()
     await page.get_by_label("What should stand instead").fill("Mine.")
-    await page.get_by_role("button", name="Propose my changes").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Propose my changes").click()
     await house.open_review(task_id, 2)
     await page.reload()
     await expect(page.get_by_label("Draft of attempt 2")).to_have_text("Mine.")
