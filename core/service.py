@@ -271,7 +271,7 @@ class Service:
         edits = dict(state or {})
         check_json(edits, "state")
         task = await self._store.task(_task(task_id))
-        self._check_node(task.flow, node)
+        await self._check_goes_on(task, checkpoint, node)
         by = self._known(person)
         if fork:
             made = await self._store.fork(
@@ -282,13 +282,20 @@ class Service:
         log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
         return made
 
-    def _check_node(self, flow: str, node: str | None) -> None:
-        if node is None or flow not in self._flows:
-            return
-        places = self._flows[flow].graph.places
-        if node not in places:
-            known = ", ".join(sorted(path for path in places if path != ROOT))
-            raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
+    async def _check_goes_on(self, task: Task, checkpoint: int, node: str | None) -> None:
+        """Raise `Invalid` where the task would fail at once: the flow, or the node to go on with, is gone."""
+        if task.flow not in self._flows:
+            raise Invalid(f"The flow {task.flow!r} is not configured any more.")
+        places = self._flows[task.flow].graph.places
+        known = ", ".join(sorted(path for path in places if path != ROOT))
+        if node is not None and node not in places:
+            raise Invalid(f"The flow {task.flow!r} has no node {node!r}; it has: {known}.")
+        following = (await self._store.checkpoint(task.id, checkpoint)).following if node is None else None
+        if following is not None and following not in places:
+            raise Invalid(
+                f"Checkpoint {checkpoint} leads to {following!r}, and the flow {task.flow!r} has no node of "
+                f"that name any more; name the `node` to go on with. It has: {known}."
+            )
 
     def graph(self, flow: str) -> Graph | None:
         """The nodes of a flow as it is configured now; None where it is not, any more."""

@@ -325,6 +325,8 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     of, point = task_of(row), Point(row[POINT])
     # A task that parked stands at a node that is neither begun nor to be tried again.
     parked = point in PARKED and not row[BEGUN] and not row[TRIES]
+    asked = parked or point is Point.INSIDE
+    answers = reviews.answers_since(tx, of, last.number) if asked else ()
     return Position(
         task=of,
         version=row[VERSION],
@@ -341,8 +343,8 @@ def position(tx: Transaction, task_id: str) -> Position | None:
         starts=row[STARTS],
         tries=row[TRIES],
         due_at=None if row[DUE] is None else moment(row[DUE]),
-        review=reviews.closed_since(tx, of, last.number) if parked else None,
-        answers=reviews.answers_since(tx, of, last.number) if point is Point.INSIDE else (),
+        review=answers[-1] if parked and answers else None,
+        answers=answers,
     )
 
 
