@@ -134,6 +134,23 @@ async def test_what_is_shown_otherwise_each_time_is_not_taken_for_edited(
     assert (done.status, done.final_result, seen) == (Status.COMPLETED, "look number 1", [False])
 
 
+class Careless(ReviewNode):
+    def post(self, shared: Shared, prep_res: Any, exec_res: Answer) -> str:
+        raise ValueError("not foreseen")
+
+
+async def test_a_verdict_that_cannot_be_applied_is_not_asked_for_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = in_a_row(Careless("check"), sets("end"))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        done = await world.end(task.id)
+        assert (done.status, done.error) == (Status.FAILED, "Node 'check' failed: ValueError: not foreseen")
+        assert len(await world.service.reviews(task.id)) == 1
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_an_edit_that_others_approved_is_one_also_after_a_restart(
     any_database: Database, clock: StoppedClock, restarted: bool
