@@ -353,7 +353,7 @@ class Segment:
         """False where there have been enough attempts; the task has failed then."""
         limit = self._flow.settings.max_attempts
         if self._attempt >= limit:
-            sentence = f"Rejected {self._attempt} times, which is the most that max_attempts allows."
+            sentence = f"Rejected at attempt {self._attempt}, and max_attempts allows {limit}."
             await self._fail(sentence, "MaxAttempts")
             return False
         return True

@@ -258,27 +258,32 @@ class Service:
         state: Mapping[str, Json] | None = None,
         node: str | None = None,
         fork: bool = False,
+        key: str | None = None,
     ) -> Task:
         """Go on from a checkpoint: in place, or with `fork` as a new task of this person's.
 
         `state` is laid over the checkpoint's, key by key; `node` is where to go on instead of where the
         flow went. In place what came after is superseded, and open reviews among it are closed. This can
-        lead past reviews, so it is for those whom `[admins]` lists.
-        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `Unavailable`.
+        lead past reviews, so it is for those whom `[admins]` lists. A request that is repeated with the same
+        idempotency `key` does nothing again.
+        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `KeyReused`, `Unavailable`.
         """
         if not self.may_resume(person):
             raise NotAnAdmin("Only those whom [admins] lists may resume a task from a checkpoint.")
         edits = dict(state or {})
+        check_text(key, "Idempotency-Key", MAX_NAME)
         check_json(edits, "state")
         task = await self._store.task(_task(task_id))
         await self._check_goes_on(task, checkpoint, node)
         by = self._known(person)
         if fork:
             made = await self._store.fork(
-                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id())
+                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id()), key=key
             )
         else:
-            made = await self._store.rewind(task_id, number=checkpoint, edits=edits, node=node, by=by)
+            made = await self._store.rewind(
+                task_id, number=checkpoint, edits=edits, node=node, by=by, key=key
+            )
         log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
         return made
 

@@ -11,6 +11,7 @@ from web.auth import CALLER
 from web.bodies import parsed
 from web.schemas import Resume, checkpoint_json, json_response, task_json, whole_checkpoint_json
 from web.stream import known_id
+from web.tasks import idempotency_key
 
 if TYPE_CHECKING:
     from core.service import Service
@@ -51,6 +52,7 @@ class Checkpoints:
             state=body.state,
             node=body.node,
             fork=body.fork,
+            key=idempotency_key(request),
         )
         shown = task_json(task, base_url=self._settings.base_url)
         if body.fork:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import literal_column, null, select, update
 
 from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
-from core.jsontext import to_json
+from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import Checkpoint, Point, Status
 from core.states import MAX_STATE, SCHEMA, check_edits
@@ -66,12 +67,17 @@ def rewind(
     edits: Mapping[str, Json],
     node: str | None,
     by: Person,
+    key: str | None = None,
 ) -> Task:
     """Go on from checkpoint `number` with its state and `edits` over it, at `node` where one is named.
 
-    What came after it is superseded, open reviews among it are closed. Raises `NotFound`, `Invalid` or
-    `TaskIsRunning`.
+    What came after it is superseded, open reviews among it are closed. Where the same `key` came before, with
+    the same request, nothing is done again. Raises `NotFound`, `Invalid` or `TaskIsRunning`.
     """
+    tx.lock(tasks.LOCK, id=task_id)
+    mark = _mark([task_id, number, dict(edits), node, "here"])
+    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+        return made_before
     row, of, source = _source(tx, task_id, number, edits, node)
     state = _text({**source.state, **edits})
     attempt = max(of.attempt, 1)
@@ -114,6 +120,7 @@ def rewind(
         raise StaleRun("The task was moved on at the same moment.")
     checkpoints.insert_checkpoints(tx, task_id, last.number + 1, [made], parent=number)
     append(tx, task_id, row[tasks.SEQ], [event], of.callback_url)
+    tasks.keep_key(tx, by.id, key, mark, task_id)
     return tasks.one(tx, task_id)
 
 
@@ -146,11 +153,16 @@ def fork(
     node: str | None,
     by: Person,
     child: TaskId,
+    key: str | None = None,
 ) -> Task:
     """A new pending task of `by`'s that goes on from there; the old one is left as it is.
 
     Raises `NotFound` or `Invalid`.
     """
+    tx.lock(tasks.LOCK, id=task_id)
+    mark = _mark([task_id, number, dict(edits), node, "fork"])
+    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+        return made_before
     _, of, source = _source(tx, task_id, number, edits, node, may_run=True)
     state = {**source.state, **edits, "task_id": child}
     cause = f"Forked from checkpoint {number} of task {task_id} by {by.name}."
@@ -159,6 +171,7 @@ def fork(
     checkpoints.insert_checkpoints(tx, child, 1, [made])
     forked = TaskForked(parent=task_id, checkpoint=number, by=by.id, by_name=by.name, edited=[*edits])
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
+    tasks.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
 
 
@@ -171,7 +184,6 @@ def _source(
     *,
     may_run: bool = False,
 ) -> tuple[Row, Task, StoredCheckpoint]:
-    tx.lock(tasks.LOCK, id=task_id)
     row, of = tasks.row_and_task(tx, task_id)
     if of.status in {Status.PENDING, Status.RUNNING} and not may_run:
         raise TaskIsRunning(f"The task is {of.status}; it can be resumed once it waits or has ended.")
@@ -203,6 +215,11 @@ def _checkpoint(
         frames=None if node is not None else checkpoints.frames_of(tx, source.task, source.number),
         cause=cause,
     )
+
+
+def _mark(asked: list[Json]) -> str:
+    """SHA-256 over what was asked for."""
+    return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
 
 def _text(state: Mapping[str, Json]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
 
-from core.errors import Invalid, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
+from core.errors import Invalid, KeyReused, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
 from core.events import FINAL, TaskForked, TaskRewound
-from core.model import LOCAL, Outcome, ReviewRequest, Status
+from core.model import LOCAL, Outcome, ReviewRequest, Status, TaskFilter
 from core.nodes import ReviewNode
 from core.states import MAX_STATE
 from tests.core.graphs import Does, Shared, definition, in_a_row
@@ -340,3 +341,21 @@ async def test_a_task_is_not_resumed_where_its_flow_has_nothing_to_go_on_with(
                 with pytest.raises(Invalid):
                     await world.service.resume(task.id, LOCAL, checkpoint=2, node=node, fork=fork)
             assert (await world.service.task(task.id)).final_result == "paid 10"
+
+
+@pytest.mark.parametrize("fork", [False, True])
+async def test_a_resume_that_is_repeated_because_its_answer_was_lost_happens_once(
+    any_database: Database, clock: StoppedClock, fork: bool
+) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.open_review(task.id)
+        resume = partial(world.service.resume, task.id, LOCAL, fork=fork, key="once")
+        first, second = await asyncio.gather(resume(checkpoint=1), resume(checkpoint=1))
+        await world.open_review(first.id, 1 if fork else 2)
+        third = await resume(checkpoint=1)
+        assert first.id == second.id == third.id
+        assert (await world.service.task(first.id)).attempt == (1 if fork else 2)
+        assert len((await world.service.tasks(TaskFilter())).tasks) == (2 if fork else 1)
+        with pytest.raises(KeyReused):
+            await resume(checkpoint=0)
