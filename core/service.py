@@ -268,37 +268,49 @@ class Service:
         state: Mapping[str, Json] | None = None,
         node: str | None = None,
         fork: bool = False,
+        key: str | None = None,
     ) -> Task:
         """Go on from a checkpoint: in place, or with `fork` as a new task of this person's.
 
         `state` is laid over the checkpoint's, key by key; `node` is where to go on instead of where the
         flow went. In place what came after is superseded, and open reviews among it are closed. This can
-        lead past reviews, so it is for those whom `[admins]` lists.
-        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `Unavailable`.
+        lead past reviews, so it is for those whom `[admins]` lists. A request that is repeated with the same
+        idempotency `key` does nothing again.
+        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `KeyReused`, `Unavailable`.
         """
         if not self.may_resume(person):
             raise NotAnAdmin("Only those whom [admins] lists may resume a task from a checkpoint.")
         edits = dict(state or {})
+        check_text(key, "Idempotency-Key", MAX_NAME)
         check_json(edits, "state")
         task = await self._store.task(checked_id(task_id, "task"))
-        self._check_node(task.flow, node)
+        await self._check_goes_on(task, checkpoint, node)
         by = self._known(person)
         if fork:
             made = await self._store.fork(
-                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id())
+                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id()), key=key
             )
         else:
-            made = await self._store.rewind(task_id, number=checkpoint, edits=edits, node=node, by=by)
+            made = await self._store.rewind(
+                task_id, number=checkpoint, edits=edits, node=node, by=by, key=key
+            )
         log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
         return made
 
-    def _check_node(self, flow: str, node: str | None) -> None:
-        if node is None or flow not in self._flows:
-            return
-        graph = self._flows[flow].graph
-        if node not in graph.places:
-            known = ", ".join(sorted(graph.named()))
-            raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
+    async def _check_goes_on(self, task: Task, checkpoint: int, node: str | None) -> None:
+        """Raise `Invalid` where the task would fail at once: the flow, or the node to go on with, is gone."""
+        if task.flow not in self._flows:
+            raise Invalid(f"The flow {task.flow!r} is not configured any more.")
+        graph = self._flows[task.flow].graph
+        places, known = graph.places, ", ".join(sorted(graph.named()))
+        if node is not None and node not in places:
+            raise Invalid(f"The flow {task.flow!r} has no node {node!r}; it has: {known}.")
+        following = (await self._store.checkpoint(task.id, checkpoint)).following if node is None else None
+        if following is not None and following not in places:
+            raise Invalid(
+                f"Checkpoint {checkpoint} leads to {following!r}, and the flow {task.flow!r} has no node of "
+                f"that name any more; name the `node` to go on with. It has: {known}."
+            )
 
     def graph(self, flow: str) -> Graph | None:
         """The nodes of a flow as it is configured now; None where it is not, any more."""

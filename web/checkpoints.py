@@ -8,7 +8,7 @@ from aiohttp import web
 
 from web.auth import CALLER
 from web.bodies import parsed
-from web.parameters import before, known_id, known_number
+from web.parameters import before, idempotency_key, known_id, known_number
 from web.schemas import Resume, checkpoint_json, json_response, task_json, whole_checkpoint_json
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Checkpoints:
             state=body.state,
             node=body.node,
             fork=body.fork,
+            key=idempotency_key(request),
         )
         shown = task_json(task, base_url=self._settings.base_url)
         if body.fork:

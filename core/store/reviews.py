@@ -250,12 +250,6 @@ def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
     return [_request(tx, row) for row in tx.all(OF_TASK, task=task_id)]
 
 
-def closed_since(tx: Transaction, of: Task, checkpoint: int) -> ReviewRequest | None:
-    """The newest closed review since the task's last checkpoint: what a runner has still to apply."""
-    found = answers_since(tx, of, checkpoint)
-    return found[-1] if found else None
-
-
 def answers_since(tx: Transaction, of: Task, checkpoint: int) -> tuple[ReviewRequest, ...]:
     """Every closed review since the task's last checkpoint, oldest first, without what led to it."""
     return tuple(
@@ -473,6 +467,8 @@ def _record(
 def _parked(tx: Transaction, row: Row, decided: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
     last = checkpoints.last(tx, decided.task.id)
+    # Before the second attempt there was no edit that others had to approve.
+    answers = (decided,) if decided.attempt == 1 else answers_since(tx, decided.task, last.number)
     return Position(
         task=decided.task,
         version=row[VERSION] + 1,
@@ -489,6 +485,7 @@ def _parked(tx: Transaction, row: Row, decided: ReviewRequest, events: int) -> P
         tries=0,
         due_at=None,
         review=decided,
+        answers=answers,
     )
 
 
