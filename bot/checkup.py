@@ -14,10 +14,9 @@ from telegram import Bot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.loopback import is_loopback_url
-from bot.settings import webhook_refusal
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
+from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
@@ -194,17 +193,12 @@ async def _slack_channel(client: AsyncWebClient, channel: str) -> Finding:
     )
 
 
-async def telegram_findings(
-    settings: BotSettings, chats: Collection[str], *, public_url: str
-) -> AsyncIterator[Finding]:
+async def telegram_findings(settings: BotSettings, chats: Collection[str]) -> AsyncIterator[Finding]:
     """Token, clock where Slack does not tell it, webhook against polling, and each chat that cards go to."""
     if settings.telegram_bot_token is None:
         if chats:
             yield _off("telegram", "TELEGRAM_BOT_TOKEN")
         return
-    if refusal := webhook_refusal(settings, public_url):
-        mend = "set it to an https:// address, or leave the secret empty to poll"
-        yield Finding(check="telegram webhook", is_well=False, text=refusal, mend=mend)
     headers: dict[str, str] = {}
 
     async def keep_headers(response: Response) -> None:
@@ -229,8 +223,7 @@ async def telegram_findings(
         yield Finding(check="telegram token", is_well=True, text=f"bot @{reply.answer.username}")
         if settings.slack_bot_token is None:
             yield _clock(headers, "Telegram")
-        if not refusal:
-            yield _webhook(await _telegram_reply(bot.get_webhook_info()), settings)
+        yield _webhook(await _telegram_reply(bot.get_webhook_info()), settings)
         for chat in chats:
             yield await _telegram_chat(bot, chat)
 

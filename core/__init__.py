@@ -1,1 +1,32 @@
-"""The review workflow: tasks, attempts, reviews and decisions. Knows no chat platform and no HTTP."""
+"""The review workflow: tasks, attempts, reviews and decisions. Knows no chat platform and no HTTP.
+
+What everybody speaks of
+    model.py events.py errors.py    tasks and reviews; what has happened to them; what may go wrong
+    lifecycle.py policy.py          status + event -> status; who may decide, and what decisions add up to
+    ports.py                        what core asks of the world
+    service.py submissions.py       what the world may ask of core; how what it hands in is checked
+
+A flow, before any task runs in it
+    definitions.py                  from `[flows.NAME]` to a checked flow: the two that ship, and users' own
+    graph.py                        every node of a PocketFlow graph by its path
+    nodes.py                        what users import: ReviewNode and its like, review(), progress()
+    processors/                     what a ProcessNode calls: function, HTTP endpoint, model, command
+    picture.py layout.py mermaid.py the graph for people: an SVG, where its boxes stand, Mermaid text
+
+A task in its flow
+    flow.py                         takes a task up from what is stored, and runs one segment of it
+    segment.py                      from where a task stands to its next wait or its end
+    routes.py                       where a node's action leads
+    stepping.py threads.py          one node, as PocketFlow would run it; what blocks, off the event loop
+    running.py telling.py           what a node may ask while it runs; what it says of its progress
+    asking.py                       what reviewers are shown, and what their answer does to the state
+    states.py jsontext.py           how states differ, and may be edited; as they are stored
+    sentences.py                    what went wrong in somebody else's code
+
+Around it
+    store/ engines/                 rows in a database; where and when stored work runs
+    outbox.py feed.py               cards to chats; events to followers
+    settings.py addresses.py        core's knobs; what an address says
+    imports.py columns.py           functions by `module:function`; how wide text is
+    clock.py ids.py stopping.py     time, new ids, an end in good order
+"""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from core import sentences
 from core.errors import FlowError
-from core.jsontext import from_json, to_json
 from core.model import Answer, Outcome
-from core.nodes import note_answer
+from core.nodes import note_answer, plain
 from core.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from core.model import Json, ReviewRequest
     from core.nodes import ReviewNode, Shared
@@ -23,33 +24,43 @@ BOOKKEEPING = frozenset(
 """The seed's keys that reviewers are not shown where a node is interrupted that has made no draft."""
 
 
-async def holds(node: ReviewNode, shared: Shared) -> bool:
+async def holds(node: ReviewNode, shared: Shared, within: timedelta) -> bool:
     """Whether people are to be asked at all. Raises `FlowError`."""
-    return node.when is None or bool(await _called(node, "when", node.when, shared))
+    when = node.when
+    if when is None:
+        return True
+    holds: bool = await _called(node, "when", lambda: bool(plain(node, "when", when(shared))), within)
+    return holds
 
 
-async def draft_of(node: ReviewNode, shared: Shared) -> Json:
+async def draft_of(node: ReviewNode, shared: Shared, within: timedelta) -> Json:
     """What a ReviewNode shows. Raises `FlowError`."""
     if node.show is None:
         return node.prep(shared)
-    draft: Json = await _called(node, "show", node.prep, shared)
+    draft: Json = await _called(node, "show", lambda: node.prep(shared), within)
     return draft
 
 
-async def apply(node: ReviewNode, shared: Shared, answer: Answer) -> str:
+async def apply(node: ReviewNode, shared: Shared, answer: Answer, within: timedelta) -> str:
     """Fold the answer to a ReviewNode into the state; its action. Raises `FlowError`."""
     if node.apply is None:
         return node.post(shared, answer.draft, answer)
-    action: str = await _called(node, "apply", node.post, shared, answer.draft, answer)
+    action: str = await _called(node, "apply", lambda: node.post(shared, answer.draft, answer), within)
     return action
 
 
-async def _called(node: ReviewNode, what: str, function: Callable[..., Any], *args: Any) -> Any:
-    """A user's function of the state, off the event loop, since it may block."""
+async def _called(node: ReviewNode, what: str, call: Callable[[], Any], within: timedelta) -> Any:
+    """A user's function of the state, off the event loop, since it may block; no longer than a node may."""
     try:
-        return await in_thread(lambda: function(*args))
+        async with asyncio.timeout(within.total_seconds()) as deadline:
+            return await in_thread(call)
+    except FlowError:
+        raise
     except Exception as error:
-        raise FlowError(f"{what!r} of review {node.name!r} raised {sentences.of_error(error)}.") from error
+        name = f"{what!r} of review {node.name!r}"
+        if deadline.expired():
+            raise FlowError(f"{name} took longer than {within.total_seconds():g} s.") from None
+        raise FlowError(f"{name} raised {sentences.of_error(error)}.") from error
 
 
 def shown_at(shared: Shared) -> Json:
@@ -76,8 +87,8 @@ def fold(shared: Shared, answer: Answer) -> str:
     return answer.outcome.value
 
 
-def answer_of(review: ReviewRequest, shown: Json) -> Answer:
-    """A closed review as its flow sees it; `shown` is what the flow had made, before any edit."""
+def answer_of(review: ReviewRequest, first: Json) -> Answer:
+    """A closed review as its flow sees it; `first` is the draft that the flow had made, before any edit."""
     return Answer(
         review=review.id,
         outcome=review.outcome,
@@ -86,8 +97,7 @@ def answer_of(review: ReviewRequest, shown: Json) -> Answer:
         comment=review.decisions[-1].comment if review.decisions else None,
         reviewers=tuple(decision.reviewer_name for decision in review.decisions),
         attempt=review.attempt,
-        # As JSON has it, which makes lists of tuples.
-        is_edited=review.content != from_json(to_json(shown)),
+        is_edited=review.content != first,
     )
 
 

@@ -23,5 +23,10 @@ def cut(text: str, most: int) -> str:
     return text[:kept] + "…"
 
 
+def printable(text: object) -> str:
+    """Text on one line, without what is no character in XML: each of those becomes U+FFFD."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text))
+
+
 def _width(char: str) -> int:
     return 0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1

@@ -9,8 +9,8 @@ from pocketflow import BaseNode, Flow
 
 from core.errors import FlowError, SettingsError
 from core.flow import FlowDefinition
-from core.graph import ROOT, Graph
-from core.imports import imported
+from core.graph import Graph
+from core.imports import imported, reason
 from core.nodes import ConversationNode, ProcessNode, ResultNode, ReviewNode
 from core.processors import processor
 
@@ -89,7 +89,7 @@ def _of_user(spec: str, beside: Path | None) -> Flow:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # somebody else's function may raise anything
-        raise SettingsError(f"graph {spec!r} raised {type(error).__name__}: {error}.") from error
+        raise SettingsError(f"graph {spec!r} raised {reason(error)}.") from error
     if not isinstance(made, BaseNode):
         raise SettingsError(f"graph {spec!r} returned {type(made).__name__}, not a PocketFlow Flow.")
     return made
@@ -101,7 +101,7 @@ def _check(flow: FlowDefinition) -> None:
     for key in ("interrupt_before", "interrupt_after"):
         for path in getattr(flow.settings, key):
             if path not in paths:
-                known = ", ".join(sorted(path for path in paths if path != ROOT))
+                known = ", ".join(sorted(flow.graph.named()))
                 raise FlowError(f"{key}: there is no node {path!r}; there are: {known}.")
     for path, node in flow.graph.reviews():
         flow.policy(node.policy)

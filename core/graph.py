@@ -7,6 +7,7 @@ go and is checkpointed as a whole.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pocketflow import AsyncFlow, AsyncParallelBatchNode, BaseNode, BatchFlow, F
 from core import running
 from core.errors import FlowError
 from core.nodes import ReviewNode
+from core.stepping import word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +39,11 @@ class Place:
     """The paths of the flows that it is in, outermost first."""
     is_entered: bool
     """Whether it is a flow whose nodes are stepped one by one."""
+
+    @property
+    def is_one_go(self) -> bool:
+        """Whether it is a flow that runs as one node."""
+        return isinstance(self.node, Flow) and not self.is_entered
 
 
 class Graph:
@@ -72,7 +79,7 @@ class Graph:
                 )
             found[name] = node
             self._add(name if path == ROOT else f"{path}/{name}", node, around)
-            waiting += node.successors.values()
+            waiting += _successors(node).values()
 
     def _start_of(self, path: str, flow: Flow) -> BaseNode:
         # `start` is a method unless the constructor was given a node; both ways set `start_node`.
@@ -102,19 +109,47 @@ class Graph:
         place = self.places[path]
         if not place.around:
             return None
-        following = place.node.successors.get(action or "default")
+        following = _successors(place.node).get(action or "default")
         return None if following is None else self._paths[place.around[-1], id(following)]
 
     def choices(self, path: str) -> list[str]:
         """The actions of a node that lead somewhere."""
-        return sorted(self.places[path].node.successors)
+        return sorted(_successors(self.places[path].node))
 
     def edges(self) -> Iterator[tuple[str, str, str]]:
         """Each successor as (path, action, path), flow by flow in the order in which they were found."""
         for path, place in self.places.items():
             if place.around:
-                for action, node in place.node.successors.items():
+                for action, node in _successors(place.node).items():
                     yield path, action, self._paths[place.around[-1], id(node)]
+
+    def named(self) -> list[str]:
+        """The paths by which a node may be named, as they were found: all but the graph's own."""
+        return [path for path in self.places if path != ROOT]
+
+    def inside(self, path: str) -> Iterator[Place]:
+        """The nodes of one flow, without those of the flows in it."""
+        return (place for place in self.places.values() if place.around and place.around[-1] == path)
+
+    def in_order(self) -> list[Place]:
+        """What there is to see, as it is met from the start on; what is in a nested flow after that flow.
+
+        A flow that runs in one go is its only node.
+        """
+        if not self.places[ROOT].is_entered:
+            return [self.places[ROOT]]
+        following: dict[str, list[str]] = defaultdict(list)
+        for source, _, target in self.edges():
+            following[source].append(target)
+        found: dict[str, Place] = {}
+        waiting = [self.start(ROOT)]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                place = found[path] = self.places[path]
+                inner = [self.start(path)] if place.is_entered else []
+                waiting += [*reversed(following[path]), *inner]
+        return list(found.values())
 
     def reviews(self) -> Iterator[tuple[str, ReviewNode]]:
         for path, place in self.places.items():
@@ -141,13 +176,13 @@ class Graph:
                 waiting.append(self.start(path))
             if place.around:
                 waiting += [
-                    self._paths[place.around[-1], id(node)] for node in place.node.successors.values()
+                    self._paths[place.around[-1], id(node)] for node in _successors(place.node).values()
                 ]
                 # Where it ends its flow, the one around goes on.
                 outer = self.places[place.around[-1]]
                 if outer.around:
                     waiting += [
-                        self._paths[outer.around[-1], id(node)] for node in outer.node.successors.values()
+                        self._paths[outer.around[-1], id(node)] for node in _successors(outer.node).values()
                     ]
         return seen
 
@@ -161,6 +196,15 @@ def name_of(node: BaseNode) -> str:
             f"A node's name is 1 to {LONGEST_NAME} printable characters without a slash, not {name!r:.100}."
         )
     return name
+
+
+def _successors(node: BaseNode) -> dict[str, BaseNode]:
+    """Where each action leads, under its text; of those that are none, as 0, PocketFlow takes the default."""
+    return {
+        word_of(action): following
+        for action, following in node.successors.items()
+        if action or isinstance(action, str)
+    }
 
 
 def is_stepped(node: BaseNode) -> bool:

@@ -215,9 +215,7 @@ class Policy:
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
-        return self.stages or (
-            (Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),
-        )
+        return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -498,7 +496,7 @@ class Position:
     review: ReviewRequest | None
     """The closed review that `node` asked for, whose outcome is to be applied."""
     answers: tuple[ReviewRequest, ...] = ()
-    """At `INSIDE`: the closed reviews that this visit of the node asked for, in order."""
+    """The closed reviews that this visit of the node asked for, in order; `review` is the last of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ The nodes are PocketFlow nodes with prep / exec / post, and speak through `share
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -97,10 +98,13 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
         `approved`, and no review opens. `show` makes of the state what reviewers see; without it they
         see `shared["processed_output"]`. `apply` folds their answer back into the state; without it an
         approved text becomes `shared["final_result"]`, and the draft too where that is what was shown.
-        All three are plain functions; they run in a thread.
+        All three are plain functions; they run in a thread. Raises `FlowError` for one that is not.
         """
         super().__init__()
         self.name = name
+        for what, function in (("when", when), ("show", show), ("apply", apply)):
+            if inspect.iscoroutinefunction(function):
+                raise _is_asynchronous(self, what)
         self.policy = policy
         self.when = when
         self.show = show
@@ -108,7 +112,9 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
 
     def prep(self, shared: Shared) -> Json:
         """What reviewers see."""
-        draft: Json = shared.get("processed_output") if self.show is None else self.show(shared)
+        draft: Json = (
+            shared.get("processed_output") if self.show is None else plain(self, "show", self.show(shared))
+        )
         return draft
 
     def exec(self, prep_res: Json) -> None:  # noqa: ARG002 - PocketFlow's signature
@@ -117,13 +123,26 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
     def post(self, shared: Shared, prep_res: Json, exec_res: Answer) -> str:  # noqa: ARG002
         note_answer(shared, exec_res)
         if self.apply is not None:
-            self.apply(shared, exec_res)
+            plain(self, "apply", self.apply(shared, exec_res))
         elif exec_res.is_approved:
             shared["final_result"] = exec_res.content
         if self.show is None and self.apply is None:
             # Also after a "no": an edit that others rejected is the draft that they rejected.
             shared["processed_output"] = exec_res.content
         return exec_res.outcome.value
+
+
+def plain(node: ReviewNode, what: str, returned: Any) -> Any:
+    """What a function of a review returned; raises `FlowError` where nobody would await it."""
+    if inspect.isawaitable(returned):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        raise _is_asynchronous(node, what)
+    return returned
+
+
+def _is_asynchronous(node: ReviewNode, what: str) -> FlowError:
+    return FlowError(f"{what!r} of review {node.name!r} is asynchronous; it has to be a plain function.")
 
 
 def note_answer(shared: Shared, answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""A flow as a picture: Mermaid text for documents, and an SVG that shows where a task stands in it."""
+"""A flow as a picture: an SVG that shows where a task stands in it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from xml.sax.saxutils import escape
 
-from pocketflow import Flow
-
-from core.columns import columns, cut
+from core.columns import columns, cut, printable
 from core.graph import ROOT, name_of
 from core.layout import Layout, Link, laid_out, without_needless
 from core.nodes import ReviewNode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from core.graph import Graph, Place
 
@@ -33,14 +31,6 @@ LONGEST_LABEL = 18
 AROUND, HEADER, START = 10, 22, 20
 """Space around a picture or a nested flow, the height of its name, and that of the dot that starts it."""
 CORNER = 6
-_INDENT = "    "
-
-
-def mermaid(graph: Graph) -> str:
-    """A Mermaid flowchart: reviews as hexagons, nested flows as subgraphs, one-go flows with double sides."""
-    ids = {place.path: f"n{number}" for number, place in enumerate(in_order(graph), start=1)}
-    lines = ["flowchart TD", *_mermaid_nodes(graph, ids), *_mermaid_edges(graph, ids)]
-    return "\n".join(lines) + "\n"
 
 
 def svg(
@@ -63,7 +53,7 @@ def svg(
     else:
         lit = {found for pair in came if (found := _lit(graph, edges, *pair)) is not None}
         picture = _Flow(graph, edges, lit, current).drawn(ROOT)
-    name = _shown(title) or "Flow"
+    name = printable(title) or "Flow"
     width, height = picture.width + 2 * AROUND, picture.height + 2 * AROUND
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="flow-picture" role="img" '
@@ -74,102 +64,16 @@ def svg(
     )
 
 
-def in_order(graph: Graph) -> list[Place]:
-    """What there is to see, as it is met from the start on; what is in a nested flow after that flow.
-
-    A flow that runs in one go is its only node.
-    """
-    if not graph.places[ROOT].is_entered:
-        return [graph.places[ROOT]]
-    following: dict[str, list[str]] = defaultdict(list)
-    for source, _, target in graph.edges():
-        following[source].append(target)
-    found: dict[str, Place] = {}
-    waiting = [graph.start(ROOT)]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            place = found[path] = graph.places[path]
-            inner = [graph.start(path)] if place.is_entered else []
-            waiting += [*reversed(following[path]), *inner]
-    return list(found.values())
-
-
-def _is_one_go(place: Place) -> bool:
-    return isinstance(place.node, Flow) and not place.is_entered
-
-
 def _edges(graph: Graph) -> Edges:
     found: Edges = defaultdict(lambda: defaultdict(list))
     for source, action, target in graph.edges():
-        found[graph.places[source].around[-1]][source, target].append(_shown(action))
+        found[graph.places[source].around[-1]][source, target].append(printable(action))
     return found
-
-
-def _shown(text: object) -> str:
-    """Text without what would break a line or is no character in XML."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text))
 
 
 def _label(actions: Sequence[str]) -> str:
     """The actions of one arrow; where `default` is the only one it goes without saying."""
     return "" if list(actions) == ["default"] else ", ".join(actions)
-
-
-def _inside(graph: Graph, path: str) -> Iterator[Place]:
-    """The nodes of one flow, without those of the flows in it."""
-    return (place for place in graph.places.values() if place.around and place.around[-1] == path)
-
-
-# Mermaid
-
-
-def _mermaid_nodes(graph: Graph, ids: Mapping[str, str]) -> Iterator[str]:
-    open_flows: list[str] = []
-    for place in in_order(graph):
-        while open_flows and open_flows[-1] not in place.around:
-            open_flows.pop()
-            yield f"{_INDENT * (len(open_flows) + 1)}end"
-        indent, name = _INDENT * (len(open_flows) + 1), ids[place.path]
-        if place.is_entered:
-            open_flows.append(place.path)
-            yield f'{indent}subgraph {name}["{_mermaid_text(name_of(place.node))}"]'
-        else:
-            yield f"{indent}{_mermaid_node(place, name)}"
-    for depth in range(len(open_flows), 0, -1):
-        yield f"{_INDENT * depth}end"
-
-
-def _mermaid_node(place: Place, name: str) -> str:
-    before, after = "[", "]"
-    if isinstance(place.node, ReviewNode):
-        before, after = "{{", "}}"
-    elif _is_one_go(place):
-        before, after = "[[", "]]"
-    return f'{name}{before}"{_mermaid_text(name_of(place.node))}"{after}'
-
-
-def _mermaid_edges(graph: Graph, ids: Mapping[str, str]) -> Iterator[str]:
-    for number, (source, action, target) in enumerate(graph.edges(), start=1):
-        label = "" if action == "default" else f'|"{_mermaid_text(_shown(action))}"|'
-        if source == target and graph.places[source].is_entered:
-            # Mermaid draws no arrow from a subgraph to itself.
-            yield f"{_INDENT}{ids[source]} -->{label} again{number}(( ))"
-            yield f"{_INDENT}again{number} --> {ids[target]}"
-        else:
-            yield f"{_INDENT}{ids[source]} -->{label} {ids[target]}"
-
-
-_NOT_PLAIN = re.compile(r"[^\w -]|(?<![^\W_])_|_(?![^\W_])|(?<![^\W_])-|^ | $")
-"""Whatever Mermaid or Markdown might read as more than a character."""
-
-
-def _mermaid_text(text: str) -> str:
-    """Text for between quotation marks, everything special as Mermaid's own entities."""
-    return _NOT_PLAIN.sub(lambda found: f"#{ord(found[0])};", text) or "#32;"
-
-
-# SVG
 
 
 def _lit(graph: Graph, edges: Edges, source: str, target: str) -> tuple[str, str] | None:
@@ -209,7 +113,7 @@ class _Flow:
 
     def drawn(self, path: str) -> _Picture:
         """The nodes and arrows of one flow, under the dot where it starts."""
-        pictures = {place.path: self._place(place) for place in _inside(self._graph, path)}
+        pictures = {place.path: self._place(place) for place in self._graph.inside(path)}
         sizes = {name: (picture.width, picture.height) for name, picture in pictures.items()}
         edges = self._edges[path]
         labels = {pair: cut(_label(actions), LONGEST_LABEL) for pair, actions in edges.items()}
@@ -249,7 +153,7 @@ def _one_node(graph: Graph, current: str | None) -> _Picture:
 
 
 def _node(place: Place, *, is_current: bool) -> _Picture:
-    is_review, is_one_go = isinstance(place.node, ReviewNode), _is_one_go(place)
+    is_review, is_one_go = isinstance(place.node, ReviewNode), place.is_one_go
     lines = _lines(name_of(place.node))
     margin = 34 if is_review or is_one_go else 20
     width = max(NARROWEST, _even(max(map(columns, lines)) * NAME_CHAR) + margin)
@@ -359,7 +263,7 @@ def _described(graph: Graph, edges: Edges, current: str | None) -> str:
         for (source, target), actions in around.items()
     ]
     asked = [path for path, _ in graph.reviews()]
-    sentences = ["; ".join(said) or f"One node: {name_of(in_order(graph)[0].node)}"]
+    sentences = ["; ".join(said) or f"One node: {name_of(graph.in_order()[0].node)}"]
     if asked:
         sentences.append(f"Reviews: {', '.join(asked)}")
     if current in graph.places:

@@ -42,9 +42,7 @@ def check_may_decide(
     return seat
 
 
-def _seat(
-    review: ReviewRequest, person: PersonId, now: Policy, delegators: Collection[PersonId]
-) -> PersonId:
+def _seat(review: ReviewRequest, person: PersonId, now: Policy, delegators: Collection[PersonId]) -> PersonId:
     """A reviewer decides for themselves; anybody else for the one delegator for whom they began to."""
     known = review.policy.reviewers
     if person in known:

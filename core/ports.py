@@ -181,9 +181,16 @@ class Store(Protocol):
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint: ...
 
     async def rewind(
-        self, task_id: str, *, number: int, edits: Mapping[str, Json], node: str | None, by: Person
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        key: str | None = None,
     ) -> Task:
-        """Go on from a checkpoint; what came after it is superseded."""
+        """Go on from a checkpoint; what came after it is superseded. With a `key` only the first time."""
         ...
 
     async def fork(
@@ -195,6 +202,7 @@ class Store(Protocol):
         node: str | None,
         by: Person,
         child: TaskId,
+        key: str | None = None,
     ) -> Task:
         """A new task that goes on from a checkpoint of this one."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ class Run:
         self._tell = tell
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._texts: list[str] = []
+        self._progress: tuple[float | None, str | None] | None = None
         self.asked: Interrupt | None = None
         """The review that the node has no answer to; it stands, whatever the node makes of the interrupt."""
 
@@ -72,8 +76,27 @@ class Run:
             here = None
         if here is self._loop:
             self._tell(fraction, text, streamed)
-        else:
-            self._loop.call_soon_threadsafe(self._tell, fraction, text, streamed)
+            return
+        with self._lock:
+            is_first = self._progress is None and not self._texts
+            if streamed:
+                self._texts.append(streamed)
+            else:
+                self._progress = (fraction, text)
+        if is_first:
+            # One call for all that is said until it is made: a thread that never pauses would leave the loop
+            # with more calls than it can ever make.
+            self._loop.call_soon_threadsafe(self._pass_on)
+
+    def _pass_on(self) -> None:
+        """What threads have said since the last time."""
+        with self._lock:
+            texts, self._texts = self._texts, []
+            progress, self._progress = self._progress, None
+        if texts:
+            self._tell(None, None, "".join(texts))
+        if progress is not None:
+            self._tell(*progress, "")
 
 
 current: ContextVar[Run | None] = ContextVar("countersign_run", default=None)
@@ -119,7 +142,7 @@ def stream_text(text: str) -> None:
     """More of the text that the node is making, for those who watch; its result is still what it returns."""
     run = current.get()
     if run is not None and text:
-        run.tell(None, None, text)
+        run.tell(None, None, str(text))
 
 
 def _run(what: str) -> Run:

@@ -36,7 +36,7 @@ from core.nodes import ResultNode, ReviewNode
 from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current
-from core.states import initial_state
+from core.states import MAX_STATE, initial_state
 from core.stepping import conclude, fresh, has_prep, in_time, prepare, run, text_of
 from core.telling import Telling
 
@@ -55,8 +55,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-MAX_STATE = 8 * 2**20
-"""Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
+APPLIED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
+"""Where a closed review's verdict is applied."""
 MAX_LEVELS = 128
 """Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
@@ -151,22 +151,23 @@ class Segment:
 
     async def _ask(self, path: str, node: ReviewNode) -> bool:
         """Park at a ReviewNode, unless its condition says that nobody needs to be asked."""
-        if not await asking.holds(node, self._shared):
+        within = self._flow.settings.timeout
+        if not await asking.holds(node, self._shared, within):
             self._cause = f"Nobody was asked at {path!r}: its condition does not hold."
             self._move(path, "approved", self._routes.after(path, "approved"))
             return False
-        return await self._park(Point.REVIEW, await asking.draft_of(node, self._shared), node.policy)
+        draft = await asking.draft_of(node, self._shared, within)
+        return await self._park(Point.REVIEW, draft, node.policy)
 
     async def _go_on(self, place: Place, review: ReviewRequest) -> bool:
         """Apply a closed review and go where its outcome leads."""
         if review.outcome is Outcome.EDITED:
             return await self._ask_again(review)
+        answer = asking.answer_of(review, self._position.answers[0].draft)
         if self._point is not Point.REVIEW:
-            answer = asking.answer_of(review, asking.shown_at(self._shared))
             action = asking.fold(self._shared, answer)
         elif isinstance(place.node, ReviewNode):
-            answer = asking.answer_of(review, await asking.draft_of(place.node, self._shared))
-            action = await asking.apply(place.node, self._shared, answer)
+            action = await asking.apply(place.node, self._shared, answer, self._flow.settings.timeout)
         else:
             raise FlowError(f"Node {place.path!r} asked for a review, and is no ReviewNode any more.")
         self._cause = f"{answer.outcome.capitalize()} by {', '.join(answer.reviewers) or 'nobody'}."
@@ -352,7 +353,7 @@ class Segment:
         """False where there have been enough attempts; the task has failed then."""
         limit = self._flow.settings.max_attempts
         if self._attempt >= limit:
-            sentence = f"Rejected {self._attempt} times, which is the most that max_attempts allows."
+            sentence = f"Rejected at attempt {self._attempt}, and max_attempts allows {limit}."
             await self._fail(sentence, "MaxAttempts")
             return False
         return True
@@ -384,7 +385,8 @@ class Segment:
         settings = self._flow.settings
         tries = self._tries + 1
         sentence = sentences.of_node(self._path or ROOT, error)
-        if isinstance(error, FlowError) or tries > settings.retries:
+        # A verdict is applied once: at a second run the review would be taken for one still to be asked.
+        if isinstance(error, FlowError) or tries > settings.retries or self._point in APPLIED:
             await self._fail(sentence, type(error).__name__)
             return None
         wait: timedelta = min(settings.backoff * 2 ** (tries - 1), settings.backoff_limit)

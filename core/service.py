@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import Invalid, NotAnAdmin, NotAReviewer, NotFound, Refused, UnknownFlow
-from core.graph import ROOT
+from core.errors import Invalid, NotAnAdmin, NotAReviewer, Refused, UnknownFlow
 from core.ids import new_id
 from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_may_decide
-from core.submissions import MAX_COMMENT, MAX_NAME, check, check_json, check_text, is_id, title_of
+from core.submissions import (
+    MAX_COMMENT,
+    MAX_NAME,
+    check,
+    check_content,
+    check_json,
+    check_text,
+    checked_id,
+    is_id,
+    page_after,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -93,17 +103,17 @@ class Service:
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
-        return await self._store.task(_task(task_id))
+        return await self._store.task(checked_id(task_id, "task"))
 
     async def tasks(self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = 50) -> TaskPage:
         """Newest first; raises `Invalid` for a cursor that no page gave."""
         check_text(wanted.submitter, "submitter", MAX_NAME)
         check_text(wanted.flow, "flow", MAX_NAME)
-        return await self._store.tasks(wanted, cursor=_cursor(cursor), limit=max(1, min(limit, PAGE)))
+        return await self._store.tasks(wanted, cursor=page_after(cursor), limit=max(1, min(limit, PAGE)))
 
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""
-        return await self._store.review(_review(review_id))
+        return await self._store.review(checked_id(review_id, "review"))
 
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
         """All reviews of a task, oldest first; none of one that there is not."""
@@ -143,9 +153,9 @@ class Service:
         (a comment too long), `Unavailable`. A refusal changes nothing of the record.
         """
         check_text(comment, "comment", MAX_COMMENT)
-        _check_content(verdict, content)
+        check_content(verdict, content)
         review, refusal = await self._store.decide(
-            _review(review_id),
+            checked_id(review_id, "review"),
             self._known(reviewer),
             verdict,
             comment=comment or None,
@@ -174,9 +184,9 @@ class Service:
         Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
         """
         check_text(comment, "comment", MAX_COMMENT)
-        _check_content(verdict, content)
+        check_content(verdict, content)
         review, refusal = await self._store.decide_open(
-            _task(task_id),
+            checked_id(task_id, "task"),
             self._known(reviewer),
             verdict,
             review_id=review_id,
@@ -204,7 +214,7 @@ class Service:
         a `copy` that no delivery knows is adopted, as there.
         """
         self._known(person)
-        review = await self._store.review(_review(review_id))
+        review = await self._store.review(checked_id(review_id, "review"))
         try:
             check_may_decide(review, person, self._policies)
         except Refused:
@@ -229,7 +239,7 @@ class Service:
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
         """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""
-        task = await self._store.cancel(_task(task_id), person)
+        task = await self._store.cancel(checked_id(task_id, "task"), person)
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
@@ -241,11 +251,11 @@ class Service:
         They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
         """
         most = max(1, min(limit, CHECKPOINTS))
-        return await self._store.checkpoints(_task(task_id), before=before, limit=most)
+        return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)
 
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
         """Raises `NotFound`."""
-        return await self._store.checkpoint(_task(task_id), number)
+        return await self._store.checkpoint(checked_id(task_id, "task"), number)
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
@@ -260,37 +270,49 @@ class Service:
         state: Mapping[str, Json] | None = None,
         node: str | None = None,
         fork: bool = False,
+        key: str | None = None,
     ) -> Task:
         """Go on from a checkpoint: in place, or with `fork` as a new task of this person's.
 
         `state` is laid over the checkpoint's, key by key; `node` is where to go on instead of where the
         flow went. In place what came after is superseded, and open reviews among it are closed. This can
-        lead past reviews, so it is for those whom `[admins]` lists.
-        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `Unavailable`.
+        lead past reviews, so it is for those whom `[admins]` lists. A request that is repeated with the same
+        idempotency `key` does nothing again.
+        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `KeyReused`, `Unavailable`.
         """
         if not self.may_resume(person):
             raise NotAnAdmin("Only those whom [admins] lists may resume a task from a checkpoint.")
         edits = dict(state or {})
+        check_text(key, "Idempotency-Key", MAX_NAME)
         check_json(edits, "state")
-        task = await self._store.task(_task(task_id))
-        self._check_node(task.flow, node)
+        task = await self._store.task(checked_id(task_id, "task"))
+        await self._check_goes_on(task, checkpoint, node)
         by = self._known(person)
         if fork:
             made = await self._store.fork(
-                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id())
+                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id()), key=key
             )
         else:
-            made = await self._store.rewind(task_id, number=checkpoint, edits=edits, node=node, by=by)
+            made = await self._store.rewind(
+                task_id, number=checkpoint, edits=edits, node=node, by=by, key=key
+            )
         log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
         return made
 
-    def _check_node(self, flow: str, node: str | None) -> None:
-        if node is None or flow not in self._flows:
-            return
-        places = self._flows[flow].graph.places
-        if node not in places:
-            known = ", ".join(sorted(path for path in places if path != ROOT))
-            raise Invalid(f"The flow {flow!r} has no node {node!r}; it has: {known}.")
+    async def _check_goes_on(self, task: Task, checkpoint: int, node: str | None) -> None:
+        """Raise `Invalid` where the task would fail at once: the flow, or the node to go on with, is gone."""
+        if task.flow not in self._flows:
+            raise Invalid(f"The flow {task.flow!r} is not configured any more.")
+        graph = self._flows[task.flow].graph
+        places, known = graph.places, ", ".join(sorted(graph.named()))
+        if node is not None and node not in places:
+            raise Invalid(f"The flow {task.flow!r} has no node {node!r}; it has: {known}.")
+        following = (await self._store.checkpoint(task.id, checkpoint)).following if node is None else None
+        if following is not None and following not in places:
+            raise Invalid(
+                f"Checkpoint {checkpoint} leads to {following!r}, and the flow {task.flow!r} has no node of "
+                f"that name any more; name the `node` to go on with. It has: {known}."
+            )
 
     def graph(self, flow: str) -> Graph | None:
         """The nodes of a flow as it is configured now; None where it is not, any more."""
@@ -301,30 +323,11 @@ class Service:
 
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(TaskId(_task(task_id)), after=after)
+        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return self._people.get(PersonId(person_id))
-
-
-def _task(text: str) -> str:
-    """Raises `NotFound`: what has not the shape of an id may hold what a database cannot even be asked."""
-    if not is_id(text):
-        raise NotFound("There is no such task.")
-    return text
-
-
-def _check_content(verdict: Verdict, content: Json) -> None:
-    if (verdict is Verdict.EDIT) is (content is None):
-        raise Invalid("An edit, and nothing else, comes with `content`: what is to stand instead.")
-    check_json(content, "content")
-
-
-def _review(text: str) -> str:
-    if not is_id(text):
-        raise NotFound("There is no such review.")
-    return text
 
 
 def _told(
@@ -342,12 +345,3 @@ def _told(
         raise refusal
     log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
     return review
-
-
-def _cursor(text: str | None) -> tuple[int, str] | None:
-    if text is None:
-        return None
-    created_at, _, task_id = text.partition("-")
-    if not (created_at.isascii() and created_at.isdigit() and len(created_at) < 19 and is_id(task_id)):
-        raise Invalid("This cursor was not given by a page of tasks.")
-    return int(created_at), task_id

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.addresses import bare
 from core.model import ModelEndpoint
 
 
@@ -65,11 +65,5 @@ class CoreSettings(BaseSettings):
 
 
 def _is_base(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for a wrong port
-    except ValueError:
-        return False
-    bare = not (parts.query or parts.fragment or parts.username or parts.password)
-    whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and bare
-    return whole and not parts.path.rstrip("/").endswith("/completions")
+    parts = bare(url)
+    return parts is not None and not parts.path.rstrip("/").endswith("/completions")

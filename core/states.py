@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of how states are stored with a checkpoint; a later release's is not run."""
+MAX_STATE = 8 * 2**20
+"""Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
 COMPARED_LINES = 5_000
 """In each text: comparing takes time that grows with their square, and a transaction waits for it."""
 LONGEST_DIFF = 20_000

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_ACTION = 200
+"""Characters of an action that are kept."""
+
 
 class TookTooLong(Exception):
     """A node did not end within the flow's timeout; its text is the whole sentence."""
@@ -57,14 +60,22 @@ async def in_time(path: str, work: Coroutine[Any, Any, T], limit: timedelta) -> 
 def text_of(action: object) -> str | None:
     """An action as it is stored; None for what PocketFlow takes for none, as False or an empty text.
 
+    A node that returns its result as its action ends the flow there; the record has the beginning of it.
     Raises `FlowError` for one that no database takes.
     """
     if not action:
         return None
-    text = str(action)
+    text = word_of(action)
+    if len(text) > LONGEST_ACTION:
+        text = text[:LONGEST_ACTION] + "…"
     if "\x00" in text or text != text.encode("utf-8", "replace").decode():
         raise FlowError(f"The action {text[:100]!r} holds NUL or half a surrogate pair, which is not text.")
     return text
+
+
+def word_of(action: object) -> str:
+    """An action's text: of an enum's member that is text its value, as PocketFlow looks it up."""
+    return str.__str__(action) if isinstance(action, str) else str(action)
 
 
 def fresh(node: BaseNode, params: Mapping[str, Any]) -> BaseNode:

@@ -1,4 +1,4 @@
-"""What may be submitted: checked once, here, whatever door it came through."""
+"""What may be handed in: checked once, here, whatever door it came through."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from core.errors import Invalid
-from core.model import text_of
+from core.errors import Invalid, NotFound
+from core.model import Verdict, text_of
 
 if TYPE_CHECKING:
     from core.model import Json, Submission
@@ -45,6 +45,33 @@ def check(submission: Submission) -> None:
 def is_id(text: str) -> bool:
     """Whether it has the shape of a task's or a review's id."""
     return _ID.fullmatch(text) is not None
+
+
+def checked_id(text: str, what: str) -> str:
+    """The id of a task or review, which is `what`.
+
+    Raises `NotFound`: what has not the shape of an id may hold what a database cannot even be asked.
+    """
+    if not is_id(text):
+        raise NotFound(f"There is no such {what}.")
+    return text
+
+
+def page_after(cursor: str | None) -> tuple[int, str] | None:
+    """When the last task of a page was made, in microseconds, and its id; raises `Invalid`."""
+    if cursor is None:
+        return None
+    created_at, _, task_id = cursor.partition("-")
+    if not (created_at.isascii() and created_at.isdigit() and len(created_at) < 19 and is_id(task_id)):
+        raise Invalid("This cursor was not given by a page of tasks.")
+    return int(created_at), task_id
+
+
+def check_content(verdict: Verdict, content: Json) -> None:
+    """Raise `Invalid` unless an edit, and nothing else, says what is to stand instead."""
+    if (verdict is Verdict.EDIT) is (content is None):
+        raise Invalid("An edit, and nothing else, comes with `content`: what is to stand instead.")
+    check_json(content, "content")
 
 
 def check_text(value: str | None, name: str, most: int) -> None:

@@ -19,6 +19,9 @@ SPACING = timedelta(milliseconds=250)
 LONGEST_TEXT = 500
 """Characters of a progress text that are kept."""
 
+MOST_TEXT = 2**20
+"""Characters that one run may stream: as much as a draft may have. What comes after is not kept."""
+
 
 class Telling:
     """Collects for one run of one node; `end` stores what is left. Costs nothing until the node speaks."""
@@ -28,6 +31,7 @@ class Telling:
         self._store = store
         self._progress: tuple[float | None, str | None] | None = None
         self._text: list[str] = []
+        self._left = MOST_TEXT
         self._over = asyncio.Event()
         self._notes: asyncio.Task[None] | None = None
 
@@ -36,11 +40,17 @@ class Telling:
         if self._over.is_set():
             return
         if streamed:
-            self._text.append(streamed)
+            self._add(streamed)
         else:
             self._progress = (fraction, None if text is None else _storable(text)[:LONGEST_TEXT])
         if self._notes is None:
             self._notes = asyncio.create_task(self._keep(), name=f"notes of {self._node}")
+
+    def _add(self, streamed: str) -> None:
+        if self._left > 0:
+            cut = len(streamed) > self._left
+            self._text.append(streamed[: self._left] + "…" * cut)
+            self._left -= len(streamed)
 
     async def _keep(self) -> None:
         while events := self._taken():

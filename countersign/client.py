@@ -6,15 +6,14 @@ import json
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 import httpx
 
+from core.addresses import is_loopback_url
 from core.errors import CountersignError, SettingsError
 from countersign.settings import environment, settings
 from countersign.terminal import Screen, literal
-from web.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +87,7 @@ def client() -> Iterator[httpx.Client]:
         base_url=base_url,
         headers=headers,
         timeout=30.0,
-        trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
+        trust_env=not is_loopback_url(base_url),
     )
     with http:
         try:

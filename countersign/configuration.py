@@ -7,26 +7,19 @@ that names the file and the key.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import Field, StringConstraints, ValidationError
 
 from bot.people import Directory
 from core.errors import SettingsError
-from core.model import LOCAL, ChannelName, FlowSettings, Person, PersonId, Policy, Recipient
+from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
+from countersign.policies import Groups, GroupSection, PolicySection, policy_of
+from countersign.sections import Duration, Name, RecipientsSection, Section, SlackPerson
 from web.hooks.inbound import Hook
 
 if TYPE_CHECKING:
@@ -36,48 +29,6 @@ DEFAULT_FILE = Path("countersign.toml")
 DEFAULT = "default"
 SHIPPED = ("draft", "approval")
 """Flows that are there without being named."""
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-LONGEST = timedelta(days=366)
-
-
-def _duration(value: object) -> object:
-    """`"60s"`; a bare number would leave its unit to guessing."""
-    if isinstance(value, timedelta):
-        return value
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
-    try:
-        return timedelta(**{_UNITS[found[2]]: float(found[1])})
-    except OverflowError:
-        raise ValueError(f"must be at most {LONGEST.days}d") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=LONGEST)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-
-
-def _matching(pattern: str, example: str) -> AfterValidator:
-    """For ids that people take for names: says what one looks like instead of a pattern."""
-    shape = re.compile(pattern, re.ASCII)
-
-    def check(value: str) -> str:
-        if not shape.fullmatch(value):
-            raise ValueError(f"must be an id such as {example}, not a name")
-        return value
-
-    return AfterValidator(check)
-
-
-SlackPerson = Annotated[str, _matching(r"([TE][A-Z0-9]+/)?[UW][A-Z0-9]+", "U01ALICE")]
-SlackPlace = Annotated[str, _matching(r"[CGDUW][A-Z0-9]+", "C01GEN")]
-
-
-class Section(BaseModel):
-    """A part of the file: a key that is not known is refused, for a typo must not go unnoticed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class PersonSection(Section):
@@ -86,27 +37,6 @@ class PersonSection(Section):
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     slack: SlackPerson | None = None
     telegram: Annotated[int, Field(gt=0)] | None = None
-
-
-class RecipientsSection(Section):
-    """`[recipients]`: where cards go."""
-
-    slack: tuple[SlackPlace, ...] = ()
-    telegram: tuple[int, ...] = ()
-
-    def recipients(self) -> tuple[Recipient, ...]:
-        slack = [Recipient(channel=ChannelName("slack"), address=place) for place in self.slack]
-        telegram = [Recipient(channel=ChannelName("telegram"), address=str(chat)) for chat in self.telegram]
-        return (*slack, *telegram)
-
-
-class PolicySection(Section):
-    """`[policies.NAME]`."""
-
-    reviewers: tuple[str, ...] = ()
-    approvals: Annotated[int, Field(ge=1)] = 1
-    self_review: bool = False
-    recipients: RecipientsSection | None = None
 
 
 class FlowSection(Section):
@@ -147,6 +77,7 @@ class ConfigurationFile(Section):
     people: dict[Name, PersonSection] = {}
     recipients: RecipientsSection = RecipientsSection()
     admins: AdminsSection = AdminsSection()
+    groups: dict[Name, GroupSection] = {}
     policies: dict[Name, PolicySection] = {}
     flows: dict[Name, FlowSection] = {}
     hooks: dict[Name, HookSection] = {}
@@ -226,7 +157,9 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
     if LOCAL in file.people:
         raise SettingsError("people.local: this name is the built-in person of COUNTERSIGN_AUTH=open.")
     sections = {DEFAULT: PolicySection(), **file.policies}
-    policies = {name: _policy(name, section, file) for name, section in sections.items()}
+    groups = Groups(file.groups, file.people)
+    groups.check()
+    policies = {name: policy_of(name, section, groups, file.recipients) for name, section in sections.items()}
     flows = {**{name: FlowSection() for name in SHIPPED}, **file.flows}
     return Configuration(
         path=path,
@@ -251,25 +184,6 @@ def _directory(file: ConfigurationFile) -> Directory:
     return Directory.of(
         slack={PersonId(key): p.slack for key, p in file.people.items() if p.slack is not None},
         telegram={PersonId(key): p.telegram for key, p in file.people.items() if p.telegram is not None},
-    )
-
-
-def _policy(name: str, section: PolicySection, file: ConfigurationFile) -> Policy:
-    for reviewer in section.reviewers:
-        if reviewer not in file.people:
-            raise SettingsError(f"policies.{name}.reviewers: {reviewer!r} is not in [people].")
-    reviewers = tuple(dict.fromkeys(PersonId(reviewer) for reviewer in section.reviewers))
-    if reviewers and section.approvals > len(reviewers):
-        raise SettingsError(
-            f"policies.{name}.approvals: {section.approvals} can never be met by {len(reviewers)} reviewers."
-        )
-    recipients = file.recipients if section.recipients is None else section.recipients
-    return Policy(
-        name=name,
-        reviewers=reviewers,
-        approvals=section.approvals,
-        self_review=section.self_review,
-        recipients=recipients.recipients(),
     )
 
 

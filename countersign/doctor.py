@@ -148,5 +148,5 @@ async def _chats(found: Settings, configured: Configuration) -> AsyncIterator[Fi
     telegram = sorted(place.address for place in places if place.channel == "telegram")
     async for finding in slack_findings(found.bot, slack):
         yield finding
-    async for finding in telegram_findings(found.bot, telegram, public_url=found.web.base_url):
+    async for finding in telegram_findings(found.bot, telegram):
         yield finding

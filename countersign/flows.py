@@ -13,8 +13,8 @@ from core.columns import columns
 from core.definitions import definition
 from core.errors import SettingsError
 from core.graph import ROOT, asks_inside
+from core.mermaid import mermaid
 from core.nodes import ReviewNode
-from core.picture import in_order, mermaid
 from countersign.configuration import configuration
 from countersign.logs import configure
 from countersign.settings import environment, settings
@@ -85,7 +85,7 @@ def made_of(flow: FlowSettings) -> str:
 
 def nodes(flow: FlowDefinition) -> Iterator[Row]:
     """Each node: its path, its class, where its actions lead, and when reviewers are asked there."""
-    places = in_order(flow.graph)
+    places = flow.graph.in_order()
     whole = flow.graph.places[ROOT]
     if whole not in places and _asked(flow, whole):
         places = [whole, *places]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from httpx_sse import SSEError, connect_sse
 
+from core.events import FINAL, kind
 from core.model import text_of
 from countersign.client import STRANGER, ServerError, problem
 from countersign.terminal import bar, literal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 """An event's fields, with its name as `event`, its number as `seq` and its time as `at`."""
 
-FINAL = frozenset({"task_completed", "task_failed", "task_cancelled"})
+FINAL_NAMES = frozenset(map(kind, FINAL))
 PATIENCE = httpx.Timeout(30.0, read=60.0)
 """A minute without a byte and a stream is taken for dead: the server pings every 15 s."""
 RECONNECTS = 5
@@ -50,7 +51,8 @@ def events(http: httpx.Client, task: str) -> Iterator[Event]:
                 for message in _messages(source):
                     last, breaks, name = message.id or last, 0, message.event
                     yield {"event": name, **message.json()}
-            if name in FINAL:  # somebody may have gone back on an end: the server says when there is no more
+            # Not sooner: somebody may have gone back on an end, and the server says when there is no more.
+            if name in FINAL_NAMES:
                 return
         except (SSEError, json.JSONDecodeError) as error:
             raise ServerError(STRANGER) from error
@@ -130,7 +132,7 @@ def until(found: Iterable[Event], ended_at: str) -> Iterator[Event]:
     """The events up to the end that the task had then: it may have been resumed meanwhile."""
     for event in found:
         yield event
-        if event["event"] in FINAL and moment(event["at"]) >= moment(ended_at):
+        if event["event"] in FINAL_NAMES and moment(event["at"]) >= moment(ended_at):
             return
 
 

@@ -271,7 +271,7 @@ def policies(*recipients: Recipient) -> dict[str, Policy]:
         "default": Policy(name="default", reviewers=three, recipients=recipients),
         "two": Policy(name="two", reviewers=three, approvals=2, recipients=recipients),
         "three": Policy(name="three", reviewers=three, approvals=3, recipients=recipients),
-        "self": Policy(name="self", reviewers=(*three, SAM.id), self_review=True, recipients=recipients),
+        "self": Policy(name="self", reviewers=(*three, SAM.id), distinct_from=(), recipients=recipients),
         "nobody": Policy(name="nobody", reviewers=(), recipients=recipients),
     }
 

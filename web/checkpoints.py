@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from core.errors import Invalid, NotFound
 from web.auth import CALLER
 from web.bodies import parsed
+from web.parameters import before, idempotency_key, known_id, known_number
 from web.schemas import Resume, checkpoint_json, json_response, task_json, whole_checkpoint_json
-from web.stream import known_id
 
 if TYPE_CHECKING:
     from core.service import Service
@@ -33,7 +32,7 @@ class Checkpoints:
 
     async def all(self, request: web.Request) -> web.Response:
         """The newest hundred; `next_before` is for the `before` of the page of earlier ones."""
-        found = await self._service.checkpoints(known_id(request), before=_before(request))
+        found = await self._service.checkpoints(known_id(request), before=before(request))
         earlier = found[0].number if found and found[0].number else None
         return json_response({"checkpoints": [checkpoint_json(one) for one in found], "next_before": earlier})
 
@@ -51,25 +50,9 @@ class Checkpoints:
             state=body.state,
             node=body.node,
             fork=body.fork,
+            key=idempotency_key(request),
         )
         shown = task_json(task, base_url=self._settings.base_url)
         if body.fork:
             return json_response(shown, status=201, headers={"Location": f"/v1/tasks/{task.id}"})
         return json_response(shown)
-
-
-def _before(request: web.Request) -> int | None:
-    text = request.query.get("before", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Invalid("`before` is the number of a checkpoint.")
-    return int(text)
-
-
-def known_number(request: web.Request) -> int:
-    """The checkpoint's number in the path; raises `NotFound` where none can have it."""
-    text = request.match_info["number"]
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise NotFound("This task has no such checkpoint.")
-    return int(text)

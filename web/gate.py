@@ -138,6 +138,11 @@ def wants_page(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
+def see_other(path: str) -> web.Response:
+    """After a form's POST: the page to show, so that a reload posts nothing."""
+    return web.Response(status=303, headers={"Location": path})
+
+
 class Hosts:
     """The names this server goes by. Anything else is somebody else's name made to point here."""
 

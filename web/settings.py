@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from ipaddress import ip_address
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.addresses import bare, is_loopback
 from core.errors import SettingsError
 
 RESERVED = ("oidc", "proxy")
@@ -117,24 +116,9 @@ def _sentence(error: ValidationError) -> str:
     return f"COUNTERSIGN_{str(first['loc'][0]).upper()}: {first['msg']}."
 
 
-def is_loopback(host: str) -> bool:
-    """True for `localhost` and loopback addresses; other names are not resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_origin(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for a wrong port
-    except ValueError:
-        return False
-    bare = not (parts.query or parts.fragment or parts.username or parts.password)
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and bare and parts.path in {"", "/"}
+    parts = bare(url)
+    return parts is not None and parts.path in {"", "/"}
 
 
 def webhook_key(secret: str) -> bytes:

@@ -13,9 +13,8 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
-from core.errors import CountersignError, NotFound
+from core.errors import CountersignError
 from core.events import (
-    FINAL,
     AttemptStarted,
     NodeFinished,
     ReviewRequested,
@@ -28,15 +27,15 @@ from core.events import (
     encode,
     kind,
 )
-from core.model import TaskId
 from web.auth import CALLER
+from web.parameters import known_id, last_event_id
 from web.problems import HttpRefusal
 from web.schemas import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from core.model import Json, PersonId, StoredEvent
+    from core.model import Json, PersonId, StoredEvent, TaskId
     from core.service import Service
     from web.auth import Callers
     from web.closing import Closing
@@ -50,8 +49,6 @@ SEND_SECONDS = 30
 
 LONGEST_RESULT = 64 * 1024
 """Characters of JSON that a node's intermediate result takes in a message."""
-
-FINAL_EVENTS = FINAL
 
 Message = tuple[str | None, str]
 """An SSE message's event name (None for the unnamed ones) and its data: ASCII JSON, hence one line."""
@@ -239,23 +236,6 @@ class Streams:
         if message is not None:
             await self._callers.caller(request)  # a session may have died since the last message
             await response.write(framed(message, seq))
-
-
-def known_id(request: web.Request) -> TaskId:
-    """The task id in the path; raises `NotFound` where no task can have it."""
-    task_id = request.match_info["task_id"]
-    if len(task_id) > 64 or not task_id.isascii() or not task_id.isalnum():
-        raise NotFound("There is no such task.")
-    return TaskId(task_id)
-
-
-def last_event_id(request: web.Request) -> int:
-    """The sequence number a reader saw last; 0 (from the first event) where it names none of ours.
-
-    A browser cannot set the header on a new EventSource, so the query may say it too.
-    """
-    value = request.headers.get("Last-Event-ID") or request.query.get("last_event_id", "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else 0
 
 
 def _transport(request: web.Request) -> asyncio.Transport:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from core.errors import Invalid
-from core.events import ReviewRequested
-from core.model import PersonId, Status, Submission, TaskFilter, Verdict
+from core.events import FINAL, ReviewRequested
+from core.model import Submission, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
-from web.gate import wants_page
+from web.gate import see_other, wants_page
+from web.parameters import cursor, idempotency_key, known_id, limit, preferred_wait, task_filter
 from web.schemas import Feedback, NewDecision, NewTask, Submit, json_response, task_json
-from web.stream import FINAL_EVENTS, known_id
 
 if TYPE_CHECKING:
     from core.model import Json, ReviewRequest, StoredEvent, Task
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
-
-LONGEST_WAIT = 60
-PAGE, LARGEST_PAGE = 50, 200
-QUERY_LENGTH = 512
-
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])")
 
 
 class Tasks:
@@ -101,16 +94,7 @@ class Tasks:
         return json_response(self._shown(task), status=201, headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
-        query = request.query
-        found = await self._service.tasks(
-            TaskFilter(
-                status=_status(query.get("status")),
-                submitter=_person(query.get("submitter")),
-                flow=_clean(query.get("flow"), "flow"),
-            ),
-            cursor=_clean(query.get("cursor"), "cursor"),
-            limit=_limit(query.get("limit")),
-        )
+        found = await self._service.tasks(task_filter(request), cursor=cursor(request), limit=limit(request))
         return json_response(
             {"tasks": [self._shown(task) for task in found.tasks], "next_cursor": found.cursor}
         )
@@ -164,11 +148,6 @@ class Tasks:
         return {**task_json(task, base_url=self._settings.base_url)}
 
 
-def see_other(path: str) -> web.Response:
-    """After a form's POST: the page to show, so that a reload posts nothing."""
-    return web.Response(status=303, headers={"Location": path})
-
-
 def sentence_of(review: ReviewRequest, verdict: Verdict) -> str:
     """What a decision came to, for whoever made it."""
     done = "approved" if verdict is Verdict.APPROVE else "rejected"
@@ -177,49 +156,5 @@ def sentence_of(review: ReviewRequest, verdict: Verdict) -> str:
     return f"Attempt {review.attempt} is {review.outcome}."
 
 
-def idempotency_key(request: web.Request) -> str | None:
-    """The header as sent, in printable ASCII; how long it may be is core's to say."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (key and key.isascii() and key.isprintable()):
-        raise Invalid("Idempotency-Key: printable ASCII characters, please.")
-    return key
-
-
-def preferred_wait(request: web.Request) -> int:
-    """Seconds of `Prefer: wait=…` (RFC 7240), bounded; 0 without one."""
-    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
-    return min(int(found[1]), LONGEST_WAIT) if found else 0
-
-
 def _is_settled(stored: StoredEvent) -> bool:
-    return isinstance(stored.event, (ReviewRequested, *FINAL_EVENTS))
-
-
-def _status(value: str | None) -> Status | None:
-    if not value:
-        return None
-    if value not in set(Status):
-        raise Invalid(f"`status` is one of {', '.join(Status)}.")
-    return Status(value)
-
-
-def _person(value: str | None) -> PersonId | None:
-    name = _clean(value, "submitter")
-    return PersonId(name) if name else None
-
-
-def _limit(value: str | None) -> int:
-    if not value:
-        return PAGE
-    if not (value.isascii() and value.isdigit() and len(value) < 5 and 1 <= int(value) <= LARGEST_PAGE):
-        raise Invalid(f"`limit` is a number from 1 to {LARGEST_PAGE}.")
-    return int(value)
-
-
-def _clean(value: str | None, name: str) -> str | None:
-    """A query value that a database can compare."""
-    if not value:
-        return None
-    if len(value) > QUERY_LENGTH or not value.isprintable():
-        raise Invalid(f"`{name}` is too long, or holds characters that no name has.")
-    return value
+    return isinstance(stored.event, (ReviewRequested, *FINAL))

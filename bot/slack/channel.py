@@ -14,13 +14,13 @@ from bot.blocks import blocks, fallback
 from bot.cards import card
 from bot.errands import Errands
 from bot.gate import Gate
-from bot.loopback import is_loopback_url
 from bot.pace import Pace, limit
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
+from core.addresses import is_loopback_url
 from core.errors import RateLimited, Undeliverable
 from core.model import MessageRef, Notice
 

@@ -20,12 +20,12 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
-from bot.loopback import is_loopback_url
 from bot.telegram.failures import failure
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
 from bot.telegram.updates import ALLOWED, TELEGRAM, Intake, Processor
+from core.addresses import is_loopback_url
 from core.errors import SettingsError, Unavailable, Unreachable
 
 if TYPE_CHECKING:

@@ -40,6 +40,8 @@ FIRST_PAUSE = 0.5
 """Seconds before the second call, more or less; twice as long before the third."""
 CONNECT = 10.0
 """Seconds in which a connection has to stand, TLS included."""
+LONGEST_WAIT = timedelta(hours=1)
+"""That an endpoint may ask for: one that says a year would leave its task running for a year."""
 AGAIN = frozenset({408, 425, 429})
 """Refusals that pass, as every 5xx may."""
 
@@ -185,8 +187,9 @@ def _asked_for(header: str | None) -> timedelta | None:
     if not header:
         return None
     if header.isascii() and header.isdigit():
-        return timedelta(seconds=int(header[:9]))
+        return min(timedelta(seconds=int(header[:9])), LONGEST_WAIT)
     try:
-        return max(parsedate_to_datetime(header) - datetime.now(UTC), timedelta(0))
-    except (ValueError, TypeError):
+        wait = parsedate_to_datetime(header) - datetime.now(UTC)
+        return min(max(wait, timedelta(0)), LONGEST_WAIT)
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import insert, literal_column, select, update
 
 from core.errors import NotFound
-from core.jsontext import from_json, to_json
+from core.jsontext import from_json
 from core.model import Point, StoredCheckpoint, TaskId, cause_of
 from core.states import SCHEMA, changes, initial_state
 from core.store.rows import micros, moment
@@ -204,7 +204,3 @@ def _stored(task: str, row: Row, parent: StoredCheckpoint) -> StoredCheckpoint:
         superseded=row[12] is not None,
         changes=changes(parent.state, state),
     )
-
-
-def to_text(state: Mapping[str, Json]) -> str:
-    return to_json(dict(state))

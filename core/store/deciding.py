@@ -33,6 +33,7 @@ from core.store.reviews import (
     SEQ,
     STATUS_OF_TASK,
     VERSION,
+    answers_since,
     as_it_stands,
 )
 from core.store.rows import DECISION_COLUMNS, micros
@@ -318,6 +319,8 @@ def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: 
 def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
     last = checkpoints.last(tx, settled.task.id)
+    # Before the second attempt there was no edit that others had to approve.
+    answers = (settled,) if settled.attempt == 1 else answers_since(tx, settled.task, last.number)
     return Position(
         task=settled.task,
         version=row[VERSION] + 1,
@@ -334,6 +337,7 @@ def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> P
         tries=0,
         due_at=None,
         review=settled,
+        answers=answers,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+from typing import TYPE_CHECKING
 
 from sqlalchemy import literal_column, null, select, update
 
 from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
+from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import Checkpoint, Point, Status
-from core.states import SCHEMA, check_edits
+from core.states import MAX_STATE, SCHEMA, check_edits
 from core.store import checkpoints, reviews, tasks
 from core.store.history import append
 from core.store.rows import micros
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
     from core.model import Json, Person, StoredCheckpoint, Task, TaskId
     from core.store.transaction import Row, Transaction
 
-PARENTS = Statement(select(checkpoint.c.number, checkpoint.c.parent).where(checkpoint.c.task_id == p("task")))
+BRANCHES = Statement(
+    select(checkpoint.c.number, checkpoint.c.parent, checkpoint.c.superseded_by).where(
+        checkpoint.c.task_id == p("task")
+    )
+)
 STAND = Statement(
     update(checkpoint)
     .where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
@@ -61,19 +67,26 @@ def rewind(
     edits: Mapping[str, Json],
     node: str | None,
     by: Person,
+    key: str | None = None,
 ) -> Task:
     """Go on from checkpoint `number` with its state and `edits` over it, at `node` where one is named.
 
-    What came after it is superseded, open reviews among it are closed. Raises `NotFound`, `Invalid` or
-    `TaskIsRunning`.
+    What came after it is superseded, open reviews among it are closed. Where the same `key` came before, with
+    the same request, nothing is done again. Raises `NotFound`, `Invalid` or `TaskIsRunning`.
     """
+    tx.lock(tasks.LOCK, id=task_id)
+    mark = _mark([task_id, number, dict(edits), node, "here"])
+    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+        return made_before
     row, of, source = _source(tx, task_id, number, edits, node)
+    state = _text({**source.state, **edits})
     attempt = max(of.attempt, 1)
     last = checkpoints.last(tx, task_id)
-    if reviews.undo_since(tx, task_id, number, attempt + 1):
+    common, since = _left(tx, task_id, number) if source.superseded else (number, {})
+    if reviews.undo_since(tx, task_id, common, attempt + 1):
         attempt += 1
-    if source.superseded:
-        _take_up(tx, task_id, number)
+    checkpoints.leave_behind(tx, task_id, common, last.number + 1)
+    _take_up(tx, task_id, since)
     outcome = reviews.outcome_before(tx, task_id, number)
     event = TaskRewound(
         checkpoint=number,
@@ -86,7 +99,7 @@ def rewind(
     made = _checkpoint(
         tx,
         source,
-        {**source.state, **edits},
+        state,
         node,
         attempt,
         f"Resumed from checkpoint {number} by {by.name}.",
@@ -106,21 +119,29 @@ def rewind(
     if not moved:
         raise StaleRun("The task was moved on at the same moment.")
     checkpoints.insert_checkpoints(tx, task_id, last.number + 1, [made], parent=number)
-    checkpoints.leave_behind(tx, task_id, number, last.number + 1)
     append(tx, task_id, row[tasks.SEQ], [event], of.callback_url)
+    tasks.keep_key(tx, by.id, key, mark, task_id)
     return tasks.one(tx, task_id)
 
 
-def _take_up(tx: Transaction, task_id: str, number: int) -> None:
-    """A branch that was left goes on: its checkpoints up to `number`, and what was decided on it, stand."""
-    parents: dict[int, int | None] = dict(tx.all(PARENTS, task=task_id))
-    at = number
-    while at:
-        tx.run(STAND, task=task_id, number=at)
-        parent = parents[at]
-        if parent is None:
-            reviews.reinstate(tx, task_id, at - 1)
+def _left(tx: Transaction, task_id: str, number: int) -> tuple[int, dict[int, bool]]:
+    """Where the branch that goes on has left the one that stands, and its checkpoints since then, each with
+    whether it followed the one before it, rather than a resume."""
+    known = {at: (parent, superseded) for at, parent, superseded in tx.all(BRANCHES, task=task_id)}
+    at, since = number, dict[int, bool]()
+    while at and known[at][1] is not None:
+        parent = known[at][0]
+        since[at] = parent is None
         at = at - 1 if parent is None else parent
+    return at, since
+
+
+def _take_up(tx: Transaction, task_id: str, since: Mapping[int, bool]) -> None:
+    """Let these checkpoints stand again, and what was decided on the way to them."""
+    for at, followed in since.items():
+        tx.run(STAND, task=task_id, number=at)
+        if followed:
+            reviews.reinstate(tx, task_id, at - 1)
 
 
 def fork(
@@ -132,20 +153,25 @@ def fork(
     node: str | None,
     by: Person,
     child: TaskId,
+    key: str | None = None,
 ) -> Task:
     """A new pending task of `by`'s that goes on from there; the old one is left as it is.
 
     Raises `NotFound` or `Invalid`.
     """
+    tx.lock(tasks.LOCK, id=task_id)
+    mark = _mark([task_id, number, dict(edits), node, "fork"])
+    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+        return made_before
     _, of, source = _source(tx, task_id, number, edits, node, may_run=True)
     state = {**source.state, **edits, "task_id": child}
-    made = _checkpoint(
-        tx, source, state, node, 1, f"Forked from checkpoint {number} of task {task_id} by {by.name}."
-    )
+    cause = f"Forked from checkpoint {number} of task {task_id} by {by.name}."
+    made = _checkpoint(tx, source, _text(state), node, 1, cause)
     tasks.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
     checkpoints.insert_checkpoints(tx, child, 1, [made])
     forked = TaskForked(parent=task_id, checkpoint=number, by=by.id, by_name=by.name, edited=[*edits])
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
+    tasks.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
 
 
@@ -158,7 +184,6 @@ def _source(
     *,
     may_run: bool = False,
 ) -> tuple[Row, Task, StoredCheckpoint]:
-    tx.lock(tasks.LOCK, id=task_id)
     row, of = tasks.row_and_task(tx, task_id)
     if of.status in {Status.PENDING, Status.RUNNING} and not may_run:
         raise TaskIsRunning(f"The task is {of.status}; it can be resumed once it waits or has ended.")
@@ -174,7 +199,7 @@ def _source(
 def _checkpoint(
     tx: Transaction,
     source: StoredCheckpoint,
-    state: Mapping[str, Any],
+    state: str,
     node: str | None,
     attempt: int,
     cause: str,
@@ -184,9 +209,22 @@ def _checkpoint(
         node=source.node or "/",
         action=source.action,
         attempt=attempt,
-        state=checkpoints.to_text(state),
+        state=state,
         following=node or source.following,
         point=Point.RUN if node is not None else source.point,
         frames=None if node is not None else checkpoints.frames_of(tx, source.task, source.number),
         cause=cause,
     )
+
+
+def _mark(asked: list[Json]) -> str:
+    """SHA-256 over what was asked for."""
+    return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
+
+
+def _text(state: Mapping[str, Json]) -> str:
+    """As it is stored; raises `Invalid` where an edit made it too large."""
+    text = to_json(dict(state))
+    if len(text) > MAX_STATE:
+        raise Invalid(f"With these changes the state has {len(text)} characters, over {MAX_STATE}.")
+    return text

@@ -30,18 +30,13 @@ from core.timetable import expiry, timetable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from core.errors import CountersignError
-    from core.events import Event
     from core.model import (
+        Decision,
         Json,
-        MessageRef,
         NewReview,
-        Person,
         PersonId,
         Policy,
-        Recipient,
         ReviewRequest,
-        Status,
         Task,
     )
     from core.store.transaction import Row, Transaction
@@ -226,12 +221,6 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
 
 def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
     return [_request(tx, row) for row in tx.all(OF_TASK, task=task_id)]
-
-
-def closed_since(tx: Transaction, of: Task, checkpoint: int) -> ReviewRequest | None:
-    """The newest closed review since the task's last checkpoint: what a runner has still to apply."""
-    found = answers_since(tx, of, checkpoint)
-    return found[-1] if found else None
 
 
 def answers_since(tx: Transaction, of: Task, checkpoint: int) -> tuple[ReviewRequest, ...]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.events import decode
-from core.jsontext import from_json, to_json
+from core.jsontext import from_json
 from core.model import (
     ChannelName,
     ChatUpdate,
@@ -34,7 +34,6 @@ from core.store.policies import policy_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import Json
     from core.store.transaction import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Overloaded, StoreUnavailable
-from core.store import chats, checkpoints, content, credentials, deliveries, history, resuming, reviews, tasks
+from core.store import (
+    chats,
+    checkpoints,
+    content,
+    credentials,
+    deciding,
+    deliveries,
+    history,
+    resuming,
+    reviews,
+    tasks,
+)
 from core.store.lane import Lane
 
 if TYPE_CHECKING:
@@ -258,10 +269,17 @@ class SqlStore:
         return await self._read.run(lambda tx: checkpoints.one(tx, tasks.one(tx, task_id), number))
 
     async def rewind(
-        self, task_id: str, *, number: int, edits: Mapping[str, Json], node: str | None, by: Person
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        key: str | None = None,
     ) -> Task:
         return await self._write.run(
-            partial(resuming.rewind, task_id=task_id, number=number, edits=edits, node=node, by=by)
+            partial(resuming.rewind, task_id=task_id, number=number, edits=edits, node=node, by=by, key=key)
         )
 
     async def fork(
@@ -273,9 +291,19 @@ class SqlStore:
         node: str | None,
         by: Person,
         child: TaskId,
+        key: str | None = None,
     ) -> Task:
         return await self._write.run(
-            partial(resuming.fork, task_id=task_id, number=number, edits=edits, node=node, by=by, child=child)
+            partial(
+                resuming.fork,
+                task_id=task_id,
+                number=number,
+                edits=edits,
+                node=node,
+                by=by,
+                child=child,
+                key=key,
+            )
         )
 
     # Deliveries

@@ -129,27 +129,36 @@ FIRST_CURSOR = (2**62, "~")
 
 def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, name: str) -> tuple[Task, bool]:
     """Store the task as pending, or find the one that the same idempotency key made before."""
-    mark = ""
-    if new.idempotency_key is not None:
-        mark = fingerprint(new)
-        row = tx.one(BY_KEY, submitter=new.submitter, key=new.idempotency_key)
-        if row is not None:
-            if row[1] != mark:
-                raise KeyReused("This Idempotency-Key came with another request before.")
-            return one(tx, row[0]), False
+    mark = "" if new.idempotency_key is None else fingerprint(new)
+    if (made_before := by_key(tx, new.submitter, new.idempotency_key, mark)) is not None:
+        return made_before, False
     task = _insert(tx, task_id, new, title, name)
     append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
-    if new.idempotency_key is not None:
+    keep_key(tx, new.submitter, new.idempotency_key, mark, task_id)
+    tx.position = _beginning(task)
+    return task, True
+
+
+def by_key(tx: Transaction, person: PersonId, key: str | None, mark: str) -> Task | None:
+    """The task of an earlier request with this idempotency key; raises `KeyReused` where it was another."""
+    row = None if key is None else tx.one(BY_KEY, submitter=person, key=key)
+    if row is None:
+        return None
+    if row[1] != mark:
+        raise KeyReused("This Idempotency-Key came with another request before.")
+    return one(tx, row[0])
+
+
+def keep_key(tx: Transaction, person: PersonId, key: str | None, mark: str, task_id: str) -> None:
+    if key is not None:
         tx.insert(
             INSERT_KEY,
-            submitter=new.submitter,
-            key=new.idempotency_key,
+            submitter=person,
+            key=key,
             task_id=task_id,
             fingerprint=mark,
             created_at=micros(tx.now),
         )
-    tx.position = _beginning(task)
-    return task, True
 
 
 def _beginning(task: Task) -> Position:
@@ -325,6 +334,8 @@ def position(tx: Transaction, task_id: str) -> Position | None:
     of, point = task_of(row), Point(row[POINT])
     # A task that parked stands at a node that is neither begun nor to be tried again.
     parked = point in PARKED and not row[BEGUN] and not row[TRIES]
+    asked = parked or point is Point.INSIDE
+    answers = reviews.answers_since(tx, of, last.number) if asked else ()
     return Position(
         task=of,
         version=row[VERSION],
@@ -341,8 +352,8 @@ def position(tx: Transaction, task_id: str) -> Position | None:
         starts=row[STARTS],
         tries=row[TRIES],
         due_at=None if row[DUE] is None else moment(row[DUE]),
-        review=reviews.closed_since(tx, of, last.number) if parked else None,
-        answers=reviews.answers_since(tx, of, last.number) if point is Point.INSIDE else (),
+        review=answers[-1] if parked and answers else None,
+        answers=answers,
     )
 
 

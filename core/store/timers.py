@@ -68,9 +68,7 @@ def drop(tx: Transaction, review: ReviewRequest) -> None:
 def take(tx: Transaction, wanted: Timer) -> bool:
     """Remove a timer that is due; False where it has fired, or its review was closed, or it was put off."""
     return bool(
-        tx.run(
-            TAKE, review=wanted.review, kind=wanted.kind.value, number=wanted.number, now=micros(tx.now)
-        )
+        tx.run(TAKE, review=wanted.review, kind=wanted.kind.value, number=wanted.number, now=micros(tx.now))
     )
 
 

@@ -8,8 +8,8 @@ import re
 import socket
 from contextlib import ExitStack
 
+from core.addresses import is_loopback
 from core.errors import SettingsError
-from web.settings import is_loopback
 
 TRIES = 100
 """How many ports after a busy one are tried."""

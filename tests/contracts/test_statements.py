@@ -107,7 +107,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
-    "resuming.PARENTS": {"task": "TASK"},
+    "resuming.BRANCHES": {"task": "TASK"},
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
     "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},

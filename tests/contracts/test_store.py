@@ -511,7 +511,7 @@ async def test_who_may_not_decide_changes_nothing(
 
 @pytest.mark.parametrize(
     ("policy", "person"),
-    [(Policy(name="x", reviewers=(SAM.id,), self_review=True), SAM), (ANYONE, LOCAL_PERSON)],
+    [(Policy(name="x", reviewers=(SAM.id,), distinct_from=()), SAM), (ANYONE, LOCAL_PERSON)],
 )
 async def test_who_may_decide_where_a_rule_is_lifted(store: SqlStore, policy: Policy, person: Person) -> None:
     decided, refusal = await decide(store, await waiting(store, policy), person)

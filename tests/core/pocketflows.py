@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pocketflow import (
@@ -90,6 +91,14 @@ def row(flow: type[Flow], *nodes: BaseNode) -> Flow:
 
 
 # Nodes
+
+
+class Way(str, Enum):  # noqa: UP042 - as older code has them
+    """Actions by name; `str()` of one is not its text."""
+
+    AROUND = "again"
+    LEFT = "left"
+    RIGHT = "right"
 
 
 class Flaky(Node):
@@ -350,6 +359,14 @@ def choosing(flow: type[Flow], step: Callable[..., BaseNode], *actions: Any) -> 
     return flow(start=fork)
 
 
+def numbered(action: int) -> Flow:
+    """A way under a number, and one under what would be its text."""
+    first = Step("first", action)
+    first.next(Step("seven"), 7)
+    first.next(Step("none"), 0)
+    return Flow(start=first)
+
+
 def nested(inner: Flow, *actions: str) -> AsyncFlow:
     """What the inner flow's action leads to tells what it was."""
     inner.name = "inner"
@@ -436,6 +453,14 @@ GRAPHS: dict[str, Callable[[], Flow]] = {
     "action False is default": lambda: choosing(Flow, Step, False),
     "an action without a successor": lambda: choosing(Flow, Step, "elsewhere"),
     "an action at a node without successors": lambda: row(Flow, Says("anything")),
+    "an action that is a member of an enum": lambda: choosing(Flow, Step, Way.AROUND, Way.AROUND, Way.RIGHT),
+    "an async action that is a member of an enum": lambda: choosing(AsyncFlow, AsyncStep, Way.LEFT),
+    "an action that is no text and has a successor": lambda: numbered(7),
+    "an action that is no text and has none": lambda: numbered(8),
+    "a result for an action": lambda: row(Flow, Says("a whole text, " * 10_000)),
+    "a result for an action at a node with successors": lambda: choosing(
+        Flow, Step, "a whole text, " * 10_000
+    ),
     "an action that is no text": lambda: row(AsyncFlow, Says(7)),
     "params reach every node": lambda: with_params(row(Flow, Step("one"), Step("two")), colour="red"),
     "params reach a nested flow": lambda: with_params(nested(row(Flow, Step("in"))), colour="red"),

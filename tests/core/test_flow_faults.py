@@ -15,7 +15,7 @@ from core.errors import CountersignError, StaleReview
 from core.events import DecisionRecorded, NodeRetried, ReviewRequested
 from core.model import LOCAL, Answer, Outcome, ReviewRequest, Status, Verdict
 from core.nodes import ReviewNode, progress, review
-from core.segment import MAX_STATE
+from core.states import MAX_STATE
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
 from tests.core.test_interrupts import flow_of, sets
 from tests.core.test_resuming import ended_twice

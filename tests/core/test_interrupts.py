@@ -606,6 +606,7 @@ def test_names_are_unique_in_their_flow_and_hold_no_slash() -> None:
     [
         ({"graph": "nowhere_flow:make"}, "cannot be imported"),
         ({"graph": "tests.core.test_interrupts:sets"}, "raised TypeError"),
+        ({"graph": "tests.core.test_interrupts:raise_mute"}, "raised Mute[.]$"),
         ({"graph": "tests.core.test_interrupts:make_nothing"}, "returned NoneType"),
         ({"graph": "tests.core.test_interrupts:make_node"}, "has to be a PocketFlow Flow"),
         ({"graph": "no-colon"}, "must name module:function"),
@@ -619,6 +620,15 @@ def test_names_are_unique_in_their_flow_and_hold_no_slash() -> None:
 def test_a_flow_that_cannot_be_loaded_says_why(more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         configured(flow_settings(**more), policies(), None)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("not even that")
+
+
+def raise_mute() -> None:
+    raise Mute
 
 
 def make_nothing() -> None: ...

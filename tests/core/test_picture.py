@@ -13,8 +13,9 @@ from pocketflow import BatchFlow, Flow, Node
 
 from core.graph import Graph
 from core.layout import Box, Link, laid_out
+from core.mermaid import mermaid
 from core.nodes import ResultNode, ReviewNode
-from core.picture import mermaid, svg
+from core.picture import svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = 'a"]<script>&--> #35; `b`'

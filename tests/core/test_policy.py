@@ -28,7 +28,7 @@ from tests.world import ANA, BEN, EVE, SAM, START
 
 ONE = Policy(name="one", reviewers=(ANA.id, BEN.id, SAM.id))
 TWO = replace(ONE, approvals=2)
-SELF = replace(ONE, self_review=True)
+SELF = replace(ONE, distinct_from=())
 NOBODY = Policy(name="nobody", reviewers=())
 REFUSALS = (NotAReviewer, SelfReview, ReviewIsClosed, AlreadyDecided)
 

@@ -181,6 +181,22 @@ async def test_a_pause_that_does_not_fit_into_the_timeout_is_not_made(there: Loo
     assert (pauses.seconds, len(there.asked)) == ([], 1)
 
 
+@pytest.mark.parametrize("header", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_a_pause_of_years_is_not_granted(
+    there: Loopback, sqlite_database: Database, clock: StoppedClock, header: str
+) -> None:
+    there.will(says("", status=503, Retry_After=header), DRAFT)
+    flow = definition(flow_settings(processor=there.url), policies(), None)
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.event(task.id, NodeRetried)
+        until = clock.now() + timedelta(hours=2)
+        while clock.now() < until:
+            clock.advance(timedelta(minutes=10))
+            await asyncio.sleep(0.01)
+        await world.open_review(task.id)
+
+
 async def test_a_redirect_is_not_followed(there: Loopback) -> None:
     there.will(says(status=307, Location=f"{there.url}/elsewhere"))
     with pytest.raises(FlowError, match=r"redirects \(307\)"):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
 
-from core.errors import Invalid, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
+from core.errors import Invalid, KeyReused, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
 from core.events import FINAL, TaskForked, TaskRewound
-from core.model import LOCAL, Outcome, ReviewRequest, Status
+from core.model import LOCAL, Outcome, ReviewRequest, Status, TaskFilter
 from core.nodes import ReviewNode
+from core.states import MAX_STATE
 from tests.core.graphs import Does, Shared, definition, in_a_row
 from tests.core.test_interrupts import flow_of, sets
 from tests.world import ANA, BEN, DESK, SAM, PaperChannel, StoppedClock, policies, whole_core
@@ -268,3 +270,92 @@ async def test_checkpoints_come_in_pages_newest_first(any_database: Database, cl
         rest = await world.service.checkpoints(task.id, before=earlier[0].number, limit=3)
         assert [*rest, *earlier, *newest] == list(whole)
         assert await world.service.checkpoints(task.id, before=0) == []
+
+
+async def test_an_approval_on_another_branch_does_not_count_on_this_one(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """To and fro between two branches: what was approved on one must not pass for approved on the other."""
+    flow = in_a_row(sets("draft", processed_output="d"), ReviewNode("check"), sets("a"), sets("b"))
+    async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        # 1 draft, 2 check (approved), 3 a, 4 b; then past the review: 5 (from 1), 6 a, 7 b.
+        await world.service.resume(task.id, LOCAL, checkpoint=1, node="a")
+        assert (await ended(world, task.id, 2)).outcome is None
+        await world.service.resume(task.id, LOCAL, checkpoint=3)  # 8 (from 3), 9 b
+        assert (await ended(world, task.id, 3)).outcome is Outcome.APPROVED
+        await world.service.resume(task.id, LOCAL, checkpoint=6)  # 10 (from 6), 11 b
+        done = await ended(world, task.id, 4)
+        assert (done.outcome, done.final_result) == (None, None)
+        points = await world.service.checkpoints(task.id)
+        assert [c.number for c in points if not c.superseded] == [0, 1, 5, 6, 10, 11]
+        await world.service.resume(task.id, LOCAL, checkpoint=9, node="b")  # 12 (from 9), 13 b
+        done = await ended(world, task.id, 5)
+        assert (done.outcome, done.final_result) == (Outcome.APPROVED, "d")
+        points = await world.service.checkpoints(task.id)
+        assert [c.number for c in points if not c.superseded] == [0, 1, 2, 3, 8, 9, 12, 13]
+
+
+async def ended(world: World, task: TaskId, times: int) -> Task:
+    """The task after it ended for so many times."""
+    await world.diary.until(lambda: [e for e in world.diary.of(task) if isinstance(e, FINAL)][times - 1 :])
+    return await world.service.task(task)
+
+
+async def test_a_state_that_an_edit_makes_too_large_is_refused(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = in_a_row(sets("draft", much="x" * (MAX_STATE - 1_000)), sets("end"))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        before = await world.history(task.id)
+        for fork in (False, True):
+            with pytest.raises(Invalid, match=f"over {MAX_STATE}"):
+                await world.service.resume(
+                    task.id, LOCAL, checkpoint=1, state={"more": "y" * 1_000}, fork=fork
+                )
+        assert await world.history(task.id) == before
+
+
+@pytest.mark.parametrize("fork", [False, True])
+async def test_a_task_is_not_resumed_where_its_flow_has_nothing_to_go_on_with(
+    any_database: Database, clock: StoppedClock, fork: bool
+) -> None:
+    """Its result would be lost to a failure that is known beforehand."""
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+    changed = in_a_row(sets("price"), ReviewNode("inspect"), sets("ship", final_result="shipped"))
+    for flows, sentence in (
+        ({"draft": changed}, "Checkpoint 2 leads to 'pay'.* no node of that name.*inspect, price, ship"),
+        ({"other": changed}, "flow 'draft' is not configured any more"),
+    ):
+        async with whole_core(any_database, clock, flows=flows) as world:
+            with pytest.raises(Invalid, match=sentence):
+                await world.service.resume(task.id, LOCAL, checkpoint=2, fork=fork)
+            for node in ("nul \x00", "\ud800"):
+                with pytest.raises(Invalid):
+                    await world.service.resume(task.id, LOCAL, checkpoint=2, node=node, fork=fork)
+            assert (await world.service.task(task.id)).final_result == "paid 10"
+
+
+@pytest.mark.parametrize("fork", [False, True])
+async def test_a_resume_that_is_repeated_because_its_answer_was_lost_happens_once(
+    any_database: Database, clock: StoppedClock, fork: bool
+) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.open_review(task.id)
+        resume = partial(world.service.resume, task.id, LOCAL, fork=fork, key="once")
+        first, second = await asyncio.gather(resume(checkpoint=1), resume(checkpoint=1))
+        await world.open_review(first.id, 1 if fork else 2)
+        third = await resume(checkpoint=1)
+        assert first.id == second.id == third.id
+        assert (await world.service.task(first.id)).attempt == (1 if fork else 2)
+        assert len((await world.service.tasks(TaskFilter())).tasks) == (2 if fork else 1)
+        with pytest.raises(KeyReused):
+            await resume(checkpoint=0)

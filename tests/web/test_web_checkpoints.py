@@ -130,11 +130,16 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(admin_house: House) ->
     house = admin_house
     task_id = await completed(house)
     headers = await house.bearer("ana")
+    headers = {**headers, "Idempotency-Key": "only once"}
     body = {"checkpoint": 1, "node": "result", "state": {"final_result": "Forked."}, "fork": True}
-    async with house.http.post(f"/v1/tasks/{task_id}/resume", json=body, headers=headers) as answer:
-        assert answer.status == 201
-        fork = await answer.json()
-        assert answer.headers["Location"] == f"/v1/tasks/{fork['task_id']}"
+    made: set[str] = set()
+    for _ in range(2):
+        async with house.http.post(f"/v1/tasks/{task_id}/resume", json=body, headers=headers) as answer:
+            assert answer.status == 201
+            fork = await answer.json()
+            assert answer.headers["Location"] == f"/v1/tasks/{fork['task_id']}"
+        made.add(fork["task_id"])
+    assert len(made) == 1
     assert (fork["parent"], fork["parent_checkpoint"], fork["submitter"]) == (task_id, 1, "ana")
     done = await house.world.end(fork["task_id"])
     assert done.final_result == "Forked."

@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import Overloaded
 from tests.web.web_house import PAGE, WHSEC
+from web.parameters import preferred_wait
 from web.settings import WebSettings
-from web.tasks import preferred_wait
 
 if TYPE_CHECKING:
     from tests.web.web_house import House, Houses

@@ -11,14 +11,12 @@ from core.errors import CountersignError, NotFound
 from core.model import Status, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
-from web.checkpoints import known_number
-from web.gate import wants_page
+from web.gate import see_other, wants_page
 from web.pages.forms import content_of, edits_of
-from web.pages.trail import ROOT, leaf
+from web.pages.trail import leaf
+from web.parameters import known_id, known_number
 from web.problems import problem_of
 from web.schemas import Edit, ResumeForm
-from web.stream import known_id
-from web.tasks import see_other
 
 if TYPE_CHECKING:
     from core.model import ReviewRequest
@@ -106,7 +104,7 @@ class Changes:
             "leaf": leaf(found, LONGEST_STATE),
             "may_resume": self._service.may_resume(request[CALLER].person),
             "is_running": task.status in {Status.PENDING, Status.RUNNING},
-            "nodes": [] if graph is None else [path for path in graph.places if path != ROOT],
+            "nodes": [] if graph is None else graph.named(),
         }
 
     def _refused(

@@ -14,6 +14,7 @@ from core.events import (
     TaskRewound,
     TextStreamed,
 )
+from core.graph import ROOT
 from web.pages.text import beginning
 from web.schemas import text_diff
 
@@ -33,7 +34,6 @@ COMPARED, COMPARED_GLIMPSES = 100_000, 5
 """Characters of a text that is compared for a page; in the list, so many times what is shown of a value."""
 NAMED = 12
 """Nodes that the words below the picture name."""
-ROOT = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,10 @@ from core.model import DeliveryState, Status, TaskFilter
 from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
-from web.gate import wants_page
+from web.gate import see_other, wants_page
 from web.pages.trail import diffs, leaves, timeline, way, working
+from web.parameters import known_id
 from web.schemas import SignIn
-from web.stream import known_id
-from web.tasks import see_other
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from bot.loopback import is_loopback
 from bot.simulator.slack.delivery import Answer, Delivery, Failure, Forgery, Kind
 from bot.simulator.slack.limits import ACK_SECONDS, SIGNATURE_SECONDS
+from core.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

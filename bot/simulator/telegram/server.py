@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from bot.loopback import is_loopback
 from bot.simulator.faults import Call, Fault, Faults
 from bot.simulator.telegram.errors import ApiError, not_found, too_many_requests, unauthorized
 from bot.simulator.telegram.limits import UPLOAD_BYTES
 from bot.simulator.telegram.requests import read_params
+from core.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.loopback import is_loopback_url
 from bot.simulator.telegram.errors import bad_request
 from bot.simulator.telegram.limits import SECRET, WEBHOOK_CONNECTIONS, WEBHOOK_PORTS
+from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

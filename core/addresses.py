@@ -1,0 +1,37 @@
+"""What an address says before anybody goes there: where it leads, and whether it is no more than a base."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+
+def is_loopback(host: str | None) -> bool:
+    """True for `localhost` and loopback addresses; other names are not resolved."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_url(url: str) -> bool:
+    """Likewise, of an address's host."""
+    try:
+        return is_loopback(urlsplit(url).hostname)
+    except ValueError:  # a bracket too few, say
+        return False
+
+
+def bare(url: str) -> SplitResult | None:
+    """The parts of an `http(s)://host[:port][/path]`; None for what is none, or has more to it."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for a wrong port
+    except ValueError:
+        return None
+    has_more = parts.query or parts.fragment or parts.username or parts.password
+    return parts if parts.scheme in {"http", "https"} and parts.hostname and not has_more else None

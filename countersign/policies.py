@@ -1,0 +1,263 @@
+"""`[groups.NAME]` and `[policies.NAME]`: what they say, checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from core.errors import SettingsError
+from core.model import (
+    Assurance,
+    Escalation,
+    OnExpiry,
+    Party,
+    PersonId,
+    Policy,
+    Quorum,
+    ReasonRule,
+    WorkingHours,
+)
+from core.policy import can_be_met
+from countersign.sections import Duration, RecipientsSection, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+
+def _cron(value: str) -> str:
+    from cronsim import CronSim, CronSimError  # only groups with hours need it
+
+    try:
+        next(CronSim(value, datetime(2026, 1, 1)), None)  # noqa: DTZ001  # any time will do
+    except CronSimError as error:
+        raise ValueError(f"must be five cron fields such as '* 9-16 * * mon-fri' ({error})") from None
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
+    return value
+
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Approvals = Annotated[int, Field(ge=1, le=100)]
+
+
+class GroupSection(Section):
+    """`[groups.NAME]`: people, other groups, and when they are at work."""
+
+    people: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    hours: Annotated[str, AfterValidator(_cron)] | None = None
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    holidays: tuple[date, ...] = ()
+
+
+class StageSection(Section):
+    """One of a policy's stages."""
+
+    reviewers: tuple[str, ...]
+    approvals: Approvals | dict[str, Approvals] = 1
+
+
+class EscalationSection(Section):
+    """Who is asked besides, once a review has waited so long."""
+
+    after: Duration | None = None
+    reviewers: tuple[str, ...] = ()
+    recipients: RecipientsSection = RecipientsSection()
+
+
+class PolicySection(Section):
+    """`[policies.NAME]`."""
+
+    reviewers: tuple[str, ...] = ()
+    approvals: Approvals | dict[str, Approvals] = 1
+    stages: tuple[StageSection, ...] = ()
+    rejections: Annotated[int, Field(ge=1, le=100)] = 1
+    self_review: bool | None = None
+    distinct_from: tuple[Party, ...] | None = None
+    reason: ReasonRule = ReasonRule.NEVER
+    quick_reasons: tuple[Reason, ...] = ()
+    assurance: Assurance = Assurance.CHAT
+    deadline: Duration | None = None
+    reminders: tuple[Duration, ...] = ()
+    escalation: EscalationSection | None = None
+    on_expiry: OnExpiry = OnExpiry.REJECT
+    carry_decisions: bool = False
+    removed: Literal["keep", "drop"] = "keep"
+    recipients: RecipientsSection | None = None
+
+
+@dataclass(slots=True)
+class Groups:
+    """`[groups]` over `[people]`; every name is checked when it is asked for."""
+
+    sections: Mapping[str, GroupSection]
+    people: Collection[str]
+    _known: dict[str, tuple[PersonId, ...]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises `SettingsError` for a name that is two things, that is nothing, and for a cycle."""
+        for name in self.sections:
+            if name in self.people:
+                raise SettingsError(f"groups.{name}: there is a person of this name, too.")
+            self.members(name, f"groups.{name}")
+
+    def expanded(self, names: Iterable[str], key: str) -> tuple[PersonId, ...]:
+        """The people of these people and groups, each once, in order."""
+        found: dict[PersonId, None] = {}
+        for name in names:
+            found.update(dict.fromkeys(self.members(name, key)))
+        return tuple(found)
+
+    def members(self, name: str, key: str, around: tuple[str, ...] = ()) -> tuple[PersonId, ...]:
+        if name in self.people:
+            return (PersonId(name),)
+        if name in around:
+            raise SettingsError(f"{key}: the groups {' > '.join((*around, name))} contain each other.")
+        if name not in self.sections:
+            raise SettingsError(f"{key}: {name!r} is neither in [people] nor in [groups].")
+        if name not in self._known:
+            self._known[name] = self._read(name, around)
+        return self._known[name]
+
+    def _read(self, name: str, around: tuple[str, ...]) -> tuple[PersonId, ...]:
+        section = self.sections[name]
+        found: dict[PersonId, None] = {}
+        for person in section.people:
+            if person not in self.people:
+                raise SettingsError(f"groups.{name}.people: {person!r} is not in [people].")
+            found[PersonId(person)] = None
+        for group in section.groups:
+            if group not in self.sections:
+                raise SettingsError(f"groups.{name}.groups: {group!r} is not in [groups].")
+            found.update(dict.fromkeys(self.members(group, f"groups.{name}.groups", (*around, name))))
+        return tuple(found)
+
+    def hours(self, names: Iterable[str]) -> tuple[WorkingHours, ...]:
+        """Of those that say theirs; people without a group have none."""
+        sections = (self.sections[name] for name in dict.fromkeys(names) if name in self.sections)
+        return tuple(
+            WorkingHours(cron=section.hours, zone=section.zone, holidays=section.holidays)
+            for section in sections
+            if section.hours is not None
+        )
+
+
+def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: RecipientsSection) -> Policy:
+    """Raises `SettingsError` for people nobody knows and for what can never be met."""
+    key = f"policies.{name}"
+    if section.stages and (section.reviewers or section.approvals != 1):
+        raise SettingsError(f"{key}.stages: each stage names its own `reviewers` and `approvals`.")
+    stages = _stages(section, groups, key)
+    quorums = [quorum for stage in stages for quorum in stage]
+    names = [who for stage in (section.stages or (section,)) for who in stage.reviewers]
+    policy = Policy(
+        name=name,
+        reviewers=tuple(dict.fromkeys(person for quorum in quorums for person in quorum.people)),
+        approvals=sum(quorum.approvals for quorum in quorums),
+        stages=stages if len(quorums) > 1 else (),
+        rejections=section.rejections,
+        distinct_from=_distinct_from(section, key),
+        reason=section.reason,
+        quick_reasons=section.quick_reasons,
+        assurance=section.assurance,
+        deadline=section.deadline,
+        reminders=tuple(sorted(set(section.reminders))),
+        escalation=_escalation(section, groups, key),
+        on_expiry=section.on_expiry,
+        hours=groups.hours(names),
+        carries=section.carry_decisions,
+        keeps_removed=section.removed == "keep",
+        recipients=(everywhere if section.recipients is None else section.recipients).recipients(),
+    )
+    _check(policy, key)
+    return policy
+
+
+def _stages(section: PolicySection, groups: Groups, key: str) -> tuple[tuple[Quorum, ...], ...]:
+    if not section.stages:
+        return (_stage(section.reviewers, section.approvals, groups, key),)
+    return tuple(
+        _stage(stage.reviewers, stage.approvals, groups, f"{key}.stages[{number}]")
+        for number, stage in enumerate(section.stages, 1)
+    )
+
+
+def _stage(
+    reviewers: tuple[str, ...], approvals: int | dict[str, int], groups: Groups, key: str
+) -> tuple[Quorum, ...]:
+    everybody = groups.expanded(reviewers, f"{key}.reviewers")
+    if isinstance(approvals, int):
+        name = " or ".join(reviewers) if len(reviewers) in {1, 2} else "reviewers"
+        return (Quorum(name=name, people=everybody, approvals=approvals),)
+    if not approvals:
+        raise SettingsError(f"{key}.approvals: says of no group how many of it have to approve.")
+    for name in approvals:
+        if name not in reviewers:
+            raise SettingsError(f"{key}.approvals.{name}: {name!r} is not among the `reviewers`.")
+    for name in reviewers:
+        if name not in approvals:
+            raise SettingsError(f"{key}.approvals: does not say how many of {name!r} have to approve.")
+    return tuple(
+        Quorum(name=name, people=groups.members(name, f"{key}.reviewers"), approvals=number)
+        for name, number in approvals.items()
+    )
+
+
+def _distinct_from(section: PolicySection, key: str) -> tuple[Party, ...]:
+    if section.distinct_from is None:
+        return () if section.self_review else (Party.SUBMITTER,)
+    if section.self_review is not None:
+        raise SettingsError(f"{key}.distinct_from: says what `self_review` says, too; leave that out.")
+    return tuple(dict.fromkeys(section.distinct_from))
+
+
+def _escalation(section: PolicySection, groups: Groups, key: str) -> Escalation | None:
+    if section.escalation is None:
+        if section.on_expiry is OnExpiry.ESCALATE:
+            raise SettingsError(f"{key}.on_expiry: there is no `escalation` to go to.")
+        return None
+    wider = section.escalation
+    if wider.after is None and section.on_expiry is not OnExpiry.ESCALATE:
+        raise SettingsError(f"{key}.escalation.after: is needed, unless `on_expiry` escalates.")
+    if not wider.reviewers and not wider.recipients.recipients():
+        raise SettingsError(f"{key}.escalation: names neither `reviewers` nor `recipients`.")
+    return Escalation(
+        after=wider.after,
+        people=groups.expanded(wider.reviewers, f"{key}.escalation.reviewers"),
+        recipients=wider.recipients.recipients(),
+    )
+
+
+def _check(policy: Policy, key: str) -> None:
+    """What could never be met, and what would never happen."""
+    if policy.reviewers and not can_be_met(policy, (), policy.reviewers):
+        raise SettingsError(
+            f"{key}.approvals: {policy.approvals} can never be met by {len(policy.reviewers)} reviewers, "
+            "each of whom counts once."
+        )
+    if policy.reviewers and policy.rejections > len(policy.reviewers):
+        raise SettingsError(
+            f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
+        )
+    for wait, name in _waits(policy):
+        if policy.deadline is not None and wait >= policy.deadline:
+            raise SettingsError(f"{key}.{name}: would come after the deadline, which is earlier.")
+    if policy.deadline is None and policy.on_expiry is not OnExpiry.REJECT:
+        raise SettingsError(f"{key}.on_expiry: there is no `deadline`.")
+
+
+def _waits(policy: Policy) -> list[tuple[timedelta, str]]:
+    waits = [(wait, "reminders") for wait in policy.reminders]
+    if policy.escalation is not None and policy.escalation.after is not None:
+        waits.append((policy.escalation.after, "escalation.after"))
+    return waits
