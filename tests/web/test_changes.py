@@ -293,7 +293,7 @@ async def test_a_fork_is_a_new_task_whose_page_links_to_its_parent(house: House)
 WRONG_FORMS: list[tuple[dict[str, str], int, str]] = [
     ({"state": "{nonsense"}, 422, "is not: key must be"),
     ({"state": "[]"}, 422, "has to be a JSON object"),
-    ({"state": "{}"}, 422, "'task_id', 'task_input', 'processed_output' is missing"),
+    ({"state": "{}"}, 422, "but it can be null; missing: 'task_id', 'task_input', 'processed_output'"),
     ({"state": "[" * 5000}, 422, "recursion limit"),
     ({"node": "nowhere<b>"}, 422, "has no node 'nowhere<b>'"),
     ({"node": "x" * 2000}, 422, "node"),
