@@ -90,5 +90,5 @@ def after(status: Status, *events: Event) -> Status:
 def _refusal(status: Status) -> str:
     """For the person who asked for the change."""
     if status.is_final:
-        return f"The task is {status}; nothing can change it any more."
+        return f"The task is {status}, so this cannot happen any more."
     return f"The task is {status}; this cannot happen now."

@@ -162,13 +162,14 @@ def watch(task: str, as_json: bool) -> int:
 
 @commands.command()
 @click.option("--status", callback=_status, help="Only tasks of this status.")
+@click.option("--flow", callback=_utf8, help="Only tasks of this flow.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Each task as a line of JSON.")
-def tasks(status: str | None, limit: int, as_json: bool) -> int:
+def tasks(status: str | None, flow: str | None, limit: int, as_json: bool) -> int:
     """List tasks, newest first."""
     from countersign.client import run_tasks
 
-    return run_tasks(status=status, limit=limit, as_json=as_json)
+    return run_tasks(status=status, flow=flow, limit=limit, as_json=as_json)
 
 
 @commands.command()

@@ -54,10 +54,10 @@ def run_watch(task: str, *, as_json: bool) -> int:
         return follow(http, task, as_json=as_json)
 
 
-def run_tasks(*, status: str | None, limit: int, as_json: bool) -> int:
+def run_tasks(*, status: str | None, flow: str | None, limit: int, as_json: bool) -> int:
     """List tasks, newest first."""
     with client() as http:
-        for task in islice(listed(http, limit, status=status), limit):
+        for task in islice(listed(http, limit, status=status, flow=flow), limit):
             if as_json:
                 click.echo(json.dumps(task, ensure_ascii=False))
             else:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("countersign.toml")
 DEFAULT = "default"
-SHIPPED = ("draft", "approval")
+APPROVAL = "approval"
+SHIPPED = ("draft", APPROVAL)
 """Flows that are there without being named."""
 
 
@@ -190,14 +191,11 @@ def _directory(file: ConfigurationFile) -> Directory:
 def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
-    if section.graph is not None and (section.processor is not None or section.prompt is not None):
-        raise SettingsError(
-            f"flows.{name}: a `graph` has nodes of its own; `processor` and `prompt` are for flows without."
-        )
+    _processor_has_a_node(name, section)
     return FlowSettings(
         name=name,
         graph=section.graph,
-        shipped="approval" if name == "approval" else "draft",
+        shipped="approval" if name == APPROVAL else "draft",
         interrupt_before=section.interrupt_before,
         interrupt_after=section.interrupt_after,
         strict_actions=section.strict_actions,
@@ -210,6 +208,19 @@ def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> Fl
         backoff_limit=section.backoff_limit,
         max_attempts=section.max_attempts,
     )
+
+
+def _processor_has_a_node(name: str, section: FlowSection) -> None:
+    """A key that nothing would read must not go unnoticed."""
+    if section.graph is not None:
+        reason = "a `graph` has nodes of its own"
+    elif name == APPROVAL:
+        reason = "this flow shows what is submitted as it is, and runs no processor"
+    else:
+        return
+    for key in ("processor", "prompt"):
+        if getattr(section, key) is not None:
+            raise SettingsError(f"flows.{name}.{key}: {reason}.")
 
 
 def _hook(

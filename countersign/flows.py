@@ -118,7 +118,9 @@ def _cells(row: Row) -> tuple[str, ...]:
         for action, target in row["actions"].items()
     )
     asked = f"review {'; '.join(row['reviews'])}" if row["reviews"] else ""
-    return row["node"], row["class"], leads or "ends the flow", asked
+    around = row["node"].rpartition("/")[0]
+    ends = f"leaves {around}" if around else "ends the flow"
+    return row["node"], row["class"], leads or ends, asked
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -125,5 +125,5 @@ def test_several_events_happen_in_turn_or_not_at_all() -> None:
 
 
 def test_the_refusal_is_for_people() -> None:
-    with pytest.raises(TaskIsClosed, match=r"^The task is completed; nothing can change it any more\.$"):
+    with pytest.raises(TaskIsClosed, match=r"^The task is completed, so this cannot happen any more\.$"):
         after(Status.COMPLETED, ONE_OF_EACH[TaskCancelled])

@@ -242,6 +242,8 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     assert [told[0]["event"], told[-1]["event"]] == ["task_submitted", "task_completed"]
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     assert served.run("tasks", token=sam).stdout == f"{task}  completed           approved  A title\n"
+    assert task in served.run("tasks", "--flow", "draft", token=sam).stdout
+    assert served.run("tasks", "--flow", "approval", token=sam).stdout == ""
 
 
 def test_an_input_may_be_json(served: Served) -> None:

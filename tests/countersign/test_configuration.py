@@ -86,6 +86,12 @@ def test_people_are_found_by_their_chat_ids() -> None:
         ("[flows.draft]\ntimeout='999999999999999999d'", "flows.draft.timeout: must be at most 366d"),
         ("[flows.draft]\npolicy='nope'", "flows.draft.policy: there is no policy 'nope'"),
         ("[flows.draft]\nmax_attempts=0", "flows.draft.max_attempts"),
+        (
+            "[flows.approval]\nprocessor='model'",
+            "flows.approval.processor: this flow shows what is submitted",
+        ),
+        ("[flows.approval]\nprompt='Be brief.'", "flows.approval.prompt: this flow shows what is submitted"),
+        ("[flows.refund]\ngraph='a:b'\nprompt='x'", "flows.refund.prompt: a `graph` has nodes of its own"),
         ("[hooks.ci]\nscheme='standard'\nsecret_env='NOPE'", "hooks.ci.secret_env: NOPE is not set"),
         ("[hooks.ci]\nscheme='basic'\nsecret_env='S'", "hooks.ci.scheme"),
         ("[hooks.ci]\nscheme='bearer'\nsecret_env='S'\nflow='x'", "hooks.ci.flow: there is no flow 'x'"),

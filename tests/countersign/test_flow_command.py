@@ -183,3 +183,21 @@ def test_doctor_names_every_flow_that_does_not_load(folder: Path) -> None:
     findings = [json.loads(line) for line in examined.stdout.splitlines()]
     broken = [found["text"].split(":")[0] for found in findings if not found["is_well"]]
     assert broken == ["flows.unfinished", "flows.absent", "flows.misspelt"]
+
+
+def test_the_last_node_of_a_nested_flow_does_not_end_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "countersign.toml").write_text('[flows.nested]\ngraph = "nested_flow:create_flow"\n')
+    (tmp_path / "nested_flow.py").write_text(
+        "from pocketflow import Flow, Node\n\n\n"
+        "class Count(Node):\n    pass\n\n\n"
+        "class Pay(Node):\n    pass\n\n\n"
+        "def create_flow():\n"
+        "    papers = Flow(start=Count())\n    papers.name = 'papers'\n"
+        "    papers >> Pay()\n    return Flow(start=papers)\n"
+    )
+    printed = flow(tmp_path, "nested").stdout.splitlines()[1:]
+    assert [re.split(r"  +", line.strip())[::2] for line in printed] == [
+        ["papers", "-> Pay"],
+        ["papers/Count", "leaves papers"],
+        ["Pay", "ends the flow"],
+    ]

@@ -7,14 +7,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pocketflow import AsyncFlow
 
 from core.events import ReviewRequested, TaskCompleted
 from core.model import Verdict
-from core.nodes import ReviewNode
-from tests.core.graphs import Does, Shared, in_a_row
+from core.nodes import ReviewNode, review
+from tests.core.graphs import Does, Shared, definition, in_a_row
 from tests.web.test_pages import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
-from tests.world import ANA, BEN, draft_flows, whole_core
+from tests.world import ANA, BEN, draft_flows, flow_settings, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -36,14 +37,21 @@ async def paid(shared: Shared) -> None:
     shared["final_result"] = shared["processed_output"]
 
 
+async def asking(shared: Shared) -> None:
+    await review({"question": "Is the score right?"})
+
+
 @pytest.fixture
 async def house(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[House]:
     """One with a flow whose draft is JSON, and where Ana is an administrator."""
     refund = in_a_row(Does("price", priced), ReviewNode("legal"), Does("pay", paid))
+    price, assess = Does("price", priced), AsyncFlow(start=Does("score", asking))
+    assess.name = "assess"
+    price >> assess
+    interrupted = definition(price, flow_settings("nested", interrupt_after=("price",)))
+    flows = {**draft_flows(), "refund": refund, "nested": interrupted}
     async with (
-        whole_core(
-            sqlite_database, clock, flows={**draft_flows(), "refund": refund}, admins={ANA.id}
-        ) as world,
+        whole_core(sqlite_database, clock, flows=flows, admins={ANA.id}) as world,
         AsyncExitStack() as stack,
     ):
         made = House(world, stack)
@@ -285,7 +293,7 @@ async def test_a_fork_is_a_new_task_whose_page_links_to_its_parent(house: House)
 WRONG_FORMS: list[tuple[dict[str, str], int, str]] = [
     ({"state": "{nonsense"}, 422, "is not: key must be"),
     ({"state": "[]"}, 422, "has to be a JSON object"),
-    ({"state": "{}"}, 422, "'task_id', 'task_input', 'processed_output' is missing"),
+    ({"state": "{}"}, 422, "but it can be null; missing: 'task_id', 'task_input', 'processed_output'"),
     ({"state": "[" * 5000}, 422, "recursion limit"),
     ({"node": "nowhere<b>"}, 422, "has no node 'nowhere<b>'"),
     ({"node": "x" * 2000}, 422, "node"),
@@ -352,6 +360,39 @@ async def test_the_page_draws_the_flow_and_says_it_in_words(house: House) -> Non
     page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
     assert "Path taken: price → legal → pay." in page.text
     assert not [one for _, one in page.elements if "is-current" in (one.get("class") or "")]
+
+
+async def test_a_review_after_a_node_is_no_second_visit_and_one_inside_a_flow_is_lit_there(
+    house: House,
+) -> None:
+    task_id = await house.submitted("x", flow="nested")
+    page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
+    assert "Path taken: price. Now at: price." in page.text
+    await house.world.approve(await house.open_review(task_id))
+    await house.world.event(task_id, ReviewRequested, 2)
+    page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
+    assert "Path taken: price. Now at: assess/score." in page.text
+
+
+async def test_pages_say_why_a_review_is_asked(house: House) -> None:
+    task_id = await house.submitted("x", flow="nested")
+    ana = await house.signed_in("ana")
+    for path in (f"/tasks/{task_id}", "/inbox"):
+        assert "after price" in (await seen(ana, path)).text
+    await house.world.approve(await house.open_review(task_id))
+    await house.world.event(task_id, ReviewRequested, 2)
+    for path in (f"/tasks/{task_id}", "/inbox"):
+        assert "asked by assess/score" in (await seen(ana, path)).text
+
+
+async def test_pages_name_the_flow_where_it_is_not_the_usual_one(house: House) -> None:
+    task_id = await house.submitted("x", flow="refund")
+    await house.submitted("y")
+    ana = await house.signed_in("ana")
+    assert "Flow refund" in " ".join((await seen(ana, f"/tasks/{task_id}")).text.split())
+    inbox = (await seen(ana, "/inbox")).text
+    assert inbox.count("flow refund") == 1
+    assert "flow draft" not in inbox
 
 
 async def test_a_branch_that_is_taken_up_again_keeps_its_path(house: House) -> None:

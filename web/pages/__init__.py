@@ -14,6 +14,7 @@ from web.auth import CALLER
 from web.pages.assets import Assets
 from web.pages.forms import editable
 from web.pages.text import marked, shown_time, spelled, typed, visible
+from web.pages.trail import asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,7 @@ class Pages:
             auto_reload=False,
         )
         env.filters.update(
+            asked=asked,
             editable=editable,
             marked=marked,
             typed=typed,

@@ -44,7 +44,7 @@ def edits_of(typed: str, state: Mapping[str, Json]) -> dict[str, Json]:
         raise Invalid("The state has to be a JSON object, in braces.")
     if missing := [key for key in state if key not in wanted]:
         raise Invalid(
-            f"{', '.join(map(repr, missing[:3]))} is missing: a key can be null, but not be left out."
+            f"No key can be left out, but it can be null; missing: {', '.join(map(repr, missing[:3]))}."
         )
     return {key: value for key, value in wanted.items() if key not in state or _differ(state[key], value)}
 

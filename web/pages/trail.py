@@ -15,6 +15,7 @@ from core.events import (
     TextStreamed,
 )
 from core.graph import ROOT
+from core.model import Point
 from web.pages.text import beginning
 from web.schemas import text_diff
 
@@ -71,6 +72,16 @@ def working(events: Sequence[StoredEvent]) -> Working:
     )
 
 
+def asked(review: ReviewRequest) -> str:
+    """Where in its flow it was asked for; empty for a flow's one review, which says nothing more."""
+    if review.point is Point.REVIEW and review.node in (ROOT, "review"):
+        return ""
+    return f"{_POINTS.get(review.point, 'at')} {review.node}"
+
+
+_POINTS = {Point.BEFORE: "before", Point.AFTER: "after", Point.INSIDE: "asked by"}
+
+
 def diffs(events: Sequence[StoredEvent]) -> dict[tuple[str, str], str]:
     """What each edit changed, by review and reviewer."""
     return {
@@ -122,14 +133,40 @@ class Way:
         return " ".join([*said, *([f"Now at: {self.current}."] if self.current else [])])
 
 
-def way(task: Task, checkpoints: Sequence[StoredCheckpoint], graph: Graph) -> Way:
-    """By the checkpoints that led to the newest, also those of a branch that was left and taken up again."""
+def way(
+    task: Task, checkpoints: Sequence[StoredCheckpoint], graph: Graph, asking: ReviewRequest | None = None
+) -> Way:
+    """By the checkpoints that led to the newest, also those of a branch that was left and taken up again.
+
+    `asking` is the open review: its node, which may lie inside the flow that comes next, is where it stands.
+    """
     led = _lineage(checkpoints)
-    nodes = tuple(one.node for one in led if one.node and not _is_copy(one))
-    current = None if task.status.is_final or not led else led[-1].following
-    if current == ROOT and graph.places[ROOT].is_entered:
-        current = graph.start(ROOT)
+    nodes = tuple(
+        one.node
+        for before, one in pairwise([None, *led])
+        if one is not None and one.node and not _is_copy(one) and not _is_echo(before, one, graph)
+    )
+    if task.status.is_final or not led:
+        current = None
+    elif asking is not None and asking.node != ROOT:
+        current = asking.node
+    else:
+        current = _entered(led[-1].following, graph)
     return Way(nodes=nodes, current=current)
+
+
+def _entered(path: str | None, graph: Graph) -> str | None:
+    """The first node inside, where that is a flow whose nodes run one by one."""
+    while path in graph.places and graph.places[path].is_entered:
+        path = graph.start(path)
+    return path
+
+
+def _is_echo(before: StoredCheckpoint | None, one: StoredCheckpoint, graph: Graph) -> bool:
+    """Whether a review after the node left it, which the node itself did not run for."""
+    if before is None or before.node != one.node or one.node not in graph.places:
+        return False
+    return before.following == one.node and graph.successor(one.node, before.action) != one.node
 
 
 def _lineage(checkpoints: Sequence[StoredCheckpoint]) -> list[StoredCheckpoint]:

@@ -91,18 +91,19 @@ class Views:
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
-            flow=self._flow(task, checkpoints),
+            flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
             may_resume=self._service.may_resume(request[CALLER].person),
             deciding=await self._deciding(task, request[CALLER]),
             undelivered=undelivered(await self._service.deliveries(task.id)),
-            steps=bool(reviews) and len({review.node for review in reviews}) > 1,
         )
 
-    def _flow(self, task: Task, checkpoints: Sequence[StoredCheckpoint]) -> Drawn | None:
+    def _flow(
+        self, task: Task, checkpoints: Sequence[StoredCheckpoint], asking: ReviewRequest | None
+    ) -> Drawn | None:
         graph = self._service.graph(task.flow)
         if graph is None:
             return None
-        path = way(task, checkpoints, graph)
+        path = way(task, checkpoints, graph, asking)
         drawn = svg(graph, current=path.current, taken=path.taken, title=f"Flow {task.flow}")
         return Drawn(picture=Markup(drawn), words=path.words, current=path.current)  # noqa: S704 - made of escaped names
 
