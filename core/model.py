@@ -499,6 +499,26 @@ class Position:
     """The closed reviews that this visit of the node asked for, in order; `review` is the last of them."""
 
 
+class TimerKind(StrEnum):
+    """What falls due."""
+
+    REMINDER = "reminder"
+    ESCALATION = "escalation"
+    EXPIRY = "expiry"
+    STUCK = "stuck"
+    """The review can be met by nobody; due as soon as that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """Something that is to happen to an open review; `number` tells those of one kind apart, from 1."""
+
+    review: ReviewId
+    kind: TimerKind
+    number: int
+    due_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReview:
     """A review about to open."""
@@ -508,6 +528,8 @@ class NewReview:
     point: Point = Point.REVIEW
     checkpoint: int = 0
     """The number of the task's last checkpoint before it: which visit of the node asked."""
+    is_hopeless: bool = False
+    """Whether its policy leaves too few who may decide on this submitter's task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

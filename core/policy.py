@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
-from core.errors import AlreadyDecided, Invalid, NotAReviewer, NotYourTurn, ReviewIsClosed, SelfReview
-from core.model import LOCAL, Outcome, Party, ReasonRule, Verdict
+from core.errors import (
+    AlreadyDecided,
+    ConfirmOnPage,
+    Invalid,
+    NotAReviewer,
+    NotYourTurn,
+    ReviewIsClosed,
+    SelfReview,
+)
+from core.model import LOCAL, Assurance, Outcome, Party, ReasonRule, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +23,9 @@ if TYPE_CHECKING:
     from core.model import Decision, PersonId, Policy, Quorum, ReviewRequest
 
 
+T = TypeVar("T")
+SIGNED_IN = frozenset({"web", "api"})
+"""Where somebody has proved who they are to us, not to a chat platform."""
 DECIDED = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EDITED})
 
 
@@ -96,7 +109,10 @@ def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
 
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
-    """Raise `AlreadyDecided` where the same has been said before, `Invalid` where a reason is missing."""
+    """Raise `AlreadyDecided` where the same has been said before, `ConfirmOnPage` where a press in chat is not
+    enough, `Invalid` where a reason is missing."""
+    if review.policy.assurance is Assurance.CONFIRM and made.via not in SIGNED_IN:
+        raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
     standing = decision_of(review, made.seat)
     if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
         by = "You have" if standing.reviewer == made.reviewer else f"{standing.reviewer_name} has"
@@ -202,6 +218,55 @@ def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) ->
     now = in_force(review, (policies or {}).get(review.policy.name, review.policy))
     barred = _barred(review)
     return [person for person in review.policy.reviewers if person in now and person not in barred]
+
+
+def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
+    """Who could bring the review nearer to its end now and has not decided."""
+    stage = stage_now(review.policy, review.decisions)
+    if stage is None:
+        return []
+    missing = [quorum for quorum, lacks in shortfall_now(review) if lacks]
+    decided = {decision.seat for decision in review.decisions}
+    return [
+        person
+        for person in able(review, policies)
+        if person not in decided and any(person in quorum.people for quorum in missing)
+    ]
+
+
+def shortfall_now(review: ReviewRequest) -> list[tuple[Quorum, int]]:
+    """What the stage that is being decided lacks, quorum by quorum; nothing once all are met."""
+    stage = stage_now(review.policy, review.decisions)
+    if stage is None:
+        return []
+    return shortfall(review.policy.in_stages[stage], approvers(review.decisions, stage))
+
+
+def escalated(policy: Policy) -> Policy:
+    """The policy once it was escalated: more people in every quorum, more places."""
+    wider = policy.escalation
+    if wider is None:
+        return policy
+    return replace(
+        policy,
+        reviewers=_joined(policy.reviewers, wider.people),
+        stages=tuple(
+            tuple(replace(quorum, people=_joined(quorum.people, wider.people)) for quorum in stage)
+            for stage in policy.stages
+        ),
+        recipients=_joined(policy.recipients, wider.recipients),
+    )
+
+
+def _joined(first: tuple[T, ...], second: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+@lru_cache(1024)
+def is_hopeless(policy: Policy, submitter: PersonId) -> bool:
+    """Whether a review of this submitter's could never be met, however its reviewers decide."""
+    barred = {submitter} if Party.SUBMITTER in policy.distinct_from else set()
+    return not can_be_met(policy, (), [person for person in policy.reviewers if person not in barred])
 
 
 def _places(stage: Sequence[Quorum]) -> list[Quorum]:

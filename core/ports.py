@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ChannelName,
         ChatUpdate,
         Credential,
+        Delegation,
         Delivery,
         Dialog,
         Json,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         TaskFilter,
         TaskId,
         TaskPage,
+        Timer,
         Verdict,
     )
 
@@ -174,6 +176,28 @@ class Store(Protocol):
         """The same for the task's open review, where it is the one that is meant."""
         ...
 
+    async def withdraw(
+        self, review_id: str, reviewer: Person, *, via: str
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Take one's own answer back; a refusal comes back beside the review."""
+        ...
+
+    async def delegate(self, new: Delegation) -> None:
+        """In place of what the person had said before."""
+        ...
+
+    async def revoke_delegation(self, person: PersonId) -> bool:
+        """Whether there was one. Idempotent."""
+        ...
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All that are in force now."""
+        ...
+
+    async def timers(self, review_id: str) -> Sequence[Timer]:
+        """What is still to happen to a review, next first."""
+        ...
+
     async def checkpoints(
         self, task_id: str, *, before: int | None, limit: int
     ) -> Sequence[StoredCheckpoint]: ...
@@ -225,6 +249,19 @@ class Runner(Protocol):
     """Runs one segment; when to come back, where it is to be tried again later."""
 
     async def run(self, task_id: TaskId) -> datetime | None: ...
+
+
+class TimerStore(Protocol):
+    """The part of the store that tells what falls due, and lets it happen."""
+
+    async def due_timers(self, limit: int) -> Sequence[Timer]: ...
+    async def next_timer(self) -> datetime | None: ...
+
+    async def fire(
+        self, timer: Timer, *, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
+    ) -> bool:
+        """Let it happen, once; False where it has happened, or its review is closed."""
+        ...
 
 
 class WorkStore(Protocol):

@@ -23,6 +23,7 @@ from core.ids import new_id
 from core.jsontext import is_deeper, to_json
 from core.lifecycle import after
 from core.model import (
+    LOCAL,
     Checkpoint,
     NewReview,
     Outcome,
@@ -33,6 +34,7 @@ from core.model import (
     cause_of,
 )
 from core.nodes import ResultNode, ReviewNode
+from core.policy import is_hopeless
 from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current
@@ -189,11 +191,14 @@ class Segment:
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
         self._check_size(draft, f"What reviewers of {self._path!r} are to see")
+        under = self._flow.policy(policy)
+        submitter = self._task.submitter
         review = NewReview(
             id=ReviewId(new_id()),
-            policy=self._flow.policy(policy),
+            policy=under,
             point=point,
             checkpoint=self._stored_checkpoints + len(self._checkpoints),
+            is_hopeless=submitter != LOCAL and is_hopeless(under, submitter),
         )
         self._events.append(ReviewRequested(review=review.id, attempt=self._attempt, draft=draft))
         await self._store_step(point=point, review=review)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import Invalid, NotAnAdmin, NotAReviewer, Refused, UnknownFlow
+from core.clock import SystemClock
+from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, Refused, UnknownFlow
+from core.explaining import explain
 from core.ids import new_id
-from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_may_decide
+from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
+from core.policy import check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -26,8 +29,10 @@ from core.submissions import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+    from datetime import datetime
 
     from core.errors import CountersignError
+    from core.explaining import Explanation
     from core.feed import Feed
     from core.flow import FlowDefinition
     from core.graph import Graph
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
         TaskFilter,
         TaskPage,
     )
-    from core.ports import Store
+    from core.ports import Clock, Store
 
 log = structlog.get_logger()
 
@@ -53,6 +58,9 @@ DEFAULT_FLOW = "draft"
 LOCAL_PERSON = Person(id=LOCAL, name="local (open)")
 PAGE = 200
 """The most tasks on one page."""
+NAMED = 5
+"""Names in one sentence."""
+LONGEST_ABSENCE = timedelta(days=366)
 CHECKPOINTS = 100
 """The most checkpoints at a time: each may hold megabytes."""
 
@@ -69,6 +77,7 @@ class Service:
         *,
         policies: Mapping[str, Policy] = {},
         admins: Collection[PersonId] = (),
+        clock: Clock | None = None,
     ) -> None:
         """`policies` are those in force now; a review is judged by them as well as by its own.
 
@@ -76,10 +85,11 @@ class Service:
         """
         self._store = store
         self._feed = feed
-        self._people = {**people, LOCAL: LOCAL_PERSON}
+        self._people = people
         self._flows = flows
         self._policies = policies
         self._admins = frozenset(admins)
+        self._clock = clock or SystemClock()
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -199,6 +209,95 @@ class Service:
         )
         return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
+    async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
+        """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
+
+        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `Unavailable`.
+        """
+        review, refusal = await self._store.withdraw(
+            checked_id(review_id, "review"), self._known(reviewer), via=via
+        )
+        facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
+        if refusal is not None:
+            raise refusal
+        log.info("decision_withdrawn", **facts)
+        return review
+
+    async def explain(self, task_id: str, person: PersonId | None = None) -> Explanation | None:
+        """Where the task's newest review stands, and whether `person` may decide; None before the first.
+
+        Raises `NotFound`.
+        """
+        task = await self._store.task(checked_id(task_id, "task"))
+        reviews = await self._store.reviews(task.id)
+        if not reviews:
+            return None
+        review = reviews[-1]
+        refusal = None
+        away = await self._store.delegations() if review.is_open else ()
+        if person is not None:
+            refusal = self._refusal(review, person, away)
+        return explain(
+            review,
+            self._people,
+            self._policies,
+            timers=await self._store.timers(review.id) if review.is_open else (),
+            away=away,
+            refusal=refusal,
+        )
+
+    def _refusal(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> str | None:
+        for_whom = [of.person for of in away if of.delegate == person]
+        try:
+            check_may_decide(review, person, self._policies, for_whom)
+        except (Forbidden, Refused) as error:
+            return f"{error}{self._instead(review)}"
+        return None
+
+    def _instead(self, review: ReviewRequest) -> str:
+        """Who may decide, for whom may not."""
+        if not review.is_open:
+            return ""
+        names = [self._people[who].name for who in waited_for(review, self._policies) if who in self._people]
+        if not names:
+            return " Nobody can now."
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f" {', '.join(names[:NAMED])}{more} can."
+
+    async def delegate(
+        self, person: PersonId, delegate: PersonId | None, until: datetime, *, by: PersonId
+    ) -> Delegation:
+        """Let somebody decide in a person's place until then; with None nobody, the person is only away.
+
+        Replaces what the person had said before. For oneself, or by an administrator.
+        Raises `Forbidden`, `Invalid` (for a circle, too).
+        """
+        self._known(by)
+        if by != person and by not in self._admins:
+            raise Forbidden("Only the person, or somebody whom [admins] lists, may delegate.")
+        if self.person(person) is None or (delegate is not None and self.person(delegate) is None):
+            raise Invalid("There is no such person in countersign.toml.")
+        if delegate == person:
+            raise Invalid("Nobody can be their own delegate.")
+        now = self._clock.now()
+        if not now < until <= now + LONGEST_ABSENCE:
+            raise Invalid(f"The end has to be in the future, at most {LONGEST_ABSENCE.days} days from now.")
+        made = Delegation(id=new_id(), person=person, delegate=delegate, until=until, made_by=by, made_at=now)
+        await self._store.delegate(made)
+        log.info("delegated", person=person, delegate=delegate, until=until.isoformat(), by=by)
+        return made
+
+    async def end_delegation(self, person: PersonId, *, by: PersonId) -> bool:
+        """The person is back; whether they were away. Raises `Forbidden`."""
+        self._known(by)
+        if by != person and by not in self._admins:
+            raise Forbidden("Only the person, or somebody whom [admins] lists, may end this.")
+        return await self._store.revoke_delegation(person)
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All in force now, oldest first."""
+        return await self._store.delegations()
+
     def _known(self, person_id: PersonId) -> Person:
         person = self.person(person_id)
         if person is None:
@@ -256,6 +355,10 @@ class Service:
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
         """Raises `NotFound`."""
         return await self._store.checkpoint(checked_id(task_id, "task"), number)
+
+    def appoint(self, admins: Collection[PersonId]) -> None:
+        """Who are the administrators from now on: the configuration was read anew."""
+        self._admins = frozenset(admins)
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
@@ -327,7 +430,7 @@ class Service:
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
-        return self._people.get(PersonId(person_id))
+        return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
 
 
 def _told(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+from core.model import Timer, TimerKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,24 +16,6 @@ if TYPE_CHECKING:
 
 FAR = 366 * 24 * 60
 """Minutes at work that are looked through for one that is no holiday; about a year of them."""
-
-
-class TimerKind(StrEnum):
-    """What falls due."""
-
-    REMINDER = "reminder"
-    ESCALATION = "escalation"
-    EXPIRY = "expiry"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timer:
-    """Something that is to happen to an open review; `number` tells those of one kind apart, from 1."""
-
-    review: ReviewId
-    kind: TimerKind
-    number: int
-    due_at: datetime
 
 
 def timetable(policy: Policy, review: ReviewId, opened_at: datetime) -> list[Timer]:

@@ -20,6 +20,7 @@ from core.outbox import Outbox
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.sql import SqlStore
+from core.timekeeper import Timekeeper
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.flow import FlowDefinition
-    from core.model import ModelEndpoint, Policy
+    from core.model import ModelEndpoint, Policy, Recipient
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -90,9 +91,19 @@ def reachable(configuration: Configuration, settings: Settings) -> Configuration
 
 
 def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
-    for channel in {place.channel for place in policy.recipients if not on[place.channel]}:
+    wider = policy.escalation
+    places = (*policy.recipients, *(wider.recipients if wider else ()))
+    for channel in {place.channel for place in places if not on[place.channel]}:
         log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
-    return replace(policy, recipients=tuple(place for place in policy.recipients if on[place.channel]))
+    return replace(
+        policy,
+        recipients=_open(policy.recipients, on),
+        escalation=None if wider is None else replace(wider, recipients=_open(wider.recipients, on)),
+    )
+
+
+def _open(places: Sequence[Recipient], on: Mapping[str, bool]) -> tuple[Recipient, ...]:
+    return tuple(place for place in places if on[place.channel])
 
 
 @asynccontextmanager
@@ -122,6 +133,7 @@ async def house(
             definitions,
             policies=configuration.policies,
             admins=configuration.admins,
+            clock=clock,
         )
         engine = LocalEngine(
             FlowRunner(store, definitions, clock),
@@ -143,6 +155,9 @@ async def house(
         outbox = Outbox(store, [*channels, *hooks], clock, grace=ending)
         store.listen(outbox)
         await stack.enter_async_context(outbox)
+        timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
+        store.listen(timekeeper)
+        await stack.enter_async_context(timekeeper)
         stack.push_async_callback(runner.cleanup)
         stack.callback(stop.begin)
         yield House(store=store, service=service, address=address)

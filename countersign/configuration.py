@@ -75,13 +75,13 @@ class HookSection(Section):
 class ConfigurationFile(Section):
     """The whole file."""
 
-    people: dict[Name, PersonSection] = {}
+    people: dict[Name, PersonSection] = Field(default_factory=dict)
     recipients: RecipientsSection = RecipientsSection()
     admins: AdminsSection = AdminsSection()
-    groups: dict[Name, GroupSection] = {}
-    policies: dict[Name, PolicySection] = {}
-    flows: dict[Name, FlowSection] = {}
-    hooks: dict[Name, HookSection] = {}
+    groups: dict[Name, GroupSection] = Field(default_factory=dict)
+    policies: dict[Name, PolicySection] = Field(default_factory=dict)
+    flows: dict[Name, FlowSection] = Field(default_factory=dict)
+    hooks: dict[Name, HookSection] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
-    """The review as it is now with the thread that its card belongs to, or the notice's event."""
+    """The review as it is now or the notice's event; in a chat, with the thread that it belongs to."""
     if wanted.review is not None:
         return reviews.one(tx, wanted.review), deliveries.thread_of(tx, wanted)
     stored = history.event_numbered(tx, wanted.task, wanted.event_seq)
     if stored is None:
         raise NotFound("There is no such event.")
-    return Notice(task=tasks.one(tx, wanted.task), event=stored), None
+    thread = None if wanted.recipient.channel == history.WEBHOOK else deliveries.thread_of(tx, wanted)
+    return Notice(task=tasks.one(tx, wanted.task), event=stored), thread

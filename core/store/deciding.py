@@ -20,22 +20,10 @@ from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
 from core.states import check_shape, diff
-from core.store import checkpoints, delegations, timers
-from core.store.deliveries import adopt_copy, raise_cards
+from core.store import checkpoints, delegations, reviews, timers
+from core.store.deliveries import adopt_copy, drop_words, raise_cards
 from core.store.history import append
-from core.store.reviews import (
-    BEFORE_IT,
-    BY_ID,
-    CLOSE,
-    EVENT_SEQ,
-    NODE,
-    OPEN_BY_TASK,
-    SEQ,
-    STATUS_OF_TASK,
-    VERSION,
-    answers_since,
-    as_it_stands,
-)
+from core.store.reviews import EVENT_SEQ, NODE, SEQ, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
@@ -108,7 +96,7 @@ def open_of_task(
 ) -> tuple[Row, ReviewRequest]:
     """The task's open review, locked, where it is the one that is meant; raises as `decide_open`."""
     tx.lock(LOCK_TASK, id=task_id)
-    row = tx.one(OPEN_BY_TASK, task=task_id)
+    row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
     if row is None:
         raise _not_waiting(tx, task_id)
     request = as_it_stands(tx, row)
@@ -121,12 +109,12 @@ def open_of_task(
 
 def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
     """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
-    if tx.one(BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
+    if tx.one(reviews.BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
         raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
 
 
 def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
-    row = tx.one(STATUS_OF_TASK, id=task_id)
+    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
     if row is None:
         return NotFound("There is no such task.")
     return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
@@ -158,7 +146,7 @@ def decide(
 def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
     """The review, which nobody else changes before the commit. Raises `NotFound`."""
     tx.lock(LOCK_TASK_OF, id=review_id)
-    row = tx.one(BY_ID, id=review_id)
+    row = tx.one(reviews.BY_ID, id=review_id)
     if row is None:
         raise NotFound("There is no such review.")
     return row, as_it_stands(tx, row)
@@ -271,6 +259,7 @@ def settle(
     raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
+        drop_words(tx, request.task.id, request.policy)
         if settled.point is not Point.INSIDE:
             tx.position = _parked(tx, row, settled, len(happened))
     return settled
@@ -311,7 +300,8 @@ def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: 
         now=now,
     )
     if not moved or (
-        not settled.is_open and not tx.run(CLOSE, id=settled.id, outcome=settled.outcome.value, now=now)
+        not settled.is_open
+        and not tx.run(reviews.CLOSE, id=settled.id, outcome=settled.outcome.value, now=now)
     ):
         raise ReviewIsClosed("Somebody else was first.")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from core.errors import Invalid
 from core.model import LOCAL, Delegation, PersonId
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
@@ -24,7 +25,11 @@ OF = Statement(select(*_columns).where(delegation.c.person == p("person"), *_sta
 ALL = Statement(select(*_columns).where(*_stands).order_by(delegation.c.made_at, delegation.c.id))
 REVOKE = Statement(
     update(delegation)
-    .where(delegation.c.person == p("person"), delegation.c.revoked_at.is_(None))
+    .where(
+        delegation.c.person == p("person"),
+        delegation.c.until > p("now"),
+        delegation.c.revoked_at.is_(None),
+    )
     .values(revoked_at=p("now"))
 )
 
@@ -34,6 +39,31 @@ def delegators(tx: Transaction, policy: Policy, person: PersonId) -> tuple[Perso
     if person == LOCAL or person in policy.reviewers:
         return ()
     return tuple(PersonId(row[1]) for row in tx.all(TO, delegate=person, now=micros(tx.now)))
+
+
+def add(tx: Transaction, new: Delegation) -> None:
+    """In place of what the person had said before. Raises `Invalid` where it would close a circle."""
+    known = {of.person: of.delegate for of in standing(tx)}
+    at = new.delegate
+    while at is not None:
+        if at == new.person:
+            raise Invalid("Your delegate has, directly or through others, delegated to you.")
+        at = known.get(at)
+    revoke(tx, new.person)
+    tx.insert(
+        INSERT,
+        id=new.id,
+        person=new.person,
+        delegate=new.delegate,
+        until=micros(new.until),
+        made_by=new.made_by,
+        made_at=micros(new.made_at),
+    )
+
+
+def revoke(tx: Transaction, person: str) -> bool:
+    """The person is back; whether they were away. Idempotent."""
+    return tx.run(REVOKE, person=person, now=micros(tx.now)) > 0
 
 
 def of_person(tx: Transaction, person: str) -> list[Delegation]:

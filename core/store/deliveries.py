@@ -11,6 +11,7 @@ from core.model import ChannelName, DeliveryState, MessageRef
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import delivery
+from core.timetable import has_timers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,6 +107,14 @@ REVIVE = Statement(
     )
 )
 _open = and_(delivery.c.task_id == p("task"), delivery.c.state != literal_column("'given_up'"))
+DROP_WORDS = Statement(
+    delete(delivery).where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id.is_(None),
+        delivery.c.channel != literal_column("'webhook'"),
+        delivery.c.message.is_(None),
+    )
+)
 RAISE_REVIEW = Statement(
     update(delivery)
     .where(_open, delivery.c.review_id == p("review"))
@@ -211,6 +220,12 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
     if policy.recipients:
         tx.run(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
         tx.due.update(place.channel for place in policy.recipients)
+
+
+def drop_words(tx: Transaction, task: str, policy: Policy) -> None:
+    """What was still to be said about an open review is not said of a closed one."""
+    if has_timers(policy):
+        tx.run(DROP_WORDS, task=task)
 
 
 def adopt_copy(

@@ -10,7 +10,7 @@ from sqlalchemy import and_, case, func, insert, literal_column, or_, select, up
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import Outcome, Party, Verdict
+from core.model import Outcome, Party, Timer, TimerKind, Verdict
 from core.store import timers
 from core.store.deliveries import open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
@@ -192,6 +192,9 @@ def open_review(
     )
     open_cards(tx, of, seq, new.id, new.policy)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))
+    if new.is_hopeless:
+        stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=tx.now)
+        timers.schedule(tx, [stuck])
 
 
 def supersede(tx: Transaction, of: str, attempt: int) -> None:

@@ -14,11 +14,14 @@ from core.store import (
     content,
     credentials,
     deciding,
+    delegations,
     deliveries,
+    firing,
     history,
     resuming,
     reviews,
     tasks,
+    timers,
 )
 from core.store.lane import Lane
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         ChannelName,
         ChatUpdate,
         Credential,
+        Delegation,
         Delivery,
         Dialog,
         Json,
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
         TaskFilter,
         TaskId,
         TaskPage,
+        Timer,
         Verdict,
     )
     from core.ports import Clock, Listener
@@ -254,6 +259,40 @@ class SqlStore:
         return await self._read.run(
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
+
+    async def withdraw(
+        self, review_id: str, reviewer: Person, *, via: str
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
+        )
+
+    # Delegations
+
+    async def delegate(self, new: Delegation) -> None:
+        await self._write.run(partial(delegations.add, new=new))
+
+    async def revoke_delegation(self, person: PersonId) -> bool:
+        return await self._write.run(partial(delegations.revoke, person=person))
+
+    async def delegations(self) -> Sequence[Delegation]:
+        return await self._read.run(delegations.standing)
+
+    # Timers
+
+    async def due_timers(self, limit: int) -> Sequence[Timer]:
+        return await self._read.run(partial(timers.due, limit=limit))
+
+    async def next_timer(self) -> datetime | None:
+        return await self._read.run(timers.next_due)
+
+    async def timers(self, review_id: str) -> Sequence[Timer]:
+        return await self._read.run(partial(timers.of_review, review=review_id))
+
+    async def fire(
+        self, timer: Timer, *, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
+    ) -> bool:
+        return await self._write.run(partial(firing.fire, timer=timer, policies=policies, people=people))
 
     # Checkpoints
 

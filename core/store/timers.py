@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, select
 
-from core.model import ReviewId
+from core.model import ReviewId, Timer, TimerKind
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import timer
-from core.timetable import Timer, TimerKind, has_timers
+from core.timetable import has_timers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,13 +15,13 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.events import AttemptStarted
-from core.model import ChannelName, ChatUpdate, Credential, Dialog, MessageRef, Verdict
+from core.model import ChannelName, ChatUpdate, Credential, Delegation, Dialog, MessageRef, Verdict
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
 from core.store.transaction import Transaction
 from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiting
-from tests.world import ANA, DESK, PAPER
+from tests.world import ANA, BEN, DESK, PAPER
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -113,6 +113,12 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.OF_TASK": {"task": "TASK"},
     "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
+    "timers.DUE": {"now": 2**62, "limit": 5},
+    "timers.NEXT": {},
+    "timers.OF_REVIEW": {"review": "OPEN"},
+    "delegations.TO": {"delegate": "ben", "now": 0},
+    "delegations.OF": {"person": "ana", "now": 0},
+    "delegations.ALL": {"now": 0},
     "history.AFTER": {"task": "TASK", "after": 0},
     "history.ONE": {"task": "TASK", "seq": 2},
     "credentials.SECRET": {"name": "a"},
@@ -151,7 +157,17 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     task = (await store.review(rejected)).task.id
     await parked(store, task, policy, attempt=2)
     await store.keep_update(ChatUpdate(channel=ChannelName("telegram"), id="1", body=b"{}"))
-    open_review = await store.review(await waiting(store))
+    await store.delegate(
+        Delegation(
+            id="d" * 32,
+            person=ANA.id,
+            delegate=BEN.id,
+            until=at + timedelta(days=1),
+            made_by=ANA.id,
+            made_at=at,
+        )
+    )
+    open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),
@@ -166,6 +182,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         "TASK": task,
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
+        "OPEN": open_review.id,
         "APPROVED": (await store.review(approved)).task.id,
     }
 
@@ -199,8 +216,8 @@ async def test_a_review_is_closed_once_and_a_task_moved_from_where_it_was_read_o
     connection = any_database.connect()
     tx = Transaction(connection.cursor(), any_database.dialect)
     moved = {"id": task, "status": "running", "outcome": None, "review": None, "now": 1}
-    assert tx.run(ALL["reviews.DECIDED"], **moved, seq=2, new_seq=5) == 0
-    assert tx.run(ALL["reviews.DECIDED"], **moved, seq=3, new_seq=5) == 1
+    assert tx.run(ALL["deciding.MOVED"], **moved, seq=2, new_seq=5) == 0
+    assert tx.run(ALL["deciding.MOVED"], **moved, seq=3, new_seq=5) == 1
     assert tx.run(ALL["reviews.CLOSE"], id=review, outcome="approved", now=1) == 1
     assert tx.run(ALL["reviews.CLOSE"], id=review, outcome="rejected", now=2) == 0
     connection.close()

@@ -77,7 +77,10 @@ def test_people_are_found_by_their_chat_ids() -> None:
         (PEOPLE + "[people.eve]\nname='E'\ntelegram=42", "eve and ana have the same telegram id"),
         (PEOPLE + "[people.eve]\nname='E'\nslack='U01ANA'", "eve and ana have the same slack id"),
         ("[recipients]\nslack=['#general']", "recipients.slack.0: must be an id such as C01GEN, not a name."),
-        ("[policies.default]\nreviewers=['zoe']", "policies.default.reviewers: 'zoe' is not in [people]"),
+        (
+            "[policies.default]\nreviewers=['zoe']",
+            "policies.default.reviewers: 'zoe' is neither in [people] nor in [groups]",
+        ),
         (PEOPLE + "[policies.default]\nreviewers=['ana','ana']\napprovals=2", "can never be met"),
         ("[policies.default]\napprovals=0", "policies.default.approvals"),
         ("[flows.draft]\ntimeout=60", "flows.draft.timeout: must be a duration"),

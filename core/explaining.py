@@ -1,0 +1,129 @@
+"""Where a review stands and why, in values and in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core import policy as rules
+from core.model import OnExpiry, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from core.model import Decision, Delegation, Person, PersonId, Policy, ReviewRequest, Timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What one quorum of the stage that is being decided lacks, and who could give it."""
+
+    quorum: str
+    approvals: int
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One review, explained to one person or to anybody."""
+
+    review: ReviewRequest
+    stage: int
+    """The one that is being decided, from 1; the last one once all are met."""
+    stages: int
+    decided: tuple[Decision, ...]
+    missing: tuple[Missing, ...]
+    rejections: int
+    """How many more rejections would reject it."""
+    expires_at: datetime | None
+    then: OnExpiry
+    timers: tuple[Timer, ...]
+    away: tuple[Delegation, ...]
+    """Of those who are waited for."""
+    refusal: str | None
+    """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
+    can_be_met: bool
+
+    @property
+    def sentence(self) -> str:
+        return standing(self.review)
+
+
+def explain(
+    review: ReviewRequest,
+    people: Mapping[PersonId, Person],
+    policies: Mapping[str, Policy],
+    *,
+    timers: Sequence[Timer],
+    away: Sequence[Delegation],
+    refusal: str | None,
+) -> Explanation:
+    waited_for = rules.waited_for(review, policies) if review.is_open else []
+    stage = rules.stage_now(review.policy, review.decisions)
+    rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
+    return Explanation(
+        review=review,
+        stage=len(review.policy.in_stages) if stage is None else stage + 1,
+        stages=len(review.policy.in_stages),
+        decided=review.decisions,
+        missing=tuple(
+            Missing(
+                quorum=quorum.name,
+                approvals=lacks,
+                people=tuple(people[who] for who in waited_for if who in quorum.people and who in people),
+            )
+            for quorum, lacks in (rules.shortfall_now(review) if review.is_open else ())
+            if lacks
+        ),
+        rejections=max(0, review.policy.rejections - rejected),
+        expires_at=review.expires_at,
+        then=review.policy.on_expiry,
+        timers=tuple(timers),
+        away=tuple(of for of in away if of.person in waited_for),
+        refusal=refusal,
+        can_be_met=not review.is_open
+        or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
+    )
+
+
+def standing(review: ReviewRequest) -> str:
+    """One line for a card: what is missing, until when, what happens then. Empty where that is nothing new.
+
+    `1 of 3 approvals · waits for legal and ops · until 2026-11-21 18:00 UTC, then rejected`
+    """
+    if not review.is_open:
+        return ""
+    return " · ".join(part for part in (_count(review), _waits(review), _until(review)) if part)
+
+
+def _count(review: ReviewRequest) -> str:
+    if review.policy.approvals == 1:
+        return ""
+    given = sum(1 for decision in review.decisions if decision.verdict is Verdict.APPROVE)
+    return f"{given} of {review.policy.approvals} approvals"
+
+
+def _waits(review: ReviewRequest) -> str:
+    """Only where there are groups to tell apart."""
+    if not review.policy.stages:
+        return ""
+    missing = [quorum.name for quorum, lacks in rules.shortfall_now(review) if lacks]
+    return f"waits for {' and '.join(missing)}" if missing else ""
+
+
+def _until(review: ReviewRequest) -> str:
+    if review.expires_at is None:
+        return ""
+    then = review.policy.on_expiry
+    if then is OnExpiry.ESCALATE and review.is_escalated:
+        then = OnExpiry.REJECT
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[then]}"
+
+
+_THEN = {
+    OnExpiry.REJECT: "rejected",
+    OnExpiry.APPROVE: "approved",
+    OnExpiry.ESCALATE: "escalated",
+    OnExpiry.FAIL: "the task fails",
+}

@@ -1,0 +1,165 @@
+"""What happens to an open review when one of its timers falls due: each once, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from core import policy as rules
+from core.errors import NotFound
+from core.events import ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
+from core.model import OnExpiry, Outcome, Timer, TimerKind
+from core.store import delegations, tasks, timers
+from core.store.deciding import locked, settle
+from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.policies import policy_text
+from core.store.reviews import EVENT_SEQ, SEQ
+from core.store.rows import micros
+from core.store.statements import Statement, p
+from core.store.tables import review
+from core.timetable import expiry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from core.events import Event
+    from core.model import Person, PersonId, Policy, ReviewRequest
+    from core.store.transaction import Row, Transaction
+
+ESCALATE = Statement(
+    update(review)
+    .where(review.c.id == p("id"), review.c.closed_at.is_(None))
+    .values(policy=p("policy"), escalated=1, expires_at=p("expires_at"))
+)
+
+
+def fire(
+    tx: Transaction, timer: Timer, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
+) -> bool:
+    """False where it has fired before, or its review is closed or was put off: nothing is changed then."""
+    try:
+        row, request = locked(tx, timer.review)
+    except NotFound:
+        return False
+    if not timers.take(tx, timer) or not request.is_open:
+        return False
+    match timer.kind:
+        case TimerKind.REMINDER:
+            _remind(tx, row, request, policies, people)
+        case TimerKind.ESCALATION:
+            escalate(tx, row, request, people, reason="Nobody has decided yet.")
+        case TimerKind.EXPIRY:
+            _expire(tx, row, request, people)
+        case TimerKind.STUCK:
+            _say_stuck(tx, row, request, policies, people)
+    return True
+
+
+def _remind(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> None:
+    """Who is away is left in peace, and their delegate reminded instead."""
+    away = {of.person: of.delegate for of in delegations.standing(tx)}
+    asked: dict[PersonId, None] = {}
+    for person in rules.waited_for(request, policies):
+        instead = away.get(person, person)
+        if instead is not None and instead not in away:
+            asked[instead] = None
+    if asked:
+        reminded = ReviewerReminded(
+            review=request.id, attempt=request.attempt, people=list(_names(asked, people))
+        )
+        tell(tx, row, request, reminded)
+
+
+def escalate(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    people: Mapping[PersonId, Person],
+    *,
+    reason: str,
+    anew: bool = False,
+) -> None:
+    """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline."""
+    wider = request.policy.escalation
+    if wider is None or request.is_escalated:
+        return
+    policy = rules.escalated(request.policy)
+    expires_at = expiry(policy, tx.now) if anew else request.expires_at
+    tx.run(
+        ESCALATE,
+        id=request.id,
+        policy=policy_text(policy),
+        expires_at=None if expires_at is None else micros(expires_at),
+    )
+    places = [place for place in wider.recipients if place not in request.policy.recipients]
+    insert_deliveries(
+        tx,
+        [
+            new_delivery(tx, request.task.id, row[EVENT_SEQ], place.channel, place.address, review=request.id)
+            for place in dict.fromkeys(places)
+        ],
+    )
+    if anew and expires_at is not None:
+        again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
+        timers.schedule(tx, [again])
+    asked = ReviewEscalated(
+        review=request.id,
+        attempt=request.attempt,
+        people=list(_names(wider.people, people)),
+        reason=reason,
+    )
+    tell(tx, row, replace(request, policy=policy), asked)
+
+
+def _say_stuck(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> None:
+    """Ask more people; where there are none to ask, say so for an administrator to see."""
+    if rules.can_be_met(request.policy, request.decisions, rules.able(request, policies)):
+        return
+    reason = "Those who may still decide are too few for what the policy asks."
+    if request.policy.escalation is not None and not request.is_escalated:
+        escalate(tx, row, request, people, reason=reason)
+    else:
+        tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
+
+
+def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[PersonId, Person]) -> None:
+    on_expiry = request.policy.on_expiry
+    if on_expiry is OnExpiry.ESCALATE and not request.is_escalated:
+        escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
+        return
+    outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
+    expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
+    settle(tx, row, request, [], request.decisions, outcome, at_once=expired)
+    if on_expiry is OnExpiry.FAIL:
+        tx.position = None
+        tasks.fail(tx, request.task.id, "Nobody decided in time.")
+
+
+def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> None:
+    """Something happened to a review that is open still: in its history, on its cards, in its threads."""
+    settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
+    insert_deliveries(
+        tx,
+        [
+            new_delivery(tx, request.task.id, row[SEQ] + 1, place.channel, place.address)
+            for place in dict.fromkeys(request.policy.recipients)
+        ],
+    )
+
+
+def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[str]:
+    return [people[person].name if person in people else person for person in ids]

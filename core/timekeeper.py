@@ -1,0 +1,125 @@
+"""Lets what falls due on open reviews happen: reminders, escalations, expiry.
+
+It holds no truth: timers are rows, and what fell due while nobody looked happens at the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from core.errors import Refused, Unavailable
+from core.events import ReviewEscalated, ReviewRequested
+from core.stopping import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+    from types import TracebackType
+
+    from core.model import ChannelName, Person, PersonId, Policy, StoredEvent, Timer
+    from core.ports import Alarm, Clock, TimerStore
+
+log = structlog.get_logger()
+
+AT_ONCE = 64
+"""Timers read in one go."""
+SWEEP = timedelta(seconds=30)
+"""How often timers are looked at that nobody told us of: of another server, or after the clock was set."""
+PAUSE = timedelta(seconds=1)
+"""Before the next try where the database cannot be asked."""
+
+
+class Timekeeper:
+    """`async with` it; give it to the store as a listener."""
+
+    def __init__(
+        self,
+        store: TimerStore,
+        clock: Clock,
+        people: Mapping[PersonId, Person],
+        policies: Mapping[str, Policy],
+    ) -> None:
+        """`people` and `policies` are those in force now."""
+        self._store = store
+        self._clock = clock
+        self._people = people
+        self._policies = policies
+        self._wake = asyncio.Event()
+        self._alarm: Alarm | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._wake.set()
+        self._task = asyncio.create_task(self._run(), name="timekeeper")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._task is not None:
+            await cut_off([self._task])
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        """A review that opened may have timers; whether it has, the database says."""
+        del due
+        if any(isinstance(stored.event, (ReviewRequested, ReviewEscalated)) for stored in events):
+            self._wake.set()
+
+    def look(self) -> None:
+        """Something was changed that no event tells of."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._fire_due()
+            except Unavailable as error:
+                log.warning("timers_postponed", reason=str(error))
+                self._wake_at(self._clock.now() + PAUSE)
+            except Exception:
+                # A defect must not end the loop: nothing would expire until the next start.
+                log.exception("timekeeper_broke")
+                self._wake_at(self._clock.now() + SWEEP)
+
+    async def _fire_due(self) -> None:
+        while due := await self._store.due_timers(AT_ONCE):
+            fired = [await self._fire(timer) for timer in due]
+            if not any(fired):
+                break
+        now = self._clock.now()
+        following = await self._store.next_timer()
+        # One that stays due is broken: it is tried again at the sweep, and holds up no other.
+        soon = now + SWEEP if following is None or following <= now else following
+        self._wake_at(min(soon, now + SWEEP))
+
+    async def _fire(self, timer: Timer) -> bool:
+        """Whether it is done with."""
+        facts = {"review_id": timer.review, "kind": timer.kind.value, "number": timer.number}
+        try:
+            fired = await self._store.fire(timer, policies=self._policies, people=self._people)
+        except Refused as error:
+            # Somebody else was first, in the same moment; the next look says what is left.
+            log.info("timer_overtaken", reason=str(error), **facts)
+            return False
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("timer_broke", **facts)
+            return False
+        if fired:
+            log.info("timer_fired", due_at=timer.due_at.isoformat(), **facts)
+        return True
+
+    def _wake_at(self, at: datetime) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._clock.call_at(at, self._wake.set)
