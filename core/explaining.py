@@ -59,9 +59,10 @@ def explain(
     away: Sequence[Delegation],
     refusal: str | None,
 ) -> Explanation:
-    waited_for = rules.waited_for(review, policies) if review.is_open else []
-    stage = rules.stage_now(review.policy, review.decisions)
-    rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
+    now = rules.as_it_counts(review, policies)
+    waited_for = rules.waited_for(now, policies) if review.is_open else []
+    stage = rules.stage_now(review.policy, now.decisions)
+    rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
         stage=len(review.policy.in_stages) if stage is None else stage + 1,
@@ -73,7 +74,7 @@ def explain(
                 approvals=lacks,
                 people=tuple(people[who] for who in waited_for if who in quorum.people and who in people),
             )
-            for quorum, lacks in (rules.shortfall_now(review) if review.is_open else ())
+            for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
         rejections=max(0, review.policy.rejections - rejected),
@@ -82,8 +83,7 @@ def explain(
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
         refusal=refusal,
-        can_be_met=not review.is_open
-        or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
+        can_be_met=not review.is_open or not rules.is_stuck(review, policies),
     )
 
 
@@ -100,8 +100,7 @@ def standing(review: ReviewRequest) -> str:
 def _count(review: ReviewRequest) -> str:
     if review.policy.approvals == 1:
         return ""
-    given = sum(1 for decision in review.decisions if decision.verdict is Verdict.APPROVE)
-    return f"{given} of {review.policy.approvals} approvals"
+    return f"{rules.approvals_given(review)} of {review.policy.approvals} approvals"
 
 
 def _waits(review: ReviewRequest) -> str:

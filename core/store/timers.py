@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, literal_column, select
 
 from core.model import ReviewId, Timer, TimerKind
 from core.store.rows import micros, moment
@@ -27,6 +27,13 @@ TAKE = Statement(
         timer.c.review_id == p("review"),
         timer.c.kind == p("kind"),
         timer.c.number == p("number"),
+        timer.c.due_at <= p("now"),
+    )
+)
+DROP_REMINDERS = Statement(
+    delete(timer).where(
+        timer.c.review_id == p("review"),
+        timer.c.kind == literal_column("'reminder'"),
         timer.c.due_at <= p("now"),
     )
 )
@@ -57,6 +64,14 @@ def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:
             for new in timers
         ],
     )
+
+
+def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
+    """Have it said of these open reviews that nobody is left to decide them. Idempotent until it is."""
+    for review in reviews:
+        if all(known.kind is not TimerKind.STUCK for known in of_review(tx, review)):
+            stuck = Timer(review=ReviewId(review), kind=TimerKind.STUCK, number=1, due_at=tx.now)
+            schedule(tx, [stuck])
 
 
 def drop(tx: Transaction, review: ReviewRequest) -> None:
