@@ -139,8 +139,9 @@ def test_every_read_is_tried() -> None:
 
 def is_read(statement: Statement) -> bool:
     """A lock reads nothing that anybody looks at."""
-    expression = statement.expression
-    return isinstance(expression, Select) and "FOR UPDATE" not in statement.text(DIALECTS["postgresql"])[0]
+    text = statement.text(DIALECTS["postgresql"])[0]
+    is_lock = "FOR UPDATE" in text or "pg_advisory_xact_lock" in text
+    return isinstance(statement.expression, Select) and not is_lock
 
 
 async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
