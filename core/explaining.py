@@ -79,7 +79,7 @@ def explain(
         ),
         rejections=max(0, review.policy.rejections - rejected),
         expires_at=review.expires_at,
-        then=review.policy.on_expiry,
+        then=_then(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
         refusal=refusal,
@@ -114,15 +114,18 @@ def _waits(review: ReviewRequest) -> str:
 def _until(review: ReviewRequest) -> str:
     if review.expires_at is None:
         return ""
-    then = review.policy.on_expiry
-    if then is OnExpiry.ESCALATE and review.is_escalated:
-        then = OnExpiry.REJECT
-    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[then]}"
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, {_THEN[_then(review)]}"
+
+
+def _then(review: ReviewRequest) -> OnExpiry:
+    """What follows from the deadline; what has escalated does so no more."""
+    escalates = review.policy.on_expiry is OnExpiry.ESCALATE
+    return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
 
 
 _THEN = {
-    OnExpiry.REJECT: "rejected",
-    OnExpiry.APPROVE: "approved",
-    OnExpiry.ESCALATE: "escalated",
-    OnExpiry.FAIL: "the task fails",
+    OnExpiry.REJECT: "then rejected",
+    OnExpiry.APPROVE: "then approved",
+    OnExpiry.ESCALATE: "then escalated",
+    OnExpiry.FAIL: "then the task fails",
 }
