@@ -25,6 +25,8 @@ from tests.contracts.steps import waiting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from core.store.database import Database
+
 NAMES = [PersonId(f"r{number}") for number in range(15)]
 PEOPLE = {name: Person(id=name, name=name) for name in NAMES}
 SINGLE = Policy(name="single", reviewers=tuple(NAMES))
