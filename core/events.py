@@ -110,6 +110,9 @@ class ReviewRequested:
     review: str
     attempt: int
     draft: Json
+    node: str | None = None
+    """Where in its flow, and why there: one of `Point`. The first release did not store them."""
+    point: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

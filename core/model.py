@@ -183,6 +183,9 @@ class Task:
     parent: TaskId | None = None
     """The task that this one was forked from, at its checkpoint `parent_checkpoint`."""
     parent_checkpoint: int | None = None
+    node: str | None = None
+    """Where it stands in its flow, and what it does or waits for there."""
+    point: Point = Point.RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,7 +195,11 @@ class Segment:
             point=point,
             checkpoint=self._stored_checkpoints + len(self._checkpoints),
         )
-        self._events.append(ReviewRequested(review=review.id, attempt=self._attempt, draft=draft))
+        self._events.append(
+            ReviewRequested(
+                review=review.id, attempt=self._attempt, draft=draft, node=self._path, point=point.value
+            )
+        )
         await self._store_step(point=point, review=review)
         return True
 

@@ -376,6 +376,13 @@ async def test_a_finished_node_comes_with_what_it_changed(house: House) -> None:
     assert "truncated" not in process
 
 
+async def test_a_review_says_where_in_its_flow_it_is_asked(house: House) -> None:
+    task_id = await house.submitted()
+    await decided(house, task_id, Verdict.APPROVE)
+    (asked,) = [body for name, body in await named(house, task_id) if name == "review_requested"]
+    assert (asked["node"], asked["point"]) == ("review", "review")
+
+
 def test_large_results_are_left_out_of_messages() -> None:
     fits, whole = "x" * 1000, "\u00e4" * 11_000
     assert intermediate_result({"a": (None, whole), "b": (1, fits)}) == {
