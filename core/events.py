@@ -44,7 +44,7 @@ class NodeRetried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished:
-    """A node did its work; its checkpoint has that number."""
+    """A node did its work, or a review's own `apply` did; its checkpoint has that number."""
 
     node: str
     action: str | None

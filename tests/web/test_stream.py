@@ -370,7 +370,7 @@ async def test_a_finished_node_comes_with_what_it_changed(house: House) -> None:
     draft = (await house.task(task_id)).draft
     await decided(house, task_id, Verdict.APPROVE)
     results = [body for name, body in await named(house, task_id) if name == "node_finished"]
-    (process,) = results  # of nodes that work; what a review did, its own events tell
+    (process,) = results  # what a review without an `apply` of its own did, its decision tells
     assert (process["node"], process["checkpoint"]) == ("process", 1)
     assert process["changed"] == {"processed_output": draft, "current_attempt": 1}
     assert "truncated" not in process
