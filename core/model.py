@@ -263,6 +263,18 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is told of a task's events to whoever comes to look."""
+
+    seq: int
+    """The newest event's number; 0 where there is no such task."""
+    turns: tuple[StoredEvent, ...]
+    """Reviews that were asked, decisions, resumes and forks."""
+    said: tuple[StoredEvent, ...]
+    """Progress and text since the last event of another kind: what the node at work has said lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """A stored event with its task, as a webhook tells it."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -134,7 +135,7 @@ class Store(Protocol):
         """Open reviews that this person may decide, also by the `policies` in force now, oldest first."""
         ...
 
-    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
+    async def story(self, task_id: str) -> Story: ...
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
 

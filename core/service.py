@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -125,9 +126,9 @@ class Service:
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
 
-    async def events(self, task_id: str) -> Sequence[StoredEvent]:
-        """Every event of a task so far, oldest first; none of one that there is not."""
-        return await self._store.events(task_id, 0) if is_id(task_id) else ()
+    async def story(self, task_id: str) -> Story:
+        """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
+        return await self._store.story(checked_id(task_id, "task"))
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -246,7 +247,8 @@ class Service:
     ) -> Sequence[StoredCheckpoint]:
         """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
 
-        They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
+        They are fewer than `limit` where their states are large; where there are no more, they reach down to
+        0, the task as submitted. Raises `NotFound`.
         """
         most = max(1, min(limit, CHECKPOINTS))
         return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -129,6 +130,9 @@ class SqlStore:
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
+
+    async def story(self, task_id: str) -> Story:
+        return await self._read.run(partial(history.story, task=task_id))
 
     # Running
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
 import core.store
-from core.events import AttemptStarted
+from core.events import AttemptStarted, ProgressReported
 from core.model import ChannelName, ChatUpdate, Credential, Dialog, MessageRef, Verdict
 from core.store.sql import SqlStore
 from core.store.statements import Statement
@@ -94,7 +94,8 @@ READS: dict[str, dict[str, Any]] = {
     "tasks.BY_KEY": {"submitter": "sam", "key": "once"},
     "tasks.POISONED": {},
     "checkpoints.LAST": {"task": "TASK"},
-    "checkpoints.OF_TASK": {"task": "TASK", "before": 99, "limit": 5},
+    "checkpoints.SIZES": {"task": "TASK", "before": 99, "limit": 5},
+    "checkpoints.OF_TASK": {"task": "TASK", "since": 0, "before": 99},
     "checkpoints.ONE": {"task": "TASK", "number": 2},
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
@@ -114,6 +115,10 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
     "history.AFTER": {"task": "TASK", "after": 0},
+    "history.NEWEST": {"task": "TASK"},
+    "history.TURNS": {"task": "TASK"},
+    "history.LAST_OF_ANOTHER_KIND": {"task": "STUCK"},
+    "history.SAID_SINCE": {"task": "STUCK", "after": 2},
     "history.ONE": {"task": "TASK", "seq": 2},
     "credentials.SECRET": {"name": "a"},
     "credentials.BY_HASH": {"hash": "a" * 64},
@@ -144,6 +149,8 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     await submitted(store, key="once")
     stuck = await submitted(store)
     await step(store, stuck.id, AttemptStarted(attempt=1), begun=True, starts=POISON)
+    progress = ProgressReported(node="process", fraction=0.5, text=None)
+    await step(store, stuck.id, progress, begun=True, starts=POISON)
     approved = await waiting(store, policy)
     await decide(store, approved)
     rejected = await waiting(store, policy)
@@ -164,6 +171,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     )
     return {
         "TASK": task,
+        "STUCK": stuck.id,
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
         "APPROVED": (await store.review(approved)).task.id,

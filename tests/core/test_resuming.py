@@ -272,6 +272,36 @@ async def test_checkpoints_come_in_pages_newest_first(any_database: Database, cl
         assert await world.service.checkpoints(task.id, before=0) == []
 
 
+async def test_few_large_checkpoints_come_at_once(any_database: Database, clock: StoppedClock) -> None:
+    async def grow(shared: Shared) -> str:
+        shared["count"] = shared.get("count", 0) + 1
+        shared["text"] = "x" * (MAX_STATE * 2 // 5)
+        return "again" if shared["count"] < 5 else "done"
+
+    node = Does("grow", grow)
+    node - "again" >> node
+    async with whole_core(any_database, clock, flows={"draft": definition(node)}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        pages: list[list[int]] = []
+        before: int | None = None
+        while before != 0:
+            found = await world.service.checkpoints(task.id, before=before)
+            pages.append([one.number for one in found])
+            before = found[0].number
+        assert pages == [[4, 5], [2, 3], [0, 1]]
+        assert (await world.service.checkpoints(task.id, before=5, limit=1))[0].changes == {"count": (3, 4)}
+
+
+async def test_one_checkpoint_comes_however_large_it_is(any_database: Database, clock: StoppedClock) -> None:
+    flow = in_a_row(sets("one", text="x" * (MAX_STATE - 1000)), sets("two", done=True))
+    async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        assert [one.number for one in await world.service.checkpoints(task.id)] == [2]
+        assert [one.number for one in await world.service.checkpoints(task.id, before=2)] == [0, 1]
+
+
 async def test_an_approval_on_another_branch_does_not_count_on_this_one(
     any_database: Database, clock: StoppedClock
 ) -> None:
