@@ -189,6 +189,17 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A task that was made of a checkpoint of another, as the other's page lists it."""
+
+    task: TaskId
+    checkpoint: int
+    by_name: str
+    status: Status
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What became of a review, for the flow that asked."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Credential,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -205,6 +206,8 @@ class Store(Protocol):
     ) -> Task:
         """A new task that goes on from a checkpoint of this one."""
         ...
+
+    async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         """Show what has become of the review on this message of ours, too, which no delivery knows."""

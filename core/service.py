@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         Delivery,
+        Fork,
         Json,
         MessageRef,
         Policy,
@@ -256,6 +257,11 @@ class Service:
     async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
         """Raises `NotFound`."""
         return await self._store.checkpoint(checked_id(task_id, "task"), number)
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
+        for an id that is none."""
+        return await self._store.forks(checked_id(task_id, "task"))
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""

@@ -11,24 +11,33 @@ from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import Checkpoint, Point, Status
+from core.model import Checkpoint, Fork, Point, Status, TaskId
 from core.states import MAX_STATE, SCHEMA, check_edits
 from core.store import checkpoints, reviews, tasks
 from core.store.history import append
-from core.store.rows import micros
+from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import checkpoint, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from core.model import Json, Person, StoredCheckpoint, Task, TaskId
+    from core.model import Json, Person, StoredCheckpoint, Task
     from core.store.transaction import Row, Transaction
+
+LISTED = 100
+"""Forks of one task: the newest."""
 
 BRANCHES = Statement(
     select(checkpoint.c.number, checkpoint.c.parent, checkpoint.c.superseded_by).where(
         checkpoint.c.task_id == p("task")
     )
+)
+FORKS = Statement(
+    select(task.c.id, task.c.parent_checkpoint, task.c.submitter_name, task.c.status, task.c.created_at)
+    .where(task.c.parent_id == p("task"))
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
+    .limit(literal_column(str(LISTED)))
 )
 STAND = Statement(
     update(checkpoint)
@@ -173,6 +182,15 @@ def fork(
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
     tasks.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
+
+
+def forks(tx: Transaction, task_id: str) -> list[Fork]:
+    """The newest of those made of the task, oldest first."""
+    rows = tx.all(FORKS, task=task_id)
+    return [
+        Fork(task=TaskId(row[0]), checkpoint=row[1], by_name=row[2], status=Status(row[3]), at=moment(row[4]))
+        for row in reversed(rows)
+    ]
 
 
 def _source(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Credential,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -294,6 +295,10 @@ class SqlStore:
                 key=key,
             )
         )
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest of those made of this task, oldest first."""
+        return await self._read.run(partial(resuming.forks, task_id=task_id))
 
     # Deliveries
 

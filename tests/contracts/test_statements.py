@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.events import AttemptStarted, ProgressReported
-from core.model import ChannelName, ChatUpdate, Credential, Dialog, MessageRef, Verdict
+from core.model import ChannelName, ChatUpdate, Credential, Dialog, MessageRef, TaskId, Verdict
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
@@ -109,6 +109,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
     "resuming.BRANCHES": {"task": "TASK"},
+    "resuming.FORKS": {"task": "APPROVED"},
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
     "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
@@ -153,6 +154,8 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     await step(store, stuck.id, progress, begun=True, starts=POISON)
     approved = await waiting(store, policy)
     await decide(store, approved)
+    of = (await store.review(approved)).task.id
+    await store.fork(of, number=1, edits={}, node="process", by=ANA, child=TaskId("f" * 32))
     rejected = await waiting(store, policy)
     await decide(store, rejected, verdict=Verdict.REJECT, copy=(DESK, MessageRef("a copy")))
     task = (await store.review(rejected)).task.id
@@ -174,7 +177,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         "STUCK": stuck.id,
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
-        "APPROVED": (await store.review(approved)).task.id,
+        "APPROVED": of,
     }
 
 

@@ -139,6 +139,21 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(
         assert (first.state["task_id"], first.state["amount"]) == (fork.id, 1)
 
 
+async def test_forks_of_a_task_are_listed(any_database: Database, clock: StoppedClock) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.open_review(task.id)
+        assert await world.service.forks(task.id) == []
+        made = []
+        for number in (0, 1):
+            clock.advance(seconds=1)
+            made.append(await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True))
+        found = await world.service.forks(task.id)
+        assert [(f.task, f.checkpoint, f.by_name, f.at) for f in found] == [
+            (fork.id, number, "local (open)", fork.created_at) for number, fork in enumerate(made)
+        ]
+
+
 async def test_a_task_whose_node_is_gone_is_moved_by_an_admin(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

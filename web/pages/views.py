@@ -88,6 +88,7 @@ class Views:
             working=working(story.said),
             turns=timeline(story.turns, reviews),
             diffs=diffs(story.turns),
+            forks=await self._service.forks(task.id),
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
