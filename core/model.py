@@ -238,7 +238,10 @@ class ReviewRequest:
     opened_at: datetime
     closed_at: datetime | None
     superseded_by: int | None
-    """The attempt whose review replaced this one, once that is open."""
+    """The attempt that replaced this one first: by a review of its own, or by a resume from before it.
+
+    An approval is replaced only where the same is asked anew.
+    """
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
     previous: Decision | None = None

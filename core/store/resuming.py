@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sqlalchemy import literal_column, null, select, update
+from sqlalchemy import func, literal_column, null, select, update
 
 from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
@@ -14,10 +14,11 @@ from core.lifecycle import after
 from core.model import Checkpoint, Fork, Point, Status, TaskId
 from core.states import MAX_STATE, SCHEMA, check_edits
 from core.store import checkpoints, reviews, tasks
+from core.store.deliveries import raise_cards
 from core.store.history import append
-from core.store.rows import micros, moment
+from core.store.rows import micros, moment, policy_of
 from core.store.statements import Statement, p
-from core.store.tables import checkpoint, task
+from core.store.tables import checkpoint, review, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,31 @@ STAND = Statement(
     update(checkpoint)
     .where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
     .values(superseded_by=null())
+)
+_later = review.alias("later")
+_replaced_by = (
+    select(func.min(_later.c.attempt))
+    .where(
+        _later.c.task_id == review.c.task_id,
+        _later.c.node == review.c.node,
+        _later.c.point == review.c.point,
+        _later.c.undone == literal_column("0"),
+        _later.c.attempt > review.c.attempt,
+        _later.c.checkpoint > review.c.checkpoint,
+    )
+    .scalar_subquery()
+)
+HOLD = Statement(
+    update(review)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.undone == literal_column("0"),
+        review.c.outcome == literal_column("'approved'"),
+        func.coalesce(review.c.superseded_by, literal_column("0"))
+        != func.coalesce(_replaced_by, literal_column("0")),
+    )
+    .values(superseded_by=_replaced_by)
+    .returning(review.c.id, review.c.policy)
 )
 REWIND = Statement(
     update(task)
@@ -96,6 +122,7 @@ def rewind(
         attempt += 1
     checkpoints.leave_behind(tx, task_id, common, last.number + 1)
     _take_up(tx, task_id, since)
+    _let_hold(tx, task_id)
     outcome = reviews.outcome_before(tx, task_id, number)
     event = TaskRewound(
         checkpoint=number,
@@ -151,6 +178,12 @@ def _take_up(tx: Transaction, task_id: str, since: Mapping[int, bool]) -> None:
         tx.run(STAND, task=task_id, number=at)
         if followed:
             reviews.reinstate(tx, task_id, at - 1)
+
+
+def _let_hold(tx: Transaction, task_id: str) -> None:
+    """What is approved on the branch that goes on holds, unless it was asked anew there; cards say so."""
+    for review_id, policy in tx.changed(HOLD, task=task_id):
+        raise_cards(tx, task_id, review_id, policy_of(policy))
 
 
 def fork(
