@@ -206,7 +206,7 @@ def fork(
     if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
         return made_before
     _, of, source = _source(tx, task_id, number, edits, node, may_run=True)
-    state = {**source.state, **edits, "task_id": child}
+    state = {**_first_attempt(source.state), **edits, "task_id": child}
     cause = f"Forked from checkpoint {number} of task {task_id} by {by.name}."
     made = _checkpoint(tx, source, _text(state), node, 1, cause)
     tasks.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
@@ -215,6 +215,12 @@ def fork(
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
     tasks.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
+
+
+def _first_attempt(state: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The state as a new task has it, whose attempts are counted anew."""
+    count = state.get("current_attempt")
+    return {**state, "current_attempt": 1} if isinstance(count, int) and count > 1 else state
 
 
 def forks(tx: Transaction, task_id: str) -> list[Fork]:

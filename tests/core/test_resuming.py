@@ -140,6 +140,21 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(
         assert (first.state["task_id"], first.state["amount"]) == (fork.id, 1)
 
 
+async def test_a_fork_counts_its_attempts_anew(any_database: Database, clock: StoppedClock) -> None:
+    async with whole_core(any_database, clock) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id))
+        await world.open_review(task.id, 2)
+        forks = {
+            number: await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True)
+            for number in (0, 1, 3)
+        }
+        states = {n: (await world.service.checkpoint(fork.id, 1)).state for n, fork in forks.items()}
+        assert {n: state["current_attempt"] for n, state in states.items()} == {0: 0, 1: 1, 3: 1}
+        review = await world.service.review(await world.open_review(forks[3].id))
+        assert (review.attempt, review.draft) == (1, states[3]["processed_output"])
+
+
 async def test_each_review_says_which_attempt_replaced_it_and_an_approval_that_holds_says_none(
     any_database: Database, clock: StoppedClock
 ) -> None:
