@@ -324,12 +324,13 @@ class Service:
         """The nodes of a flow as it is configured now; None where it is not, any more."""
         return self._flows[flow].graph if flow in self._flows else None
 
-    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
+    def follow(self, task_id: TaskId, *, after: int = 0, live: bool = True) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        Where it is not `live`, it ends with what is stored now.
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after)
+        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after, live=live)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
