@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         Delivery,
+        Fork,
         Json,
         MessageRef,
         Policy,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -144,9 +146,9 @@ class Service:
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
 
-    async def events(self, task_id: str) -> Sequence[StoredEvent]:
-        """Every event of a task so far, oldest first; none of one that there is not."""
-        return await self._store.events(task_id, 0) if is_id(task_id) else ()
+    async def story(self, task_id: str) -> Story:
+        """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
+        return await self._store.story(checked_id(task_id, "task"))
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -356,7 +358,8 @@ class Service:
     ) -> Sequence[StoredCheckpoint]:
         """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
 
-        They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
+        They are fewer than `limit` where their states are large; where there are no more, they reach down to
+        0, the task as submitted. Raises `NotFound`.
         """
         most = max(1, min(limit, CHECKPOINTS))
         return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)
@@ -391,6 +394,11 @@ class Service:
                 break
             last = (page[-1].opened_at, page[-1].id)
         return stuck
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
+        for an id that is none."""
+        return await self._store.forks(checked_id(task_id, "task"))
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
@@ -453,12 +461,13 @@ class Service:
         """The nodes of a flow as it is configured now; None where it is not, any more."""
         return self._flows[flow].graph if flow in self._flows else None
 
-    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
+    def follow(self, task_id: TaskId, *, after: int = 0, live: bool = True) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        Where it is not `live`, it ends with what is stored now.
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after)
+        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after, live=live)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
