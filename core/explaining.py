@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core import policy as rules
 from core.model import OnExpiry, Verdict
+from core.store.policies import policy_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ class Explanation:
     """One review, explained to one person or to anybody."""
 
     review: ReviewRequest
+    policy_hash: str
+    """Of the policy that the review keeps, as `countersign policy check` names it."""
     stage: int
     """The one that is being decided, from 1; the last one once all are met."""
     stages: int
@@ -41,9 +44,23 @@ class Explanation:
     timers: tuple[Timer, ...]
     away: tuple[Delegation, ...]
     """Of those who are waited for."""
+    seat: Person | None
+    """Whose answer it would be, if the person who asks decided now: a delegator's, or their own."""
+    mine: Decision | None
+    """What the person who asks has answered, or a delegate in their place; they may take it back."""
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
     can_be_met: bool
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether the person who asks may decide now."""
+        return self.review.is_open and self.refusal is None
+
+    @property
+    def after_that(self) -> str:
+        """What happens at `expires_at`, in a word or two."""
+        return _THEN[_next(self.review)]
 
     @property
     def sentence(self) -> str:
@@ -57,6 +74,8 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
+    person: PersonId | None,
+    seat: PersonId | None,
     refusal: str | None,
 ) -> Explanation:
     waited_for = rules.waited_for(review, policies) if review.is_open else []
@@ -64,6 +83,7 @@ def explain(
     rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
+        policy_hash=policy_hash(review.policy),
         stage=len(review.policy.in_stages) if stage is None else stage + 1,
         stages=len(review.policy.in_stages),
         decided=review.decisions,
@@ -78,9 +98,11 @@ def explain(
         ),
         rejections=max(0, review.policy.rejections - rejected),
         expires_at=review.expires_at,
-        then=review.policy.on_expiry,
+        then=_next(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
+        seat=people.get(seat) if seat is not None else None,
+        mine=next((made for made in review.decisions if person in {made.reviewer, made.seat}), None),
         refusal=refusal,
         can_be_met=not review.is_open
         or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
@@ -115,10 +137,13 @@ def _waits(review: ReviewRequest) -> str:
 def _until(review: ReviewRequest) -> str:
     if review.expires_at is None:
         return ""
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[_next(review)]}"
+
+
+def _next(review: ReviewRequest) -> OnExpiry:
+    """What the deadline brings: an escalation only once."""
     then = review.policy.on_expiry
-    if then is OnExpiry.ESCALATE and review.is_escalated:
-        then = OnExpiry.REJECT
-    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[then]}"
+    return OnExpiry.REJECT if then is OnExpiry.ESCALATE and review.is_escalated else then
 
 
 _THEN = {

@@ -109,7 +109,7 @@ def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
 
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
-    """Raise `AlreadyDecided` where the same has been said before, `ConfirmOnPage` where a press in chat is not
+    """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
     enough, `Invalid` where a reason is missing."""
     if review.policy.assurance is Assurance.CONFIRM and made.via not in SIGNED_IN:
         raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
