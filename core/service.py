@@ -462,3 +462,7 @@ class Service:
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
+
+    def people(self) -> Sequence[Person]:
+        """All whom the configuration in force names, in its order."""
+        return tuple(self._people.values())
