@@ -29,6 +29,7 @@ from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from core.model import (
         Decision,
@@ -122,6 +123,18 @@ WAITING = Statement(
         review.c.closed_at.is_(None),
         # A first sieve; the policy itself is asked for each that passes.
         review.c.policy.like(p("like")),
+        or_(
+            review.c.opened_at > p("opened_at"),
+            and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
+        ),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
+CLOSED = Statement(
+    _both.where(
+        review.c.closed_at.is_not(None),
+        _stands,
         or_(
             review.c.opened_at > p("opened_at"),
             and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
@@ -299,6 +312,24 @@ def _passing(
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:
+    """Open reviews, oldest first, as they stand."""
+    opened_at, last = (-1, "") if after is None else (micros(after[0]), after[1])
+    return [
+        as_it_stands(tx, row) for row in tx.all(WAITING, like="%", limit=limit, opened_at=opened_at, id=last)
+    ]
+
+
+def closed_page(
+    tx: Transaction, *, after: tuple[int, str] | None, limit: int
+) -> tuple[list[ReviewRequest], tuple[int, str] | None]:
+    """Closed reviews, oldest first, and where the next page begins (None at the end)."""
+    opened_at, last = (-1, "") if after is None else after
+    rows = tx.all(CLOSED, limit=limit, opened_at=opened_at, id=last)
+    page = [_request(tx, row) for row in rows]
+    return page, (micros(page[-1].opened_at), page[-1].id) if len(page) == limit else None
 
 
 def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
