@@ -85,6 +85,7 @@ class Absences:
         """The page; with what was refused above it, and what was typed kept."""
         me = request[CALLER].person
         standing = await self._service.delegations()
+        mine = next((one for one in standing if one.person == me), None)
         problem = None if error is None else problem_of(error)
         if problem is not None:
             log.info("request_refused", method=request.method, status=problem.status, problem=problem.slug)
@@ -94,7 +95,8 @@ class Absences:
             status=200 if problem is None else problem.status,
             problem=problem,
             typed=typed,
-            mine=next((one for one in standing if one.person == me), None),
+            mine=mine,
+            last_day="" if mine is None else _last_day(mine.until),
             standing=standing,
             people=[person for person in self._service.people() if person.id != me],
             name=self._name,
@@ -129,3 +131,8 @@ def _end_of(day: str) -> datetime:
         return datetime.combine(date.fromisoformat(day), time(tzinfo=UTC)) + timedelta(days=1)
     except (ValueError, OverflowError):
         raise Invalid("Say the last day of your absence as year, month and day: 2026-12-24.") from None
+
+
+def _last_day(until: datetime) -> str:
+    """Of an absence that ends then."""
+    return (until - timedelta(microseconds=1)).date().isoformat()

@@ -106,6 +106,7 @@ async def test_somebody_leaves_and_comes_back_without_scripts(office: PolicyHous
     assert [(one["delegate"], one["until"]) for one in standing["delegations"]] == [("ben", AFTER_MONDAY)]
     page = await seen(ana, "/away")
     assert "Ben Okri decides for you; you can still decide yourself." in page.text
+    assert MONDAY in {field.get("value") for field in page.all("input")}
     assert "You are away until" in (await seen(ana, "/inbox")).text
     assert "you decide instead" in (await seen(ben, "/away")).text
     assert await posted(ana, "/away", delegate="", until=MONDAY) == "/away"

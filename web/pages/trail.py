@@ -141,15 +141,24 @@ def timeline(events: Sequence[StoredEvent], reviews: Sequence[ReviewRequest]) ->
 def _lines(review: ReviewRequest, happened: Sequence[StoredEvent]) -> tuple[Line, ...]:
     """The decisions that stand, and between them what else there was, as it happened."""
     left = {(str(made.reviewer), made.at): made for made in review.decisions}
-    said: list[Line] = []
-    for stored in happened:
+    standing: dict[int, Decision] = {}
+    for stored in reversed(happened):
         event = stored.event
-        key = (event.reviewer, stored.at) if isinstance(event, DecisionRecorded) else None
-        if key in left:
-            said.append(Line(at=stored.at, decision=left.pop(key)))
-        elif type(event) in _TOLD:
-            more = event.comment if isinstance(event, DecisionRecorded) else None
-            said.append(Line(at=stored.at, kind=kind(event), text=_TOLD[type(event)](event), more=more))
+        if isinstance(event, DecisionRecorded) and (event.reviewer, stored.at) in left:
+            standing[stored.seq] = left.pop((event.reviewer, stored.at))
+    said = [
+        Line(at=stored.at, decision=standing[stored.seq])
+        if stored.seq in standing
+        else Line(
+            at=stored.at,
+            kind=kind(stored.event),
+            text=_TOLD[type(stored.event)](stored.event),
+            more=stored.event.comment if isinstance(stored.event, DecisionRecorded) else None,
+        )
+        for stored in happened
+        if type(stored.event) in _TOLD
+    ]
+    # Without an event: carried from the attempt before, or made since the events were read.
     rest = [Line(at=made.at, decision=made) for made in left.values()]
     carried = [line for line in rest if line.at <= review.opened_at]
     return (*carried, *said, *(line for line in rest if line not in carried))
