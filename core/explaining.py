@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core import policy as rules
-from core.model import OnExpiry, Verdict
+from core.model import LOCAL, OnExpiry, Verdict
 from core.store.policies import policy_hash
 
 if TYPE_CHECKING:
@@ -74,10 +74,13 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
-    person: PersonId | None,
+    asking: Person | None,
     seat: PersonId | None,
     refusal: str | None,
 ) -> Explanation:
+    # In open mode whoever sits at the machine can decide, and stands in no policy.
+    here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
+    known = {**people, **{person.id: person for person in here}}
     waited_for = rules.waited_for(review, policies) if review.is_open else []
     stage = rules.stage_now(review.policy, review.decisions)
     rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
@@ -91,7 +94,10 @@ def explain(
             Missing(
                 quorum=quorum.name,
                 approvals=lacks,
-                people=tuple(people[who] for who in waited_for if who in quorum.people and who in people),
+                people=(
+                    *(people[who] for who in waited_for if who in quorum.people and who in people),
+                    *here,
+                ),
             )
             for quorum, lacks in (rules.shortfall_now(review) if review.is_open else ())
             if lacks
@@ -101,12 +107,18 @@ def explain(
         then=_next(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
-        seat=people.get(seat) if seat is not None else None,
-        mine=next((made for made in review.decisions if person in {made.reviewer, made.seat}), None),
+        seat=None if seat is None else known.get(seat),
+        mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
         can_be_met=not review.is_open
+        or bool(here)
         or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
     )
+
+
+def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
+    """What somebody has answered, for themselves or for another, or a delegate in their place."""
+    return next((made for made in review.decisions if person in {made.reviewer, made.seat}), None)
 
 
 def standing(review: ReviewRequest) -> str:

@@ -255,7 +255,7 @@ class Service:
             self._policies,
             timers=await self._store.timers(review.id) if review.is_open else (),
             away=away,
-            person=person,
+            asking=None if person is None else self.person(person),
             seat=seat,
             refusal=refusal,
         )

@@ -15,9 +15,11 @@ from tests.web.test_pages import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE
 from tests.world import ANA, BEN, CY, EVE
 from web.pages.trail import timeline
+from web.settings import WebSettings
 
 if TYPE_CHECKING:
     from tests.web.policy_house import PolicyHouse
+    from tests.web.web_house import Houses
 
 
 def words(page: Seen) -> str:
@@ -274,3 +276,20 @@ async def test_a_withdrawn_comment_is_shown_as_text(office: PolicyHouse, text: s
     page = await page_of(office, task_id, "sam")
     assert {"b", "script", "h1"} & {tag for tag, _ in page.elements} <= {"h1", "script"}
     assert text.replace("\r\n", "\n") in page.text
+
+
+async def test_in_open_mode_whoever_sits_there_can_decide(houses: Houses) -> None:
+    """Also where the policy names nobody at all."""
+    house = await houses(WebSettings(port=0, auth="open"))
+    for flow in ("nobody", "draft"):
+        async with house.http.post("/v1/tasks", json={"input": "x", "flow": flow}) as answer:
+            task_id = (await answer.json())["task_id"]
+        await house.open_review(task_id)
+        page = words(await seen(house.http, f"/tasks/{task_id}"))
+        assert "local (open)" in page[page.index("Missing 1 approval") : page.index("Policy")]
+        assert "too few" not in page
+        assert "You decide for" not in page
+        async with house.http.get(f"/v1/tasks/{task_id}/explain") as answer:
+            told = await answer.json()
+        assert (told["can_be_met"], told["may_decide"], told["decides_for"]) == (True, True, "local (open)")
+        assert told["waits_for"][-1] == "local (open)"
