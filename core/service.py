@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
-from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, Refused, UnknownFlow
+from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
@@ -186,7 +186,7 @@ class Service:
             policies=self._policies,
             people=self._people,
         )
-        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
     async def decide_open(
         self,
@@ -218,7 +218,7 @@ class Service:
             policies=self._policies,
             people=self._people,
         )
-        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
     async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
@@ -244,26 +244,54 @@ class Service:
         if not reviews:
             return None
         review = reviews[-1]
-        refusal = None
         away = await self._store.delegations() if review.is_open else ()
+        seat, refusal = None, None
         if person is not None:
-            refusal = self._refusal(review, person, away)
+            try:
+                seat = self._seat(review, person, away)
+            except (Forbidden, Refused) as error:
+                refusal = str(error)
         return explain(
             review,
             self._people,
             self._policies,
             timers=await self._store.timers(review.id) if review.is_open else (),
             away=away,
+            asking=None if person is None else self.person(person),
+            seat=seat,
             refusal=refusal,
         )
 
-    def _refusal(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> str | None:
+    def _seat(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> PersonId:
+        """Whose answer this person's would be; raises as `decide` would."""
         for_whom = [of.person for of in away if of.delegate == person]
         try:
-            check_may_decide(review, person, self._policies, for_whom)
+            return check_may_decide(review, person, self._policies, for_whom)
         except (Forbidden, Refused) as error:
-            return f"{error}{self._instead(review)}"
-        return None
+            raise self._with_others(error, review) from None
+
+    def _told(
+        self,
+        review: ReviewRequest,
+        refusal: CountersignError | None,
+        *,
+        reviewer: PersonId,
+        verdict: Verdict,
+        via: str,
+    ) -> ReviewRequest:
+        """Log what became of a decision; raise its refusal, which says who can instead."""
+        facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
+        if refusal is not None:
+            log.info("decision_refused", reason=type(refusal).__name__, **facts)
+            raise self._with_others(refusal, review)
+        log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
+        return review
+
+    def _with_others(self, refusal: CountersignError, review: ReviewRequest) -> CountersignError:
+        """The same refusal; where it is the person's, not the moment's, with the names of who can decide."""
+        if isinstance(refusal, (Forbidden, NotYourTurn)):
+            return type(refusal)(f"{refusal}{self._instead(review)}")
+        return refusal
 
     def _instead(self, review: ReviewRequest) -> str:
         """Who may decide, for whom may not."""
@@ -290,6 +318,8 @@ class Service:
             raise Invalid("There is no such person in countersign.toml.")
         if delegate == person:
             raise Invalid("Nobody can be their own delegate.")
+        if LOCAL in {person, delegate}:
+            raise Invalid("In open mode there is only one person, and nobody to decide instead.")
         now = self._clock.now()
         if not now < until <= now + LONGEST_ABSENCE:
             raise Invalid(f"The end has to be in the future, at most {LONGEST_ABSENCE.days} days from now.")
@@ -325,8 +355,9 @@ class Service:
         """
         self._known(person)
         review = await self._store.review(checked_id(review_id, "review"))
+        away = () if person in review.policy.reviewers else await self._store.delegations()
         try:
-            check_may_decide(review, person, self._policies)
+            self._seat(review, person, away)
         except Refused:
             await self._adopt(review, copy)
             raise
@@ -473,19 +504,6 @@ class Service:
         """Who that is, by the configuration in force; None for nobody."""
         return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
 
-
-def _told(
-    review: ReviewRequest,
-    refusal: CountersignError | None,
-    *,
-    reviewer: PersonId,
-    verdict: Verdict,
-    via: str,
-) -> ReviewRequest:
-    """Log what became of a decision; raise its refusal."""
-    facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
-    if refusal is not None:
-        log.info("decision_refused", reason=type(refusal).__name__, **facts)
-        raise refusal
-    log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
-    return review
+    def people(self) -> Sequence[Person]:
+        """All whom the configuration in force names, in its order."""
+        return tuple(self._people.values())

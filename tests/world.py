@@ -366,5 +366,5 @@ async def whole_core(
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
-        service = Service(store, feed, people, flows, policies=in_force, admins=admins)
+        service = Service(store, feed, people, flows, policies=in_force, admins=admins, clock=clock)
         yield World(clock, store, feed, engine, service, flows, diary)

@@ -59,6 +59,11 @@ def task_filter(request: web.Request) -> TaskFilter:
     )
 
 
+def named_review(request: web.Request) -> str | None:
+    """The review that `review_id` names in the query; None where none is named."""
+    return _clean(request, "review_id")
+
+
 def cursor(request: web.Request) -> str | None:
     return _clean(request, "cursor")
 

@@ -38,6 +38,7 @@ from core.model import (
     ChannelName,
     ChatUpdate,
     Credential,
+    Delegation,
     DeliveryState,
     Dialog,
     MessageRef,
@@ -661,6 +662,63 @@ async def test_the_inbox_shows_what_a_person_may_decide_now(store: SqlStore, clo
     assert second not in await inbox(LOCAL)
     await decide(store, first)
     assert await inbox(ANA.id) == [second]
+
+
+async def test_the_inbox_of_a_delegate_shows_what_waits_for_the_delegator(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    def delegation(person: Person, delegate: Person, days: int) -> Delegation:
+        now = clock.now()
+        return Delegation(
+            id=new_id(),
+            person=person.id,
+            delegate=delegate.id,
+            until=now + timedelta(days=days),
+            made_by=person.id,
+            made_at=now,
+        )
+
+    async def inbox(person: PersonId, limit: int = 10) -> list[str]:
+        return [found.id for found in await store.waiting_for(person, everybody=False, limit=limit)]
+
+    own = Policy(name="eve", reviewers=(EVE.id,))
+    of_ben = await waiting(store, Policy(name="ben", reviewers=(BEN.id,)))
+    clock.advance(seconds=1)
+    of_both = await waiting(store, Policy(name="both", reviewers=(ANA.id, BEN.id), approvals=2))
+    clock.advance(seconds=1)
+    of_eve = await waiting(store, own)
+    await waiting(store, Policy(name="cy", reviewers=(CY.id,)))
+    assert await inbox(EVE.id) == [of_eve]
+    await store.delegate(delegation(ANA, EVE, 2))
+    clock.advance(seconds=1)
+    await store.delegate(delegation(BEN, EVE, 1))
+    assert await inbox(EVE.id) == [of_ben, of_both, of_eve], "oldest first, each once"
+    assert await inbox(EVE.id, limit=2) == [of_ben, of_both]
+    await decide(store, of_both, EVE)
+    assert await inbox(EVE.id) == [of_ben, of_eve], "one person has one answer"
+    assert await inbox(BEN.id) == [of_ben, of_both], "who is away may decide all the same"
+    clock.advance(days=1)
+    assert await inbox(EVE.id) == [of_eve], "Ben is back"
+    await store.revoke_delegation(ANA.id)
+    assert await inbox(EVE.id) == [of_eve]
+
+
+async def test_nobody_finds_in_their_inbox_what_they_submitted_as_a_delegate(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    await waiting(store, Policy(name="ana", reviewers=(ANA.id,)))
+    now = clock.now()
+    await store.delegate(
+        Delegation(
+            id=new_id(),
+            person=ANA.id,
+            delegate=SAM.id,
+            until=now + timedelta(days=1),
+            made_by=ANA.id,
+            made_at=now,
+        )
+    )
+    assert await store.waiting_for(SAM.id, everybody=False, limit=5) == []
 
 
 async def test_what_others_may_decide_does_not_crowd_an_inbox(store: SqlStore, clock: StoppedClock) -> None:
