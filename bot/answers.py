@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from bot.literal import clipped
 from core.errors import (
     AlreadyDecided,
+    ConfirmOnPage,
     CountersignError,
     Invalid,
     NotAReviewer,
     NotFound,
     NotWaiting,
+    NotYourTurn,
     Overloaded,
     ReviewIsClosed,
     SelfReview,
@@ -43,6 +45,8 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     NotAReviewer: None,
     SelfReview: None,
     AlreadyDecided: None,
+    NotYourTurn: None,
+    ConfirmOnPage: None,
     Invalid: None,
     NotFound: "Nothing was changed: this review no longer exists.",
     NotWaiting: "Nothing was changed: this task does not wait for a review.",
@@ -65,9 +69,11 @@ def sentence(error: CountersignError) -> str:
 
 def thanks(review: ReviewRequest, verdict: Verdict) -> str:
     """What was just recorded."""
-    if review.is_open:
+    if review.is_open and verdict is Verdict.APPROVE:
         given = sum(decision.verdict is Verdict.APPROVE for decision in review.decisions)
         return f"Recorded: {given} of {review.policy.approvals} approvals."
+    if review.is_open:
+        return "Your rejection is recorded; the review goes on."
     return _THANKS[verdict]
 
 

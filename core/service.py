@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, Refused, U
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_may_decide, waited_for
+from core.policy import check_assurance, check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -305,17 +305,25 @@ class Service:
         return person
 
     async def check_may_decide(
-        self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
+        self,
+        review_id: str,
+        person: PersonId,
+        *,
+        via: str | None = None,
+        copy: tuple[Recipient, MessageRef] | None = None,
     ) -> ReviewRequest:
-        """The review, where this person could decide it now; raises as `decide` would.
+        """The review, where this person could decide it now (and there); raises as `decide` would.
 
         For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
         a `copy` that no delivery knows is adopted, as there.
         """
         self._known(person)
         review = await self._store.review(checked_id(review_id, "review"))
+        for_whom = [of.person for of in await self._store.delegations() if of.delegate == person]
         try:
-            check_may_decide(review, person, self._policies)
+            check_may_decide(review, person, self._policies, for_whom)
+            if via is not None:
+                check_assurance(review, via)
         except Refused:
             await self._adopt(review, copy)
             raise

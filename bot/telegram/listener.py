@@ -74,6 +74,7 @@ class Listener:
         inbox: ChatInbox,
         dialogs: Dialogs,
         clock: Clock,
+        public_url: str,
         webhook_url: str,
         errands: Errands,
     ) -> None:
@@ -83,7 +84,14 @@ class Listener:
         queue: asyncio.Queue[object] = asyncio.Queue()
         self.bot = self._new_bot()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
-        reasons = Reasons(service=service, buttons=buttons, dialogs=dialogs, bot=self.bot, clock=clock)
+        reasons = Reasons(
+            service=service,
+            buttons=buttons,
+            dialogs=dialogs,
+            bot=self.bot,
+            clock=clock,
+            public_url=public_url,
+        )
         presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons)
         self._app = self._application(queue, presses)
 

@@ -13,7 +13,14 @@ from bot.buttons import Action
 from bot.telegram.failures import failure
 from bot.telegram.places import copy_of
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.errors import (
+    ConfirmOnPage,
+    CountersignError,
+    Invalid,
+    NotAReviewer,
+    ReasonMissing,
+    Unavailable,
+)
 from core.model import Verdict
 
 if TYPE_CHECKING:
@@ -50,6 +57,10 @@ class Presses:
         except Unavailable:
             await self._answer(query, KEPT, alert=True)
             raise
+        except ConfirmOnPage as error:
+            await self._answer(query, sentence(error), alert=True)
+            if said := self._buttons.read(query.data):
+                await self._reasons.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
             await self._answer(query, sentence(error), alert=True)
         else:
@@ -72,13 +83,17 @@ class Presses:
             raise Invalid(UNREADABLE)
         person = self._person(query.from_user)
         if said.action is Action.REJECT:
-            await self._reasons.ask(query, said, person)
+            await self._reasons.ask(query, said, person, Verdict.REJECT)
             return None
         if said.action is not Action.APPROVE:
             return await self._reasons.pressed(query, said, person)
-        review = await self._service.decide(
-            said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
-        )
+        try:
+            review = await self._service.decide(
+                said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
+            )
+        except ReasonMissing:
+            await self._reasons.ask(query, said, person, Verdict.APPROVE)
+            return None
         return thanks(review, Verdict.APPROVE)
 
     def _person(self, user: User) -> PersonId:
