@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class ReviewerReminded:
     attempt: int
     people: list[Json]
     """Names of who is asked; at least one of them can decide now."""
+    ids: list[Json] = field(default_factory=list)
+    """Who they are in the configuration, in the same order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,8 @@ class ReviewEscalated:
     attempt: int
     people: list[Json]
     reason: str
+    ids: list[Json] = field(default_factory=list)
+    """As of `ReviewerReminded`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -217,6 +217,12 @@ class Policy:
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
         return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
 
+    def asks_why(self, verdict: Verdict) -> bool:
+        """Whether a decision of this kind has to come with a reason."""
+        return self.reason is ReasonRule.ALWAYS or (
+            self.reason is ReasonRule.ON_REJECT and verdict is Verdict.REJECT
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
@@ -417,10 +423,12 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A stored event with its task, as a webhook tells it."""
+    """A stored event with its task, as a webhook or a thread in chat tells it."""
 
     task: Task
     event: StoredEvent
+    review: ReviewRequest | None = None
+    """In a chat, the review that the event is about, as it stands now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

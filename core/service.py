@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTur
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import able, can_be_met, check_may_decide, waited_for
+from core.policy import able, can_be_met, check_assurance, check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -346,9 +346,14 @@ class Service:
         return person
 
     async def check_may_decide(
-        self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
+        self,
+        review_id: str,
+        person: PersonId,
+        *,
+        via: str | None = None,
+        copy: tuple[Recipient, MessageRef] | None = None,
     ) -> ReviewRequest:
-        """The review, where this person could decide it now; raises as `decide` would.
+        """The review, where this person could decide it now (and there); raises as `decide` would.
 
         For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
         a `copy` that no delivery knows is adopted, as there.
@@ -358,6 +363,8 @@ class Service:
         away = () if person in review.policy.reviewers else await self._store.delegations()
         try:
             self._seat(review, person, away)
+            if via is not None:
+                check_assurance(review, via)
         except Refused:
             await self._adopt(review, copy)
             raise
