@@ -81,9 +81,10 @@ def explain(
     # In open mode whoever sits at the machine can decide, and stands in no policy.
     here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
     known = {**people, **{person.id: person for person in here}}
-    waited_for = rules.waited_for(review, policies) if review.is_open else []
-    stage = rules.stage_now(review.policy, review.decisions)
-    rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
+    now = rules.as_it_counts(review, policies)
+    waited_for = rules.waited_for(now, policies) if review.is_open else []
+    stage = rules.stage_now(review.policy, now.decisions)
+    rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
         policy_hash=policy_hash(review.policy),
@@ -99,7 +100,7 @@ def explain(
                     *here,
                 ),
             )
-            for quorum, lacks in (rules.shortfall_now(review) if review.is_open else ())
+            for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
         rejections=max(0, review.policy.rejections - rejected),
@@ -110,9 +111,7 @@ def explain(
         seat=None if seat is None else known.get(seat),
         mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
-        can_be_met=not review.is_open
-        or bool(here)
-        or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
+        can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
     )
 
 
@@ -134,8 +133,7 @@ def standing(review: ReviewRequest) -> str:
 def _count(review: ReviewRequest) -> str:
     if review.policy.approvals == 1:
         return ""
-    given = sum(1 for decision in review.decisions if decision.verdict is Verdict.APPROVE)
-    return f"{given} of {review.policy.approvals} approvals"
+    return f"{rules.approvals_given(review)} of {review.policy.approvals} approvals"
 
 
 def _waits(review: ReviewRequest) -> str:
