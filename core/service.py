@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTur
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import able, can_be_met, check_may_decide, waited_for
+from core.policy import able, can_be_met, check_assurance, check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         Delivery,
+        Fork,
         Json,
         MessageRef,
         Policy,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -144,9 +146,9 @@ class Service:
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
 
-    async def events(self, task_id: str) -> Sequence[StoredEvent]:
-        """Every event of a task so far, oldest first; none of one that there is not."""
-        return await self._store.events(task_id, 0) if is_id(task_id) else ()
+    async def story(self, task_id: str) -> Story:
+        """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
+        return await self._store.story(checked_id(task_id, "task"))
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -344,9 +346,14 @@ class Service:
         return person
 
     async def check_may_decide(
-        self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
+        self,
+        review_id: str,
+        person: PersonId,
+        *,
+        via: str | None = None,
+        copy: tuple[Recipient, MessageRef] | None = None,
     ) -> ReviewRequest:
-        """The review, where this person could decide it now; raises as `decide` would.
+        """The review, where this person could decide it now (and there); raises as `decide` would.
 
         For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
         a `copy` that no delivery knows is adopted, as there.
@@ -356,6 +363,8 @@ class Service:
         away = () if person in review.policy.reviewers else await self._store.delegations()
         try:
             self._seat(review, person, away)
+            if via is not None:
+                check_assurance(review, via)
         except Refused:
             await self._adopt(review, copy)
             raise
@@ -387,7 +396,8 @@ class Service:
     ) -> Sequence[StoredCheckpoint]:
         """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
 
-        They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
+        They are fewer than `limit` where their states are large; where there are no more, they reach down to
+        0, the task as submitted. Raises `NotFound`.
         """
         most = max(1, min(limit, CHECKPOINTS))
         return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)
@@ -422,6 +432,11 @@ class Service:
                 break
             last = (page[-1].opened_at, page[-1].id)
         return stuck
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
+        for an id that is none."""
+        return await self._store.forks(checked_id(task_id, "task"))
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
@@ -484,12 +499,13 @@ class Service:
         """The nodes of a flow as it is configured now; None where it is not, any more."""
         return self._flows[flow].graph if flow in self._flows else None
 
-    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
+    def follow(self, task_id: TaskId, *, after: int = 0, live: bool = True) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        Where it is not `live`, it ends with what is stored now.
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after)
+        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after, live=live)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""

@@ -88,6 +88,14 @@ def last_event_id(request: web.Request) -> int:
     return _number(text, 10**15) or 0
 
 
+def is_live(request: web.Request) -> bool:
+    """Whether a stream goes on after what is stored; raises `Invalid`."""
+    text = request.query.get("follow", "true")
+    if text not in ("true", "false"):
+        raise Invalid("`follow` is true or false.")
+    return text == "true"
+
+
 def idempotency_key(request: web.Request) -> str | None:
     """The header as sent, in printable ASCII; how long it may be is core's to say."""
     key = request.headers.get("Idempotency-Key")

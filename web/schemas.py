@@ -155,6 +155,8 @@ def task_json(task: Task, *, base_url: str) -> dict[str, Json]:
         "policy": task.policy,
         "parent": task.parent,
         "parent_checkpoint": task.parent_checkpoint,
+        "node": task.node if task.review else None,
+        "point": task.point if task.review else None,
         "submitter_name": task.submitter_name,
         "metadata": dict(task.metadata),
         "url": f"{base_url}/tasks/{task.id}",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from core.events import Event
-    from core.model import Person, PersonId, Policy, ReviewRequest
+    from core.model import Json, Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 ESCALATE = Statement(
@@ -73,7 +73,7 @@ def _remind(
             asked[instead] = None
     if asked:
         reminded = ReviewerReminded(
-            review=request.id, attempt=request.attempt, people=list(_names(asked, people))
+            review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
         )
         tell(tx, row, request, reminded)
 
@@ -113,7 +113,8 @@ def escalate(
     asked = ReviewEscalated(
         review=request.id,
         attempt=request.attempt,
-        people=list(_names(wider.people, people)),
+        people=_names(wider.people, people),
+        ids=list(wider.people),
         reason=reason,
     )
     tell(tx, row, replace(request, policy=policy), asked)
@@ -161,5 +162,5 @@ def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> Non
     )
 
 
-def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[str]:
+def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[Json]:
     return [people[person].name if person in people else person for person in ids]

@@ -102,7 +102,7 @@ UNDO = Statement(
     )
     .values(
         undone=literal_column("1"),
-        superseded_by=p("by"),
+        superseded_by=func.coalesce(review.c.superseded_by, p("by")),
         outcome=case((review.c.closed_at.is_(None), literal_column("'cancelled'")), else_=review.c.outcome),
         closed_at=func.coalesce(review.c.closed_at, p("now")),
     )
@@ -173,6 +173,15 @@ SUPERSEDE = Statement(
         review.c.attempt < p("by"),
         review.c.closed_at.is_not(None),
         review.c.superseded_by.is_(None),
+        # What was approved holds until the same is asked anew, at another visit of its node.
+        or_(
+            review.c.outcome != literal_column("'approved'"),
+            and_(
+                review.c.node == p("node"),
+                review.c.point == p("point"),
+                review.c.checkpoint < p("checkpoint"),
+            ),
+        ),
     )
     .values(superseded_by=p("by"))
     .returning(review.c.id, review.c.policy)
@@ -183,7 +192,7 @@ def open_review(
     tx: Transaction, of: str, seq: int, new: NewReview, *, attempt: int, node: str, draft: Json
 ) -> None:
     """Store the review and its cards; those that it replaces say so from now on."""
-    supersede(tx, of, attempt)
+    supersede(tx, of, attempt, new, node)
     expires_at = expiry(new.policy, tx.now)
     tx.insert(
         INSERT,
@@ -210,11 +219,13 @@ def open_review(
         timers.schedule(tx, [stuck])
 
 
-def supersede(tx: Transaction, of: str, attempt: int) -> None:
-    """Every review of the attempts before gives way to that of `attempt`, on every card."""
+def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str) -> None:
+    """Reviews of the attempts before give way to that of `attempt`, on every card; approvals of something
+    else still hold."""
     if attempt == 1:
         return
-    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt):
+    asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
+    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
         raise_cards(tx, of, review_id, policy_of(policy))
 
 

@@ -181,7 +181,7 @@ async def test_a_question_expires_and_leaves_the_review_open(there: TelegramHous
     prompt = await there.card(2)
     there.house.clock.advance(minutes=30, seconds=1)
     press = await there.telegram.press(prompt, "No reason", user=ANA_ID)
-    assert press.text == "This question is over. To reject, press Reject… on the card."
+    assert press.text == "This question is over. Please press the button on the card again."
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
@@ -289,7 +289,7 @@ async def test_an_answer_token_on_a_card_answers_nothing(there: TelegramHouse) -
     await there.telegram.press(card, "Reject…", user=ANA_ID)
     token = str((await there.card(2)).button("No reason")["callback_data"])
     press = await there.telegram.press_raw(token, user=ANA_ID, message=card)
-    assert press.text == "This question is over. To reject, press Reject… on the card."
+    assert press.text == "This question is over. Please press the button on the card again."
     assert not there.telegram.message(GROUP, card.id).deleted
     assert await decisions(there, task) == ()
 

@@ -22,13 +22,16 @@ from core.errors import (
 from core.events import (
     AttemptStarted,
     DecisionRecorded,
+    NodeFinished,
     NodeRetried,
+    ProgressReported,
     ReviewApproved,
     ReviewRejected,
     ReviewRequested,
     TaskCancelled,
     TaskFailed,
     TaskSubmitted,
+    TextStreamed,
 )
 from core.model import (
     LOCAL,
@@ -54,6 +57,7 @@ from core.model import (
     Verdict,
 )
 from core.service import LOCAL_PERSON
+from core.store.history import LATELY
 from core.store.sql import SqlStore
 from tests.contracts.steps import ANYONE, completed, decide, new_id, parked, step, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PATIENCE, SAM, START, Diary
@@ -432,6 +436,35 @@ async def test_events_are_numbered_from_one_without_a_gap(store: SqlStore, clock
         ReviewApproved(review=review, attempt=1),
     ]
     assert await store.events(task.id, 3) == events[3:]
+
+
+async def test_a_story_leaves_out_what_nodes_said_on_the_way(store: SqlStore) -> None:
+    task = await submitted(store)
+    early, late = (ProgressReported(node="process", fraction=f, text=None) for f in (0.2, 0.4))
+    text = TextStreamed(node="process", text="more")
+    asked = await parked(store, task.id)
+    await decide(store, asked)
+    await step(store, task.id, early, text, begun=True)
+    await step(store, task.id, NodeFinished(node="process", action=None, checkpoint=2))
+    story = await store.story(task.id)
+    assert [stored.event for stored in story.said] == []
+    await step(store, task.id, text, late, begun=True)
+    story = await store.story(task.id)
+    events = await store.events(task.id, 0)
+    assert story.seq == events[-1].seq
+    assert story.turns == tuple(events[2:4])
+    assert [type(stored.event) for stored in story.turns] == [ReviewRequested, DecisionRecorded]
+    assert story.said == tuple(events[-2:])
+    nothing = await store.story("0" * 32)
+    assert (nothing.seq, nothing.turns, nothing.said) == (0, (), ())
+
+
+async def test_of_what_a_node_says_only_the_newest_is_read(store: SqlStore) -> None:
+    task = await submitted(store)
+    pieces = [TextStreamed(node="process", text=str(n)) for n in range(LATELY + 5)]
+    await step(store, task.id, AttemptStarted(attempt=1), *pieces, begun=True)
+    said = (await store.story(task.id)).said
+    assert [stored.event for stored in said] == pieces[5:]
 
 
 # Decisions

@@ -206,7 +206,7 @@ async def test_approvals_that_are_carried_come_first(office: PolicyHouse) -> Non
     await office.world.reject(first, BEN)
     second = await office.open_review(task_id, 2)
     carried = (await office.world.service.review(first)).decisions[:1]
-    events = list(await office.world.service.events(task_id))
+    events = list(await office.world.store.events(task_id, 0))
     now = office.world.clock.now()
     told = DecisionsCarried(review=second, reviewers=["Ana Ruiz"])
     events.append(StoredEvent(task=TaskId(task_id), seq=events[-1].seq + 1, at=now, event=told))

@@ -64,20 +64,17 @@ class Working:
         return None if self.fraction is None else round(self.fraction * 100)
 
 
-def working(events: Sequence[StoredEvent]) -> Working:
-    """Of the node that runs now; nothing where the last event is of another kind."""
-    said: list[ProgressReported | TextStreamed] = []
-    for stored in reversed(events):
-        if not isinstance(stored.event, (ProgressReported, TextStreamed)):
-            break
-        said.append(stored.event)
-    reports = [event for event in said if isinstance(event, ProgressReported)]
-    pieces = [event.text for event in reversed(said) if isinstance(event, TextStreamed)]
+def working(said: Sequence[StoredEvent]) -> Working:
+    """Of what the node that runs now has said, oldest first."""
+    events = [stored.event for stored in said]
+    reports = [event for event in events if isinstance(event, ProgressReported)]
+    pieces = [event for event in events if isinstance(event, TextStreamed)]
+    newest = reports[-1] if reports else None
     return Working(
-        node=said[0].node if said else "",
-        fraction=reports[0].fraction if reports else None,
-        note=reports[0].text if reports else None,
-        text="".join(pieces)[-STREAMED:],
+        node=(reports or pieces)[-1].node if events else "",
+        fraction=newest.fraction if newest else None,
+        note=newest.text if newest else None,
+        text="".join(piece.text for piece in pieces)[-STREAMED:],
     )
 
 

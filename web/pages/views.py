@@ -67,7 +67,7 @@ class Views:
     async def task(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         # Read first, so that whatever happens meanwhile comes with the stream, which goes on from here.
-        events = await self._service.events(task_id)
+        story = await self._service.story(task_id)
         task = await self._service.task(task_id)
         reviews = await self._service.reviews(task.id)
         checkpoints = await self._service.checkpoints(task.id)
@@ -75,11 +75,12 @@ class Views:
             request,
             "task.html",
             task=task,
-            seq=events[-1].seq if events else 0,
+            seq=story.seq,
             kinds=KINDS,
-            working=working(events),
-            turns=timeline(events, reviews),
-            diffs=diffs(events),
+            working=working(story.said),
+            turns=timeline(story.turns, reviews),
+            diffs=diffs(story.turns),
+            forks=await self._service.forks(task.id),
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
