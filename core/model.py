@@ -270,6 +270,8 @@ class Submission:
     submitter: PersonId
     flow: str | None = None
     """None is the flow `draft`."""
+    policy: str | None = None
+    """One of those that the flow lets submitters choose; None is the flow's own."""
     title: str | None = None
     """None is the start of the input."""
     on_behalf_of: str | None = None
@@ -309,6 +311,8 @@ class Task:
     parent: TaskId | None = None
     """The task that this one was forked from, at its checkpoint `parent_checkpoint`."""
     parent_checkpoint: int | None = None
+    policy: str | None = None
+    """The one that its submitter chose, for reviews whose node names none; None is the flow's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -580,6 +584,8 @@ class FlowSettings:
     prompt: str | None = None
     """What the model is told first: a text, or `@file` beside the configuration file."""
     policy: str = "default"
+    policies: tuple[str, ...] = ()
+    """Those that submitters may choose instead."""
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
     """Nodes, as paths, at which reviewers are asked before they run, or after."""

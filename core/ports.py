@@ -182,6 +182,16 @@ class Store(Protocol):
         """Take one's own answer back; a refusal comes back beside the review."""
         ...
 
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
+        ...
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        """Nobody is left to decide these: what their policies say of that falls due."""
+        ...
+
     async def delegate(self, new: Delegation) -> None:
         """In place of what the person had said before."""
         ...

@@ -191,7 +191,7 @@ class Segment:
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
         self._check_size(draft, f"What reviewers of {self._path!r} are to see")
-        under = self._flow.policy(policy)
+        under = self._flow.policy(policy or self._task.policy)
         submitter = self._task.submitter
         review = NewReview(
             id=ReviewId(new_id()),

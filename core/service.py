@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, Refused, U
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, waited_for
+from core.policy import able, can_be_met, check_assurance, check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -60,6 +60,7 @@ PAGE = 200
 """The most tasks on one page."""
 NAMED = 5
 """Names in one sentence."""
+OPEN_AT_A_TIME = 100
 LONGEST_ABSENCE = timedelta(days=366)
 CHECKPOINTS = 100
 """The most checkpoints at a time: each may hold megabytes."""
@@ -100,6 +101,7 @@ class Service:
         flow = submission.flow or DEFAULT_FLOW
         if flow not in self._flows:
             raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
+        self._check_choice(flow, submission.policy)
         person = self.person(submission.submitter)
         name = person.name if person else submission.submitter
         task, is_new = await self._store.create(
@@ -110,6 +112,13 @@ class Service:
         )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
+
+    def _check_choice(self, flow: str, policy: str | None) -> None:
+        """Who submits may not pick who judges, beyond what the flow offers."""
+        offered = self._flows[flow].settings.policies
+        if policy is not None and policy not in offered:
+            known = f"it offers: {', '.join(offered)}" if offered else "it offers none to choose"
+            raise Invalid(f"The flow {flow!r} does not offer the policy {policy!r}; {known}.")
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
@@ -367,6 +376,29 @@ class Service:
     def appoint(self, admins: Collection[PersonId]) -> None:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
+
+    async def reconsider(self, policies: Collection[str]) -> int:
+        """Look for open reviews under these policies that nobody is left to decide; how many there are.
+
+        They escalate, or say so. To be called when policies changed; page by page, and no decision waits.
+        """
+        stuck = 0
+        last: tuple[datetime, str] | None = None
+        while policies:
+            page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
+            hopeless = [
+                review.id
+                for review in page
+                if review.policy.name in policies
+                and not can_be_met(review.policy, review.decisions, able(review, self._policies))
+            ]
+            if hopeless:
+                await self._store.mark_stuck(hopeless)
+                stuck += len(hopeless)
+            if len(page) < OPEN_AT_A_TIME:
+                break
+            last = (page[-1].opened_at, page[-1].id)
+        return stuck
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""

@@ -91,15 +91,17 @@ class Timekeeper:
                 self._wake_at(self._clock.now() + SWEEP)
 
     async def _fire_due(self) -> None:
+        looked_at = self._clock.now()
         while due := await self._store.due_timers(AT_ONCE):
             fired = [await self._fire(timer) for timer in due]
             if not any(fired):
                 break
-        now = self._clock.now()
+            looked_at = self._clock.now()
+        sweep = self._clock.now() + SWEEP
         following = await self._store.next_timer()
-        # One that stays due is broken: it is tried again at the sweep, and holds up no other.
-        soon = now + SWEEP if following is None or following <= now else following
-        self._wake_at(min(soon, now + SWEEP))
+        # One that stays due is broken: it is tried again at the sweep, and holds up no other. What fell due
+        # since we looked is not.
+        self._wake_at(sweep if following is None or following <= looked_at else min(following, sweep))
 
     async def _fire(self, timer: Timer) -> bool:
         """Whether it is done with."""

@@ -63,6 +63,8 @@ class NewTask(_Exact):
     input: JsonValue
     title: Name | None = None
     flow: Name | None = None
+    policy: Name | None = None
+    """One of the flow's `policies`."""
     submitter: Name | None = None
     callback_url: str | None = None
     metadata: dict[str, JsonValue] = {}
@@ -128,6 +130,7 @@ def task_json(task: Task, *, base_url: str) -> dict[str, Json]:
         "created_at": timestamp(task.created_at),
         "updated_at": timestamp(task.updated_at),
         "ended_at": None if task.ended_at is None else timestamp(task.ended_at),
+        "policy": task.policy,
         "parent": task.parent,
         "parent_checkpoint": task.parent_checkpoint,
         "submitter_name": task.submitter_name,

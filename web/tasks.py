@@ -79,6 +79,7 @@ class Tasks:
                 input=body.input,
                 submitter=request[CALLER].person,
                 flow=body.flow,
+                policy=body.policy,
                 title=body.title,
                 on_behalf_of=body.submitter,
                 callback_url=body.callback_url,

@@ -12,7 +12,7 @@ from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
 from core.model import Outcome, Party, Timer, TimerKind, Verdict
 from core.store import timers
-from core.store.deliveries import open_cards, raise_cards
+from core.store.deliveries import drop_words, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -29,6 +29,7 @@ from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from core.model import (
         Decision,
@@ -130,6 +131,18 @@ WAITING = Statement(
     .order_by(review.c.opened_at, review.c.id)
     .limit(p("limit"))
 )
+CLOSED = Statement(
+    _both.where(
+        review.c.closed_at.is_not(None),
+        _stands,
+        or_(
+            review.c.opened_at > p("opened_at"),
+            and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
+        ),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
 DECISIONS = Statement(
     select(*(decision.c[name] for name in DECISION_COLUMNS))
     .where(decision.c.review_id == p("review"))
@@ -212,6 +225,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
         raise_cards(tx, of.id, of.review, found.policy)
         timers.drop(tx, found)
+        drop_words(tx, of.id, found.policy)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
@@ -250,6 +264,7 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     for review_id, policy in undone:
         raise_cards(tx, task_id, review_id, policy_of(policy))
         tx.run(timers.DROP, review=review_id)
+        drop_words(tx, task_id, policy_of(policy))
     return len(undone)
 
 
@@ -279,6 +294,24 @@ def waiting_for(
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:
+    """Open reviews, oldest first, as they stand."""
+    opened_at, last = (-1, "") if after is None else (micros(after[0]), after[1])
+    return [
+        as_it_stands(tx, row) for row in tx.all(WAITING, like="%", limit=limit, opened_at=opened_at, id=last)
+    ]
+
+
+def closed_page(
+    tx: Transaction, *, after: tuple[int, str] | None, limit: int
+) -> tuple[list[ReviewRequest], tuple[int, str] | None]:
+    """Closed reviews, oldest first, and where the next page begins (None at the end)."""
+    opened_at, last = (-1, "") if after is None else after
+    rows = tx.all(CLOSED, limit=limit, opened_at=opened_at, id=last)
+    page = [_request(tx, row) for row in rows]
+    return page, (micros(page[-1].opened_at), page[-1].id) if len(page) == limit else None
 
 
 def _decisions(tx: Transaction, review_id: str) -> list[Decision]:

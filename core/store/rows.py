@@ -71,6 +71,7 @@ TASK_COLUMNS = (
     "ended_at",
     "parent_id",
     "parent_checkpoint",
+    "policy",
 )
 
 
@@ -98,6 +99,7 @@ def task_of(row: Row) -> Task:
         ended_at=None if row[18] is None else moment(row[18]),
         parent=None if row[19] is None else TaskId(row[19]),
         parent_checkpoint=row[20],
+        policy=row[21],
     )
 
 

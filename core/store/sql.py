@@ -267,6 +267,14 @@ class SqlStore:
             partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
         )
 
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.open_page, after=after, limit=limit))
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
     # Delegations
 
     async def delegate(self, new: Delegation) -> None:

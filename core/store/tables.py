@@ -66,6 +66,7 @@ task = Table(
     Column("ended_at", BigInteger),
     Column("parent_id", String(32)),
     Column("parent_checkpoint", Integer),
+    Column("policy", String),
     Index("ix_task_created_at_id", "created_at", "id"),
     Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )

@@ -182,6 +182,8 @@ def _beginning(task: Task) -> Position:
 def fingerprint(new: Submission) -> str:
     """SHA-256 over what the submitter asked for."""
     asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, dict(new.metadata)]
+    if new.policy is not None:  # keys of the release before, which knew none, stay what they were
+        asked.append(new.policy)
     return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
 
@@ -218,6 +220,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         ended_at=None,
         parent_id=None,
         parent_checkpoint=None,
+        policy=new.policy,
     )
     return Task(
         id=task_id,
@@ -238,6 +241,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         metadata=dict(new.metadata),
         created_at=tx.now,
         updated_at=tx.now,
+        policy=new.policy,
     )
 
 
@@ -269,6 +273,7 @@ def insert_fork(
         ended_at=None,
         parent_id=of.id,
         parent_checkpoint=number,
+        policy=of.policy,
         seq=2,
         version=1,
         node=at.following,

@@ -59,6 +59,14 @@ def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:
     )
 
 
+def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
+    """Have it said of these open reviews that nobody is left to decide them. Idempotent until it is."""
+    for review in reviews:
+        if all(known.kind is not TimerKind.STUCK for known in of_review(tx, review)):
+            stuck = Timer(review=ReviewId(review), kind=TimerKind.STUCK, number=1, due_at=tx.now)
+            schedule(tx, [stuck])
+
+
 def drop(tx: Transaction, review: ReviewRequest) -> None:
     """Nothing more is to happen to it: it is closed."""
     if has_timers(review.policy) or review.expires_at is not None:

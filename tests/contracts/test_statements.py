@@ -99,6 +99,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
+    "reviews.CLOSED": {"limit": 5, "opened_at": -1, "id": ""},
     "reviews.CLOSED_SINCE": {"task": "APPROVED", "checkpoint": 0},
     "reviews.BEFORE_IT": {"task": "TASK", "attempt": 1, "before": 99},
     "reviews.LAST_APPROVED": {"task": "APPROVED"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from core.errors import (
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
 from core.model import LOCAL, Outcome, PersonId, Policy, Status, Submission, TaskFilter, Verdict
 from tests.core.graphs import drafting
-from tests.world import ANA, BEN, CY, EVE, SAM, World, whole_core
+from tests.world import ANA, BEN, CY, EVE, SAM, World, draft_flows, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -290,3 +291,18 @@ async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_o
         assert await service.waiting_for(ANA.id) == []
         assert [found.id for found in await service.waiting_for(BEN.id)] == [review]
         assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_a_submitter_chooses_among_the_policies_that_the_flow_offers(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    known = draft_flows()
+    draft = known["draft"]
+    offering = replace(draft, settings=replace(draft.settings, policies=("two",)))
+    async with whole_core(sqlite_database, clock, flows={"draft": offering}) as world:
+        task, _ = await world.service.submit(Submission(input="x", submitter=SAM.id, policy="two"))
+        review = await world.service.review(await world.open_review(task.id))
+        assert (task.policy, review.policy.name, review.policy.approvals) == ("two", "two", 2)
+        for refused in ("self", "default", "nothing"):
+            with pytest.raises(Invalid, match="offers: two"):
+                await world.service.submit(Submission(input="x", submitter=SAM.id, policy=refused))

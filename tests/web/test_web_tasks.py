@@ -32,6 +32,7 @@ TASK_FIELDS = [
     "created_at",
     "updated_at",
     "ended_at",
+    "policy",
     "parent",
     "parent_checkpoint",
 ]
