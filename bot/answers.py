@@ -34,6 +34,7 @@ ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, 
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
 MAYBE = "The database is slow: this may not have been recorded. Please look at the card in a moment."
+SLOW = "The database is slow: this may not have been recorded. Please try again in a moment."
 KEPT = "The database does not answer right now. Your press is kept and will be counted as soon as it does."
 
 

@@ -16,6 +16,7 @@ from bot.errands import Errands
 from bot.gate import Gate
 from bot.notices import words
 from bot.pace import Pace, limit
+from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
@@ -136,7 +137,10 @@ class SlackChannel:
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
             presses = self._presses(client, errands)
-            self._listener = Listener(self._settings, client=client, presses=presses, errands=errands)
+            commands = Commands(service=self._service, people=self._people, errands=errands)
+            self._listener = Listener(
+                self._settings, client=client, presses=presses, commands=commands, errands=errands
+            )
             self._gate.open(client, errands)
             stack.callback(self._close)
             await stack.enter_async_context(self._listener)

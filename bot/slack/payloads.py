@@ -63,6 +63,14 @@ class ButtonPress(Interaction):
     actions: list[Pressed] = Field(min_length=1)
 
 
+class Typing(Shape):
+    """A slash command."""
+
+    user_id: str
+    team_id: str = ""
+    text: str = ""
+
+
 class Option(Shape):
     value: str
 

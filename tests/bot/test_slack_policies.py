@@ -213,3 +213,35 @@ async def test_a_delegate_of_the_submitter_is_told_why_not(there: SlackHouse) ->
         "The person for whom you decide submitted this task, so somebody else has to decide."
     )
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> str:
+    """What only they read in answer."""
+    before = len(there.slack.ephemerals(user))
+    answer = await there.slack.command("/countersign", text, user=user, channel=GENERAL)
+    assert answer.status == 200
+    (seen,) = there.slack.ephemerals(user)[before:]
+    return seen.text
+
+
+async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there: SlackHouse) -> None:
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    said = await typed(there, f"away <@U01BEN|ben> until {tomorrow}")
+    assert said.endswith(" UTC; Ben Okri decides for you.")
+    (made,) = await there.house.service.delegations()
+    assert (made.person, made.delegate) == (ANA.id, BEN.id)
+    task = await there.house.submit(flow="timed")
+    await there.slack.press(await there.card(), "Approve", user="U01BEN")
+    assert [one.seat for one in await decisions(there, task)] == [ANA.id]
+    assert await typed(there, "back") == "Welcome back: nobody decides for you any more."
+    assert await typed(there, "back") == "You were not away."
+
+
+async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHouse) -> None:
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    for words in ("", "help", "away", f"away <@U01BEN|ben> {tomorrow}"):
+        assert "Say it as “/countersign away Ben Okri until 2026-11-30”" in await typed(there, words)
+    assert "Nobody of that name" in await typed(there, f"away <!channel> until {tomorrow}")
+    assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
+    assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")
+    assert list(await there.house.service.delegations()) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import Outcome, Verdict
-from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, TelegramHouse, telegram_house
+from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
 from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
@@ -186,3 +186,44 @@ async def test_a_delegate_decides_and_the_card_names_both(there: TelegramHouse, 
     there.house.clock.advance(seconds=10)
     await there.card_with(f"{did} by Ben Okri for Ana Ruiz, ")
     assert (await there.house.service.reviews(task.id))[0].outcome is Outcome(did.lower())
+
+
+async def answer_to(there: TelegramHouse, text: str, user: int = ANA_ID, chat: int = GROUP) -> str:
+    said = await there.telegram.say(chat, text, user=user)
+    return (
+        await there.telegram.until(
+            lambda: next((one for one in there.ours(chat) if one.reply_to == said.id), None)
+        )
+        or said
+    ).text
+
+
+@pytest.mark.parametrize("chat", [GROUP, ANA_ID])
+async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat: int) -> None:
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    said = await answer_to(there, f"/away Ben Okri until {tomorrow}", chat=chat)
+    assert said.endswith(" UTC; Ben Okri decides for you.")
+    task = await there.house.submit(flow="timed")
+    await there.telegram.press(await there.card_with("Review: "), "Approve", user=BEN_ID)
+    assert (await decided(there, task)).seat == ANA.id
+    there.house.clock.advance(seconds=60)
+    me = there.telegram.bot.username
+    assert await answer_to(there, f"/back@{me}", chat=chat) == (
+        "Welcome back: nobody decides for you any more."
+    )
+    assert list(await there.house.service.delegations()) == []
+
+
+async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
+    assert "Say it as “/away Ben Okri until 2026-11-30”" in await answer_to(there, "/away")
+    assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")
+    assert f"nobody is listed under yours, {EVE_ID}" in await answer_to(there, "/back", EVE_ID)
+    assert list(await there.house.service.delegations()) == []
+
+
+async def test_another_bots_command_and_talk_are_not_ours(there: TelegramHouse) -> None:
+    there.telegram.state.privacy = False
+    for text in ("/back@other_bot", "I am /back", "/backup"):
+        await there.telegram.say(GROUP, text, user=ANA_ID)
+    assert await answer_to(there, "/back") == "You were not away."
+    assert len(there.ours()) == 1
