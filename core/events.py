@@ -44,7 +44,7 @@ class NodeRetried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished:
-    """A node did its work; its checkpoint has that number."""
+    """A node did its work, or a review's own `apply` did; its checkpoint has that number."""
 
     node: str
     action: str | None
@@ -110,6 +110,9 @@ class ReviewRequested:
     review: str
     attempt: int
     draft: Json
+    node: str | None = None
+    """Where in its flow, and why there: one of `Point`. The first release did not store them."""
+    point: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

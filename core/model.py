@@ -311,8 +311,22 @@ class Task:
     parent: TaskId | None = None
     """The task that this one was forked from, at its checkpoint `parent_checkpoint`."""
     parent_checkpoint: int | None = None
+    node: str | None = None
+    """Where it stands in its flow, and what it does or waits for there."""
+    point: Point = Point.RUN
     policy: str | None = None
     """The one that its submitter chose, for reviews whose node names none; None is the flow's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A task that was made of a checkpoint of another, as the other's page lists it."""
+
+    task: TaskId
+    checkpoint: int
+    by_name: str
+    status: Status
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,7 +368,10 @@ class ReviewRequest:
     opened_at: datetime
     closed_at: datetime | None
     superseded_by: int | None
-    """The attempt whose review replaced this one, once that is open."""
+    """The attempt that replaced this one first: by a review of its own, or by a resume from before it.
+
+    An approval is replaced only where the same is asked anew.
+    """
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
     previous: Decision | None = None
@@ -390,6 +407,18 @@ class StoredEvent:
     seq: int
     at: datetime
     event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is told of a task's events to whoever comes to look."""
+
+    seq: int
+    """The newest event's number; 0 where there is no such task."""
+    turns: tuple[StoredEvent, ...]
+    """Reviews that were asked, decisions, resumes and forks."""
+    said: tuple[StoredEvent, ...]
+    """Progress and text since the last event of another kind: what the node at work has said lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

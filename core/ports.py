@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Delegation,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -136,7 +138,7 @@ class Store(Protocol):
         """Open reviews that this person may decide, also by the `policies` in force now, oldest first."""
         ...
 
-    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
+    async def story(self, task_id: str) -> Story: ...
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
 
@@ -240,6 +242,8 @@ class Store(Protocol):
     ) -> Task:
         """A new task that goes on from a checkpoint of this one."""
         ...
+
+    async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         """Show what has become of the review on this message of ours, too, which no delivery knows."""

@@ -177,7 +177,7 @@ def tasks(status: str | None, flow: str | None, limit: int, as_json: bool) -> in
 @click.option("--status", callback=_status, help="Only tasks of this status.")
 @click.option("--flow", callback=_utf8, help="Only tasks of this flow.")
 @click.option("--since", callback=_moment, metavar="DATE", help="Only tasks submitted then or later, UTC.")
-@click.option("--history", is_flag=True, help="With the reviews and decisions of tasks that have ended.")
+@click.option("--history", is_flag=True, help="With the reviews and decisions of each task.")
 def export(status: str | None, flow: str | None, since: datetime | None, history: bool) -> int:
     """Every task with its input, result and times, newest first, as lines of JSON."""
     from countersign.export import run_export

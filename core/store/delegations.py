@@ -20,7 +20,11 @@ COLUMNS = ("id", "person", "delegate", "until", "made_by", "made_at")
 _columns = [delegation.c[name] for name in COLUMNS]
 _stands = (delegation.c.until > p("now"), delegation.c.revoked_at.is_(None))
 INSERT = Statement(insert(delegation), COLUMNS)
-TO = Statement(select(*_columns).where(delegation.c.delegate == p("delegate"), *_stands))
+TO = Statement(
+    select(*_columns)
+    .where(delegation.c.delegate == p("delegate"), *_stands)
+    .order_by(delegation.c.made_at, delegation.c.id)
+)
 OF = Statement(select(*_columns).where(delegation.c.person == p("person"), *_stands))
 ALL = Statement(select(*_columns).where(*_stands).order_by(delegation.c.made_at, delegation.c.id))
 REVOKE = Statement(
@@ -38,6 +42,11 @@ def delegators(tx: Transaction, policy: Policy, person: PersonId) -> tuple[Perso
     """For whom `person`, who is no reviewer, may decide now; reviewers decide for themselves."""
     if person == LOCAL or person in policy.reviewers:
         return ()
+    return to(tx, person)
+
+
+def to(tx: Transaction, person: PersonId) -> tuple[PersonId, ...]:
+    """Who has delegated to `person`, the first one first."""
     return tuple(PersonId(row[1]) for row in tx.all(TO, delegate=person, now=micros(tx.now)))
 
 

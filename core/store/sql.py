@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Delegation,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -145,6 +147,9 @@ class SqlStore:
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
+
+    async def story(self, task_id: str) -> Story:
+        return await self._read.run(partial(history.story, task=task_id))
 
     # Running
 
@@ -352,6 +357,10 @@ class SqlStore:
                 key=key,
             )
         )
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest of those made of this task, oldest first."""
+        return await self._read.run(partial(resuming.forks, task_id=task_id))
 
     # Deliveries
 

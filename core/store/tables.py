@@ -78,6 +78,15 @@ Index(
     sqlite_where=text("status IN ('pending', 'running')"),
     postgresql_where=text("status IN ('pending', 'running')"),
 )
+# Few tasks are forks; a page asks for those of one task.
+Index(
+    "ix_task_forks",
+    task.c.parent_id,
+    task.c.created_at,
+    task.c.id,
+    sqlite_where=text("parent_id IS NOT NULL"),
+    postgresql_where=text("parent_id IS NOT NULL"),
+)
 
 event = Table(
     "event",

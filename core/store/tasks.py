@@ -44,9 +44,10 @@ POISON = 3
 PARKED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
 """Where one closed review is to be applied; at INSIDE there may be several."""
 
-RUN_COLUMNS = ("seq", "version", "node", "begun", "starts", "tries", "due_at", "point")
+RUN_COLUMNS = ("seq", "version", "begun", "starts", "tries", "due_at")
 RUN = len(TASK_COLUMNS)
-SEQ, VERSION, NODE, BEGUN, STARTS, TRIES, DUE, POINT = range(RUN, RUN + len(RUN_COLUMNS))
+NODE, POINT = TASK_COLUMNS.index("node"), TASK_COLUMNS.index("point")
+SEQ, VERSION, BEGUN, STARTS, TRIES, DUE = range(RUN, RUN + len(RUN_COLUMNS))
 
 _all = select(*(task.c[name] for name in (*TASK_COLUMNS, *RUN_COLUMNS)))
 # Word for word the condition of the partial index, or SQLite would not use it.

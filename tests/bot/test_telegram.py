@@ -223,10 +223,10 @@ async def test_a_stranger_is_told_in_private_and_changes_nothing(there: Telegram
 async def test_submitters_do_not_decide_their_own(there: TelegramHouse, label: str) -> None:
     task = await there.house.submit(flow="own")
     press = await there.telegram.press(await there.card(), label, user=SAM_ID)
-    assert (press.text, press.show_alert) == (
-        "You submitted this task, so somebody else has to decide.",
-        True,
-    )
+    assert press.show_alert
+    assert press.text is not None
+    assert press.text.startswith("You submitted this task, so somebody else has to decide. ")
+    assert press.text.endswith(" can."), "and who that is"
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
