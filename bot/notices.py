@@ -58,7 +58,7 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
-            return ("Stuck, ", *what, f": {reason} An administrator has to change the policy or cancel it.")
+            return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
 

@@ -67,7 +67,7 @@ def test_an_escalation_says_why_and_who_may_decide_now(a_review: Callable[..., R
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
     assert plain(said(STUCK, a_review())) == (
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
-        "An administrator has to change the policy or cancel it."
+        "The policy has to be changed, or the task cancelled."
     )
 
 
