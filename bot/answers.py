@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from bot.literal import clipped
 from core.errors import (
     AlreadyDecided,
+    ConfirmOnPage,
     CountersignError,
     Invalid,
     NotAReviewer,
     NotFound,
     NotWaiting,
+    NotYourTurn,
     Overloaded,
     ReviewIsClosed,
     SelfReview,
@@ -32,6 +34,7 @@ ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, 
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
 MAYBE = "The database is slow: this may not have been recorded. Please look at the card in a moment."
+SLOW = "The database is slow: this may not have been recorded. Please try again in a moment."
 KEPT = "The database does not answer right now. Your press is kept and will be counted as soon as it does."
 
 
@@ -43,6 +46,8 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     NotAReviewer: None,
     SelfReview: None,
     AlreadyDecided: None,
+    NotYourTurn: None,
+    ConfirmOnPage: None,
     Invalid: None,
     NotFound: "Nothing was changed: this review no longer exists.",
     NotWaiting: "Nothing was changed: this task does not wait for a review.",
@@ -65,9 +70,11 @@ def sentence(error: CountersignError) -> str:
 
 def thanks(review: ReviewRequest, verdict: Verdict) -> str:
     """What was just recorded."""
-    if review.is_open:
+    if review.is_open and verdict is Verdict.APPROVE:
         given = sum(decision.verdict is Verdict.APPROVE for decision in review.decisions)
         return f"Recorded: {given} of {review.policy.approvals} approvals."
+    if review.is_open:
+        return "Your rejection is recorded; the review goes on."
     return _THANKS[verdict]
 
 

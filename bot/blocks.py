@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING, Any
 from bot.buttons import Action
 from bot.cards import Theirs
 from bot.literal import clipped, excerpt, utf16
+from bot.notices import Named
+from core.model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bot.cards import Button, Card, Line, Remark
+    from bot.notices import Words
+    from core.model import PersonId
 
 HEADER = 150
 TITLE = 24
 """Title, submit and close of a modal."""
 REASON = 3000
 """The longest `max_length` of a plain-text input."""
+OPTION = 75
+"""The text of an option."""
+RADIO = 10
+"""Radio buttons in a group (Block Kit reference)."""
+MENU = 100
+"""Options of a menu."""
 FALLBACK = 1000
 """chat.update refuses a `text` over 4,000 characters; people see it in notifications only."""
 
@@ -28,9 +40,13 @@ DRAFT = 3000
 no more than 6,000 of them."""
 COMMENT = 400
 LINE = 200
+NAME = 80
+NOTE = 400
 
 REASON_BLOCK = "reason"
 REASON_INPUT = "text"
+CHOICE_BLOCK = "choice"
+CHOICE_INPUT = "option"
 REASON_VIEW = "countersign_reason"
 
 Block = dict[str, Any]
@@ -46,7 +62,7 @@ def blocks(card: Card) -> list[Block]:
         _draft(shown.text, is_prose=card.is_prose),
         *([_context(_missing(shown.missing, len(card.draft)))] if shown.missing else ()),
         *(block for remark in card.remarks for block in _remark(remark)),
-        *([_context(card.note)] if card.note else ()),
+        *([_context(clipped(card.note, NOTE, escaped))] if card.note else ()),
         *([_actions(card)] if card.buttons else ()),
         _footer(card),
     ]
@@ -57,28 +73,68 @@ def fallback(card: Card) -> str:
     return escape(clipped(f"{card.state}: {card.title}", FALLBACK // 5) + f" ({_line(card.byline)})")
 
 
+def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
+    """A notice; `users` are the people of it whom Slack knows, by their user ids. In rich_text nothing else
+    than a `user` element calls anybody."""
+    link = {"type": "link", "url": words.url, "text": "Open the task"}
+    elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
+    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
+
+
+def said_plainly(words: Words) -> str:
+    """The notice's `text`, as `fallback`."""
+    return escape(clipped("".join(_plain_part(part) for part in words.parts), FALLBACK))
+
+
+def _element(part: str | Theirs | Named, users: Mapping[PersonId, str]) -> Block:
+    match part:
+        case Named(person=str() as person) if person in users:
+            return {"type": "user", "user_id": users[person]}
+        case Theirs():
+            return {"type": "text", "text": _plain_part(part), "style": {"bold": True}}
+        case _:
+            return {"type": "text", "text": _plain_part(part)}
+
+
+def _plain_part(part: str | Theirs | Named) -> str:
+    match part:
+        case Named():
+            return clipped(part.name, NAME, escaped)
+        case Theirs():
+            return clipped(part.text, HEADER, escaped)
+        case _:
+            return clipped(part, LINE * 2, escaped)
+
+
 def escape(text: str) -> str:
     """For the one kind of text that Slack always reads as markup, a message's own."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def reason_view(*, what: str, private_metadata: str) -> Block:
-    """The modal that asks why; `private_metadata` has at most 3,000 characters."""
+def reason_view(
+    *, what: str, verdict: Verdict, private_metadata: str, is_needed: bool, choices: Sequence[str]
+) -> Block:
+    """The modal that asks why; `private_metadata` has at most 3,000 characters.
+
+    Where there are `choices`, one of them or words will do, so Slack is not told to insist on either.
+    """
+    verb = "Approve" if verdict is Verdict.APPROVE else "Reject"
     return {
         "type": "modal",
         "callback_id": REASON_VIEW,
         "private_metadata": private_metadata,
-        "title": _plain("Reject"),
-        "submit": _plain("Reject"),
+        "title": _plain(verb),
+        "submit": _plain(verb),
         "close": _plain("Cancel"),
         "blocks": [
             {"type": "section", "text": _plain(clipped(what, LINE, escaped) or "(untitled)")},
+            *([_choices(choices)] if choices else []),
             {
                 "type": "input",
                 "block_id": REASON_BLOCK,
-                "optional": True,
-                "label": _plain("Reason"),
-                "hint": _plain("It is handed to the next attempt and shown with the decision."),
+                "optional": not is_needed or bool(choices),
+                "label": _plain("In your own words" if choices else "Reason"),
+                "hint": _plain(_HINTS[verdict]),
                 "element": {
                     "type": "plain_text_input",
                     "action_id": REASON_INPUT,
@@ -87,6 +143,28 @@ def reason_view(*, what: str, private_metadata: str) -> Block:
                 },
             },
         ],
+    }
+
+
+_HINTS = {
+    Verdict.APPROVE: "It is shown with the decision.",
+    Verdict.REJECT: "It is handed to the next attempt and shown with the decision.",
+}
+
+
+def _choices(reasons: Sequence[str]) -> Block:
+    """The policy's reasons, each by its number; the longer list is a menu."""
+    options = [
+        {"text": _plain(clipped(reason, OPTION, escaped)), "value": str(number)}
+        for number, reason in enumerate(reasons[:MENU])
+    ]
+    kind = "radio_buttons" if len(options) <= RADIO else "static_select"
+    return {
+        "type": "input",
+        "block_id": CHOICE_BLOCK,
+        "optional": True,
+        "label": _plain("Reason"),
+        "element": {"type": kind, "action_id": CHOICE_INPUT, "options": options},
     }
 
 
@@ -149,10 +227,15 @@ def action_id(action: Action) -> str:
     return f"countersign_{action.name.lower()}"
 
 
+def link_to(url: str) -> str:
+    """In markup, which is ours."""
+    address = url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+    return f"<{address}|Open the task>"
+
+
 def _footer(card: Card) -> Block:
     """The one place with markup, and all of it ours."""
-    link = card.url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
     return {
         "type": "context",
-        "elements": [{"type": "mrkdwn", "text": f"<{link}|Open the task> · SHA-256 `{card.sha256}`"}],
+        "elements": [{"type": "mrkdwn", "text": f"{link_to(card.url)} · SHA-256 `{card.sha256}`"}],
     }

@@ -21,7 +21,7 @@ LIMIT = 64
 _MAC_BYTES = 18
 """144 bits; 18 bytes are 24 characters of base64 with no bit to spare, so every character counts."""
 
-_SHAPE = re.compile(r"([0-9a-f]{32})\.([a-z])([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{24})", re.ASCII)
+_SHAPE = re.compile(r"([0-9a-f]{32})\.([a-zA-Z])([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{24})", re.ASCII)
 
 
 class Action(StrEnum):
@@ -36,6 +36,12 @@ class Action(StrEnum):
     """The answer to that question: let me write."""
     NEVER_MIND = "c"
     """The answer to that question: nothing shall happen."""
+    CHOOSE = "A"
+    """The answer to that question: the first of the policy's reasons; `B` is the second, and so on."""
+
+
+CHOICES = 26
+"""As many of a policy's reasons can be told apart by one letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,8 @@ class Press:
     review: ReviewId
     attempt: int
     action: Action
+    choice: int = 0
+    """Which of the policy's reasons, from 0, where the action is `CHOOSE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +70,26 @@ class Buttons:
         """Under the key that the database keeps, so that buttons outlive restarts."""
         return cls(await secrets.secret("buttons"))
 
-    def token(self, review: ReviewId, attempt: int, action: Action) -> str:
-        """ASCII, at most `LIMIT` bytes; the same for the same button every time."""
-        said = f"{review}.{action}{attempt}"
+    def token(self, review: ReviewId, attempt: int, action: Action, choice: int = 0) -> str:
+        """ASCII, at most `LIMIT` bytes; the same for the same button every time.
+
+        `choice`, below `CHOICES`, is for `CHOOSE` alone.
+        """
+        said = f"{review}.{chr(ord(action) + choice)}{attempt}"
         return f"{said}.{self._mac(said)}"
 
     def read(self, token: object) -> Press | None:
         """None unless we made this very token."""
         found = _SHAPE.fullmatch(token) if isinstance(token, str) else None
-        if found is None or found[2] not in _ACTIONS:
+        if found is None:
             return None
-        review, action, attempt, mac = found.groups()
-        expected = self._mac(f"{review}.{action}{attempt}")
-        if not hmac.compare_digest(expected.encode(), mac.encode()):
+        review, letter, attempt, mac = found.groups()
+        choice = ord(letter) - ord(Action.CHOOSE) if letter.isupper() else 0
+        action = Action.CHOOSE.value if letter.isupper() else letter
+        expected = self._mac(f"{review}.{letter}{attempt}")
+        if action not in _ACTIONS or not hmac.compare_digest(expected.encode(), mac.encode()):
             return None
-        return Press(review=ReviewId(review), attempt=int(attempt), action=Action(action))
+        return Press(review=ReviewId(review), attempt=int(attempt), action=Action(action), choice=choice)
 
     def _mac(self, said: str) -> str:
         digest = hmac.new(self.key, said.encode(), hashlib.sha256).digest()

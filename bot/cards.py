@@ -11,13 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
-from core.model import Outcome, Point, Status, Verdict, text_of
+from core.explaining import standing
+from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, ReviewRequest
+    from core.model import Decision, ReviewRequest, TaskId
 
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
@@ -98,7 +99,7 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         remarks=_remarks(request),
         note=_note(request),
         buttons=_buttons(request, buttons),
-        url=task_url(request, public_url),
+        url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
     )
 
@@ -117,8 +118,9 @@ def clock_time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def task_url(request: ReviewRequest, public_url: str) -> str:
-    return f"{public_url.rstrip('/')}/tasks/{request.task.id}"
+def url_of(task: TaskId, public_url: str) -> str:
+    """The task's page."""
+    return f"{public_url.rstrip('/')}/tasks/{task}"
 
 
 def _awaits(request: ReviewRequest) -> bool:
@@ -152,15 +154,19 @@ def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
 
 
 def _remark(decision: Decision, words: str) -> Remark:
-    line = (words, Theirs(text=decision.reviewer_name), f", {clock_time(decision.at)}")
-    return Remark(line=line, comment=decision.comment or None)
+    line: Line = (words, Theirs(text=decision.reviewer_name))
+    if decision.person is not None:
+        line += (" for ", Theirs(text=decision.person_name or decision.person))
+    return Remark(line=(*line, f", {clock_time(decision.at)}"), comment=decision.comment or None)
 
 
 def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
     """What ended this review other than a decision, and what it did not save."""
     when = f", {clock_time(request.closed_at)}" if request.closed_at else ""
-    if request.outcome is Outcome.EXPIRED:
+    if request.outcome is Outcome.EXPIRED and request.task.status is not Status.FAILED:
         return (Remark(line=(f"Expired undecided{when}",)),)
+    if _is_approved_by_time(request):
+        return (Remark(line=(f"Approved because nobody decided in time{when}",)),)
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
     if request.outcome is Outcome.CANCELLED:
@@ -171,10 +177,20 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
 def _note(request: ReviewRequest) -> str | None:
     if request.superseded_by is not None:
         return f"superseded by attempt {request.superseded_by}"
-    if request.is_open and request.policy.approvals > 1:
-        approved = sum(decision.verdict is Verdict.APPROVE for decision in request.decisions)
-        return f"{approved} of {request.policy.approvals} approvals"
-    return None
+    escalated = "escalated" if request.is_open and request.is_escalated else ""
+    return " · ".join(part for part in (escalated, standing(request)) if part) or None
+
+
+def _is_approved_by_time(request: ReviewRequest) -> bool:
+    """The deadline approved it, and not somebody in the moment before."""
+    return (
+        request.outcome is Outcome.APPROVED
+        and request.policy.on_expiry is OnExpiry.APPROVE
+        and request.expires_at is not None
+        and request.closed_at is not None
+        and request.closed_at >= request.expires_at
+        and not any(decision.at == request.closed_at for decision in request.decisions)
+    )
 
 
 def _buttons(request: ReviewRequest, buttons: Buttons) -> tuple[Button, ...]:

@@ -15,13 +15,16 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOpti
 
 from bot.cards import Theirs
 from bot.literal import clipped, excerpt, utf16
+from bot.notices import Named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from telegram import User
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.notices import Words
+    from core.model import PersonId
 
 LIMIT = 4096
 """UTF-16 units of a message's text (Bot API, sendMessage: characters after entities parsing)."""
@@ -33,6 +36,7 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 TITLE = 150
 NAME = 80
 COMMENT = 200
+NOTE = 400
 MISSING = 120
 """Room for the sentence that says how much of the draft is missing."""
 
@@ -64,6 +68,23 @@ def markup(card: Card) -> Markup:
     head, tail = _head(card), _tail(card)
     room = LIMIT - sum(utf16(span.text) for span in (*head, *tail)) - MISSING
     return joined((*head, *_draft(card, room), *tail), keyboard=_keyboard(card.buttons))
+
+
+def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
+    """A notice; `users` are the people of it whom Telegram knows."""
+    return joined((*(_part(part, users) for part in words.parts), Span(text=f"\n{words.url}")))
+
+
+def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:
+    match part:
+        case Named(name=name, person=str() as person) if person in users:
+            return Span(text=clipped(name, NAME), kind=MessageEntity.TEXT_MENTION, user=users[person])
+        case Named(name=name):
+            return theirs(name)
+        case Theirs(text=text):
+            return theirs(text, TITLE)
+        case _:
+            return Span(text=clipped(part, NOTE))
 
 
 def joined(spans: Iterable[Span], *, keyboard: InlineKeyboardMarkup | None = None) -> Markup:
@@ -110,7 +131,7 @@ def _tail(card: Card) -> tuple[Span, ...]:
     return (
         Span(text="\n"),
         *(span for remark in card.remarks for span in _remark(remark)),
-        *((Span(text=f"{card.note}\n\n"),) if card.note else ()),
+        *((Span(text=f"{clipped(card.note, NOTE)}\n\n"),) if card.note else ()),
         Span(text=f"{card.url}\nSHA-256 "),
         Span(text=card.sha256, kind=MessageEntity.CODE),
     )

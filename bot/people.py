@@ -40,6 +40,20 @@ class Directory:
         person = self.slack.get((team, user))
         return self.slack.get((None, user)) if person is None and team == own_team else person
 
+    def slack_mentioned(self, user: str, *, own_team: str) -> PersonId | None:
+        """Whom somebody mentions: Slack gives no workspace, so one's own goes first."""
+        here = self.slack_person(user=user, team=own_team, own_team=own_team)
+        elsewhere = {person for (_, known), person in self.slack.items() if known == user}
+        return here or (elsewhere.pop() if len(elsewhere) == 1 else None)
+
+    def slack_users(self) -> dict[PersonId, str]:
+        """Each person's Slack user, by which a message calls them."""
+        return {person: user for (_, user), person in self.slack.items()}
+
+    def telegram_users(self) -> dict[PersonId, int]:
+        """Each person's Telegram user, likewise."""
+        return {person: user for user, person in self.telegram.items()}
+
     def telegram_person(self, user: int) -> PersonId | None:
         return self.telegram.get(user)
 

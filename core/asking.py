@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from core import sentences
 from core.errors import FlowError
 from core.model import Answer, Outcome
-from core.nodes import note_answer, plain
+from core.nodes import ReviewNode, note_answer, plain
 from core.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
+    from pocketflow import BaseNode
+
     from core.model import Json, ReviewRequest
-    from core.nodes import ReviewNode, Shared
+    from core.nodes import Shared
 
 BOOKKEEPING = frozenset(
     {"task_id", "processed_output", "feedback", "feedback_comment", "final_result", "current_attempt"}
@@ -47,6 +49,11 @@ async def apply(node: ReviewNode, shared: Shared, answer: Answer, within: timede
         return node.post(shared, answer.draft, answer)
     action: str = await _called(node, "apply", lambda: node.post(shared, answer.draft, answer), within)
     return action
+
+
+def folds_by_itself(node: BaseNode) -> bool:
+    """Whether a review has a way of its own to fold answers into the state, which no other event tells."""
+    return isinstance(node, ReviewNode) and (node.apply is not None or type(node).post is not ReviewNode.post)
 
 
 async def _called(node: ReviewNode, what: str, call: Callable[[], Any], within: timedelta) -> Any:

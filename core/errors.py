@@ -18,6 +18,7 @@
     ├── StaleReview              the review named is not the open one
     ├── Invalid                  a value that cannot be accepted, with its sentence
     │   ├── UnknownFlow          no flow of that name
+    │   ├── ReasonMissing        the policy asks why, and nobody said
     │   └── KeyReused            an idempotency key came back with another request
     ├── Unavailable              try again later; nothing was changed
     │   ├── StoreUnavailable     disk full, file locked, connection lost
@@ -109,6 +110,10 @@ class Invalid(CountersignError):
 
 class UnknownFlow(Invalid):
     """No flow of that name is configured."""
+
+
+class ReasonMissing(Invalid):
+    """The policy asks for a reason with this verdict."""
 
 
 class KeyReused(Invalid):

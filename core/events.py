@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class NodeRetried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished:
-    """A node did its work; its checkpoint has that number."""
+    """A node did its work, or a review's own `apply` did; its checkpoint has that number."""
 
     node: str
     action: str | None
@@ -110,6 +110,9 @@ class ReviewRequested:
     review: str
     attempt: int
     draft: Json
+    node: str | None = None
+    """Where in its flow, and why there: one of `Point`. The first release did not store them."""
+    point: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,8 @@ class ReviewerReminded:
     attempt: int
     people: list[Json]
     """Names of who is asked; at least one of them can decide now."""
+    ids: list[Json] = field(default_factory=list)
+    """Who they are in the configuration, in the same order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,8 @@ class ReviewEscalated:
     attempt: int
     people: list[Json]
     reason: str
+    ids: list[Json] = field(default_factory=list)
+    """As of `ReviewerReminded`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core import policy as rules
-from core.model import OnExpiry, Verdict
+from core.model import LOCAL, OnExpiry, Verdict
+from core.store.policies import policy_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ class Explanation:
     """One review, explained to one person or to anybody."""
 
     review: ReviewRequest
+    policy_hash: str
+    """Of the policy that the review keeps, as `countersign policy check` names it."""
     stage: int
     """The one that is being decided, from 1; the last one once all are met."""
     stages: int
@@ -41,9 +44,23 @@ class Explanation:
     timers: tuple[Timer, ...]
     away: tuple[Delegation, ...]
     """Of those who are waited for."""
+    seat: Person | None
+    """Whose answer it would be, if the person who asks decided now: a delegator's, or their own."""
+    mine: Decision | None
+    """What the person who asks has answered, or a delegate in their place; they may take it back."""
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
     can_be_met: bool
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether the person who asks may decide now."""
+        return self.review.is_open and self.refusal is None
+
+    @property
+    def after_that(self) -> str:
+        """What happens at `expires_at`, in a word or two."""
+        return _THEN[_next(self.review)]
 
     @property
     def sentence(self) -> str:
@@ -57,14 +74,20 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
+    asking: Person | None,
+    seat: PersonId | None,
     refusal: str | None,
 ) -> Explanation:
+    # In open mode whoever sits at the machine can decide, and stands in no policy.
+    here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
+    known = {**people, **{person.id: person for person in here}}
     now = rules.as_it_counts(review, policies)
     waited_for = rules.waited_for(now, policies) if review.is_open else []
     stage = rules.stage_now(review.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
+        policy_hash=policy_hash(review.policy),
         stage=len(review.policy.in_stages) if stage is None else stage + 1,
         stages=len(review.policy.in_stages),
         decided=review.decisions,
@@ -72,19 +95,29 @@ def explain(
             Missing(
                 quorum=quorum.name,
                 approvals=lacks,
-                people=tuple(people[who] for who in waited_for if who in quorum.people and who in people),
+                people=(
+                    *(people[who] for who in waited_for if who in quorum.people and who in people),
+                    *here,
+                ),
             )
             for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
         rejections=max(0, review.policy.rejections - rejected),
         expires_at=review.expires_at,
-        then=_then(review),
+        then=_next(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
+        seat=None if seat is None else known.get(seat),
+        mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
-        can_be_met=not review.is_open or not rules.is_stuck(review, policies),
+        can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
     )
+
+
+def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
+    """What somebody has answered, for themselves or for another, or a delegate in their place."""
+    return next((made for made in review.decisions if person in {made.reviewer, made.seat}), None)
 
 
 def standing(review: ReviewRequest) -> str:
@@ -114,18 +147,18 @@ def _waits(review: ReviewRequest) -> str:
 def _until(review: ReviewRequest) -> str:
     if review.expires_at is None:
         return ""
-    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, {_THEN[_then(review)]}"
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[_next(review)]}"
 
 
-def _then(review: ReviewRequest) -> OnExpiry:
-    """What follows from the deadline; what has escalated does so no more."""
-    escalates = review.policy.on_expiry is OnExpiry.ESCALATE
-    return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
+def _next(review: ReviewRequest) -> OnExpiry:
+    """What the deadline brings: an escalation only once."""
+    then = review.policy.on_expiry
+    return OnExpiry.REJECT if then is OnExpiry.ESCALATE and review.is_escalated else then
 
 
 _THEN = {
-    OnExpiry.REJECT: "then rejected",
-    OnExpiry.APPROVE: "then approved",
-    OnExpiry.ESCALATE: "then escalated",
-    OnExpiry.FAIL: "then the task fails",
+    OnExpiry.REJECT: "rejected",
+    OnExpiry.APPROVE: "approved",
+    OnExpiry.ESCALATE: "escalated",
+    OnExpiry.FAIL: "the task fails",
 }

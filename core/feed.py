@@ -59,20 +59,25 @@ class Feed:
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)
 
-    async def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
+    async def follow(
+        self, task_id: TaskId, *, after: int = 0, live: bool = True
+    ) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        Where it is not `live`, it ends with what is stored now.
         Raises `NotFound` at the first step where there is no such task.
         """
         follower = Follower()
         self._followers.setdefault(task_id, set()).add(follower)
         try:
-            async for event in self._from(follower, task_id, after):
+            async for event in self._from(follower, task_id, after, live=live):
                 yield event
         finally:
             self._leave(task_id, follower)
 
-    async def _from(self, follower: Follower, task_id: TaskId, after: int) -> AsyncGenerator[StoredEvent]:
+    async def _from(
+        self, follower: Follower, task_id: TaskId, after: int, *, live: bool
+    ) -> AsyncGenerator[StoredEvent]:
         stored = await self._store.events(task_id, after)
         if not stored and (await self._store.task(task_id)).status.is_final:
             # It may have ended between the two reads.
@@ -86,6 +91,8 @@ class Feed:
                     after = event.seq
                     yield event
                 del event
+            if not live:
+                return
             if ended and not follower.news and not follower.overflowed:
                 # Not at an end that somebody went back on since. Also for a follower who claims to have
                 # seen more than there ever was.

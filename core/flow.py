@@ -51,6 +51,12 @@ class FlowDefinition:
             raise FlowError(f"There is no policy {wanted!r}; there are: {', '.join(sorted(self.policies))}.")
         return self.policies[wanted]
 
+    @property
+    def policies_asked_for(self) -> set[str]:
+        """Names of the policies that its reviews may open under."""
+        named = {node.policy for _, node in self.graph.reviews() if node.policy is not None}
+        return named | {self.settings.policy, *self.settings.policies}
+
 
 class FlowRunner:
     """Runs one segment of a task at a time."""

@@ -217,6 +217,12 @@ class Policy:
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
         return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
 
+    def asks_why(self, verdict: Verdict) -> bool:
+        """Whether a decision of this kind has to come with a reason."""
+        return self.reason is ReasonRule.ALWAYS or (
+            self.reason is ReasonRule.ON_REJECT and verdict is Verdict.REJECT
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
@@ -264,6 +270,8 @@ class Submission:
     submitter: PersonId
     flow: str | None = None
     """None is the flow `draft`."""
+    policy: str | None = None
+    """One of those that the flow lets submitters choose; None is the flow's own."""
     title: str | None = None
     """None is the start of the input."""
     on_behalf_of: str | None = None
@@ -303,6 +311,22 @@ class Task:
     parent: TaskId | None = None
     """The task that this one was forked from, at its checkpoint `parent_checkpoint`."""
     parent_checkpoint: int | None = None
+    node: str | None = None
+    """Where it stands in its flow, and what it does or waits for there."""
+    point: Point = Point.RUN
+    policy: str | None = None
+    """The one that its submitter chose, for reviews whose node names none; None is the flow's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A task that was made of a checkpoint of another, as the other's page lists it."""
+
+    task: TaskId
+    checkpoint: int
+    by_name: str
+    status: Status
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +368,10 @@ class ReviewRequest:
     opened_at: datetime
     closed_at: datetime | None
     superseded_by: int | None
-    """The attempt whose review replaced this one, once that is open."""
+    """The attempt that replaced this one first: by a review of its own, or by a resume from before it.
+
+    An approval is replaced only where the same is asked anew.
+    """
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
     previous: Decision | None = None
@@ -383,11 +410,25 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is told of a task's events to whoever comes to look."""
+
+    seq: int
+    """The newest event's number; 0 where there is no such task."""
+    turns: tuple[StoredEvent, ...]
+    """Reviews that were asked, decisions, resumes and forks."""
+    said: tuple[StoredEvent, ...]
+    """Progress and text since the last event of another kind: what the node at work has said lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A stored event with its task, as a webhook tells it."""
+    """A stored event with its task, as a webhook or a thread in chat tells it."""
 
     task: Task
     event: StoredEvent
+    review: ReviewRequest | None = None
+    """In a chat, the review that the event is about, as it stands now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -572,6 +613,8 @@ class FlowSettings:
     prompt: str | None = None
     """What the model is told first: a text, or `@file` beside the configuration file."""
     policy: str = "default"
+    policies: tuple[str, ...] = ()
+    """Those that submitters may choose instead."""
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
     """Nodes, as paths, at which reviewers are asked before they run, or after."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 from core.errors import (
     AlreadyDecided,
     ConfirmOnPage,
-    Invalid,
     NotAReviewer,
     NotYourTurn,
+    ReasonMissing,
     ReviewIsClosed,
     SelfReview,
 )
-from core.model import LOCAL, Assurance, OnExpiry, Outcome, Party, ReasonRule, Verdict
+from core.model import LOCAL, Assurance, OnExpiry, Outcome, Party, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -159,15 +159,20 @@ def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, bef
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
     """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
-    enough, `Invalid` where a reason is missing, `ReviewIsClosed` where the time is over."""
+    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over."""
     check_in_time(review, made.at)
-    if review.policy.assurance is Assurance.CONFIRM and made.via not in SIGNED_IN:
-        raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
+    check_assurance(review, made.via)
     standing = decision_of(review, made.seat)
     if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
         by = "You have" if standing.reviewer == made.reviewer else f"{standing.reviewer_name} has"
         raise AlreadyDecided(f"{by} already decided; the review waits for others.")
     check_reason(review.policy, made.verdict, made.comment)
+
+
+def check_assurance(review: ReviewRequest, via: str) -> None:
+    """Raise `ConfirmOnPage` where a press in chat is not enough."""
+    if review.policy.assurance is Assurance.CONFIRM and via not in SIGNED_IN:
+        raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
 
 
 def check_in_time(review: ReviewRequest, at: datetime) -> None:
@@ -185,12 +190,9 @@ def check_in_time(review: ReviewRequest, at: datetime) -> None:
 
 
 def check_reason(policy: Policy, verdict: Verdict, comment: str | None) -> None:
-    """Raise `Invalid` where the policy asks for a reason and there is none."""
-    asked = policy.reason is ReasonRule.ALWAYS or (
-        policy.reason is ReasonRule.ON_REJECT and verdict is Verdict.REJECT
-    )
-    if asked and not (comment or "").strip():
-        raise Invalid("This policy asks for a reason: say why in the comment.")
+    """Raise `ReasonMissing` where the policy asks for a reason and there is none."""
+    if policy.asks_why(verdict) and not (comment or "").strip():
+        raise ReasonMissing("This policy asks for a reason: say why in the comment.")
 
 
 def decision_of(review: ReviewRequest, seat: PersonId) -> Decision | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Delegation,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -133,10 +135,11 @@ class Store(Protocol):
     async def waiting_for(
         self, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy] = {}, limit: int
     ) -> Sequence[ReviewRequest]:
-        """Open reviews that this person may decide, also by the `policies` in force now, oldest first."""
+        """Open reviews that wait for this person, for themselves or as a delegate, also by the `policies` in
+        force now, oldest first."""
         ...
 
-    async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
+    async def story(self, task_id: str) -> Story: ...
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
 
@@ -180,6 +183,16 @@ class Store(Protocol):
         self, review_id: str, reviewer: Person, *, via: str
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
+        ...
+
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
+        ...
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        """Nobody is left to decide these: what their policies say of that falls due."""
         ...
 
     async def delegate(self, new: Delegation) -> None:
@@ -230,6 +243,8 @@ class Store(Protocol):
     ) -> Task:
         """A new task that goes on from a checkpoint of this one."""
         ...
+
+    async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         """Show what has become of the review on this message of ours, too, which no delivery knows."""

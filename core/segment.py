@@ -191,7 +191,7 @@ class Segment:
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
         self._check_size(draft, f"What reviewers of {self._path!r} are to see")
-        under = self._flow.policy(policy)
+        under = self._flow.policy(policy or self._task.policy)
         submitter = self._task.submitter
         review = NewReview(
             id=ReviewId(new_id()),
@@ -200,7 +200,11 @@ class Segment:
             checkpoint=self._stored_checkpoints + len(self._checkpoints),
             is_hopeless=submitter != LOCAL and is_hopeless(under, submitter),
         )
-        self._events.append(ReviewRequested(review=review.id, attempt=self._attempt, draft=draft))
+        self._events.append(
+            ReviewRequested(
+                review=review.id, attempt=self._attempt, draft=draft, node=self._path, point=point.value
+            )
+        )
         await self._store_step(point=point, review=review)
         return True
 
@@ -260,7 +264,7 @@ class Segment:
 
     async def _begin(self) -> None:
         """Note that the node is about to run, so that one that stops the service is found out."""
-        if not self._runs_visibly and not self._events:
+        if not self._runs_visibly:
             self._events.append(TaskResumed(attempt=self._attempt))
         self._runs_visibly = True
         await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
@@ -295,6 +299,10 @@ class Segment:
     def _worked(self, path: str, action: str | None) -> None:
         """A node has run: keep what it left, and go where its action leads."""
         self._move(path, action, self._routes.after(path, action))
+        self._tell_of_checkpoint(path, action)
+
+    def _tell_of_checkpoint(self, path: str, action: str | None) -> None:
+        """Of the newest, to those who follow the intermediate results."""
         number = self._stored_checkpoints + len(self._checkpoints)
         self._events.append(NodeFinished(node=path, action=action, checkpoint=number))
 
@@ -304,7 +312,10 @@ class Segment:
         again = action == "rejected" and self._routes.comes_back(route, place.path)
         if again and not await self._may_try_again():
             return
+        tells = self._point is Point.REVIEW and asking.folds_by_itself(place.node)
         self._move(place.path, action, route)
+        if tells:
+            self._tell_of_checkpoint(place.path, action)
         if again:
             self._start_attempt()
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
-from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, Refused, UnknownFlow
+from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_may_decide, waited_for
+from core.policy import able, can_be_met, check_assurance, check_may_decide, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         Delivery,
+        Fork,
         Json,
         MessageRef,
         Policy,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -60,6 +62,7 @@ PAGE = 200
 """The most tasks on one page."""
 NAMED = 5
 """Names in one sentence."""
+OPEN_AT_A_TIME = 100
 LONGEST_ABSENCE = timedelta(days=366)
 CHECKPOINTS = 100
 """The most checkpoints at a time: each may hold megabytes."""
@@ -100,6 +103,7 @@ class Service:
         flow = submission.flow or DEFAULT_FLOW
         if flow not in self._flows:
             raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
+        self._check_choice(flow, submission.policy)
         person = self.person(submission.submitter)
         name = person.name if person else submission.submitter
         task, is_new = await self._store.create(
@@ -110,6 +114,13 @@ class Service:
         )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
+
+    def _check_choice(self, flow: str, policy: str | None) -> None:
+        """Who submits may not pick who judges, beyond what the flow offers."""
+        offered = self._flows[flow].settings.policies
+        if policy is not None and policy not in offered:
+            known = f"it offers: {', '.join(offered)}" if offered else "it offers none to choose"
+            raise Invalid(f"The flow {flow!r} does not offer the policy {policy!r}; {known}.")
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
@@ -135,9 +146,9 @@ class Service:
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
 
-    async def events(self, task_id: str) -> Sequence[StoredEvent]:
-        """Every event of a task so far, oldest first; none of one that there is not."""
-        return await self._store.events(task_id, 0) if is_id(task_id) else ()
+    async def story(self, task_id: str) -> Story:
+        """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
+        return await self._store.story(checked_id(task_id, "task"))
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]:
         """Every card and notice of a task, oldest first; none of one that there is not."""
@@ -175,7 +186,7 @@ class Service:
             policies=self._policies,
             people=self._people,
         )
-        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
     async def decide_open(
         self,
@@ -207,7 +218,7 @@ class Service:
             policies=self._policies,
             people=self._people,
         )
-        return _told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
     async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
@@ -233,26 +244,54 @@ class Service:
         if not reviews:
             return None
         review = reviews[-1]
-        refusal = None
         away = await self._store.delegations() if review.is_open else ()
+        seat, refusal = None, None
         if person is not None:
-            refusal = self._refusal(review, person, away)
+            try:
+                seat = self._seat(review, person, away)
+            except (Forbidden, Refused) as error:
+                refusal = str(error)
         return explain(
             review,
             self._people,
             self._policies,
             timers=await self._store.timers(review.id) if review.is_open else (),
             away=away,
+            asking=None if person is None else self.person(person),
+            seat=seat,
             refusal=refusal,
         )
 
-    def _refusal(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> str | None:
+    def _seat(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> PersonId:
+        """Whose answer this person's would be; raises as `decide` would."""
         for_whom = [of.person for of in away if of.delegate == person]
         try:
-            check_may_decide(review, person, self._policies, for_whom)
+            return check_may_decide(review, person, self._policies, for_whom)
         except (Forbidden, Refused) as error:
-            return f"{error}{self._instead(review)}"
-        return None
+            raise self._with_others(error, review) from None
+
+    def _told(
+        self,
+        review: ReviewRequest,
+        refusal: CountersignError | None,
+        *,
+        reviewer: PersonId,
+        verdict: Verdict,
+        via: str,
+    ) -> ReviewRequest:
+        """Log what became of a decision; raise its refusal, which says who can instead."""
+        facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
+        if refusal is not None:
+            log.info("decision_refused", reason=type(refusal).__name__, **facts)
+            raise self._with_others(refusal, review)
+        log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
+        return review
+
+    def _with_others(self, refusal: CountersignError, review: ReviewRequest) -> CountersignError:
+        """The same refusal; where it is the person's, not the moment's, with the names of who can decide."""
+        if isinstance(refusal, (Forbidden, NotYourTurn)):
+            return type(refusal)(f"{refusal}{self._instead(review)}")
+        return refusal
 
     def _instead(self, review: ReviewRequest) -> str:
         """Who may decide, for whom may not."""
@@ -279,6 +318,8 @@ class Service:
             raise Invalid("There is no such person in countersign.toml.")
         if delegate == person:
             raise Invalid("Nobody can be their own delegate.")
+        if LOCAL in {person, delegate}:
+            raise Invalid("In open mode there is only one person, and nobody to decide instead.")
         now = self._clock.now()
         if not now < until <= now + LONGEST_ABSENCE:
             raise Invalid(f"The end has to be in the future, at most {LONGEST_ABSENCE.days} days from now.")
@@ -305,17 +346,25 @@ class Service:
         return person
 
     async def check_may_decide(
-        self, review_id: str, person: PersonId, *, copy: tuple[Recipient, MessageRef] | None = None
+        self,
+        review_id: str,
+        person: PersonId,
+        *,
+        via: str | None = None,
+        copy: tuple[Recipient, MessageRef] | None = None,
     ) -> ReviewRequest:
-        """The review, where this person could decide it now; raises as `decide` would.
+        """The review, where this person could decide it now (and there); raises as `decide` would.
 
         For a front end that asks for a reason first; `decide` judges again. Changes nothing of the record;
         a `copy` that no delivery knows is adopted, as there.
         """
         self._known(person)
         review = await self._store.review(checked_id(review_id, "review"))
+        away = () if person in review.policy.reviewers else await self._store.delegations()
         try:
-            check_may_decide(review, person, self._policies)
+            self._seat(review, person, away)
+            if via is not None:
+                check_assurance(review, via)
         except Refused:
             await self._adopt(review, copy)
             raise
@@ -347,7 +396,8 @@ class Service:
     ) -> Sequence[StoredCheckpoint]:
         """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
 
-        They reach down to 0, the task as submitted, where they are fewer than `limit`. Raises `NotFound`.
+        They are fewer than `limit` where their states are large; where there are no more, they reach down to
+        0, the task as submitted. Raises `NotFound`.
         """
         most = max(1, min(limit, CHECKPOINTS))
         return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)
@@ -359,6 +409,34 @@ class Service:
     def appoint(self, admins: Collection[PersonId]) -> None:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
+
+    async def reconsider(self, policies: Collection[str]) -> int:
+        """Look for open reviews under these policies that nobody is left to decide; how many there are.
+
+        They escalate, or say so. To be called when policies changed; page by page, and no decision waits.
+        """
+        stuck = 0
+        last: tuple[datetime, str] | None = None
+        while policies:
+            page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
+            hopeless = [
+                review.id
+                for review in page
+                if review.policy.name in policies
+                and not can_be_met(review.policy, review.decisions, able(review, self._policies))
+            ]
+            if hopeless:
+                await self._store.mark_stuck(hopeless)
+                stuck += len(hopeless)
+            if len(page) < OPEN_AT_A_TIME:
+                break
+            last = (page[-1].opened_at, page[-1].id)
+        return stuck
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
+        for an id that is none."""
+        return await self._store.forks(checked_id(task_id, "task"))
 
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
@@ -421,30 +499,18 @@ class Service:
         """The nodes of a flow as it is configured now; None where it is not, any more."""
         return self._flows[flow].graph if flow in self._flows else None
 
-    def follow(self, task_id: TaskId, *, after: int = 0) -> AsyncGenerator[StoredEvent]:
+    def follow(self, task_id: TaskId, *, after: int = 0, live: bool = True) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        Where it is not `live`, it ends with what is stored now.
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
-        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after)
+        return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after, live=live)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
 
-
-def _told(
-    review: ReviewRequest,
-    refusal: CountersignError | None,
-    *,
-    reviewer: PersonId,
-    verdict: Verdict,
-    via: str,
-) -> ReviewRequest:
-    """Log what became of a decision; raise its refusal."""
-    facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
-    if refusal is not None:
-        log.info("decision_refused", reason=type(refusal).__name__, **facts)
-        raise refusal
-    log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
-    return review
+    def people(self) -> Sequence[Person]:
+        """All whom the configuration in force names, in its order."""
+        return tuple(self._people.values())

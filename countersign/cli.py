@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -176,7 +177,7 @@ def tasks(status: str | None, flow: str | None, limit: int, as_json: bool) -> in
 @click.option("--status", callback=_status, help="Only tasks of this status.")
 @click.option("--flow", callback=_utf8, help="Only tasks of this flow.")
 @click.option("--since", callback=_moment, metavar="DATE", help="Only tasks submitted then or later, UTC.")
-@click.option("--history", is_flag=True, help="With the reviews and decisions of tasks that have ended.")
+@click.option("--history", is_flag=True, help="With the reviews and decisions of each task.")
 def export(status: str | None, flow: str | None, since: datetime | None, history: bool) -> int:
     """Every task with its input, result and times, newest first, as lines of JSON."""
     from countersign.export import run_export
@@ -195,6 +196,21 @@ def flow(name: str | None, as_mermaid: bool, as_json: bool) -> int:
     from countersign.flows import run_flow
 
     return run_flow(name, as_mermaid=as_mermaid, as_json=as_json)
+
+
+@commands.group()
+def policy() -> None:
+    """What policies say, before they are in force."""
+
+
+@policy.command(name="check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Each review that would differ as a line of JSON.")
+def policy_check(file: Path | None, as_json: bool) -> int:
+    """Check FILE (else the configured one), and tell which decided reviews would have gone another way."""
+    from countersign.rehearsal import run_policy_check
+
+    return run_policy_check(file, as_json=as_json)
 
 
 @contextmanager

@@ -61,6 +61,7 @@ class House:
 
     store: SqlStore
     service: Service
+    timekeeper: Timekeeper
     address: str
     """Where the web server listens, as `http://host:port`."""
 
@@ -160,7 +161,7 @@ async def house(
         await stack.enter_async_context(timekeeper)
         stack.push_async_callback(runner.cleanup)
         stack.callback(stop.begin)
-        yield House(store=store, service=service, address=address)
+        yield House(store=store, service=service, timekeeper=timekeeper, address=address)
 
 
 async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:

@@ -18,6 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from bot.people import Directory
 from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
+from countersign.lines import line_of
 from countersign.policies import Groups, GroupSection, PolicySection, policy_of
 from countersign.sections import Duration, Name, RecipientsSection, Section, SlackPerson
 from web.hooks.inbound import Hook
@@ -50,6 +51,7 @@ class FlowSection(Section):
     interrupt_after: tuple[str, ...] = ()
     strict_actions: bool = False
     policy: str = DEFAULT
+    policies: tuple[str, ...] = ()
     timeout: Duration = timedelta(seconds=60)
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     backoff: Duration = timedelta(seconds=1)
@@ -124,10 +126,21 @@ def configuration(path: Path | None, environment: Mapping[str, str] = os.environ
             return translated(ConfigurationFile(), None, environment)
         path = DEFAULT_FILE
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {error}.") from error
-    return parsed(data, path, environment)
+    try:
+        return parsed(data, path, environment)
+    except SettingsError as error:
+        raise SettingsError(_with_line(str(error), path, text)) from None
+
+
+def _with_line(sentence: str, path: Path, text: str) -> str:
+    """`countersign.toml: policies.x.approvals: …` says on which line that stands, where it does."""
+    name, _, rest = sentence.partition(": ")
+    line = line_of(text, rest.partition(":")[0])
+    return sentence if line is None or name != path.name else f"{name}, line {line}: {rest}"
 
 
 def parsed(data: Mapping[str, Any], path: Path | None, environment: Mapping[str, str]) -> Configuration:
@@ -191,6 +204,9 @@ def _directory(file: ConfigurationFile) -> Directory:
 def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
+    for policy in section.policies:
+        if policy not in policies:
+            raise SettingsError(f"flows.{name}.policies: there is no policy {policy!r}.")
     _processor_has_a_node(name, section)
     return FlowSettings(
         name=name,
@@ -202,6 +218,7 @@ def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> Fl
         processor=section.processor,
         prompt=section.prompt,
         policy=section.policy,
+        policies=section.policies,
         timeout=section.timeout,
         retries=section.retries,
         backoff=section.backoff,

@@ -45,11 +45,10 @@ def _submitted(
         yield task
 
 
-def _reviews(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """None while the task goes on: its stream would wait for what is to come."""
-    if task["ended_at"] is None:
-        return None
-    return reviews(until(events(http, task["task_id"]), task["ended_at"]))
+def _reviews(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a task that had ended up to that end, of one that goes on up to now."""
+    found = events(http, task["task_id"], live=False)
+    return reviews(found if task["ended_at"] is None else until(found, task["ended_at"]))
 
 
 def progress(count: int, created_at: str, since: datetime | None) -> str:

@@ -32,8 +32,12 @@ RECONNECTS = 5
 """How often in a row a stream may break without an event before it is given up."""
 
 
-def events(http: httpx.Client, task: str) -> Iterator[Event]:
-    """Every event of a task, until one is its last; after a break it goes on where it was."""
+def events(http: httpx.Client, task: str, *, live: bool = True) -> Iterator[Event]:
+    """Every event of a task, until one is its last, or, where it is not `live`, as many as there are now.
+
+    After a break it goes on where it was.
+    """
+    asked = {} if live else {"follow": "false"}
     last, breaks = "", 0
     name = ""
     while True:
@@ -41,7 +45,7 @@ def events(http: httpx.Client, task: str) -> Iterator[Event]:
         reason = "it ended too soon"
         try:
             with connect_sse(
-                http, "GET", f"/v1/tasks/{task}/events", headers=headers, timeout=PATIENCE
+                http, "GET", f"/v1/tasks/{task}/events", params=asked, headers=headers, timeout=PATIENCE
             ) as source:
                 if source.response.status_code == httpx.codes.NO_CONTENT:
                     return
@@ -52,7 +56,7 @@ def events(http: httpx.Client, task: str) -> Iterator[Event]:
                     last, breaks, name = message.id or last, 0, message.event
                     yield {"event": name, **message.json()}
             # Not sooner: somebody may have gone back on an end, and the server says when there is no more.
-            if name in FINAL_NAMES:
+            if name in FINAL_NAMES or not live:
                 return
         except (SSEError, json.JSONDecodeError) as error:
             raise ServerError(STRANGER) from error
@@ -137,7 +141,7 @@ def until(found: Iterable[Event], ended_at: str) -> Iterator[Event]:
 
 
 def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
-    """Every review with its decisions; the outcome of one that was called off is None."""
+    """Every review with its decisions; the outcome of one that is open, or was called off, is None."""
     known: dict[str, dict[str, Any]] = {}
     for event in found:
         name = event["event"]
@@ -146,6 +150,8 @@ def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
                 "review_id": event["review"],
                 "attempt": event["attempt"],
                 "draft": event["draft"],
+                "node": event["node"],
+                "point": event["point"],
                 "opened_at": event["at"],
                 "outcome": None,
                 "closed_at": None,

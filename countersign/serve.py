@@ -15,6 +15,7 @@ from countersign.composition import flows, house, reachable
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
+from countersign.reloading import Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def run_serve() -> int:
     configured = configuration(found.core.config, environment())
     target = database(found.core.database_url.get_secret_value())
     logs.configure()
-    configured = reachable(configured, found)
-    definitions = flows(configured, found.core.model_endpoint)
-    _warn(found, configured)
+    live = Live(reachable(configured, found))
+    definitions = flows(live.configuration, found.core.model_endpoint)
+    _warn(found, live.configuration)
     with exclusive(target):
         prepared(target)
-        run(_serve(found, configured, definitions, target))
+        run(_serve(found, live, definitions, target))
     log.info("stopped")
     return 0
 
@@ -68,11 +69,22 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(
-    found: Settings, configured: Configuration, definitions: Mapping[str, FlowDefinition], target: Database
+    found: Settings, live: Live, definitions: Mapping[str, FlowDefinition], target: Database
 ) -> None:
-    stop = stop_on_signals()
-    async with house(found, configured, definitions, target) as running:
+    stop, hangup = stop_on_signals(), asyncio.Event()
+    on_hangup(hangup)
+    async with house(found, live.configuration, definitions, target) as running, asyncio.TaskGroup() as tasks:
         log.info("serving", address=running.address)
         click.echo(f"Countersign serves at {found.web.base_url}", err=True)
+        reloader = Reloader(
+            lambda: _read(found), live, definitions, running.service, look=running.timekeeper.look
+        )
+        following = tasks.create_task(follow(hangup, reloader), name="reload")
         await stop.wait()
         log.info("stopping")
+        following.cancel()
+
+
+def _read(found: Settings) -> Configuration:
+    """The configuration as its file says it now; raises `SettingsError`."""
+    return reachable(configuration(found.core.config, environment()), found)

@@ -42,6 +42,7 @@ from core.model import (
 from core.outbox import Outbox
 from core.service import Service
 from core.store.sql import SqlStore
+from core.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -364,7 +365,10 @@ async def whole_core(
         outbox = Outbox(store, channels, clock, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):
             store.listen(listener)
+        timekeeper = Timekeeper(store, clock, people, in_force)
+        store.listen(timekeeper)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
-        service = Service(store, feed, people, flows, policies=in_force, admins=admins)
+        await stack.enter_async_context(timekeeper)
+        service = Service(store, feed, people, flows, policies=in_force, admins=admins, clock=clock)
         yield World(clock, store, feed, engine, service, flows, diary)

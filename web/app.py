@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from web.absence import Absences
 from web.auth import Callers
 from web.checkpoints import Checkpoints
 from web.closing import Closing
@@ -17,6 +18,7 @@ from web.pages.changes import Changes
 from web.pages.views import Views
 from web.pings import Pings
 from web.schemas import json_response
+from web.standing import Standing
 from web.stream import Streams
 from web.tasks import Tasks
 
@@ -62,6 +64,8 @@ def create_app(
     app = web.Application(middlewares=[make_gate(admission, pages)], client_max_size=LARGEST_BODY)
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
+    app.add_routes(Standing(service=service, settings=settings).routes())
+    app.add_routes(Absences(service=service, pages=pages, clock=clock).routes())
     app.add_routes(Checkpoints(service=service, settings=settings).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())

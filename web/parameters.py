@@ -59,6 +59,11 @@ def task_filter(request: web.Request) -> TaskFilter:
     )
 
 
+def named_review(request: web.Request) -> str | None:
+    """The review that `review_id` names in the query; None where none is named."""
+    return _clean(request, "review_id")
+
+
 def cursor(request: web.Request) -> str | None:
     return _clean(request, "cursor")
 
@@ -81,6 +86,14 @@ def last_event_id(request: web.Request) -> int:
     """
     text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id", "")
     return _number(text, 10**15) or 0
+
+
+def is_live(request: web.Request) -> bool:
+    """Whether a stream goes on after what is stored; raises `Invalid`."""
+    text = request.query.get("follow", "true")
+    if text not in ("true", "false"):
+        raise Invalid("`follow` is true or false.")
+    return text == "true"
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -29,6 +29,8 @@ STATUS: Mapping[type[errors.CountersignError], tuple[int, str]] = {
     errors.NotWaiting: (409, "Not waiting for review"),
     errors.ReviewIsClosed: (409, "Already decided"),
     errors.AlreadyDecided: (409, "You have decided already"),
+    errors.NotYourTurn: (409, "Not your turn"),
+    errors.ConfirmOnPage: (409, "Decide on the page"),
     errors.TaskIsClosed: (409, "The task is over"),
     errors.TaskIsRunning: (409, "The task is running"),
     errors.StaleReview: (412, "Not the open review"),

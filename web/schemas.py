@@ -9,16 +9,19 @@ import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from core.model import Verdict
 from core.states import diff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from core.model import Json, StoredCheckpoint, Task
+    from core.explaining import Explanation
+    from core.model import Delegation, Json, Person, StoredCheckpoint, Task
+
+    Known = Callable[[str], Person | None]
 
 
 Name = Annotated[str, Field(max_length=200)]
@@ -63,6 +66,8 @@ class NewTask(_Exact):
     input: JsonValue
     title: Name | None = None
     flow: Name | None = None
+    policy: Name | None = None
+    """One of the flow's `policies`."""
     submitter: Name | None = None
     callback_url: str | None = None
     metadata: dict[str, JsonValue] = {}
@@ -104,6 +109,25 @@ class ResumeForm(_Lenient):
     how: Literal["here", "fork"] = "here"
 
 
+class Withdrawal(_Lenient):
+    """The pages' form that takes an answer back."""
+
+    review_id: Name
+
+
+class Absence(_Exact):
+    delegate: Name | None
+    """None: nobody decides instead."""
+    until: AwareDatetime
+
+
+class AbsenceForm(_Lenient):
+    """The pages' form for it; `until` is the last day."""
+
+    delegate: Name = ""
+    until: Annotated[str, Field(max_length=40)]
+
+
 class SignIn(_Lenient):
     token: Annotated[str, Field(max_length=512)]
     next: str = "/"
@@ -128,11 +152,76 @@ def task_json(task: Task, *, base_url: str) -> dict[str, Json]:
         "created_at": timestamp(task.created_at),
         "updated_at": timestamp(task.updated_at),
         "ended_at": None if task.ended_at is None else timestamp(task.ended_at),
+        "policy": task.policy,
         "parent": task.parent,
         "parent_checkpoint": task.parent_checkpoint,
+        "node": task.node if task.review else None,
+        "point": task.point if task.review else None,
         "submitter_name": task.submitter_name,
         "metadata": dict(task.metadata),
         "url": f"{base_url}/tasks/{task.id}",
+    }
+
+
+def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
+    """Where a review stands, to the person who asked; names, and no draft or comment."""
+    review = found.review
+    return {
+        "task_id": review.task.id,
+        "review_id": review.id,
+        "attempt": review.attempt,
+        "outcome": review.outcome,
+        "sentence": found.sentence,
+        "policy": {"name": review.policy.name, "hash": found.policy_hash},
+        "stage": found.stage,
+        "stages": found.stages,
+        "decided": [
+            {
+                "name": made.reviewer_name,
+                "for": made.person_name,
+                "verdict": made.verdict,
+                "at": timestamp(made.at),
+                "via": made.via,
+            }
+            for made in found.decided
+        ],
+        "missing": [
+            {
+                "quorum": one.quorum,
+                "approvals": one.approvals,
+                "people": [person.name for person in one.people],
+            }
+            for one in found.missing
+        ],
+        "rejections": found.rejections,
+        "waits_for": [*dict.fromkeys(person.name for one in found.missing for person in one.people)],
+        "can_be_met": found.can_be_met,
+        "expires_at": None if found.expires_at is None else timestamp(found.expires_at),
+        "then": found.then,
+        "timers": [{"kind": timer.kind, "due_at": timestamp(timer.due_at)} for timer in found.timers],
+        "away": [delegation_json(one, known) for one in found.away],
+        "may_decide": found.may_decide,
+        "decides_for": None if found.seat is None else found.seat.name,
+        "decided_by_you": None if found.mine is None else found.mine.verdict,
+        "refusal": found.refusal,
+    }
+
+
+def delegation_json(one: Delegation, known: Known) -> dict[str, Json]:
+    """Ids, as calls take them, and names, as people read them."""
+
+    def name(person_id: str | None) -> str | None:
+        person = None if person_id is None else known(person_id)
+        return person_id if person is None else person.name
+
+    return {
+        "person": one.person,
+        "person_name": name(one.person),
+        "delegate": one.delegate,
+        "delegate_name": name(one.delegate),
+        "until": timestamp(one.until),
+        "made_by": one.made_by,
+        "made_at": timestamp(one.made_at),
     }
 
 

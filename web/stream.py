@@ -28,7 +28,7 @@ from core.events import (
     kind,
 )
 from web.auth import CALLER
-from web.parameters import known_id, last_event_id
+from web.parameters import is_live, known_id, last_event_id
 from web.problems import HttpRefusal
 from web.schemas import timestamp
 
@@ -189,7 +189,7 @@ class Streams:
     async def _send_all(
         self, request: web.Request, task_id: TaskId, after: int, shape: Shape
     ) -> web.StreamResponse:
-        events = self._service.follow(task_id, after=after)
+        events = self._service.follow(task_id, after=after, live=is_live(request))
         try:
             # Where there is no such task, this says so before anything is sent.
             first = None if after else await anext(events)

@@ -79,6 +79,7 @@ class Tasks:
                 input=body.input,
                 submitter=request[CALLER].person,
                 flow=body.flow,
+                policy=body.policy,
                 title=body.title,
                 on_behalf_of=body.submitter,
                 callback_url=body.callback_url,
@@ -152,7 +153,12 @@ def sentence_of(review: ReviewRequest, verdict: Verdict) -> str:
     """What a decision came to, for whoever made it."""
     done = "approved" if verdict is Verdict.APPROVE else "rejected"
     if review.is_open:
-        return f"Your decision is recorded: {done}. More approvals are needed."
+        rest = (
+            "More approvals are needed"
+            if verdict is Verdict.APPROVE
+            else "The review is still open for others"
+        )
+        return f"Your decision is recorded: {done}. {rest}."
     return f"Attempt {review.attempt} is {review.outcome}."
 
 

@@ -10,18 +10,20 @@ import aiohttp
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.blocks import blocks, fallback
+from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card
 from bot.errands import Errands
 from bot.gate import Gate
+from bot.notices import words
 from bot.pace import Pace, limit
+from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
-from core.errors import RateLimited, Undeliverable
+from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncApp
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+    from bot.blocks import Block
     from bot.buttons import Buttons
     from bot.people import Directory
     from bot.settings import BotSettings
@@ -78,8 +81,7 @@ class SlackChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        if isinstance(content, Notice):
-            raise Undeliverable("Slack is shown cards, not notices.")
+        message = self._message(delivery, content)
         place = delivery.recipient.address
         async with self._gate.client() as client:
             self._pace.called(place, IN_A_CHANNEL)
@@ -90,7 +92,7 @@ class SlackChannel:
                     unfurl_links=False,
                     unfurl_media=False,
                     mrkdwn=False,
-                    **self._message(delivery, content),
+                    **message,
                 )
             )
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
@@ -135,7 +137,10 @@ class SlackChannel:
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
             presses = self._presses(client, errands)
-            self._listener = Listener(self._settings, client=client, presses=presses, errands=errands)
+            commands = Commands(service=self._service, people=self._people, errands=errands)
+            self._listener = Listener(
+                self._settings, client=client, presses=presses, commands=commands, errands=errands
+            )
             self._gate.open(client, errands)
             stack.callback(self._close)
             await stack.enter_async_context(self._listener)
@@ -156,18 +161,29 @@ class SlackChannel:
             buttons=self._buttons,
             client=client,
             errands=errands,
+            public_url=self._public_url,
         )
 
-    def _message(self, delivery: Delivery, content: ReviewRequest) -> dict[str, Any]:
-        shown = card(content, public_url=self._public_url, buttons=self._buttons)
-        payload = {"delivery": delivery.id, "review": content.id, "version": delivery.version}
+    def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
+        payload = {"delivery": delivery.id, "version": delivery.version}
+        if isinstance(content, Notice):
+            text, drawn = self._notice(content)
+            kind = "countersign_notice"
+        else:
+            shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            text, drawn, kind = fallback(shown), blocks(shown), "countersign_card"
+            payload["review"] = content.id
         return {
-            "text": fallback(shown),
-            "blocks": blocks(shown),
-            "metadata": {"event_type": "countersign_card", "event_payload": payload},
+            "text": text,
+            "blocks": drawn,
+            "metadata": {"event_type": kind, "event_payload": payload},
             "parse": "none",
             "link_names": False,
         }
+
+    def _notice(self, notice: Notice) -> tuple[str, list[Block]]:
+        told = words(notice, public_url=self._public_url)
+        return said_plainly(told), said(told, self._people.slack_users())
 
 
 async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:

@@ -15,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.blocks import REASON_VIEW, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
+from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
 from bot.slack.payloads import SLACK
 from bot.slack.socket import Socket
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bot.errands import Errands
     from bot.settings import BotSettings
+    from bot.slack.commands import Commands
     from bot.slack.failures import Failure
     from bot.slack.presses import Presses
 
@@ -45,11 +47,18 @@ class Listener:
     """`async with` it: connected on entry, or trying to be where Slack cannot be reached."""
 
     def __init__(
-        self, settings: BotSettings, *, client: AsyncWebClient, presses: Presses, errands: Errands
+        self,
+        settings: BotSettings,
+        *,
+        client: AsyncWebClient,
+        presses: Presses,
+        commands: Commands,
+        errands: Errands,
     ) -> None:
         self._settings = settings
         self._client = client
         self._presses = presses
+        self._commands = commands
         self._errands = errands
         self._socket: Socket | None = None
         self.identity: AuthorizeResult | None = None
@@ -93,7 +102,7 @@ class Listener:
         self.identity = AuthorizeResult.from_auth_test_response(
             auth_test_response=answer, bot_token=self._client.token
         )
-        self._presses.own_team = self.identity.team_id or ""
+        self._presses.own_team = self._commands.own_team = self.identity.team_id or ""
         self.app = self.app or self._bolt()
 
     async def _open_socket(self, setting: str) -> None:
@@ -126,6 +135,7 @@ class Listener:
         app.action(action_id(Action.APPROVE))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
         app.view(REASON_VIEW)(self._presses.reason_sent)
+        app.command(COMMAND)(self._commands.typed)
         return app
 
     async def _close(self) -> None:

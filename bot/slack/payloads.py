@@ -63,8 +63,23 @@ class ButtonPress(Interaction):
     actions: list[Pressed] = Field(min_length=1)
 
 
+class Typing(Shape):
+    """A slash command."""
+
+    user_id: str
+    team_id: str = ""
+    text: str = ""
+
+
+class Option(Shape):
+    value: str
+
+
 class Typed(Shape):
+    """What stands in an input: words, or an option chosen."""
+
     value: str | None = None
+    selected_option: Option | None = None
 
 
 class State(Shape):

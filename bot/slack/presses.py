@@ -7,6 +7,7 @@ The answer to a press is given after the decision is durable, and says nothing e
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,15 +15,32 @@ from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
 from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, StillDeciding, sentence
-from bot.blocks import REASON_BLOCK, REASON_INPUT, escape, reason_view
+from bot.blocks import (
+    CHOICE_BLOCK,
+    CHOICE_INPUT,
+    REASON_BLOCK,
+    REASON_INPUT,
+    escape,
+    link_to,
+    reason_view,
+)
 from bot.buttons import Action
+from bot.cards import url_of
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import ButtonPress, DialogSent, Interaction, Origin, copy_at
-from core.errors import CountersignError, DeliveryError, Invalid, NotAReviewer, Unavailable
+from core.errors import (
+    ConfirmOnPage,
+    CountersignError,
+    DeliveryError,
+    Invalid,
+    NotAReviewer,
+    ReasonMissing,
+    Unavailable,
+)
 from core.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from slack_bolt.async_app import AsyncAck
     from slack_sdk.web.async_client import AsyncWebClient
@@ -30,6 +48,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons, Press
     from bot.errands import Errands
     from bot.people import Directory
+    from bot.slack.payloads import State
     from core.model import PersonId, ReviewId, ReviewRequest
     from core.service import Service
 
@@ -43,7 +62,10 @@ OPEN_SECONDS = 2.0
 DECIDE_SECONDS = 2.5
 """Likewise: what takes longer is answered before its end."""
 
-NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press Reject again."
+NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press again."
+
+
+_VERDICTS = {Action.APPROVE: Verdict.APPROVE, Action.REJECT: Verdict.REJECT}
 
 
 class Presses:
@@ -57,12 +79,14 @@ class Presses:
         buttons: Buttons,
         client: AsyncWebClient,
         errands: Errands,
+        public_url: str,
     ) -> None:
         self._service = service
         self._people = people
         self._buttons = buttons
         self._client = client
         self._errands = errands
+        self._public_url = public_url
         self.own_team = ""
         """Set before anybody can press: only Slack can tell."""
 
@@ -70,13 +94,13 @@ class Presses:
         return await self._answered(ack, body, self._approve)
 
     async def reject(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
-        return await self._answered(ack, body, self._ask_why)
+        return await self._answered(ack, body, self._reject)
 
     async def reason_sent(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         """A refusal stands in the dialog, which stays open with what was written."""
         try:
             with self._errands.busy():
-                await self._reject(DialogSent.model_validate(body))
+                await self._take_reason(DialogSent.model_validate(body))
         except ValidationError:
             return BoltResponse(status=400)
         except CountersignError as error:
@@ -97,6 +121,8 @@ class Presses:
             log.warning("press_not_recorded", reason=type(error).__name__)
             self._tell(press, NOT_RECORDED)
             return BoltResponse(status=503)
+        except ConfirmOnPage as error:
+            self._errands.start(self._send_to_page(press, sentence(error)), "slack private answer")
         except CountersignError as error:
             self._tell(press, sentence(error))
         return await ack()
@@ -104,15 +130,27 @@ class Presses:
     async def _approve(self, press: ButtonPress) -> None:
         said = self._said(press.actions[0].value, Action.APPROVE)
         copy = copy_at(press.container.channel_id, press.container.message_ts)
-        await self._decide(said.review, self._person(press), Verdict.APPROVE, copy=copy)
+        try:
+            await self._decide(said.review, self._person(press), Verdict.APPROVE, copy=copy)
+        except ReasonMissing:
+            await self._ask_why(press, said)
 
-    async def _ask_why(self, press: ButtonPress) -> None:
+    async def _reject(self, press: ButtonPress) -> None:
+        await self._ask_why(press, self._said(press.actions[0].value, Action.REJECT))
+
+    async def _ask_why(self, press: ButtonPress, said: Press) -> None:
         token = press.actions[0].value or ""
-        said = self._said(token, Action.REJECT)
         review = await self._checked(said, press)
+        verdict = _VERDICTS[said.action]
         title = f"Attempt {said.attempt}" + (f" of {review.task.title}" if review else "")
         origin = Origin(token=token, channel=press.container.channel_id, ts=press.container.message_ts)
-        view = reason_view(what=title, private_metadata=origin.model_dump_json())
+        view = reason_view(
+            what=title,
+            verdict=verdict,
+            private_metadata=origin.model_dump_json(),
+            is_needed=review is not None and review.policy.asks_why(verdict),
+            choices=review.policy.quick_reasons if review else (),
+        )
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._client.views_open(trigger_id=press.trigger_id, view=view)
@@ -120,17 +158,27 @@ class Presses:
             log.warning("dialog_not_opened", review_id=said.review, error=str(failure(error)))
             self._tell(press, NOT_OPENED)
 
-    async def _reject(self, sent: DialogSent) -> None:
+    async def _take_reason(self, sent: DialogSent) -> None:
         try:
             origin = Origin.model_validate_json(sent.view.private_metadata)
         except ValidationError:
             raise Invalid(UNREADABLE) from None
-        said = self._said(origin.token, Action.REJECT)
-        typed = sent.view.state.values.get(REASON_BLOCK, {}).get(REASON_INPUT)
-        comment = ((typed.value if typed else None) or "").strip() or None
+        said = self._said(origin.token, *_VERDICTS)
+        person = self._person(sent)
+        comment = await self._reason(said, sent.view.state)
         await self._decide(
-            said.review, self._person(sent), Verdict.REJECT, comment=comment, copy=origin.copy_pressed
+            said.review, person, _VERDICTS[said.action], comment=comment, copy=origin.copy_pressed
         )
+
+    async def _reason(self, said: Press, state: State) -> str | None:
+        """The reason chosen, and the words that follow it. What a choice says the policy knows, not Slack."""
+        typed = state.values.get(REASON_BLOCK, {}).get(REASON_INPUT)
+        option = state.values.get(CHOICE_BLOCK, {}).get(CHOICE_INPUT)
+        words = [((typed.value if typed else None) or "").strip()]
+        if option is not None and option.selected_option is not None:
+            review = await self._service.review(said.review)
+            words.insert(0, _chosen(review.policy.quick_reasons, option.selected_option.value))
+        return "\n".join(word for word in words if word) or None
 
     async def _decide(self, review: ReviewId, person: PersonId, verdict: Verdict, **options: Any) -> None:
         """Raises `StillDeciding` where it takes too long; the decision goes on all the same."""
@@ -157,14 +205,14 @@ class Presses:
         copy = copy_at(press.container.channel_id, press.container.message_ts)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await self._service.check_may_decide(said.review, person, copy=copy)
+                return await self._service.check_may_decide(said.review, person, via="slack", copy=copy)
         except TimeoutError:
             log.warning("check_took_too_long", review_id=said.review)
             return None
 
-    def _said(self, token: str | None, action: Action) -> Press:
+    def _said(self, token: str | None, *actions: Action) -> Press:
         said = self._buttons.read(token)
-        if said is None or said.action is not action:
+        if said is None or said.action not in actions:
             log.warning("token_refused", channel="slack")
             raise Invalid(UNREADABLE)
         return said
@@ -180,12 +228,22 @@ class Presses:
     def _tell(self, press: ButtonPress, words: str) -> None:
         self._errands.start(self._tell_privately(press, words), "slack private answer")
 
-    async def _tell_privately(self, press: ButtonPress, words: str) -> None:
+    async def _send_to_page(self, press: ButtonPress, words: str) -> None:
+        said = self._buttons.read(press.actions[0].value)
+        link = ""
+        if said is not None:
+            with contextlib.suppress(CountersignError):
+                review = await self._service.review(said.review)
+                link = f" {link_to(url_of(review.task.id, self._public_url))}"
+        await self._tell_privately(press, words, link)
+
+    async def _tell_privately(self, press: ButtonPress, words: str, link: str = "") -> None:
+        """`link` is markup of ours."""
         try:
             await self._client.chat_postEphemeral(
                 channel=press.container.channel_id,
                 user=press.user.id,
-                text=escape(words),
+                text=escape(words) + link,
                 thread_ts=press.container.thread_ts,
                 parse="none",
                 link_names=False,
@@ -193,3 +251,8 @@ class Presses:
         except FAILURES as error:
             reason: DeliveryError = failure(error)
             log.warning("private_answer_lost", channel="slack", error=str(reason))
+
+
+def _chosen(reasons: Sequence[str], value: str) -> str:
+    """By its number; one that there is not is no reason."""
+    return next((reason for number, reason in enumerate(reasons) if str(number) == value), "")

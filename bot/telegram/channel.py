@@ -7,20 +7,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from telegram import ReplyParameters
+from telegram import ReplyParameters, User
 from telegram.error import ChatMigrated, TelegramError
 
 from bot.cards import card
 from bot.errands import Errands
 from bot.gate import Gate
-from bot.markup import NO_PREVIEW, markup
+from bot.markup import NO_PREVIEW, markup, said
+from bot.notices import words
 from bot.pace import Limit, Pace, limit
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.listener import Listener
 from bot.telegram.places import parts, ref_of
 from bot.telegram.updates import TELEGRAM
-from core.errors import RateLimited, Undeliverable
+from core.errors import RateLimited
 from core.model import Notice
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.settings import BotSettings
     from bot.telegram.updates import Intake
-    from core.model import ChannelName, Delivery, MessageRef, ReviewRequest
+    from core.model import ChannelName, Delivery, MessageRef, PersonId, ReviewRequest
     from core.ports import ChatInbox, Clock, Dialogs
     from core.service import Service
 
@@ -82,16 +83,15 @@ class TelegramChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        if isinstance(content, Notice):
-            raise Undeliverable("Telegram is shown cards, not notices.")
+        message = self._message(content)
         place = _chat_id(delivery.recipient.address)
         async with self._gate.client() as bot:
             self._take_turn(delivery)
             try:
-                return ref_of(await self._send(bot, self._moved.get(place, place), content, thread))
+                return ref_of(await self._send(bot, self._moved.get(place, place), message, thread))
             except ChatMigrated as error:
                 self._moved[place] = error.new_chat_id
-                return await self._send_after_move(bot, error.new_chat_id, content)
+                return await self._send_after_move(bot, error.new_chat_id, message)
             except TelegramError as error:
                 raise failure(error) from error
 
@@ -107,6 +107,13 @@ class TelegramChannel:
 
     def spacing(self, delivery: Delivery) -> float:
         return self._pace.wait(delivery.recipient.address, _limits(delivery))
+
+    def _called(self) -> dict[PersonId, User]:
+        """Whom a message may call; of a mention Telegram reads the id alone."""
+        return {
+            person: User(id=user, first_name="", is_bot=False)
+            for person, user in self._people.telegram_users().items()
+        }
 
     def _take_turn(self, delivery: Delivery) -> None:
         """Count a call. Telegram, when it refuses one, does not say which limit it was: we do."""
@@ -149,6 +156,7 @@ class TelegramChannel:
             inbox=self._inbox,
             dialogs=self._dialogs,
             clock=self._clock,
+            public_url=self._public_url,
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
         )
@@ -156,22 +164,23 @@ class TelegramChannel:
     def _intake(self) -> Intake | None:
         return self._listener.intake if self._listener else None
 
-    async def _send_after_move(self, bot: Bot, new_id: int, content: ReviewRequest) -> MessageRef:
+    async def _send_after_move(self, bot: Bot, new_id: int, message: dict[str, Any]) -> MessageRef:
         """The thread's first message stayed behind in the old group."""
         try:
-            return ref_of(await self._send(bot, new_id, content, None))
+            return ref_of(await self._send(bot, new_id, message, None))
         except TelegramError as error:
             raise failure(error) from error
 
     async def _send(
-        self, bot: Bot, chat_id: int | str, content: ReviewRequest, thread: MessageRef | None
+        self, bot: Bot, chat_id: int | str, message: dict[str, Any], thread: MessageRef | None
     ) -> Message:
-        return await bot.send_message(
-            chat_id, reply_parameters=_in_reply_to(thread, chat_id), **self._message(content)
-        )
+        return await bot.send_message(chat_id, reply_parameters=_in_reply_to(thread, chat_id), **message)
 
-    def _message(self, content: ReviewRequest) -> dict[str, Any]:
-        made = markup(card(content, public_url=self._public_url, buttons=self._buttons))
+    def _message(self, content: ReviewRequest | Notice) -> dict[str, Any]:
+        if isinstance(content, Notice):
+            made = said(words(content, public_url=self._public_url), self._called())
+        else:
+            made = markup(card(content, public_url=self._public_url, buttons=self._buttons))
         return {
             "text": made.text,
             "entities": made.entities,

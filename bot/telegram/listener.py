@@ -20,11 +20,12 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
+from bot.telegram.commands import Commands
 from bot.telegram.failures import failure
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
-from bot.telegram.updates import ALLOWED, TELEGRAM, Intake, Processor
+from bot.telegram.updates import ALLOWED, COMMAND, TELEGRAM, Intake, Processor
 from core.addresses import is_loopback_url
 from core.errors import SettingsError, Unavailable, Unreachable
 
@@ -74,6 +75,7 @@ class Listener:
         inbox: ChatInbox,
         dialogs: Dialogs,
         clock: Clock,
+        public_url: str,
         webhook_url: str,
         errands: Errands,
     ) -> None:
@@ -83,9 +85,17 @@ class Listener:
         queue: asyncio.Queue[object] = asyncio.Queue()
         self.bot = self._new_bot()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
-        reasons = Reasons(service=service, buttons=buttons, dialogs=dialogs, bot=self.bot, clock=clock)
+        reasons = Reasons(
+            service=service,
+            buttons=buttons,
+            dialogs=dialogs,
+            bot=self.bot,
+            clock=clock,
+            public_url=public_url,
+        )
         presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons)
-        self._app = self._application(queue, presses)
+        commands = Commands(service=service, people=people)
+        self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:
         try:
@@ -122,12 +132,13 @@ class Listener:
     async def _keep(self, raw: Mapping[str, Any]) -> None:
         await self._intake.take(raw)
 
-    def _application(self, queue: asyncio.Queue[object], presses: Presses) -> App:
+    def _application(self, queue: asyncio.Queue[object], presses: Presses, commands: Commands) -> App:
         builder = ApplicationBuilder().bot(self.bot).update_queue(queue).job_queue(None)
         if self._settings.telegram_webhook_secret is not None:
             builder = builder.updater(None)
         app: App = builder.concurrent_updates(Processor(self._intake)).build()
         app.add_handler(CallbackQueryHandler(presses.pressed))
+        app.add_handler(MessageHandler(filters.Regex(COMMAND), commands.typed))
         app.add_handler(MessageHandler(filters.REPLY, presses.replied))
         app.add_error_handler(self._failed)
         return app

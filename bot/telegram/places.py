@@ -1,14 +1,24 @@
-"""Where messages stand in Telegram, in core's notation: `CHAT/MESSAGE`."""
+"""Where messages stand in Telegram, in core's notation: `CHAT/MESSAGE`; and who there is nobody."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from telegram.constants import ChatID
+
 from bot.telegram.updates import TELEGRAM
 from core.model import MessageRef, Recipient
 
 if TYPE_CHECKING:
-    from telegram import MaybeInaccessibleMessage
+    from telegram import MaybeInaccessibleMessage, User
+
+
+NOBODY = frozenset({ChatID.ANONYMOUS_ADMIN, ChatID.FAKE_CHANNEL, ChatID.SERVICE_CHAT})
+"""Accounts that stand for somebody whom Telegram does not name."""
+
+
+def is_anonymous(user: User) -> bool:
+    return user.id in NOBODY or user.is_bot
 
 
 def ref(chat_id: int, message_id: int) -> MessageRef:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from telegram.constants import ChatID
 from telegram.error import TelegramError
 
 from bot.answers import ANONYMOUS, KEPT, STRANGER, UNREADABLE, sentence, thanks
 from bot.buttons import Action
 from bot.telegram.failures import failure
-from bot.telegram.places import copy_of
+from bot.telegram.places import copy_of, is_anonymous
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.errors import (
+    ConfirmOnPage,
+    CountersignError,
+    Invalid,
+    NotAReviewer,
+    ReasonMissing,
+    Unavailable,
+)
 from core.model import Verdict
 
 if TYPE_CHECKING:
@@ -26,9 +32,6 @@ if TYPE_CHECKING:
     from core.service import Service
 
 log = structlog.get_logger()
-
-NOBODY = frozenset({ChatID.ANONYMOUS_ADMIN, ChatID.FAKE_CHANNEL, ChatID.SERVICE_CHAT})
-"""Accounts that stand for somebody whom Telegram does not name."""
 
 
 class Presses:
@@ -50,6 +53,10 @@ class Presses:
         except Unavailable:
             await self._answer(query, KEPT, alert=True)
             raise
+        except ConfirmOnPage as error:
+            await self._answer(query, sentence(error), alert=True)
+            if said := self._buttons.read(query.data):
+                await self._reasons.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
             await self._answer(query, sentence(error), alert=True)
         else:
@@ -60,7 +67,7 @@ class Presses:
         message = update.message
         if message is None or message.from_user is None:
             return
-        is_somebody = message.sender_chat is None and not _is_anonymous(message.from_user)
+        is_somebody = message.sender_chat is None and not is_anonymous(message.from_user)
         person = self._people.telegram_person(message.from_user.id) if is_somebody else None
         await self._reasons.replied(message, person)
 
@@ -72,17 +79,21 @@ class Presses:
             raise Invalid(UNREADABLE)
         person = self._person(query.from_user)
         if said.action is Action.REJECT:
-            await self._reasons.ask(query, said, person)
+            await self._reasons.ask(query, said, person, Verdict.REJECT)
             return None
         if said.action is not Action.APPROVE:
             return await self._reasons.pressed(query, said, person)
-        review = await self._service.decide(
-            said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
-        )
+        try:
+            review = await self._service.decide(
+                said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
+            )
+        except ReasonMissing:
+            await self._reasons.ask(query, said, person, Verdict.APPROVE)
+            return None
         return thanks(review, Verdict.APPROVE)
 
     def _person(self, user: User) -> PersonId:
-        if _is_anonymous(user):
+        if is_anonymous(user):
             raise NotAReviewer(ANONYMOUS)
         person = self._people.telegram_person(user.id)
         if person is None:
@@ -96,7 +107,3 @@ class Presses:
             await query.answer(words, show_alert=alert)
         except TelegramError as error:
             log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
-
-
-def _is_anonymous(user: User) -> bool:
-    return user.id in NOBODY or user.is_bot

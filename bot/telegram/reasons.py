@@ -1,4 +1,4 @@
-"""Why somebody rejects: a question under the card, kept in the database until it is answered or expires."""
+"""Why somebody rejects, or approves: a question under the card, kept until it is answered or expires."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from telegram.error import TelegramError
 
 from bot.answers import sentence, thanks
 from bot.buttons import Action
+from bot.cards import url_of
 from bot.markup import NO_PREVIEW
 from bot.telegram.failures import failure
 from bot.telegram.places import copy_of, parts, ref_of
-from bot.telegram.prompts import FORCE_REPLY, MINUTES, question, request_for_reason
+from bot.telegram.prompts import MINUTES, question, reply_field, request_for_reason
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
-from core.model import Dialog, Verdict
+from core.model import Dialog
 
 if TYPE_CHECKING:
     from telegram import Bot, CallbackQuery, ForceReply, InlineKeyboardMarkup, MaybeInaccessibleMessage, User
 
     from bot.buttons import Buttons, Press
     from bot.markup import Markup
-    from core.model import PersonId, ReviewRequest
+    from core.model import PersonId, ReviewId, ReviewRequest, Verdict
     from core.ports import Clock, Dialogs
     from core.service import Service
 
 log = structlog.get_logger()
 
 NO_QUESTION = "Nothing was changed: Telegram could not ask you why. Please use the task's page instead."
-OVER = "This question is over. To reject, press Reject… on the card."
+OVER = "This question is over. Please press the button on the card again."
+NO_WORDS = (
+    "Nothing was changed: a reason is asked for, and none can be written here. Please use the task's page."
+)
 UNCHANGED = "Nothing was changed."
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 
@@ -41,24 +45,34 @@ class Reasons:
     """Asks, and takes the answers of the person asked."""
 
     def __init__(
-        self, *, service: Service, buttons: Buttons, dialogs: Dialogs, bot: Bot, clock: Clock
+        self,
+        *,
+        service: Service,
+        buttons: Buttons,
+        dialogs: Dialogs,
+        bot: Bot,
+        clock: Clock,
+        public_url: str,
     ) -> None:
         self._service = service
         self._buttons = buttons
         self._dialogs = dialogs
         self._bot = bot
         self._clock = clock
+        self._public_url = public_url
 
-    async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
+    async def ask(self, query: CallbackQuery, said: Press, person: PersonId, verdict: Verdict) -> None:
         """Put the question; raises where this person may not decide."""
         card = query.message
-        review = await self._service.check_may_decide(said.review, person, copy=copy_of(card))
+        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy_of(card))
         if card is None:
             raise Invalid(NO_QUESTION)
         may_write = card.chat.type != ChatType.CHANNEL
-        asked = question(review, said, query.from_user, self._buttons, may_write=may_write)
+        if not may_write and review.policy.asks_why(verdict) and not review.policy.quick_reasons:
+            raise Invalid(NO_WORDS)
+        asked = question(review, said, query.from_user, self._buttons, verdict=verdict, may_write=may_write)
         prompt = await self._send(asked, asked.keyboard, to=card)
-        await self._open(prompt, review, person)
+        await self._open(prompt, review, person, verdict)
 
     async def pressed(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         """The words for who pressed a button of a question; None where another message follows."""
@@ -69,7 +83,7 @@ class Reasons:
             raise Invalid(OVER)
         self._check_asked(dialog, person)
         try:
-            return await self._follow(query, said.action, dialog, prompt)
+            return await self._follow(query, said, dialog, prompt)
         except Unavailable:
             raise
         except CountersignError:
@@ -107,26 +121,33 @@ class Reasons:
         await self._end(dialog)
 
     async def _follow(
-        self, query: CallbackQuery, action: Action, dialog: Dialog, prompt: MaybeInaccessibleMessage
+        self, query: CallbackQuery, said: Press, dialog: Dialog, prompt: MaybeInaccessibleMessage
     ) -> str | None:
-        if action is Action.NEVER_MIND:
+        if said.action is Action.NEVER_MIND:
             await self._end(dialog)
             return UNCHANGED
         card = prompt.reply_to_message if isinstance(prompt, Message) else None
-        if action is Action.GIVE_REASON:
+        if said.action is Action.GIVE_REASON:
             await self._ask_in_words(query.from_user, dialog, card or prompt)
             return None
+        comment = await self._chosen(said) if said.action is Action.CHOOSE else None
         review = await self._service.decide(
-            dialog.review, dialog.person, dialog.verdict, via=TELEGRAM, copy=copy_of(card)
+            dialog.review, dialog.person, dialog.verdict, comment=comment, via=TELEGRAM, copy=copy_of(card)
         )
         await self._end(dialog)
         return thanks(review, dialog.verdict)
 
+    async def _chosen(self, said: Press) -> str | None:
+        """What the button stood for, by the policy that the review keeps."""
+        reasons = (await self._service.review(said.review)).policy.quick_reasons
+        return reasons[said.choice] if said.choice < len(reasons) else None
+
     async def _ask_in_words(self, user: User, dialog: Dialog, to: MaybeInaccessibleMessage) -> None:
         """A second message, because an edit cannot open somebody's reply field."""
-        review = await self._service.check_may_decide(dialog.review, dialog.person)
-        sent = await self._send(request_for_reason(review, user), FORCE_REPLY, to=to)
-        await self._open(sent, review, dialog.person)
+        review = await self._service.check_may_decide(dialog.review, dialog.person, via=TELEGRAM)
+        asked = request_for_reason(review, user, dialog.verdict)
+        sent = await self._send(asked, reply_field(dialog.verdict), to=to)
+        await self._open(sent, review, dialog.person, dialog.verdict)
         await self._end(dialog)
 
     def _check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
@@ -134,13 +155,13 @@ class Reasons:
             asked = self._service.person(dialog.person)
             raise NotAReviewer(f"Only {asked.name if asked else dialog.person} can answer this question.")
 
-    async def _open(self, prompt: Message, review: ReviewRequest, person: PersonId) -> None:
+    async def _open(self, prompt: Message, review: ReviewRequest, person: PersonId, verdict: Verdict) -> None:
         dialog = Dialog(
             message=ref_of(prompt),
             channel=TELEGRAM,
             review=review.id,
             person=person,
-            verdict=Verdict.REJECT,
+            verdict=verdict,
             expires_at=self._clock.now() + timedelta(minutes=MINUTES),
         )
         await self._dialogs.open_dialog(dialog)
@@ -175,12 +196,20 @@ class Reasons:
             log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
             raise Invalid(NO_QUESTION) from error
 
+    async def send_to_page(self, user: User, words: str, review_id: ReviewId) -> None:
+        """The same words again, where Telegram allows it, with an address that can be followed."""
+        try:
+            review = await self._service.review(review_id)
+        except CountersignError:
+            return
+        await self._tell(user, f"{words}\n{url_of(review.task.id, self._public_url)}")
+
     async def _tell(self, user: User | None, words: str) -> bool:
         """In their own chat with the bot, which Telegram allows with whoever has started it."""
         if user is None:
             return False
         try:
-            await self._bot.send_message(user.id, words)
+            await self._bot.send_message(user.id, words, link_preview_options=NO_PREVIEW)
         except TelegramError as error:
             log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 
 TELEGRAM = ChannelName("telegram")
 ALLOWED = (Update.MESSAGE, Update.CALLBACK_QUERY)
+COMMAND = re.compile(r"^/(away|back)(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
+"""A command of ours, whose name may follow it, and the rest."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""
 
@@ -82,8 +85,10 @@ class UpdateShape(Shape):
 
     @property
     def concerns_us(self) -> bool:
-        """Presses, and replies to something; what people tell each other is not even stored."""
-        return bool(self.callback_query or (self.message and self.message.reply_to_message))
+        """Presses, replies to something, and our commands; what people tell each other is not even stored."""
+        said = self.message
+        is_for_us = said is not None and (said.reply_to_message or COMMAND.match(said.text or ""))
+        return bool(self.callback_query or is_for_us)
 
 
 class Unreadable(Exception):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import insert, literal_column, select, update
+from sqlalchemy import func, insert, literal_column, select, update
 
 from core.errors import NotFound
 from core.jsontext import from_json
 from core.model import Point, StoredCheckpoint, TaskId, cause_of
-from core.states import SCHEMA, changes, initial_state
+from core.states import MAX_STATE, SCHEMA, changes, initial_state
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from core.model import Checkpoint, Json, Task
     from core.store.transaction import Row, Transaction
@@ -49,11 +49,20 @@ LAST = Statement(
     .order_by(checkpoint.c.number.desc())
     .limit(literal_column("1"))
 )
-OF_TASK = Statement(
-    select(*_columns)
+SIZES = Statement(
+    select(checkpoint.c.number, func.length(checkpoint.c.state))
     .where(checkpoint.c.task_id == p("task"), checkpoint.c.number < p("before"))
     .order_by(checkpoint.c.number.desc())
     .limit(p("limit"))
+)
+OF_TASK = Statement(
+    select(*_columns)
+    .where(
+        checkpoint.c.task_id == p("task"),
+        checkpoint.c.number >= p("since"),
+        checkpoint.c.number < p("before"),
+    )
+    .order_by(checkpoint.c.number)
 )
 ONE = Statement(
     select(*_columns).where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
@@ -72,6 +81,8 @@ LEAVE = Statement(
 
 BEYOND = 2**31 - 1
 """No checkpoint has this number."""
+LISTED = MAX_STATE
+"""Characters of state that are read for one list; a single state may have as many."""
 
 
 class Last(NamedTuple):
@@ -133,18 +144,31 @@ def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:
 def of_task(tx: Transaction, task: Task, *, before: int | None, limit: int) -> list[StoredCheckpoint]:
     """The newest `limit` of those numbered below `before`, in the order in which they were stored.
 
-    They reach down to number 0, the task as submitted, where they are fewer.
+    They are fewer, but one at least, where their states are large; and reach down to number 0, the task as
+    submitted, where there are no more.
     """
     if before is not None and before <= 0:
         return []
-    rows = tx.all(OF_TASK, task=task.id, before=BEYOND if before is None else before, limit=limit)
+    end = BEYOND if before is None else before
+    sizes = tx.all(SIZES, task=task.id, before=end, limit=limit)
+    listed = _fitting(sizes)
     found: dict[int, StoredCheckpoint] = {}
-    if len(rows) < limit:
+    if listed == len(sizes) < limit:
         found[0] = _beginning(task)
-    for row in reversed(rows):
+    for row in tx.all(OF_TASK, task=task.id, since=sizes[listed - 1][0], before=end) if sizes else ():
         parent = row[0] - 1 if row[10] is None else row[10]
-        found[row[0]] = _stored(task.id, row, found.get(parent) or one(tx, task, parent))
+        found[row[0]] = _stored(task.id, row, found.get(parent) or _parent(tx, task, parent))
     return list(found.values())
+
+
+def _fitting(sizes: Sequence[Row]) -> int:
+    """How many of the first are listed together."""
+    left = LISTED
+    for count, (_, size) in enumerate(sizes):
+        left -= size
+        if left < 0:
+            return max(count, 1)
+    return len(sizes)
 
 
 def one(tx: Transaction, task: Task, number: int) -> StoredCheckpoint:
@@ -154,11 +178,14 @@ def one(tx: Transaction, task: Task, number: int) -> StoredCheckpoint:
     row = tx.one(ONE, task=task.id, number=number)
     if row is None:
         raise NotFound(f"This task has no checkpoint {number}.")
-    before = number - 1 if row[10] is None else row[10]
-    parent = tx.one(ONE, task=task.id, number=before) if before else None
-    # The parent's own changes are not asked for, so its parent is not looked up.
+    return _stored(task.id, row, _parent(tx, task, number - 1 if row[10] is None else row[10]))
+
+
+def _parent(tx: Transaction, task: Task, number: int) -> StoredCheckpoint:
+    """As `one`, without its own changes, for which one more state would have to be read."""
+    row = tx.one(ONE, task=task.id, number=number) if number else None
     from_ = _beginning(task)
-    return _stored(task.id, row, from_ if parent is None else _stored(task.id, parent, from_))
+    return from_ if row is None else _stored(task.id, row, from_)
 
 
 def frames_of(tx: Transaction, task_id: str, number: int) -> str | None:

@@ -20,5 +20,9 @@ def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Noti
     stored = history.event_numbered(tx, wanted.task, wanted.event_seq)
     if stored is None:
         raise NotFound("There is no such event.")
-    thread = None if wanted.recipient.channel == history.WEBHOOK else deliveries.thread_of(tx, wanted)
-    return Notice(task=tasks.one(tx, wanted.task), event=stored), thread
+    task = tasks.one(tx, wanted.task)
+    if wanted.recipient.channel == history.WEBHOOK:
+        return Notice(task=task, event=stored), None
+    about = getattr(stored.event, "review", None)
+    review = None if about is None else reviews.one(tx, about)
+    return Notice(task=task, event=stored, review=review), deliveries.thread_of(tx, wanted)

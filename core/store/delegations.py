@@ -44,6 +44,11 @@ def delegators(tx: Transaction, policy: Policy, person: PersonId) -> tuple[Perso
     """For whom `person` may decide now, oldest first; a reviewer decides for themselves only."""
     if person == LOCAL or person in policy.reviewers:
         return ()
+    return to(tx, person)
+
+
+def to(tx: Transaction, person: PersonId) -> tuple[PersonId, ...]:
+    """Who has delegated to `person`, the first one first."""
     return tuple(PersonId(row[1]) for row in tx.all(TO, delegate=person, now=micros(tx.now)))
 
 

@@ -53,8 +53,8 @@ _ranked = (
         delivery.c.channel == p("channel"),
         delivery.c.due_at <= p("now"),
         delivery.c.due_at.is_not(None),
-        # A reply needs its thread: a card waits until the task's older ones in that place are posted.
-        or_(delivery.c.message.is_not(None), delivery.c.review_id.is_(None), ~_waits_for_older),
+        # A reply needs its thread: what is new waits until the task's older cards in that place are posted.
+        or_(delivery.c.message.is_not(None), ~_waits_for_older),
     )
     .subquery()
 )

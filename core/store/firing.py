@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from core.events import Event
-    from core.model import Person, PersonId, Policy, ReviewRequest
+    from core.model import Json, Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 ESCALATE = Statement(
@@ -78,7 +78,7 @@ def _remind(
             asked[delegate] = None
     if asked:
         reminded = ReviewerReminded(
-            review=request.id, attempt=request.attempt, people=list(_names(asked, people))
+            review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
         )
         tell(tx, row, request, reminded)
 
@@ -123,7 +123,8 @@ def escalate(
     asked = ReviewEscalated(
         review=request.id,
         attempt=request.attempt,
-        people=list(_names(wider.people, people)),
+        people=_names(wider.people, people),
+        ids=list(wider.people),
         reason=reason,
     )
     escalated = replace(request, policy=policy, is_escalated=True)
@@ -175,5 +176,5 @@ def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> Non
     )
 
 
-def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[str]:
+def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[Json]:
     return [people[person].name if person in people else person for person in ids]

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, literal_column, not_, select
 
-from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed, encode, kind
+from core.events import (
+    DecisionRecorded,
+    DecisionsCarried,
+    DecisionWithdrawn,
+    ProgressReported,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewExpired,
+    ReviewRequested,
+    ReviewStuck,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskForked,
+    TaskRewound,
+    TextStreamed,
+    encode,
+    kind,
+)
 from core.jsontext import to_json
-from core.model import ChannelName, StoredEvent, TaskId
+from core.model import ChannelName, StoredEvent, Story, TaskId
 from core.store.deliveries import insert_deliveries, new_delivery
 from core.store.rows import EVENT_COLUMNS, event_of, micros
 from core.store.statements import Statement, p
@@ -23,6 +41,23 @@ if TYPE_CHECKING:
 WEBHOOK = ChannelName("webhook")
 NOTICED: frozenset[type[Event]] = frozenset({ReviewRequested, TaskCompleted, TaskFailed, TaskCancelled})
 """Events told to a task's `callback_url`: it waits, or it ended."""
+TOLD: tuple[type[Event], ...] = (
+    ReviewRequested,
+    DecisionRecorded,
+    DecisionWithdrawn,
+    DecisionsCarried,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+    ReviewExpired,
+    TaskRewound,
+    TaskForked,
+)
+"""What people asked, and what they did, or failed to do in time."""
+SAID: tuple[type[Event], ...] = (ProgressReported, TextStreamed)
+"""What nodes say while they work: far more than all else."""
+LATELY = 2_000
+"""Of what the node at work has said, so many pieces are read: the newest."""
 
 INSERT = Statement(insert(event), EVENT_COLUMNS)
 AFTER = Statement(
@@ -34,6 +69,26 @@ ONE = Statement(
     select(*(event.c[name] for name in EVENT_COLUMNS)).where(
         event.c.task_id == p("task"), event.c.seq == p("seq")
     )
+)
+_seen = event.c.kind.in_([literal_column(f"'{kind(one)}'") for one in TOLD])
+_said = event.c.kind.in_([literal_column(f"'{kind(one)}'") for one in SAID])
+NEWEST = Statement(select(func.max(event.c.seq)).where(event.c.task_id == p("task")))
+TURNS = Statement(
+    select(*(event.c[name] for name in EVENT_COLUMNS))
+    .where(event.c.task_id == p("task"), _seen)
+    .order_by(event.c.seq)
+)
+LAST_OF_ANOTHER_KIND = Statement(
+    select(event.c.seq)
+    .where(event.c.task_id == p("task"), not_(_said))
+    .order_by(event.c.seq.desc())
+    .limit(literal_column("1"))
+)
+SAID_SINCE = Statement(
+    select(*(event.c[name] for name in EVENT_COLUMNS))
+    .where(event.c.task_id == p("task"), event.c.seq > p("after"))
+    .order_by(event.c.seq.desc())
+    .limit(literal_column(str(LATELY)))
 )
 
 
@@ -70,6 +125,18 @@ def append(tx: Transaction, task: str, seq: int, events: Sequence[Event], callba
 
 def events_after(tx: Transaction, task: str, after: int) -> list[StoredEvent]:
     return [event_of(row) for row in tx.all(AFTER, task=task, after=after)]
+
+
+def story(tx: Transaction, task: str) -> Story:
+    """What a page tells of a task, without the thousands of events that say how its nodes got on."""
+    newest = tx.one(NEWEST, task=task)
+    last = tx.one(LAST_OF_ANOTHER_KIND, task=task)
+    said = tx.all(SAID_SINCE, task=task, after=last[0]) if last else []
+    return Story(
+        seq=(newest and newest[0]) or 0,
+        turns=tuple(event_of(row) for row in tx.all(TURNS, task=task)),
+        said=tuple(event_of(row) for row in reversed(said)),
+    )
 
 
 def event_numbered(tx: Transaction, task: str, seq: int) -> StoredEvent | None:

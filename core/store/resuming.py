@@ -5,35 +5,71 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sqlalchemy import literal_column, null, select, update
+from sqlalchemy import func, literal_column, null, select, update
 
 from core.errors import Invalid, StaleRun, TaskIsRunning
 from core.events import TaskForked, TaskRewound, TaskSubmitted
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import Checkpoint, Point, Status
+from core.model import Checkpoint, Fork, Point, Status, TaskId
 from core.states import MAX_STATE, SCHEMA, check_edits
 from core.store import checkpoints, reviews, tasks
+from core.store.deliveries import raise_cards
 from core.store.history import append
-from core.store.rows import micros
+from core.store.policies import policy_of
+from core.store.rows import micros, moment
 from core.store.statements import Statement, p
-from core.store.tables import checkpoint, task
+from core.store.tables import checkpoint, review, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from core.model import Json, Person, StoredCheckpoint, Task, TaskId
+    from core.model import Json, Person, StoredCheckpoint, Task
     from core.store.transaction import Row, Transaction
+
+LISTED = 100
+"""Forks of one task: the newest."""
 
 BRANCHES = Statement(
     select(checkpoint.c.number, checkpoint.c.parent, checkpoint.c.superseded_by).where(
         checkpoint.c.task_id == p("task")
     )
 )
+FORKS = Statement(
+    select(task.c.id, task.c.parent_checkpoint, task.c.submitter_name, task.c.status, task.c.created_at)
+    .where(task.c.parent_id == p("task"))
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
+    .limit(literal_column(str(LISTED)))
+)
 STAND = Statement(
     update(checkpoint)
     .where(checkpoint.c.task_id == p("task"), checkpoint.c.number == p("number"))
     .values(superseded_by=null())
+)
+_later = review.alias("later")
+_replaced_by = (
+    select(func.min(_later.c.attempt))
+    .where(
+        _later.c.task_id == review.c.task_id,
+        _later.c.node == review.c.node,
+        _later.c.point == review.c.point,
+        _later.c.undone == literal_column("0"),
+        _later.c.attempt > review.c.attempt,
+        _later.c.checkpoint > review.c.checkpoint,
+    )
+    .scalar_subquery()
+)
+HOLD = Statement(
+    update(review)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.undone == literal_column("0"),
+        review.c.outcome == literal_column("'approved'"),
+        func.coalesce(review.c.superseded_by, literal_column("0"))
+        != func.coalesce(_replaced_by, literal_column("0")),
+    )
+    .values(superseded_by=_replaced_by)
+    .returning(review.c.id, review.c.policy)
 )
 REWIND = Statement(
     update(task)
@@ -87,6 +123,7 @@ def rewind(
         attempt += 1
     checkpoints.leave_behind(tx, task_id, common, last.number + 1)
     _take_up(tx, task_id, since)
+    _let_hold(tx, task_id)
     outcome = reviews.outcome_before(tx, task_id, number)
     event = TaskRewound(
         checkpoint=number,
@@ -144,6 +181,12 @@ def _take_up(tx: Transaction, task_id: str, since: Mapping[int, bool]) -> None:
             reviews.reinstate(tx, task_id, at - 1)
 
 
+def _let_hold(tx: Transaction, task_id: str) -> None:
+    """What is approved on the branch that goes on holds, unless it was asked anew there; cards say so."""
+    for review_id, policy in tx.changed(HOLD, task=task_id):
+        raise_cards(tx, task_id, review_id, policy_of(policy))
+
+
 def fork(
     tx: Transaction,
     task_id: str,
@@ -164,7 +207,7 @@ def fork(
     if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
         return made_before
     _, of, source = _source(tx, task_id, number, edits, node, may_run=True)
-    state = {**source.state, **edits, "task_id": child}
+    state = {**_first_attempt(source.state), **edits, "task_id": child}
     cause = f"Forked from checkpoint {number} of task {task_id} by {by.name}."
     made = _checkpoint(tx, source, _text(state), node, 1, cause)
     tasks.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
@@ -173,6 +216,21 @@ def fork(
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
     tasks.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
+
+
+def _first_attempt(state: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The state as a new task has it, whose attempts are counted anew."""
+    count = state.get("current_attempt")
+    return {**state, "current_attempt": 1} if isinstance(count, int) and count > 1 else state
+
+
+def forks(tx: Transaction, task_id: str) -> list[Fork]:
+    """The newest of those made of the task, oldest first."""
+    rows = tx.all(FORKS, task=task_id)
+    return [
+        Fork(task=TaskId(row[0]), checkpoint=row[1], by_name=row[2], status=Status(row[3]), at=moment(row[4]))
+        for row in reversed(rows)
+    ]
 
 
 def _source(

@@ -11,7 +11,7 @@ from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
 from core.model import Outcome, Party, Timer, TimerKind, Verdict
-from core.store import timers
+from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
@@ -29,6 +29,7 @@ from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from core.model import (
         Decision,
@@ -101,7 +102,7 @@ UNDO = Statement(
     )
     .values(
         undone=literal_column("1"),
-        superseded_by=p("by"),
+        superseded_by=func.coalesce(review.c.superseded_by, p("by")),
         outcome=case((review.c.closed_at.is_(None), literal_column("'cancelled'")), else_=review.c.outcome),
         closed_at=func.coalesce(review.c.closed_at, p("now")),
     )
@@ -122,6 +123,18 @@ WAITING = Statement(
         review.c.closed_at.is_(None),
         # A first sieve; the policy itself is asked for each that passes.
         review.c.policy.like(p("like")),
+        or_(
+            review.c.opened_at > p("opened_at"),
+            and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
+        ),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
+CLOSED = Statement(
+    _both.where(
+        review.c.closed_at.is_not(None),
+        _stands,
         or_(
             review.c.opened_at > p("opened_at"),
             and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
@@ -160,6 +173,15 @@ SUPERSEDE = Statement(
         review.c.attempt < p("by"),
         review.c.closed_at.is_not(None),
         review.c.superseded_by.is_(None),
+        # What was approved holds until the same is asked anew, at another visit of its node.
+        or_(
+            review.c.outcome != literal_column("'approved'"),
+            and_(
+                review.c.node == p("node"),
+                review.c.point == p("point"),
+                review.c.checkpoint < p("checkpoint"),
+            ),
+        ),
     )
     .values(superseded_by=p("by"))
     .returning(review.c.id, review.c.policy)
@@ -170,7 +192,7 @@ def open_review(
     tx: Transaction, of: str, seq: int, new: NewReview, *, attempt: int, node: str, draft: Json
 ) -> None:
     """Store the review and its cards; those that it replaces say so from now on."""
-    supersede(tx, of, attempt)
+    supersede(tx, of, attempt, new, node)
     expires_at = expiry(new.policy, tx.now)
     tx.insert(
         INSERT,
@@ -197,11 +219,13 @@ def open_review(
         timers.schedule(tx, [stuck])
 
 
-def supersede(tx: Transaction, of: str, attempt: int) -> None:
-    """Every review of the attempts before gives way to that of `attempt`, on every card."""
+def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str) -> None:
+    """Reviews of the attempts before give way to that of `attempt`, on every card; approvals of something
+    else still hold."""
     if attempt == 1:
         return
-    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt):
+    asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
+    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
         raise_cards(tx, of, review_id, policy_of(policy))
 
 
@@ -270,18 +294,56 @@ def outcome_before(tx: Transaction, task_id: str, checkpoint: int) -> Outcome | 
 def waiting_for(
     tx: Transaction, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy], limit: int
 ) -> list[ReviewRequest]:
-    """Open reviews that `person` may decide now; with `everybody` the policy names no one in particular."""
-    like = "%" if everybody else f'%"{person}"%'
+    """Open reviews that wait for `person`'s answer, their own or as a delegate; with `everybody` the policy
+    names no one in particular."""
+    deciding_for = () if everybody else delegations.to(tx, person)
+    names = ("%",) if everybody else tuple(f'%"{name}"%' for name in (person, *deciding_for))
+    found = {
+        request.id: request
+        for like in names
+        for request in _passing(tx, like, person, deciding_for, policies=policies, limit=limit)
+    }
+    return sorted(found.values(), key=lambda request: (request.opened_at, request.id))[:limit]
+
+
+def _passing(
+    tx: Transaction,
+    like: str,
+    person: PersonId,
+    delegators: tuple[PersonId, ...],
+    *,
+    policies: Mapping[str, Policy],
+    limit: int,
+) -> list[ReviewRequest]:
+    """The oldest open reviews that pass the sieve and that the person may decide."""
     found: list[ReviewRequest] = []
     after = (-1, "")
     while len(found) < limit:
         rows = tx.all(WAITING, like=like, limit=SIEVED, opened_at=after[0], id=after[1])
         requests = [_request(tx, row) for row in rows]
-        found += [request for request in requests if _may_decide(request, person, policies)]
+        found += [request for request in requests if _may_decide(request, person, policies, delegators)]
         if len(rows) < SIEVED:
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:
+    """Open reviews, oldest first, as they stand."""
+    opened_at, last = (-1, "") if after is None else (micros(after[0]), after[1])
+    return [
+        as_it_stands(tx, row) for row in tx.all(WAITING, like="%", limit=limit, opened_at=opened_at, id=last)
+    ]
+
+
+def closed_page(
+    tx: Transaction, *, after: tuple[int, str] | None, limit: int
+) -> tuple[list[ReviewRequest], tuple[int, str] | None]:
+    """Closed reviews, oldest first, and where the next page begins (None at the end)."""
+    opened_at, last = (-1, "") if after is None else after
+    rows = tx.all(CLOSED, limit=limit, opened_at=opened_at, id=last)
+    page = [_request(tx, row) for row in rows]
+    return page, (micros(page[-1].opened_at), page[-1].id) if len(page) == limit else None
 
 
 def _decisions(tx: Transaction, review_id: str) -> list[Decision]:
@@ -309,10 +371,15 @@ def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewReq
     return found if rejection is None else replace(found, previous=decision_of(rejection))
 
 
-def _may_decide(request: ReviewRequest, person: PersonId, policies: Mapping[str, Policy]) -> bool:
+def _may_decide(
+    request: ReviewRequest,
+    person: PersonId,
+    policies: Mapping[str, Policy],
+    delegators: tuple[PersonId, ...],
+) -> bool:
     """Whether the review waits for this person's answer: who has given one waits for others."""
     try:
-        seat = rules.check_may_decide(request, person, policies)
+        seat = rules.check_may_decide(request, person, policies, delegators)
     except (Refused, Forbidden):
         return False
     return rules.decision_of(request, seat) is None

@@ -71,6 +71,9 @@ TASK_COLUMNS = (
     "ended_at",
     "parent_id",
     "parent_checkpoint",
+    "node",
+    "point",
+    "policy",
 )
 
 
@@ -98,6 +101,9 @@ def task_of(row: Row) -> Task:
         ended_at=None if row[18] is None else moment(row[18]),
         parent=None if row[19] is None else TaskId(row[19]),
         parent_checkpoint=row[20],
+        node=row[21],
+        point=Point(row[22]),
+        policy=row[23],
     )
 
 

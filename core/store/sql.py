@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Delegation,
         Delivery,
         Dialog,
+        Fork,
         Json,
         MessageRef,
         Notice,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         Step,
         StoredCheckpoint,
         StoredEvent,
+        Story,
         Submission,
         Task,
         TaskFilter,
@@ -145,6 +147,9 @@ class SqlStore:
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
+
+    async def story(self, task_id: str) -> Story:
+        return await self._read.run(partial(history.story, task=task_id))
 
     # Running
 
@@ -267,6 +272,14 @@ class SqlStore:
             partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
         )
 
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.open_page, after=after, limit=limit))
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
     # Delegations
 
     async def delegate(self, new: Delegation) -> None:
@@ -344,6 +357,10 @@ class SqlStore:
                 key=key,
             )
         )
+
+    async def forks(self, task_id: str) -> Sequence[Fork]:
+        """The newest of those made of this task, oldest first."""
+        return await self._read.run(partial(resuming.forks, task_id=task_id))
 
     # Deliveries
 

@@ -66,6 +66,7 @@ task = Table(
     Column("ended_at", BigInteger),
     Column("parent_id", String(32)),
     Column("parent_checkpoint", Integer),
+    Column("policy", String),
     Index("ix_task_created_at_id", "created_at", "id"),
     Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )
@@ -76,6 +77,15 @@ Index(
     task.c.id,
     sqlite_where=text("status IN ('pending', 'running')"),
     postgresql_where=text("status IN ('pending', 'running')"),
+)
+# Few tasks are forks; a page asks for those of one task.
+Index(
+    "ix_task_forks",
+    task.c.parent_id,
+    task.c.created_at,
+    task.c.id,
+    sqlite_where=text("parent_id IS NOT NULL"),
+    postgresql_where=text("parent_id IS NOT NULL"),
 )
 
 event = Table(

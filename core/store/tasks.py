@@ -45,9 +45,10 @@ POISON = 3
 PARKED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
 """Where one closed review is to be applied; at INSIDE there may be several."""
 
-RUN_COLUMNS = ("seq", "version", "node", "begun", "starts", "tries", "due_at", "point")
+RUN_COLUMNS = ("seq", "version", "begun", "starts", "tries", "due_at")
 RUN = len(TASK_COLUMNS)
-SEQ, VERSION, NODE, BEGUN, STARTS, TRIES, DUE, POINT = range(RUN, RUN + len(RUN_COLUMNS))
+NODE, POINT = TASK_COLUMNS.index("node"), TASK_COLUMNS.index("point")
+SEQ, VERSION, BEGUN, STARTS, TRIES, DUE = range(RUN, RUN + len(RUN_COLUMNS))
 
 _all = select(*(task.c[name] for name in (*TASK_COLUMNS, *RUN_COLUMNS)))
 # Word for word the condition of the partial index, or SQLite would not use it.
@@ -183,6 +184,8 @@ def _beginning(task: Task) -> Position:
 def fingerprint(new: Submission) -> str:
     """SHA-256 over what the submitter asked for."""
     asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, dict(new.metadata)]
+    if new.policy is not None:  # keys of the release before, which knew none, stay what they were
+        asked.append(new.policy)
     return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
 
@@ -219,6 +222,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         ended_at=None,
         parent_id=None,
         parent_checkpoint=None,
+        policy=new.policy,
     )
     return Task(
         id=task_id,
@@ -239,6 +243,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         metadata=dict(new.metadata),
         created_at=tx.now,
         updated_at=tx.now,
+        policy=new.policy,
     )
 
 
@@ -270,6 +275,7 @@ def insert_fork(
         ended_at=None,
         parent_id=of.id,
         parent_checkpoint=number,
+        policy=of.policy,
         seq=2,
         version=1,
         node=at.following,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,21 @@ from core.errors import StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
-from core.model import Policy, ReviewId, Submission, TaskId
+from core.model import (
+    Assurance,
+    Escalation,
+    Policy,
+    Quorum,
+    ReasonRule,
+    ReviewId,
+    Submission,
+    TaskId,
+)
 from core.outbox import Outbox
 from core.service import Service
 from core.store.sql import SqlStore
-from tests.world import ANA, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
+from core.timekeeper import Timekeeper
+from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from tests.world import StoppedClock
 
+QUICK = ("Too expensive", "Not now")
 PUBLIC_URL = "https://sign.example.com"
 
 
@@ -121,28 +133,60 @@ class House:
         return found
 
 
+def house_policies() -> tuple[Policy, ...]:
+    """`own` has Sam, who submits, among its reviewers; the others are what their names say."""
+    both = (ANA.id, BEN.id)
+    return (
+        Policy(name="own", reviewers=(ANA.id, SAM.id)),
+        Policy(name="page", reviewers=both, assurance=Assurance.CONFIRM),
+        Policy(name="reasoned", reviewers=both, reason=ReasonRule.ON_REJECT),
+        Policy(name="always", reviewers=both, reason=ReasonRule.ALWAYS, quick_reasons=QUICK),
+        Policy(name="lenient", reviewers=both, approvals=2, rejections=2),
+        Policy(
+            name="staged",
+            reviewers=both,
+            approvals=2,
+            stages=tuple(
+                (Quorum(name=name, people=(person,), approvals=1),)
+                for name, person in (("legal", ANA.id), ("ops", BEN.id))
+            ),
+        ),
+        Policy(
+            name="timed",
+            reviewers=(ANA.id,),
+            deadline=timedelta(hours=4),
+            reminders=(timedelta(hours=1),),
+            escalation=Escalation(after=timedelta(hours=2), people=(BEN.id, CY.id)),
+        ),
+    )
+
+
 @asynccontextmanager
 async def core_with(
     database: Database, clock: StoppedClock, recipients: Iterable[Recipient], make: Callable[[House], Channel]
 ) -> AsyncIterator[House]:
     """Core as it runs, with the one channel that `make` makes; its listening is the caller's affair.
 
-    Besides the flows of `tests.world` there is `own`, of whose reviewers Sam, who submits, is one.
+    Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name.
     """
     places = tuple(recipients)
-    own = Policy(name="own", reviewers=(ANA.id, SAM.id), recipients=places)
-    flows = draft_flows(*places) | {"own": definition(flow_settings("own", policy="own"), {"own": own}, None)}
+    own = {policy.name: replace(policy, recipients=places) for policy in house_policies()}
+    flows = draft_flows(*places) | {
+        name: definition(flow_settings(name, policy=name), own, None) for name in own
+    }
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
-        service, inbox = ShakyService(store, feed, PEOPLE, flows), ShakyInbox(store)
+        service, inbox = ShakyService(store, feed, PEOPLE, flows, clock=clock), ShakyInbox(store)
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [make(house)], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
-        for listener in (diary, feed, outbox, engine):
+        timekeeper = Timekeeper(store, clock, PEOPLE, {})
+        for listener in (diary, feed, outbox, engine, timekeeper):
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
+        await stack.enter_async_context(timekeeper)
         yield house
 
 

@@ -128,8 +128,14 @@ def test_structured_drafts_are_preformatted_and_prose_is_quoted(a_card: Callable
     assert "rich_text_quote" in kinds(a_card(draft="a"))
 
 
-@given(ANY_TEXT)
-def test_the_reason_modal_is_within_its_limits(title: str) -> None:
-    view = reason_view(what=title, private_metadata="x" * 3000)
+@given(ANY_TEXT, st.sampled_from([0, 1, 10, 11, 101]))
+def test_the_reason_modal_is_within_its_limits(title: str, count: int) -> None:
+    view = reason_view(
+        what=title,
+        verdict=Verdict.REJECT,
+        private_metadata="x" * 3000,
+        is_needed=True,
+        choices=["&" * 200] * count,
+    )
     assert view_problems(view) == []
     View(**view).validate_json()

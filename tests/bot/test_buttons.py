@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.buttons import LIMIT, Action, Buttons, Press
+from bot.buttons import CHOICES, LIMIT, Action, Buttons, Press
 from core.model import ReviewId
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ def test_a_token_says_what_it_was_made_for(buttons: Buttons, action: Action) -> 
     token = buttons.token(REVIEW, 9999, action)
     assert len(token.encode("ascii")) <= LIMIT
     assert buttons.read(token) == Press(review=REVIEW, attempt=9999, action=action)
+
+
+def test_a_token_says_which_reason_was_chosen(buttons: Buttons) -> None:
+    tokens = [buttons.token(REVIEW, 9999, Action.CHOOSE, number) for number in range(CHOICES)]
+    assert {len(token.encode("ascii")) for token in tokens} <= set(range(LIMIT + 1))
+    said = [buttons.read(token) for token in tokens]
+    assert [press.choice for press in said if press] == list(range(CHOICES))
+    assert {press.action for press in said if press} == {Action.CHOOSE}
 
 
 def test_a_token_with_any_byte_changed_is_refused(buttons: Buttons) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.cards import REMARKS, CardState, Remark, Theirs
-from core.model import Outcome, PersonId, Point, Policy, Status, Verdict
+from core.model import OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,3 +178,47 @@ def test_a_card_says_where_in_its_flow_it_is_asked(a_card: Callable[..., Card]) 
     }
     for (point, node), begin in begins.items():
         assert a_card(point=point, node=node).byline[:3] == (*begin, " · ")
+
+
+def test_an_open_card_says_what_is_missing_until_when_and_what_then(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    legal = Quorum(name="legal", people=(PersonId("ana"),), approvals=1)
+    ops = Quorum(name="ops", people=(PersonId("ben"),), approvals=1)
+    both = replace(TWO_OF_THEM, stages=((legal, ops),))
+    card = a_card(policy=both, decisions=(a_decision(),), expires_at=AT, is_escalated=True)
+    assert (
+        card.note
+        == "escalated · 1 of 2 approvals · waits for ops · until 2026-11-05 14:02 UTC, then rejected"
+    )
+
+
+def test_whoever_decided_for_somebody_is_named_with_them(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    for_ana = {"person": PersonId("ana"), "person_name": "Ana Ruiz", "reviewer_name": "Ben Okri"}
+    card = a_card(outcome=Outcome.APPROVED, closed_at=AT, decisions=(a_decision(**for_ana),))
+    assert words(card.remarks[0]) == "Approved by Ben Okri for Ana Ruiz, 2026-11-05 14:02 UTC"
+    after = a_card(attempt=2, previous=a_decision(Verdict.REJECT, **for_ana))
+    assert after.previous is not None
+    assert words(after.previous).startswith("Before this, rejected by Ben Okri for Ana Ruiz, ")
+
+
+def test_what_time_approved_nobody_is_said_to_have_approved(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    by_time = Policy(name="p", reviewers=(PersonId("ana"),), on_expiry=OnExpiry.APPROVE)
+    card = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT)
+    assert [words(remark) for remark in card.remarks] == [
+        "Approved because nobody decided in time, 2026-11-05 14:02 UTC"
+    ]
+    made = a_decision(at=AT)
+    pressed = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT, decisions=(made,))
+    assert [words(remark)[:20] for remark in pressed.remarks] == ["Approved by Ana Ruiz"]
+
+
+def test_a_task_that_failed_in_the_end_shows_both(a_card: Callable[..., Card]) -> None:
+    failed = {"status": Status.FAILED, "error": "Nobody decided in time."}
+    card = a_card(outcome=Outcome.EXPIRED, closed_at=AT, task=failed)
+    assert card.state is CardState.EXPIRED
+    assert [remark.comment for remark in card.remarks] == ["Nobody decided in time."]

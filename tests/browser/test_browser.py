@@ -235,6 +235,8 @@ async def test_everything_by_keyboard(house: House, sign_in: SignIn) -> None:
     task_id = await house.submitted("By keyboard")
     await ana.get_by_label("What should be done?").press("Shift+Tab")
     await ana.keyboard.press("Shift+Tab")
+    await expect(ana.get_by_role("link", name="Away")).to_be_focused()
+    await ana.keyboard.press("Shift+Tab")
     await expect(ana.get_by_role("link", name="Inbox")).to_be_focused()
     await ana.keyboard.press("Enter")
     await expect(ana.get_by_role("heading", name="Inbox")).to_be_visible()

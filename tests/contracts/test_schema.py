@@ -19,6 +19,7 @@ import core.store
 from core.errors import SettingsError, StoreUnavailable
 from core.store.database import database
 from core.store.lock import exclusive
+from core.store.resuming import FORKS
 from core.store.schema import HEAD, migrate, revision
 from core.store.sql import SqlStore
 from core.store.tables import metadata
@@ -71,6 +72,14 @@ def test_partial_indexes_are_what_the_migrations_make(sqlite_database: Database)
         for index in table.indexes:
             wanted = str(CreateIndex(index).compile(dialect=sqlite.dialect()))
             assert made[str(index.name)].split() == wanted.split()
+
+
+def test_forks_are_found_by_their_index(sqlite_database: Database) -> None:
+    query, constants = FORKS.text(sqlite_database.dialect)
+    for name, value in {"task": "'x'", **constants}.items():
+        query = query.replace(f":{name}", str(value))
+    plan = on(sqlite_database, f"EXPLAIN QUERY PLAN {query}")
+    assert [row[-1] for row in plan] == ["SEARCH task USING INDEX ix_task_forks (parent_id=?)"]
 
 
 def test_asking_for_the_revision_changes_nothing(tmp_path: Path, migrated_file: Path) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
 import core.store
-from core.events import AttemptStarted
-from core.model import ChannelName, ChatUpdate, Credential, Delegation, Dialog, MessageRef, Verdict
+from core.events import AttemptStarted, ProgressReported
+from core.model import ChannelName, ChatUpdate, Credential, Delegation, Dialog, MessageRef, TaskId, Verdict
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
@@ -94,11 +94,13 @@ READS: dict[str, dict[str, Any]] = {
     "tasks.BY_KEY": {"submitter": "sam", "key": "once"},
     "tasks.POISONED": {},
     "checkpoints.LAST": {"task": "TASK"},
-    "checkpoints.OF_TASK": {"task": "TASK", "before": 99, "limit": 5},
+    "checkpoints.SIZES": {"task": "TASK", "before": 99, "limit": 5},
+    "checkpoints.OF_TASK": {"task": "TASK", "since": 0, "before": 99},
     "checkpoints.ONE": {"task": "TASK", "number": 2},
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
+    "reviews.CLOSED": {"limit": 5, "opened_at": -1, "id": ""},
     "reviews.CLOSED_SINCE": {"task": "APPROVED", "checkpoint": 0},
     "reviews.BEFORE_IT": {"task": "TASK", "attempt": 1, "before": 99},
     "reviews.LAST_APPROVED": {"task": "APPROVED"},
@@ -110,6 +112,7 @@ READS: dict[str, dict[str, Any]] = {
     "carrying.LAST_AT_NODE": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
     "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
+    "resuming.FORKS": {"task": "APPROVED"},
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
     "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
@@ -122,6 +125,10 @@ READS: dict[str, dict[str, Any]] = {
     "delegations.OF": {"person": "ana", "now": 0},
     "delegations.ALL": {"now": 0},
     "history.AFTER": {"task": "TASK", "after": 0},
+    "history.NEWEST": {"task": "TASK"},
+    "history.TURNS": {"task": "TASK"},
+    "history.LAST_OF_ANOTHER_KIND": {"task": "STUCK"},
+    "history.SAID_SINCE": {"task": "STUCK", "after": 2},
     "history.ONE": {"task": "TASK", "seq": 2},
     "credentials.SECRET": {"name": "a"},
     "credentials.BY_HASH": {"hash": "a" * 64},
@@ -153,8 +160,12 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     await submitted(store, key="once")
     stuck = await submitted(store)
     await step(store, stuck.id, AttemptStarted(attempt=1), begun=True, starts=POISON)
+    progress = ProgressReported(node="process", fraction=0.5, text=None)
+    await step(store, stuck.id, progress, begun=True, starts=POISON)
     approved = await waiting(store, policy)
     await decide(store, approved)
+    of = (await store.review(approved)).task.id
+    await store.fork(of, number=1, edits={}, node="process", by=ANA, child=TaskId("f" * 32))
     rejected = await waiting(store, policy)
     await decide(store, rejected, verdict=Verdict.REJECT, copy=(DESK, MessageRef("a copy")))
     task = (await store.review(rejected)).task.id
@@ -183,10 +194,11 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     )
     return {
         "TASK": task,
+        "STUCK": stuck.id,
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
         "OPEN": open_review.id,
-        "APPROVED": (await store.review(approved)).task.id,
+        "APPROVED": of,
     }
 
 

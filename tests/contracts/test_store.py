@@ -22,19 +22,23 @@ from core.errors import (
 from core.events import (
     AttemptStarted,
     DecisionRecorded,
+    NodeFinished,
     NodeRetried,
+    ProgressReported,
     ReviewApproved,
     ReviewRejected,
     ReviewRequested,
     TaskCancelled,
     TaskFailed,
     TaskSubmitted,
+    TextStreamed,
 )
 from core.model import (
     LOCAL,
     ChannelName,
     ChatUpdate,
     Credential,
+    Delegation,
     DeliveryState,
     Dialog,
     MessageRef,
@@ -53,6 +57,7 @@ from core.model import (
     Verdict,
 )
 from core.service import LOCAL_PERSON
+from core.store.history import LATELY
 from core.store.sql import SqlStore
 from tests.contracts.steps import ANYONE, completed, decide, new_id, parked, step, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PATIENCE, SAM, START, Diary
@@ -433,6 +438,35 @@ async def test_events_are_numbered_from_one_without_a_gap(store: SqlStore, clock
     assert await store.events(task.id, 3) == events[3:]
 
 
+async def test_a_story_leaves_out_what_nodes_said_on_the_way(store: SqlStore) -> None:
+    task = await submitted(store)
+    early, late = (ProgressReported(node="process", fraction=f, text=None) for f in (0.2, 0.4))
+    text = TextStreamed(node="process", text="more")
+    asked = await parked(store, task.id)
+    await decide(store, asked)
+    await step(store, task.id, early, text, begun=True)
+    await step(store, task.id, NodeFinished(node="process", action=None, checkpoint=2))
+    story = await store.story(task.id)
+    assert [stored.event for stored in story.said] == []
+    await step(store, task.id, text, late, begun=True)
+    story = await store.story(task.id)
+    events = await store.events(task.id, 0)
+    assert story.seq == events[-1].seq
+    assert story.turns == tuple(events[2:4])
+    assert [type(stored.event) for stored in story.turns] == [ReviewRequested, DecisionRecorded]
+    assert story.said == tuple(events[-2:])
+    nothing = await store.story("0" * 32)
+    assert (nothing.seq, nothing.turns, nothing.said) == (0, (), ())
+
+
+async def test_of_what_a_node_says_only_the_newest_is_read(store: SqlStore) -> None:
+    task = await submitted(store)
+    pieces = [TextStreamed(node="process", text=str(n)) for n in range(LATELY + 5)]
+    await step(store, task.id, AttemptStarted(attempt=1), *pieces, begun=True)
+    said = (await store.story(task.id)).said
+    assert [stored.event for stored in said] == pieces[5:]
+
+
 # Decisions
 
 
@@ -628,6 +662,63 @@ async def test_the_inbox_shows_what_a_person_may_decide_now(store: SqlStore, clo
     assert second not in await inbox(LOCAL)
     await decide(store, first)
     assert await inbox(ANA.id) == [second]
+
+
+async def test_the_inbox_of_a_delegate_shows_what_waits_for_the_delegator(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    def delegation(person: Person, delegate: Person, days: int) -> Delegation:
+        now = clock.now()
+        return Delegation(
+            id=new_id(),
+            person=person.id,
+            delegate=delegate.id,
+            until=now + timedelta(days=days),
+            made_by=person.id,
+            made_at=now,
+        )
+
+    async def inbox(person: PersonId, limit: int = 10) -> list[str]:
+        return [found.id for found in await store.waiting_for(person, everybody=False, limit=limit)]
+
+    own = Policy(name="eve", reviewers=(EVE.id,))
+    of_ben = await waiting(store, Policy(name="ben", reviewers=(BEN.id,)))
+    clock.advance(seconds=1)
+    of_both = await waiting(store, Policy(name="both", reviewers=(ANA.id, BEN.id), approvals=2))
+    clock.advance(seconds=1)
+    of_eve = await waiting(store, own)
+    await waiting(store, Policy(name="cy", reviewers=(CY.id,)))
+    assert await inbox(EVE.id) == [of_eve]
+    await store.delegate(delegation(ANA, EVE, 2))
+    clock.advance(seconds=1)
+    await store.delegate(delegation(BEN, EVE, 1))
+    assert await inbox(EVE.id) == [of_ben, of_both, of_eve], "oldest first, each once"
+    assert await inbox(EVE.id, limit=2) == [of_ben, of_both]
+    await decide(store, of_both, EVE)
+    assert await inbox(EVE.id) == [of_ben, of_eve], "one person has one answer"
+    assert await inbox(BEN.id) == [of_ben, of_both], "who is away may decide all the same"
+    clock.advance(days=1)
+    assert await inbox(EVE.id) == [of_eve], "Ben is back"
+    await store.revoke_delegation(ANA.id)
+    assert await inbox(EVE.id) == [of_eve]
+
+
+async def test_nobody_finds_in_their_inbox_what_they_submitted_as_a_delegate(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    await waiting(store, Policy(name="ana", reviewers=(ANA.id,)))
+    now = clock.now()
+    await store.delegate(
+        Delegation(
+            id=new_id(),
+            person=ANA.id,
+            delegate=SAM.id,
+            until=now + timedelta(days=1),
+            made_by=ANA.id,
+            made_at=now,
+        )
+    )
+    assert await store.waiting_for(SAM.id, everybody=False, limit=5) == []
 
 
 async def test_what_others_may_decide_does_not_crowd_an_inbox(store: SqlStore, clock: StoppedClock) -> None:

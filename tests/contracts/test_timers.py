@@ -147,7 +147,7 @@ async def test_each_happens_once(store: SqlStore, clock: StoppedClock) -> None:
     assert await store.fire(timer, policies={}, people=PEOPLE)
     assert not await store.fire(timer, policies={}, people=PEOPLE)
     assert await told(store, review, ReviewerReminded) == [
-        ReviewerReminded(review=review, attempt=1, people=[ANA.name, BEN.name])
+        ReviewerReminded(review=review, attempt=1, people=[ANA.name, BEN.name], ids=[ANA.id, BEN.id])
     ]
     assert await left(store, review) == ALL[1:]
 

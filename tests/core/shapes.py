@@ -17,7 +17,7 @@ from core.errors import AlreadyDecided, ReviewIsClosed
 from core.events import ReviewRequested, TaskRewound, encode, kind
 from core.flow import FlowDefinition
 from core.graph import Graph
-from core.model import LOCAL, Person, ReviewId, Submission, TaskFilter, TaskId, Verdict
+from core.model import LOCAL, Answer, Person, ReviewId, Submission, TaskFilter, TaskId, Verdict
 from core.nodes import ResultNode, ReviewNode, review, run_key
 from tests.world import ANA, BEN, CY, SAM, flow_settings, policies
 
@@ -85,8 +85,13 @@ def loop(receive: Receive) -> Flow:
 
 
 def three(receive: Receive) -> Flow:
+    """The second folds its answer in by itself."""
+
+    def note(shared: Shared, answer: Answer) -> None:
+        shared["legal"] = [*shared.get("legal", []), [answer.outcome.value, answer.comment]]
+
     work, ship = Works("work", receive), Works("ship", receive)
-    style, legal, board = ReviewNode("style"), ReviewNode("legal"), ReviewNode("board")
+    style, legal, board = ReviewNode("style"), ReviewNode("legal", apply=note), ReviewNode("board")
     work >> style
     for one, following in ((style, legal), (legal, board), (board, ship)):
         one - "approved" >> following

@@ -33,7 +33,7 @@ STORED = {
     "text_streamed": ["node", "text"],
     "task_rewound": ["checkpoint", "node", "attempt", "by", "by_name", "edited"],
     "task_forked": ["parent", "checkpoint", "by", "by_name", "edited"],
-    "review_requested": ["review", "attempt", "draft"],
+    "review_requested": ["review", "attempt", "draft", "node", "point"],
     "decision_recorded": [
         "review",
         "reviewer",
@@ -48,8 +48,8 @@ STORED = {
     ],
     "decision_withdrawn": ["review", "reviewer", "reviewer_name", "via", "by", "by_name"],
     "decisions_carried": ["review", "reviewers"],
-    "reviewer_reminded": ["review", "attempt", "people"],
-    "review_escalated": ["review", "attempt", "people", "reason"],
+    "reviewer_reminded": ["review", "attempt", "people", "ids"],
+    "review_escalated": ["review", "attempt", "people", "reason", "ids"],
     "review_stuck": ["review", "attempt", "reason"],
     "review_expired": ["review", "attempt", "outcome"],
     "review_approved": ["review", "attempt"],
@@ -86,6 +86,12 @@ def test_any_draft_comes_back_as_it_was_stored(draft: object) -> None:
 def test_a_retry_as_the_first_release_stored_it_is_still_read() -> None:
     stored = {"node": "n", "retry": 1, "error": "e"}
     assert decode("step_retried", stored) == NodeRetried(**stored)  # type: ignore[arg-type]
+
+
+def test_a_review_as_the_first_release_stored_it_is_still_read() -> None:
+    stored = {"review": "r", "attempt": 1, "draft": "d"}
+    found = decode("review_requested", stored)
+    assert found == ReviewRequested(review="r", attempt=1, draft="d", node=None, point=None)
 
 
 def test_a_name_that_is_no_event_is_an_error() -> None:

@@ -13,10 +13,12 @@ from core.errors import FlowError, Invalid, SettingsError
 from core.events import (
     AttemptStarted,
     DecisionRecorded,
+    NodeFinished,
     NodeRetried,
     ProgressReported,
     ReviewEdited,
     TextStreamed,
+    kind,
 )
 from core.flow import FlowDefinition
 from core.graph import Graph
@@ -106,6 +108,58 @@ async def test_what_reviewers_see_and_what_becomes_of_their_answer_is_the_flows_
     assert (state["amount"], state["said"]) == (8, ["less", True, ["Ana Ruiz"]])
     assert (state["feedback"], state["feedback_comment"]) == ("approved", "less")
     assert done.final_result == {"amount": 8, "to": "Sam"}, "the last approved draft, as there is no result"
+
+
+async def test_what_a_reviews_own_apply_changed_is_an_intermediate_result(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    def take(shared: Shared, answer: Answer) -> None:
+        shared["amount"] = answer.content
+
+    def shown(shared: Shared) -> Json:
+        amount: Json = shared["amount"]
+        return amount
+
+    price = sets("price", amount=10)
+    check = ReviewNode("check", show=shown, apply=take)
+    second, pay = ReviewNode("second"), sets("pay", final_result="paid")
+    price >> check
+    check - "approved" >> second
+    check - "rejected" >> price
+    second - "approved" >> pay
+    async with whole_core(any_database, clock, flows={"draft": definition(price)}) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id))
+        await edit(world, await world.open_review(task.id, 2), 8)
+        await world.approve(await world.open_review(task.id, 3))
+        await world.end(task.id)
+        finished = [e for e in await world.history(task.id) if isinstance(e, NodeFinished)]
+        assert [(e.node, e.action, e.checkpoint) for e in finished] == [
+            ("price", None, 1),
+            ("check", "rejected", 2),
+            ("price", None, 3),
+            ("check", "approved", 4),
+            ("pay", None, 6),
+        ], "what a review without its own `apply` changes, its decision tells"
+        assert (await world.service.checkpoint(task.id, 4)).changes["amount"] == (10, 8)
+        told = [kind(e) for e in await world.history(task.id)]
+        assert told[-3:] == ["task_resumed", "node_finished", "task_completed"]
+
+
+async def test_after_a_review_of_its_own_apply_the_task_is_seen_running(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    def take(shared: Shared, answer: Answer) -> None:
+        shared["taken"] = answer.content
+
+    flow = in_a_row(sets("price", processed_output=10), ReviewNode("check", apply=take), sets("pay", paid=1))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.end(task.id)
+        told = [kind(e) for e in await world.history(task.id)]
+    after = told[told.index("review_approved") + 1 :]
+    assert after == ["node_finished", "task_resumed", "node_finished", "task_completed"]
 
 
 @pytest.mark.parametrize("what", ["when", "show", "apply"])

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.definitions import definition
 from core.errors import MessageGone, RateLimited, Undeliverable, Unreachable
+from core.events import ReviewerReminded
 from core.model import (
     ChannelName,
     DeliveryState,
@@ -40,13 +42,15 @@ from tests.world import (
     World,
     draft_flows,
     eventually,
+    flow_settings,
     whole_core,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
 
-    from core.model import Delivery
+    from core.model import Delivery, Task
     from core.store.database import Database
 
 STONE = ChannelName("stone")
@@ -518,3 +522,33 @@ async def test_a_stop_lets_calls_end_and_keeps_their_answers(
         (card,) = await world.service.deliveries(task.id)
         assert (card.state, card.message) == (DeliveryState.SENT, "desk/1")
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
+
+
+async def test_what_is_said_in_a_thread_waits_for_the_card_that_begins_it(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    reminding = Policy(
+        name="default", reviewers=(ANA.id,), reminders=(timedelta(hours=1),), recipients=(DESK,)
+    )
+    flows = {"draft": definition(flow_settings(), {"default": reminding}, None)}
+    paper = PaperChannel()
+    paper.faults += [Unreachable("gone")] * 9
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world:
+        task = await world.submit()
+        await paper.called(1)
+        clock.advance(hours=1)
+        await world.event(task.id, ReviewerReminded)
+        await eventually(lambda: postponed(world, task, clock.now()))
+        paper.faults.clear()
+        clock.advance(minutes=10)
+        said = await paper.until(
+            lambda: next((call for call in paper.calls if isinstance(call.content, Notice)), None)
+        )
+        assert said is not None
+        assert said.thread is not None
+
+
+async def postponed(world: World, task: Task, now: datetime) -> bool:
+    """Whether the task's card has failed and is to be tried again later."""
+    card, _ = await world.service.deliveries(task.id)
+    return card.due_at is not None and card.due_at > now

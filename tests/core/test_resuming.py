@@ -7,15 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pocketflow import Flow
+from pocketflow import AsyncNode, Flow
 
 from core.errors import Invalid, KeyReused, NotAnAdmin, NotFound, ReviewIsClosed, TaskIsRunning
 from core.events import FINAL, TaskForked, TaskRewound
 from core.model import LOCAL, Outcome, ReviewRequest, Status, TaskFilter
 from core.nodes import ReviewNode
+from core.nodes import review as ask
 from core.states import MAX_STATE
 from tests.core.graphs import Does, Shared, definition, in_a_row
-from tests.core.test_interrupts import flow_of, sets
+from tests.core.test_interrupts import edit, flow_of, sets
 from tests.world import ANA, BEN, DESK, SAM, PaperChannel, StoppedClock, policies, whole_core
 
 if TYPE_CHECKING:
@@ -137,6 +138,128 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(
         )
         first = await world.service.checkpoint(fork.id, 1)
         assert (first.state["task_id"], first.state["amount"]) == (fork.id, 1)
+
+
+async def test_a_fork_counts_its_attempts_anew(any_database: Database, clock: StoppedClock) -> None:
+    async with whole_core(any_database, clock) as world:
+        task = await world.submit()
+        await world.reject(await world.open_review(task.id))
+        await world.open_review(task.id, 2)
+        forks = {
+            number: await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True)
+            for number in (0, 1, 3)
+        }
+        states = {n: (await world.service.checkpoint(fork.id, 1)).state for n, fork in forks.items()}
+        assert {n: state["current_attempt"] for n, state in states.items()} == {0: 0, 1: 1, 3: 1}
+        review = await world.service.review(await world.open_review(forks[3].id))
+        assert (review.attempt, review.draft) == (1, states[3]["processed_output"])
+
+
+async def test_each_review_says_which_attempt_replaced_it_and_an_approval_that_holds_says_none(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    price = sets("price", amount=10, processed_output="ten")
+    board = ReviewNode("board", policy="two")
+    price >> Inquires() >> board
+    board - "approved" >> sets("pay", final_result="paid")
+    flow = flow_of(Flow(start=price), interrupt_after=("price",))
+    async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id, 1))
+        await world.approve(await world.open_review(task.id, 2))
+        await edit(world, await world.open_review(task.id, 3), "nine")
+        again = await world.open_review(task.id, 4)
+        assert await superseded(world, task.id) == [
+            ("price", Outcome.APPROVED, None),
+            ("asks", Outcome.APPROVED, None),
+            ("board", Outcome.EDITED, 2),
+            ("board", Outcome.OPEN, None),
+        ]
+        await world.approve(again, ANA)
+        await world.approve(again, BEN)
+        await world.end(task.id)
+        points = await world.service.checkpoints(task.id)
+        assert [(c.number, c.node) for c in points][1:4] == [(1, "price"), (2, "price"), (3, "asks")]
+
+        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        anew = await world.open_review(task.id, 5)
+        assert await superseded(world, task.id) == [
+            ("price", Outcome.APPROVED, None),
+            ("asks", Outcome.APPROVED, 3),
+            ("board", Outcome.EDITED, 2),
+            ("board", Outcome.APPROVED, 3),
+            ("asks", Outcome.OPEN, None),
+        ]
+        assert (await world.service.review(anew)).attempt == 3
+
+
+class Inquires(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
+    name = "asks"
+
+    async def prep_async(self, shared: Shared) -> None:
+        await ask("May I?")
+
+
+async def superseded(world: World, task: str) -> list[tuple[str, Outcome, int | None]]:
+    return [(r.node, r.outcome, r.superseded_by) for r in await world.service.reviews(task)]
+
+
+async def test_an_approval_that_was_asked_anew_holds_again_where_somebody_goes_back_to_it(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    paper = PaperChannel()
+    price, legal, board = sets("price", processed_output="ten"), ReviewNode("legal"), ReviewNode("board")
+    price >> legal
+    legal - "approved" >> board
+    board - "rejected" >> price
+    flow = definition(price)
+    flow = type(flow)(graph=flow.graph, settings=flow.settings, policies=policies(DESK))
+    async with whole_core(any_database, clock, flows={"draft": flow}, channels=[paper]) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id, 1))
+        await world.reject(await world.open_review(task.id, 2))
+        await world.approve(await world.open_review(task.id, 3))
+        await world.open_review(task.id, 4)
+        assert [number for *_, number in await superseded(world, task.id)] == [2, 2, None, None]
+
+        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        await world.open_review(task.id, 5)
+        first, *_ = await world.service.reviews(task.id)
+        assert await superseded(world, task.id) == [
+            ("legal", Outcome.APPROVED, None),
+            ("board", Outcome.REJECTED, 2),
+            ("legal", Outcome.APPROVED, 3),
+            ("board", Outcome.CANCELLED, 3),
+            ("board", Outcome.OPEN, None),
+        ]
+        assert (await world.service.task(task.id)).outcome is Outcome.APPROVED
+
+        def shown() -> list[ReviewRequest]:
+            cards = [call.content for call in paper.calls if isinstance(call.content, ReviewRequest)]
+            return [card for card in cards if card.id == first.id]
+
+        await paper.until(lambda: shown()[-1:] if shown()[-1].superseded_by is None else [])
+
+        await world.service.resume(task.id, LOCAL, checkpoint=5)
+        await world.open_review(task.id, 6)
+        assert [number for *_, number in await superseded(world, task.id)][:3] == [2, 2, None], (
+            "back on the branch that it was left for"
+        )
+
+
+async def test_forks_of_a_task_are_listed(any_database: Database, clock: StoppedClock) -> None:
+    async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
+        task = await world.submit()
+        await world.open_review(task.id)
+        assert await world.service.forks(task.id) == []
+        made = []
+        for number in (0, 1):
+            clock.advance(seconds=1)
+            made.append(await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True))
+        found = await world.service.forks(task.id)
+        assert [(f.task, f.checkpoint, f.by_name, f.at) for f in found] == [
+            (fork.id, number, "local (open)", fork.created_at) for number, fork in enumerate(made)
+        ]
 
 
 async def test_a_task_whose_node_is_gone_is_moved_by_an_admin(
@@ -270,6 +393,36 @@ async def test_checkpoints_come_in_pages_newest_first(any_database: Database, cl
         rest = await world.service.checkpoints(task.id, before=earlier[0].number, limit=3)
         assert [*rest, *earlier, *newest] == list(whole)
         assert await world.service.checkpoints(task.id, before=0) == []
+
+
+async def test_few_large_checkpoints_come_at_once(any_database: Database, clock: StoppedClock) -> None:
+    async def grow(shared: Shared) -> str:
+        shared["count"] = shared.get("count", 0) + 1
+        shared["text"] = "x" * (MAX_STATE * 2 // 5)
+        return "again" if shared["count"] < 5 else "done"
+
+    node = Does("grow", grow)
+    node - "again" >> node
+    async with whole_core(any_database, clock, flows={"draft": definition(node)}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        pages: list[list[int]] = []
+        before: int | None = None
+        while before != 0:
+            found = await world.service.checkpoints(task.id, before=before)
+            pages.append([one.number for one in found])
+            before = found[0].number
+        assert pages == [[4, 5], [2, 3], [0, 1]]
+        assert (await world.service.checkpoints(task.id, before=5, limit=1))[0].changes == {"count": (3, 4)}
+
+
+async def test_one_checkpoint_comes_however_large_it_is(any_database: Database, clock: StoppedClock) -> None:
+    flow = in_a_row(sets("one", text="x" * (MAX_STATE - 1000)), sets("two", done=True))
+    async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.end(task.id)
+        assert [one.number for one in await world.service.checkpoints(task.id)] == [2]
+        assert [one.number for one in await world.service.checkpoints(task.id, before=2)] == [0, 1]
 
 
 async def test_an_approval_on_another_branch_does_not_count_on_this_one(

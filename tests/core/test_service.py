@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +23,9 @@ from core.errors import (
     UnknownFlow,
 )
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
-from core.model import LOCAL, Outcome, PersonId, Policy, Status, Submission, TaskFilter, Verdict
+from core.model import LOCAL, Outcome, Person, PersonId, Policy, Status, Submission, TaskFilter, Verdict
 from tests.core.graphs import drafting
-from tests.world import ANA, BEN, CY, EVE, SAM, World, whole_core
+from tests.world import ANA, BEN, CY, EVE, SAM, World, draft_flows, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -151,6 +153,24 @@ async def test_asking_first_tells_what_deciding_would(world: World) -> None:
     await world.approve(review)
     with pytest.raises(ReviewIsClosed):
         await world.service.check_may_decide(review, BEN.id)
+
+
+async def test_asking_first_knows_delegates(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    until = world.clock.now() + timedelta(days=1)
+    await world.service.delegate(ANA.id, EVE.id, until, by=ANA.id)
+    assert (await world.service.check_may_decide(review, EVE.id)).id == review
+    with pytest.raises(NotAReviewer):
+        await world.service.check_may_decide(review, SAM.id)
+
+
+async def test_names_of_reviewers_are_told_to_those_who_are_known(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    with pytest.raises(NotAReviewer, match=r"Ana Ruiz, Ben Okri, Cy Young can\.$"):
+        await world.approve(review, EVE)
+    with pytest.raises(NotAReviewer) as told:
+        await world.approve(review, Person(id=PersonId("mallory"), name="Mallory"))
+    assert "Ana" not in str(told.value)
 
 
 @pytest.mark.parametrize("comment", ["\x00", "\ud800", "x" * 10_001])
@@ -290,3 +310,18 @@ async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_o
         assert await service.waiting_for(ANA.id) == []
         assert [found.id for found in await service.waiting_for(BEN.id)] == [review]
         assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_a_submitter_chooses_among_the_policies_that_the_flow_offers(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    known = draft_flows()
+    draft = known["draft"]
+    offering = replace(draft, settings=replace(draft.settings, policies=("two",)))
+    async with whole_core(sqlite_database, clock, flows={"draft": offering}) as world:
+        task, _ = await world.service.submit(Submission(input="x", submitter=SAM.id, policy="two"))
+        review = await world.service.review(await world.open_review(task.id))
+        assert (task.policy, review.policy.name, review.policy.approvals) == ("two", "two", 2)
+        for refused in ("self", "default", "nothing"):
+            with pytest.raises(Invalid, match="offers: two"):
+                await world.service.submit(Submission(input="x", submitter=SAM.id, policy=refused))

@@ -331,8 +331,16 @@ def test_an_export_is_a_record_of_what_was_handed_in_and_what_became_of_it(serve
     assert len(exported(served, sam, "--since", older["created_at"])) == 2
     assert len(exported(served, sam, "--since", newer["created_at"])) == 1
     assert exported(served, sam, "--since", "2999-01-01") == []
+    until(
+        lambda: served.run("tasks", "--status", "waiting_for_review", token=sam).stdout != "", served.process
+    )
     newer, older = exported(served, sam, "--history")
-    assert newer["reviews"] is None
+    (asked,) = newer["reviews"]
+    assert (asked["attempt"], asked["outcome"], asked["decisions"]) == (1, None, [])
+    assert (asked["node"], asked["point"]) == ("review", "review")
+    decided(served, open_, "rejected", "longer")
+    newer, older = exported(served, sam, "--history")
+    assert newer["reviews"][0]["outcome"] == "rejected", "also while the task goes on"
     assert [review["outcome"] for review in older["reviews"]] == ["rejected", "approved"]
     decision = older["reviews"][0]["decisions"][0]
     assert (decision["reviewer"], decision["verdict"], decision["comment"]) == ("ana", "reject", "shorter")

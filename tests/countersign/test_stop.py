@@ -130,6 +130,12 @@ class Served:
         status = self._process.wait(START_SECONDS)
         return status, time.monotonic() - began
 
+    def hang_up(self, configuration: str) -> None:
+        """SIGHUP, with another configuration file."""
+        assert self._process is not None
+        (self._folder / "countersign.toml").write_text(configuration)
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
@@ -205,3 +211,16 @@ def test_an_idle_process_ends_at_once_and_overruns_nothing(served: Served) -> No
     assert (status, seconds < 3) == (0, True), seconds
     assert served.facts("stopped")
     assert not served.facts("stop_overran")
+
+
+def test_a_hangup_reads_people_and_policies_anew_and_stops_nothing(served: Served) -> None:
+    served.start(GOOD)
+    served.hang_up(CONFIGURATION + '[people.ana]\nname = "Ana"\n[policies.strict]\nreviewers = ["ana"]\n')
+    served.once(lambda: served.facts("configuration_reloaded"))
+    assert served.facts("configuration_reloaded")[0]["policies_changed"] == ["strict"]
+    served.hang_up(CONFIGURATION + '[policies.strict]\nreviewers = ["zoe"]\n')
+    served.once(lambda: served.facts("configuration_refused"))
+    (refused,) = served.facts("configuration_refused")
+    assert "line 8: policies.strict.reviewers: 'zoe'" in refused["reason"]
+    assert served.get("/readyz").status_code == 200
+    assert served.stop()[0] == 0

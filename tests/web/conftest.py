@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.web.policy_house import PolicyHouse, policy_house
 from tests.web.web_house import House
 from tests.world import whole_core
 from web.settings import WebSettings
@@ -46,6 +47,13 @@ async def idle_house(sqlite_database: Database, clock: StoppedClock) -> AsyncIte
     async with whole_core(sqlite_database, clock, limit=0) as world, AsyncExitStack() as stack:
         made = House(world, stack)
         await made.start(WebSettings(port=0))
+        yield made
+
+
+@pytest.fixture
+async def office(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[PolicyHouse]:
+    """One whose flows ask under each of `policy_house.POLICIES`."""
+    async with AsyncExitStack() as stack, policy_house(sqlite_database, clock, stack) as made:
         yield made
 
 

@@ -24,7 +24,9 @@ from core.model import (
     DeliveryState,
     Notice,
     PersonId,
+    Point,
     Recipient,
+    ReviewId,
     Status,
     StoredEvent,
     Task,
@@ -299,6 +301,15 @@ async def test_a_payload_stays_below_twenty_kilobytes_and_says_so(changes: dict[
     data = json.loads(body)["data"]
     assert set(data["truncated"]) & set(changes)
     assert data["status"] in set(Status)
+
+
+def test_a_notice_says_where_in_its_flow_the_task_waits() -> None:
+    asked = ReviewRequested(review="r", attempt=1, draft="x", node="large", point="before")
+    waits: dict[str, Any] = {"review": ReviewId("r"), "node": "large", "point": Point.BEFORE}
+    data = json.loads(payload(notice(asked, **waits), base_url="https://c.example"))["data"]
+    assert (data["review_id"], data["node"], data["point"]) == ("r", "large", "before")
+    data = json.loads(payload(notice(COMPLETED, node="large"), base_url="https://c.example"))["data"]
+    assert (data["review_id"], data["node"], data["point"]) == (None, None, None)
 
 
 async def test_a_small_payload_is_whole() -> None:

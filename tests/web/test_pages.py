@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import StoreUnavailable, Undeliverable
-from core.model import PersonId, Submission, Verdict
+from core.model import LOCAL, PersonId, Submission, Verdict
 from tests.web.web_house import PAGE, House
 from tests.world import DESK, HALL, PaperChannel, draft_flows, whole_core
 from web.pages.views import MANY
@@ -180,7 +180,7 @@ async def test_only_those_who_may_see_the_buttons(house: House) -> None:
         assert page.buttons() == ({"approved", "rejected"} if may else set())
     await house.world.approve(await house.open_review(task_id))
     page = await seen(await house.signed_in("ana"), f"/tasks/{task_id}")
-    assert page.buttons() == set()
+    assert page.buttons() == {"rejected"}, "what she has said can be changed"
     assert "Approved by Ana Ruiz" in " ".join(page.text.split())
 
 
@@ -191,6 +191,18 @@ async def test_the_submitter_can_cancel(house: House) -> None:
     assert "Cancel this task" in (await seen(sam, f"/tasks/{task_id}")).text
     assert await posted(sam, f"/v1/tasks/{task_id}/cancel") == f"/tasks/{task_id}"
     assert "This task was called off." in (await seen(sam, f"/tasks/{task_id}")).text
+
+
+async def test_a_fork_is_shown_on_its_parents_page(house: House) -> None:
+    parent = await house.submitted()
+    browser = await house.signed_in("sam")
+    assert "Forks" not in (await seen(browser, f"/tasks/{parent}")).text
+    fork = await house.service.resume(parent, LOCAL, checkpoint=1, fork=True)
+    await house.open_review(fork.id)
+    page = await seen(browser, f"/tasks/{parent}")
+    assert "From checkpoint 1, by local (open)" in " ".join(page.text.split())
+    assert f"/tasks/{fork.id}" in [link.get("href") for link in page.all("a")]
+    assert "Forks" not in (await seen(browser, f"/tasks/{fork.id}")).text
 
 
 async def test_a_pending_task_is_shown_at_work(idle_house: House) -> None:

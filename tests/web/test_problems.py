@@ -46,6 +46,8 @@ def test_every_error_has_a_problem_of_its_family(cls: type[errors.CountersignErr
         (errors.NotWaiting, 409),
         (errors.ReviewIsClosed, 409),
         (errors.AlreadyDecided, 409),
+        (errors.NotYourTurn, 409),
+        (errors.ConfirmOnPage, 409),
         (errors.TaskIsClosed, 409),
         (errors.TaskIsRunning, 409),
         (errors.StaleReview, 412),
@@ -66,6 +68,8 @@ def test_types_are_stable_and_tell_classes_apart() -> None:
     assert slugs["NotAReviewer"] == "not-a-reviewer"
     assert slugs["KeyReused"] == "key-reused"
     assert slugs["NotAnAdmin"] == "not-an-admin"
+    assert slugs["NotYourTurn"] == "not-your-turn"
+    assert slugs["ConfirmOnPage"] == "confirm-on-page"
     assert slugs["TaskIsRunning"] == "task-is-running"
     listed = [slugs[cls.__name__] for cls in STATUS]
     assert len(set(listed)) == len(listed)

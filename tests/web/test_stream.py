@@ -121,6 +121,12 @@ async def test_every_event_has_its_message_or_none(house: House) -> None:
         "ReviewApproved",
         "ReviewRejected",
         "ReviewEdited",
+        "DecisionWithdrawn",
+        "DecisionsCarried",
+        "ReviewerReminded",
+        "ReviewEscalated",
+        "ReviewStuck",
+        "ReviewExpired",
     }
     task_id = await finished(house)
     spoken = {
@@ -370,10 +376,34 @@ async def test_a_finished_node_comes_with_what_it_changed(house: House) -> None:
     draft = (await house.task(task_id)).draft
     await decided(house, task_id, Verdict.APPROVE)
     results = [body for name, body in await named(house, task_id) if name == "node_finished"]
-    (process,) = results  # of nodes that work; what a review did, its own events tell
+    (process,) = results  # what a review without an `apply` of its own did, its decision tells
     assert (process["node"], process["checkpoint"]) == ("process", 1)
     assert process["changed"] == {"processed_output": draft, "current_attempt": 1}
     assert "truncated" not in process
+
+
+async def test_what_is_stored_is_read_without_waiting_for_more(house: House) -> None:
+    task_id = await house.submitted()
+    path, headers = f"/v1/tasks/{task_id}/events", await house.bearer("ana")
+    async with house.http.get(path, params={"follow": "false"}, headers=headers) as answer:
+        text = await answer.text()
+    assert text.count("event: ") == 4
+    assert "review_requested" in text
+    last = {**headers, "Last-Event-ID": "4"}
+    async with house.http.get(path, params={"follow": "false"}, headers=last) as answer:
+        assert (answer.status, await answer.text()) == (200, "")
+    async with house.http.get(path, params={"follow": "maybe"}, headers=headers) as answer:
+        assert answer.status == 422
+    unknown = f"/v1/tasks/{'0' * 32}/events"
+    async with house.http.get(unknown, params={"follow": "false"}, headers=headers) as answer:
+        assert answer.status == 404
+
+
+async def test_a_review_says_where_in_its_flow_it_is_asked(house: House) -> None:
+    task_id = await house.submitted()
+    await decided(house, task_id, Verdict.APPROVE)
+    (asked,) = [body for name, body in await named(house, task_id) if name == "review_requested"]
+    assert (asked["node"], asked["point"]) == ("review", "review")
 
 
 def test_large_results_are_left_out_of_messages() -> None:

@@ -32,10 +32,13 @@ TASK_FIELDS = [
     "created_at",
     "updated_at",
     "ended_at",
+    "policy",
     "parent",
     "parent_checkpoint",
+    "node",
+    "point",
 ]
-MOVING = {"status", "attempt", "review_id", "draft", "updated_at"}
+MOVING = {"status", "attempt", "review_id", "draft", "updated_at", "node", "point"}
 
 
 async def ask(house: House, method: str, path: str, person: str = "ana", **how: Any) -> tuple[int, Any]:
@@ -75,6 +78,17 @@ async def test_a_task_has_the_contract_s_fields(house: House) -> None:
     assert task["created_at"] == "2026-11-21T08:00:00Z"
     _, later = await ask(house, "GET", f"/v1/tasks/{task['task_id']}")
     assert {name for name in task if later[name] != task[name]} <= MOVING
+
+
+async def test_a_task_that_waits_says_where_in_its_flow(house: House) -> None:
+    task_id = await house.submitted()
+    await house.open_review(task_id)
+    _, task = await ask(house, "GET", f"/v1/tasks/{task_id}")
+    assert (task["node"], task["point"]) == ("review", "review")
+    _, task = await ask(
+        house, "POST", f"/v1/tasks/{task_id}/decisions", json={"verdict": "approve", "attempt": 1}
+    )
+    assert (task["node"], task["point"]) == (None, None)
 
 
 async def test_location_names_the_new_task(house: House) -> None:

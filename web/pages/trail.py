@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.events import (
     DecisionRecorded,
+    DecisionsCarried,
+    DecisionWithdrawn,
     ProgressReported,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewExpired,
     ReviewRequested,
+    ReviewStuck,
     TaskForked,
     TaskRewound,
     TextStreamed,
+    kind,
 )
 from core.graph import ROOT
 from core.model import Point
@@ -20,10 +28,11 @@ from web.pages.text import beginning
 from web.schemas import text_diff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from core.graph import Graph
-    from core.model import Json, ReviewRequest, StoredCheckpoint, StoredEvent, Task
+    from core.model import Decision, Json, ReviewRequest, StoredCheckpoint, StoredEvent, Task
 
 STREAMED = 20_000
 """Characters of a node's text that are shown while it works: the newest. The page's script keeps to it."""
@@ -55,20 +64,17 @@ class Working:
         return None if self.fraction is None else round(self.fraction * 100)
 
 
-def working(events: Sequence[StoredEvent]) -> Working:
-    """Of the node that runs now; nothing where the last event is of another kind."""
-    said: list[ProgressReported | TextStreamed] = []
-    for stored in reversed(events):
-        if not isinstance(stored.event, (ProgressReported, TextStreamed)):
-            break
-        said.append(stored.event)
-    reports = [event for event in said if isinstance(event, ProgressReported)]
-    pieces = [event.text for event in reversed(said) if isinstance(event, TextStreamed)]
+def working(said: Sequence[StoredEvent]) -> Working:
+    """Of what the node that runs now has said, oldest first."""
+    events = [stored.event for stored in said]
+    reports = [event for event in events if isinstance(event, ProgressReported)]
+    pieces = [event for event in events if isinstance(event, TextStreamed)]
+    newest = reports[-1] if reports else None
     return Working(
-        node=said[0].node if said else "",
-        fraction=reports[0].fraction if reports else None,
-        note=reports[0].text if reports else None,
-        text="".join(pieces)[-STREAMED:],
+        node=(reports or pieces)[-1].node if events else "",
+        fraction=newest.fraction if newest else None,
+        note=newest.text if newest else None,
+        text="".join(piece.text for piece in pieces)[-STREAMED:],
     )
 
 
@@ -92,10 +98,23 @@ def diffs(events: Sequence[StoredEvent]) -> dict[tuple[str, str], str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Something that happened to a review, as a sentence; or a decision that stands."""
+
+    at: datetime
+    decision: Decision | None = None
+    kind: str = ""
+    text: str = ""
+    more: str | None = None
+    """What somebody wrote with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One entry of the timeline: a review, or that somebody resumed or forked the task."""
+    """One entry of the timeline: a review with what happened to it, or that somebody resumed or forked."""
 
     review: ReviewRequest | None = None
+    lines: tuple[Line, ...] = ()
     resumed: TaskRewound | TaskForked | None = None
     stored: StoredEvent | None = None
 
@@ -103,13 +122,70 @@ class Turn:
 def timeline(events: Sequence[StoredEvent], reviews: Sequence[ReviewRequest]) -> list[Turn]:
     """In the order in which it happened; a review that opened since `events` were read comes last."""
     left = {str(review.id): review for review in reviews}
+    happened: defaultdict[str, list[StoredEvent]] = defaultdict(list)
+    for stored in events:
+        happened[getattr(stored.event, "review", "")].append(stored)
     turns: list[Turn] = []
     for stored in events:
         if isinstance(stored.event, ReviewRequested) and stored.event.review in left:
-            turns.append(Turn(review=left.pop(stored.event.review)))
+            review = left.pop(stored.event.review)
+            turns.append(Turn(review=review, lines=_lines(review, happened[review.id])))
         elif isinstance(stored.event, (TaskRewound, TaskForked)):
             turns.append(Turn(resumed=stored.event, stored=stored))
-    return turns + [Turn(review=review) for review in left.values()]
+    return turns + [Turn(review=review, lines=_lines(review, ())) for review in left.values()]
+
+
+def _lines(review: ReviewRequest, happened: Sequence[StoredEvent]) -> tuple[Line, ...]:
+    """The decisions that stand, and between them what else there was, as it happened."""
+    left = {(str(made.reviewer), made.at): made for made in review.decisions}
+    standing: dict[int, Decision] = {}
+    for stored in reversed(happened):
+        event = stored.event
+        if isinstance(event, DecisionRecorded) and (event.reviewer, stored.at) in left:
+            standing[stored.seq] = left.pop((event.reviewer, stored.at))
+    said = [
+        Line(at=stored.at, decision=standing[stored.seq])
+        if stored.seq in standing
+        else Line(
+            at=stored.at,
+            kind=kind(stored.event),
+            text=_TOLD[type(stored.event)](stored.event),
+            more=stored.event.comment if isinstance(stored.event, DecisionRecorded) else None,
+        )
+        for stored in happened
+        if type(stored.event) in _TOLD
+    ]
+    # Without an event: carried from the attempt before, or made since the events were read.
+    rest = [Line(at=made.at, decision=made) for made in left.values()]
+    carried = [line for line in rest if line.at <= review.opened_at]
+    return (*carried, *said, *(line for line in rest if line not in carried))
+
+
+_VERDICTS = {"approve": "Approved", "reject": "Rejected", "edit": "Edited"}
+_TOLD: Mapping[type, Callable[[Any], str]] = {
+    DecisionRecorded: lambda event: (
+        f"{_VERDICTS[event.verdict]} by {_by(event)}, which does not count any more."
+    ),
+    DecisionWithdrawn: lambda event: f"The decision of {event.reviewer_name} was taken back.",
+    DecisionsCarried: lambda event: (
+        f"Approvals of the attempt before count here, too: {_listed(event.reviewers)}."
+    ),
+    ReviewerReminded: lambda event: f"Reminded: {_listed(event.people)}.",
+    ReviewEscalated: lambda event: (
+        f"Escalated: {event.reason}" + (f" {_listed(event.people)} may decide, too." if event.people else "")
+    ),
+    ReviewStuck: lambda event: f"Stuck: {event.reason}",
+    ReviewExpired: lambda event: f"Nobody decided in time, so it is {event.outcome}.",
+}
+"""What a decision that is not among those that stand, and the events besides, are on the timeline."""
+
+
+def _by(event: DecisionRecorded) -> str:
+    return f"{event.reviewer_name} for {event.person_name}" if event.person_name else event.reviewer_name
+
+
+def _listed(names: Sequence[Json]) -> str:
+    return ", ".join(map(str, names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from markupsafe import Markup
 
-from core.errors import Forbidden, Refused
 from core.events import EVENTS, kind
 from core.model import DeliveryState, Status, TaskFilter
 from core.picture import svg
@@ -22,7 +21,8 @@ from web.schemas import SignIn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import Delivery, PersonId, ReviewRequest, StoredCheckpoint, Task
+    from core.explaining import Explanation
+    from core.model import Delegation, Delivery, PersonId, ReviewRequest, StoredCheckpoint, Task
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
@@ -32,14 +32,6 @@ KINDS = " ".join(kind(event) for event in EVENTS)
 RECENT = 8
 MANY = 9
 """Of their own waiting tasks, people are told the number up to this one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deciding:
-    """Whether the viewer may decide the open review now, and if not, why."""
-
-    review: ReviewRequest
-    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +67,7 @@ class Views:
     async def task(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         # Read first, so that whatever happens meanwhile comes with the stream, which goes on from here.
-        events = await self._service.events(task_id)
+        story = await self._service.story(task_id)
         task = await self._service.task(task_id)
         reviews = await self._service.reviews(task.id)
         checkpoints = await self._service.checkpoints(task.id)
@@ -83,17 +75,19 @@ class Views:
             request,
             "task.html",
             task=task,
-            seq=events[-1].seq if events else 0,
+            seq=story.seq,
             kinds=KINDS,
-            working=working(events),
-            turns=timeline(events, reviews),
-            diffs=diffs(events),
+            working=working(story.said),
+            turns=timeline(story.turns, reviews),
+            diffs=diffs(story.turns),
+            forks=await self._service.forks(task.id),
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
             flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
             may_resume=self._service.may_resume(request[CALLER].person),
-            deciding=await self._deciding(task, request[CALLER]),
+            asking=await self._asking(task, request[CALLER]),
+            name=self._name,
             undelivered=undelivered(await self._service.deliveries(task.id)),
         )
 
@@ -111,7 +105,16 @@ class Views:
         person = request[CALLER].person
         waiting = await self._service.waiting_for(person)
         elsewhere = None if waiting else await self._waiting_elsewhere(person)
-        return self._pages.page(request, "inbox.html", waiting=waiting, elsewhere=elsewhere)
+        standing = await self._service.delegations()
+        return self._pages.page(
+            request,
+            "inbox.html",
+            waiting=waiting,
+            elsewhere=elsewhere,
+            away=next((one for one in standing if one.person == person), None),
+            decides_for={review.id: decides_for(review, person, standing) for review in waiting},
+            name=self._name,
+        )
 
     async def sign_in(self, request: web.Request) -> web.Response:
         body = await parsed(request, SignIn)
@@ -146,14 +149,21 @@ class Views:
         number = f"More than {MANY}" if found.cursor else len(found.tasks)
         return f"{number} tasks of yours wait for somebody else."
 
-    async def _deciding(self, task: Task, caller: Caller) -> Deciding | None:
-        if task.review is None:
-            return None
-        try:
-            review = await self._service.check_may_decide(task.review, caller.person)
-        except (Forbidden, Refused) as error:
-            return Deciding(review=await self._service.review(task.review), refusal=str(error))
-        return Deciding(review=review, refusal=None)
+    async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
+        """The open review, explained to the viewer."""
+        return None if task.review is None else await self._service.explain(task.id, caller.person)
+
+    def _name(self, person_id: PersonId) -> str:
+        person = self._service.person(person_id)
+        return person_id if person is None else person.name
+
+
+def decides_for(review: ReviewRequest, person: PersonId, standing: Sequence[Delegation]) -> list[PersonId]:
+    """Reviewers in whose place somebody who is no reviewer finds this in their inbox."""
+    known = review.policy.reviewers
+    if person in known:
+        return []
+    return [one.person for one in standing if one.delegate == person and one.person in known]
 
 
 def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:

@@ -119,6 +119,7 @@ function rich(part) {
 /** @param {any} part */
 function richElement(part) {
   if (part.type === "link") return link(part.url, part.text || part.url);
+  if (part.type === "user") return h("strong", {}, `@${part.user_id}`);
   let shown = /** @type {Node | string} */ (part.text || "");
   if (part.style?.code) shown = h("code", {}, shown);
   if (part.style?.bold) shown = h("strong", {}, shown);

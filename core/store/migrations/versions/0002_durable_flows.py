@@ -16,6 +16,14 @@ def upgrade() -> None:
     op.add_column("task", sa.Column("ended_at", sa.BigInteger(), nullable=True))
     op.add_column("task", sa.Column("parent_id", sa.String(32), nullable=True))
     op.add_column("task", sa.Column("parent_checkpoint", sa.Integer(), nullable=True))
+    op.create_index(
+        "ix_task_forks",
+        "task",
+        ["parent_id", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    )
     op.add_column("checkpoint", sa.Column("following", sa.String(), nullable=True))
     op.add_column("checkpoint", sa.Column("point", sa.String(16), nullable=False, server_default="run"))
     op.add_column("checkpoint", sa.Column("frames", sa.Text(), nullable=True))

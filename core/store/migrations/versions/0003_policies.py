@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("task", sa.Column("policy", sa.String(), nullable=True))
     op.add_column("review", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     op.add_column("review", sa.Column("escalated", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("decision", sa.Column("stage", sa.Integer(), nullable=False, server_default="0"))

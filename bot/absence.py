@@ -1,0 +1,86 @@
+"""`away` and `back`: what somebody types to say who decides for them, and until when."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from bot.cards import clock_time
+from core.errors import Invalid
+from core.model import LOCAL
+
+if TYPE_CHECKING:
+    from bot.people import Directory
+    from core.model import PersonId
+    from core.service import Service
+
+HOW = (
+    "Say it as “{0}away Ben Okri until 2026-11-30”, or “{0}away until 2026-11-30” if nobody is to decide for "
+    "you. A day counts to its end in UTC; a time may follow it. “{0}back” ends it."
+)
+"""`{0}` is what commands begin with on the platform."""
+NOBODY = "Nobody of that name is known here: write the name, or the key, of somebody in countersign.toml."
+SEVERAL = "More than one person has that name: write their key in countersign.toml instead."
+NOT_AWAY = "You were not away."
+WELCOME = "Welcome back: nobody decides for you any more."
+
+_AWAY = re.compile(r"(?:(\S.*?)\s+)?until\s+(\S+)(?:\s+(\S+))?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absences:
+    """Answers in one sentence; raises what `Service.delegate` raises, and `Invalid` for wrong words."""
+
+    service: Service
+    people: Directory
+
+    async def away(
+        self, person: PersonId, words: str, *, prefix: str, delegate: PersonId | None = None
+    ) -> str:
+        """`words` are what follows `away`; `delegate` is whom a mention in them named."""
+        found = _AWAY.fullmatch(words.strip())
+        if found is None:
+            raise Invalid(HOW.format(prefix))
+        until = _moment(found[2], found[3], prefix)
+        if found[1] and delegate is None:
+            delegate = self.named(found[1])
+        made = await self.service.delegate(person, delegate, until, by=person)
+        return f"You are away until {clock_time(made.until)}; {self._consequence(delegate)}"
+
+    async def back(self, person: PersonId) -> str:
+        return WELCOME if await self.service.end_delegation(person, by=person) else NOT_AWAY
+
+    def named(self, words: str) -> PersonId:
+        """By key, or by name where that is one person's alone. Raises `Invalid`."""
+        wanted = words.strip().removeprefix("@").strip()
+        for key in (wanted, wanted.casefold()):
+            if key != LOCAL and (known := self.service.person(key)) is not None:
+                return known.id
+        everybody = {*self.people.slack.values(), *self.people.telegram.values()}
+        found = [
+            one.id
+            for one in map(self.service.person, everybody)
+            if one is not None and one.name.casefold() == wanted.casefold()
+        ]
+        if len(found) != 1:
+            raise Invalid(SEVERAL if found else NOBODY)
+        return found[0]
+
+    def _consequence(self, delegate: PersonId | None) -> str:
+        if delegate is None:
+            return "nobody decides for you, and reminders leave you in peace."
+        known = self.service.person(delegate)
+        return f"{known.name if known else delegate} decides for you."
+
+
+def _moment(day: str, hour: str | None, prefix: str) -> datetime:
+    """The end of a day, or a minute of it, in UTC."""
+    try:
+        on = date.fromisoformat(day)
+        if hour is None:
+            return datetime.combine(on, time(0), UTC) + timedelta(days=1)
+        return datetime.combine(on, time.fromisoformat(hour).replace(tzinfo=None), UTC)
+    except (ValueError, OverflowError):
+        raise Invalid(HOW.format(prefix)) from None

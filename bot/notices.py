@@ -1,0 +1,79 @@
+"""Notice -> Words: what is said in a task's thread between two looks of its card, in no platform's markup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.cards import Theirs, url_of
+from core.errors import Undeliverable
+from core.events import ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.explaining import standing
+from core.model import PersonId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.model import Json, Notice, ReviewRequest
+
+NAMED = 20
+"""More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Somebody whom the message is for, to be called by the id that the platform knows them by."""
+
+    name: str
+    person: PersonId | None
+    """None where an event does not say which person it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """One short message."""
+
+    parts: tuple[str | Theirs | Named, ...]
+    url: str
+    """The task's page."""
+
+
+def words(notice: Notice, *, public_url: str) -> Words:
+    """Whom it concerns, what is asked and until when.
+
+    Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
+    """
+    review = notice.review
+    if review is None or not review.is_open:
+        raise Undeliverable("The review is closed, so nothing is said about it any more.")
+    return Words(parts=(*_begin(notice, review), *_until(review)), url=url_of(notice.task.id, public_url))
+
+
+def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    what = (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+    match notice.event.event:
+        case ReviewerReminded(people=people, ids=ids):
+            return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
+        case ReviewEscalated(people=people, ids=ids, reason=reason):
+            more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
+            return ("Escalated, ", *what, f": {reason}", *more)
+        case ReviewStuck(reason=reason):
+            return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
+        case _:
+            raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:
+    """`Ana, Ben and Cy`; ids may be missing in events of an earlier release."""
+    known = [PersonId(str(one)) for one in ids] if len(ids) == len(names) else [None] * len(names)
+    called = [Named(name=str(name), person=person) for name, person in zip(names, known, strict=True)]
+    shown: list[str | Named] = []
+    for number, one in enumerate(called[:NAMED], 1):
+        is_last = number == len(called) > 1
+        shown += [*([" and " if is_last else ", "] if number > 1 else []), one]
+    return [*shown, *([f" and {len(called) - NAMED} more"] if len(called) > NAMED else [])]
+
+
+def _until(review: ReviewRequest) -> tuple[str, ...]:
+    how = standing(review)
+    return (f" {how[0].upper()}{how[1:]}.",) if how else ()

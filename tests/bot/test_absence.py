@@ -1,0 +1,99 @@
+"""What is typed to be away, read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.absence import HOW, NOBODY, NOT_AWAY, SEVERAL, WELCOME, Absences
+from bot.people import Directory
+from core.errors import Invalid
+from core.feed import Feed
+from core.model import Person, PersonId
+from core.service import Service
+from core.store.sql import SqlStore
+from tests.world import ANA, BEN, CY, PEOPLE, StoppedClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.store.database import Database
+
+TWIN = Person(id=PersonId("ben2"), name="Cy Young")
+DIRECTORY = Directory.of(slack={CY.id: "U1", TWIN.id: "U2"}, telegram={ANA.id: 1, BEN.id: 2})
+
+
+@pytest.fixture
+async def absences(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[Absences]:
+    async with SqlStore(sqlite_database, clock) as store:
+        service = Service(store, Feed(store), {**PEOPLE, TWIN.id: TWIN}, {}, clock=clock)
+        yield Absences(service=service, people=DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    ("words", "delegate", "until"),
+    [
+        ("Ben Okri until 2026-11-30", BEN.id, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("  @ben   UNTIL 2026-11-30 ", BEN.id, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("ben until 2026-11-21 18:30", BEN.id, datetime(2026, 11, 21, 18, 30, tzinfo=UTC)),
+        ("until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
+    ],
+)
+async def test_who_and_until_when(
+    absences: Absences, words: str, delegate: PersonId | None, until: datetime
+) -> None:
+    said = await absences.away(ANA.id, words, prefix="/")
+    (made,) = await absences.service.delegations()
+    assert (made.person, made.delegate, made.until) == (ANA.id, delegate, until)
+    whom = "Ben Okri decides" if delegate else "nobody decides"
+    assert said.startswith(f"You are away until {until:%Y-%m-%d %H:%M} UTC; {whom} for you")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "Ben",
+        "Ben until",
+        "until tomorrow",
+        "until 2026-13-01",
+        "until 2026-11-30 25:00",
+        "until 9999-12-31",
+    ],
+)
+async def test_wrong_words_are_answered_with_right_ones(absences: Absences, words: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await absences.away(ANA.id, words, prefix="/countersign ")
+    assert str(refused.value) == HOW.format("/countersign ")
+    assert await absences.service.delegations() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("Nobody Known until 2026-11-30", NOBODY),
+        ("local until 2026-11-30", NOBODY),
+        ("cy young until 2026-11-30", SEVERAL),
+        ("ana until 2026-11-30", "Nobody can be their own delegate."),
+        ("ben until 2026-11-01", "The end has to be in the future, at most 366 days from now."),
+    ],
+)
+async def test_what_cannot_be_is_said_in_one_sentence(absences: Absences, words: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await absences.away(ANA.id, words, prefix="/")
+    assert str(refused.value) == sentence
+
+
+async def test_a_circle_is_refused(absences: Absences) -> None:
+    await absences.away(ANA.id, "ben until 2026-11-30", prefix="/")
+    with pytest.raises(Invalid, match="delegated to you"):
+        await absences.away(BEN.id, "ana until 2026-11-30", prefix="/")
+
+
+async def test_whoever_is_back_decides_alone(absences: Absences) -> None:
+    assert await absences.back(ANA.id) == NOT_AWAY
+    await absences.away(ANA.id, "ben until 2026-11-30", prefix="/")
+    assert await absences.back(ANA.id) == WELCOME
+    assert await absences.service.delegations() == []

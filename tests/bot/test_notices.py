@@ -1,0 +1,130 @@
+"""What is said in a task's thread between two looks of its card."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from telegram import User
+
+from bot import blocks, markup
+from bot.literal import utf16
+from bot.notices import NAMED, Named, words
+from bot.simulator.slack.limits import message_problems
+from core.errors import Undeliverable
+from core.events import ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.model import Notice, Outcome, PersonId, StoredEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.notices import Words
+    from core.events import Event
+    from core.model import ReviewRequest
+
+AT = datetime(2026, 11, 5, 14, 2, tzinfo=UTC)
+ANA, BEN = PersonId("ana"), PersonId("ben")
+REMINDED = ReviewerReminded(review="a" * 32, attempt=1, people=["Ana Ruiz", "Ben Okri"], ids=[ANA, BEN])
+ESCALATED = ReviewEscalated(
+    review="a" * 32, attempt=1, people=["Cy Young"], ids=["cy"], reason="Nobody has decided yet."
+)
+STUCK = ReviewStuck(review="a" * 32, attempt=1, reason="Too few are left.")
+
+
+def notice(event: Event, review: ReviewRequest) -> Notice:
+    return Notice(
+        task=review.task, event=StoredEvent(task=review.task.id, seq=4, at=AT, event=event), review=review
+    )
+
+
+def said(event: Event, review: ReviewRequest) -> Words:
+    return words(notice(event, review), public_url="https://sign.example.com")
+
+
+def plain(told: Words) -> str:
+    return "".join(
+        part if isinstance(part, str) else part.name if isinstance(part, Named) else part.text
+        for part in told.parts
+    )
+
+
+def test_a_reminder_says_whom_what_until_when_and_what_then(a_review: Callable[..., ReviewRequest]) -> None:
+    assert plain(said(REMINDED, a_review(expires_at=AT))) == (
+        "Reminder for Ana Ruiz and Ben Okri: please decide on attempt 1 of Refund for order 1042. "
+        "Until 2026-11-05 14:02 UTC, then rejected."
+    )
+
+
+def test_an_escalation_says_why_and_who_may_decide_now(a_review: Callable[..., ReviewRequest]) -> None:
+    assert plain(said(ESCALATED, a_review())) == (
+        "Escalated, attempt 1 of Refund for order 1042: Nobody has decided yet. Cy Young may decide now, too."
+    )
+
+
+def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
+    assert plain(said(STUCK, a_review())) == (
+        "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
+        "The policy has to be changed, or the task cancelled."
+    )
+
+
+def test_nothing_is_said_of_a_review_that_was_decided_meanwhile(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    with pytest.raises(Undeliverable):
+        said(REMINDED, a_review(outcome=Outcome.APPROVED, closed_at=AT))
+
+
+def test_an_event_of_an_earlier_release_names_people_without_calling_them(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    told = said(ReviewerReminded(review="a" * 32, attempt=1, people=["Ana Ruiz"]), a_review())
+    assert Named(name="Ana Ruiz", person=None) in told.parts
+
+
+def test_many_people_are_counted(a_review: Callable[..., ReviewRequest]) -> None:
+    many = [f"P{number}" for number in range(NAMED + 3)]
+    told = said(ReviewerReminded(review="a" * 32, attempt=1, people=[*many], ids=[*many]), a_review())
+    assert sum(isinstance(part, Named) for part in told.parts) == NAMED
+    assert f"P{NAMED - 1} and 3 more: please" in plain(told)
+
+
+NASTY = st.one_of(
+    st.sampled_from(["<!channel>", "<@U01ANA>", "@here /start https://evil.example", "<" * 5000, "a" * 9000]),
+    st.text(max_size=300),
+)
+
+
+@given(NASTY, st.lists(NASTY, min_size=1, max_size=40))
+def test_in_slack_it_fits_and_only_whom_we_name_is_called(
+    a_review: Callable[..., ReviewRequest], title: str, names: list[str]
+) -> None:
+    event = ReviewerReminded(review="a" * 32, attempt=1, people=[*names], ids=["ana"] * len(names))
+    told = said(event, a_review(task={"title": title}))
+    made = blocks.said(told, {ANA: "U01ANA"})
+    assert message_problems(made) == []
+    (section,) = made[0]["elements"]
+    called = [part for part in section["elements"] if part["type"] == "user"]
+    assert {part["user_id"] for part in called} == {"U01ANA"}
+    assert len(called) == min(len(names), NAMED)
+    assert {part["type"] for part in section["elements"]} == {"text", "link", "user"}
+    text = blocks.said_plainly(told)
+    assert len(text) < 4000
+    assert "<" not in text
+
+
+@given(NASTY, st.lists(NASTY, min_size=1, max_size=40))
+def test_in_telegram_it_fits_and_only_whom_we_name_is_called(
+    a_review: Callable[..., ReviewRequest], title: str, names: list[str]
+) -> None:
+    event = ReviewerReminded(review="a" * 32, attempt=1, people=[*names], ids=["ana"] * len(names))
+    made = markup.said(
+        said(event, a_review(task={"title": title})), {ANA: User(id=42, first_name="", is_bot=False)}
+    )
+    assert utf16(made.text) <= markup.LIMIT
+    called = [entity for entity in made.entities if entity.type == "text_mention"]
+    assert {entity.user.id for entity in called if entity.user} <= {42}
+    assert {entity.type for entity in made.entities} <= {"text_mention", "bold", "code"}

@@ -1,0 +1,247 @@
+"""What a policy asks of people in Slack: turns, reasons, the page; reminders, and who decides for whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.simulator.faults import Fault
+from bot.simulator.slack.forms import NotOffered
+from core.model import Outcome, Status, Verdict
+from tests.bot.house import PUBLIC_URL
+from tests.bot.slack_house import GENERAL, SlackHouse, slack_house, text_of
+from tests.world import ANA, BEN, SAM, StoppedClock, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.model import Decision, Task
+    from core.store.database import Database
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """bolt and the simulator sign and check by the machine's clock."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture(params=["socket mode", "http"])
+async def there(
+    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
+) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
+        yield started
+
+
+@pytest.fixture
+async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=False) as started:
+        yield started
+
+
+async def decisions(there: SlackHouse, task: Task) -> tuple[Decision, ...]:
+    return (await there.house.service.reviews(task.id))[0].decisions
+
+
+async def failed_once(there: SlackHouse, task: Task) -> bool:
+    return any(delivery.tries == 1 for delivery in await there.house.service.deliveries(task.id))
+
+
+async def test_a_reminder_calls_who_has_not_decided_in_the_thread(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.house.submit("<!channel> please", flow="timed")
+    card = await there.card()
+    there.house.clock.advance(hours=1)
+    told = await there.card(2)
+    assert told.thread_ts == card.ts
+    (section,) = told.blocks[0]["elements"]
+    assert [part["user_id"] for part in section["elements"] if part["type"] == "user"] == ["U01ANA"]
+    assert "please decide on attempt 1 of <!channel> please. Until " in "".join(
+        part.get("text", "") for part in section["elements"]
+    )
+    assert told.text.startswith(
+        "Reminder for Ana Ruiz: please decide on attempt 1 of &lt;!channel&gt; please."
+    )
+    assert told.labels == ()
+
+
+async def test_a_reminder_that_slack_did_not_take_is_said_again_once(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="timed")
+    await there.card()
+    there.slack.faults.add(Fault(method="chat.postMessage", status=500))
+    there.house.clock.advance(hours=1)
+    await eventually(lambda: failed_once(there, task))
+    there.house.clock.advance(seconds=30)
+    await there.card(2)
+    assert len(there.slack.messages(GENERAL)) == 2
+
+
+async def test_an_escalation_is_told_and_the_card_says_so(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="timed")
+    await there.card()
+    there.house.clock.advance(hours=2)
+    told = await there.card_with("Nobody has decided yet.")
+    assert "Ben Okri and Cy Young may decide now, too. Until " in told.text
+    assert "escalated · until " in text_of(await there.card_with("escalated · "))
+    await there.slack.press(await there.card(), "Approve", user="U01BEN")
+    assert [made.reviewer for made in await decisions(there, task)] == [BEN.id]
+
+
+async def test_an_expired_card_says_so_and_is_not_pressed(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.house.submit(flow="timed")
+    card = await there.card()
+    there.house.clock.advance(hours=4)
+    expired = await there.card_with("Expired undecided")
+    assert expired.labels == ()
+    await there.slack.press(card, "Approve", user="U01ANA")
+    assert (await there.told("U01ANA")).startswith("This review expired undecided at ")
+
+
+async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="staged")
+    card = await there.card()
+    assert "0 of 2 approvals · waits for legal" in text_of(card)
+    await there.slack.press(card, "Approve", user="U01BEN")
+    assert await there.told("U01BEN") == "It is not your turn yet: stage 1 of 2 waits for legal."
+    assert await decisions(there, task) == ()
+    await there.slack.press(card, "Approve", user="U01ANA")
+    await there.card_with("1 of 2 approvals · waits for ops")
+
+
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+async def test_where_the_page_decides_a_press_leads_there(there: SlackHouse, label: str) -> None:
+    task = await there.house.submit(flow="page")
+    await there.slack.press(await there.card(), label, user="U01ANA")
+    assert await there.told("U01ANA") == (
+        "This review is decided on its page, by whoever is signed in there. "
+        f"<{PUBLIC_URL}/tasks/{task.id}|Open the task>"
+    )
+    assert there.slack.open_views("U01ANA") == ()
+    assert await decisions(there, task) == ()
+
+
+async def test_where_a_no_needs_a_reason_the_dialog_insists(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="reasoned")
+    card = await there.card()
+    await there.slack.press(card, "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    with pytest.raises(NotOffered, match="required"):
+        await there.slack.submit(view, user="U01ANA")
+    await there.slack.submit(view, {"Reason": "   "}, user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    assert list(view.errors.values()) == ["This policy asks for a reason: say why in the comment."]
+    await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
+    assert [made.comment for made in await decisions(there, task)] == ["too long"]
+
+
+async def test_a_yes_needs_no_reason_where_only_a_no_does(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="reasoned")
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    assert [made.verdict for made in await decisions(there, task)] == [Verdict.APPROVE]
+
+
+async def test_where_a_yes_needs_a_reason_approve_asks_for_it(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="always")
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    assert await decisions(there, task) == ()
+    (view,) = there.slack.open_views("U01ANA")
+    await there.slack.submit(view, user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    assert list(view.errors.values()) == ["This policy asks for a reason: say why in the comment."]
+    await there.slack.submit(view, {"Reason": "Not now", "In your own words": "but fine"}, user="U01ANA")
+    (made,) = await decisions(there, task)
+    assert (made.verdict, made.comment, made.via) == (Verdict.APPROVE, "Not now\nbut fine", "slack")
+
+
+async def test_a_ready_reason_is_one_tap(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="always")
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    await there.slack.submit(view, {"Reason": "Too expensive"}, user="U01ANA")
+    (made,) = await decisions(there, task)
+    assert (made.verdict, made.comment) == (Verdict.REJECT, "Too expensive")
+
+
+async def test_a_changed_mind_counts_while_the_review_is_open(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="lenient")
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    approved = await there.card_with("Approved by Ana Ruiz")
+    await there.slack.press(approved, "Reject…", user="U01ANA")
+    (view,) = there.slack.open_views("U01ANA")
+    await there.slack.submit(view, {"Reason": "I misread"}, user="U01ANA")
+    assert there.slack.open_views("U01ANA") == ()
+    changed = await there.card_with("Rejected by Ana Ruiz")
+    assert "Approved by" not in text_of(changed)
+    assert [made.verdict for made in await decisions(there, task)] == [Verdict.REJECT]
+
+
+async def test_an_answer_taken_back_leaves_the_card(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="lenient")
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+    await there.card_with("Approved by Ana Ruiz")
+    await there.house.service.withdraw((await there.house.review(task)).id, ANA.id, via="web")
+    again = await there.card_with("0 of 2 approvals")
+    assert "Ana Ruiz" not in text_of(again)
+
+
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+async def test_a_delegate_decides_and_the_card_names_both(there: SlackHouse, label: str) -> None:
+    task = await there.house.submit(flow="timed")
+    card = await there.card()
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.slack.press(card, label, user="U01BEN")
+    for view in there.slack.open_views("U01BEN"):
+        await there.slack.submit(view, {"Reason": "no"}, user="U01BEN")
+    did = "Approved" if label == "Approve" else "Rejected"
+    await there.card_with(f"{did} by Ben Okri for Ana Ruiz, ")
+    assert (await there.house.service.reviews(task.id))[0].outcome is Outcome(did.lower())
+
+
+async def test_a_delegate_of_the_submitter_is_told_why_not(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="own")
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegate(SAM.id, BEN.id, until, by=SAM.id)
+    await there.slack.press(await there.card(), "Reject…", user="U01BEN")
+    assert await there.told("U01BEN") == (
+        "The person for whom you decide submitted this task, so somebody else has to decide."
+    )
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> str:
+    """What only they read in answer."""
+    before = len(there.slack.ephemerals(user))
+    answer = await there.slack.command("/countersign", text, user=user, channel=GENERAL)
+    assert answer.status == 200
+    (seen,) = there.slack.ephemerals(user)[before:]
+    return seen.text
+
+
+async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there: SlackHouse) -> None:
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    said = await typed(there, f"away <@U01BEN|ben> until {tomorrow}")
+    assert said.endswith(" UTC; Ben Okri decides for you.")
+    (made,) = await there.house.service.delegations()
+    assert (made.person, made.delegate) == (ANA.id, BEN.id)
+    task = await there.house.submit(flow="timed")
+    await there.slack.press(await there.card(), "Approve", user="U01BEN")
+    assert [one.seat for one in await decisions(there, task)] == [ANA.id]
+    assert await typed(there, "back") == "Welcome back: nobody decides for you any more."
+    assert await typed(there, "back") == "You were not away."
+
+
+async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHouse) -> None:
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    for words in ("", "help", "away", f"away <@U01BEN|ben> {tomorrow}"):
+        assert "Say it as “/countersign away Ben Okri until 2026-11-30”" in await typed(there, words)
+    assert "Nobody of that name" in await typed(there, f"away <!channel> until {tomorrow}")
+    assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
+    assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")
+    assert list(await there.house.service.delegations()) == []

@@ -1,0 +1,132 @@
+"""SIGHUP reads people and policies anew; nothing is dropped, and a mistake changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import NotAReviewer, SettingsError
+from core.events import ReviewEscalated, ReviewStuck
+from core.timekeeper import Timekeeper
+from countersign.composition import flows
+from countersign.configuration import configuration
+from countersign.reloading import Live, Reloader, follow
+from tests.world import ANA, BEN, whole_core
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+PEOPLE = "".join(f'[people.{name}]\nname = "{name.title()}"\n' for name in ("ana", "ben", "sam"))
+BOTH = PEOPLE + '[policies.default]\nreviewers = ["ana", "ben"]\n'
+ONLY_BEN = PEOPLE + '[policies.default]\nreviewers = ["ben"]\n'
+
+
+async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(
+        sqlite_database,
+        clock,
+        flows=known,
+        people=live.configuration.people,
+        in_force=live.configuration.policies,
+    ) as world:
+        looked: list[int] = []
+        reloader = Reloader(
+            lambda: configuration(file, {}), live, known, world.service, look=lambda: looked.append(1)
+        )
+        asked = await world.open_review((await world.submit("x")).id)
+        file.write_text(ONLY_BEN)
+        assert await reloader.reload()
+        with pytest.raises(NotAReviewer):
+            await world.approve(asked, ANA)
+        await world.approve(asked, BEN)
+        later = await world.open_review((await world.submit("y")).id)
+        assert (await world.service.review(later)).policy.reviewers == (BEN.id,)
+        assert looked
+
+
+async def test_a_review_that_nobody_is_left_to_decide_says_so(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH.replace('"ana", "ben"', '"ana"'))
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(
+        sqlite_database,
+        clock,
+        flows=known,
+        people=live.configuration.people,
+        in_force=live.configuration.policies,
+    ) as world:
+        keeper = Timekeeper(world.store, clock, live.configuration.people, live.configuration.policies)
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=keeper.look)
+        async with keeper:
+            task = await world.submit("x")
+            await world.open_review(task.id)
+            file.write_text(ONLY_BEN)
+            assert await reloader.reload()
+            await world.diary.until(
+                lambda: [e for e in world.diary.of(task.id) if isinstance(e, (ReviewStuck, ReviewEscalated))]
+            )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["not toml", PEOPLE + '[policies.default]\nreviewers = ["zoe"]\n', ""],
+)
+async def test_a_mistake_leaves_in_force_what_was(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, text: str
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH + '[policies.own]\nreviewers = ["ana"]\n[flows.draft]\npolicy = "own"\n')
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(
+        sqlite_database,
+        clock,
+        flows=known,
+        people=live.configuration.people,
+        in_force=live.configuration.policies,
+    ) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        file.write_text(text)
+        assert not await reloader.reload()
+        assert live.configuration.policies["own"].reviewers == (ANA.id,)
+
+
+async def test_many_signals_in_one_moment_are_one_reload(
+    sqlite_database: Database, clock: StoppedClock, tmp_path: Path
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    read: list[int] = []
+
+    done, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def once() -> None:
+        read.append(1)
+        loop.call_soon_threadsafe(done.set)
+        raise SettingsError("no")
+
+    async with whole_core(sqlite_database, clock) as world:
+        asked = asyncio.Event()
+        reloader = Reloader(once, live, {}, world.service, look=list)  # type: ignore[arg-type]  # it only raises
+        task = asyncio.create_task(follow(asked, reloader))
+        asked.set()
+        asked.set()
+        async with asyncio.timeout(5):
+            await done.wait()
+        task.cancel()
+        assert len(read) == 1

@@ -1,0 +1,138 @@
+"""Who is away, until when, and who decides for them: by API and on a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from core.errors import CountersignError, Invalid, NotFound
+from core.model import LOCAL, PersonId
+from web.auth import CALLER
+from web.bodies import parsed
+from web.gate import see_other, wants_page
+from web.problems import problem_of
+from web.schemas import Absence, AbsenceForm, delegation_json, json_response
+
+if TYPE_CHECKING:
+    from core.ports import Clock
+    from core.service import Service
+    from web.pages import Pages
+
+log = structlog.get_logger(__name__)
+
+
+class Absences:
+    """Everybody signed in may see who is away; who may change it is core's to say."""
+
+    def __init__(self, *, service: Service, pages: Pages, clock: Clock) -> None:
+        self._service = service
+        self._pages = pages
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/delegations", self.all),
+            web.put("/v1/delegations/{person}", self.put),
+            web.delete("/v1/delegations/{person}", self.end),
+            web.get("/away", self.page),
+            web.post("/away", self.leave),
+            web.post("/away/end", self.come_back),
+        ]
+
+    async def all(self, _request: web.Request) -> web.Response:
+        found = await self._service.delegations()
+        return json_response({"delegations": [delegation_json(one, self._service.person) for one in found]})
+
+    async def put(self, request: web.Request) -> web.Response:
+        """In place of what the person had said before."""
+        person = self._named(request)
+        body = await parsed(request, Absence)
+        delegate = None if body.delegate is None else PersonId(body.delegate)
+        made = await self._service.delegate(person, delegate, _in_utc(body.until), by=request[CALLER].person)
+        return json_response(delegation_json(made, self._service.person))
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Again and again gives the same."""
+        await self._service.end_delegation(self._named(request), by=request[CALLER].person)
+        return web.Response(status=204)
+
+    async def page(self, request: web.Request) -> web.Response:
+        return await self._shown(request)
+
+    async def leave(self, request: web.Request) -> web.Response:
+        body = await parsed(request, AbsenceForm)
+        person = request[CALLER].person
+        try:
+            delegate = PersonId(body.delegate) if body.delegate else None
+            await self._service.delegate(person, delegate, _end_of(body.until), by=person)
+        except CountersignError as error:
+            if not wants_page(request):
+                raise
+            return await self._shown(request, error, typed=body)
+        return see_other("/away")
+
+    async def come_back(self, request: web.Request) -> web.Response:
+        person = request[CALLER].person
+        await self._service.end_delegation(person, by=person)
+        return see_other("/away")
+
+    async def _shown(
+        self, request: web.Request, error: CountersignError | None = None, typed: AbsenceForm | None = None
+    ) -> web.Response:
+        """The page; with what was refused above it, and what was typed kept."""
+        me = request[CALLER].person
+        standing = await self._service.delegations()
+        mine = next((one for one in standing if one.person == me), None)
+        problem = None if error is None else problem_of(error)
+        if problem is not None:
+            log.info("request_refused", method=request.method, status=problem.status, problem=problem.slug)
+        page = self._pages.page(
+            request,
+            "away.html",
+            status=200 if problem is None else problem.status,
+            problem=problem,
+            typed=typed,
+            mine=mine,
+            last_day="" if mine is None else _last_day(mine.until),
+            standing=standing,
+            people=[person for person in self._service.people() if person.id != me],
+            name=self._name,
+            today=self._clock.now().date().isoformat(),
+            is_alone=me == LOCAL,
+        )
+        page.headers.update({} if problem is None else problem.headers)
+        return page
+
+    def _named(self, request: web.Request) -> PersonId:
+        """The person in the path; raises `NotFound`."""
+        person = self._service.person(request.match_info["person"])
+        if person is None:
+            raise NotFound("There is no such person in countersign.toml.")
+        return person.id
+
+    def _name(self, person_id: PersonId) -> str:
+        person = self._service.person(person_id)
+        return person_id if person is None else person.name
+
+
+def _in_utc(until: datetime) -> datetime:
+    try:
+        return until.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("`until`: there is no such time.") from None
+
+
+def _end_of(day: str) -> datetime:
+    """The first moment after that day, in UTC; raises `Invalid`."""
+    try:
+        return datetime.combine(date.fromisoformat(day), time(tzinfo=UTC)) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise Invalid("Say the last day of your absence as year, month and day: 2026-12-24.") from None
+
+
+def _last_day(until: datetime) -> str:
+    """Of an absence that ends then."""
+    return (until - timedelta(microseconds=1)).date().isoformat()
