@@ -4,9 +4,9 @@ The model knows nothing of `core/policy.py`: it counts by brute force over who c
 drives the real service and the real store, on a SQLite file that is opened anew at every restart.
 
 `FAULTS` are wrong on purpose: core is given another policy than the model, or a door that forgets. A machine
-that does not find each of them would be no proof. Of faults in core itself it found, when they were planted for
-a moment in `core/policy.py`, `core/model.py` and `core/store/deciding.py`: seats given to whoever comes first, a
-delegate with a vote of their own, timers that outlive the decision.
+that does not find each of them would be no proof. Planted for a moment in core itself, it found these, too:
+seats given to whoever comes first (`core/policy.py`), a delegate with a vote of their own (`core/model.py`),
+timers that outlive the decision (`core/store/deciding.py`).
 """
 
 from __future__ import annotations
