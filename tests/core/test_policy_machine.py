@@ -31,6 +31,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from structlog.testing import capture_logs
 
 from core.errors import CountersignError
 from core.feed import Feed
@@ -542,17 +543,16 @@ class Reviewing(RuleBasedStateMachine):
 def run(machine: type[Reviewing], examples: int, number: int, **more: Any) -> None:
     machine.examples = 0
     seed(number)(machine)
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            **more,
-        ),
+    wanted = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        **more,
     )
+    with capture_logs():  # which would be thousands of lines
+        run_state_machine_as_test(machine, settings=wanted)
 
 
 def test_core_counts_as_the_plain_model_does() -> None:
@@ -619,9 +619,9 @@ class KeepsWhatWasTakenBack(Reviewing):
 FAULTS = (
     LetsSubmittersApprove,
     CountsGroupsTogether,
-    KeepsWhatTheStruckSaid,
     NeverExpires,
     KeepsWhatWasTakenBack,
+    pytest.param(KeepsWhatTheStruckSaid, marks=pytest.mark.soak),  # found after some hundred examples
 )
 
 
