@@ -59,7 +59,7 @@ class Explanation:
 
     @property
     def after_that(self) -> str:
-        """What happens at `expires_at`, in a word or two."""
+        """What happens at `expires_at`: `then rejected`."""
         return _THEN[_then(self.review)]
 
     @property
@@ -74,9 +74,9 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
-    asking: Person | None,
-    seat: PersonId | None,
-    refusal: str | None,
+    asking: Person | None = None,
+    seat: PersonId | None = None,
+    refusal: str | None = None,
 ) -> Explanation:
     # In open mode whoever sits at the machine can decide, and stands in no policy.
     here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
