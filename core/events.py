@@ -141,6 +141,9 @@ class DecisionWithdrawn:
     reviewer: str
     reviewer_name: str
     via: str
+    by: str | None = None
+    """Who took it back, where that is not who gave it: a delegate, or for whom a delegate decided."""
+    by_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,8 +59,8 @@ class Explanation:
 
     @property
     def after_that(self) -> str:
-        """What happens at `expires_at`, in a word or two."""
-        return _THEN[_next(self.review)]
+        """What happens at `expires_at`: `then rejected`."""
+        return _THEN[_then(self.review)]
 
     @property
     def sentence(self) -> str:
@@ -74,16 +74,17 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
-    asking: Person | None,
-    seat: PersonId | None,
-    refusal: str | None,
+    asking: Person | None = None,
+    seat: PersonId | None = None,
+    refusal: str | None = None,
 ) -> Explanation:
     # In open mode whoever sits at the machine can decide, and stands in no policy.
     here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
     known = {**people, **{person.id: person for person in here}}
-    waited_for = rules.waited_for(review, policies) if review.is_open else []
-    stage = rules.stage_now(review.policy, review.decisions)
-    rejected = sum(1 for decision in review.decisions if decision.verdict is Verdict.REJECT)
+    now = rules.as_it_counts(review, policies)
+    waited_for = rules.waited_for(now, policies) if review.is_open else []
+    stage = rules.stage_now(review.policy, now.decisions)
+    rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
         policy_hash=policy_hash(review.policy),
@@ -99,20 +100,18 @@ def explain(
                     *here,
                 ),
             )
-            for quorum, lacks in (rules.shortfall_now(review) if review.is_open else ())
+            for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
         rejections=max(0, review.policy.rejections - rejected),
         expires_at=review.expires_at,
-        then=_next(review),
+        then=_then(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
         seat=None if seat is None else known.get(seat),
         mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
-        can_be_met=not review.is_open
-        or bool(here)
-        or rules.can_be_met(review.policy, review.decisions, rules.able(review, policies)),
+        can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
     )
 
 
@@ -134,8 +133,7 @@ def standing(review: ReviewRequest) -> str:
 def _count(review: ReviewRequest) -> str:
     if review.policy.approvals == 1:
         return ""
-    given = sum(1 for decision in review.decisions if decision.verdict is Verdict.APPROVE)
-    return f"{given} of {review.policy.approvals} approvals"
+    return f"{rules.approvals_given(review)} of {review.policy.approvals} approvals"
 
 
 def _waits(review: ReviewRequest) -> str:
@@ -149,18 +147,18 @@ def _waits(review: ReviewRequest) -> str:
 def _until(review: ReviewRequest) -> str:
     if review.expires_at is None:
         return ""
-    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[_next(review)]}"
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, {_THEN[_then(review)]}"
 
 
-def _next(review: ReviewRequest) -> OnExpiry:
-    """What the deadline brings: an escalation only once."""
-    then = review.policy.on_expiry
-    return OnExpiry.REJECT if then is OnExpiry.ESCALATE and review.is_escalated else then
+def _then(review: ReviewRequest) -> OnExpiry:
+    """What follows from the deadline; what has escalated does so no more."""
+    escalates = review.policy.on_expiry is OnExpiry.ESCALATE
+    return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
 
 
 _THEN = {
-    OnExpiry.REJECT: "rejected",
-    OnExpiry.APPROVE: "approved",
-    OnExpiry.ESCALATE: "escalated",
-    OnExpiry.FAIL: "the task fails",
+    OnExpiry.REJECT: "then rejected",
+    OnExpiry.APPROVE: "then approved",
+    OnExpiry.ESCALATE: "then escalated",
+    OnExpiry.FAIL: "then the task fails",
 }

@@ -15,10 +15,11 @@ from core.errors import (
     ReviewIsClosed,
     SelfReview,
 )
-from core.model import LOCAL, Assurance, Outcome, Party, Verdict
+from core.model import LOCAL, Assurance, OnExpiry, Outcome, Party, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from core.model import Decision, PersonId, Policy, Quorum, ReviewRequest
 
@@ -48,25 +49,57 @@ def check_may_decide(
             raise NotAReviewer("This review asks for several people; in open mode there is only one.")
         check_open(review)
         return person
-    seat = _seat(review, person, (policies or {}).get(review.policy.name, review.policy), delegators)
+    review = as_it_counts(review, policies)
+    seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
     _check_is_distinct(review, person, seat)
     check_open(review)
+    _check_is_one_voice(review, person, seat)
     _check_is_their_turn(review, seat)
     return seat
 
 
-def _seat(review: ReviewRequest, person: PersonId, now: Policy, delegators: Collection[PersonId]) -> PersonId:
-    """A reviewer decides for themselves; anybody else for the one delegator for whom they began to."""
+def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy:
+    """The policy now in force under the name of the review's; its own where there is none."""
+    return (policies or {}).get(review.policy.name, review.policy)
+
+
+def _seat(
+    review: ReviewRequest,
+    person: PersonId,
+    allowed: Collection[PersonId],
+    delegators: Collection[PersonId],
+) -> PersonId:
+    """A reviewer decides for themselves; anybody else for the one delegator for whom they began to, or for
+    the first who is waited for."""
     known = review.policy.reviewers
     if person in known:
-        if person not in in_force(review, now):
+        if person not in allowed:
             raise NotAReviewer("You are not among the reviewers of this task any more.")
         return person
-    seats = [seat for seat in delegators if seat in known and seat in in_force(review, now)]
+    seats = [seat for seat in delegators if seat in known and seat in allowed]
     if not seats:
         raise NotAReviewer("You are not among the reviewers of this task.")
     taken = [decision.seat for decision in review.decisions if decision.reviewer == person]
-    return next((seat for seat in taken if seat in seats), seats[0])
+    barred = _barred(review)
+    return next(
+        (seat for seat in taken if seat in seats),
+        min(
+            seats,
+            key=lambda seat: (
+                seat in barred,
+                decision_of(review, seat) is not None,
+                not _is_their_turn(review, seat),
+            ),
+        ),
+    )
+
+
+def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId) -> None:
+    """Whoever has answered in one seat does not answer in a second one, their own included."""
+    for made in review.decisions:
+        if made.reviewer == person and made.seat != seat:
+            name = made.person_name or made.reviewer_name
+            raise AlreadyDecided(f"You have already decided for {name}; nobody decides twice on one review.")
 
 
 def in_force(review: ReviewRequest, now: Policy) -> Collection[PersonId]:
@@ -95,22 +128,39 @@ def _barred(review: ReviewRequest) -> set[PersonId]:
     return barred
 
 
+def _is_their_turn(review: ReviewRequest, seat: PersonId) -> bool:
+    now = stage_now(review.policy, review.decisions)
+    return now is None or _sits_in(review.policy.in_stages[now], seat)
+
+
+def _sits_in(stage: Iterable[Quorum], seat: PersonId) -> bool:
+    return any(seat in quorum.people for quorum in stage)
+
+
 def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
     stages = review.policy.in_stages
     now = stage_now(review.policy, review.decisions)
-    decided = any(decision.seat == seat for decision in review.decisions)
-    if decided or now is None or any(seat in quorum.people for quorum in stages[now]):
+    if now is None or _sits_in(stages[now], seat) or decision_of(review, seat) is not None:
         return
     waits = " and ".join(quorum.name for quorum in stages[now])
-    place = next((n for n, stage in enumerate(stages) if any(seat in q.people for q in stage)), now)
-    if place > now:
+    place = next((n for n, stage in enumerate(stages) if n > now and _sits_in(stage, seat)), None)
+    if place is not None:
         raise NotYourTurn(f"It is not your turn yet: stage {now + 1} of {len(stages)} waits for {waits}.")
     raise NotYourTurn(f"Your stage is done; the review now waits for {waits}.")
 
 
+def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, before: Decision | None) -> int:
+    """In which stage an answer counts that is given now; one in place of another may stay where that was."""
+    now = stage_now(policy, decisions)
+    if now is not None and (before is None or _sits_in(policy.in_stages[now], seat)):
+        return now
+    return 0 if before is None else before.stage
+
+
 def check_answer(review: ReviewRequest, made: Decision) -> None:
     """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
-    enough, `ReasonMissing` where nobody said why."""
+    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over."""
+    check_in_time(review, made.at)
     check_assurance(review, made.via)
     standing = decision_of(review, made.seat)
     if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
@@ -123,6 +173,20 @@ def check_assurance(review: ReviewRequest, via: str) -> None:
     """Raise `ConfirmOnPage` where a press in chat is not enough."""
     if review.policy.assurance is Assurance.CONFIRM and via not in SIGNED_IN:
         raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
+
+
+def check_in_time(review: ReviewRequest, at: datetime) -> None:
+    """Raise `ReviewIsClosed` after the deadline, also where what follows from it has not happened yet.
+
+    Else it would depend on who is quicker, a press or the clock. Where the deadline only escalates, the
+    review stays open, and so it is.
+    """
+    policy = review.policy
+    escalates = (
+        policy.on_expiry is OnExpiry.ESCALATE and policy.escalation is not None and not review.is_escalated
+    )
+    if review.expires_at is not None and at >= review.expires_at and not escalates:
+        raise ReviewIsClosed(f"This review expired undecided at {_shown(review.expires_at)}.")
 
 
 def check_reason(policy: Policy, verdict: Verdict, comment: str | None) -> None:
@@ -142,14 +206,26 @@ def check_open(request: ReviewRequest) -> None:
         return
     if request.superseded_by is not None:
         sentence = f"This was attempt {request.attempt}; attempt {request.superseded_by} has replaced it."
+    elif request.outcome is Outcome.APPROVED and _is_by_the_clock(request):
+        sentence = f"Approved by its policy at {_shown(request.closed_at)}, as nobody decided in time."
     elif request.decisions and request.outcome in DECIDED:
         last = request.decisions[-1]
-        sentence = f"Already {request.outcome} by {last.reviewer_name} at {last.at:%Y-%m-%d %H:%M:%S} UTC."
+        sentence = f"Already {request.outcome} by {last.reviewer_name} at {_shown(last.at)}."
     elif request.outcome is Outcome.EXPIRED:
-        sentence = f"This review expired undecided at {request.closed_at:%Y-%m-%d %H:%M:%S} UTC."
+        sentence = f"This review expired undecided at {_shown(request.closed_at)}."
     else:
         sentence = f"This review is closed: the task is {request.task.status}."
     raise ReviewIsClosed(sentence)
+
+
+def _is_by_the_clock(request: ReviewRequest) -> bool:
+    """Whether the deadline closed it, and no decision."""
+    closed, end = request.closed_at, request.expires_at
+    return closed is not None and end is not None and closed >= end
+
+
+def _shown(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def outcome(policy: Policy, decisions: Sequence[Decision]) -> Outcome:
@@ -187,20 +263,34 @@ def approvers(decisions: Iterable[Decision], stage: int) -> list[PersonId]:
     )
 
 
+def as_it_counts(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> ReviewRequest:
+    """The open review without what was said by those who are no reviewers any more, where that is dropped."""
+    if review.policy.keeps_removed or not review.is_open or not review.decisions:
+        return review
+    known = in_force(review, _today(review, policies))
+    return replace(review, decisions=tuple(counted(review.policy, review.decisions, known)))
+
+
 def counted(policy: Policy, decisions: Iterable[Decision], known: Collection[PersonId]) -> list[Decision]:
     """The decisions that count, where `known` are the reviewers of today."""
     return [made for made in decisions if policy.keeps_removed or made.seat in known or made.seat == LOCAL]
 
 
-def shortfall(stage: Sequence[Quorum], approving: Collection[PersonId]) -> list[tuple[Quorum, int]]:
-    """How many approvals each quorum lacks; somebody who is in two of them counts in one."""
-    filled = _matched([_eligible(quorum, approving) for quorum in _places(stage)])
-    lacking = [0] * len(stage)
-    at = 0
-    for number, quorum in enumerate(stage):
-        lacking[number] = sum(1 for place in range(at, at + quorum.approvals) if place not in filled)
-        at += quorum.approvals
-    return list(zip(stage, lacking, strict=True))
+def shortfall(
+    stage: Sequence[Quorum], approving: Sequence[PersonId], able: Sequence[PersonId] = ()
+) -> list[tuple[Quorum, int]]:
+    """How many approvals each quorum lacks; somebody who is in two of them counts in one.
+
+    In which, depends on who is `able` to approve besides: they are to find their places.
+    """
+    places = _places(stage)
+    seats = [
+        [place for place, quorum in enumerate(places) if person in quorum.people or person == LOCAL]
+        for person in (*approving, *able)
+    ]
+    by = _matched(seats)
+    lacking = iter([by.get(place, len(seats)) >= len(approving) for place in range(len(places))])
+    return [(quorum, sum(next(lacking) for _ in range(quorum.approvals))) for quorum in stage]
 
 
 def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[PersonId]) -> bool:
@@ -217,31 +307,60 @@ def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[P
 
 def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Reviewers who may, by the policy they had and that of today, decide on the review in some stage."""
-    now = in_force(review, (policies or {}).get(review.policy.name, review.policy))
+    now = in_force(review, _today(review, policies))
     barred = _barred(review)
     return [person for person in review.policy.reviewers if person in now and person not in barred]
 
 
+def is_stuck(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> bool:
+    """Whether those who may still decide are too few for what the policy asks."""
+    now = as_it_counts(review, policies)
+    return not can_be_met(now.policy, now.decisions, able(now, policies))
+
+
 def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Who could bring the review nearer to its end now and has not decided."""
-    stage = stage_now(review.policy, review.decisions)
-    if stage is None:
+    review = as_it_counts(review, policies)
+    number = stage_now(review.policy, review.decisions)
+    if number is None:
         return []
-    missing = [quorum for quorum, lacks in shortfall_now(review) if lacks]
-    decided = {decision.seat for decision in review.decisions}
+    stage, approving = review.policy.in_stages[number], approvers(review.decisions, number)
+    missing = _lacking(stage, approving)
     return [
         person
-        for person in able(review, policies)
-        if person not in decided and any(person in quorum.people for quorum in missing)
+        for person in _undecided(review, policies)
+        if _sits_in(stage, person) and _lacking(stage, [*approving, person]) < missing
     ]
 
 
-def shortfall_now(review: ReviewRequest) -> list[tuple[Quorum, int]]:
+def _undecided(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> list[PersonId]:
+    decided = {decision.seat for decision in review.decisions}
+    return [person for person in able(review, policies) if person not in decided]
+
+
+def _lacking(stage: Sequence[Quorum], approving: Sequence[PersonId]) -> int:
+    return sum(missing for _, missing in shortfall(stage, approving))
+
+
+def shortfall_now(
+    review: ReviewRequest, policies: Mapping[str, Policy] | None = None
+) -> list[tuple[Quorum, int]]:
     """What the stage that is being decided lacks, quorum by quorum; nothing once all are met."""
+    review = as_it_counts(review, policies)
     stage = stage_now(review.policy, review.decisions)
     if stage is None:
         return []
-    return shortfall(review.policy.in_stages[stage], approvers(review.decisions, stage))
+    approving = approvers(review.decisions, stage)
+    return shortfall(review.policy.in_stages[stage], approving, _undecided(review, policies))
+
+
+def approvals_given(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> int:
+    """How many of the approvals that the policy asks for are there; more than a quorum needs are no more."""
+    review = as_it_counts(review, policies)
+    return review.policy.approvals - sum(
+        _lacking(stage, approvers(review.decisions, number))
+        for number, stage in enumerate(review.policy.in_stages)
+    )
 
 
 def escalated(policy: Policy) -> Policy:
@@ -280,22 +399,23 @@ def _eligible(quorum: Quorum, people: Collection[PersonId]) -> list[PersonId]:
     return [person for person in people if person in quorum.people or person == LOCAL]
 
 
-def _matched(places: Sequence[Collection[PersonId]]) -> set[int]:
-    """The places that can be taken at once, each by a different one of those eligible for it.
+def _matched(choices: Sequence[Collection[T]]) -> dict[T, int]:
+    """Whoever can have one of their choices at once has it: which is whose, by number.
 
-    Kuhn's algorithm: a place that finds everybody seated asks one of them to move.
+    Kuhn's algorithm: who finds all taken asks one of those who have them to take another. So whoever comes
+    first goes before whoever comes later.
     """
-    seated: dict[PersonId, int] = {}
+    taken: dict[T, int] = {}
 
-    def seat(place: int, asked: set[PersonId]) -> bool:
-        for person in places[place]:
-            if person not in asked:
-                asked.add(person)
-                if person not in seated or seat(seated[person], asked):
-                    seated[person] = place
+    def find(number: int, asked: set[T]) -> bool:
+        for choice in choices[number]:
+            if choice not in asked:
+                asked.add(choice)
+                if choice not in taken or find(taken[choice], asked):
+                    taken[choice] = number
                     return True
         return False
 
-    for place in range(len(places)):
-        seat(place, set())
-    return set(seated.values())
+    for number in range(len(choices)):
+        find(number, set())
+    return taken

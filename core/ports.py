@@ -135,7 +135,8 @@ class Store(Protocol):
     async def waiting_for(
         self, person: PersonId, *, everybody: bool, policies: Mapping[str, Policy] = {}, limit: int
     ) -> Sequence[ReviewRequest]:
-        """Open reviews that this person may decide, also by the `policies` in force now, oldest first."""
+        """Open reviews that wait for this person, for themselves or as a delegate, also by the `policies` in
+        force now, oldest first."""
         ...
 
     async def story(self, task_id: str) -> Story: ...

@@ -28,10 +28,12 @@ log = structlog.get_logger()
 
 AT_ONCE = 64
 """Timers read in one go."""
-SWEEP = timedelta(seconds=30)
+SWEEP = timedelta(seconds=1)
 """How often timers are looked at that nobody told us of: of another server, or after the clock was set."""
 PAUSE = timedelta(seconds=1)
 """Before the next try where the database cannot be asked."""
+BROKEN = timedelta(seconds=30)
+"""Before the next try of a timer that did not happen for a defect."""
 
 
 class Timekeeper:
@@ -52,6 +54,8 @@ class Timekeeper:
         self._wake = asyncio.Event()
         self._alarm: Alarm | None = None
         self._task: asyncio.Task[None] | None = None
+        self._put_off: dict[Timer, datetime] = {}
+        """Timers that did not happen although they were due, and when to try them again."""
 
     async def __aenter__(self) -> Self:
         self._wake.set()
@@ -88,38 +92,41 @@ class Timekeeper:
             except Exception:
                 # A defect must not end the loop: nothing would expire until the next start.
                 log.exception("timekeeper_broke")
-                self._wake_at(self._clock.now() + SWEEP)
+                self._wake_at(self._clock.now() + BROKEN)
 
     async def _fire_due(self) -> None:
-        looked_at = self._clock.now()
-        while due := await self._store.due_timers(AT_ONCE):
-            fired = [await self._fire(timer) for timer in due]
-            if not any(fired):
+        now = self._clock.now()
+        self._put_off = {timer: at for timer, at in self._put_off.items() if now < at <= now + BROKEN}
+        while (following := await self._store.next_timer()) is not None and following <= self._clock.now():
+            found = await self._store.due_timers(AT_ONCE + len(self._put_off))
+            due = [timer for timer in found if timer not in self._put_off]
+            if not due:
+                # One that stays due is broken: it is tried again later, and holds up no other.
+                following = None
                 break
-            looked_at = self._clock.now()
-        sweep = self._clock.now() + SWEEP
-        following = await self._store.next_timer()
-        # One that stays due is broken: it is tried again at the sweep, and holds up no other. What fell due
-        # since we looked is not.
-        self._wake_at(sweep if following is None or following <= looked_at else min(following, sweep))
+            for timer in due:
+                if (wait := await self._fire(timer)) is not None:
+                    self._put_off[timer] = self._clock.now() + wait
+        soon = self._clock.now() + SWEEP
+        self._wake_at(soon if following is None else min(soon, following))
 
-    async def _fire(self, timer: Timer) -> bool:
-        """Whether it is done with."""
+    async def _fire(self, timer: Timer) -> timedelta | None:
+        """None where it is done with, else how long to wait with it."""
         facts = {"review_id": timer.review, "kind": timer.kind.value, "number": timer.number}
         try:
             fired = await self._store.fire(timer, policies=self._policies, people=self._people)
         except Refused as error:
             # Somebody else was first, in the same moment; the next look says what is left.
             log.info("timer_overtaken", reason=str(error), **facts)
-            return False
+            return SWEEP
         except Unavailable:
             raise
         except Exception:
             log.exception("timer_broke", **facts)
-            return False
+            return BROKEN
         if fired:
             log.info("timer_fired", due_at=timer.due_at.isoformat(), **facts)
-        return True
+        return None
 
     def _wake_at(self, at: datetime) -> None:
         if self._alarm is not None:

@@ -54,9 +54,10 @@ def _at_work(hours: WorkingHours, at: datetime) -> datetime:
     """cronsim gives the minutes after a time; the minute that `at` is in counts as well."""
     from cronsim import CronSim  # noqa: PLC0415  # only policies with working hours need it
 
-    local = at.astimezone(ZoneInfo(hours.zone))
-    minute = local.replace(second=0, microsecond=0)
-    times = CronSim(hours.cron, minute - timedelta(minutes=1))
+    zone = ZoneInfo(hours.zone)
+    # Counted in UTC: where clocks go forward, there is no local minute before.
+    before = at.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    times = CronSim(hours.cron, before.astimezone(zone))
     for _ in range(FAR):
         found = next(times, None)
         if found is None:

@@ -159,6 +159,7 @@ def withdraw(
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
+        rules.check_in_time(request, tx.now)
     except Refused as error:
         return request, error
     mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
@@ -166,7 +167,8 @@ def withdraw(
         return request, NotWaiting("You have not decided on this review.")
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
-    return settle(tx, row, request, [_withdrawn(request, mine, via)], rest, Outcome.OPEN), None
+    taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
+    return settle(tx, row, request, [taken_back], rest, Outcome.OPEN), None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -222,17 +224,18 @@ def _record(
     events: list[Event] = []
     standing = request.decisions
     if before is not None:
-        made = replace(made, stage=before.stage)
         standing = tuple(other for other in standing if other is not before)
         tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
-        events.append(_withdrawn(request, before, made.via))
+        events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     counted = rules.counted(request.policy, standing, known)
-    if before is None:
-        made = replace(made, stage=rules.stage_now(request.policy, counted) or 0)
+    made = replace(made, stage=rules.stage_for(request.policy, counted, made.seat, before))
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
     outcome = rules.outcome(request.policy, [*counted, made])
-    return settle(tx, row, request, events, (*standing, made), outcome)
+    settled = settle(tx, row, request, events, (*standing, made), outcome)
+    if settled.is_open and rules.is_stuck(settled, policies) and not rules.is_stuck(request, policies):
+        timers.mark_stuck(tx, [request.id])
+    return settled
 
 
 def settle(
@@ -346,9 +349,17 @@ def _recorded(request: ReviewRequest, made: Decision) -> DecisionRecorded:
     )
 
 
-def _withdrawn(request: ReviewRequest, made: Decision, via: str) -> DecisionWithdrawn:
+def _withdrawn(
+    request: ReviewRequest, made: Decision, by: PersonId, by_name: str, via: str
+) -> DecisionWithdrawn:
+    is_own = by == made.reviewer
     return DecisionWithdrawn(
-        review=request.id, reviewer=made.reviewer, reviewer_name=made.reviewer_name, via=via
+        review=request.id,
+        reviewer=made.reviewer,
+        reviewer_name=made.reviewer_name,
+        via=via,
+        by=None if is_own else by,
+        by_name=None if is_own else by_name,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, literal_column, select, update
 
 from core.errors import Invalid
 from core.model import LOCAL, Delegation, PersonId
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "person", "delegate", "until", "made_by", "made_at")
 _columns = [delegation.c[name] for name in COLUMNS]
 _stands = (delegation.c.until > p("now"), delegation.c.revoked_at.is_(None))
+# One at a time: of two who delegate to each other in the same moment, the second has to see the first.
+LOCK = Statement(select(func.pg_advisory_xact_lock(literal_column("4004"))))
 INSERT = Statement(insert(delegation), COLUMNS)
 TO = Statement(
     select(*_columns)
@@ -39,7 +41,7 @@ REVOKE = Statement(
 
 
 def delegators(tx: Transaction, policy: Policy, person: PersonId) -> tuple[PersonId, ...]:
-    """For whom `person`, who is no reviewer, may decide now; reviewers decide for themselves."""
+    """For whom `person` may decide now, oldest first; a reviewer decides for themselves only."""
     if person == LOCAL or person in policy.reviewers:
         return ()
     return to(tx, person)
@@ -52,6 +54,7 @@ def to(tx: Transaction, person: PersonId) -> tuple[PersonId, ...]:
 
 def add(tx: Transaction, new: Delegation) -> None:
     """In place of what the person had said before. Raises `Invalid` where it would close a circle."""
+    tx.lock(LOCK)
     known = {of.person: of.delegate for of in standing(tx)}
     at = new.delegate
     while at is not None:

@@ -224,7 +224,7 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
 
 def drop_words(tx: Transaction, task: str, policy: Policy) -> None:
     """What was still to be said about an open review is not said of a closed one."""
-    if has_timers(policy):
+    if has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
         tx.run(DROP_WORDS, task=task)
 
 

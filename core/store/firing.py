@@ -22,7 +22,7 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from core.events import Event
     from core.model import Json, Person, PersonId, Policy, ReviewRequest
@@ -64,18 +64,28 @@ def _remind(
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
 ) -> None:
-    """Who is away is left in peace, and their delegate reminded instead."""
+    """Who is away is left in peace, and their delegate reminded instead.
+
+    Reminders that fell due together, because nobody was at work or the service was down, are one.
+    """
+    tx.run(timers.DROP_REMINDERS, review=request.id, now=micros(tx.now))
     away = {of.person: of.delegate for of in delegations.standing(tx)}
     asked: dict[PersonId, None] = {}
     for person in rules.waited_for(request, policies):
-        instead = away.get(person, person)
-        if instead is not None and instead not in away:
-            asked[instead] = None
+        if person not in away:
+            asked[person] = None
+        elif (delegate := away[person]) is not None and _can_stand_in(request, delegate, away):
+            asked[delegate] = None
     if asked:
         reminded = ReviewerReminded(
             review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
         )
         tell(tx, row, request, reminded)
+
+
+def _can_stand_in(request: ReviewRequest, delegate: PersonId, away: Collection[PersonId]) -> bool:
+    """Not who is away, too, nor a reviewer, who answers in a place of their own."""
+    return delegate not in away and delegate not in request.policy.reviewers
 
 
 def escalate(
@@ -86,11 +96,11 @@ def escalate(
     *,
     reason: str,
     anew: bool = False,
-) -> None:
+) -> ReviewRequest:
     """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline."""
     wider = request.policy.escalation
     if wider is None or request.is_escalated:
-        return
+        return request
     policy = rules.escalated(request.policy)
     expires_at = expiry(policy, tx.now) if anew else request.expires_at
     tx.run(
@@ -117,7 +127,9 @@ def escalate(
         ids=list(wider.people),
         reason=reason,
     )
-    tell(tx, row, replace(request, policy=policy), asked)
+    escalated = replace(request, policy=policy, is_escalated=True)
+    tell(tx, row, escalated, asked)
+    return escalated
 
 
 def _say_stuck(
@@ -128,18 +140,20 @@ def _say_stuck(
     people: Mapping[PersonId, Person],
 ) -> None:
     """Ask more people; where there are none to ask, say so for an administrator to see."""
-    if rules.can_be_met(request.policy, request.decisions, rules.able(request, policies)):
+    if not rules.is_stuck(request, policies):
         return
     reason = "Those who may still decide are too few for what the policy asks."
     if request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, people, reason=reason)
+        escalated = escalate(tx, row, request, people, reason=reason)
+        if rules.is_stuck(escalated, policies):
+            timers.mark_stuck(tx, [request.id])
     else:
         tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
 
 
 def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[PersonId, Person]) -> None:
     on_expiry = request.policy.on_expiry
-    if on_expiry is OnExpiry.ESCALATE and not request.is_escalated:
+    if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
         escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
         return
     outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED

@@ -8,8 +8,14 @@ from sqlalchemy import func, insert, literal_column, not_, select
 
 from core.events import (
     DecisionRecorded,
+    DecisionsCarried,
+    DecisionWithdrawn,
     ProgressReported,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewExpired,
     ReviewRequested,
+    ReviewStuck,
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
@@ -35,8 +41,19 @@ if TYPE_CHECKING:
 WEBHOOK = ChannelName("webhook")
 NOTICED: frozenset[type[Event]] = frozenset({ReviewRequested, TaskCompleted, TaskFailed, TaskCancelled})
 """Events told to a task's `callback_url`: it waits, or it ended."""
-TOLD: tuple[type[Event], ...] = (ReviewRequested, DecisionRecorded, TaskRewound, TaskForked)
-"""What people asked, and what they did."""
+TOLD: tuple[type[Event], ...] = (
+    ReviewRequested,
+    DecisionRecorded,
+    DecisionWithdrawn,
+    DecisionsCarried,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+    ReviewExpired,
+    TaskRewound,
+    TaskForked,
+)
+"""What people asked, and what they did, or failed to do in time."""
 SAID: tuple[type[Event], ...] = (ProgressReported, TextStreamed)
 """What nodes say while they work: far more than all else."""
 LATELY = 2_000

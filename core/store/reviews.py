@@ -12,7 +12,7 @@ from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
 from core.model import Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
-from core.store.deliveries import drop_words, open_cards, raise_cards
+from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -235,8 +235,8 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         found = one(tx, of.review)
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
         raise_cards(tx, of.id, of.review, found.policy)
-        timers.drop(tx, found)
-        drop_words(tx, of.id, found.policy)
+        tx.run(timers.DROP, review=of.review)
+        tx.run(DROP_WORDS, task=of.id)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
@@ -275,7 +275,8 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     for review_id, policy in undone:
         raise_cards(tx, task_id, review_id, policy_of(policy))
         tx.run(timers.DROP, review=review_id)
-        drop_words(tx, task_id, policy_of(policy))
+    if undone:
+        tx.run(DROP_WORDS, task=task_id)
     return len(undone)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, insert, literal_column, null, or_, select, te
 
 from core.errors import Forbidden, KeyReused, NotFound, StaleRun
 from core.events import (
+    DecisionsCarried,
     ReviewRequested,
     TaskCancelled,
     TaskCompleted,
@@ -18,7 +19,7 @@ from core.events import (
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import LOCAL, Point, Position, Status, Task, TaskId, TaskPage
-from core.store import checkpoints, reviews
+from core.store import carrying, checkpoints, reviews
 from core.store.history import append
 from core.store.rows import (
     TASK_COLUMNS,
@@ -365,11 +366,15 @@ def position(tx: Transaction, task_id: str) -> Position | None:
 
 def store_step(tx: Transaction, step: Step) -> int:
     """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
+    rows = carrying.carried(tx, step)
+    step = carrying.told(step, rows)
     if not _move(tx, step):
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url)
     _open_review(tx, step)
+    if step.review is not None:
+        carrying.carry(tx, step.review, rows)
     return step.version + 1
 
 
@@ -388,7 +393,7 @@ def _move(tx: Transaction, step: Step) -> int:
         "due_at": None if step.due_at is None else micros(step.due_at),
         "point": step.point.value,
     }
-    match step.events[-1] if step.events else None:
+    match next((event for event in reversed(step.events) if not isinstance(event, DecisionsCarried)), None):
         case ReviewRequested(draft=draft, review=review_id):
             return tx.run(PARK, **moved, draft=to_json(draft), review=review_id)
         case TaskCompleted(final_result=result):

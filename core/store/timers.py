@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, literal_column, select
 
 from core.model import ReviewId, Timer, TimerKind
 from core.store.rows import micros, moment
@@ -27,6 +27,13 @@ TAKE = Statement(
         timer.c.review_id == p("review"),
         timer.c.kind == p("kind"),
         timer.c.number == p("number"),
+        timer.c.due_at <= p("now"),
+    )
+)
+DROP_REMINDERS = Statement(
+    delete(timer).where(
+        timer.c.review_id == p("review"),
+        timer.c.kind == literal_column("'reminder'"),
         timer.c.due_at <= p("now"),
     )
 )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from core.events import AttemptStarted, ReviewRequested, TaskCompleted
 from core.lifecycle import after
-from core.model import Checkpoint, NewReview, Policy, ReviewId, Step, Submission, TaskId, Verdict
-from tests.world import ANA, BEN, CY, SAM
+from core.model import Checkpoint, Delegation, NewReview, Policy, ReviewId, Step, Submission, TaskId, Verdict
+from tests.world import ANA, BEN, CY, PEOPLE, SAM
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.errors import CountersignError
     from core.events import Event
     from core.model import Json, MessageRef, Person, Recipient, ReviewRequest, Task
+    from core.ports import Clock
     from core.store.sql import SqlStore
 
 ANYONE = Policy(name="default", reviewers=(ANA.id, BEN.id, CY.id))
@@ -106,8 +110,58 @@ async def decide(
     *,
     comment: str | None = None,
     copy: tuple[Recipient, MessageRef] | None = None,
+    content: Json = None,
+    policies: Mapping[str, Policy] = {},
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    return await store.decide(review, person, verdict, comment=comment, via="api", copy=copy)
+    return await store.decide(
+        review,
+        person,
+        verdict,
+        comment=comment,
+        content=content,
+        via="api",
+        copy=copy,
+        policies=policies,
+        people=PEOPLE,
+    )
+
+
+async def recorded(
+    store: SqlStore, review: str, person: Person = ANA, verdict: Verdict = Verdict.APPROVE, **more: Any
+) -> ReviewRequest:
+    """The review after an answer that was not refused."""
+    found, refusal = await decide(store, review, person, verdict, **more)
+    assert refusal is None, refusal
+    return found
+
+
+async def delegated(
+    store: SqlStore, person: Person, delegate: Person | None, clock: Clock, *, days: float = 1
+) -> None:
+    await store.delegate(
+        Delegation(
+            id=new_id(),
+            person=person.id,
+            delegate=None if delegate is None else delegate.id,
+            until=clock.now() + timedelta(days=days),
+            made_by=person.id,
+            made_at=clock.now(),
+        )
+    )
+
+
+async def fired(
+    store: SqlStore, *, policies: Mapping[str, Policy] = {}, limit: int = 64
+) -> list[tuple[str, int]]:
+    """Let everything happen that is due; what did, as kind and number."""
+    found: list[tuple[str, int]] = []
+    while due := await store.due_timers(limit):
+        found += [
+            (timer.kind.value, timer.number)
+            for timer in due
+            if await store.fire(timer, policies=policies, people=PEOPLE)
+        ]
+    return found
 
 
 async def completed(store: SqlStore, task: str, result: Json = "done") -> None:

@@ -109,6 +109,8 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
+    "carrying.LAST_AT_NODE": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
+    "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
     "resuming.FORKS": {"task": "APPROVED"},
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
@@ -144,8 +146,9 @@ def test_every_read_is_tried() -> None:
 
 def is_read(statement: Statement) -> bool:
     """A lock reads nothing that anybody looks at."""
-    expression = statement.expression
-    return isinstance(expression, Select) and "FOR UPDATE" not in statement.text(DIALECTS["postgresql"])[0]
+    text = statement.text(DIALECTS["postgresql"])[0]
+    is_lock = "FOR UPDATE" in text or "pg_advisory_xact_lock" in text
+    return isinstance(statement.expression, Select) and not is_lock
 
 
 async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:

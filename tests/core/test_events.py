@@ -46,7 +46,7 @@ STORED = {
         "person",
         "person_name",
     ],
-    "decision_withdrawn": ["review", "reviewer", "reviewer_name", "via"],
+    "decision_withdrawn": ["review", "reviewer", "reviewer_name", "via", "by", "by_name"],
     "decisions_carried": ["review", "reviewers"],
     "reviewer_reminded": ["review", "attempt", "people", "ids"],
     "review_escalated": ["review", "attempt", "people", "reason", "ids"],

@@ -9,13 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import AlreadyDecided, NotAReviewer, ReviewIsClosed, SelfReview
+from core.errors import (
+    AlreadyDecided,
+    ConfirmOnPage,
+    CountersignError,
+    Invalid,
+    NotAReviewer,
+    NotYourTurn,
+    ReviewIsClosed,
+    SelfReview,
+)
 from core.model import (
     LOCAL,
+    Assurance,
     Decision,
+    Escalation,
+    OnExpiry,
     Outcome,
+    Party,
     PersonId,
     Policy,
+    Quorum,
+    ReasonRule,
+    Recipient,
     ReviewId,
     ReviewRequest,
     Status,
@@ -23,8 +39,23 @@ from core.model import (
     TaskId,
     Verdict,
 )
-from core.policy import check_may_decide, outcome
-from tests.world import ANA, BEN, EVE, SAM, START
+from core.policy import (
+    able,
+    approvals_given,
+    can_be_met,
+    check_answer,
+    check_may_decide,
+    check_open,
+    escalated,
+    is_hopeless,
+    is_stuck,
+    outcome,
+    shortfall_now,
+    stage_for,
+    stage_now,
+    waited_for,
+)
+from tests.world import ANA, BEN, CY, DESK, EVE, HALL, SAM, START
 
 ONE = Policy(name="one", reviewers=(ANA.id, BEN.id, SAM.id))
 TWO = replace(ONE, approvals=2)
@@ -207,3 +238,367 @@ def test_nobody_outside_the_list_ever_decides(
         return
     with pytest.raises(REFUSALS):
         check_may_decide(request, person)
+
+
+# Stages and quorums
+
+
+def quorum(name: str, approvals: int, *people: PersonId) -> Quorum:
+    return Quorum(name=name, people=people, approvals=approvals)
+
+
+def staged(*stages: tuple[Quorum, ...], **more: object) -> Policy:
+    everybody = dict.fromkeys(person for stage in stages for one in stage for person in one.people)
+    asked = sum(one.approvals for stage in stages for one in stage)
+    policy = Policy(name="staged", reviewers=tuple(everybody), approvals=asked, stages=stages)
+    return replace(policy, **more)  # type: ignore[arg-type]
+
+
+A, B, C, D, E = PEOPLE
+LEGAL_AND_OPS = staged((quorum("legal", 1, A, B), quorum("ops", 2, B, C, D)))
+"""Of `legal` and `ops`, B is in both."""
+THEN_BOSS = staged((quorum("legal", 1, A, B),), (quorum("boss", 1, C),))
+
+
+@pytest.mark.parametrize(
+    ("people", "found"),
+    [
+        ([A], Outcome.OPEN),
+        ([B], Outcome.OPEN),
+        ([A, B], Outcome.OPEN),
+        ([B, C], Outcome.OPEN),  # B fills a place in one of the two, not in both
+        ([B, C, D], Outcome.APPROVED),
+        ([C, D], Outcome.OPEN),
+        ([A, B, C], Outcome.APPROVED),
+        ([A, C, D], Outcome.APPROVED),
+        ([B, B, C, C], Outcome.OPEN),
+    ],
+)
+def test_who_is_in_two_groups_counts_once(people: list[PersonId], found: Outcome) -> None:
+    assert outcome(LEGAL_AND_OPS, [by(person) for person in people]) is found
+
+
+def test_an_approval_makes_room_for_another_by_taking_another_place() -> None:
+    policy = staged((quorum("legal", 1, A, B), quorum("ops", 1, A)))
+    asked = review(policy, by(A))
+    # A can be either; B can be legal only, so ops is A's place, and legal is what is missing.
+    assert [(one.name, lacks) for one, lacks in shortfall_now(asked)] == [("legal", 1), ("ops", 0)]
+    assert waited_for(asked) == [B]
+    assert outcome(policy, [by(A), by(B)]) is Outcome.APPROVED
+
+
+def test_stages_come_one_after_another() -> None:
+    with pytest.raises(NotYourTurn, match=r"stage 1 of 2 waits for legal\.$"):
+        check_may_decide(review(THEN_BOSS), C)
+    assert stage_now(THEN_BOSS, ()) == 0
+    assert stage_now(THEN_BOSS, [by(A)]) == 1
+    after = review(THEN_BOSS, by(A))
+    check_may_decide(after, C)
+    with pytest.raises(NotYourTurn, match=r"stage is done; the review now waits for boss\.$"):
+        check_may_decide(after, B)
+    assert check_may_decide(after, A) == A, "who has decided may say otherwise while the review is open"
+    assert outcome(THEN_BOSS, [by(A), replace(by(C), stage=1)]) is Outcome.APPROVED
+
+
+def test_an_approval_counts_in_the_stage_in_which_it_was_given() -> None:
+    policy = staged((quorum("first", 1, A, B),), (quorum("second", 1, A, B),))
+    assert stage_for(policy, [], A, None) == 0
+    assert stage_for(policy, [by(A)], B, None) == 1
+    assert outcome(policy, [by(A)]) is Outcome.OPEN
+    assert outcome(policy, [by(A), by(B)]) is Outcome.OPEN, "two in the first are none in the second"
+
+
+def test_who_rejected_in_an_earlier_stage_and_approves_now_approves_in_this_one() -> None:
+    policy = staged((quorum("first", 1, A, B),), (quorum("second", 1, A, B),), rejections=2)
+    rejected = by(B, Verdict.REJECT)
+    assert stage_for(policy, [by(A)], B, rejected) == 1
+    assert stage_for(THEN_BOSS, [by(A)], B, rejected) == 0, (
+        "who has no place in this one stays where they were"
+    )
+
+
+def test_a_person_has_one_place_in_all_stages_together() -> None:
+    both = staged((quorum("first", 1, A),), (quorum("second", 1, A),))
+    assert not can_be_met(both, (), [A])
+    assert is_hopeless(both, E)
+    assert can_be_met(staged((quorum("first", 1, A, B),), (quorum("second", 1, A),)), (), [A, B])
+
+
+def test_what_was_given_is_counted_up_to_what_was_asked_for() -> None:
+    asked = review(LEGAL_AND_OPS, by(C), by(D))
+    assert approvals_given(asked) == 2
+    assert approvals_given(review(staged((quorum("legal", 1, A), quorum("ops", 1, B, C))), by(B), by(C))) == 1
+
+
+# Rejections
+
+
+def test_as_many_have_to_reject_as_the_policy_says() -> None:
+    policy = replace(EVERYBODY, approvals=2, rejections=2)
+    no = [by(A, Verdict.REJECT), by(B, Verdict.REJECT)]
+    assert outcome(policy, no[:1]) is Outcome.OPEN
+    assert outcome(policy, no) is Outcome.REJECTED
+    assert outcome(policy, [*no[:1], by(C), by(D)]) is Outcome.APPROVED
+    assert outcome(policy, [no[0], no[0]]) is Outcome.OPEN, "one person rejects once"
+
+
+# Who may not, although a reviewer
+
+
+def edited(policy: Policy, editor: PersonId, seat: PersonId | None = None) -> ReviewRequest:
+    """The second attempt, whose draft is somebody's edit."""
+    made = replace(by(editor, Verdict.EDIT), person=seat, content="mine")
+    return replace(review(policy), attempt=2, previous=made)
+
+
+def test_an_editor_does_not_approve_their_own_text_where_the_policy_says_so() -> None:
+    policy = replace(EVERYBODY, approvals=2, distinct_from=(Party.EDITOR,))
+    with pytest.raises(SelfReview, match="edit of yours"):
+        check_may_decide(edited(policy, A), A)
+    check_may_decide(edited(policy, A), B)
+    check_may_decide(edited(replace(policy, distinct_from=()), A), A)
+    assert able(edited(policy, A)) == [B, C, D, E]
+    with pytest.raises(SelfReview):
+        check_may_decide(edited(policy, EVE.id, seat=A), A)
+
+
+def test_an_edit_closes_where_its_author_may_not_approve_it() -> None:
+    assert outcome(EVERYBODY, [by(A, Verdict.EDIT)]) is Outcome.APPROVED
+    policy = replace(EVERYBODY, distinct_from=(Party.EDITOR,))
+    assert outcome(policy, [by(A, Verdict.EDIT)]) is Outcome.EDITED
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "comment", "is_enough"),
+    [
+        (ReasonRule.NEVER, Verdict.REJECT, None, True),
+        (ReasonRule.ON_REJECT, Verdict.APPROVE, None, True),
+        (ReasonRule.ON_REJECT, Verdict.REJECT, None, False),
+        (ReasonRule.ON_REJECT, Verdict.REJECT, " \n", False),
+        (ReasonRule.ON_REJECT, Verdict.REJECT, "too dear", True),
+        (ReasonRule.ALWAYS, Verdict.APPROVE, "", False),
+        (ReasonRule.ALWAYS, Verdict.APPROVE, "fine", True),
+        (ReasonRule.ALWAYS, Verdict.EDIT, None, False),
+    ],
+)
+def test_a_reason_is_asked_for_as_the_policy_says(
+    rule: ReasonRule, verdict: Verdict, comment: str | None, is_enough: bool
+) -> None:
+    made = replace(by(A, verdict), comment=comment)
+    if is_enough:
+        check_answer(review(replace(EVERYBODY, reason=rule)), made)
+    else:
+        with pytest.raises(Invalid, match="reason"):
+            check_answer(review(replace(EVERYBODY, reason=rule)), made)
+
+
+@pytest.mark.parametrize("via", ["slack", "telegram"])
+def test_where_it_has_to_be_confirmed_a_press_is_not_enough(via: str) -> None:
+    asked = review(replace(EVERYBODY, assurance=Assurance.CONFIRM))
+    with pytest.raises(ConfirmOnPage):
+        check_answer(asked, replace(by(A), via=via))
+    check_answer(asked, by(A))
+
+
+def test_the_same_answer_again_is_refused_and_another_one_is_not() -> None:
+    asked = review(replace(EVERYBODY, approvals=3), by(A))
+    with pytest.raises(AlreadyDecided, match=r"^You have already decided"):
+        check_answer(asked, by(A))
+    check_answer(asked, by(A, Verdict.REJECT))
+    with pytest.raises(AlreadyDecided, match=r"^A has already decided"):
+        check_answer(asked, replace(by(EVE.id), person=A))
+
+
+# Delegates
+
+
+def test_a_delegate_decides_in_the_seat_of_who_is_away() -> None:
+    asked = review(replace(EVERYBODY, approvals=2))
+    assert check_may_decide(asked, EVE.id, {}, [A]) == A
+    with pytest.raises(NotAReviewer):
+        check_may_decide(asked, EVE.id, {}, [ANA.id])
+    assert check_may_decide(asked, B, {}, [A]) == B, "a reviewer decides for themselves"
+
+
+def test_neither_the_submitter_nor_their_delegate_nor_the_submitter_as_a_delegate_decides() -> None:
+    asked = review(replace(ONE, approvals=2))
+    with pytest.raises(SelfReview, match=r"^The person for whom you decide submitted"):
+        check_may_decide(asked, EVE.id, {}, [SAM.id])
+    with pytest.raises(SelfReview, match=r"^You submitted"):
+        check_may_decide(review(replace(EVERYBODY, approvals=2)), SAM.id, {}, [A])
+
+
+def test_a_delegate_of_several_takes_the_seat_that_is_of_use() -> None:
+    policy = replace(ONE, approvals=2)
+    assert check_may_decide(review(policy), EVE.id, {}, [SAM.id, ANA.id]) == ANA.id, "not the submitter's"
+    done = review(replace(EVERYBODY, approvals=3), by(A))
+    assert check_may_decide(done, EVE.id, {}, [A, B]) == B, "not that of somebody who has decided"
+    assert check_may_decide(review(THEN_BOSS, by(A)), EVE.id, {}, [B, C]) == C, "whose turn it is"
+
+
+def test_nobody_speaks_in_two_seats() -> None:
+    policy = replace(EVERYBODY, approvals=3)
+    spoken = review(policy, replace(by(EVE.id), person=A, person_name="Ay"))
+    assert check_may_decide(spoken, EVE.id, {}, [B, A]) == A, "what was said may be changed"
+    with pytest.raises(AlreadyDecided, match="already decided for Ay"):
+        check_may_decide(spoken, EVE.id, {}, [B])  # A is back, and B has gone
+    # Who became a reviewer by an escalation has spoken already, too.
+    wider = escalated(replace(policy, escalation=Escalation(after=None, people=(EVE.id,))))
+    with pytest.raises(AlreadyDecided):
+        check_may_decide(replace(spoken, policy=wider, is_escalated=True), EVE.id)
+
+
+def test_a_struck_person_has_no_delegate_either() -> None:
+    today = {"one": replace(ONE, reviewers=(BEN.id,))}
+    with pytest.raises(NotAReviewer):
+        check_may_decide(review(ONE), EVE.id, today, [ANA.id])
+    assert check_may_decide(review(ONE), EVE.id, today, [ANA.id, BEN.id]) == BEN.id
+
+
+# People who are struck
+
+
+def test_what_a_struck_person_said_counts_or_not_as_the_policy_says() -> None:
+    today = {"staged": replace(THEN_BOSS, reviewers=(B, C))}
+    kept = review(THEN_BOSS, by(A))
+    assert waited_for(kept, today) == [C]
+    dropped = replace(kept, policy=replace(THEN_BOSS, keeps_removed=False))
+    assert waited_for(dropped, today) == [B]
+    assert approvals_given(dropped, today) == 0
+    assert check_may_decide(dropped, B, today) == B
+    with pytest.raises(NotYourTurn):
+        check_may_decide(dropped, C, today)
+
+
+def test_a_review_that_too_few_are_left_for_is_stuck() -> None:
+    policy = replace(ONE, approvals=2)
+    assert not is_stuck(review(policy))
+    assert is_stuck(review(policy), {"one": replace(ONE, reviewers=(ANA.id,))})
+    assert is_stuck(review(replace(policy, rejections=2), by(BEN.id, Verdict.REJECT)))
+    assert not is_stuck(review(replace(policy, reviewers=(ANA.id, BEN.id, CY.id), rejections=2), by(BEN.id)))
+
+
+def test_who_approved_and_was_struck_leaves_a_gap_only_where_words_are_dropped() -> None:
+    policy = Policy(name="one", reviewers=(ANA.id, BEN.id), approvals=2)
+    today = {"one": replace(policy, reviewers=(BEN.id,))}
+    assert not is_stuck(review(policy, by(ANA.id)), today)
+    assert is_stuck(review(replace(policy, keeps_removed=False), by(ANA.id)), today)
+
+
+@pytest.mark.parametrize(
+    ("policy", "submitter", "hopeless"),
+    [
+        (Policy(name="p", reviewers=(A,)), A, True),
+        (Policy(name="p", reviewers=(A,), distinct_from=()), A, False),
+        (Policy(name="p", reviewers=(A, B), approvals=2), A, True),
+        (Policy(name="p", reviewers=(A, B), approvals=2), E, False),
+        (Policy(name="p", reviewers=()), E, True),
+        (LEGAL_AND_OPS, B, False),
+        (LEGAL_AND_OPS, C, True),
+    ],
+)
+def test_a_review_is_hopeless_where_its_submitter_leaves_too_few(
+    policy: Policy, submitter: PersonId, hopeless: bool
+) -> None:
+    if policy is LEGAL_AND_OPS and submitter == C:
+        policy = staged((quorum("legal", 1, A, B), quorum("ops", 2, B, C)))
+    assert is_hopeless(policy, submitter) is hopeless
+
+
+# Escalation and the deadline
+
+
+def test_an_escalation_widens_every_quorum_and_the_places() -> None:
+    policy = replace(
+        LEGAL_AND_OPS,
+        escalation=Escalation(after=None, people=(E, A), recipients=(HALL, DESK)),
+        recipients=(DESK,),
+    )
+    wider = escalated(policy)
+    assert wider.reviewers == (A, B, C, D, E)
+    assert [[one.people for one in stage] for stage in wider.stages] == [[(A, B, E), (B, C, D, E, A)]]
+    assert wider.recipients == (DESK, HALL)
+    assert escalated(LEGAL_AND_OPS) == LEGAL_AND_OPS
+
+
+def test_who_was_added_by_an_escalation_decides_by_todays_policy_too() -> None:
+    policy = replace(ONE, escalation=Escalation(after=None, people=(EVE.id,)))
+    asked = replace(review(escalated(policy)), is_escalated=True)
+    assert check_may_decide(asked, EVE.id, {"one": policy}) == EVE.id
+    with pytest.raises(NotAReviewer):
+        check_may_decide(asked, EVE.id, {"one": replace(policy, escalation=None)})
+
+
+@pytest.mark.parametrize("on_expiry", OnExpiry)
+def test_after_the_deadline_nobody_decides_whoever_is_quicker(on_expiry: OnExpiry) -> None:
+    end = START + timedelta(hours=1)
+    wider = Escalation(
+        after=None, people=(EVE.id,), recipients=(Recipient(channel=DESK.channel, address="x"),)
+    )
+    asked = replace(review(replace(ONE, on_expiry=on_expiry, escalation=wider)), expires_at=end)
+    check_answer(asked, replace(by(ANA.id), at=end - timedelta(microseconds=1)))
+    late = replace(by(ANA.id), at=end)
+    if on_expiry is OnExpiry.ESCALATE:
+        check_answer(asked, late)
+        asked = replace(asked, is_escalated=True)
+    with pytest.raises(ReviewIsClosed, match="expired undecided at 2026-11-21 09:00:00 UTC"):
+        check_answer(asked, late)
+
+
+def test_what_the_clock_approved_nobody_is_said_to_have_approved() -> None:
+    end = START + timedelta(seconds=5)
+    asked = replace(review(replace(ONE, approvals=2), by(ANA.id), closed=Outcome.APPROVED), expires_at=end)
+    with pytest.raises(ReviewIsClosed, match=r"^Approved by its policy at 2026-11-21 08:00:05 UTC"):
+        check_open(asked)
+
+
+# Against brute force
+
+QUORUMS = st.builds(
+    quorum, st.sampled_from(["x", "y"]), st.integers(1, 2), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)
+).map(lambda one: replace(one, people=tuple(dict.fromkeys(one.people))))
+STAGES = st.lists(st.lists(QUORUMS, min_size=1, max_size=3).map(tuple), min_size=1, max_size=2).map(tuple)
+
+
+def fits(places: list[Quorum], people: list[PersonId]) -> bool:
+    """Whether every place finds a person of its own: tried one by one."""
+    if not places:
+        return True
+    first, rest = places[0], places[1:]
+    return any(
+        fits(rest, [other for other in people if other != person])
+        for person in people
+        if person in first.people
+    )
+
+
+@given(STAGES, st.sets(st.sampled_from(PEOPLE)), st.sets(st.sampled_from(PEOPLE)))
+def test_a_stage_is_met_where_some_assignment_meets_it(
+    stages: tuple[tuple[Quorum, ...], ...], approving: set[PersonId], others: set[PersonId]
+) -> None:
+    policy = staged(*stages)
+    made = [by(person) for person in sorted(approving)]
+    first = [one for one in stages[0] for _ in range(one.approvals)]
+    assert (stage_now(policy, made) != 0) == fits(first, sorted(approving))
+    everywhere = [one for stage in stages for one in stage for _ in range(one.approvals)]
+    assert can_be_met(policy, (), sorted(others)) == fits(everywhere, sorted(others))
+
+
+@given(STAGES, st.sets(st.sampled_from(PEOPLE)))
+def test_who_is_waited_for_is_of_use(
+    stages: tuple[tuple[Quorum, ...], ...], approving: set[PersonId]
+) -> None:
+    policy = staged(*stages)
+    asked = review(policy, *(by(person) for person in sorted(approving)))
+    if stage_now(policy, asked.decisions) != 0:
+        return
+    now = sum(lacks for _, lacks in shortfall_now(asked))
+    for person in PEOPLE:
+        more = replace(asked, decisions=(*asked.decisions, by(person)))
+        then = sum(lacks for _, lacks in shortfall_now(more)) if stage_now(policy, more.decisions) == 0 else 0
+        assert (person in waited_for(asked)) == (person not in approving and then < now)
+
+
+def test_every_refusal_is_a_known_error() -> None:
+    for error in (*REFUSALS, NotYourTurn, ConfirmOnPage, Invalid):
+        assert issubclass(error, CountersignError)

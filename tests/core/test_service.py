@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from core.errors import (
     UnknownFlow,
 )
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
-from core.model import LOCAL, Outcome, PersonId, Policy, Status, Submission, TaskFilter, Verdict
+from core.model import LOCAL, Outcome, Person, PersonId, Policy, Status, Submission, TaskFilter, Verdict
 from tests.core.graphs import drafting
 from tests.world import ANA, BEN, CY, EVE, SAM, World, draft_flows, whole_core
 
@@ -152,6 +153,24 @@ async def test_asking_first_tells_what_deciding_would(world: World) -> None:
     await world.approve(review)
     with pytest.raises(ReviewIsClosed):
         await world.service.check_may_decide(review, BEN.id)
+
+
+async def test_asking_first_knows_delegates(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    until = world.clock.now() + timedelta(days=1)
+    await world.service.delegate(ANA.id, EVE.id, until, by=ANA.id)
+    assert (await world.service.check_may_decide(review, EVE.id)).id == review
+    with pytest.raises(NotAReviewer):
+        await world.service.check_may_decide(review, SAM.id)
+
+
+async def test_names_of_reviewers_are_told_to_those_who_are_known(world: World) -> None:
+    review = await world.open_review((await world.submit()).id)
+    with pytest.raises(NotAReviewer, match=r"Ana Ruiz, Ben Okri, Cy Young can\.$"):
+        await world.approve(review, EVE)
+    with pytest.raises(NotAReviewer) as told:
+        await world.approve(review, Person(id=PersonId("mallory"), name="Mallory"))
+    assert "Ana" not in str(told.value)
 
 
 @pytest.mark.parametrize("comment", ["\x00", "\ud800", "x" * 10_001])

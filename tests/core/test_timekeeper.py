@@ -1,69 +1,307 @@
-"""When the timekeeper looks again."""
+"""What falls due happens: once, also when nobody was there, and whatever else goes wrong."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.model import ReviewId, Timer, TimerKind
+import pytest
+
+from core.clock import SystemClock
+from core.errors import ReviewIsClosed, StoreUnavailable
+from core.events import DecisionRecorded, ReviewerReminded, ReviewEscalated, ReviewExpired
+from core.model import Escalation, Outcome, Policy, Timer, Verdict
+from core.store.sql import SqlStore
 from core.timekeeper import SWEEP, Timekeeper
-from tests.world import START, Board, StoppedClock
+from tests.contracts.steps import recorded, waiting
+from tests.world import ANA, BEN, CY, PEOPLE, Diary, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
-DUE_AT = START + timedelta(minutes=1)
-ONE = Timer(review=ReviewId("a" * 32), kind=TimerKind.REMINDER, number=1, due_at=DUE_AT)
+    from core.events import Event
+    from core.model import Person, PersonId
+    from core.ports import Clock
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+HOUR = timedelta(hours=1)
+TIMED = Policy(
+    name="timed",
+    reviewers=(ANA.id, BEN.id),
+    approvals=2,
+    deadline=4 * HOUR,
+    reminders=(HOUR, 2 * HOUR),
+    escalation=Escalation(after=3 * HOUR, people=(CY.id,)),
+)
+TOLD = (ReviewerReminded, ReviewEscalated, ReviewExpired)
 
 
-class OneTimer(Board):
-    """A store with one timer; `late` is how long its answers take, `is_broken` that it fires nothing."""
+@dataclass
+class Faulty:
+    """A store whose timers can be made to break, and whose answers to fail."""
 
-    def __init__(self, clock: StoppedClock, *, is_broken: bool = False) -> None:
-        super().__init__()
-        self.clock = clock
-        self.is_broken = is_broken
-        self.late = timedelta(0)
-        self.left = [ONE]
-        self.tries = 0
-        self.asked = 0
+    store: SqlStore
+    broken: set[str] = field(default_factory=set)
+    faults: list[Exception] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
 
     async def due_timers(self, limit: int) -> Sequence[Timer]:
-        del limit
-        now = self.clock.now()
-        self.clock.advance(self.late)
-        return [timer for timer in self.left if timer.due_at <= now]
+        return await self.store.due_timers(limit)
 
     async def next_timer(self) -> datetime | None:
-        self.asked += 1
-        self.change()
-        return min((timer.due_at for timer in self.left), default=None)
+        if self.faults:
+            raise self.faults.pop(0)
+        return await self.store.next_timer()
 
-    async def fire(self, timer: Timer, **_: object) -> bool:
-        self.tries += 1
-        if self.is_broken:
-            raise RuntimeError
-        self.left.remove(timer)
-        self.change()
-        return True
-
-
-async def test_a_timer_that_falls_due_while_we_look_fires_at_once() -> None:
-    clock = StoppedClock(DUE_AT - timedelta(seconds=1))
-    store = OneTimer(clock)
-    store.late = timedelta(seconds=1)
-    async with Timekeeper(store, clock, {}, {}):
-        await store.until(lambda: not store.left)
-    assert clock.now() - DUE_AT <= timedelta(seconds=2)
+    async def fire(
+        self, timer: Timer, *, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
+    ) -> bool:
+        self.tried.append(timer.review)
+        if timer.review in self.broken:
+            raise ValueError("broken")
+        return await self.store.fire(timer, policies=policies, people=people)
 
 
-async def test_a_timer_that_cannot_fire_is_tried_again_at_the_sweep() -> None:
-    clock = StoppedClock(DUE_AT)
-    store = OneTimer(clock, is_broken=True)
-    async with Timekeeper(store, clock, {}, {}):
-        await store.until(lambda: store.asked)
-        assert store.tries == 1
-        store.is_broken = False
-        clock.advance(SWEEP)
-        await store.until(lambda: not store.left)
+@dataclass
+class Kept:
+    store: SqlStore
+    faulty: Faulty
+    diary: Diary
+    keeper: Timekeeper
+
+    async def told(self, number: int) -> list[type[Event]]:
+        """The kinds of the first so many things that happened by themselves, once they have."""
+        found = await self.diary.until(lambda: self._told()[: number if len(self._told()) >= number else 0])
+        return [type(event) for event in found]
+
+    def _told(self) -> list[Event]:
+        return [stored.event for stored in self.diary.events if isinstance(stored.event, TOLD)]
+
+
+@asynccontextmanager
+async def keeping(database: Database, clock: Clock) -> AsyncIterator[Kept]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(SqlStore(database, clock))
+        faulty, diary = Faulty(store), Diary()
+        keeper = Timekeeper(faulty, clock, PEOPLE, {})
+        store.listen(diary)
+        store.listen(keeper)
+        await stack.enter_async_context(keeper)
+        yield Kept(store, faulty, diary, keeper)
+
+
+async def idle(kept: Kept, clock: StoppedClock) -> None:
+    """Until the timekeeper has looked, and sleeps."""
+    await eventually(lambda: _sleeps(kept, clock))
+
+
+async def _sleeps(kept: Kept, clock: StoppedClock) -> bool:
+    await kept.store.next_timer()
+    return clock.next_alarm is not None and not kept.keeper._wake.is_set()
+
+
+async def test_each_happens_at_its_time_and_once(sqlite_database: Database, clock: StoppedClock) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        review = await waiting(kept.store, TIMED)
+        for number, kind in enumerate(
+            (ReviewerReminded, ReviewerReminded, ReviewEscalated, ReviewExpired), 1
+        ):
+            await idle(kept, clock)
+            clock.advance(minutes=59)
+            await idle(kept, clock)
+            assert len(kept._told()) == number - 1, "nothing before its time"
+            clock.advance(minutes=1)
+            assert (await kept.told(number))[-1] is kind
+        await idle(kept, clock)
+        clock.advance(days=3)
+        await idle(kept, clock)
+        assert len(kept._told()) == 4
+        assert (await kept.store.review(review)).outcome is Outcome.EXPIRED
+
+
+async def test_what_fell_due_while_nobody_was_there_happens_at_the_start(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(sqlite_database, clock) as before:
+        review = await waiting(before, TIMED)
+    clock.advance(days=1)
+    async with keeping(sqlite_database, clock) as kept:
+        # Two reminders that are due together are one.
+        assert await kept.told(3) == [ReviewerReminded, ReviewEscalated, ReviewExpired]
+        assert (await kept.store.review(review)).outcome is Outcome.EXPIRED
+
+
+async def test_nothing_happens_after_the_decision(sqlite_database: Database, clock: StoppedClock) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        review = await waiting(kept.store, TIMED)
+        await recorded(kept.store, review, ANA)
+        await recorded(kept.store, review, BEN)
+        other = await waiting(kept.store, TIMED)
+        await idle(kept, clock)
+        clock.advance(days=1)
+        await kept.told(3)
+        assert {stored.event.review for stored in kept.diary.events if isinstance(stored.event, TOLD)} == {
+            other
+        }
+
+
+async def test_a_store_that_is_away_for_a_while_postpones_and_loses_nothing(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
+        await idle(kept, clock)
+        kept.faulty.faults = [StoreUnavailable("away") for _ in range(3)]
+        clock.advance(HOUR)
+        while kept.faulty.faults:
+            await idle(kept, clock)
+            clock.advance(SWEEP)
+        assert await kept.told(1) == [ReviewerReminded]
+
+
+async def test_a_defect_ends_nothing(sqlite_database: Database, clock: StoppedClock) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
+        await idle(kept, clock)
+        kept.faulty.faults = [ZeroDivisionError()]
+        clock.advance(HOUR)
+        await idle(kept, clock)
+        clock.advance(minutes=1)
+        assert await kept.told(1) == [ReviewerReminded]
+
+
+async def test_a_clock_that_jumps_forward_lets_everything_happen_in_its_order(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        for _ in range(3):
+            await waiting(kept.store, TIMED)
+        await idle(kept, clock)
+        clock.advance(days=400)
+        found = await kept.told(9)
+        assert sorted(kind.__name__ for kind in found) == sorted(
+            ["ReviewerReminded", "ReviewEscalated", "ReviewExpired"] * 3
+        )
+        assert [kind is ReviewExpired for kind in found] == [False] * 6 + [True] * 3
+
+
+async def test_a_clock_that_is_set_back_lets_nothing_happen_twice(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await waiting(kept.store, TIMED)
+        await idle(kept, clock)
+        clock.advance(HOUR)
+        await kept.told(1)
+        clock.advance(-HOUR)
+        kept.keeper.look()
+        await idle(kept, clock)
+        clock.advance(HOUR)
+        kept.keeper.look()
+        await idle(kept, clock)
+        assert len(kept._told()) == 1
+
+
+@pytest.mark.parametrize("broken", [1, 70])
+async def test_a_timer_that_breaks_holds_up_no_other(
+    sqlite_database: Database, clock: StoppedClock, broken: int
+) -> None:
+    policy = replace(TIMED, reminders=(HOUR,), escalation=None, deadline=None)
+    async with keeping(sqlite_database, clock) as kept:
+        kept.faulty.broken = {await waiting(kept.store, policy) for _ in range(broken)}
+        clock.advance(seconds=1)
+        others = {await waiting(kept.store, policy) for _ in range(3)}
+        await idle(kept, clock)
+        clock.advance(2 * HOUR)
+        await kept.told(3)
+        await idle(kept, clock)
+        assert len(kept.faulty.tried) == broken + 3, "each was tried once"
+        clock.advance(minutes=1)
+        await idle(kept, clock)
+        assert len(kept.faulty.tried) == 2 * broken + 3, "and is again, a while later"
+        kept.faulty.broken = set()
+        clock.advance(minutes=1)
+        await kept.told(3 + broken)
+        assert {e.event.review for e in kept.diary.events if isinstance(e.event, ReviewerReminded)} >= others
+
+
+async def test_one_that_somebody_else_overtook_is_looked_at_again_soon(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
+        await idle(kept, clock)
+        fire, refused = kept.faulty.fire, [ReviewIsClosed("Somebody else was first.")]
+
+        async def overtaken(timer: Timer, **known: object) -> bool:
+            if refused:
+                raise refused.pop()
+            return await fire(timer, **known)  # type: ignore[arg-type]
+
+        kept.faulty.fire = overtaken  # type: ignore[method-assign]
+        clock.advance(HOUR)
+        await idle(kept, clock)
+        clock.advance(seconds=2)
+        assert await kept.told(1) == [ReviewerReminded]
+
+
+async def test_two_timekeepers_on_one_database_do_nothing_twice(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(any_database, clock) as one, keeping(any_database, clock) as two:
+        reviews = {await waiting(one.store, TIMED) for _ in range(12)}
+        await idle(one, clock)
+        await idle(two, clock)
+        clock.advance(days=1)
+        one.keeper.look()
+        two.keeper.look()
+        await eventually(lambda: _nothing_is_left(one.store))
+        for review in reviews:
+            task = (await one.store.review(review)).task.id
+            kinds = [type(stored.event) for stored in await one.store.events(task, 0)]
+            assert [kind for kind in kinds if kind in TOLD] == [
+                ReviewerReminded,
+                ReviewEscalated,
+                ReviewExpired,
+            ]
+
+
+async def _nothing_is_left(store: SqlStore) -> bool:
+    return await store.next_timer() is None
+
+
+async def test_a_decision_and_a_deadline_at_once_leave_one_story(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Whoever is first: a review is decided, or it expired."""
+    async with SqlStore(any_database, clock) as one, SqlStore(any_database, clock) as two:
+        for _ in range(15):
+            review = await waiting(
+                one, replace(TIMED, approvals=1, reminders=(), escalation=None, deadline=HOUR)
+            )
+            clock.advance(HOUR)
+            (timer,) = await one.due_timers(9)
+            decided, fired = await asyncio.gather(
+                two.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None),
+                one.fire(timer, policies={}, people=PEOPLE),
+            )
+            assert (isinstance(decided[1], ReviewIsClosed), fired) == (True, True)
+            task = (await one.review(review)).task.id
+            kinds = [type(stored.event) for stored in await one.events(task, 0)]
+            assert (kinds.count(ReviewExpired), kinds.count(DecisionRecorded)) == (1, 0)
+
+
+async def test_by_a_real_clock_it_happens_within_two_seconds(sqlite_database: Database) -> None:
+    clock = SystemClock()
+    async with keeping(sqlite_database, clock) as kept, SqlStore(sqlite_database, clock) as other:
+        soon = replace(TIMED, reminders=(timedelta(seconds=0.3),), escalation=None, deadline=None)
+        began = time.monotonic()
+        await waiting(other, soon)  # which this timekeeper is not told of
+        await kept.told(1)
+        assert time.monotonic() - began < 0.3 + 2

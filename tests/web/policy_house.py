@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.definitions import definition
-from core.model import Assurance, Escalation, OnExpiry, Policy, Quorum, ReasonRule
+from core.model import Assurance, Escalation, OnExpiry, Party, Policy, Quorum, ReasonRule
 from tests.web.web_house import House
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM, flow_settings, whole_core
 from web.settings import WebSettings
@@ -44,6 +44,7 @@ POLICIES = {
             reason=ReasonRule.ON_REJECT,
             quick_reasons=("Too long", 'Say "so"'),
         ),
+        Policy(name="edited", reviewers=(ANA.id, BEN.id), distinct_from=(Party.SUBMITTER, Party.EDITOR)),
         Policy(name="stuck", reviewers=(ANA.id, SAM.id), approvals=2),
         Policy(name="always", reviewers=(ANA.id,), reason=ReasonRule.ALWAYS),
         Policy(name="confirm", reviewers=(ANA.id,), assurance=Assurance.CONFIRM),

@@ -293,3 +293,21 @@ async def test_in_open_mode_whoever_sits_there_can_decide(houses: Houses) -> Non
             told = await answer.json()
         assert (told["can_be_met"], told["may_decide"], told["decides_for"]) == (True, True, "local (open)")
         assert told["waits_for"][-1] == "local (open)"
+
+
+async def test_an_edit_that_somebody_else_has_to_approve_is_proposed(office: PolicyHouse) -> None:
+    buttons = {
+        "draft": "Approve with my changes",
+        "two": "Propose my changes",
+        "edited": "Propose my changes",
+    }
+    for flow, button in buttons.items():
+        page = words(await page_of(office, await office.submitted(flow=flow), "ana"))
+        assert button in page
+        assert ("Somebody else has to approve it" in page) == (flow == "edited")
+    task_id = await office.submitted(flow="edited")
+    ana, review = await office.signed_in("ana"), await office.open_review(task_id)
+    await posted(ana, f"/tasks/{task_id}/edit", content="Mine.", review_id=review)
+    await office.open_review(task_id, 2)
+    page = words(await page_of(office, task_id, "ana"))
+    assert "This draft is an edit of yours, so somebody else has to decide. Ben Okri can." in page

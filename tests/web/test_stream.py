@@ -121,6 +121,12 @@ async def test_every_event_has_its_message_or_none(house: House) -> None:
         "ReviewApproved",
         "ReviewRejected",
         "ReviewEdited",
+        "DecisionWithdrawn",
+        "DecisionsCarried",
+        "ReviewerReminded",
+        "ReviewEscalated",
+        "ReviewStuck",
+        "ReviewExpired",
     }
     task_id = await finished(house)
     spoken = {

@@ -1,0 +1,425 @@
+"""The one door of every decision, on both databases: changes of mind, delegates, what carries."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import (
+    AlreadyDecided,
+    Invalid,
+    NotAReviewer,
+    NotFound,
+    NotWaiting,
+    NotYourTurn,
+    ReviewIsClosed,
+    SelfReview,
+)
+from core.events import (
+    AttemptStarted,
+    DecisionRecorded,
+    DecisionsCarried,
+    DecisionWithdrawn,
+    ReviewApproved,
+    ReviewEdited,
+    ReviewRejected,
+    ReviewRequested,
+)
+from core.model import Outcome, Policy, Quorum, Status, TimerKind, Verdict
+from core.store.sql import SqlStore
+from tests.contracts.steps import decide, delegated, parked, recorded, submitted, waiting
+from tests.world import ANA, BEN, CY, DESK, EVE, SAM
+
+if TYPE_CHECKING:
+    from core.events import Event
+    from core.model import Decision
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+THREE = (ANA.id, BEN.id, CY.id)
+TWO = Policy(name="two", reviewers=THREE, approvals=2)
+TWO_EACH = replace(TWO, name="each", rejections=2)
+THEN = Policy(
+    name="then",
+    reviewers=THREE,
+    approvals=2,
+    stages=(
+        (Quorum(name="first", people=(ANA.id, BEN.id), approvals=1),),
+        (Quorum(name="last", people=(CY.id,), approvals=1),),
+    ),
+)
+CARRIES = replace(TWO_EACH, name="carries", carries=True)
+NO = Verdict.REJECT
+
+
+async def history(store: SqlStore, review: str) -> list[Event]:
+    task = (await store.review(review)).task.id
+    return [stored.event for stored in await store.events(task, 0)]
+
+
+async def answers(store: SqlStore, review: str) -> list[tuple[str, str]]:
+    return [(made.seat, made.verdict.value) for made in (await store.review(review)).decisions]
+
+
+# Changes of mind
+
+
+async def test_an_answer_taken_back_counts_no_more_and_stays_in_the_history(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    found, refusal = await store.withdraw(review, ANA, via="web")
+    assert (refusal, found.decisions, found.is_open) == (None, (), True)
+    assert (await store.review(review)).decisions == ()
+    assert (await recorded(store, review, BEN)).is_open
+    assert [type(event) for event in (await history(store, review))[-3:]] == [
+        DecisionRecorded,
+        DecisionWithdrawn,
+        DecisionRecorded,
+    ]
+    assert (await recorded(store, review, ANA)).outcome is Outcome.APPROVED
+
+
+async def test_nothing_to_take_back_is_refused_and_changes_nothing(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    before = await history(store, review)
+    for person in (BEN, EVE):
+        assert isinstance((await store.withdraw(review, person, via="web"))[1], NotWaiting)
+    assert await history(store, review) == before
+    await recorded(store, review, BEN)
+    assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
+    with pytest.raises(NotFound):
+        await store.withdraw("0" * 32, ANA, via="web")
+
+
+async def test_another_answer_takes_the_place_of_the_one_before(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO_EACH, approvals=3))
+    await recorded(store, review, ANA)
+    await recorded(store, review, ANA, NO)
+    assert await answers(store, review) == [("ana", "reject")]
+    assert [type(event) for event in (await history(store, review))[-2:]] == [
+        DecisionWithdrawn,
+        DecisionRecorded,
+    ]
+    await recorded(store, review, BEN)
+    await recorded(store, review, ANA)
+    assert await answers(store, review) == [("ben", "approve"), ("ana", "approve")]
+    assert (await recorded(store, review, CY)).outcome is Outcome.APPROVED
+
+
+async def test_a_change_of_mind_can_close_the_review(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    closed = await recorded(store, review, ANA, NO)
+    assert (closed.outcome, [made.verdict for made in closed.decisions]) == (Outcome.REJECTED, [NO])
+    events = (await history(store, review))[-3:]
+    assert [type(event) for event in events] == [DecisionWithdrawn, DecisionRecorded, ReviewRejected]
+
+
+async def test_who_takes_back_what_opened_the_next_stage_closes_it_again(store: SqlStore) -> None:
+    review = await waiting(store, THEN)
+    await recorded(store, review, ANA)
+    await store.withdraw(review, ANA, via="web")
+    assert isinstance((await decide(store, review, CY))[1], NotYourTurn)
+    await recorded(store, review, BEN)
+    assert (await recorded(store, review, CY)).outcome is Outcome.APPROVED
+    assert [made.stage for made in (await store.review(review)).decisions] == [0, 1]
+
+
+async def test_an_edit_of_one_of_several_ends_the_review_for_the_next_attempt(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    closed = await recorded(store, review, BEN, Verdict.EDIT, content="better")
+    assert (closed.outcome, closed.edit) == (Outcome.EDITED, "better")
+    assert isinstance((await history(store, review))[-1], ReviewEdited)
+    again = await parked(store, closed.task.id, TWO, attempt=2, draft="better")
+    opened = await store.review(again)
+    assert opened.previous is not None
+    assert (opened.decisions, opened.previous.reviewer) == ((), BEN.id)
+
+
+async def test_the_same_answer_again_changes_nothing(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    before = await history(store, review)
+    assert isinstance((await decide(store, review, ANA))[1], AlreadyDecided)
+    assert await history(store, review) == before
+
+
+async def test_one_person_in_two_chats_at_once_has_one_vote(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as one, SqlStore(any_database, clock) as two:
+        for _ in range(20):
+            review = await waiting(one, TWO)
+            found = await asyncio.gather(decide(one, review, ANA), decide(two, review, ANA))
+            assert sorted(type(refusal).__name__ for _, refusal in found) == ["AlreadyDecided", "NoneType"]
+            assert await answers(one, review) == [("ana", "approve")]
+
+
+# Delegates
+
+
+async def test_a_delegate_decides_and_both_names_are_kept(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO)
+    assert isinstance((await decide(store, review, EVE))[1], NotAReviewer)
+    await delegated(store, ANA, EVE, clock)
+    made = (await recorded(store, review, EVE)).decisions[0]
+    assert (made.reviewer, made.person, made.person_name, made.seat) == (EVE.id, ANA.id, ANA.name, ANA.id)
+    assert (await store.review(review)).decisions == (made,)
+    told = (await history(store, review))[-1]
+    assert isinstance(told, DecisionRecorded)
+    assert (told.reviewer_name, told.person_name) == (EVE.name, ANA.name)
+    assert isinstance((await decide(store, review, ANA))[1], AlreadyDecided), "the seat has one answer"
+    assert (await recorded(store, review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_who_is_back_may_take_back_what_was_said_for_them(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    await store.withdraw(review, ANA, via="web")
+    assert (await store.review(review)).decisions == ()
+    told = (await history(store, review))[-1]
+    assert told == DecisionWithdrawn(
+        review=review, reviewer=EVE.id, reviewer_name=EVE.name, via="web", by=ANA.id, by_name=ANA.name
+    )
+
+
+async def test_who_is_back_may_say_otherwise(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO_EACH)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    await recorded(store, review, ANA, NO)
+    assert await answers(store, review) == [("ana", "reject")]
+
+
+async def test_a_delegation_ends_by_itself_and_when_it_is_ended(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO)
+    await delegated(store, ANA, EVE, clock, days=2)
+    clock.advance(days=2)
+    assert isinstance((await decide(store, review, EVE))[1], NotAReviewer)
+    await delegated(store, ANA, EVE, clock)
+    assert await store.revoke_delegation(ANA.id)
+    assert not await store.revoke_delegation(ANA.id)
+    assert isinstance((await decide(store, review, EVE))[1], NotAReviewer)
+    assert await store.delegations() == []
+
+
+async def test_a_newer_delegation_takes_the_place_of_the_older(store: SqlStore, clock: StoppedClock) -> None:
+    await delegated(store, ANA, EVE, clock)
+    await delegated(store, ANA, SAM, clock)
+    assert [(of.person, of.delegate) for of in await store.delegations()] == [(ANA.id, SAM.id)]
+    await delegated(store, ANA, None, clock)
+    assert [(of.person, of.delegate) for of in await store.delegations()] == [(ANA.id, None)]
+
+
+async def test_a_circle_of_delegates_is_refused(store: SqlStore, clock: StoppedClock) -> None:
+    await delegated(store, ANA, BEN, clock)
+    await delegated(store, BEN, CY, clock)
+    for delegate in (ANA, BEN):
+        with pytest.raises(Invalid, match="delegated to you"):
+            await delegated(store, CY, delegate, clock)
+    assert len(await store.delegations()) == 2
+    await delegated(store, BEN, None, clock)
+    await delegated(store, CY, BEN, clock)
+
+
+async def test_a_circle_is_refused_also_where_both_speak_at_once(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as one, SqlStore(any_database, clock) as two:
+        for _ in range(20):
+            done = await asyncio.gather(
+                delegated(one, ANA, BEN, clock), delegated(two, BEN, ANA, clock), return_exceptions=True
+            )
+            assert sum(isinstance(answer, Invalid) for answer in done) == 1, done
+            assert len(await one.delegations()) == 1
+            for person in (ANA, BEN):
+                await one.revoke_delegation(person.id)
+
+
+async def test_no_delegate_lets_a_submitter_approve(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, replace(TWO, reviewers=(ANA.id, BEN.id, SAM.id)))
+    await delegated(store, SAM, EVE, clock)
+    assert isinstance((await decide(store, review, EVE))[1], SelfReview)
+    await delegated(store, ANA, SAM, clock)
+    assert isinstance((await decide(store, review, SAM))[1], SelfReview)
+
+
+async def test_a_delegate_of_two_in_turn_speaks_in_one_seat(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    await store.revoke_delegation(ANA.id)
+    await delegated(store, BEN, EVE, clock)
+    before = await history(store, review)
+    refusal = (await decide(store, review, EVE))[1]
+    assert isinstance(refusal, AlreadyDecided)
+    assert ANA.name in str(refusal)
+    assert await history(store, review) == before
+    await store.withdraw(review, EVE, via="web")
+    assert (await recorded(store, review, EVE)).decisions[0].seat == BEN.id
+
+
+# People who are struck
+
+
+async def test_a_struck_person_decides_nothing_at_once(store: SqlStore) -> None:
+    review = await waiting(store, TWO)
+    today = {"two": replace(TWO, reviewers=(BEN.id, CY.id))}
+    refusal = (await decide(store, review, ANA, policies=today))[1]
+    assert isinstance(refusal, NotAReviewer)
+    assert "any more" in str(refusal)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_what_a_struck_person_said_counts_as_the_policy_says(store: SqlStore, keeps: bool) -> None:
+    policy = replace(TWO, keeps_removed=keeps)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    today = {"two": replace(policy, reviewers=(BEN.id, CY.id))}
+    found = await recorded(store, review, BEN, policies=today)
+    assert found.outcome is (Outcome.APPROVED if keeps else Outcome.OPEN)
+    if not keeps:
+        assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_a_rejection_of_a_struck_person_is_dropped_too(store: SqlStore) -> None:
+    policy = replace(TWO_EACH, keeps_removed=False)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA, NO)
+    today = {"each": replace(policy, reviewers=(BEN.id, CY.id))}
+    assert (await recorded(store, review, BEN, NO, policies=today)).is_open
+    assert (await recorded(store, review, CY, NO, policies=today)).outcome is Outcome.REJECTED
+
+
+async def test_a_stage_that_lost_who_met_it_is_decided_again(store: SqlStore) -> None:
+    policy = replace(THEN, keeps_removed=False)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    today = {"then": replace(policy, reviewers=(BEN.id, CY.id))}
+    assert isinstance((await decide(store, review, CY, policies=today))[1], NotYourTurn)
+    assert (await recorded(store, review, BEN, policies=today)).is_open
+    assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_a_decision_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO_EACH, reviewers=(ANA.id, BEN.id)))
+    await recorded(store, review, ANA, NO)
+    assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK]
+
+
+# The deadline
+
+
+async def test_after_the_deadline_nobody_decides_although_it_has_not_closed_yet(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(TWO, deadline=timedelta(hours=1)))
+    await recorded(store, review, ANA)
+    clock.advance(hours=1)
+    assert isinstance((await decide(store, review, BEN))[1], ReviewIsClosed)
+    assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
+    assert (await store.review(review)).is_open
+
+
+# What carries
+
+
+async def next_attempt(store: SqlStore, review: str, policy: Policy, attempt: int = 2) -> str:
+    return await parked(store, (await store.review(review)).task.id, policy, attempt=attempt)
+
+
+async def test_approvals_carry_into_the_next_attempt_where_the_policy_says_so(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, approvals=3, rejections=1))
+    await recorded(store, review, ANA, comment="fine")
+    await recorded(store, review, BEN, NO)
+    first = (await store.review(review)).decisions[0]
+    again = await next_attempt(store, review, CARRIES)
+    opened = await store.review(again)
+    assert (opened.is_open, opened.decisions) == (True, (first,))
+    events = await history(store, again)
+    assert [type(event) for event in events[-3:]] == [AttemptStarted, ReviewRequested, DecisionsCarried]
+    assert events[-1] == DecisionsCarried(review=again, reviewers=[ANA.name])
+    assert [stored.seq for stored in await store.events(opened.task.id, 0)] == list(range(1, len(events) + 1))
+    assert isinstance((await decide(store, again, ANA))[1], AlreadyDecided)
+    closed = await recorded(store, again, BEN)
+    assert (closed.outcome, closed.task.status) == (Outcome.APPROVED, Status.RUNNING)
+    assert isinstance((await history(store, again))[-1], ReviewApproved)
+    assert (await store.review(review)).decisions[0] == first, "the first attempt keeps its own"
+
+
+async def test_what_is_carried_can_be_taken_back(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, rejections=1))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, CARRIES)
+    await store.withdraw(again, ANA, via="web")
+    assert (await store.review(again)).decisions == ()
+    assert (await recorded(store, again, BEN)).is_open
+
+
+async def test_without_the_policy_nothing_carries(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO, approvals=3))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, TWO)
+    assert (await store.review(again)).decisions == ()
+    assert isinstance((await history(store, again))[-1], ReviewRequested)
+
+
+async def test_what_is_carried_is_never_enough_alone(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, approvals=3, rejections=1))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN)
+    await recorded(store, review, CY, NO)
+    again = await next_attempt(store, review, CARRIES)  # two are enough by now
+    assert await answers(store, again) == [("ana", "approve")]
+    assert (await store.review(again)).is_open
+    assert (await recorded(store, again, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_only_who_is_a_reviewer_in_that_stage_still_is_carried(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, approvals=3, rejections=1))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, replace(CARRIES, reviewers=(BEN.id, CY.id)))
+    assert (await store.review(again)).decisions == ()
+
+
+async def test_a_delegates_answer_is_carried_with_both_names(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, replace(CARRIES, rejections=1))
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, CARRIES)
+    made: Decision = (await store.review(again)).decisions[0]
+    assert (made.reviewer, made.seat) == (EVE.id, ANA.id)
+
+
+async def test_what_was_carried_carries_on(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, rejections=1, recipients=(DESK,)))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, replace(CARRIES, rejections=1))
+    await recorded(store, again, BEN, NO)
+    third = await next_attempt(store, again, CARRIES, attempt=3)
+    assert await answers(store, third) == [("ana", "approve")]
+    assert (await recorded(store, third, CY)).outcome is Outcome.APPROVED
+
+
+async def test_the_runner_is_told_of_the_carried_event(store: SqlStore) -> None:
+    task = await submitted(store)
+    review = await parked(store, task.id, replace(CARRIES, rejections=1))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await parked(store, task.id, CARRIES, attempt=2)
+    await recorded(store, again, CY)
+    position = await store.position(task.id)
+    assert position is not None
+    assert position.seq == len(await store.events(task.id, 0))

@@ -1,0 +1,112 @@
+"""Where a review stands and why, in values and in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core.explaining import Explanation, explain, standing
+from core.model import Delegation, Escalation, OnExpiry, Outcome, Policy, ReviewRequest, Verdict
+from tests.core.test_policy import by, quorum, review, staged
+from tests.world import ANA, BEN, CY, EVE, PEOPLE, START
+
+OPS_AND_LEGAL = staged((quorum("legal", 1, ANA.id), quorum("ops", 2, BEN.id, CY.id)))
+THEN_CY = staged((quorum("first", 1, ANA.id, BEN.id),), (quorum("last", 1, CY.id),))
+END = START + timedelta(hours=10)
+
+
+def explained(request: ReviewRequest, today: dict[str, Policy] | None = None, **more: object) -> Explanation:
+    known: dict[str, object] = {"timers": (), "away": (), "refusal": None, **more}
+    return explain(request, PEOPLE, today or {}, **known)  # type: ignore[arg-type]
+
+
+def missing(found: Explanation) -> list[tuple[str, int, list[str]]]:
+    return [(of.quorum, of.approvals, [person.id for person in of.people]) for of in found.missing]
+
+
+def test_what_is_missing_is_told_group_by_group() -> None:
+    found = explained(review(OPS_AND_LEGAL, by(BEN.id)))
+    assert missing(found) == [("legal", 1, ["ana"]), ("ops", 1, ["cy"])]
+    assert [made.reviewer for made in found.decided] == [BEN.id]
+    assert (found.stage, found.stages, found.rejections, found.can_be_met) == (1, 1, 1, True)
+    assert found.sentence == "1 of 3 approvals · waits for legal and ops"
+
+
+def test_only_the_stage_that_is_being_decided_is_waited_for() -> None:
+    assert missing(explained(review(THEN_CY))) == [("first", 1, ["ana", "ben"])]
+    found = explained(review(THEN_CY, by(BEN.id)))
+    assert missing(found) == [("last", 1, ["cy"])]
+    assert (found.stage, found.stages) == (2, 2)
+    assert found.sentence == "1 of 2 approvals · waits for last"
+
+
+def test_more_approvals_than_a_group_needs_are_not_counted() -> None:
+    policy = staged((quorum("legal", 1, ANA.id), quorum("ops", 1, BEN.id, CY.id)))
+    assert standing(review(policy, by(BEN.id), by(CY.id))) == "1 of 2 approvals · waits for legal"
+
+
+def test_how_many_rejections_are_left_is_told() -> None:
+    policy = replace(OPS_AND_LEGAL, rejections=2)
+    assert explained(review(policy)).rejections == 2
+    assert explained(review(policy, by(ANA.id, Verdict.REJECT))).rejections == 1
+
+
+def test_what_a_struck_person_said_is_not_told_as_given_where_it_is_dropped() -> None:
+    policy = replace(THEN_CY, keeps_removed=False)
+    today = {"staged": replace(policy, reviewers=(BEN.id, CY.id))}
+    found = explained(review(policy, by(ANA.id)), today)
+    assert (found.stage, missing(found)) == (1, [("first", 1, ["ben"])])
+    assert [made.reviewer for made in found.decided] == [ANA.id], "the record keeps it"
+
+
+def test_a_review_that_cannot_be_met_says_so() -> None:
+    today = {"staged": replace(THEN_CY, reviewers=(ANA.id, BEN.id))}
+    assert not explained(review(THEN_CY), today).can_be_met
+    assert explained(review(THEN_CY, by(ANA.id), closed=Outcome.REJECTED), today).can_be_met
+
+
+@pytest.mark.parametrize(
+    ("on_expiry", "words"),
+    [
+        (OnExpiry.REJECT, "then rejected"),
+        (OnExpiry.APPROVE, "then approved"),
+        (OnExpiry.ESCALATE, "then escalated"),
+        (OnExpiry.FAIL, "then the task fails"),
+    ],
+)
+def test_until_when_and_what_then(on_expiry: OnExpiry, words: str) -> None:
+    policy = replace(
+        review().policy, on_expiry=on_expiry, escalation=Escalation(after=None, people=(EVE.id,))
+    )
+    asked = replace(review(policy), expires_at=END)
+    assert standing(asked) == f"until 2026-11-21 18:00 UTC, {words}"
+    found = explained(asked)
+    assert (found.expires_at, found.then) == (END, on_expiry)
+
+
+def test_what_has_escalated_does_not_escalate_again() -> None:
+    policy = replace(review().policy, on_expiry=OnExpiry.ESCALATE)
+    asked = replace(review(policy), expires_at=END, is_escalated=True)
+    assert standing(asked) == "until 2026-11-21 18:00 UTC, then rejected"
+    assert explained(asked).then is OnExpiry.REJECT
+
+
+def test_a_closed_review_waits_for_nobody() -> None:
+    found = explained(review(OPS_AND_LEGAL, by(ANA.id, Verdict.REJECT), closed=Outcome.REJECTED))
+    assert (found.missing, found.sentence) == ((), "")
+
+
+def test_one_approval_of_anybody_needs_no_words() -> None:
+    assert standing(review()) == ""
+
+
+def test_of_those_who_are_away_it_names_whom_it_waits_for() -> None:
+    away = [
+        Delegation(id=who.id, person=who.id, delegate=EVE.id, until=END, made_by=who.id, made_at=START)
+        for who in (ANA, BEN, EVE)
+    ]
+    found = explained(review(THEN_CY, by(BEN.id)), away=away)
+    assert found.away == ()
+    assert [of.person for of in explained(review(OPS_AND_LEGAL, by(BEN.id)), away=away).away] == [ANA.id]
