@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.server import many, posted, serving, session, trip
+from tests.bench.server import CONFIGURATION, many, posted, serving, session, trip
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -168,8 +168,8 @@ async def restart_to_ready(folder: Path) -> float:
     return min([await _start_once(folder) for _ in range(3)])
 
 
-async def _start_once(folder: Path) -> float:
-    async with serving(folder) as server:
+async def _start_once(folder: Path, config: str = CONFIGURATION) -> float:
+    async with serving(folder, config=config) as server:
         return server.ready_after
 
 
@@ -270,10 +270,53 @@ async def flows(_options: Namespace) -> list[Figure]:
     ]
 
 
+async def policies(options: Namespace) -> list[Figure]:
+    """What groups and timers cost."""
+    from tests.bench.policies import TIMED, decisions, multiply
+
+    count = options.waiting
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        alone, grouped = await decisions(Path(name), 300)
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name)
+        async with serving(folder, config=TIMED) as server, session() as http:
+            await posted(http, f"{server.url}/submit", {"data": "a text"}, server.headers("sam"))
+            await until_all_wait(http, server, 1)
+        bare = min([await _start_once(folder, TIMED) for _ in range(3)])
+        multiply(folder / "countersign.db", count)
+        async with serving(folder, config=TIMED) as server:
+            idle = await idle_cpu(server)
+        ready = min([await _start_once(folder, TIMED) for _ in range(3)])
+    return [
+        Figure(
+            name="decide_three_groups",
+            what=f"CPU of a decision that closes under three groups, over {alone * 1000:.2f} ms under one",
+            value=(grouped - alone) * 1000,
+            unit="ms",
+            bar="0.3 ms",
+        ),
+        Figure(
+            name="timers_idle_cpu",
+            what=f"idle CPU with {count:,} pending timers",
+            value=idle * 100,
+            unit="%",
+            bar="0.5 %",
+        ),
+        Figure(
+            name="timers_restart",
+            what=f"restart to ready with {count:,} pending timers; with one, {bare:.2f} s",
+            value=ready,
+            unit="s",
+            bar="1.5 s",
+        ),
+    ]
+
+
 ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "trips": round_trips,
     "streams": streams,
     "start": start,
     "flows": flows,
+    "policies": policies,
     "waiting": waiting,
 }

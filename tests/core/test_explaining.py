@@ -18,7 +18,14 @@ END = START + timedelta(hours=10)
 
 
 def explained(request: ReviewRequest, today: dict[str, Policy] | None = None, **more: object) -> Explanation:
-    known: dict[str, object] = {"timers": (), "away": (), "refusal": None, **more}
+    known: dict[str, object] = {
+        "timers": (),
+        "away": (),
+        "refusal": None,
+        "asking": None,
+        "seat": None,
+        **more,
+    }
     return explain(request, PEOPLE, today or {}, **known)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ import pytest
 from core.errors import AlreadyDecided, CountersignError, NotAReviewer, ReviewIsClosed, SelfReview
 from core.events import DecisionRecorded, ReviewApproved
 from core.feed import Feed
-from core.model import Outcome, Person, PersonId, Policy, Status, Verdict
+from core.model import Outcome, Person, PersonId, Policy, Verdict
 from core.service import Service
 from core.store.sql import SqlStore
 from tests.contracts.steps import delegated, fired, parked, waiting
@@ -188,12 +188,16 @@ async def test_every_surface_gives_the_same_answer(
         review, person = await situation(name, store, clock)
         before = await store.review(review)
         history = await store.events(before.task.id, 0)
+        answers = set()
         for via in SURFACES:
             with pytest.raises(CountersignError) as refusal:
                 await service.decide(review, person.id, Verdict.APPROVE, via=via)
-            assert (type(refusal.value), str(refusal.value)) == TABLE[name], via
-            if before.task.status is Status.WAITING_FOR_REVIEW and before.is_open:
+            answers.add((type(refusal.value), str(refusal.value)))
+            if before.is_open:
                 with pytest.raises(CountersignError) as refusal:
                     await service.decide_open(before.task.id, person.id, Verdict.APPROVE, via=via)
-                assert (type(refusal.value), str(refusal.value)) == TABLE[name], via
+                answers.add((type(refusal.value), str(refusal.value)))
+        [(kind, sentence)] = answers
+        assert kind is TABLE[name][0]
+        assert sentence.startswith(TABLE[name][1]), "and then perhaps who can instead"
         assert (await store.review(review), await store.events(before.task.id, 0)) == (before, history)
