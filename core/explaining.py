@@ -59,8 +59,8 @@ class Explanation:
 
     @property
     def after_that(self) -> str:
-        """What happens at `expires_at`, in a word or two."""
-        return _THEN[_next(self.review)]
+        """What happens at `expires_at`: `then rejected`."""
+        return _THEN[_then(self.review)]
 
     @property
     def sentence(self) -> str:
@@ -74,9 +74,9 @@ def explain(
     *,
     timers: Sequence[Timer],
     away: Sequence[Delegation],
-    asking: Person | None,
-    seat: PersonId | None,
-    refusal: str | None,
+    asking: Person | None = None,
+    seat: PersonId | None = None,
+    refusal: str | None = None,
 ) -> Explanation:
     # In open mode whoever sits at the machine can decide, and stands in no policy.
     here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
@@ -105,7 +105,7 @@ def explain(
         ),
         rejections=max(0, review.policy.rejections - rejected),
         expires_at=review.expires_at,
-        then=_next(review),
+        then=_then(review),
         timers=tuple(timers),
         away=tuple(of for of in away if of.person in waited_for),
         seat=None if seat is None else known.get(seat),
@@ -147,18 +147,18 @@ def _waits(review: ReviewRequest) -> str:
 def _until(review: ReviewRequest) -> str:
     if review.expires_at is None:
         return ""
-    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, then {_THEN[_next(review)]}"
+    return f"until {review.expires_at:%Y-%m-%d %H:%M} UTC, {_THEN[_then(review)]}"
 
 
-def _next(review: ReviewRequest) -> OnExpiry:
-    """What the deadline brings: an escalation only once."""
-    then = review.policy.on_expiry
-    return OnExpiry.REJECT if then is OnExpiry.ESCALATE and review.is_escalated else then
+def _then(review: ReviewRequest) -> OnExpiry:
+    """What follows from the deadline; what has escalated does so no more."""
+    escalates = review.policy.on_expiry is OnExpiry.ESCALATE
+    return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
 
 
 _THEN = {
-    OnExpiry.REJECT: "rejected",
-    OnExpiry.APPROVE: "approved",
-    OnExpiry.ESCALATE: "escalated",
-    OnExpiry.FAIL: "the task fails",
+    OnExpiry.REJECT: "then rejected",
+    OnExpiry.APPROVE: "then approved",
+    OnExpiry.ESCALATE: "then escalated",
+    OnExpiry.FAIL: "then the task fails",
 }

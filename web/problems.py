@@ -35,6 +35,7 @@ STATUS: Mapping[type[errors.CountersignError], tuple[int, str]] = {
     errors.TaskIsRunning: (409, "The task is running"),
     errors.StaleReview: (412, "Not the open review"),
     errors.Invalid: (422, "Cannot be accepted"),
+    errors.ReasonMissing: (422, "A reason is asked for"),
     errors.UnknownFlow: (422, "Unknown flow"),
     errors.KeyReused: (422, "Idempotency key reused"),
     errors.Unavailable: (503, "Try again in a moment"),

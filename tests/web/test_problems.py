@@ -53,6 +53,7 @@ def test_every_error_has_a_problem_of_its_family(cls: type[errors.CountersignErr
         (errors.StaleReview, 412),
         (errors.Invalid, 422),
         (errors.UnknownFlow, 422),
+        (errors.ReasonMissing, 422),
         (errors.KeyReused, 422),
         (errors.StoreUnavailable, 503),
         (errors.Overloaded, 503),
@@ -69,6 +70,7 @@ def test_types_are_stable_and_tell_classes_apart() -> None:
     assert slugs["KeyReused"] == "key-reused"
     assert slugs["NotAnAdmin"] == "not-an-admin"
     assert slugs["NotYourTurn"] == "not-your-turn"
+    assert slugs["ReasonMissing"] == "reason-missing"
     assert slugs["ConfirmOnPage"] == "confirm-on-page"
     assert slugs["TaskIsRunning"] == "task-is-running"
     listed = [slugs[cls.__name__] for cls in STATUS]
