@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTur
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import able, can_be_met, check_assurance, check_may_decide, waited_for
+from core.policy import check_assurance, check_may_decide, is_stuck, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -422,8 +422,7 @@ class Service:
             hopeless = [
                 review.id
                 for review in page
-                if review.policy.name in policies
-                and not can_be_met(review.policy, review.decisions, able(review, self._policies))
+                if review.policy.name in policies and is_stuck(review, self._policies)
             ]
             if hopeless:
                 await self._store.mark_stuck(hopeless)

@@ -201,3 +201,16 @@ async def test_every_surface_gives_the_same_answer(
         assert kind is TABLE[name][0]
         assert sentence.startswith(TABLE[name][1]), "and then perhaps who can instead"
         assert (await store.review(review), await store.events(before.task.id, 0)) == (before, history)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_a_review_that_lost_what_a_struck_person_said_is_looked_at_again(
+    any_database: Database, clock: StoppedClock, keeps: bool
+) -> None:
+    policy = replace(TWO, reviewers=(ANA.id, BEN.id), deadline=None, keeps_removed=keeps)
+    today = {"two": replace(policy, reviewers=(BEN.id,))}
+    async with doors(any_database, clock, 1, today) as [(service, store)]:
+        review = await waiting(store, policy)
+        await store.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None)
+        # Ben is enough where Ana's word is kept, and not where it is dropped.
+        assert await service.reconsider(["two"]) == (0 if keeps else 1)
