@@ -141,7 +141,7 @@ def until(found: Iterable[Event], ended_at: str) -> Iterator[Event]:
 
 
 def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
-    """Every review with its decisions; the outcome of one that is open, or was called off, is None."""
+    """Every review with the decisions that stand; the outcome of one that is open, or called off, is None."""
     known: dict[str, dict[str, Any]] = {}
     for event in found:
         name = event["event"]
@@ -150,8 +150,8 @@ def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
                 "review_id": event["review"],
                 "attempt": event["attempt"],
                 "draft": event["draft"],
-                "node": event["node"],
-                "point": event["point"],
+                "node": event.get("node"),
+                "point": event.get("point"),
                 "opened_at": event["at"],
                 "outcome": None,
                 "closed_at": None,
@@ -160,11 +160,16 @@ def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
         elif name == "decision_recorded":
             decision = {key: value for key, value in event.items() if key not in _NOT_OF_A_DECISION}
             known[event["review"]]["decisions"].append(decision)
-        elif name.startswith("review_") and event.get("review") in known:
-            known[event["review"]].update(outcome=name.removeprefix("review_"), closed_at=event["at"])
+        elif name == "decision_withdrawn":
+            standing = known[event["review"]]["decisions"]
+            standing[:] = [made for made in standing if made["reviewer"] != event["reviewer"]]
+        elif name in _CLOSING:
+            outcome = event.get("outcome") or name.removeprefix("review_")
+            known[event["review"]].update(outcome=outcome, closed_at=event["at"])
     return list(known.values())
 
 
+_CLOSING = frozenset({"review_approved", "review_rejected", "review_edited", "review_expired"})
 _NOT_OF_A_DECISION = frozenset({"event", "task_id", "seq", "review"})
 
 

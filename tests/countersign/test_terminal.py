@@ -88,6 +88,7 @@ def test_control_characters_are_shown_and_not_obeyed() -> None:
 
 def test_reviews_of_a_history_and_their_decisions() -> None:
     asked = {"event": "review_requested", "seq": 3, "at": "t3", "attempt": 1, "draft": "d"}
+    where = {"node": "review", "point": "review"}
     decision = {
         "event": "decision_recorded",
         "task_id": "t",
@@ -98,7 +99,7 @@ def test_reviews_of_a_history_and_their_decisions() -> None:
     }
     history = [
         {"event": "attempt_started", "seq": 2, "at": "t2", "attempt": 1},
-        {**asked, "review": "r"},
+        {**asked, **where, "review": "r"},
         decision,
         {"event": "review_approved", "seq": 5, "at": "t5", "review": "r", "attempt": 1},
         {**asked, "review": "s"},
@@ -108,12 +109,31 @@ def test_reviews_of_a_history_and_their_decisions() -> None:
         "review_id": "r",
         "attempt": 1,
         "draft": "d",
+        "node": "review",
+        "point": "review",
         "opened_at": "t3",
         "outcome": "approved",
         "closed_at": "t5",
         "decisions": [{"at": "t4", "verdict": "edit"}],
     }
     assert (second["outcome"], second["closed_at"], second["decisions"]) == (None, None, [])
+
+
+def test_only_what_closes_a_review_is_its_outcome_and_what_was_withdrawn_does_not_stand() -> None:
+    ana = {"reviewer": "ana", "review": "r", "seq": 3, "task_id": "t"}
+    history: list[dict[str, Any]] = [
+        {"event": "review_requested", "review": "r", "at": "t1", "attempt": 1, "draft": "d"},
+        {"event": "decision_recorded", **ana, "verdict": "approve", "at": "t2"},
+        {"event": "decision_withdrawn", **ana, "at": "t3"},
+        {"event": "review_escalated", "review": "r", "at": "t4"},
+        {"event": "review_stuck", "review": "r", "at": "t5"},
+    ]
+    (still_open,) = reviews(history)
+    assert (still_open["outcome"], still_open["decisions"]) == (None, [])
+    (closed,) = reviews(
+        [*history, {"event": "review_expired", "review": "r", "at": "t6", "outcome": "approved"}]
+    )
+    assert (closed["outcome"], closed["closed_at"]) == ("approved", "t6")
 
 
 def test_a_history_is_read_to_the_end_that_the_task_had() -> None:
