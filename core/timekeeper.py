@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Refused, Unavailable
-from core.events import ReviewEscalated, ReviewRequested
+from core.model import TIMERS
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class Timekeeper:
             await cut_off([self._task])
 
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
-        """A review that opened may have timers; whether it has, the database says."""
-        del due
-        if any(isinstance(stored.event, (ReviewRequested, ReviewEscalated)) for stored in events):
+        """Look at timers that were set just now; nearly all reviews have none."""
+        del events
+        if TIMERS in due:
             self._wake.set()
 
     def look(self) -> None:
