@@ -27,6 +27,8 @@ ChannelName = NewType("ChannelName", str)
 MessageRef = NewType("MessageRef", str)
 """Where a sent message stands, in its channel's own notation; opaque to everybody else."""
 
+TIMERS = ChannelName("timers")
+"""Among the channels that a commit made something due for: open reviews have timers that they had not."""
 LOCAL = PersonId("local")
 """The built-in person of `COUNTERSIGN_AUTH=open`."""
 

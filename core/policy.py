@@ -138,6 +138,8 @@ def _sits_in(stage: Iterable[Quorum], seat: PersonId) -> bool:
 
 
 def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
+    if not review.policy.stages:
+        return  # everybody sits in the one quorum
     stages = review.policy.in_stages
     now = stage_now(review.policy, review.decisions)
     if now is None or _sits_in(stages[now], seat) or decision_of(review, seat) is not None:
@@ -151,6 +153,8 @@ def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
 
 def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, before: Decision | None) -> int:
     """In which stage an answer counts that is given now; one in place of another may stay where that was."""
+    if not policy.stages:
+        return 0
     now = stage_now(policy, decisions)
     if now is not None and (before is None or _sits_in(policy.in_stages[now], seat)):
         return now
@@ -246,6 +250,8 @@ def outcome(policy: Policy, decisions: Sequence[Decision]) -> Outcome:
 def stage_now(policy: Policy, decisions: Iterable[Decision]) -> int | None:
     """The first stage, from 0, whose quorums are not met; None once all are."""
     made = tuple(decisions)
+    if not made:
+        return 0  # each quorum asks for somebody
     for number, stage in enumerate(policy.in_stages):
         if any(missing for _, missing in shortfall(stage, approvers(made, number))):
             return number

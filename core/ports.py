@@ -108,7 +108,8 @@ class Listener(Protocol):
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         """Called on the event loop after each commit, before its answers; must not raise or wait.
 
-        `events` were stored; deliveries of the channels in `due` are to be shown.
+        `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
+        among them, timers were set.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, literal_column, select
 
-from core.model import ReviewId, Timer, TimerKind
+from core.model import TIMERS, ReviewId, Timer, TimerKind
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import timer
@@ -53,18 +53,18 @@ OF_REVIEW = Statement(
 
 
 def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:
-    tx.insert_many(
-        INSERT,
-        [
-            {
-                "review_id": new.review,
-                "kind": new.kind.value,
-                "number": new.number,
-                "due_at": micros(new.due_at),
-            }
-            for new in timers
-        ],
-    )
+    rows = [
+        {
+            "review_id": new.review,
+            "kind": new.kind.value,
+            "number": new.number,
+            "due_at": micros(new.due_at),
+        }
+        for new in timers
+    ]
+    if rows:
+        tx.insert_many(INSERT, rows)
+        tx.due.add(TIMERS)
 
 
 def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
