@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
-from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import (
+    QuestionAnswered,
+    QuestionAsked,
+    ReminderSnoozed,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+)
 from core.explaining import standing
 from core.model import PersonId
 
@@ -17,6 +24,8 @@ if TYPE_CHECKING:
 
     from core.model import Json, Notice, ReviewRequest
 
+LONGEST = 1_000
+"""Characters of somebody's words in one message."""
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
 
@@ -60,6 +69,12 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
         case ReminderSnoozed(person_name=name, until=str(until)):
             at = clock_time(datetime.fromisoformat(until))
             return (Theirs(text=name), f" wants to be reminded later, at {at}, of ", *what, ".")
+        case QuestionAsked(person_name=name, submitter=submitter, submitter_name=called, text=text):
+            asked = Named(name=called, person=PersonId(submitter))
+            return (Theirs(text=name), " asks ", asked, " about ", *what, ": ", Theirs(text=_cut(text)))
+        case QuestionAnswered(person_name=name, asked_by=asker, asked_by_name=called, text=text):
+            asked = Named(name=called, person=PersonId(asker))
+            return (Theirs(text=name), " answers ", asked, " about ", *what, ": ", Theirs(text=_cut(text)))
         case ReviewEscalated(people=people, ids=ids, reason=reason):
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)
@@ -67,6 +82,11 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _cut(text: str) -> str:
+    """What fits into one message of any chat; the page has the rest."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (the rest is on the task's page)"
 
 
 def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:

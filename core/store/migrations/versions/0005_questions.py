@@ -1,0 +1,33 @@
+"""What reviewers ask the submitter, and the answers."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("review", sa.Column("questions", sa.Integer(), nullable=False, server_default="0"))
+    op.create_table(
+        "question",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("task_id", sa.String(32), sa.ForeignKey("task.id"), nullable=False),
+        sa.Column("review_id", sa.String(32), sa.ForeignKey("review.id"), nullable=False),
+        sa.Column("event_seq", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("person_name", sa.Text(), nullable=False),
+        sa.Column("via", sa.String(16), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=True),
+        sa.Column("reply_person", sa.String(), nullable=True),
+        sa.Column("reply_person_name", sa.Text(), nullable=True),
+        sa.Column("reply_via", sa.String(16), nullable=True),
+        sa.Column("reply_at", sa.BigInteger(), nullable=True),
+        sa.UniqueConstraint("task_id", "event_seq"),
+    )
