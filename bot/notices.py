@@ -22,6 +22,7 @@ from core.model import PersonId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from core.events import Event
     from core.model import Json, Notice, ReviewRequest
 
 LONGEST = 1_000
@@ -56,12 +57,19 @@ def words(notice: Notice, *, public_url: str) -> Words:
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    return Words(parts=(*_begin(notice, review), *_until(review)), url=url_of(notice.task.id, public_url))
+    event, url = notice.event.event, url_of(notice.task.id, public_url)
+    if isinstance(event, (QuestionAsked, QuestionAnswered)):
+        return Words(parts=_said(event, review), url=url)
+    return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 
-def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
-    what = (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
-    match notice.event.event:
+def _what(review: ReviewRequest) -> tuple[str | Theirs, ...]:
+    return (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+
+
+def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    what = _what(review)
+    match event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
         case ReminderSnoozed(person_name=name, until=None):
@@ -69,12 +77,6 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
         case ReminderSnoozed(person_name=name, until=str(until)):
             at = clock_time(datetime.fromisoformat(until))
             return (Theirs(text=name), f" wants to be reminded later, at {at}, of ", *what, ".")
-        case QuestionAsked(person_name=name, submitter=submitter, submitter_name=called, text=text):
-            asked = Named(name=called, person=PersonId(submitter))
-            return (Theirs(text=name), " asks ", asked, " about ", *what, ": ", Theirs(text=_cut(text)))
-        case QuestionAnswered(person_name=name, asked_by=asker, asked_by_name=called, text=text):
-            asked = Named(name=called, person=PersonId(asker))
-            return (Theirs(text=name), " answers ", asked, " about ", *what, ": ", Theirs(text=_cut(text)))
         case ReviewEscalated(people=people, ids=ids, reason=reason):
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)
@@ -82,6 +84,16 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    if isinstance(event, QuestionAsked):
+        verb, name, person = " asks ", event.submitter_name, event.submitter
+    else:
+        verb, name, person = " answers ", event.asked_by_name, event.asked_by
+    whom = Named(name=name, person=PersonId(person))
+    words = Theirs(text=_cut(event.text))
+    return (Theirs(text=event.person_name), verb, whom, " about ", *_what(review), ": ", words)
 
 
 def _cut(text: str) -> str:

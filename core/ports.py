@@ -143,6 +143,10 @@ class QuestionStore(Protocol):
         """All of a task, oldest first."""
         ...
 
+    async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
+        """Those about open reviews of this submitter's tasks, oldest first."""
+        ...
+
 
 class Store(QuestionStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""

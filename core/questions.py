@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from core.model import Person, PersonId, Policy, Question
     from core.ports import QuestionStore
 
+ANSWERABLE = 100
+"""Questions listed for one submitter."""
+
 log = structlog.get_logger()
 
 
@@ -93,6 +96,10 @@ class Questions:
     async def of_task(self, task_id: str) -> Sequence[Question]:
         """All that were asked about a task's reviews, oldest first; none for a task that there is not."""
         return await self._store.questions(checked_id(task_id, "task"))
+
+    async def for_submitter(self, person: PersonId) -> Sequence[Question]:
+        """The oldest hundred that wait for this person's answer, as the submitter."""
+        return await self._store.unanswered(person, limit=ANSWERABLE)
 
     def _new(self, person: PersonId, text: str, via: str, key: str | None) -> NewQuestion:
         check_text(key, "Idempotency-Key", MAX_NAME)

@@ -23,7 +23,7 @@ from core.store.firing import tell
 from core.store.reviews import SEQ
 from core.store.rows import QUESTION_COLUMNS, micros, question_of
 from core.store.statements import Statement, p
-from core.store.tables import question, review
+from core.store.tables import question, review, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,18 @@ INSERT = Statement(
 )
 ONE = Statement(select(*_columns).where(question.c.id == p("id")))
 OF_TASK = Statement(select(*_columns).where(question.c.task_id == p("task")).order_by(question.c.event_seq))
+UNANSWERED = Statement(
+    select(*_columns)
+    .join(task, task.c.id == question.c.task_id)
+    .where(
+        question.c.reply.is_(None),
+        task.c.submitter == p("submitter"),
+        # Only of the review that is open: what was asked of a closed one needs no answer any more.
+        task.c.review_id == question.c.review_id,
+    )
+    .order_by(question.c.at, question.c.id)
+    .limit(p("limit"))
+)
 COUNTED = Statement(
     update(review).where(review.c.id == p("id")).values(questions=review.c.questions + literal_column("1"))
 )
@@ -142,6 +154,11 @@ def one(tx: Transaction, question_id: str) -> Question:
 def of_task(tx: Transaction, task_id: str) -> list[Question]:
     """All that were asked about a task's reviews, oldest first."""
     return [question_of(row) for row in tx.all(OF_TASK, task=task_id)]
+
+
+def unanswered(tx: Transaction, submitter: str, limit: int) -> list[Question]:
+    """What waits for this submitter's answer, oldest first."""
+    return [question_of(row) for row in tx.all(UNANSWERED, submitter=submitter, limit=limit)]
 
 
 def _repeated(tx: Transaction, new: NewQuestion) -> Question | None:

@@ -334,6 +334,9 @@ class SqlStore:
     async def questions(self, task_id: str) -> Sequence[Question]:
         return await self._read.run(partial(questions.of_task, task_id=task_id))
 
+    async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
+        return await self._read.run(partial(questions.unanswered, submitter=submitter, limit=limit))
+
     async def open_reviews(
         self, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ReviewRequest]:

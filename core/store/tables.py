@@ -201,6 +201,12 @@ question = Table(
     Column("reply_at", BigInteger),
     UniqueConstraint("task_id", "event_seq"),
 )
+Index(
+    "ix_question_unanswered",
+    question.c.task_id,
+    sqlite_where=text("reply IS NULL"),
+    postgresql_where=text("reply IS NULL"),
+)
 
 # What is to happen to an open review, and when; gone once it happened, or the review is closed.
 timer = Table(

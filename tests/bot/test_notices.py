@@ -13,10 +13,17 @@ from telegram import User
 
 from bot import blocks, markup
 from bot.literal import utf16
-from bot.notices import NAMED, Named, words
+from bot.notices import LONGEST, NAMED, Named, words
 from bot.simulator.slack.limits import message_problems
 from core.errors import Undeliverable
-from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import (
+    QuestionAnswered,
+    QuestionAsked,
+    ReminderSnoozed,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+)
 from core.model import Notice, Outcome, PersonId, StoredEvent
 
 if TYPE_CHECKING:
@@ -34,6 +41,28 @@ ESCALATED = ReviewEscalated(
 )
 SNOOZED = ReminderSnoozed(
     review="a" * 32, person="ana", person_name="Ana Ruiz", until="2026-11-21T15:20:00Z", via="web"
+)
+ASKED = QuestionAsked(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Which customer?\n<!channel>",
+    person="ana",
+    person_name="Ana Ruiz",
+    submitter="sam",
+    submitter_name="Sam Lee",
+    via="slack",
+)
+ANSWERED = QuestionAnswered(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Acme.",
+    person="sam",
+    person_name="Sam Lee",
+    asked_by="ana",
+    asked_by_name="Ana Ruiz",
+    via="web",
 )
 STUCK = ReviewStuck(review="a" * 32, attempt=1, reason="Too few are left.")
 
@@ -66,6 +95,23 @@ def test_an_escalation_says_why_and_who_may_decide_now(a_review: Callable[..., R
     assert plain(said(ESCALATED, a_review())) == (
         "Escalated, attempt 1 of Refund for order 1042: Nobody has decided yet. Cy Young may decide now, too."
     )
+
+
+def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    asked, answered = said(ASKED, a_review(expires_at=AT)), said(ANSWERED, a_review(expires_at=AT))
+    about = "about attempt 1 of Refund for order 1042:"
+    assert plain(asked) == f"Ana Ruiz asks Sam Lee {about} Which customer?\n<!channel>"
+    assert plain(answered) == f"Sam Lee answers Ana Ruiz {about} Acme."
+    for told, person in ((asked, "sam"), (answered, "ana")):
+        assert [part.person for part in told.parts if isinstance(part, Named)] == [person]
+
+
+def test_a_long_question_is_cut_and_says_so(a_review: Callable[..., ReviewRequest]) -> None:
+    told = plain(said(replace(ASKED, text="x" * 10_000), a_review()))
+    assert told.endswith("x… (the rest is on the task's page)")
+    assert told.count("x") == LONGEST
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
