@@ -334,7 +334,8 @@ async def test_a_reminder_that_was_put_off_comes_then_and_once(store: SqlStore, 
 
 async def test_it_is_told_in_the_threads(store: SqlStore) -> None:
     review = await waiting(store, PLAIN)
-    found = await snooze(store, review)
+    await snooze(store, review)
+    found = await store.wake(review, ANA, via="web")
     words = [of for of in await store.deliveries(found.task.id) if of.review is None]
     assert [(of.recipient, of.state) for of in words] == [(DESK, DeliveryState.DUE)]
     content, _ = await store.delivery_content(words[0])
