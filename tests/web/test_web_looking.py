@@ -238,9 +238,9 @@ async def test_the_pages_have_forms_for_both(office: PolicyHouse, back: str) -> 
     assert await explained(office, task_id) == ([], [])
     told = words(await seen(ben, task))
     for line in (
-        "Ana Ruiz is looking, until 21 Nov 2026, 08:15:00 UTC.",
+        "Ana Ruiz is looking, until 21 Nov 2026, 08:15 UTC.",
         "Ana Ruiz stopped looking.",
-        "Ana Ruiz wants to be reminded at 21 Nov 2026, 12:00:00 UTC.",
+        "Ana Ruiz wants to be reminded at 21 Nov 2026, 12:00 UTC.",
         "Ana Ruiz is reminded with everybody else again.",
     ):
         assert line in told, "on the timeline"
