@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from core.events import Event
     from core.model import Json, Notice, ReviewRequest
 
-LONGEST = 1_000
-"""Characters of somebody's words in one message."""
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
 
@@ -45,6 +43,8 @@ class Words:
     """One short message."""
 
     parts: tuple[str | Theirs | Named, ...]
+    quote: str | None = None
+    """What somebody wrote, to stand below them as they wrote it."""
     url: str
     """The task's page."""
 
@@ -59,7 +59,7 @@ def words(notice: Notice, *, public_url: str) -> Words:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
     event, url = notice.event.event, url_of(notice.task.id, public_url)
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
-        return Words(parts=_said(event, review), url=url)
+        return Words(parts=_said(event, review), quote=event.text, url=url)
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 
@@ -90,13 +90,7 @@ def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tup
     else:
         verb, name, person = " answers ", event.asked_by_name, event.asked_by
     whom = Named(name=name, person=PersonId(person))
-    words = Theirs(text=_cut(event.text))
-    return (Theirs(text=event.person_name), verb, whom, " about ", *_what(review), ": ", words)
-
-
-def _cut(text: str) -> str:
-    """What fits into one message of any chat; the page has the rest."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (the rest is on the task's page)"
+    return (Theirs(text=event.person_name), verb, whom, " about ", *_what(review), ":")
 
 
 def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:

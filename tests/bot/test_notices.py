@@ -13,7 +13,7 @@ from telegram import User
 
 from bot import blocks, markup
 from bot.literal import utf16
-from bot.notices import LONGEST, NAMED, Named, words
+from bot.notices import NAMED, Named, words
 from bot.simulator.slack.limits import message_problems
 from core.errors import Undeliverable
 from core.events import (
@@ -102,16 +102,10 @@ def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
 ) -> None:
     asked, answered = said(ASKED, a_review(expires_at=AT)), said(ANSWERED, a_review(expires_at=AT))
     about = "about attempt 1 of Refund for order 1042:"
-    assert plain(asked) == f"Ana Ruiz asks Sam Lee {about} Which customer?\n<!channel>"
-    assert plain(answered) == f"Sam Lee answers Ana Ruiz {about} Acme."
+    assert (plain(asked), asked.quote) == (f"Ana Ruiz asks Sam Lee {about}", "Which customer?\n<!channel>")
+    assert (plain(answered), answered.quote) == (f"Sam Lee answers Ana Ruiz {about}", "Acme.")
     for told, person in ((asked, "sam"), (answered, "ana")):
         assert [part.person for part in told.parts if isinstance(part, Named)] == [person]
-
-
-def test_a_long_question_is_cut_and_says_so(a_review: Callable[..., ReviewRequest]) -> None:
-    told = plain(said(replace(ASKED, text="x" * 10_000), a_review()))
-    assert told.endswith("x… (the rest is on the task's page)")
-    assert told.count("x") == LONGEST
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
@@ -188,3 +182,20 @@ def test_in_telegram_it_fits_and_only_whom_we_name_is_called(
     called = [entity for entity in made.entities if entity.type == "text_mention"]
     assert {entity.user.id for entity in called if entity.user} <= {42}
     assert {entity.type for entity in made.entities} <= {"text_mention", "bold", "code"}
+
+
+@given(NASTY, NASTY)
+def test_words_of_any_length_fit_and_call_nobody(
+    a_review: Callable[..., ReviewRequest], text: str, name: str
+) -> None:
+    told = said(replace(ASKED, text=text, person_name=name, submitter_name=name), a_review())
+    made = blocks.said(told, {PersonId("sam"): "U01SAM"})
+    assert message_problems(made) == []
+    line, *rest = made
+    (section,) = line["elements"]
+    assert [part["user_id"] for part in section["elements"] if part["type"] == "user"] == ["U01SAM"]
+    kinds = {one["type"] for block in rest if block["type"] == "rich_text" for one in block["elements"]}
+    assert kinds <= {"rich_text_quote"}
+    drawn = markup.said(told, {})
+    assert utf16(drawn.text) <= markup.LIMIT
+    assert {entity.type for entity in drawn.entities} <= {"pre", "bold", "code"}
