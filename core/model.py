@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 TaskId = NewType("TaskId", str)
-"""128 random bits as 32 hexadecimal digits; so are `ReviewId` and `DeliveryId`."""
+"""128 random bits as 32 hexadecimal digits; so are the ids that follow."""
 ReviewId = NewType("ReviewId", str)
 DeliveryId = NewType("DeliveryId", str)
+QuestionId = NewType("QuestionId", str)
 PersonId = NewType("PersonId", str)
 """A person's key in the configuration file (`[people.ana]`), or `LOCAL` in open mode."""
 ChannelName = NewType("ChannelName", str)
@@ -286,6 +287,44 @@ class Snooze:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the submitter says to a question, or an administrator in their place."""
+
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuestion:
+    """A question that is still to be stored; one of the same id is the same request, repeated."""
+
+    id: QuestionId
+    person: Person
+    text: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reviewer wants to know of the submitter before deciding. No verdict: the review stays open."""
+
+    id: QuestionId
+    task: TaskId
+    review: ReviewId
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """What a submitter hands in; `service.submit` checks it."""
 
@@ -408,6 +447,8 @@ class ReviewRequest:
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()
     """Who wants to be reminded later; one for each person. None once it is closed."""
+    questions: int = 0
+    """How many were asked about it."""
 
     @property
     def is_open(self) -> bool:

@@ -58,6 +58,22 @@ def check_may_decide(
     return seat
 
 
+def check_may_ask(
+    review: ReviewRequest,
+    person: PersonId,
+    policies: Mapping[str, Policy] | None = None,
+    delegators: Collection[PersonId] = (),
+) -> None:
+    """Raise `NotAReviewer`, `SelfReview` or `ReviewIsClosed` where this person may not ask the submitter.
+
+    Reviewers may, those of other stages and those who have answered, too.
+    """
+    if person != LOCAL:
+        seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+        _check_is_distinct(review, person, seat)
+    check_open(review)
+
+
 def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy:
     """The policy now in force under the name of the review's; its own where there is none."""
     return (policies or {}).get(review.policy.name, review.policy)

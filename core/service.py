@@ -14,6 +14,7 @@ from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_may_decide, is_stuck, waited_for
+from core.questions import Questions
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -96,6 +97,9 @@ class Service:
         self._policies = policies
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
+        self.questions = Questions(
+            store, policies=policies, known=self._known, is_admin=lambda person: person in self._admins
+        )
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).

@@ -216,6 +216,7 @@ def open_review(
         escalated=0,
         claims=None,
         snoozes=None,
+        questions=0,
     )
     open_cards(tx, of, seq, new.id, new.policy)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))

@@ -15,7 +15,18 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.events import AttemptStarted, ProgressReported
-from core.model import ChannelName, ChatUpdate, Credential, Delegation, Dialog, MessageRef, TaskId, Verdict
+from core.model import (
+    ChannelName,
+    ChatUpdate,
+    Credential,
+    Delegation,
+    Dialog,
+    MessageRef,
+    NewQuestion,
+    QuestionId,
+    TaskId,
+    Verdict,
+)
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
@@ -121,6 +132,9 @@ READS: dict[str, dict[str, Any]] = {
     "timers.DUE": {"now": 2**62, "limit": 5},
     "timers.NEXT": {},
     "timers.OF_REVIEW": {"review": "OPEN"},
+    "questions.ONE": {"id": "QUESTION"},
+    "questions.OF_TASK": {"task": "WAITING"},
+    "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
     "delegations.TO": {"delegate": "ben", "now": 0},
     "delegations.OF": {"person": "ana", "now": 0},
     "delegations.ALL": {"now": 0},
@@ -184,6 +198,11 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
     await store.claim(open_review.id, ANA, via="web")
     await store.snooze(open_review.id, ANA, at + timedelta(minutes=5), via="web")
+    asked = await store.ask(
+        open_review.id,
+        NewQuestion(id=QuestionId("e" * 32), person=ANA, text="Why?", via="web"),
+        policies={},
+    )
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),
@@ -200,6 +219,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
         "OPEN": open_review.id,
+        "QUESTION": asked.id,
         "APPROVED": of,
     }
 
