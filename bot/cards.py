@@ -166,7 +166,7 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
     if request.outcome is Outcome.EXPIRED and request.task.status is not Status.FAILED:
         return (Remark(line=(f"Expired undecided{when}",)),)
     if _is_approved_by_time(request):
-        return (Remark(line=(f"Approved because nobody decided in time{when}",)),)
+        return (Remark(line=(f"Approved by its policy, as it was not decided in time{when}",)),)
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
     if request.outcome is Outcome.CANCELLED:

@@ -44,11 +44,14 @@ class Explanation:
 
     review: ReviewRequest
     policy_hash: str
-    """Of the policy that the review keeps, as `countersign policy check` names it."""
+    """Of the policy under which the review opened."""
     stage: int
     """The one that is being decided, from 1; the last one once all are met."""
     stages: int
     decided: tuple[Decision, ...]
+    counted: tuple[Decision, ...]
+    """Those of them that count: not what was said by people who are no reviewers any more, where the policy
+    drops it."""
     missing: tuple[Missing, ...]
     rejections: int
     """How many more rejections would reject it."""
@@ -68,6 +71,8 @@ class Explanation:
     """Who is looking, and until when that is shown."""
     snoozed: tuple[Snooze, ...]
     """Who is reminded later than everybody."""
+    policies: Mapping[str, Policy]
+    """Those in force."""
 
     @property
     def may_decide(self) -> bool:
@@ -81,7 +86,7 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        return standing(self.review)
+        return standing(self.review, self.policies)
 
 
 def explain(
@@ -104,10 +109,11 @@ def explain(
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,
-        policy_hash=policy_hash(review.policy),
+        policy_hash=hash_of(review),
         stage=len(review.policy.in_stages) if stage is None else stage + 1,
         stages=len(review.policy.in_stages),
         decided=review.decisions,
+        counted=now.decisions,
         missing=tuple(
             Missing(
                 quorum=quorum.name,
@@ -131,7 +137,13 @@ def explain(
         can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
         claims=review.claims,
         snoozed=review.snoozes,
+        policies=policies,
     )
+
+
+def hash_of(review: ReviewRequest) -> str:
+    """Of the policy under which the review opened, also once it has escalated."""
+    return policy_hash(review.kept or review.policy)
 
 
 def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
@@ -139,14 +151,17 @@ def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
     return next((made for made in review.decisions if person in {made.reviewer, made.seat}), None)
 
 
-def standing(review: ReviewRequest) -> str:
+def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> str:
     """One line for a card: what is missing, until when, what happens then. Empty where that is nothing new.
+
+    `policies` are those in force, by which what somebody said may count no more.
 
     `1 of 3 approvals · waits for legal and ops · until 2026-11-21 18:00 UTC, then rejected`
     """
     if not review.is_open:
         return ""
-    return " · ".join(part for part in (_count(review), _waits(review), _until(review)) if part)
+    counted = rules.as_it_counts(review, policies)
+    return " · ".join(part for part in (_count(counted), _waits(counted), _until(counted)) if part)
 
 
 def looking(review: ReviewRequest) -> str:

@@ -424,7 +424,7 @@ class ReviewRequest:
     attempt: int
     node: str
     policy: Policy
-    """As it was when the review opened."""
+    """As it was when the review opened, widened by its escalation once that has happened."""
     draft: Json
     outcome: Outcome
     opened_at: datetime
@@ -443,6 +443,8 @@ class ReviewRequest:
     expires_at: datetime | None = None
     """By when it has to be decided."""
     is_escalated: bool = False
+    kept: Policy | None = None
+    """Where it has escalated, the policy as it was before, which its row keeps."""
     claims: tuple[Claim, ...] = ()
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()

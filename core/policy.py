@@ -227,7 +227,7 @@ def check_open(request: ReviewRequest) -> None:
     if request.superseded_by is not None:
         sentence = f"This was attempt {request.attempt}; attempt {request.superseded_by} has replaced it."
     elif request.outcome is Outcome.APPROVED and _is_by_the_clock(request):
-        sentence = f"Approved by its policy at {_shown(request.closed_at)}, as nobody decided in time."
+        sentence = f"Approved by its policy at {_shown(request.closed_at)}, as it was not decided in time."
     elif request.decisions and request.outcome in DECIDED:
         last = request.decisions[-1]
         sentence = f"Already {request.outcome} by {last.reviewer_name} at {_shown(last.at)}."

@@ -260,6 +260,8 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
                 "verdict": made.verdict,
                 "at": timestamp(made.at),
                 "via": made.via,
+                "counts": made in found.counted,
+                "carried": made.at < review.opened_at,
             }
             for made in found.decided
         ],

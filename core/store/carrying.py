@@ -9,14 +9,14 @@ from sqlalchemy import insert, literal_column, select
 
 from core import policy as rules
 from core.events import DecisionsCarried, ReviewRequested
-from core.model import LOCAL, Point, Verdict
+from core.model import LOCAL, Point, Verdict, timestamp
 from core.store.policies import policy_of
 from core.store.rows import DECISION_COLUMNS, decision_of
 from core.store.statements import Statement, p
 from core.store.tables import decision, review
 
 if TYPE_CHECKING:
-    from core.model import Decision, NewReview, Policy, Step
+    from core.model import Decision, Json, NewReview, Policy, Step
     from core.store.transaction import Row, Transaction
 
 COLUMNS = ("number", *DECISION_COLUMNS)
@@ -69,8 +69,26 @@ def told(step: Step, rows: list[Row]) -> Step:
     """The step, which says so in the history."""
     if not rows or step.review is None:
         return step
-    names: list[str] = [made.person_name or made.reviewer_name for made in (decision_of(r[1:]) for r in rows)]
-    return replace(step, events=(*step.events, DecisionsCarried(review=step.review.id, reviewers=[*names])))
+    decisions = [decision_of(row[1:]) for row in rows]
+    said = DecisionsCarried(
+        review=step.review.id,
+        reviewers=[made.person_name or made.reviewer_name for made in decisions],
+        decisions=[_said(made) for made in decisions],
+    )
+    return replace(step, events=(*step.events, said))
+
+
+def _said(made: Decision) -> dict[str, Json]:
+    return {
+        "reviewer": made.reviewer,
+        "reviewer_name": made.reviewer_name,
+        "verdict": made.verdict.value,
+        "comment": made.comment,
+        "via": made.via,
+        "person": made.person,
+        "person_name": made.person_name,
+        "at": timestamp(made.at),
+    }
 
 
 def carry(tx: Transaction, new: NewReview, rows: list[Row]) -> None:

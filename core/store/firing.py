@@ -12,9 +12,8 @@ from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
 from core.store import delegations, marks, tasks, timers
-from core.store.deciding import locked, settle
+from core.store.deciding import drop, locked, settle
 from core.store.deliveries import insert_deliveries, new_delivery
-from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 ESCALATE = Statement(
     update(review)
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
-    .values(policy=p("policy"), escalated=1, expires_at=p("expires_at"))
+    .values(escalated=1, expires_at=p("expires_at"))
 )
 
 
@@ -55,7 +54,7 @@ def fire(
         case TimerKind.ESCALATION:
             escalate(tx, row, request, people, reason="Nobody has decided yet.")
         case TimerKind.EXPIRY:
-            _expire(tx, row, request, people)
+            _expire(tx, row, request, policies, people)
         case TimerKind.STUCK:
             _say_stuck(tx, row, request, policies, people)
     return True
@@ -141,7 +140,6 @@ def escalate(
     tx.run(
         ESCALATE,
         id=request.id,
-        policy=policy_text(policy),
         expires_at=None if expires_at is None else micros(expires_at),
     )
     places = [place for place in wider.recipients if place not in request.policy.recipients]
@@ -162,7 +160,7 @@ def escalate(
         ids=list(wider.people),
         reason=reason,
     )
-    escalated = replace(request, policy=policy, is_escalated=True)
+    escalated = replace(request, policy=policy, is_escalated=True, kept=request.policy)
     tell(tx, row, escalated, asked)
     return escalated
 
@@ -186,14 +184,22 @@ def _say_stuck(
         tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
 
 
-def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[PersonId, Person]) -> None:
+def _expire(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> None:
     on_expiry = request.policy.on_expiry
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
         escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
         return
     outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
-    settle(tx, row, request, [], request.decisions, outcome, at_once=expired)
+    counted = rules.as_it_counts(request, policies).decisions
+    dropped = drop(tx, request, request.decisions, counted)
+    settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
         tx.position = None
         tasks.fail(tx, request.task.id, "Nobody decided in time.")

@@ -13,7 +13,7 @@ from core.jsontext import from_json, to_json
 from core.model import Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
-from core.store.policies import policy_of, policy_text
+from core.store.policies import policy_of_row, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
     REVIEW_COLUMNS,
@@ -109,7 +109,7 @@ UNDO = Statement(
         claims=null(),
         snoozes=null(),
     )
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 REINSTATE = Statement(
     update(review)
@@ -187,7 +187,7 @@ SUPERSEDE = Statement(
         ),
     )
     .values(superseded_by=p("by"))
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 
 
@@ -231,8 +231,8 @@ def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str)
     if attempt == 1:
         return
     asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
-    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
-        raise_cards(tx, of, review_id, policy_of(policy))
+    for review_id, policy, escalated in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
+        raise_cards(tx, of, review_id, policy_of_row(policy, escalated))
 
 
 def close_undecided(tx: Transaction, of: Task) -> None:
@@ -278,8 +278,8 @@ def last_approved(tx: Transaction, task_id: str) -> Json:
 def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:
     """Close and supersede what was asked at a checkpoint or after it, on every card; how many it was."""
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
-    for review_id, policy in undone:
-        raise_cards(tx, task_id, review_id, policy_of(policy))
+    for review_id, policy, escalated in undone:
+        raise_cards(tx, task_id, review_id, policy_of_row(policy, escalated))
         tx.run(timers.DROP, review=review_id)
     if undone:
         tx.run(DROP_WORDS, task=task_id)

@@ -227,7 +227,7 @@ def test_what_time_approved_nobody_is_said_to_have_approved(
     by_time = Policy(name="p", reviewers=(PersonId("ana"),), on_expiry=OnExpiry.APPROVE)
     card = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT)
     assert [words(remark) for remark in card.remarks] == [
-        "Approved because nobody decided in time, 2026-11-05 14:02 UTC"
+        "Approved by its policy, as it was not decided in time, 2026-11-05 14:02 UTC"
     ]
     made = a_decision(at=AT)
     pressed = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT, decisions=(made,))

@@ -19,6 +19,7 @@ from core.events import (
     TaskCompleted,
     TaskFailed,
 )
+from core.explaining import hash_of
 from core.model import (
     DeliveryState,
     Escalation,
@@ -33,7 +34,10 @@ from core.model import (
     TimerKind,
     Verdict,
 )
+from core.policy import escalated
+from core.store.policies import policy_hash, policy_text
 from core.store.sql import SqlStore
+from tests.contracts.conftest import on
 from tests.contracts.steps import (
     completed,
     decide,
@@ -224,6 +228,41 @@ async def test_an_escalation_lets_more_people_decide_and_shows_them_the_card(
     assert len(await told(store, review, ReviewEscalated)) == 1
     await recorded(store, review, CY)
     assert (await recorded(store, review, ANA)).outcome is Outcome.APPROVED
+
+
+async def test_an_escalation_leaves_the_policy_under_which_the_review_opened(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    policy = replace(TIMED, recipients=())
+    review = await waiting(store, policy)
+    clock.advance(3 * HOUR)
+    await fired(store)
+    found = await store.review(review)
+    assert (found.kept, found.policy) == (policy, escalated(policy))
+    assert hash_of(found) == policy_hash(policy)
+    waits = await store.waiting_for(CY.id, everybody=False, policies={}, limit=9)
+    assert [one.id for one in waits] == [review], "who was asked besides finds it in their inbox"
+    (card,) = [
+        place for place in await store.deliveries(found.task.id) if place.recipient == HALL and place.review
+    ]
+    await store.rewind(found.task.id, number=0, edits={}, node="process", by=ANA)
+    (after,) = [
+        place for place in await store.deliveries(found.task.id) if place.recipient == HALL and place.review
+    ]
+    assert after.version > card.version, "and its cards say what became of it"
+
+
+async def test_what_an_earlier_release_escalated_is_read_as_it_was(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """It wrote the wider policy over the one before."""
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, TIMED)
+    wider = policy_text(escalated(TIMED)).replace(":", r"\:")
+    on(any_database, f"UPDATE review SET escalated = 1, policy = '{wider}'")  # noqa: S608 - our own text
+    async with SqlStore(any_database, clock) as store:
+        found = await store.review(review)
+    assert (found.is_escalated, found.policy) == (True, escalated(TIMED))
 
 
 @pytest.mark.parametrize(

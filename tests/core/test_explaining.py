@@ -66,6 +66,10 @@ def test_what_a_struck_person_said_is_not_told_as_given_where_it_is_dropped() ->
     found = explained(review(policy, by(ANA.id)), today)
     assert (found.stage, missing(found)) == (1, [("first", 1, ["ben"])])
     assert [made.reviewer for made in found.decided] == [ANA.id], "the record keeps it"
+    assert found.counted == ()
+    assert found.sentence == "0 of 2 approvals · waits for first"
+    assert standing(found.review, today) == found.sentence
+    assert standing(found.review).startswith("1 of 2"), "who does not know the policies cannot know it"
 
 
 def test_a_review_that_cannot_be_met_says_so() -> None:
