@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core import policy as rules
@@ -66,13 +66,18 @@ class Explanation:
     """What the person who asks has answered, or a delegate in their place; they may take it back."""
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
-    can_be_met: bool
+    stuck: str | None
+    """Why nobody is left who could decide it; None where somebody is."""
     claims: tuple[Claim, ...]
     """Who is looking, and until when that is shown."""
     snoozed: tuple[Snooze, ...]
     """Who is reminded later than everybody."""
     policies: Mapping[str, Policy]
     """Those in force."""
+
+    @property
+    def can_be_met(self) -> bool:
+        return self.stuck is None
 
     @property
     def may_decide(self) -> bool:
@@ -107,6 +112,7 @@ def explain(
     waited_for = rules.waited_for(now, policies) if review.is_open else []
     stage = rules.stage_now(review.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
+    is_stuck = review.is_open and not here and rules.is_stuck(review, policies)
     return Explanation(
         review=review,
         policy_hash=hash_of(review),
@@ -134,7 +140,7 @@ def explain(
         seat=None if seat is None else known.get(seat),
         mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
-        can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
+        stuck=why_stuck(review, policies) if is_stuck else None,
         claims=review.claims,
         snoozed=review.snoozes,
         policies=policies,
@@ -162,6 +168,20 @@ def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
         return ""
     counted = rules.as_it_counts(review, policies)
     return " · ".join(part for part in (_count(counted), _waits(counted), _until(counted)) if part)
+
+
+def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
+    """A sentence on a review that those who may still decide cannot meet."""
+    makers = rules.makers(review)
+    if makers and not rules.is_stuck(
+        replace(review, policy=replace(review.policy, distinct_from=())), policies
+    ):
+        made = "submitted this task" if review.task.submitter in makers else "wrote this draft"
+        names = " and ".join(makers.values())
+        return (
+            f"{names} {made} and may not decide on it, and the others are too few for what the policy asks."
+        )
+    return "Those who may still decide are too few for what the policy asks."
 
 
 def looking(review: ReviewRequest) -> str:

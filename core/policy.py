@@ -135,6 +135,16 @@ def _check_is_distinct(review: ReviewRequest, *people: PersonId) -> None:
         raise SelfReview("This draft is an edit of yours, so somebody else has to decide.")
 
 
+def makers(review: ReviewRequest) -> dict[PersonId, str]:
+    """Reviewers who may not decide as they made what is decided on, with their names."""
+    barred = _barred(review)
+    names = {review.task.submitter: review.task.submitter_name}
+    if review.previous is not None:
+        made = review.previous
+        names |= {made.reviewer: made.reviewer_name, made.seat: made.person_name or made.reviewer_name}
+    return {person: names[person] for person in review.policy.reviewers if person in barred}
+
+
 def _barred(review: ReviewRequest) -> set[PersonId]:
     parties = review.policy.distinct_from
     barred = {review.task.submitter} if Party.SUBMITTER in parties else set()

@@ -10,7 +10,8 @@ from sqlalchemy import update
 from core import policy as rules
 from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
-from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
+from core.explaining import why_stuck
+from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import drop, locked, settle
 from core.store.deliveries import insert_deliveries, new_delivery
@@ -52,7 +53,7 @@ def fire(
         case TimerKind.CLAIM:
             _end_claims(tx, row, request)
         case TimerKind.ESCALATION:
-            escalate(tx, row, request, people, reason="Nobody has decided yet.")
+            escalate(tx, row, request, people, reason=_so_far(request, policies, "yet"))
         case TimerKind.EXPIRY:
             _expire(tx, row, request, policies, people)
         case TimerKind.STUCK:
@@ -142,6 +143,7 @@ def escalate(
         id=request.id,
         expires_at=None if expires_at is None else micros(expires_at),
     )
+    tx.run(timers.DROP_KIND, review=request.id, kind=TimerKind.ESCALATION.value)
     places = [place for place in wider.recipients if place not in request.policy.recipients]
     insert_deliveries(
         tx,
@@ -175,7 +177,7 @@ def _say_stuck(
     """Ask more people; where there are none to ask, say so for an administrator to see."""
     if not rules.is_stuck(request, policies):
         return
-    reason = "Those who may still decide are too few for what the policy asks."
+    reason = why_stuck(request, policies)
     if request.policy.escalation is not None and not request.is_escalated:
         escalated = escalate(tx, row, request, people, reason=reason)
         if rules.is_stuck(escalated, policies):
@@ -191,9 +193,9 @@ def _expire(
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
 ) -> None:
-    on_expiry = request.policy.on_expiry
+    on_expiry, so_far = request.policy.on_expiry, _so_far(request, policies, "in time")
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
+        escalate(tx, row, request, people, reason=so_far, anew=True)
         return
     outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
@@ -202,7 +204,19 @@ def _expire(
     settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
         tx.position = None
-        tasks.fail(tx, request.task.id, "Nobody decided in time.")
+        tasks.fail(tx, request.task.id, so_far)
+
+
+def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -> str:
+    """What came of a review that is not decided `yet`, or was not `in time`."""
+    now = rules.as_it_counts(request, policies)
+    if not now.decisions:
+        return f"Nobody {'has decided' if when == 'yet' else 'decided'} {when}."
+    counts = [f"{rules.approvals_given(now)} of {now.policy.approvals} approvals"]
+    rejected = sum(1 for made in now.decisions if made.verdict is Verdict.REJECT)
+    if rejected:
+        counts.append(f"{rejected} of {now.policy.rejections} rejections")
+    return f"It {'is' if when == 'yet' else 'was'} not decided {when}: {', '.join(counts)}."
 
 
 def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> ReviewRequest:

@@ -265,6 +265,46 @@ async def test_what_an_earlier_release_escalated_is_read_as_it_was(
     assert (found.is_escalated, found.policy) == (True, escalated(TIMED))
 
 
+async def test_an_escalation_says_what_has_been_decided_so_far(store: SqlStore, clock: StoppedClock) -> None:
+    nobody, one, no = [await waiting(store, replace(TIMED, rejections=2)) for _ in range(3)]
+    await recorded(store, one, ANA)
+    await recorded(store, no, ANA, Verdict.REJECT)
+    clock.advance(3 * HOUR)
+    await fired(store)
+    reasons = {
+        review: event.reason
+        for review in (nobody, one, no)
+        for event in await told(store, review, ReviewEscalated)
+        if isinstance(event, ReviewEscalated)
+    }
+    assert reasons[nobody] == "Nobody has decided yet."
+    assert reasons[one] == "It is not decided yet: 1 of 2 approvals."
+
+
+async def test_a_deadline_says_what_was_decided_until_then(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, replace(PLAIN, on_expiry=OnExpiry.FAIL))
+    await recorded(store, review, ANA)
+    clock.advance(4 * HOUR)
+    await fired(store)
+    assert (await store.review(review)).task.error == "It was not decided in time: 1 of 2 approvals."
+
+
+async def test_what_has_escalated_early_does_not_escalate_later(store: SqlStore) -> None:
+    review = await hopeless(store, replace(TIMED, reviewers=(SAM.id, ANA.id)))
+    await fired(store)
+    assert (await store.review(review)).is_escalated
+    assert ("escalation", 1) not in await left(store, review)
+
+
+async def test_a_quorum_that_its_submitter_breaks_says_so(store: SqlStore) -> None:
+    review = await hopeless(store, Policy(name="p", reviewers=(SAM.id, ANA.id), approvals=2))
+    await fired(store)
+    assert [event.reason for event in await told(store, review, ReviewStuck)] == [  # type: ignore[union-attr]
+        "Sam Lee submitted this task and may not decide on it, and the others are too few for what the policy "
+        "asks."
+    ]
+
+
 @pytest.mark.parametrize(
     ("on_expiry", "outcome", "status"),
     [
