@@ -9,7 +9,7 @@ from sqlalchemy import insert, literal_column, select
 
 from core import policy as rules
 from core.events import DecisionsCarried, ReviewRequested
-from core.model import LOCAL, Point, Verdict, timestamp
+from core.model import LOCAL, Outcome, Point, Verdict, timestamp
 from core.store.policies import policy_of
 from core.store.rows import DECISION_COLUMNS, decision_of
 from core.store.statements import Statement, p
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("number", *DECISION_COLUMNS)
 LAST_AT_NODE = Statement(
-    select(review.c.id, review.c.policy)
+    select(review.c.id, review.c.policy, review.c.outcome)
     .where(
         review.c.task_id == p("task"),
         review.c.node == p("node"),
@@ -43,7 +43,10 @@ INSERT = Statement(insert(decision), ("review_id", *COLUMNS))
 
 
 def carried(tx: Transaction, step: Step) -> list[Row]:
-    """The approvals that the review which `step` opens begins with; never enough to close it."""
+    """The approvals that the review which `step` opens begins with; never enough to close it.
+
+    None where the text is an edit: nobody has approved that but its author.
+    """
     new, asked = step.review, step.events[-1] if step.events else None
     if new is None or not isinstance(asked, ReviewRequested) or not new.policy.carries or step.attempt == 1:
         return []
@@ -51,7 +54,7 @@ def carried(tx: Transaction, step: Step) -> list[Row]:
     if new.point is Point.INSIDE or step.node is None:
         return []
     last = tx.one(LAST_AT_NODE, task=step.task, node=step.node, point=new.point.value, attempt=step.attempt)
-    if last is None or policy_of(last[1]).name != new.policy.name:
+    if last is None or policy_of(last[1]).name != new.policy.name or last[2] == Outcome.EDITED:
         return []
     rows = [row for row in tx.all(NUMBERED, review=last[0]) if _counts(new.policy, decision_of(row[1:]))]
     while rows and rules.stage_now(new.policy, [decision_of(row[1:]) for row in rows]) is None:
