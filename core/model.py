@@ -403,7 +403,7 @@ class Answer:
     content: Json
     """What stands approved: the last edit, or the draft."""
     comment: str | None
-    """The last decision's."""
+    """The last decision's; where several people rejected, all that gave a reason, a line each, with names."""
     reviewers: tuple[str, ...]
     """Names of those who decided, in order."""
     attempt: int
@@ -437,7 +437,9 @@ class ReviewRequest:
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
     previous: Decision | None = None
-    """The rejection that led to this attempt, if one did."""
+    """The rejection, or the edit, that led to this attempt, if one did."""
+    earlier: tuple[Decision, ...] = ()
+    """The other rejections of the same review, before that one: several may have to reject."""
     point: Point = Point.REVIEW
     """Why the flow asked at `node`."""
     expires_at: datetime | None = None

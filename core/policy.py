@@ -189,14 +189,24 @@ def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, bef
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
     """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
-    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over."""
+    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over.
+
+    The same with another comment is another answer; with none it is a press too many.
+    """
     check_in_time(review, made.at)
     check_assurance(review, made.via)
     standing = decision_of(review, made.seat)
-    if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
+    if standing is not None and _is_repeated(standing, made):
         by = "You have" if standing.reviewer == made.reviewer else f"{standing.reviewer_name} has"
         raise AlreadyDecided(f"{by} already decided; the review waits for others.")
     check_reason(review.policy, made.verdict, made.comment)
+
+
+def _is_repeated(standing: Decision, made: Decision) -> bool:
+    if standing.verdict is not made.verdict or made.verdict is Verdict.EDIT:
+        return False
+    comment = (made.comment or "").strip()
+    return not comment or comment == (standing.comment or "").strip()
 
 
 def check_assurance(review: ReviewRequest, via: str) -> None:

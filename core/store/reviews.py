@@ -151,17 +151,20 @@ DECISIONS = Statement(
     .where(decision.c.review_id == p("review"))
     .order_by(decision.c.number)
 )
-LAST_REJECTION = Statement(
-    select(*(decision.c[name] for name in DECISION_COLUMNS))
-    .join(review, review.c.id == decision.c.review_id)
-    .where(
-        review.c.task_id == p("task"),
-        review.c.event_seq < p("before"),
-        _stands,
-        decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'"))),
-    )
-    .order_by(review.c.event_seq.desc(), decision.c.number.desc())
+_against = decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'")))
+_last_against = (
+    select(review.c.id)
+    .join(decision, review.c.id == decision.c.review_id)
+    .where(review.c.task_id == p("task"), review.c.event_seq < p("before"), _stands, _against)
+    .order_by(review.c.event_seq.desc())
     .limit(literal_column("1"))
+    .correlate(None)
+    .scalar_subquery()
+)
+LAST_REJECTIONS = Statement(
+    select(*(decision.c[name] for name in DECISION_COLUMNS))
+    .where(decision.c.review_id == _last_against, _against)
+    .order_by(decision.c.number)
 )
 INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
@@ -373,8 +376,8 @@ def _request(tx: Transaction, row: Row) -> ReviewRequest:
 
 
 def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewRequest:
-    rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
-    return found if rejection is None else replace(found, previous=decision_of(rejection))
+    against = [decision_of(one) for one in tx.all(LAST_REJECTIONS, task=row[0], before=row[EVENT_SEQ])]
+    return replace(found, previous=against[-1], earlier=tuple(against[:-1])) if against else found
 
 
 def _may_decide(

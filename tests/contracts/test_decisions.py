@@ -163,6 +163,34 @@ async def test_the_same_answer_again_changes_nothing(store: SqlStore) -> None:
     assert await history(store, review) == before
 
 
+async def test_the_same_verdict_with_another_comment_takes_the_place_of_the_one_before(
+    store: SqlStore,
+) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    found = await recorded(store, review, ANA, comment="as agreed")
+    assert [(made.seat, made.comment) for made in found.decisions] == [("ana", "as agreed")]
+    assert [type(event) for event in (await history(store, review))[-2:]] == [
+        DecisionWithdrawn,
+        DecisionRecorded,
+    ]
+    assert isinstance((await decide(store, review, ANA))[1], AlreadyDecided)
+    assert (await recorded(store, review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_everybody_who_rejected_is_told_to_the_next_attempt(store: SqlStore) -> None:
+    review = await waiting(store, TWO_EACH)
+    await recorded(store, review, BEN, NO, comment="too long")
+    await recorded(store, review, CY)
+    await recorded(store, review, ANA, NO, comment="too late")
+    opened = await store.review(await next_attempt(store, review, TWO_EACH))
+    assert opened.previous is not None
+    assert [(made.seat, made.comment) for made in (*opened.earlier, opened.previous)] == [
+        ("ben", "too long"),
+        ("ana", "too late"),
+    ]
+
+
 async def test_one_person_in_two_chats_at_once_has_one_vote(
     any_database: Database, clock: StoppedClock
 ) -> None:
@@ -461,6 +489,17 @@ async def test_a_delegates_answer_is_carried_with_both_names(store: SqlStore, cl
     again = await next_attempt(store, review, CARRIES)
     made: Decision = (await store.review(again)).decisions[0]
     assert (made.reviewer, made.seat) == (EVE.id, ANA.id)
+
+
+async def test_nothing_carries_over_an_edit(store: SqlStore) -> None:
+    """Else a text would be released that nobody but its author has approved."""
+    review = await waiting(store, CARRIES)
+    await recorded(store, review, ANA)
+    closed = await recorded(store, review, BEN, Verdict.EDIT, content="better")
+    again = await parked(store, closed.task.id, CARRIES, attempt=2, draft="better")
+    assert await answers(store, again) == []
+    assert (await recorded(store, again, BEN)).is_open
+    assert (await recorded(store, again, CY)).outcome is Outcome.APPROVED
 
 
 async def test_what_was_carried_carries_on(store: SqlStore) -> None:
