@@ -109,6 +109,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
+    "admitting.POLICIES": {},
     "carrying.LAST_AT_NODE": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
     "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
@@ -181,7 +182,9 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
             made_at=at,
         )
     )
-    open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
+    open_review = await store.review(
+        await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))
+    )
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),
