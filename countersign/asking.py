@@ -15,6 +15,8 @@ from core.errors import Unavailable
 from countersign.sources import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import ClientResponse
 
     from bot.settings import BotSettings
@@ -45,6 +47,23 @@ def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
             raise Unavailable("There was no answer in time.") from None
 
     return ask
+
+
+async def asked(
+    sources: Mapping[str, Source], ask: Ask
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Unavailable]]:
+    """Every source once, side by side: who is in each group, and why that is not known of others."""
+    answers = await asyncio.gather(*(ask(source) for source in sources.values()), return_exceptions=True)
+    found: dict[str, tuple[str, ...]] = {}
+    troubles: dict[str, Unavailable] = {}
+    for group, answer in zip(sources, answers, strict=True):
+        if isinstance(answer, Unavailable):
+            troubles[group] = answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found[group] = answer
+    return found, troubles
 
 
 async def _slack(settings: BotSettings, source: Source) -> tuple[str, ...]:

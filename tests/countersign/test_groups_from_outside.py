@@ -1,4 +1,4 @@
-"""People come into a group from outside, and leave it, while reviews are open: real source, service, store."""
+"""People come into a group from outside, and leave it, while reviews are open; nothing is faked."""
 
 from __future__ import annotations
 
