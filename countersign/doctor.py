@@ -19,8 +19,10 @@ from core.store.schema import HEAD, revision
 from countersign.asking import asked, asker
 from countersign.configuration import configuration
 from countersign.flows import loaded
+from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
+from countersign.terminal import literal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -175,7 +177,8 @@ def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) 
     text = f"{len(people)} of [people]"
     if strangers:
         more = ", …" if len(strangers) > NAMED else ""
-        text += f"; {len(strangers)} others, who may not decide: {', '.join(strangers[:NAMED])}{more}"
+        names = ", ".join(literal(" ".join(name[:LONGEST_ID].split())) for name in strangers[:NAMED])
+        text += f"; {len(strangers)} others, who may not decide: {names}{more}"
     return Finding(
         check=f"group {source.group}",
         is_well=bool(people),

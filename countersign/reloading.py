@@ -35,6 +35,8 @@ FIRST_ANSWERS = timedelta(seconds=3)
 """How long the start, or a reload, waits for groups of which nothing is known."""
 NAMED = 20
 """Ids in one line of the log."""
+LONGEST_ID = 64
+"""Characters of one: a source may say anything."""
 
 
 class Live:
@@ -85,7 +87,8 @@ class Live:
         """Once, of those whom a source names and [people] does not."""
         for group, unknown in strangers.items():
             if unknown and unknown != self._strangers.get(group):
-                log.warning("group_members_unknown", group=group, count=len(unknown), ids=unknown[:NAMED])
+                ids = [name[:LONGEST_ID] for name in unknown[:NAMED]]
+                log.warning("group_members_unknown", group=group, count=len(unknown), ids=ids)
         self._strangers = strangers
 
 

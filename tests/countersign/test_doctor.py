@@ -73,6 +73,8 @@ async def test_who_is_in_an_http_source_and_that_a_group_of_nobody_is_not_well(f
         lists.body = '["Ana"]'
         legal = (await examined(file, text))["group legal"]
         assert (legal.is_well, legal.text) == (False, "0 of [people]; 1 others, who may not decide: Ana")
+        lists.body = '["ana", "zo\\ne\\u001b[2J"]'
+        assert (await examined(file, text))["group legal"].text.endswith("may not decide: zo e\\x1b[2J")
         lists.status = 401
         legal = (await examined(file, text))["group legal"]
         assert (legal.is_well, legal.mend) == (False, "check `url` and `token_env`, and see docs/policies.md")
