@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bot.settings import BotSettings
 from bot.simulator.slack import SlackSimulator
@@ -366,3 +368,28 @@ async def test_the_same_with_a_slack_user_group(
             await slack.change_usergroup("S01LEGAL", is_disabled=False)
             await here.pass_time(HALF_A_MINUTE)
             await here.world.approve(review, BEN)
+
+
+async def test_strangers_are_named_once(
+    lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    with capture_logs() as lines:
+        async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
+            lists.body = json.dumps(["ana", "zoe", "y" * 500])
+            for _ in range(3):
+                await here.pass_time(REFRESH)
+            await here.legal_is(ANA)
+    (told,) = [line for line in lines if line["event"] == "group_members_unknown"]
+    assert (told["group"], told["count"], told["ids"]) == ("legal", 2, ["zoe", "y" * 64])
+    (changed,) = [line for line in lines if line["event"] == "group_members_changed"]
+    assert (changed["policies_changed"], changed["groups"]) == (["default"], {"legal": 1})
+
+
+async def test_a_reload_says_how_many_are_in_each_group(
+    lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
+        with capture_logs() as lines:
+            assert await here.reloader.reload()
+    (told,) = [line for line in lines if line["event"] == "configuration_reloaded"]
+    assert told["groups"] == {"legal": 2}
