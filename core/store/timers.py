@@ -76,7 +76,7 @@ def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
 
 def drop(tx: Transaction, review: ReviewRequest) -> None:
     """Nothing more is to happen to it: it is closed."""
-    if has_timers(review.policy) or review.expires_at is not None:
+    if has_timers(review.policy) or review.policy.outside or review.expires_at is not None:
         tx.run(DROP, review=review.id)
 
 

@@ -237,13 +237,27 @@ async def test_what_opens_while_nobody_is_known_can_be_decided_once_somebody_is(
         task, review = await here.opened()
         assert (await here.world.service.review(review)).policy.reviewers == ()
         assert "Nobody can now." in await here.refused(review)
-        await here.happened(task, ReviewStuck)
         lists.status = 200
-        clock.advance(HALF_A_MINUTE)
+        await here.pass_time(2 * HALF_A_MINUTE)
         await here.legal_is(ANA, BEN)
+        assert not [event for event in here.world.diary.of(task.id) if isinstance(event, ReviewStuck)]
         assert [found.id for found in await here.world.service.waiting_for(ANA.id)] == [review]
         await here.world.approve(review, ANA)
         assert (await here.world.end(task.id)).status is Status.COMPLETED
+
+
+async def test_what_opens_while_nobody_is_known_says_so_after_a_minute_and_heals(
+    lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    lists.status = 503
+    async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
+        task, review = await here.opened()
+        await here.pass_time(2 * HALF_A_MINUTE)
+        await here.happened(task, ReviewStuck)
+        lists.status = 200
+        await here.pass_time(HALF_A_MINUTE)
+        await here.world.approve(review, ANA)
+        assert await here.world.store.timers(review) == []
 
 
 async def test_a_restart_while_the_source_is_down_troubles_nobody_before_it_is_sure(
