@@ -16,9 +16,9 @@ from bot.checkup import Finding, slack_findings, telegram_findings
 from core.errors import CountersignError
 from core.store.database import database
 from core.store.schema import HEAD, revision
-from countersign.asking import asked, asker
 from countersign.configuration import configuration
 from countersign.flows import loaded
+from countersign.membership import asked, asker
 from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind

@@ -16,7 +16,7 @@ import structlog
 
 from core.errors import Unavailable
 from core.stopping import cut_off
-from countersign.asking import LONGEST_PAUSE
+from countersign.membership import LONGEST_PAUSE
 from countersign.sources import Kind
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.ports import Alarm, Clock
-    from countersign.asking import Ask
+    from countersign.membership import Ask
     from countersign.sources import Source
 
 log = structlog.get_logger()

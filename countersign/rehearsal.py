@@ -16,8 +16,8 @@ from core.store import reviews
 from core.store.database import database
 from core.store.schema import HEAD, revision
 from core.store.transaction import Transaction
-from countersign.asking import asked, asker
 from countersign.configuration import configuration
+from countersign.membership import asked, asker
 from countersign.settings import environment, settings
 from countersign.terminal import literal
 

@@ -13,11 +13,11 @@ from core.clock import SystemClock
 from core.store.database import database
 from core.store.lock import exclusive
 from countersign import logs
-from countersign.asking import asker
 from countersign.composition import flows, house, reachable
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
+from countersign.membership import asker
 from countersign.outside import Keeper
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names

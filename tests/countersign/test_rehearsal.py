@@ -11,7 +11,7 @@ import pytest
 from core.store.database import database
 from core.store.schema import migrate
 from countersign.cli import run
-from tests.countersign.test_asking import listing
+from tests.countersign.test_membership import listing
 from tests.world import BEN, whole_core
 
 if TYPE_CHECKING:

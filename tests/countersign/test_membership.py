@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bot.settings import BotSettings
 from core.errors import Unavailable
-from countersign.asking import LARGEST, asker
+from countersign.membership import LARGEST, asker
 from countersign.sources import Kind, Source
 from tests.bot.house import served
 
