@@ -1,4 +1,4 @@
-"""Presses in both chats, each on a review of its own, as the platforms send them: signed HTTP, 64 in flight."""
+"""Presses in both chats, each on a review of its own, as the platforms send them: by HTTP, 64 in flight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.bench.server import Server
 
 IN_FLIGHT = 64
-SECRET = "a-secret_for-the-webhook"  # noqa: S105 - the simulator's
+SECRET = "a-secret_for-the-webhook"
 CHANNEL, GROUP = "C01GEN", -1001234567890
 USER, TEAM_USER = 42, "U01ANA"
 WITHIN = 60.0
@@ -82,9 +82,7 @@ async def presses(folder: Path, each: int) -> tuple[Pressed, Pressed]:
         async with serving(folder, config=config, **env) as server, session() as http:
             await _listens(http, f"{server.url}/slack/events")
             await _listens(http, f"{server.url}/telegram/webhook")
-            in_slack = await _pressed(
-                server, first, lambda card: _in_slack(http, server, slack, card[0])
-            )
+            in_slack = await _pressed(server, first, lambda card: _in_slack(http, server, slack, card[0]))
             in_telegram = await _pressed(
                 server, second, lambda card: _in_telegram(http, server, telegram, card[1])
             )
@@ -139,11 +137,14 @@ async def _shown(
         ).fetchall()
         buttons, cards = Buttons(bytes(key)), dict[str, dict[str, Card]]()
         for review, channel, delivery, message in found:
-            where = message or await (_in_channel(http, slack) if channel == "slack" else _in_group(http, telegram))
+            where = message or await (
+                _in_channel(http, slack) if channel == "slack" else _in_group(http, telegram)
+            )
             token = buttons.token(ReviewId(review), 1, Action.APPROVE)
             cards.setdefault(review, {})[channel] = Card(token, where)
             connection.execute(
-                "UPDATE delivery SET state = 'sent', message = ?, shown = version, due_at = NULL WHERE id = ?",
+                "UPDATE delivery SET state = 'sent', message = ?, shown = version, due_at = NULL"
+                " WHERE id = ?",
                 (where, delivery),
             )
     return [(of["slack"], of["telegram"]) for of in cards.values()]
