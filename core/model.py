@@ -158,6 +158,8 @@ class Quorum:
     """The group's; `reviewers` where there is none."""
     people: tuple[PersonId, ...]
     approvals: int
+    outside: tuple[str, ...] = ()
+    """The groups among them whose members somebody else keeps; who is in them today may approve, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,8 @@ class Escalation:
     """Since the review opened; None is at the deadline only, where `on_expiry` says so."""
     people: tuple[PersonId, ...] = ()
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """As a quorum's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,10 +222,16 @@ class Policy:
     claim: timedelta = timedelta(minutes=15)
     """How long it is shown that somebody is looking, unless they say so again."""
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """The groups of all its quorums whose members somebody else keeps."""
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
-        return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
+        return self.stages or ((self._everybody,),)
+
+    @property
+    def _everybody(self) -> Quorum:
+        return Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals, outside=self.outside)
 
     def asks_why(self, verdict: Verdict) -> bool:
         """Whether a decision of this kind has to come with a reason."""

@@ -253,7 +253,11 @@ class Store(QuestionStore, Protocol):
         ...
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        """Nobody is left to decide these: what their policies say of that falls due."""
+        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
         ...
 
     async def delegate(self, new: Delegation) -> None:

@@ -117,16 +117,14 @@ class Listener:
 
     def _new_bot(self) -> ExtBot[None]:
         settings = self._settings
-        options: dict[str, Any] = {}
-        if is_loopback_url(settings.telegram_api_url):
-            # httpx takes a proxy from the environment, which cannot reach this machine
-            options["httpx_kwargs"] = {"trust_env": False}
+        # A proxy that the environment names cannot reach this machine.
+        trust_env = not is_loopback_url(settings.telegram_api_url)
         return ExtBot(
             settings.telegram_bot_token.get_secret_value() if settings.telegram_bot_token else "",
             base_url=settings.telegram_api_url,
             base_file_url=settings.telegram_file_url,
-            request=QuietRequest(**options),
-            get_updates_request=KeepingRequest(self._keep, connection_pool_size=1, **options),
+            request=QuietRequest(trust_env=trust_env),
+            get_updates_request=KeepingRequest(self._keep, connections=1, trust_env=trust_env),
         )
 
     async def _keep(self, raw: Mapping[str, Any]) -> None:

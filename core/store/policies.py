@@ -59,7 +59,10 @@ def _plain(value: Any) -> Json:
         case tuple():
             return [_plain(part) for part in value]
         case Quorum() | WorkingHours() | Escalation() | Recipient():
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            plainly = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            if plainly.get("outside") == []:  # as it was before there were groups from outside
+                del plainly["outside"]
+            return plainly
         case _:
             plain: Json = value
             return plain
@@ -99,7 +102,12 @@ def _seconds(value: float | None) -> timedelta | None:
 
 
 def _quorum(data: Any) -> Quorum:
-    return Quorum(name=data["name"], people=_people(data["people"]), approvals=data["approvals"])
+    return Quorum(
+        name=data["name"],
+        people=_people(data["people"]),
+        approvals=data["approvals"],
+        outside=tuple(data.get("outside", ())),
+    )
 
 
 def _escalation(data: Any) -> Escalation:
@@ -107,6 +115,7 @@ def _escalation(data: Any) -> Escalation:
         after=_seconds(data["after"]),
         people=_people(data["people"]),
         recipients=_recipients(data["recipients"]),
+        outside=tuple(data.get("outside", ())),
     )
 
 
@@ -134,4 +143,5 @@ _READ: dict[str, Any] = {
     "keeps_removed": bool,
     "claim": _seconds,
     "recipients": _recipients,
+    "outside": tuple,
 }

@@ -9,6 +9,7 @@ import structlog
 
 from core.errors import Overloaded, StoreUnavailable
 from core.store import (
+    admitting,
     chats,
     checkpoints,
     content,
@@ -344,6 +345,9 @@ class SqlStore:
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        return await self._write.run(partial(admitting.admit, members=members))
 
     # Delegations
 

@@ -120,6 +120,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_REJECTIONS": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
+    "admitting.POLICIES": {},
     "carrying.LAST_AT_NODE": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
     "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
@@ -195,7 +196,9 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
             made_at=at,
         )
     )
-    open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
+    open_review = await store.review(
+        await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))
+    )
     await store.claim(open_review.id, ANA, via="web")
     await store.snooze(open_review.id, ANA, at + timedelta(minutes=5), via="web")
     asked = await store.ask(
