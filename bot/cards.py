@@ -192,14 +192,8 @@ def _note(request: ReviewRequest) -> str | None:
 
 def _is_approved_by_time(request: ReviewRequest) -> bool:
     """The deadline approved it, and not somebody in the moment before."""
-    return (
-        request.outcome is Outcome.APPROVED
-        and request.policy.on_expiry is OnExpiry.APPROVE
-        and request.expires_at is not None
-        and request.closed_at is not None
-        and request.closed_at >= request.expires_at
-        and not any(decision.at == request.closed_at for decision in request.decisions)
-    )
+    is_wanted = request.outcome is Outcome.APPROVED and request.policy.on_expiry is OnExpiry.APPROVE
+    return is_wanted and request.is_by_the_clock
 
 
 def _buttons(request: ReviewRequest, buttons: Buttons) -> tuple[Button, ...]:

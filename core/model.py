@@ -469,6 +469,13 @@ class ReviewRequest:
         return self.closed_at is None
 
     @property
+    def is_by_the_clock(self) -> bool:
+        """Whether the deadline closed it, and no decision: where it escalates, people may decide after it."""
+        closed, end = self.closed_at, self.expires_at
+        is_late = closed is not None and end is not None and closed >= end
+        return is_late and all(made.at != closed for made in self.decisions)
+
+    @property
     def edit(self) -> Json:
         """The last edit; None where nobody edited."""
         edits = [decision.content for decision in self.decisions if decision.verdict is Verdict.EDIT]

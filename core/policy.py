@@ -246,7 +246,7 @@ def check_open(request: ReviewRequest) -> None:
         return
     if request.superseded_by is not None:
         sentence = f"This was attempt {request.attempt}; attempt {request.superseded_by} has replaced it."
-    elif request.outcome is Outcome.APPROVED and _is_by_the_clock(request):
+    elif request.outcome is Outcome.APPROVED and request.is_by_the_clock:
         sentence = f"Approved by its policy at {_shown(request.closed_at)}, as it was not decided in time."
     elif request.decisions and request.outcome in DECIDED:
         last = request.decisions[-1]
@@ -256,12 +256,6 @@ def check_open(request: ReviewRequest) -> None:
     else:
         sentence = f"This review is closed: the task is {request.task.status}."
     raise ReviewIsClosed(sentence)
-
-
-def _is_by_the_clock(request: ReviewRequest) -> bool:
-    """Whether the deadline closed it, and no decision."""
-    closed, end = request.closed_at, request.expires_at
-    return closed is not None and end is not None and closed >= end
 
 
 def _shown(at: datetime | None) -> str:

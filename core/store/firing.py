@@ -179,7 +179,8 @@ def _look_again(
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
         rules.check_in_time(request, tx.now)
-        settle(tx, row, request, [], request.decisions, outcome)
+        counted = rules.as_it_counts(request, policies).decisions
+        settle(tx, row, request, drop(tx, request, request.decisions, counted), counted, outcome)
         return
     if not rules.is_stuck(request, policies):
         return

@@ -300,8 +300,10 @@ async def test_a_quorum_that_its_submitter_breaks_says_so(store: SqlStore) -> No
     review = await hopeless(store, Policy(name="p", reviewers=(SAM.id, ANA.id), approvals=2))
     await fired(store)
     assert [event.reason for event in await told(store, review, ReviewStuck)] == [  # type: ignore[union-attr]
-        "Sam Lee submitted this task and may not decide on it, and the others are too few for what the policy "
-        "asks."
+        (
+            "Sam Lee submitted this task and may not decide on it, and the others are too few for what the policy "
+            "asks."
+        )
     ]
 
 
