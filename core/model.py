@@ -702,6 +702,8 @@ class FlowSettings:
     graph: str | None = None
     """`module:function` that returns a PocketFlow graph; None is the shipped flow of this kind."""
     shipped: str = "draft"
+    is_named: bool = False
+    """Whether the configuration file has it; those that ship are there all the same."""
     processor: str | None = None
     prompt: str | None = None
     """What the model is told first: a text, or `@file` beside the configuration file."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         Delivery,
+        FlowSettings,
         Fork,
         Json,
         MessageRef,
@@ -124,10 +125,24 @@ class Service:
 
     def _check_choice(self, flow: str, policy: str | None) -> None:
         """Who submits may not pick who judges, beyond what the flow offers."""
-        offered = self._flows[flow].settings.policies
-        if policy is not None and policy not in offered:
+        settings = self._flows[flow].settings
+        offered = settings.policies
+        if policy not in {None, settings.policy, *offered}:
             known = f"it offers: {', '.join(offered)}" if offered else "it offers none to choose"
             raise Invalid(f"The flow {flow!r} does not offer the policy {policy!r}; {known}.")
+
+    def offers(self) -> Sequence[FlowSettings]:
+        """The flows to choose from: those of the file, and `draft`, unless nobody may decide there."""
+        known = [flow.settings for flow in self._flows.values()]
+        return [
+            flow
+            for flow in sorted(known, key=lambda flow: flow.name != DEFAULT_FLOW)
+            if flow.is_named or (flow.name == DEFAULT_FLOW and self._has_reviewers(flow.policy))
+        ]
+
+    def _has_reviewers(self, policy: str) -> bool:
+        found = self._policies.get(policy)
+        return found is None or bool(found.reviewers or found.outside)
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""

@@ -242,7 +242,7 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         admins=_admins(file),
         directory=_directory(file),
         policies=policies,
-        flows={name: _flow(name, section, policies) for name, section in flows.items()},
+        flows={name: _flow(name, section, policies, file) for name, section in flows.items()},
         named=frozenset(file.flows),
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
         outside=outside,
@@ -263,7 +263,9 @@ def _directory(file: ConfigurationFile) -> Directory:
     )
 
 
-def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
+def _flow(
+    name: str, section: FlowSection, policies: Mapping[str, Policy], file: ConfigurationFile
+) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
     for policy in section.policies:
@@ -274,6 +276,7 @@ def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> Fl
         name=name,
         graph=section.graph,
         shipped="approval" if name == APPROVAL else "draft",
+        is_named=name in file.flows,
         interrupt_before=section.interrupt_before,
         interrupt_after=section.interrupt_after,
         strict_actions=section.strict_actions,

@@ -98,8 +98,8 @@ def check_fits(new: Configuration, definitions: Mapping[str, FlowDefinition]) ->
         for policy in sorted(definition.policies_asked_for):
             if policy not in new.policies:
                 raise SettingsError(
-                    f"policies.{policy}: is gone, and the flow {name!r} that runs asks for it; flows wait for "
-                    "the next start, so keep the policy until then."
+                    f"policies.{policy}: is gone, and the flow {name!r} that runs asks for it; flows wait "
+                    "for the next start, so keep the policy until then."
                 )
 
 

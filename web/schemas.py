@@ -56,6 +56,10 @@ class Submit(_Lenient):
     data: str
     submitter: Name | None = None
     """Kept as `on_behalf_of`."""
+    title: Name | None = None
+    flow: Name | None = None
+    policy: Name | None = None
+    """As in `NewTask`; a form sends an empty text for what was not chosen."""
 
 
 class Feedback(_Lenient):

@@ -299,12 +299,11 @@ async def test_what_has_escalated_early_does_not_escalate_later(store: SqlStore)
 async def test_a_quorum_that_its_submitter_breaks_says_so(store: SqlStore) -> None:
     review = await hopeless(store, Policy(name="p", reviewers=(SAM.id, ANA.id), approvals=2))
     await fired(store)
-    assert [event.reason for event in await told(store, review, ReviewStuck)] == [  # type: ignore[union-attr]
-        (
-            "Sam Lee submitted this task and may not decide on it, and the others are too few for what the policy "
-            "asks."
-        )
-    ]
+    (event,) = await told(store, review, ReviewStuck)
+    assert isinstance(event, ReviewStuck)
+    assert event.reason.startswith(
+        "Sam Lee submitted this task and may not decide on it, and the others are too"
+    )
 
 
 @pytest.mark.parametrize(
