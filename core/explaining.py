@@ -54,7 +54,7 @@ class Explanation:
     drops it."""
     missing: tuple[Missing, ...]
     rejections: int
-    """How many more rejections would reject it."""
+    """How many more rejections would reject it; 0 once it is closed."""
     expires_at: datetime | None
     then: OnExpiry
     timers: tuple[Timer, ...]
@@ -91,7 +91,16 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        return standing(self.review, self.policies)
+        """As a card says it, with the stage, whether it has escalated, and whether it is stuck."""
+        if not self.review.is_open:
+            return ""
+        parts = (
+            "escalated" if self.review.is_escalated else "",
+            f"stage {self.stage} of {self.stages}" if self.stages > 1 else "",
+            standing(self.review, self.policies),
+            "stuck, as too few are left who may decide" if self.stuck else "",
+        )
+        return " · ".join(filter(None, parts))
 
 
 def explain(
@@ -132,7 +141,7 @@ def explain(
             for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
-        rejections=max(0, review.policy.rejections - rejected),
+        rejections=max(0, review.policy.rejections - rejected) if review.is_open else 0,
         expires_at=review.expires_at,
         then=_then(review),
         timers=tuple(timers),

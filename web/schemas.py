@@ -282,6 +282,7 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
         "can_be_met": found.can_be_met,
         "expires_at": None if found.expires_at is None else timestamp(found.expires_at),
         "then": found.then,
+        "escalated": review.is_escalated,
         "timers": [{"kind": timer.kind, "due_at": timestamp(timer.due_at)} for timer in found.timers],
         "away": [delegation_json(one, known) for one in found.away],
         "may_decide": found.may_decide,

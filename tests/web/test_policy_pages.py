@@ -251,7 +251,7 @@ async def test_a_review_that_nobody_can_meet_says_so(office: PolicyHouse) -> Non
     task_id = await office.submitted(flow="stuck")
     await office.later(hours=0)
     page = words(await page_of(office, task_id, "ana"))
-    assert page.count("Those who may still decide are too few for what the policy asks.") == 2
+    assert page.count("Sam Lee submitted this task and may not decide on it, and the others are too few") == 2
     assert "Stuck: Those who may still decide" in page
 
 
