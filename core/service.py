@@ -506,6 +506,10 @@ class Service:
             if hopeless or met:
                 await self._store.mark_stuck([*hopeless, *met])
                 stuck += len(hopeless)
+            # Somebody's word may count no more, or again; which it was before, nobody knows.
+            changed = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
+            if changed:
+                await self._store.show_again(changed)
             if len(page) < OPEN_AT_A_TIME:
                 break
             last = (page[-1].opened_at, page[-1].id)

@@ -29,7 +29,7 @@ from core.store.tables import decision, review, task
 from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from core.model import (
@@ -251,6 +251,13 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         raise_cards(tx, of.id, of.review, found.policy)
         tx.run(timers.DROP, review=of.review)
         tx.run(DROP_WORDS, task=of.id)
+
+
+def show_again(tx: Transaction, ids: Sequence[str]) -> None:
+    for review_id in ids:
+        found = one(tx, review_id)
+        if found.is_open:
+            raise_cards(tx, found.task.id, found.id, found.policy)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
