@@ -27,7 +27,7 @@ def run_export(*, status: str | None, flow: str | None, since: datetime | None, 
     with client() as http:
         for count, task in enumerate(_submitted(http, since, status=status, flow=flow), start=1):
             if history:
-                task["reviews"] = _reviews(http, task)
+                task["reviews"] = reviews_of(http, task)
             # UTF-8 whatever the locale; what is no character stays the escape that JSON has for it.
             click.echo(json.dumps(task, ensure_ascii=False).encode(errors="backslashreplace"))
             if is_apart and count % SHOWN_EVERY == 0:
@@ -45,7 +45,7 @@ def _submitted(
         yield task
 
 
-def _reviews(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
+def reviews_of(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
     """Of a task that had ended up to that end, of one that goes on up to now."""
     found = events(http, task["task_id"], live=False)
     known = reviews(found if task["ended_at"] is None else until(found, task["ended_at"]))

@@ -123,8 +123,8 @@ async def test_an_answer_is_withdrawn_and_changed_by_forms(office: PolicyHouse) 
     await posted(ana, f"/feedback/{task_id}", feedback="approved", comment="Well done.")
     page = await seen(ana, path)
     assert actions(page) == {"withdraw", "edit", task_id}
-    assert page.buttons() == {"rejected"}
-    assert {"Withdraw my decision", "Reject instead"} <= set(page.text.split("\n"))
+    assert page.buttons() == {"rejected", "approved"}, "the same with another reason"
+    assert {"Withdraw my decision", "Reject instead", "Give another reason"} <= set(page.text.split("\n"))
     review = await office.open_review(task_id)
     assert await posted(ana, f"{path}/withdraw", review_id=review) == path
     page = await seen(ana, path)
