@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTur
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, is_stuck, waited_for
+from core.policy import check_assurance, check_in_time, check_may_decide, is_stuck, waited_for
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -202,7 +202,8 @@ class Service:
     ) -> ReviewRequest:
         """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
 
-        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
+        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one; both
+        with the sentence that `decide` has for the review that was meant.
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
@@ -266,9 +267,11 @@ class Service:
         """Whose answer this person's would be; raises as `decide` would."""
         for_whom = [of.person for of in away if of.delegate == person]
         try:
-            return check_may_decide(review, person, self._policies, for_whom)
+            seat = check_may_decide(review, person, self._policies, for_whom)
+            check_in_time(review, self._clock.now())
         except (Forbidden, Refused) as error:
             raise self._with_others(error, review) from None
+        return seat
 
     def _told(
         self,

@@ -84,40 +84,67 @@ def decide_open(
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Decide the task's open review, where it is the one that is meant.
 
-    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
+    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one;
+    `Forbidden` before both of them.
     """
-    row, request = open_of_task(tx, task_id, review_id=review_id, attempt=attempt)
+    tx.lock(LOCK_TASK, id=task_id)
+    row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
+    request = None if row is None else as_it_stands(tx, row)
+    if (
+        row is None
+        or request is None
+        or review_id not in {None, request.id}
+        or attempt not in {None, request.attempt}
+    ):
+        meant = _meant(tx, task_id, review_id=review_id, attempt=attempt)
+        raise _not_open(tx, task_id, request, _why_closed(tx, meant, reviewer.id, policies))
+    if review_id is None and attempt is not None:
+        _check_is_only_one(tx, row, attempt)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     return _judged(tx, row, request, made, policies, people)
 
 
-def open_of_task(
+def _meant(
     tx: Transaction, task_id: str, *, review_id: str | None, attempt: int | None
-) -> tuple[Row, ReviewRequest]:
-    """The task's open review, locked, where it is the one that is meant; raises as `decide_open`."""
-    tx.lock(LOCK_TASK, id=task_id)
-    row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
+) -> ReviewRequest | None:
+    """The review of the task that somebody names; who names none means the newest."""
+    found = [
+        of
+        for of in reviews.of_task(tx, task_id)
+        if review_id in {None, of.id} and attempt in {None, of.attempt}
+    ]
+    return found[-1] if found else None
+
+
+def _why_closed(
+    tx: Transaction, meant: ReviewRequest | None, person: PersonId, policies: Mapping[str, Policy]
+) -> str | None:
+    """What whoever presses a button of that review is told; raises `Forbidden`, as there."""
+    if meant is None:
+        return None
+    try:
+        rules.check_may_decide(meant, person, policies, delegations.delegators(tx, meant.policy, person))
+    except Refused as error:
+        return str(error)
+    return None
+
+
+def _not_open(
+    tx: Transaction, task_id: str, other: ReviewRequest | None, why: str | None
+) -> NotFound | NotWaiting | StaleReview:
+    """For an answer to what is not open; `other` is."""
+    if other is not None:
+        return StaleReview(why or f"That is not the open review; attempt {other.attempt} is.")
+    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
     if row is None:
-        raise _not_waiting(tx, task_id)
-    request = as_it_stands(tx, row)
-    if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
-        raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
-    if review_id is None and attempt is not None:
-        _check_is_only_one(tx, row, attempt)
-    return row, request
+        return NotFound("There is no such task.")
+    return NotWaiting(why or f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
 
 
 def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
     """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
     if tx.one(reviews.BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
         raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
-
-
-def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
-    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
-    if row is None:
-        return NotFound("There is no such task.")
-    return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
 
 
 def decide(
