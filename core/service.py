@@ -10,6 +10,7 @@ import structlog
 
 from core.clock import SystemClock
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
+from core.events import ReviewStuck
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
@@ -227,7 +228,7 @@ class Service:
         Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
-            checked_id(review_id, "review"), self._known(reviewer), via=via
+            checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
         )
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
@@ -413,10 +414,11 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def reconsider(self, policies: Collection[str]) -> int:
+    async def reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
 
-        They escalate, or say so. To be called when policies changed; page by page, and no decision waits.
+        They escalate, or say so; with `unsaid` those that have not said so yet. To be called when policies
+        changed; page by page, and no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
@@ -425,7 +427,10 @@ class Service:
             hopeless = [
                 review.id
                 for review in page
-                if review.policy.name in policies and is_stuck(review, self._policies)
+                if review.policy.name in policies
+                and review.task.submitter != LOCAL
+                and is_stuck(review, self._policies)
+                and not (unsaid and await self._is_said(review))
             ]
             if hopeless:
                 await self._store.mark_stuck(hopeless)
@@ -434,6 +439,12 @@ class Service:
                 break
             last = (page[-1].opened_at, page[-1].id)
         return stuck
+
+    async def _is_said(self, review: ReviewRequest) -> bool:
+        """Whether its history says already that it is stuck."""
+        turns = (await self._store.story(review.task.id)).turns
+        said = [stored.event for stored in turns if isinstance(stored.event, ReviewStuck)]
+        return any(event.review == review.id for event in said)
 
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`

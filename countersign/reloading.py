@@ -18,7 +18,7 @@ from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from core.flow import FlowDefinition
     from core.service import Service
@@ -96,12 +96,19 @@ class Reloader:
         changed = self._live.replace(new)
         self._service.appoint(new.admins)
         log.info("configuration_reloaded", policies_changed=changed)
+        await self._reconsider(changed)
+        return True
+
+    async def look_over(self) -> None:
+        """Once, at the start: the file may have been changed while nobody ran."""
+        await self._reconsider(self._live.configuration.policies, unsaid=True)
+
+    async def _reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> None:
         with suppress(Unavailable):
-            stuck = await self._service.reconsider(changed)
+            stuck = await self._service.reconsider(policies, unsaid=unsaid)
             self._look()
             if stuck:
                 log.warning("reviews_stuck", count=stuck)
-        return True
 
 
 def on_hangup(asked: asyncio.Event) -> None:
@@ -112,11 +119,16 @@ def on_hangup(asked: asyncio.Event) -> None:
 
 async def follow(asked: asyncio.Event, reloader: Reloader) -> None:
     """Reload whenever it is asked for; several calls in one moment are one."""
+    await _tried(reloader.look_over)
     while True:
         await asked.wait()
         asked.clear()
-        try:
-            await reloader.reload()
-        except Exception:
-            # What is in force stays so; the next signal tries again.
-            log.exception("configuration_not_reloaded")
+        await _tried(reloader.reload)
+
+
+async def _tried(act: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await act()
+    except Exception:
+        # What is in force stays so; the next signal tries again.
+        log.exception("configuration_not_reloaded")

@@ -180,7 +180,7 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 
 
 def withdraw(
-    tx: Transaction, review_id: str, reviewer: Person, *, via: str
+    tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Take one's own answer back while the review is open."""
     row, request = locked(tx, review_id)
@@ -195,7 +195,9 @@ def withdraw(
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
-    return settle(tx, row, request, [taken_back], rest, Outcome.OPEN), None
+    settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    _mark_if_stuck(tx, request, settled, policies)
+    return settled, None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -260,9 +262,16 @@ def _record(
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
     outcome = rules.outcome(request.policy, [*counted, made])
     settled = settle(tx, row, request, events, (*standing, made), outcome)
-    if settled.is_open and rules.is_stuck(settled, policies) and not rules.is_stuck(request, policies):
-        timers.mark_stuck(tx, [request.id])
+    _mark_if_stuck(tx, request, settled, policies)
     return settled
+
+
+def _mark_if_stuck(
+    tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
+) -> None:
+    """Have it said where this answer, or its taking back, leaves too few."""
+    if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
+        timers.mark_stuck(tx, [now.id])
 
 
 def settle(
