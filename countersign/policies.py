@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -22,7 +21,7 @@ from core.model import (
     WorkingHours,
 )
 from core.policy import can_be_met
-from countersign.sections import Duration, RecipientsSection, Section
+from countersign.sections import Duration, RecipientsSection, Section, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -38,14 +37,6 @@ def _cron(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
-    return value
-
-
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
 
@@ -56,7 +47,7 @@ class GroupSection(Section):
     people: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     hours: Annotated[str, AfterValidator(_cron)] | None = None
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     holidays: tuple[date, ...] = ()
 
 

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from core.model import Verdict
 from core.states import diff
@@ -118,7 +118,8 @@ class Withdrawal(_Lenient):
 class Absence(_Exact):
     delegate: Name | None
     """None: nobody decides instead."""
-    until: AwareDatetime
+    until: Annotated[str, Field(max_length=40)]
+    """A time with its zone; or a day, which counts to its end where the person is."""
 
 
 class AbsenceForm(_Lenient):

@@ -55,6 +55,17 @@ async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
         assert looked
 
 
+def test_a_reload_moves_people_to_other_zones(tmp_path: Path) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    people = live.configuration.people
+    assert people[ANA.id].zone == "UTC"
+    file.write_text(BOTH.replace('name = "Ana"', 'name = "Ana"\nzone = "Europe/Madrid"'))
+    assert live.replace(configuration(file, {})) == []
+    assert people[ANA.id].zone == "Europe/Madrid"
+
+
 async def test_a_review_that_nobody_is_left_to_decide_says_so(
     tmp_path: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
