@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, insert, literal_column, null, or_, sele
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import Outcome, Party, Timer, TimerKind, Verdict
+from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
@@ -228,6 +228,17 @@ def open_review(
         soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
         stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=soon)
         timers.schedule(tx, [stuck])
+
+
+def mark_if_stuck(tx: Transaction, review_id: str) -> None:
+    """Have it said where what was decided before leaves too few: an edit, or answers that are carried.
+
+    Not in open mode, where whoever sits at the machine stands in no policy.
+    """
+    found = one(tx, review_id)
+    people = {found.task.submitter, *(() if found.previous is None else (found.previous.reviewer,))}
+    if LOCAL not in people and rules.is_stuck(found):
+        timers.mark_stuck(tx, [review_id])
 
 
 def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str) -> None:
