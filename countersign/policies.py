@@ -48,6 +48,8 @@ def _zone(value: str) -> str:
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
+QUICK_REASONS = 20
+"""More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
 
 
 class GroupSection(Section):
@@ -248,6 +250,11 @@ def _check(policy: Policy, key: str) -> None:
     if policy.reviewers and policy.rejections > len(policy.reviewers):
         raise SettingsError(
             f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
+        )
+    if len(policy.quick_reasons) > QUICK_REASONS:
+        raise SettingsError(
+            f"{key}.quick_reasons: {len(policy.quick_reasons)} are more than a chat shows, which is "
+            f"{QUICK_REASONS}."
         )
     for wait, name in _waits(policy):
         if policy.deadline is not None and wait >= policy.deadline:
