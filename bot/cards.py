@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
-from core.explaining import standing
+from core.explaining import looking, standing
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _note(request: ReviewRequest) -> str | None:
     if request.superseded_by is not None:
         return f"superseded by attempt {request.superseded_by}"
     escalated = "escalated" if request.is_open and request.is_escalated else ""
-    return " · ".join(part for part in (escalated, standing(request)) if part) or None
+    return " · ".join(part for part in (escalated, standing(request), looking(request)) if part) or None
 
 
 def _is_approved_by_time(request: ReviewRequest) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bot.cards import Theirs, url_of
+from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
-from core.events import ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
 from core.explaining import standing
 from core.model import PersonId
 
@@ -54,6 +55,11 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
     match notice.event.event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
+        case ReminderSnoozed(person_name=name, until=None):
+            return (Theirs(text=name), " is reminded with everybody else again of ", *what, ".")
+        case ReminderSnoozed(person_name=name, until=str(until)):
+            at = clock_time(datetime.fromisoformat(until))
+            return (Theirs(text=name), f" wants to be reminded later, at {at}, of ", *what, ".")
         case ReviewEscalated(people=people, ids=ids, reason=reason):
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)

@@ -168,6 +168,42 @@ class ReviewerReminded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewClaimed:
+    """Somebody is looking at an open review, or still is. It binds nobody, and their own decision ends it.
+
+    `until` is RFC 3339 in UTC, as everywhere.
+    """
+
+    review: str
+    attempt: int
+    person: str
+    person_name: str
+    until: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimEnded:
+    """Somebody looks no more: they said so (`released`), or their time is over (`expired`)."""
+
+    review: str
+    person: str
+    person_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderSnoozed:
+    """Somebody wants to be reminded of an open review then, and not before; None: with everybody again."""
+
+    review: str
+    person: str
+    person_name: str
+    until: str | None
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewEscalated:
     """More people may decide on an open review; `reason` is one sentence."""
 
@@ -259,6 +295,9 @@ Event: TypeAlias = (
     | DecisionWithdrawn
     | DecisionsCarried
     | ReviewerReminded
+    | ReviewClaimed
+    | ClaimEnded
+    | ReminderSnoozed
     | ReviewEscalated
     | ReviewStuck
     | ReviewApproved
@@ -286,6 +325,9 @@ EVENTS: tuple[type[Event], ...] = (
     DecisionWithdrawn,
     DecisionsCarried,
     ReviewerReminded,
+    ReviewClaimed,
+    ClaimEnded,
+    ReminderSnoozed,
     ReviewEscalated,
     ReviewStuck,
     ReviewApproved,

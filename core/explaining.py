@@ -13,7 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from core.model import Decision, Delegation, Person, PersonId, Policy, ReviewRequest, Timer
+    from core.model import (
+        Claim,
+        Decision,
+        Delegation,
+        Person,
+        PersonId,
+        Policy,
+        ReviewRequest,
+        Snooze,
+        Timer,
+    )
+
+LOOKING = 3
+"""More people than these who are looking are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,10 @@ class Explanation:
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
     can_be_met: bool
+    claims: tuple[Claim, ...]
+    """Who is looking, and until when that is shown."""
+    snoozed: tuple[Snooze, ...]
+    """Who is reminded later than everybody."""
 
     @property
     def may_decide(self) -> bool:
@@ -112,6 +129,8 @@ def explain(
         mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
         can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
+        claims=review.claims,
+        snoozed=review.snoozes,
     )
 
 
@@ -128,6 +147,20 @@ def standing(review: ReviewRequest) -> str:
     if not review.is_open:
         return ""
     return " · ".join(part for part in (_count(review), _waits(review), _until(review)) if part)
+
+
+def looking(review: ReviewRequest) -> str:
+    """Who is looking, for a card: `Ana Ruiz is looking, until 15:20 UTC`. Empty where nobody is.
+
+    No claim lasts longer than a day, so the time will do.
+    """
+    claims = review.claims
+    if len(claims) == 1:
+        return f"{claims[0].name} is looking, until {claims[0].until:%H:%M} UTC"
+    shown = [f"{one.name} (until {one.until:%H:%M} UTC)" for one in claims[:LOOKING]]
+    if len(claims) > LOOKING:
+        shown.append(f"{len(claims) - LOOKING} more")
+    return f"{', '.join(shown[:-1])} and {shown[-1]} are looking" if shown else ""
 
 
 def _count(review: ReviewRequest) -> str:

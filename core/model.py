@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, datetime, timedelta
+    from datetime import date, datetime
 
     from core.events import Event
 
@@ -211,6 +212,8 @@ class Policy:
     """Whether approvals count in the next attempt, too."""
     keeps_removed: bool = True
     """Whether decisions count of people who are no reviewers any more."""
+    claim: timedelta = timedelta(minutes=15)
+    """How long it is shown that somebody is looking, unless they say so again."""
     recipients: tuple[Recipient, ...] = ()
 
     @property
@@ -260,6 +263,24 @@ class Decision:
     def seat(self) -> PersonId:
         """The person whose answer it is: one answer each."""
         return self.person or self.reviewer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody is looking at a review, until then. It binds nobody: others may decide meanwhile."""
+
+    person: PersonId
+    name: str
+    """As it was when they said so."""
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snooze:
+    """Somebody is not reminded of a review before then, and is then."""
+
+    person: PersonId
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +402,10 @@ class ReviewRequest:
     expires_at: datetime | None = None
     """By when it has to be decided."""
     is_escalated: bool = False
+    claims: tuple[Claim, ...] = ()
+    """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
+    snoozes: tuple[Snooze, ...] = ()
+    """Who wants to be reminded later; one for each person. None once it is closed."""
 
     @property
     def is_open(self) -> bool:
@@ -548,6 +573,10 @@ class TimerKind(StrEnum):
     EXPIRY = "expiry"
     STUCK = "stuck"
     """The review can be met by nobody; due as soon as that is known."""
+    CLAIM = "claim"
+    """The first of those who are looking has looked long enough; one for a review, as is the next."""
+    SNOOZE = "snooze"
+    """The first of those who put their reminder off is to be reminded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -698,3 +727,8 @@ def cause_of(node: str, action: str | None) -> str:
 def text_of(value: Json) -> str:
     """A draft, input or result as people read it: text as it is, anything else as indented JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return at.isoformat().replace("+00:00", "Z")

@@ -185,6 +185,32 @@ class Store(Protocol):
         """Take one's own answer back; a refusal comes back beside the review."""
         ...
 
+    async def claim(
+        self, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Show for a while that this person is looking; a refusal comes back beside the review."""
+        ...
+
+    async def release(self, review_id: str, person: Person) -> ReviewRequest:
+        """The person looks no more. Idempotent."""
+        ...
+
+    async def snooze(
+        self,
+        review_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Remind this person then, and not before; a refusal comes back beside the review."""
+        ...
+
+    async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
+        """Remind this person when everybody is. Idempotent."""
+        ...
+
     async def open_reviews(
         self, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ReviewRequest]:

@@ -64,6 +64,9 @@ NAMED = 5
 """Names in one sentence."""
 OPEN_AT_A_TIME = 100
 LONGEST_ABSENCE = timedelta(days=366)
+SHORTEST_SNOOZE, LONGEST_SNOOZE = timedelta(minutes=1), timedelta(days=30)
+ON_ITS_WAY = timedelta(seconds=10)
+"""How long what somebody asked for may have been under way."""
 CHECKPOINTS = 100
 """The most checkpoints at a time: each may hold megabytes."""
 
@@ -232,6 +235,63 @@ class Service:
         if refusal is not None:
             raise refusal
         log.info("decision_withdrawn", **facts)
+        return review
+
+    async def claim(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+        """Show on every card, for as long as the policy says, that this person is looking. It binds nobody.
+
+        Again begins the time anew; within a minute it changes nothing, as each time changes every card.
+        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`.
+        """
+        review, refusal = await self._store.claim(
+            checked_id(review_id, "review"), self._known(person), via=via, policies=self._policies
+        )
+        return self._heard("review_claimed", review, refusal, person=person, via=via)
+
+    async def release(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+        """This person looks no more; nothing happens where they did not. Raises `NotFound`."""
+        review = await self._store.release(checked_id(review_id, "review"), self._known(person))
+        return self._heard("claim_released", review, None, person=person, via=via)
+
+    async def snooze(
+        self, review_id: str, person: PersonId, until: datetime | timedelta | None, *, via: str
+    ) -> ReviewRequest:
+        """Remind this person then (or so long from now), and not before; with None when everybody is.
+
+        A decision of theirs ends it, as does whatever closes the review. None is never refused.
+        Raises as `claim`, `AlreadyDecided`, and `Invalid` for a time too soon or too far.
+        """
+        review_id, who = checked_id(review_id, "review"), self._known(person)
+        if until is None:
+            review, refusal = await self._store.wake(review_id, who, via=via), None
+        else:
+            at = self._checked_snooze(until)
+            review, refusal = await self._store.snooze(review_id, who, at, via=via, policies=self._policies)
+        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
+
+    def _checked_snooze(self, until: datetime | timedelta) -> datetime:
+        """Whoever names a moment has read the clock before."""
+        now = self._clock.now()
+        wait, late = (until, timedelta()) if isinstance(until, timedelta) else (until - now, ON_ITS_WAY)
+        if not SHORTEST_SNOOZE - late <= wait <= LONGEST_SNOOZE:
+            raise Invalid("A reminder can be put off by 1 minute at least, and by 30 days at most.")
+        return now + wait
+
+    def _heard(
+        self,
+        what: str,
+        review: ReviewRequest,
+        refusal: CountersignError | None,
+        *,
+        person: PersonId,
+        via: str,
+    ) -> ReviewRequest:
+        """Log what was said of a review; raise its refusal, which says who can decide instead."""
+        facts = {"task_id": review.task.id, "review_id": review.id, "person": person, "via": via}
+        if refusal is not None:
+            log.info(f"{what}_refused", reason=type(refusal).__name__, **facts)
+            raise self._with_others(refusal, review)
+        log.info(what, **facts)
         return review
 
     async def explain(self, task_id: str, person: PersonId | None = None) -> Explanation | None:

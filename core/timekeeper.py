@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Refused, Unavailable
-from core.events import ReviewEscalated, ReviewRequested
+from core.events import ReminderSnoozed, ReviewClaimed, ReviewEscalated, ReviewRequested
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ SWEEP = timedelta(seconds=1)
 """How often timers are looked at that nobody told us of: of another server, or after the clock was set."""
 PAUSE = timedelta(seconds=1)
 """Before the next try where the database cannot be asked."""
+TIMED = (ReviewRequested, ReviewEscalated, ReviewClaimed, ReminderSnoozed)
+"""Events with which timers may have come."""
 BROKEN = timedelta(seconds=30)
 """Before the next try of a timer that did not happen for a defect."""
 
@@ -71,9 +73,9 @@ class Timekeeper:
             await cut_off([self._task])
 
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
-        """A review that opened may have timers; whether it has, the database says."""
+        """What happened may have brought timers; whether it has, the database says."""
         del due
-        if any(isinstance(stored.event, (ReviewRequested, ReviewEscalated)) for stored in events):
+        if any(isinstance(stored.event, TIMED) for stored in events):
             self._wake.set()
 
     def look(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FAR = 366 * 24 * 60
 """Minutes at work that are looked through for one that is no holiday; about a year of them."""
+MORNING = time(9)
 
 
 def timetable(policy: Policy, review: ReviewId, opened_at: datetime) -> list[Timer]:
@@ -38,6 +39,11 @@ def timetable(policy: Policy, review: ReviewId, opened_at: datetime) -> list[Tim
 def expiry(policy: Policy, opened_at: datetime) -> datetime | None:
     """By when a review that opened then has to be decided; None is never."""
     return None if policy.deadline is None else opened_at + policy.deadline
+
+
+def next_morning(now: datetime) -> datetime:
+    """Tomorrow at nine, in UTC: what people mean by putting something off until tomorrow."""
+    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), MORNING, UTC)
 
 
 def has_timers(policy: Policy) -> bool:

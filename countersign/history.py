@@ -91,6 +91,8 @@ def tell(event: Event, screen: Screen) -> None:
             screen.say(literal(f"{event['node']}: retry {event['retry']} after {event['error']}"))
         case "decision_recorded" if screen.is_live:
             screen.say(literal(_decision(event)))
+        case "review_claimed" | "claim_ended" | "reminder_snoozed" if screen.is_live:
+            screen.say(literal(_SAID[event["event"]](event)))
         case _:
             said = line(event)
             if said is not None:
@@ -124,6 +126,16 @@ _LINES: Mapping[str, Callable[[Event], str]] = {
     "task_completed": _completed,
     "task_failed": lambda event: f"failed: {literal(event['error'])}",
     "task_cancelled": lambda _: "cancelled",
+}
+
+
+_SAID: Mapping[str, Callable[[Event], str]] = {
+    "review_claimed": lambda event: f"{event['person_name']} is looking, until {event['until']}",
+    "claim_ended": lambda event: f"{event['person_name']} is not looking any more",
+    "reminder_snoozed": lambda event: (
+        f"{event['person_name']} wants to be reminded "
+        + ("with everybody else again" if event["until"] is None else f"at {event['until']}")
+    ),
 }
 
 

@@ -50,6 +50,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
 QUICK_REASONS = 20
 """More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
+ClaimTime = Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))]
 
 
 class GroupSection(Section):
@@ -95,6 +96,7 @@ class PolicySection(Section):
     on_expiry: OnExpiry = OnExpiry.REJECT
     carry_decisions: bool = False
     removed: Literal["keep", "drop"] = "keep"
+    claim: ClaimTime = timedelta(minutes=15)
     recipients: RecipientsSection | None = None
 
 
@@ -179,6 +181,7 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         hours=groups.hours(names),
         carries=section.carry_decisions,
         keeps_removed=section.removed == "keep",
+        claim=section.claim,
         recipients=(everywhere if section.recipients is None else section.recipients).recipients(),
     )
     _check(policy, key)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from core.model import Verdict
+from core.model import Verdict, timestamp
 from core.states import diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from core.explaining import Explanation
     from core.model import Delegation, Json, Person, StoredCheckpoint, Task
@@ -259,11 +258,6 @@ def text_diff(one: StoredCheckpoint, before: Json, now: Json) -> str | None:
     if not (isinstance(before, str) and isinstance(now, str)):
         return None
     return diff(before, now, (f"checkpoint {one.parent}", f"checkpoint {one.number}"))
-
-
-def timestamp(at: datetime) -> str:
-    """RFC 3339 in UTC."""
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def json_response(

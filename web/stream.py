@@ -27,10 +27,10 @@ from core.events import (
     encode,
     kind,
 )
+from core.model import timestamp
 from web.auth import CALLER
 from web.parameters import is_live, known_id, last_event_id
 from web.problems import HttpRefusal
-from web.schemas import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

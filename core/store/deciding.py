@@ -20,10 +20,10 @@ from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
 from core.states import check_shape, diff
-from core.store import checkpoints, delegations, reviews, timers
+from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards
 from core.store.history import append
-from core.store.reviews import EVENT_SEQ, NODE, SEQ, VERSION, answers_since, as_it_stands
+from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
@@ -233,6 +233,7 @@ def _record(
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
     outcome = rules.outcome(request.policy, [*counted, made])
     settled = settle(tx, row, request, events, (*standing, made), outcome)
+    settled = marks.forget(tx, settled, made.reviewer)
     if settled.is_open and rules.is_stuck(settled, policies) and not rules.is_stuck(request, policies):
         timers.mark_stuck(tx, [request.id])
     return settled
@@ -262,7 +263,7 @@ def settle(
     raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
-        drop_words(tx, request.task.id, request.policy)
+        drop_words(tx, request.task.id, request.policy, was_snoozed=row[SNOOZES] is not None)
         if settled.point is not Point.INSIDE:
             tx.position = _parked(tx, row, settled, len(happened))
     return settled
@@ -285,7 +286,13 @@ def _settled(
         updated_at=tx.now,
     )
     return replace(
-        request, task=of, outcome=outcome, closed_at=tx.now if closes else None, decisions=decisions
+        request,
+        task=of,
+        outcome=outcome,
+        closed_at=tx.now if closes else None,
+        decisions=decisions,
+        claims=() if closes else request.claims,
+        snoozes=() if closes else request.snoozes,
     )
 
 

@@ -222,9 +222,9 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
         tx.due.update(place.channel for place in policy.recipients)
 
 
-def drop_words(tx: Transaction, task: str, policy: Policy) -> None:
+def drop_words(tx: Transaction, task: str, policy: Policy, *, was_snoozed: bool) -> None:
     """What was still to be said about an open review is not said of a closed one."""
-    if has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
+    if was_snoozed or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
         tx.run(DROP_WORDS, task=task)
 
 

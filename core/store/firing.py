@@ -9,9 +9,9 @@ from sqlalchemy import update
 
 from core import policy as rules
 from core.errors import NotFound
-from core.events import ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
-from core.model import OnExpiry, Outcome, Timer, TimerKind
-from core.store import delegations, tasks, timers
+from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
+from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
+from core.store import delegations, marks, tasks, timers
 from core.store.deciding import locked, settle
 from core.store.deliveries import insert_deliveries, new_delivery
 from core.store.policies import policy_text
@@ -47,7 +47,11 @@ def fire(
         return False
     match timer.kind:
         case TimerKind.REMINDER:
-            _remind(tx, row, request, policies, people)
+            _remind(tx, row, request, policies, people, everybody=True)
+        case TimerKind.SNOOZE:
+            _remind(tx, row, request, policies, people, everybody=False)
+        case TimerKind.CLAIM:
+            _end_claims(tx, row, request)
         case TimerKind.ESCALATION:
             escalate(tx, row, request, people, reason="Nobody has decided yet.")
         case TimerKind.EXPIRY:
@@ -63,24 +67,55 @@ def _remind(
     request: ReviewRequest,
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
+    *,
+    everybody: bool,
 ) -> None:
-    """Who is away is left in peace, and their delegate reminded instead.
+    """`everybody` who is waited for, or those who wanted to be reminded now; who wants to later is not.
 
     Reminders that fell due together, because nobody was at work or the service was down, are one.
     """
-    tx.run(timers.DROP_REMINDERS, review=request.id, now=micros(tx.now))
-    away = {of.person: of.delegate for of in delegations.standing(tx)}
-    asked: dict[PersonId, None] = {}
-    for person in rules.waited_for(request, policies):
-        if person not in away:
-            asked[person] = None
-        elif (delegate := away[person]) is not None and _can_stand_in(request, delegate, away):
-            asked[delegate] = None
+    everybody = tx.run(timers.DROP_REMINDERS, review=request.id, now=micros(tx.now)) > 0 or everybody
+    later = [one for one in request.snoozes if one.until > tx.now]
+    woken = {one.person for one in request.snoozes} - {one.person for one in later}
+    asked = dict.fromkeys(
+        who
+        for person, who in _asked(tx, request, policies)
+        if (everybody or not woken.isdisjoint((person, who))) and all(who != one.person for one in later)
+    )
+    if len(later) < len(request.snoozes):
+        request = marks.snoozed(tx, request, later)
     if asked:
         reminded = ReviewerReminded(
             review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
         )
         tell(tx, row, request, reminded)
+
+
+def _asked(
+    tx: Transaction, request: ReviewRequest, policies: Mapping[str, Policy]
+) -> list[tuple[PersonId, PersonId]]:
+    """Who is waited for, each with who is to be reminded of it: their delegate, while they are away."""
+    away = {of.person: of.delegate for of in delegations.standing(tx)}
+    asked = [(person, away.get(person, person)) for person in rules.waited_for(request, policies)]
+    # In open mode whoever sits at the machine is waited for, too, but stands in no policy.
+    here = [(one.person, one.person) for one in request.snoozes if one.person == LOCAL]
+    return here + [
+        (person, who)
+        for person, who in asked
+        if who is not None and (who == person or _can_stand_in(request, who, away))
+    ]
+
+
+def _end_claims(tx: Transaction, row: Row, request: ReviewRequest) -> None:
+    """Those whose time is over look no more, as far as anybody knows."""
+    over = [one for one in request.claims if one.until <= tx.now]
+    request = marks.claimed(tx, request, [one for one in request.claims if one not in over])
+    ended = [
+        ClaimEnded(review=request.id, person=one.person, person_name=one.name, reason="expired")
+        for one in over
+    ]
+    if ended:
+        settle(tx, row, request, ended, request.decisions, Outcome.OPEN)
 
 
 def _can_stand_in(request: ReviewRequest, delegate: PersonId, away: Collection[PersonId]) -> bool:
@@ -164,9 +199,9 @@ def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[P
         tasks.fail(tx, request.task.id, "Nobody decided in time.")
 
 
-def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> None:
+def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> ReviewRequest:
     """Something happened to a review that is open still: in its history, on its cards, in its threads."""
-    settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
+    told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
     insert_deliveries(
         tx,
         [
@@ -174,6 +209,7 @@ def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> Non
             for place in dict.fromkeys(request.policy.recipients)
         ],
     )
+    return told
 
 
 def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[Json]:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, literal_column, not_, select
 
 from core.events import (
+    ClaimEnded,
     DecisionRecorded,
     DecisionsCarried,
     DecisionWithdrawn,
     ProgressReported,
+    ReminderSnoozed,
+    ReviewClaimed,
     ReviewerReminded,
     ReviewEscalated,
     ReviewExpired,
@@ -47,6 +50,9 @@ TOLD: tuple[type[Event], ...] = (
     DecisionWithdrawn,
     DecisionsCarried,
     ReviewerReminded,
+    ReviewClaimed,
+    ClaimEnded,
+    ReminderSnoozed,
     ReviewEscalated,
     ReviewStuck,
     ReviewExpired,

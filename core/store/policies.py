@@ -121,5 +121,6 @@ _READ: dict[str, Any] = {
     "hours": lambda hours: tuple(map(_hours, hours)),
     "carries": bool,
     "keeps_removed": bool,
+    "claim": _seconds,
     "recipients": _recipients,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import and_, case, func, insert, literal_column, null, or_, select, update
 
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
@@ -50,6 +50,7 @@ _both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.no
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
+SNOOZES = REVIEW + REVIEW_COLUMNS.index("snoozes")
 
 BY_ID = Statement(_both.where(review.c.id == p("id")))
 OF_TASK = Statement(_both.where(review.c.task_id == p("task")).order_by(review.c.event_seq))
@@ -105,6 +106,8 @@ UNDO = Statement(
         superseded_by=func.coalesce(review.c.superseded_by, p("by")),
         outcome=case((review.c.closed_at.is_(None), literal_column("'cancelled'")), else_=review.c.outcome),
         closed_at=func.coalesce(review.c.closed_at, p("now")),
+        claims=null(),
+        snoozes=null(),
     )
     .returning(review.c.id, review.c.policy)
 )
@@ -164,7 +167,7 @@ INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
     update(review)
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
-    .values(outcome=p("outcome"), closed_at=p("now"))
+    .values(outcome=p("outcome"), closed_at=p("now"), claims=null(), snoozes=null())
 )
 SUPERSEDE = Statement(
     update(review)
@@ -211,6 +214,8 @@ def open_review(
         checkpoint=new.checkpoint,
         expires_at=None if expires_at is None else micros(expires_at),
         escalated=0,
+        claims=None,
+        snoozes=None,
     )
     open_cards(tx, of, seq, new.id, new.policy)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))

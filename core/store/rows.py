@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.events import decode
-from core.jsontext import from_json
+from core.jsontext import from_json, to_json
 from core.model import (
     ChannelName,
     ChatUpdate,
+    Claim,
     Credential,
     Decision,
     Delivery,
@@ -23,6 +24,7 @@ from core.model import (
     Recipient,
     ReviewId,
     ReviewRequest,
+    Snooze,
     Status,
     StoredEvent,
     Task,
@@ -121,6 +123,8 @@ REVIEW_COLUMNS = (
     "point",
     "expires_at",
     "escalated",
+    "claims",
+    "snoozes",
 )
 
 
@@ -142,9 +146,38 @@ def review_of(
         point=Point(row[10]),
         expires_at=None if row[11] is None else moment(row[11]),
         is_escalated=row[12] == 1,
+        claims=claims_of(row[13]),
+        snoozes=snoozes_of(row[14]),
         decisions=tuple(decisions),
         previous=previous,
     )
+
+
+def claims_of(text: str | None) -> tuple[Claim, ...]:
+    """`[{"person": "ana", "name": "Ana Ruiz", "until": microseconds}, …]`; NULL is nobody."""
+    if text is None:
+        return ()
+    return tuple(
+        Claim(person=PersonId(one["person"]), name=one["name"], until=moment(one["until"]))
+        for one in from_json(text)
+    )
+
+
+def claims_text(claims: Sequence[Claim]) -> str | None:
+    if not claims:
+        return None
+    return to_json([{"person": one.person, "name": one.name, "until": micros(one.until)} for one in claims])
+
+
+def snoozes_of(text: str | None) -> tuple[Snooze, ...]:
+    """`{"ana": microseconds, …}`; NULL is nobody, ever."""
+    if text is None:
+        return ()
+    return tuple(Snooze(person=PersonId(person), until=moment(at)) for person, at in from_json(text).items())
+
+
+def snoozes_text(snoozes: Sequence[Snooze]) -> str:
+    return to_json({one.person: micros(one.until) for one in snoozes})
 
 
 DECISION_COLUMNS = (

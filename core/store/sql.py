@@ -18,6 +18,7 @@ from core.store import (
     deliveries,
     firing,
     history,
+    looking,
     resuming,
     reviews,
     tasks,
@@ -271,6 +272,34 @@ class SqlStore:
         return await self._write.run(
             partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
         )
+
+    async def claim(
+        self, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(looking.claim, review_id=review_id, person=person, via=via, policies=policies)
+        )
+
+    async def release(self, review_id: str, person: Person) -> ReviewRequest:
+        return await self._write.run(partial(looking.release, review_id=review_id, person=person))
+
+    async def snooze(
+        self,
+        review_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.snooze, review_id=review_id, person=person, until=until, via=via, policies=policies
+            )
+        )
+
+    async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
+        return await self._write.run(partial(looking.wake, review_id=review_id, person=person, via=via))
 
     async def open_reviews(
         self, *, after: tuple[datetime, str] | None, limit: int

@@ -145,6 +145,9 @@ review = Table(
     Column("undone", Integer, nullable=False, server_default="0"),
     Column("expires_at", BigInteger),
     Column("escalated", Integer, nullable=False, server_default="0"),
+    # JSON: who is looking, the first one first; who is reminded later than everybody. NULL: nobody; closed.
+    Column("claims", Text),
+    Column("snoozes", Text),
     UniqueConstraint("task_id", "event_seq"),
 )
 Index(

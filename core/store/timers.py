@@ -37,6 +37,7 @@ DROP_REMINDERS = Statement(
         timer.c.due_at <= p("now"),
     )
 )
+DROP_KIND = Statement(delete(timer).where(timer.c.review_id == p("review"), timer.c.kind == p("kind")))
 DUE = Statement(
     select(*(timer.c[name] for name in COLUMNS))
     .where(timer.c.due_at <= p("now"))
@@ -74,9 +75,16 @@ def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
             schedule(tx, [stuck])
 
 
+def rearm(tx: Transaction, review: ReviewId, kind: TimerKind, due_at: datetime | None) -> None:
+    """The one timer of this kind is due then; None is never."""
+    tx.run(DROP_KIND, review=review, kind=kind.value)
+    if due_at is not None:
+        schedule(tx, [Timer(review=review, kind=kind, number=1, due_at=due_at)])
+
+
 def drop(tx: Transaction, review: ReviewRequest) -> None:
     """Nothing more is to happen to it: it is closed."""
-    if has_timers(review.policy) or review.expires_at is not None:
+    if has_timers(review.policy) or review.expires_at is not None or review.claims or review.snoozes:
         tx.run(DROP, review=review.id)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.cards import REMARKS, CardState, Remark, Theirs
-from core.model import OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
+from core.model import Claim, OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +107,23 @@ def test_below_the_quorum_a_card_counts_and_keeps_its_buttons(
     assert card.note == "1 of 2 approvals"
     assert len(card.buttons) == 2
     assert words(card.remarks[0]).startswith("Approved by Ana Ruiz")
+
+
+def test_a_card_says_who_is_looking_and_keeps_its_buttons(a_card: Callable[..., Card]) -> None:
+    names = ["Ana Ruiz", "Ben Okri", "Cy Young", "Eve Moss", "Sam Lee"]
+    claims = [Claim(person=PersonId(name), name=name, until=AT) for name in names]
+    card = a_card(claims=tuple(claims[:1]))
+    assert card.note == "Ana Ruiz is looking, until 14:02 UTC"
+    assert len(card.buttons) == 2
+    card = a_card(policy=TWO_OF_THEM, claims=tuple(claims[:2]))
+    assert card.note == (
+        "0 of 2 approvals · Ana Ruiz (until 14:02 UTC) and Ben Okri (until 14:02 UTC) are looking"
+    )
+    card = a_card(claims=tuple(claims))
+    assert card.note == (
+        "Ana Ruiz (until 14:02 UTC), Ben Okri (until 14:02 UTC), Cy Young (until 14:02 UTC)"
+        " and 2 more are looking"
+    )
 
 
 def test_many_decisions_are_counted(a_card: Callable[..., Card], a_decision: Callable[..., Decision]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from bot.literal import utf16
 from bot.notices import NAMED, Named, words
 from bot.simulator.slack.limits import message_problems
 from core.errors import Undeliverable
-from core.events import ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
 from core.model import Notice, Outcome, PersonId, StoredEvent
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ ANA, BEN = PersonId("ana"), PersonId("ben")
 REMINDED = ReviewerReminded(review="a" * 32, attempt=1, people=["Ana Ruiz", "Ben Okri"], ids=[ANA, BEN])
 ESCALATED = ReviewEscalated(
     review="a" * 32, attempt=1, people=["Cy Young"], ids=["cy"], reason="Nobody has decided yet."
+)
+SNOOZED = ReminderSnoozed(
+    review="a" * 32, person="ana", person_name="Ana Ruiz", until="2026-11-21T15:20:00Z", via="web"
 )
 STUCK = ReviewStuck(review="a" * 32, attempt=1, reason="Too few are left.")
 
@@ -68,6 +72,17 @@ def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewReque
     assert plain(said(STUCK, a_review())) == (
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
         "The policy has to be changed, or the task cancelled."
+    )
+
+
+def test_who_is_reminded_later_is_told_without_being_called(a_review: Callable[..., ReviewRequest]) -> None:
+    told = said(SNOOZED, a_review())
+    assert plain(told) == (
+        "Ana Ruiz wants to be reminded later, at 2026-11-21 15:20 UTC, of attempt 1 of Refund for order 1042."
+    )
+    assert not [part for part in told.parts if isinstance(part, Named)]
+    assert plain(said(replace(SNOOZED, until=None), a_review())) == (
+        "Ana Ruiz is reminded with everybody else again of attempt 1 of Refund for order 1042."
     )
 
 

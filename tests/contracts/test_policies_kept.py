@@ -52,6 +52,7 @@ FULL = Policy(
     hours=(WorkingHours(cron="* 9-16 * * mon-fri", zone="Europe/Madrid", holidays=(date(2026, 12, 25),)),),
     carries=True,
     keeps_removed=False,
+    claim=timedelta(hours=1),
     recipients=(DESK, HALL),
 )
 

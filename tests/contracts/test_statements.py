@@ -182,6 +182,8 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         )
     )
     open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
+    await store.claim(open_review.id, ANA, via="web")
+    await store.snooze(open_review.id, ANA, at + timedelta(minutes=5), via="web")
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from core.events import NodeRetried
+from core.events import ClaimEnded, NodeRetried, ReviewerReminded
 from core.model import Outcome, ReviewRequest, Status, Verdict
 from core.store.schema import HEAD, _upgrade, migrate, revision
 from tests.contracts.conftest import on
@@ -134,6 +134,24 @@ async def test_every_task_goes_on_to_its_end(carried_over: Database, clock: Stop
         assert [made.reviewer for made in half.decisions] == [ANA.id]
         await world.approve(half.id, BEN)
         assert (await over(world, "half decided")).status is Status.COMPLETED
+
+
+async def test_at_a_review_of_then_people_look_and_put_off(
+    carried_over: Database, clock: StoppedClock
+) -> None:
+    async with whole_core(carried_over, clock) as world:
+        for title in ("waiting", "half decided"):
+            review = await open_review(world, title)
+            assert (review.claims, review.snoozes) == ((), ())
+            await world.service.claim(review.id, BEN.id, via="web")
+            found = await world.service.snooze(review.id, BEN.id, timedelta(hours=1), via="web")
+            assert [one.person for one in found.claims] == [one.person for one in found.snoozes] == [BEN.id]
+            clock.advance(minutes=15)
+            await world.event(IDS[title], ClaimEnded)
+            clock.advance(minutes=45)
+            await world.event(IDS[title], ReviewerReminded)
+            await world.approve(review.id, BEN)
+            assert await world.store.timers(review.id) == []
 
 
 async def test_every_history_is_read(carried_over: Database, clock: StoppedClock) -> None:

@@ -400,6 +400,8 @@ class Reviewing(RuleBasedStateMachine):
             today={who for who in policy.reviewers if who not in self.struck},
             expires=None if policy.deadline is None else self.clock.now() + policy.deadline,
         )
+        self.looking: dict[str, datetime] = {}
+        self.put_off_until: dict[str, datetime] = {}
         if before is not None and policy.carries:
             self.model.answers = before.carried(self.model)
 
@@ -435,6 +437,8 @@ class Reviewing(RuleBasedStateMachine):
             self.model.decide(who, verdict.value, delegators)
             last = self.model.answers[-1]
             self.editors = {last.speaker, last.seat} if verdict is Verdict.EDIT else set()
+            self.looking.pop(who, None)
+            self.put_off_until.pop(who, None)
         self.time_passes()
 
     @rule(who=st.sampled_from(EVERYBODY))
@@ -447,6 +451,41 @@ class Reviewing(RuleBasedStateMachine):
         assert found == wanted, f"{who} withdraws: {found} instead of {wanted}"
         if wanted is None:
             self.model.answers = [one for one in self.model.answers if one is not mine]
+
+    def may_decide(self, who: PersonId) -> str | None:
+        """Why not, as `press` would be told of a first approval."""
+        return self.model.refusal(who, "something else", self.delegators(who), self.clock.now())
+
+    @rule(who=st.sampled_from(EVERYBODY), via=st.sampled_from(["slack", "web"]))
+    def say_i_am_looking(self, who: PersonId, via: str) -> None:
+        """It changes nothing that the model knows of."""
+        wanted = self.may_decide(who)
+        found = self.tried(self.service.claim(self.review, who, via=via))
+        assert found == wanted, f"{who} looks: {found} instead of {wanted}"
+        if wanted is None:
+            until = self.clock.now() + self.policy.claim
+            if who not in self.looking or until - self.looking[who] >= timedelta(minutes=1):
+                self.looking[who] = until
+
+    @rule(who=st.sampled_from(EVERYBODY))
+    def stop_looking(self, who: PersonId) -> None:
+        self.run(self.service.release(self.review, who, via="web"))
+        self.looking.pop(who, None)
+
+    @rule(who=st.sampled_from(EVERYBODY), hours=st.sampled_from([None, 1, 3, 24]))
+    def put_off(self, who: PersonId, hours: int | None) -> None:
+        """Nor does this."""
+        wanted = None if hours is None else self.may_decide(who)
+        if wanted is None and hours is not None:
+            seat = self.model.seat(who, self.delegators(who))
+            wanted = "AlreadyDecided" if any(one.seat == seat for one in self.model.counting) else None
+        until = None if hours is None else hours * HOUR
+        found = self.tried(self.service.snooze(self.review, who, until, via="web"))
+        assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
+        if wanted is None:
+            self.put_off_until.pop(who, None)
+            if until is not None:
+                self.put_off_until[who] = self.clock.now() + until
 
     @rule(
         person=st.sampled_from([*REVIEWERS, SAM.id, EVE]),
@@ -508,7 +547,11 @@ class Reviewing(RuleBasedStateMachine):
 
     def time_passes(self) -> None:
         self.run(self.fire())
-        self.model.pass_time(self.clock.now())
+        now = self.clock.now()
+        self.model.pass_time(now)
+        is_open = self.model.outcome == "open"
+        self.looking = {who: at for who, at in self.looking.items() if is_open and at > now}
+        self.put_off_until = {who: at for who, at in self.put_off_until.items() if is_open and at > now}
 
     def tried(self, what: Coroutine[Any, Any, Any]) -> str | None:
         """The class of the refusal, if it is one."""
@@ -531,6 +574,8 @@ class Reviewing(RuleBasedStateMachine):
             (one.speaker, one.seat, one.verdict, one.stage) for one in model.answers
         ]
         assert (found.is_escalated, found.expires_at) == (model.escalated, model.expires)
+        assert {one.person: one.until for one in found.claims} == self.looking
+        assert {one.person: one.until for one in found.snoozes} == self.put_off_until
         explained = self.run(self.service.explain(self.task))
         assert explained.can_be_met == (model.outcome != "open" or not model.stuck)
         lacks = sum(one.approvals for one in explained.missing)

@@ -62,6 +62,10 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
         service.cancel(text, SAM.id),
         service.check_may_decide(text, ANA.id),
         service.decide(text, ANA.id, Verdict.APPROVE, via="web"),
+        service.claim(text, ANA.id, via="web"),
+        service.release(text, ANA.id, via="web"),
+        service.snooze(text, ANA.id, timedelta(hours=1), via="web"),
+        service.snooze(text, ANA.id, None, via="web"),
     ):
         with pytest.raises(NotFound):
             await asked

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model import Escalation, Policy, ReviewId, TimerKind, WorkingHours
-from core.timetable import at_work, expiry, has_timers, timetable
+from core.timetable import at_work, expiry, has_timers, next_morning, timetable
 from tests.world import ANA, CY
 
 HOUR = timedelta(hours=1)
@@ -126,3 +126,15 @@ def test_a_policy_without_times_has_no_timers() -> None:
     assert planned(ONE, FRIDAY) == []
     assert (has_timers(ONE), expiry(ONE, FRIDAY)) == (False, None)
     assert has_timers(replace(ONE, reminders=(HOUR,)))
+
+
+@pytest.mark.parametrize(
+    ("now", "morning"),
+    [
+        (utc(2026, 11, 21, 8), utc(2026, 11, 22, 9)),
+        (utc(2026, 12, 31, 23, 59), utc(2027, 1, 1, 9)),
+        (utc(2026, 11, 21, 23, 30).astimezone(ZoneInfo("Europe/Madrid")), utc(2026, 11, 22, 9)),
+    ],
+)
+def test_tomorrow_is_the_next_day_at_nine_in_utc(now: datetime, morning: datetime) -> None:
+    assert next_morning(now) == morning

@@ -66,6 +66,7 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         on_expiry = "escalate"
         carry_decisions = true
         removed = "drop"
+        claim = "1h"
         recipients = { telegram = [-100] }
         """,
     )["strict"]
@@ -97,6 +98,7 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         ),
         carries=True,
         keeps_removed=False,
+        claim=timedelta(hours=1),
         recipients=(Recipient(channel="telegram", address="-100"),),  # type: ignore[arg-type]
     )
 
@@ -156,6 +158,8 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ('[policies.x]\ndeadline = "1d"\non_expiry = "escalate"', "there is no `escalation`"),
         ('[policies.x]\ndeadline = "1h"\nreminders = ["2h"]', "policies.x.reminders: would come after"),
         ('[policies.x]\ndeadline = "-1h"', "policies.x.deadline"),
+        ('[policies.x]\nclaim = "59s"', "policies.x.claim"),
+        ('[policies.x]\nclaim = "25h"', "policies.x.claim"),
         ('[policies.x]\nescalation = { after = "1h" }', "names neither `reviewers` nor `recipients`"),
         ('[policies.x]\nescalation = { reviewers = ["ana"] }', "policies.x.escalation.after: is needed"),
         ("[policies.x]\nself_review = true\ndistinct_from = []", "policies.x.distinct_from"),

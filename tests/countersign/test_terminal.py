@@ -146,3 +146,17 @@ def test_a_history_is_read_to_the_end_that_the_task_had() -> None:
         {"event": "task_rewound", "at": end},
     ]
     assert list(until(history, end)) == history[:3]
+
+
+def test_who_is_looking_passes_by_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"person_name": "Ana \x1b[31m", "until": "2026-11-21T15:20:00Z", "reason": "released"}
+    for passing in (Terminal(), StringIO()):
+        for name in ("review_claimed", "claim_ended", "reminder_snoozed"):
+            tell({"event": name, **said}, Screen(passing))
+        tell({"event": "reminder_snoozed", **said, "until": None}, Screen(passing))
+    assert capsys.readouterr().out.splitlines() == [
+        r"Ana \x1b[31m is looking, until 2026-11-21T15:20:00Z",
+        r"Ana \x1b[31m is not looking any more",
+        r"Ana \x1b[31m wants to be reminded at 2026-11-21T15:20:00Z",
+        r"Ana \x1b[31m wants to be reminded with everybody else again",
+    ]

@@ -13,9 +13,9 @@ from standardwebhooks import Webhook
 
 from core.errors import DeliveryError, Invalid, RateLimited, Undeliverable, Unreachable
 from core.events import Event, ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
-from core.model import ChannelName, MessageRef, Notice
+from core.model import ChannelName, MessageRef, Notice, timestamp
 from web.hooks.addresses import CallbackGuard, GuardedResolver
-from web.schemas import task_json, timestamp
+from web.schemas import task_json
 from web.settings import webhook_key
 
 if TYPE_CHECKING:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from core.events import (
+    ClaimEnded,
     DecisionRecorded,
     DecisionsCarried,
     DecisionWithdrawn,
     ProgressReported,
+    ReminderSnoozed,
+    ReviewClaimed,
     ReviewerReminded,
     ReviewEscalated,
     ReviewExpired,
@@ -29,7 +33,6 @@ from web.schemas import text_diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from core.graph import Graph
     from core.model import Decision, Json, ReviewRequest, StoredCheckpoint, StoredEvent, Task
@@ -171,6 +174,17 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
         f"Approvals of the attempt before count here, too: {_listed(event.reviewers)}."
     ),
     ReviewerReminded: lambda event: f"Reminded: {_listed(event.people)}.",
+    ReviewClaimed: lambda event: f"{event.person_name} is looking, until {_moment(event.until)}.",
+    ClaimEnded: lambda event: (
+        f"{event.person_name} stopped looking."
+        if event.reason == "released"
+        else f"{event.person_name} has not said again that they are looking."
+    ),
+    ReminderSnoozed: lambda event: (
+        f"{event.person_name} is reminded with everybody else again."
+        if event.until is None
+        else f"{event.person_name} wants to be reminded at {_moment(event.until)}."
+    ),
     ReviewEscalated: lambda event: (
         f"Escalated: {event.reason}" + (f" {_listed(event.people)} may decide, too." if event.people else "")
     ),
@@ -182,6 +196,10 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
 
 def _by(event: DecisionRecorded) -> str:
     return f"{event.reviewer_name} for {event.person_name}" if event.person_name else event.reviewer_name
+
+
+def _moment(until: str) -> str:
+    return f"{datetime.fromisoformat(until):%d %b %Y, %H:%M:%S} UTC"
 
 
 def _listed(names: Sequence[Json]) -> str:
