@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from bot.cards import clock_time
+from bot.moments import end_of
 from core.errors import Invalid
 from core.model import LOCAL
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bot.people import Directory
     from core.model import PersonId
     from core.service import Service
@@ -76,11 +78,7 @@ class Absences:
 
 
 def _moment(day: str, hour: str | None, prefix: str) -> datetime:
-    """The end of a day, or a minute of it, in UTC."""
     try:
-        on = date.fromisoformat(day)
-        if hour is None:
-            return datetime.combine(on, time(0), UTC) + timedelta(days=1)
-        return datetime.combine(on, time.fromisoformat(hour).replace(tzinfo=None), UTC)
+        return end_of(day, hour)
     except (ValueError, OverflowError):
         raise Invalid(HOW.format(prefix)) from None

@@ -120,13 +120,14 @@ def button(label: str, action_id: str) -> dict[str, Any]:
     return {"type": "button", "text": plain(label), "action_id": action_id, "value": f"token-{action_id}"}
 
 
+OPTIONS = [{"text": plain("One"), "value": "1"}, {"text": plain("Two"), "value": "2"}]
 MENU = {
     "type": "static_select",
     "action_id": "pick",
     "placeholder": plain("Pick"),
-    "options": [{"text": plain("One"), "value": "1"}, {"text": plain("Two"), "value": "2"}],
+    "options": OPTIONS,
 }
-MORE = {"type": "overflow", "action_id": "more", "options": MENU["options"]}
+MORE = {"type": "overflow", "action_id": "more", "options": OPTIONS}
 CARD: list[dict[str, Any]] = [
     {"type": "section", "text": {"type": "mrkdwn", "text": "*Draft*"}, "accessory": MENU},
     {
@@ -272,7 +273,7 @@ async def test_what_is_chosen_behind_the_dots_comes_as_an_option(
     message = await card(slack, bot)
     assert (await slack.press(message, "more", user=ANA, option="Two")).ok
     (chosen,) = bot.of("press")[0]["actions"]
-    assert (chosen["type"], chosen["selected_option"]) == ("overflow", MENU["options"][1])
+    assert (chosen["type"], chosen["selected_option"]) == ("overflow", OPTIONS[1])
     assert set(chosen) == {"type", "action_id", "block_id", "action_ts", "selected_option"}
     with pytest.raises(NotOffered, match="Three"):
         await slack.press(message, "more", user=ANA, option="Three")
