@@ -80,18 +80,21 @@ def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
     return joined((*(_part(part, users) for part in words.parts), Span(text=f"\n{words.url}")))
 
 
-def listed(answer: Answer, *, is_private: bool) -> Markup:
-    """An answer, and what one may choose from; titles are for whom they concern alone."""
+def listed(answer: Answer, *, has_titles: bool) -> Markup:
+    """An answer, and what one may choose from; without titles where others read it, too."""
     links = [
         span
         for title, url in answer.choices
         for span in (
             Span(text="\n"),
-            *((theirs(title or "(untitled)", TITLE), Span(text=" ")) if is_private else ()),
+            *((theirs(title or "(untitled)"), Span(text=" ")) if has_titles else ()),
             Span(text=url),
         )
     ]
-    return joined((*_line(answer.line), *links))
+    if has_titles or answer.page is None:
+        return joined((*_line(answer.line), *links))
+    line = [Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line]
+    return joined((*line, *links))
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:

@@ -52,6 +52,8 @@ class Answer:
     """What one person reads in answer."""
 
     line: Line
+    page: str | None = None
+    """Of the task whose title stands in the line: what to say instead where others read it, too."""
     choices: tuple[tuple[str, str], ...] = ()
     """Where it is not clear which task was meant: the title and the page of each that it can be."""
 
@@ -113,11 +115,11 @@ class Menu:
 
     async def _claim(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         claimed = await self.service.claim(review, person, via=via)
-        return Answer(line=("The cards say that you are looking at ", *_named(claimed), "."))
+        return self._said("The cards say that you are looking at", claimed)
 
     async def _release(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         released = await self.service.release(review, person, via=via)
-        return Answer(line=("The cards no longer say that you are looking at ", *_named(released), "."))
+        return self._said("The cards no longer say that you are looking at", released)
 
     async def _snooze(
         self, review: ReviewId, person: PersonId, until: datetime | timedelta | None, via: str
@@ -125,12 +127,19 @@ class Menu:
         snoozed = await self.service.snooze(review, person, until, via=via)
         at = next((one.until for one in snoozed.snoozes if one.person == person), None)
         if at is None:
-            return Answer(line=("You are reminded of ", *_named(snoozed), " when everybody is."))
-        return Answer(line=("You are reminded of ", *_named(snoozed), f" at {clock_time(at)}, not before."))
+            return self._said("You are reminded of", snoozed, " when everybody is.")
+        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
 
     async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         withdrawn = await self.service.withdraw(review, person, via=via)
-        return Answer(line=("Your decision on ", *_named(withdrawn), " is taken back."))
+        return self._said("Your decision on", withdrawn, " is taken back.")
+
+    def _said(self, before: str, review: ReviewRequest, after: str = ".") -> Answer:
+        title = Theirs(text=review.task.title or "(untitled)")
+        return Answer(
+            line=(f"{before} attempt {review.attempt} of ", title, after),
+            page=url_of(review.task.id, self.public_url),
+        )
 
     def _until(self, words: str, prefix: str) -> datetime | None:
         if words.strip().lower() in OFF:
@@ -168,7 +177,3 @@ def _switch(words: str, usage: str) -> bool:
     if said and said not in OFF:
         raise Invalid(usage)
     return bool(said)
-
-
-def _named(review: ReviewRequest) -> Line:
-    return (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))

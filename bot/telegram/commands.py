@@ -22,6 +22,7 @@ from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 if TYPE_CHECKING:
     from telegram import Bot, Message, Update
 
+    from bot.markup import Markup
     from bot.menu import Menu
     from bot.people import Directory
     from core.model import PersonId, ReviewId
@@ -78,14 +79,18 @@ class Commands:
         if found[2] and found[2].lower() != name.lower():
             return
         try:
-            answer = await self._act(message, found[1].lower(), found[3] or "")
+            word = found[1].lower()
+            review = await self._pointed_at(message) if word in tuple(Word) else None
+            answer = await self._act(message, word, found[3] or "", review)
         except Unavailable:
             raise
         except CountersignError as error:
-            answer = Answer(line=(str(error),))
-        await self._reply(message, answer)
+            review, answer = None, Answer(line=(str(error),))
+        # a group may read what stands on the cards that are in it
+        has_titles = review is not None or message.chat.type == ChatType.PRIVATE
+        await self._reply(message, listed(answer, has_titles=has_titles))
 
-    async def _act(self, message: Message, word: str, rest: str) -> Answer:
+    async def _act(self, message: Message, word: str, rest: str, review: ReviewId | None) -> Answer:
         person = self._person(message)
         match word:
             case "back":
@@ -102,7 +107,7 @@ class Commands:
                     via=TELEGRAM,
                     prefix=PREFIX,
                     pointing=POINTING,
-                    review=await self._pointed_at(message),
+                    review=review,
                 )
 
     async def _pointed_at(self, message: Message) -> ReviewId | None:
@@ -125,8 +130,7 @@ class Commands:
             raise NotAReviewer(STRANGER.format(user.id))
         return person
 
-    async def _reply(self, message: Message, answer: Answer) -> None:
-        made = listed(answer, is_private=message.chat.type == ChatType.PRIVATE)
+    async def _reply(self, message: Message, made: Markup) -> None:
         try:
             await message.reply_text(
                 made.text, entities=made.entities, do_quote=True, link_preview_options=NO_PREVIEW

@@ -240,9 +240,10 @@ async def test_without_a_reply_it_is_about_the_one_that_waits(there: TelegramHou
         assert (await said(there, text, chat=chat)).text == "No review waits for you."
     nothing = "There is no open review on which you have decided."
     assert (await said(there, "/withdraw", chat=chat)).text == nothing
-    await there.house.submit(flow="lenient")
+    task = await there.house.submit(flow="lenient")
     await there.card_with("Review: ")
-    assert (await said(there, "/looking", chat=chat)).text == CLAIMED
+    what = "hello world" if chat == ANA_ID else f"{there.public_url}/tasks/{task.id}"
+    assert (await said(there, "/looking", chat=chat)).text == CLAIMED.replace("hello world", what)
     there.house.clock.advance(seconds=60)
     review = await the_review(there)
     await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")

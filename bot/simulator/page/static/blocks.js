@@ -65,7 +65,8 @@ function menu(shown, press) {
     return h("button", { type: "button", class: "b-button", onclick: choose }, option.text.text);
   });
   const opener = h("summary", { class: "b-button", "aria-label": "More actions", title: "More actions" }, "⋯");
-  const box = h("details", { class: "b-menu" }, opener, h("div", { class: "b-options" }, ...options));
+  const list = h("div", { class: "b-options" }, ...options);
+  const box = h("details", { class: "b-menu", ontoggle: () => box.scrollIntoView({ block: "nearest" }) }, opener, list);
   return box;
 }
 
