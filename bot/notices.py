@@ -55,8 +55,6 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
     match notice.event.event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
-        case ReminderSnoozed(person_name=name, until=None):
-            return (Theirs(text=name), " is reminded with everybody else again of ", *what, ".")
         case ReminderSnoozed(person_name=name, until=str(until)):
             at = clock_time(datetime.fromisoformat(until))
             return (Theirs(text=name), f" wants to be reminded later, at {at}, of ", *what, ".")

@@ -13,6 +13,7 @@ from core.model import LOCAL, PersonId
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other, wants_page
+from web.parameters import in_utc
 from web.problems import problem_of
 from web.schemas import Absence, AbsenceForm, delegation_json, json_response
 
@@ -51,7 +52,7 @@ class Absences:
         person = self._named(request)
         body = await parsed(request, Absence)
         delegate = None if body.delegate is None else PersonId(body.delegate)
-        made = await self._service.delegate(person, delegate, _in_utc(body.until), by=request[CALLER].person)
+        made = await self._service.delegate(person, delegate, in_utc(body.until), by=request[CALLER].person)
         return json_response(delegation_json(made, self._service.person))
 
     async def end(self, request: web.Request) -> web.Response:
@@ -116,13 +117,6 @@ class Absences:
     def _name(self, person_id: PersonId) -> str:
         person = self._service.person(person_id)
         return person_id if person is None else person.name
-
-
-def _in_utc(until: datetime) -> datetime:
-    try:
-        return until.astimezone(UTC)
-    except OverflowError:
-        raise Invalid("`until`: there is no such time.") from None
 
 
 def _end_of(day: str) -> datetime:

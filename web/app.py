@@ -13,6 +13,7 @@ from web.closing import Closing
 from web.gate import Admission, add_headers, make_gate
 from web.hooks.addresses import CallbackGuard
 from web.hooks.inbound import Hooks
+from web.looking import Looking
 from web.pages import Pages
 from web.pages.changes import Changes
 from web.pages.views import Views
@@ -65,6 +66,7 @@ def create_app(
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
     app.add_routes(Standing(service=service, settings=settings).routes())
+    app.add_routes(Looking(service=service, clock=clock).routes())
     app.add_routes(Absences(service=service, pages=pages, clock=clock).routes())
     app.add_routes(Checkpoints(service=service, settings=settings).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)

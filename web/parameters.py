@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from core.errors import Invalid, NotFound
 from core.model import PersonId, Status, TaskFilter, TaskId
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from aiohttp import web
 
 LONGEST_WAIT = 60
@@ -108,6 +111,14 @@ def preferred_wait(request: web.Request) -> int:
     """Seconds of `Prefer: wait=…` (RFC 7240), bounded; 0 without one."""
     found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
     return min(int(found[1]), LONGEST_WAIT) if found else 0
+
+
+def in_utc(until: datetime) -> datetime:
+    """Raises `Invalid` for a time that there is in some zone only."""
+    try:
+        return until.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("`until`: there is no such time.") from None
 
 
 def _number(text: str, below: int) -> int | None:

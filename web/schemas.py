@@ -6,10 +6,20 @@ Types are checked here; lengths, empty texts and characters that cannot be store
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Literal
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 from core.model import Verdict, timestamp
 from core.states import diff
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from core.explaining import Explanation
-    from core.model import Delegation, Json, Person, StoredCheckpoint, Task
+    from core.model import Delegation, Json, Person, ReviewRequest, StoredCheckpoint, Task
 
     Known = Callable[[str], Person | None]
 
@@ -114,6 +124,53 @@ class Withdrawal(_Lenient):
     review_id: Name
 
 
+class NewClaim(_Exact):
+    review_id: Name | None = None
+
+
+class ClaimForm(_Lenient):
+    """The pages' form for it, and the one that ends it."""
+
+    review_id: Name
+    back: Literal["", "inbox"] = ""
+
+
+def _wait(text: object) -> object:
+    """`"2h"`; a bare number would leave its unit to guessing."""
+    if isinstance(text, timedelta):
+        return text
+    found = _WAIT.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError('`for` is a wait such as "30m", "2h" or "3d".')
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+_WAIT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(m|h|d)", re.ASCII)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+Wait = Annotated[timedelta, BeforeValidator(_wait)]
+
+
+class NewSnooze(_Exact):
+    """Either is asked for."""
+
+    until: AwareDatetime | None = None
+    wait: Annotated[Wait | None, Field(alias="for")] = None
+    review_id: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.until is None) == (self.wait is None):
+            raise ValueError('Say either `until`, a time, or `for`, a wait such as "2h".')
+        return self
+
+
+class SnoozeForm(ClaimForm):
+    """The pages' form for it: a wait, or a time in UTC as browsers send it."""
+
+    wait: Annotated[Literal["1h", "4h", "tomorrow", ""], Field(alias="for")] = ""
+    until: Annotated[str, Field(max_length=40)] = ""
+
+
 class Absence(_Exact):
     delegate: Name | None
     """None: nobody decides instead."""
@@ -203,21 +260,46 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
         "decides_for": None if found.seat is None else found.seat.name,
         "decided_by_you": None if found.mine is None else found.mine.verdict,
         "refusal": found.refusal,
+        "claims": claims_json(review),
+        "snoozed": snoozed_json(review, known),
     }
+
+
+def looking_json(task_id: str, review: ReviewRequest | None, known: Known) -> dict[str, Json]:
+    """Who is looking at a task's open review, and who is reminded of it later."""
+    return {
+        "task_id": task_id,
+        "review_id": None if review is None else review.id,
+        "claims": [] if review is None else claims_json(review),
+        "snoozed": [] if review is None else snoozed_json(review, known),
+    }
+
+
+def claims_json(review: ReviewRequest) -> list[Json]:
+    """Who is looking, whoever began first coming first."""
+    return [{"person": one.person, "name": one.name, "until": timestamp(one.until)} for one in review.claims]
+
+
+def snoozed_json(review: ReviewRequest, known: Known) -> list[Json]:
+    """Who is reminded later than everybody."""
+    return [
+        {"person": one.person, "name": _name(one.person, known), "until": timestamp(one.until)}
+        for one in review.snoozes
+    ]
+
+
+def _name(person_id: str, known: Known) -> str:
+    person = known(person_id)
+    return person_id if person is None else person.name
 
 
 def delegation_json(one: Delegation, known: Known) -> dict[str, Json]:
     """Ids, as calls take them, and names, as people read them."""
-
-    def name(person_id: str | None) -> str | None:
-        person = None if person_id is None else known(person_id)
-        return person_id if person is None else person.name
-
     return {
         "person": one.person,
-        "person_name": name(one.person),
+        "person_name": _name(one.person, known),
         "delegate": one.delegate,
-        "delegate_name": name(one.delegate),
+        "delegate_name": None if one.delegate is None else _name(one.delegate, known),
         "until": timestamp(one.until),
         "made_by": one.made_by,
         "made_at": timestamp(one.made_at),

@@ -96,6 +96,7 @@ def wake(tx: Transaction, review_id: str, person: Person, *, via: str) -> Review
 def _snoozed(
     tx: Transaction, row: Row, request: ReviewRequest, person: Person, mine: Snooze | None, via: str
 ) -> ReviewRequest:
+    """The threads are told of a wait, which explains a silence; not of its end, which needs no words."""
     others = [one for one in request.snoozes if one.person != person.id]
     request = marks.snoozed(tx, request, others if mine is None else [*others, mine])
     told = ReminderSnoozed(
@@ -105,6 +106,8 @@ def _snoozed(
         until=None if mine is None else timestamp(mine.until),
         via=via,
     )
+    if mine is None:
+        return settle(tx, row, request, [told], request.decisions, Outcome.OPEN)
     return tell(tx, row, request, told)
 
 

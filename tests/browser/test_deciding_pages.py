@@ -63,6 +63,41 @@ async def test_a_decision_is_made_withdrawn_and_changed_live(
     await expect(timeline(sam)).to_contain_text("Rejected by Ana Ruiz")
 
 
+@pytest.mark.parametrize("how", [{}, PHONE_IN_THE_DARK], ids=["desk", "phone"])
+async def test_who_is_looking_is_seen_by_others_and_a_reminder_is_put_off_by_keyboard(
+    house: PolicyHouse, sign_in: SignIn, how: dict[str, object]
+) -> None:
+    task_id = await house.submitted("Announce the new opening hours", flow="two")
+    ben, ana = await sign_in("ben"), await sign_in("ana", **how)
+    for page in (ben, ana):
+        await page.goto(f"{house.url}/tasks/{task_id}")
+    await ana.get_by_label("Reason").fill("Half written")
+    await ana.get_by_role("button", name="I'm looking").click()
+    panel = ben.locator("#explain")
+    await expect(panel).to_contain_text("Looking Ana Ruiz until 21 Nov 2026, 08:15:00 UTC")
+    await expect(timeline(ben)).to_contain_text("Ana Ruiz is looking")
+    await expect(ben.get_by_role("button", name="Approve", exact=True)).to_be_enabled()
+    await fits(ana)
+    await ana.get_by_role("button", name="Stop looking").click()
+    await expect(panel).not_to_contain_text("Looking")
+    later = ana.get_by_text("Remind me later…")
+    await later.focus()
+    await ana.keyboard.press("Enter")
+    await fits(ana)
+    await ana.get_by_label("Or at a time of your own").fill("2026-11-23T07:30")
+    await ana.keyboard.press("Enter")
+    await expect(ana.get_by_text("Your reminder: 23 Nov 2026, 07:30:00 UTC.")).to_be_visible()
+    await expect(panel).to_contain_text("Reminded later Ana Ruiz 23 Nov 2026, 07:30:00 UTC")
+    await ana.get_by_role("button", name="In 4 hours").click()
+    await expect(panel).to_contain_text("Reminded later Ana Ruiz 21 Nov 2026, 12:00:00 UTC")
+    await ana.get_by_role("button", name="Remind me as usual").click()
+    await expect(panel).not_to_contain_text("Reminded later")
+    await expect(ana.get_by_label("Reason")).to_have_value("Half written")
+    await ana.get_by_label("Or at a time of your own").fill("2026-11-20T07:30")
+    await ana.get_by_role("button", name="Remind me then").click()
+    await expect(ana.locator("#notice")).to_contain_text("by 1 minute at least")
+
+
 async def test_a_withdrawal_that_comes_too_late_says_so(house: PolicyHouse, sign_in: SignIn) -> None:
     task_id = await house.submitted(flow="two")
     review = await house.open_review(task_id)

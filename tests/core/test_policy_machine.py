@@ -35,7 +35,7 @@ from hypothesis.stateful import (
 )
 from structlog.testing import capture_logs
 
-from core.errors import CountersignError
+from core.errors import CountersignError, NotYourTurn
 from core.feed import Feed
 from core.inforce import InForce
 from core.model import (
@@ -663,11 +663,27 @@ class KeepsWhatWasTakenBack(Reviewing):
         return Forgetful(store, Feed(store), PEOPLE, {}, policies=self.in_force, clock=self.clock)
 
 
+class Reserving(Service):
+    """Whoever is looking keeps the others away."""
+
+    async def decide(self, review_id: str, reviewer: PersonId, verdict: Verdict, **how: Any) -> Any:
+        claims = (await self.review(review_id)).claims
+        if claims and all(one.person != reviewer for one in claims):
+            raise NotYourTurn("Somebody else is looking.")
+        return await super().decide(review_id, reviewer, verdict, **how)
+
+
+class ReservesWhatIsLookedAt(Reviewing):
+    def door(self, store: SqlStore) -> Service:
+        return Reserving(store, Feed(store), PEOPLE, {}, policies=self.in_force, clock=self.clock)
+
+
 FAULTS = (
     LetsSubmittersApprove,
     CountsGroupsTogether,
     NeverExpires,
     KeepsWhatWasTakenBack,
+    ReservesWhatIsLookedAt,
     pytest.param(KeepsWhatTheStruckSaid, marks=pytest.mark.soak),  # found after some hundred examples
 )
 

@@ -82,7 +82,8 @@ class Seen(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
     def buttons(self) -> set[str | None]:
-        return {button.get("value") for button in self.all("button")} - {None}
+        """Those that stand for an answer; not how long somebody wants to wait."""
+        return {button.get("value") for button in self.all("button") if button.get("name") != "for"} - {None}
 
 
 async def seen(browser: aiohttp.ClientSession, path: str, status: int = 200) -> Seen:

@@ -56,6 +56,8 @@ async def test_a_fresh_review_says_all_that_there_is_to_know(office: PolicyHouse
         "decides_for": "Ana Ruiz",
         "decided_by_you": None,
         "refusal": None,
+        "claims": [],
+        "snoozed": [],
     }
 
 

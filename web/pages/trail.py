@@ -199,7 +199,8 @@ def _by(event: DecisionRecorded) -> str:
 
 
 def _moment(until: str) -> str:
-    return f"{datetime.fromisoformat(until):%d %b %Y, %H:%M:%S} UTC"
+    at = datetime.fromisoformat(until)
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
 def _listed(names: Sequence[Json]) -> str:

@@ -334,7 +334,8 @@ async def test_a_reminder_that_was_put_off_comes_then_and_once(store: SqlStore, 
 
 async def test_it_is_told_in_the_threads(store: SqlStore) -> None:
     review = await waiting(store, PLAIN)
-    found = await snooze(store, review)
+    await snooze(store, review)
+    found = await store.wake(review, ANA, via="web")
     words = [of for of in await store.deliveries(found.task.id) if of.review is None]
     assert [(of.recipient, of.state) for of in words] == [(DESK, DeliveryState.DUE)]
     content, _ = await store.delivery_content(words[0])
@@ -457,3 +458,28 @@ async def test_a_decision_costs_no_more_where_nobody_said_anything(
     connection.close()
     assert not found.is_open
     assert tx.ran == [deciding.MOVED, reviews.CLOSE, deliveries.RAISE_REVIEW]
+
+
+async def test_whatever_comes_at_once_leaves_nothing_behind(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Claims, snoozes, timers and the decision, through two servers."""
+    async with SqlStore(any_database, clock) as one, SqlStore(any_database, clock) as two:
+        review = await waiting(one, replace(REMINDING, approvals=1))
+        await claim(one, review, BEN)
+        await snooze(two, review, BEN, by=HOUR)
+        clock.advance(HOUR)
+        timers = await one.due_timers(9)
+        await asyncio.gather(
+            *(store.claim(review, ANA, via="web") for store in (one, two)),
+            *(store.snooze(review, ANA, START + 3 * HOUR, via="web") for store in (one, two)),
+            *(store.release(review, BEN) for store in (one, two)),
+            *(store.wake(review, BEN, via="web") for store in (one, two)),
+            *(store.fire(timer, policies={}, people=PEOPLE) for timer in timers for store in (one, two)),
+            decide(two, review, BEN),
+        )
+        assert not (await one.review(review)).is_open
+        assert await left(one, review) == []
+        assert await columns(one, any_database, review) == [None, None]
+        assert len(await told(one, review, ClaimEnded)) <= 1
+        assert len(await told(one, review, ReviewerReminded)) <= 1

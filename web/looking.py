@@ -1,0 +1,135 @@
+"""I am looking; remind me later: by API and by the pages' forms."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from core.errors import Invalid, NotWaiting, StaleReview
+from core.timetable import next_morning
+from web.auth import CALLER
+from web.bodies import parsed
+from web.gate import see_other
+from web.parameters import in_utc, known_id, named_review
+from web.schemas import ClaimForm, NewClaim, NewSnooze, SnoozeForm, json_response, looking_json
+
+if TYPE_CHECKING:
+    from core.model import ReviewId, ReviewRequest
+    from core.ports import Clock
+    from core.service import Service
+
+WAITS = {"1h": timedelta(hours=1), "4h": timedelta(hours=4)}
+"""What the pages' form offers, besides tomorrow and a time."""
+
+
+class Looking:
+    """Whoever could decide on a review may; each for themselves."""
+
+    def __init__(self, *, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/tasks/{task_id}/claims", self.claim),
+            web.delete("/v1/tasks/{task_id}/claims", self.release),
+            web.post("/v1/tasks/{task_id}/snoozes", self.snooze),
+            web.delete("/v1/tasks/{task_id}/snoozes", self.wake),
+            web.post("/tasks/{task_id}/claim", self.claim_by_form),
+            web.post("/tasks/{task_id}/release", self.release_by_form),
+            web.post("/tasks/{task_id}/snooze", self.snooze_by_form),
+            web.post("/tasks/{task_id}/wake", self.wake_by_form),
+        ]
+
+    async def claim(self, request: web.Request) -> web.Response:
+        """The body may be left out."""
+        body = await parsed(request, NewClaim) if request.can_read_body else NewClaim()
+        review = await self._open(request, body.review_id)
+        caller = request[CALLER]
+        return self._answer(request, await self._service.claim(review, caller.person, via=caller.via))
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Again and again gives the same, also where nothing waits any more."""
+        review = await self._open_or_none(request, named_review(request))
+        caller = request[CALLER]
+        if review is None:
+            return self._answer(request, None)
+        return self._answer(request, await self._service.release(review, caller.person, via=caller.via))
+
+    async def snooze(self, request: web.Request) -> web.Response:
+        body = await parsed(request, NewSnooze)
+        review = await self._open(request, body.review_id)
+        caller = request[CALLER]
+        until = body.wait if body.until is None else in_utc(body.until)
+        return self._answer(request, await self._service.snooze(review, caller.person, until, via=caller.via))
+
+    async def wake(self, request: web.Request) -> web.Response:
+        """As `release`."""
+        review = await self._open_or_none(request, named_review(request))
+        caller = request[CALLER]
+        if review is None:
+            return self._answer(request, None)
+        return self._answer(request, await self._service.snooze(review, caller.person, None, via=caller.via))
+
+    async def claim_by_form(self, request: web.Request) -> web.Response:
+        body, caller = await parsed(request, ClaimForm), request[CALLER]
+        review = await self._open(request, body.review_id)
+        await self._service.claim(review, caller.person, via=caller.via)
+        return _back(request, body)
+
+    async def release_by_form(self, request: web.Request) -> web.Response:
+        body, caller = await parsed(request, ClaimForm), request[CALLER]
+        review = await self._open_or_none(request, body.review_id)
+        if review is not None:
+            await self._service.release(review, caller.person, via=caller.via)
+        return _back(request, body)
+
+    async def snooze_by_form(self, request: web.Request) -> web.Response:
+        body, caller = await parsed(request, SnoozeForm), request[CALLER]
+        review = await self._open(request, body.review_id)
+        await self._service.snooze(review, caller.person, self._until(body), via=caller.via)
+        return _back(request, body)
+
+    async def wake_by_form(self, request: web.Request) -> web.Response:
+        body, caller = await parsed(request, ClaimForm), request[CALLER]
+        review = await self._open_or_none(request, body.review_id)
+        if review is not None:
+            await self._service.snooze(review, caller.person, None, via=caller.via)
+        return _back(request, body)
+
+    def _until(self, body: SnoozeForm) -> datetime | timedelta:
+        if body.wait == "tomorrow":
+            return next_morning(self._clock.now())
+        return WAITS[body.wait] if body.wait else _time_of(body.until)
+
+    async def _open(self, request: web.Request, review_id: str | None) -> ReviewId:
+        """The task's open review. Raises `NotFound`, `NotWaiting`; `StaleReview` where another is named."""
+        task = await self._service.task(known_id(request))
+        if task.review is None:
+            raise NotWaiting(f"This task is {task.status.replace('_', ' ')}; there is nothing to decide now.")
+        if review_id not in {None, task.review}:
+            raise StaleReview(f"That is not the open review; attempt {task.attempt} is.")
+        return task.review
+
+    async def _open_or_none(self, request: web.Request, review_id: str | None) -> ReviewId | None:
+        """The same for what is to end: of a review that is closed, nothing is left to end."""
+        task = await self._service.task(known_id(request))
+        return task.review if review_id in {None, task.review} else None
+
+    def _answer(self, request: web.Request, review: ReviewRequest | None) -> web.Response:
+        return json_response(looking_json(known_id(request), review, self._service.person))
+
+
+def _back(request: web.Request, body: ClaimForm) -> web.Response:
+    return see_other("/inbox" if body.back == "inbox" else f"/tasks/{known_id(request)}")
+
+
+def _time_of(text: str) -> datetime:
+    """What a browser's field for date and time sends, which has no zone: it is in UTC. Raises `Invalid`."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid("Say when to remind you, as date and time in UTC: 2026-12-24 09:00.") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else in_utc(at)
