@@ -41,7 +41,7 @@ class Action(StrEnum):
     SNOOZE_HOUR = "h"
     """Remind me in an hour."""
     SNOOZE_DAY = "t"
-    """Remind me tomorrow, at this time of day."""
+    """Remind me tomorrow morning."""
     WITHDRAW = "w"
     """Take back what I decided."""
     CHOOSE = "A"

@@ -11,6 +11,7 @@ from bot.buttons import Action
 from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
 from core.errors import Invalid
+from core.timetable import next_morning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,8 @@ LISTED = 10
 OFF = frozenset({"off", "stop", "no"})
 
 LATER = (
-    "Say it as “{0}later 2h”, “{0}later tomorrow” or “{0}later 2026-11-30”; a time in UTC may follow a day. "
-    "“{0}later off” takes it back."
+    "Say it as “{0}later 2h”, “{0}later tomorrow” or “{0}later 2026-11-30”; a day begins at 9:00 UTC, "
+    "unless a time follows. “{0}later off” takes it back."
 )
 LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
 """`{0}` is what commands begin with on the platform."""
@@ -79,7 +80,7 @@ class Menu:
             case Action.SNOOZE_HOUR:
                 return await self._snooze(said.review, person, timedelta(hours=1), via)
             case Action.SNOOZE_DAY:
-                return await self._snooze(said.review, person, timedelta(days=1), via)
+                return await self._snooze(said.review, person, next_morning(self._now()), via)
             case _:
                 return await self._withdraw(said.review, person, via)
 

@@ -11,6 +11,7 @@ from bot.blocks import MENU_ACTION
 from bot.simulator.slack.forms import NotOffered
 from core.events import ReminderSnoozed, ReviewClaimed
 from core.model import Verdict
+from core.timetable import next_morning
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, CY, StoppedClock
@@ -238,12 +239,12 @@ async def test_a_reminder_comes_in_an_hour_and_twice_is_harmless(there: SlackHou
     assert told.text.startswith("Reminder for Ana Ruiz: please decide on attempt 1 of hello world.")
 
 
-async def test_tomorrow_is_tomorrow_at_this_time(over_socket: SlackHouse) -> None:
+async def test_tomorrow_is_what_it_is_on_the_page(over_socket: SlackHouse) -> None:
     there = over_socket
     task = await there.house.submit()
     await chosen(there, await there.card(), TOMORROW)
     (snooze,) = (await there.house.review(task)).snoozes
-    assert (snooze.person, snooze.until) == (ANA.id, there.house.clock.now() + timedelta(days=1))
+    assert (snooze.person, snooze.until) == (ANA.id, next_morning(there.house.clock.now()))
 
 
 # In words
