@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.buttons import Action
 from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
-from core.errors import Invalid
+from core.errors import ConfirmOnPage, Invalid
 from core.timetable import next_morning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from bot.buttons import Press
     from core.model import PersonId, ReviewId, ReviewRequest
     from core.ports import Clock
     from core.service import Service
+
+Act: TypeAlias = "Callable[[ReviewId, PersonId, str], Awaitable[Answer]]"
 
 ACTIONS = frozenset({Action.CLAIM, Action.SNOOZE_HOUR, Action.SNOOZE_DAY, Action.WITHDRAW})
 """The presses that `Menu.pressed` takes."""
@@ -34,10 +37,15 @@ LATER = (
 )
 LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
 """`{0}` is what commands begin with on the platform."""
-NOTHING_WAITS = "No review waits for you."
-NOTHING_DECIDED = "There is no open review on which you have decided."
-SEVERAL_WAIT = "More than one review waits for you. {} Or open the one that you mean:"
-SEVERAL_DECIDED = "You have decided on more than one open review. {} Or open the one that you mean:"
+WAITING = (
+    "No review waits for you.",
+    "More than one review waits for you. {} Or open the one that you mean:",
+)
+"""Where none or more than one can be meant; `{}` is how one points at a card."""
+DECIDED = (
+    "There is no open review on which you have decided.",
+    "You have decided on more than one open review. {} Or open the one that you mean:",
+)
 
 
 class Word(StrEnum):
@@ -46,6 +54,9 @@ class Word(StrEnum):
     LOOKING = "looking"
     LATER = "later"
     WITHDRAW = "withdraw"
+
+
+_UNCLEAR = {Word.LOOKING: WAITING, Word.LATER: WAITING, Word.WITHDRAW: DECIDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +89,9 @@ class Menu:
             case Action.CLAIM:
                 return await self._claim(said.review, person, via)
             case Action.SNOOZE_HOUR:
-                return await self._snooze(said.review, person, timedelta(hours=1), via)
+                return await self._snooze(said.review, person, via, until=timedelta(hours=1))
             case Action.SNOOZE_DAY:
-                return await self._snooze(said.review, person, next_morning(self._now()), via)
+                return await self._snooze(said.review, person, via, until=next_morning(self._now()))
             case _:
                 return await self._withdraw(said.review, person, via)
 
@@ -99,20 +110,59 @@ class Menu:
 
         Without it the only one that can be meant is. `pointing` is how one points here, as a sentence.
         """
+        act, ends = self._asked(word, words, prefix)
+        if review is None:
+            found = await self._candidates(word, person, ends=ends)
+            if len(found) != 1:
+                return self._which(found, word, pointing)
+            review = found[0].id
+        try:
+            return await act(review, person, via)
+        except ConfirmOnPage as error:
+            return Answer(line=(str(error),), choices=(self._choice(await self.service.review(review)),))
+
+    def _asked(self, word: Word, words: str, prefix: str) -> tuple[Act, bool]:
+        """What to do, and whether that ends what was said before. Raises `Invalid`."""
+        said = words.strip().lower()
         match word:
-            case Word.LOOKING:
-                is_over = _switch(words, LOOKING.format(prefix))
-                meant = review or await self._only_waiting(person, pointing)
-                if isinstance(meant, Answer):
-                    return meant
-                return await (self._release if is_over else self._claim)(meant, person, via)
-            case Word.LATER:
-                until = self._until(words, prefix)
-                meant = review or await self._only_waiting(person, pointing)
-                return meant if isinstance(meant, Answer) else await self._snooze(meant, person, until, via)
             case Word.WITHDRAW:
-                meant = review or await self._only_decided(person, pointing)
-                return meant if isinstance(meant, Answer) else await self._withdraw(meant, person, via)
+                return self._withdraw, False
+            case Word.LOOKING if said in OFF:
+                return self._release, True
+            case Word.LOOKING if not said:
+                return self._claim, False
+            case Word.LATER if said in OFF:
+                return partial(self._snooze, until=None), True
+            case Word.LATER:
+                return partial(self._snooze, until=self._moment(said, prefix)), False
+        raise Invalid(LOOKING.format(prefix))
+
+    async def _candidates(self, word: Word, person: PersonId, *, ends: bool) -> Sequence[ReviewRequest]:
+        """The reviews that can be meant where none is named."""
+        if word is Word.WITHDRAW:
+            return await self.service.answered_by(person)
+        waiting = await self.service.waiting_for(person)
+        if not ends:
+            return waiting
+        said = [
+            one
+            for one in waiting
+            if any(mark.person == person for mark in (one.claims if word is Word.LOOKING else one.snoozes))
+        ]
+        return said or waiting
+
+    def _which(self, found: Sequence[ReviewRequest], word: Word, pointing: str) -> Answer:
+        """Raises `Invalid` where there is none."""
+        nothing, several = _UNCLEAR[word]
+        if not found:
+            raise Invalid(nothing)
+        choices = [self._choice(one) for one in found[:LISTED]]
+        if len(found) > LISTED:
+            choices.append(("All of them", f"{self.public_url.rstrip('/')}/inbox"))
+        return Answer(line=(several.format(pointing),), choices=tuple(choices))
+
+    def _choice(self, review: ReviewRequest) -> tuple[str, str]:
+        return review.task.title, url_of(review.task.id, self.public_url)
 
     async def _claim(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         claimed = await self.service.claim(review, person, via=via)
@@ -123,7 +173,7 @@ class Menu:
         return self._said("The cards no longer say that you are looking at", released)
 
     async def _snooze(
-        self, review: ReviewId, person: PersonId, until: datetime | timedelta | None, via: str
+        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta | None
     ) -> Answer:
         snoozed = await self.service.snooze(review, person, until, via=via)
         at = next((one.until for one in snoozed.snoozes if one.person == person), None)
@@ -142,39 +192,11 @@ class Menu:
             page=url_of(review.task.id, self.public_url),
         )
 
-    def _until(self, words: str, prefix: str) -> datetime | None:
-        if words.strip().lower() in OFF:
-            return None
+    def _moment(self, said: str, prefix: str) -> datetime:
         try:
-            return later(words, self._now())
+            return later(said, self._now())
         except (ValueError, OverflowError):
             raise Invalid(LATER.format(prefix)) from None
 
-    async def _only_waiting(self, person: PersonId, pointing: str) -> ReviewId | Answer:
-        found = await self.service.waiting_for(person, limit=LISTED + 1)
-        return self._only(found, nothing=NOTHING_WAITS, several=SEVERAL_WAIT.format(pointing))
-
-    async def _only_decided(self, person: PersonId, pointing: str) -> ReviewId | Answer:
-        found = await self.service.answered_by(person, limit=LISTED + 1)
-        return self._only(found, nothing=NOTHING_DECIDED, several=SEVERAL_DECIDED.format(pointing))
-
-    def _only(self, found: Sequence[ReviewRequest], *, nothing: str, several: str) -> ReviewId | Answer:
-        if not found:
-            raise Invalid(nothing)
-        if len(found) == 1:
-            return found[0].id
-        choices = [(one.task.title, url_of(one.task.id, self.public_url)) for one in found[:LISTED]]
-        if len(found) > LISTED:
-            choices.append(("all of them", f"{self.public_url.rstrip('/')}/inbox"))
-        return Answer(line=(several,), choices=tuple(choices))
-
     def _now(self) -> datetime:
         return self.clock.now()
-
-
-def _switch(words: str, usage: str) -> bool:
-    """Whether something is to end; raises `Invalid` for words that say neither."""
-    said = words.strip().lower()
-    if said and said not in OFF:
-        raise Invalid(usage)
-    return bool(said)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.blocks import MENU_ACTION
+from bot.menu import LISTED
 from bot.simulator.slack.forms import NotOffered
 from core.events import ReminderSnoozed, ReviewClaimed
 from core.model import Verdict
@@ -287,6 +288,40 @@ async def test_where_several_could_be_meant_they_are_listed(there: SlackHouse) -
     for task in tasks:
         review = await there.house.review(task)
         assert (review.claims, review.snoozes, len(review.decisions)) == ((), (), 1)
+
+
+async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> None:
+    there = over_socket
+    tasks = [await there.house.submit(f"task {number}") for number in range(2)]
+    reviews = [await there.house.review(task) for task in tasks]
+    await there.house.service.claim(reviews[1].id, ANA.id, via="web")
+    await there.house.service.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
+    for words, about in (("looking off", "task 1."), ("later off", "task 0 when everybody is.")):
+        assert (await typed(there, words)).text.endswith(about)
+        assert "More than one review" in (await typed(there, words)).text
+    assert [(one.claims, one.snoozes) for one in await there.house.service.waiting_for(ANA.id)] == [
+        ((), ())
+    ] * 2
+
+
+async def test_more_than_a_list_holds_leads_to_the_inbox(over_socket: SlackHouse) -> None:
+    there = over_socket
+    for number in range(LISTED + 1):
+        await there.house.review(await there.house.submit(f"task {number}"))
+    (section,) = (await typed(there, "looking")).blocks[0]["elements"]
+    links = [part for part in section["elements"] if part["type"] == "link"]
+    assert len(links) == LISTED + 1
+    assert (links[-1]["text"], links[-1]["url"]) == ("All of them", f"{PUBLIC_URL}/inbox")
+
+
+async def test_where_the_page_decides_the_word_leads_there(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await half_approved(there, flow="paged")
+    said = await typed(there, "withdraw")
+    (section,) = said.blocks[0]["elements"]
+    assert said.text == "This review is decided on its page, by whoever is signed in there."
+    assert section["elements"][-1]["url"] == f"{PUBLIC_URL}/tasks/{task.id}"
+    assert len(await decisions(there, task)) == 1
 
 
 @pytest.mark.parametrize(
