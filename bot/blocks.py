@@ -40,6 +40,8 @@ DRAFT = 3000
 """All texts of a message come to at most 12,000 characters (`msg_blocks_too_long`); the rest of a card needs
 no more than 6,000 of them."""
 COMMENT = 400
+QUOTE = 2000
+"""Of what somebody wrote, in a notice."""
 LINE = 200
 NAME = 80
 NOTE = 400
@@ -80,7 +82,8 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     than a `user` element calls anybody."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
     elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
-    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
+    line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+    return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
 
 
 def listed(answer: Answer) -> list[Block]:
@@ -214,11 +217,14 @@ def _rich(kind: str, text: str) -> Block:
 def _remark(remark: Remark) -> list[Block]:
     said: list[Block] = [{"type": "section", "text": _plain(_line(remark.line))}]
     if remark.comment:
-        shown = excerpt(remark.comment, COMMENT, escaped)
-        said.append(_rich("rich_text_quote", shown.text))
-        if shown.missing:
-            said.append(_context(_missing(shown.missing, len(remark.comment))))
+        said += _quoted(remark.comment, COMMENT)
     return said
+
+
+def _quoted(text: str, limit: int) -> list[Block]:
+    shown = excerpt(text, limit, escaped)
+    cut = [_context(_missing(shown.missing, len(text)))] if shown.missing else []
+    return [_rich("rich_text_quote", shown.text), *cut]
 
 
 def _actions(card: Card) -> Block:

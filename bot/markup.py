@@ -42,6 +42,8 @@ TITLE = 150
 NAME = 80
 COMMENT = 200
 NOTE = 400
+QUOTE = 2000
+"""Of what somebody wrote, in a notice."""
 MISSING = 120
 """Room for the sentence that says how much of the draft is missing."""
 
@@ -77,7 +79,14 @@ def markup(card: Card) -> Markup:
 
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
     """A notice; `users` are the people of it whom Telegram knows."""
-    return joined((*(_part(part, users) for part in words.parts), Span(text=f"\n{words.url}")))
+    quote = _quoted(words.quote, QUOTE) if words.quote else ()
+    return joined((*(_part(part, users) for part in words.parts), *quote, Span(text=f"\n{words.url}")))
+
+
+def _quoted(text: str, limit: int) -> tuple[Span, ...]:
+    shown = excerpt(text, limit)
+    cut = f"\n(and {shown.missing:,} more characters)" if shown.missing else ""
+    return (Span(text="\n"), Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut))
 
 
 def listed(answer: Answer, *, has_titles: bool) -> Markup:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 TaskId = NewType("TaskId", str)
-"""128 random bits as 32 hexadecimal digits; so are `ReviewId` and `DeliveryId`."""
+"""128 random bits as 32 hexadecimal digits; so are the ids that follow."""
 ReviewId = NewType("ReviewId", str)
 DeliveryId = NewType("DeliveryId", str)
+QuestionId = NewType("QuestionId", str)
 PersonId = NewType("PersonId", str)
 """A person's key in the configuration file (`[people.ana]`), or `LOCAL` in open mode."""
 ChannelName = NewType("ChannelName", str)
@@ -27,6 +28,8 @@ ChannelName = NewType("ChannelName", str)
 MessageRef = NewType("MessageRef", str)
 """Where a sent message stands, in its channel's own notation; opaque to everybody else."""
 
+TIMERS = ChannelName("timers")
+"""Among the channels that a commit made something due for: open reviews have timers that they had not."""
 LOCAL = PersonId("local")
 """The built-in person of `COUNTERSIGN_AUTH=open`."""
 
@@ -155,6 +158,8 @@ class Quorum:
     """The group's; `reviewers` where there is none."""
     people: tuple[PersonId, ...]
     approvals: int
+    outside: tuple[str, ...] = ()
+    """The groups among them whose members somebody else keeps; who is in them today may approve, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +181,8 @@ class Escalation:
     """Since the review opened; None is at the deadline only, where `on_expiry` says so."""
     people: tuple[PersonId, ...] = ()
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """As a quorum's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +222,16 @@ class Policy:
     claim: timedelta = timedelta(minutes=15)
     """How long it is shown that somebody is looking, unless they say so again."""
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """The groups of all its quorums whose members somebody else keeps."""
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
-        return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
+        return self.stages or ((self._everybody,),)
+
+    @property
+    def _everybody(self) -> Quorum:
+        return Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals, outside=self.outside)
 
     def asks_why(self, verdict: Verdict) -> bool:
         """Whether a decision of this kind has to come with a reason."""
@@ -281,6 +294,44 @@ class Snooze:
 
     person: PersonId
     until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the submitter says to a question, or an administrator in their place."""
+
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuestion:
+    """A question that is still to be stored; one of the same id is the same request, repeated."""
+
+    id: QuestionId
+    person: Person
+    text: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reviewer wants to know of the submitter before deciding. No verdict: the review stays open."""
+
+    id: QuestionId
+    task: TaskId
+    review: ReviewId
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +457,8 @@ class ReviewRequest:
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()
     """Who wants to be reminded later; one for each person. None once it is closed."""
+    questions: int = 0
+    """How many were asked about it."""
 
     @property
     def is_open(self) -> bool:

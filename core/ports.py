@@ -20,11 +20,13 @@ if TYPE_CHECKING:
         Fork,
         Json,
         MessageRef,
+        NewQuestion,
         Notice,
         Person,
         PersonId,
         Policy,
         Position,
+        Question,
         Recipient,
         ReviewRequest,
         Status,
@@ -108,12 +110,45 @@ class Listener(Protocol):
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         """Called on the event loop after each commit, before its answers; must not raise or wait.
 
-        `events` were stored; deliveries of the channels in `due` are to be shown.
+        `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
+        among them, timers were set.
         """
         ...
 
 
-class Store(Protocol):
+class QuestionStore(Protocol):
+    """What `questions` needs of the store; refusals are raised, since they write nothing."""
+
+    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
+        """Store a question and tell it in the review's threads; one that is known is not asked again."""
+        ...
+
+    async def ask_open(
+        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    ) -> Question:
+        """As `ask`, of the task's open review, where it is the one that is meant."""
+        ...
+
+    async def answer(
+        self, question_id: str, person: Person, text: str, *, via: str, is_admin: bool
+    ) -> Question:
+        """Store the answer and tell it in the threads; the same again changes nothing."""
+        ...
+
+    async def question(self, question_id: str) -> Question:
+        """Raises `NotFound`."""
+        ...
+
+    async def questions(self, task_id: str) -> Sequence[Question]:
+        """All of a task, oldest first."""
+        ...
+
+    async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
+        """Those about open reviews of this submitter's tasks, oldest first."""
+        ...
+
+
+class Store(QuestionStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -226,7 +261,11 @@ class Store(Protocol):
         ...
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        """Nobody is left to decide these: what their policies say of that falls due."""
+        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
         ...
 
     async def delegate(self, new: Delegation) -> None:

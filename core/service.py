@@ -12,8 +12,9 @@ from core.clock import SystemClock
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
-from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, is_stuck, waited_for
+from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
+from core.policy import check_assurance, check_may_decide, comes_to, is_stuck, waited_for
+from core.questions import Questions
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -97,6 +98,9 @@ class Service:
         self._policies = policies
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
+        self.questions = Questions(
+            store, policies=policies, known=self._known, is_admin=lambda person: person in self._admins
+        )
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -483,24 +487,31 @@ class Service:
     async def reconsider(self, policies: Collection[str]) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
 
-        They escalate, or say so. To be called when policies changed; page by page, and no decision waits.
+        They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
+        that did not count may count again. To be called when policies changed; page by page, and no decision
+        waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
         while policies:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
-            hopeless = [
-                review.id
-                for review in page
-                if review.policy.name in policies and is_stuck(review, self._policies)
-            ]
-            if hopeless:
-                await self._store.mark_stuck(hopeless)
+            concerned = [review for review in page if review.policy.name in policies]
+            hopeless = [review.id for review in concerned if is_stuck(review, self._policies)]
+            met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
+            if hopeless or met:
+                await self._store.mark_stuck([*hopeless, *met])
                 stuck += len(hopeless)
             if len(page) < OPEN_AT_A_TIME:
                 break
             last = (page[-1].opened_at, page[-1].id)
         return stuck
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let those who are in groups from outside now decide on what is open under these groups, too.
+
+        How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
+        """
+        return await self._store.admit(members)
 
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`

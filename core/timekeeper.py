@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Refused, Unavailable
-from core.events import ReminderSnoozed, ReviewClaimed, ReviewEscalated, ReviewRequested
+from core.model import TIMERS
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ SWEEP = timedelta(seconds=1)
 """How often timers are looked at that nobody told us of: of another server, or after the clock was set."""
 PAUSE = timedelta(seconds=1)
 """Before the next try where the database cannot be asked."""
-TIMED = (ReviewRequested, ReviewEscalated, ReviewClaimed, ReminderSnoozed)
-"""Events with which timers may have come."""
 BROKEN = timedelta(seconds=30)
 """Before the next try of a timer that did not happen for a defect."""
 
@@ -73,9 +71,9 @@ class Timekeeper:
             await cut_off([self._task])
 
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
-        """What happened may have brought timers; whether it has, the database says."""
-        del due
-        if any(isinstance(stored.event, TIMED) for stored in events):
+        """Look at timers that were set just now; nearly all reviews have none."""
+        del events
+        if TIMERS in due:
             self._wake.set()
 
     def look(self) -> None:

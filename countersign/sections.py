@@ -45,6 +45,7 @@ def _matching(pattern: str, example: str) -> AfterValidator:
 
 
 SlackPerson = Annotated[str, _matching(r"([TE][A-Z0-9]+/)?[UW][A-Z0-9]+", "U01ALICE")]
+SlackGroup = Annotated[str, _matching(r"S[A-Z0-9]+", "S0123ABCD")]
 SlackPlace = Annotated[str, _matching(r"[CGDUW][A-Z0-9]+", "C01GEN")]
 
 

@@ -28,7 +28,7 @@ from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from slack_bolt.async_app import AsyncApp
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
@@ -63,13 +63,16 @@ class SlackChannel:
         buttons: Buttons,
         clock: Clock,
         public_url: str,
+        usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
+        """`usergroup_changed` is told the id of each user group that Slack says has changed."""
         self._settings = settings
         self._service = service
         self._people = people
         self._buttons = buttons
         self._clock = clock
         self._public_url = public_url
+        self._usergroup_changed = usergroup_changed
         self._pace = Pace(clock)
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
@@ -141,7 +144,12 @@ class SlackChannel:
             presses = self._presses(client, errands, menu)
             commands = Commands(service=self._service, people=self._people, errands=errands, menu=menu)
             self._listener = Listener(
-                self._settings, client=client, presses=presses, commands=commands, errands=errands
+                self._settings,
+                client=client,
+                presses=presses,
+                commands=commands,
+                errands=errands,
+                usergroup_changed=self._usergroup_changed,
             )
             self._gate.open(client, errands)
             stack.callback(self._close)

@@ -271,7 +271,7 @@ def settle(
         raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
-        drop_words(tx, request.task.id, request.policy, was_snoozed=row[SNOOZES] is not None)
+        drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)
         if settled.point is not Point.INSIDE:
             tx.position = _parked(tx, row, settled, len(happened))
     return settled

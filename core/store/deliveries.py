@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from core.model import Delivery, Policy, Recipient
+    from core.model import Delivery, Policy, Recipient, ReviewRequest
     from core.store.transaction import Transaction
 
 HEADS = 200
@@ -227,10 +227,11 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
         tx.due.update(place.channel for place in policy.recipients)
 
 
-def drop_words(tx: Transaction, task: str, policy: Policy, *, was_snoozed: bool) -> None:
+def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> None:
     """What was still to be said about an open review is not said of a closed one."""
-    if was_snoozed or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
-        tx.run(DROP_WORDS, task=task)
+    policy = review.policy
+    if was_snoozed or review.questions or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
+        tx.run(DROP_WORDS, task=review.task.id)
 
 
 def adopt_copy(

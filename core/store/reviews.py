@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, insert, literal_column, null, or_, select, update
@@ -47,6 +48,9 @@ _task = [task.c[name] for name in TASK_COLUMNS]
 _both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.node, *_review).join(
     task, task.c.id == review.c.task_id
 )
+MAY_STILL_COME = timedelta(minutes=1)
+"""How long a review waits for reviewers from outside before it says that they are too few: at the start of a
+server they may be not known yet."""
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
@@ -225,11 +229,13 @@ def open_review(
         escalated=0,
         claims=None,
         snoozes=None,
+        questions=0,
     )
     open_cards(tx, of, seq, new.id, new.policy)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))
     if new.is_hopeless:
-        stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=tx.now)
+        soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
+        stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=soon)
         timers.schedule(tx, [stuck])
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, literal_column, select
 
-from core.model import ReviewId, Timer, TimerKind
+from core.model import TIMERS, ReviewId, Timer, TimerKind
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import timer
@@ -53,18 +53,18 @@ OF_REVIEW = Statement(
 
 
 def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:
-    tx.insert_many(
-        INSERT,
-        [
-            {
-                "review_id": new.review,
-                "kind": new.kind.value,
-                "number": new.number,
-                "due_at": micros(new.due_at),
-            }
-            for new in timers
-        ],
-    )
+    rows = [
+        {
+            "review_id": new.review,
+            "kind": new.kind.value,
+            "number": new.number,
+            "due_at": micros(new.due_at),
+        }
+        for new in timers
+    ]
+    if rows:
+        tx.insert_many(INSERT, rows)
+        tx.due.add(TIMERS)
 
 
 def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
@@ -84,7 +84,13 @@ def rearm(tx: Transaction, review: ReviewId, kind: TimerKind, due_at: datetime |
 
 def drop(tx: Transaction, review: ReviewRequest) -> None:
     """Nothing more is to happen to it: it is closed."""
-    if has_timers(review.policy) or review.expires_at is not None or review.claims or review.snoozes:
+    if (
+        has_timers(review.policy)
+        or review.policy.outside
+        or review.expires_at is not None
+        or review.claims
+        or review.snoozes
+    ):
         tx.run(DROP, review=review.id)
 
 

@@ -44,7 +44,7 @@ class Transaction:
         self.events: list[StoredEvent] = []
         """Events stored by this unit, for followers."""
         self.due: set[ChannelName] = set()
-        """Channels for which this unit made deliveries due."""
+        """Channels for which this unit made deliveries due; `TIMERS` where it set some."""
         self.position: Position | None = None
         """Where a runner takes up the task to which this unit gave work; saves it a read."""
         self.writes = 0

@@ -161,8 +161,7 @@ async def test_a_menu_of_an_attempt_before_is_refused(there: SlackHouse) -> None
         await there.slack.press(card, "Reject…", user=user)
         (view,) = there.slack.open_views(user)
         await there.slack.submit(view, user=user)
-    second = await there.card(2)
-    assert "attempt 2" in text_of(second)
+    await there.card_with("attempt 2 · submitted by ")
     for option in (LOOKING, IN_AN_HOUR):
         assert await chosen(there, card, option) == "This was attempt 1; attempt 2 has replaced it."
 
