@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 
+from bot.moments import end_of
 from core.errors import Invalid
 from core.model import LOCAL, Person, clock_name
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bot.people import Directory
     from core.model import PersonId
     from core.service import Service
@@ -79,9 +81,6 @@ class Absences:
 def _moment(person: Person, day: str, hour: str | None, prefix: str) -> datetime:
     """The end of a day, or a minute of it, by this person's clock unless the minute names another."""
     try:
-        on = date.fromisoformat(day)
-        return (
-            person.end_of(on) if hour is None else person.utc(datetime.combine(on, time.fromisoformat(hour)))
-        )
+        return end_of(day, hour, person)
     except (ValueError, OverflowError):
         raise Invalid(HOW.format(prefix)) from None

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from core.flow import FlowDefinition
     from core.graph import Graph
     from core.model import (
+        ChannelName,
         Delivery,
         Fork,
         Json,
@@ -160,6 +161,15 @@ class Service:
         return await self._store.waiting_for(
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
+
+    async def answered_by(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
+        """Open reviews on which this person decided, or a delegate in their place, oldest first."""
+        return await self._store.answered_by(person, limit=limit)
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        """The review whose card that message in a chat is, or the newest of the task that it tells of; None
+        where it is no message of ours."""
+        return await self._store.shown_at(channel, message)
 
     async def story(self, task_id: str) -> Story:
         """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""

@@ -39,6 +39,8 @@ def _cron(value: str) -> str:
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
+QUICK_REASONS = 20
+"""More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
 ClaimTime = Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))]
 
 
@@ -272,6 +274,11 @@ def _check(policy: Policy, key: str) -> None:
     if policy.reviewers and not policy.outside and policy.rejections > len(policy.reviewers):
         raise SettingsError(
             f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
+        )
+    if len(policy.quick_reasons) > QUICK_REASONS:
+        raise SettingsError(
+            f"{key}.quick_reasons: {len(policy.quick_reasons)} are more than a chat shows, which is "
+            f"{QUICK_REASONS}."
         )
     for wait, name in _waits(policy):
         if policy.deadline is not None and wait >= policy.deadline:

@@ -12,9 +12,12 @@ from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, Revie
 from core.events import (
     DecisionRecorded,
     DecisionWithdrawn,
+    ReminderSnoozed,
     ReviewApproved,
     ReviewEdited,
+    ReviewerReminded,
     ReviewRejected,
+    ReviewStuck,
 )
 from core.jsontext import to_json
 from core.lifecycle import after
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 """What a task's `outcome` may be."""
+OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
+"""What is said in a card's thread and leaves the card as it is."""
 
 # The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
 LOCK_TASK_OF = Statement(
@@ -203,6 +208,7 @@ def withdraw(
     try:
         rules.check_open(request)
         rules.check_in_time(request, tx.now)
+        rules.check_assurance(request, via)
     except Refused as error:
         return request, error
     mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
@@ -301,7 +307,8 @@ def settle(
     *,
     at_once: Event | None = None,
 ) -> ReviewRequest:
-    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it.
+    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it, but
+    for `OFF_CARDS`.
 
     `at_once` is the review event, where it is not the one that follows from the outcome.
     Raises `ReviewIsClosed` where the task or its review was changed meanwhile.
@@ -312,7 +319,8 @@ def settle(
     settled = _settled(tx, request, decisions, outcome, status)
     _compare_and_set(tx, row[SEQ], settled, len(happened))
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
-    raise_cards(tx, request.task.id, request.id, request.policy)
+    if not all(isinstance(event, OFF_CARDS) for event in happened):
+        raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
         drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)

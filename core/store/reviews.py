@@ -13,7 +13,7 @@ from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
 from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
-from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
+from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -134,6 +134,15 @@ WAITING = Statement(
             review.c.opened_at > p("opened_at"),
             and_(review.c.opened_at == p("opened_at"), review.c.id > p("id")),
         ),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
+ANSWERED = Statement(
+    _both.join(decision, decision.c.review_id == review.c.id)
+    .where(
+        review.c.closed_at.is_(None),
+        or_(decision.c.reviewer == p("person"), decision.c.person == p("person")),
     )
     .order_by(review.c.opened_at, review.c.id)
     .limit(p("limit"))
@@ -348,6 +357,21 @@ def _passing(
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def answered_by(tx: Transaction, person: PersonId, *, limit: int) -> list[ReviewRequest]:
+    """Open reviews on which somebody decided, or a delegate in their place."""
+    found = {row[REVIEW]: row for row in tx.all(ANSWERED, person=person, limit=limit)}
+    return [_request(tx, row) for row in found.values()]
+
+
+def shown_at(tx: Transaction, channel: str, message: str) -> ReviewRequest | None:
+    """What a message of ours shows; of a notice, its task's newest review."""
+    found = at_message(tx, channel, message)
+    if found is None:
+        return None
+    of, review_id = found
+    return next(iter(of_task(tx, of)[-1:]), None) if review_id is None else one(tx, review_id)
 
 
 def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:

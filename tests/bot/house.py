@@ -63,6 +63,11 @@ class ShakyService(Service):
             raise DOWN
         return await super().decide(*args, **options)
 
+    async def withdraw(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.is_down:
+            raise DOWN
+        return await super().withdraw(*args, **options)
+
     async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.is_down:
             raise DOWN
@@ -139,6 +144,7 @@ def house_policies() -> tuple[Policy, ...]:
     return (
         Policy(name="own", reviewers=(ANA.id, SAM.id)),
         Policy(name="page", reviewers=both, assurance=Assurance.CONFIRM),
+        Policy(name="paged", reviewers=both, approvals=2, assurance=Assurance.CONFIRM),
         Policy(name="reasoned", reviewers=both, reason=ReasonRule.ON_REJECT),
         Policy(name="always", reviewers=both, reason=ReasonRule.ALWAYS, quick_reasons=QUICK),
         Policy(name="lenient", reviewers=both, approvals=2, rejections=2),
