@@ -174,6 +174,14 @@ class Store(QuestionStore, Protocol):
         force now, oldest first."""
         ...
 
+    async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
+        """Open reviews on which this person decided, or a delegate in their place, oldest first."""
+        ...
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        """The review whose card that message is, or the newest of the task that it tells of."""
+        ...
+
     async def story(self, task_id: str) -> Story: ...
 
     async def deliveries(self, task_id: str) -> Sequence[Delivery]: ...
@@ -215,7 +223,7 @@ class Store(QuestionStore, Protocol):
         ...
 
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
         ...

@@ -270,11 +270,17 @@ class SqlStore:
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
 
+    async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.answered_by, person=person, limit=limit))
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        return await self._read.run(partial(reviews.shown_at, channel=channel, message=message))
+
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
+            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via, policies=policies)
         )
 
     async def claim(

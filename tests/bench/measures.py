@@ -324,7 +324,7 @@ async def presses(options: Namespace) -> list[Figure]:
         figures += [
             Figure(
                 name=f"press_p99_{key}",
-                what=f"press to answered in {chat}, {IN_FLIGHT} in flight, p99 (its client on the same cores)",
+                what=f"press to answered in {chat}, {IN_FLIGHT} in flight, p99, the client beside it",
                 value=found.p99 * 1000,
                 unit="ms",
                 bar="50 ms",
