@@ -185,7 +185,7 @@ async def test_only_those_who_may_see_the_buttons(house: House) -> None:
         assert page.buttons() == ({"approved", "rejected"} if may else set())
     await house.world.approve(await house.open_review(task_id))
     page = await seen(await house.signed_in("ana"), f"/tasks/{task_id}")
-    assert page.buttons() == {"rejected"}, "what she has said can be changed"
+    assert page.buttons() == {"rejected", "approved"}, "what she has said can be changed, or its reason"
     assert "Approved by Ana Ruiz" in " ".join(page.text.split())
 
 
