@@ -146,7 +146,8 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
         )
     under = [f"{name} (flow {' and '.join(configured.flows_under(name))})" for name in lonely]
     mend = "name reviewers in the policy; empty means nobody"
-    if "draft" not in configured.named:
+    is_draft = any("draft" in configured.flows_under(name) for name in lonely)
+    if is_draft and "draft" not in configured.named:
         mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
     return Finding(
         check="configuration",
