@@ -62,7 +62,7 @@ def blocks(card: Card) -> list[Block]:
     return [
         {"type": "header", "text": _plain(clipped(f"{card.state}: {card.title}", HEADER, escaped))},
         _context(_line(card.byline)),
-        *(_remark(card.previous) if card.previous else ()),
+        *(block for remark in card.previous for block in _remark(remark)),
         _draft(shown.text, is_prose=card.is_prose),
         *([_context(_missing(shown.missing, len(card.draft)))] if shown.missing else ()),
         *(block for remark in card.remarks for block in _remark(remark)),

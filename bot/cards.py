@@ -25,6 +25,8 @@ MENU = 5
 """Options of Slack's smallest menu, its "overflow"."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
+PREVIOUS = 3
+"""Of the rejections that led to an attempt, so many are quoted, the last."""
 
 
 class CardState(StrEnum):
@@ -74,8 +76,8 @@ class Card:
     state: CardState
     title: str
     byline: Line
-    previous: Remark | None
-    """The "no", or the edit, that led to this attempt."""
+    previous: tuple[Remark, ...]
+    """Every "no", or the edit, that led to this attempt."""
     draft: str
     """What was put before reviewers or, once an edit of it is approved, that."""
     is_prose: bool
@@ -143,20 +145,27 @@ def _byline(request: ReviewRequest) -> Line:
     return line
 
 
-def _previous(request: ReviewRequest) -> Remark | None:
+def _previous(request: ReviewRequest) -> tuple[Remark, ...]:
     """Its attempt is not always this one less one (an edit opens one, too), so no number is given."""
-    if request.previous is None:
-        return None
-    did = "edited" if request.previous.verdict is Verdict.EDIT else "rejected"
-    return _remark(request.previous, f"Before this, {did} by ")
+    led = _led(request)
+    remarks = [_remark(made, f"Before this, {_DID[made.verdict]} by ") for made in led[-PREVIOUS:]]
+    return _with_hidden("Rejections before these: ", len(led) - PREVIOUS, remarks)
+
+
+def _led(request: ReviewRequest) -> tuple[Decision, ...]:
+    return () if request.previous is None else (*request.earlier, request.previous)
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
-    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-REMARKS:]]
-    if len(request.decisions) > REMARKS:
-        hidden = len(request.decisions) - REMARKS
-        remarks.insert(0, Remark(line=(f"Decisions before these: {hidden}",)))
-    return (*remarks, *_endings(request))
+    # What is quoted of before takes the place of decisions, but for the first: a message has its limits.
+    most = REMARKS + 1 - max(1, min(len(_led(request)), PREVIOUS))
+    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-most:]]
+    shown = _with_hidden("Decisions before these: ", len(request.decisions) - most, remarks)
+    return (*shown, *_endings(request))
+
+
+def _with_hidden(words: str, hidden: int, remarks: list[Remark]) -> tuple[Remark, ...]:
+    return (Remark(line=(f"{words}{hidden}",)), *remarks) if hidden > 0 else tuple(remarks)
 
 
 def _remark(decision: Decision, words: str) -> Remark:
@@ -172,7 +181,7 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
     if request.outcome is Outcome.EXPIRED and request.task.status is not Status.FAILED:
         return (Remark(line=(f"Expired undecided{when}",)),)
     if _is_approved_by_time(request):
-        return (Remark(line=(f"Approved because nobody decided in time{when}",)),)
+        return (Remark(line=(f"Approved by its policy, as it was not decided in time{when}",)),)
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
     if request.outcome is Outcome.CANCELLED:
@@ -189,14 +198,8 @@ def _note(request: ReviewRequest) -> str | None:
 
 def _is_approved_by_time(request: ReviewRequest) -> bool:
     """The deadline approved it, and not somebody in the moment before."""
-    return (
-        request.outcome is Outcome.APPROVED
-        and request.policy.on_expiry is OnExpiry.APPROVE
-        and request.expires_at is not None
-        and request.closed_at is not None
-        and request.closed_at >= request.expires_at
-        and not any(decision.at == request.closed_at for decision in request.decisions)
-    )
+    is_wanted = request.outcome is Outcome.APPROVED and request.policy.on_expiry is OnExpiry.APPROVE
+    return is_wanted and request.is_by_the_clock
 
 
 def _buttons(
@@ -223,6 +226,7 @@ _DECIDED = {
     Verdict.REJECT: "Rejected by ",
     Verdict.EDIT: "Edited and approved by ",
 }
+_DID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.EDIT: "edited"}
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
 _DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
 _MENU = (

@@ -143,7 +143,7 @@ def _head(card: Card) -> tuple[Span, ...]:
         Span(text="\n"),
         *_line(card.byline),
         Span(text="\n\n"),
-        *(_remark(card.previous) if card.previous else ()),
+        *(span for remark in card.previous for span in _remark(remark)),
     )
 
 

@@ -289,6 +289,10 @@ class Store(QuestionStore, Protocol):
         """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
         ...
 
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        """What counts of these changed, where they are open still: so do their cards."""
+        ...
+
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
         ...

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from core.model import (
         ChannelName,
         Delivery,
+        FlowSettings,
         Fork,
         Json,
         MessageRef,
@@ -133,10 +134,24 @@ class Service:
 
     def _check_choice(self, flow: str, policy: str | None) -> None:
         """Who submits may not pick who judges, beyond what the flow offers."""
-        offered = self._flows[flow].settings.policies
-        if policy is not None and policy not in offered:
+        settings = self._flows[flow].settings
+        offered = settings.policies
+        if policy not in {None, settings.policy, *offered}:
             known = f"it offers: {', '.join(offered)}" if offered else "it offers none to choose"
             raise Invalid(f"The flow {flow!r} does not offer the policy {policy!r}; {known}.")
+
+    def offers(self) -> Sequence[FlowSettings]:
+        """The flows to choose from: those of the file, and `draft`, unless nobody may decide there."""
+        known = [flow.settings for flow in self._flows.values()]
+        return [
+            flow
+            for flow in sorted(known, key=lambda flow: flow.name != DEFAULT_FLOW)
+            if flow.is_named or (flow.name == DEFAULT_FLOW and self._has_reviewers(flow.policy))
+        ]
+
+    def _has_reviewers(self, policy: str) -> bool:
+        found = self._policies.get(policy)
+        return found is None or bool(found.reviewers or found.outside)
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
@@ -554,6 +569,10 @@ class Service:
             if hopeless or met:
                 await self._store.mark_stuck([*hopeless, *met])
                 stuck += len(hopeless)
+            # Somebody's word may count no more, or again; which it was before, nobody knows.
+            changed = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
+            if changed:
+                await self._store.show_again(changed)
             if len(page) < OPEN_AT_A_TIME:
                 break
             last = (page[-1].opened_at, page[-1].id)

@@ -11,6 +11,7 @@ from core import policy as rules
 from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
 from core.events import (
     DecisionRecorded,
+    DecisionsDropped,
     DecisionWithdrawn,
     ReminderSnoozed,
     ReviewApproved,
@@ -283,10 +284,26 @@ def _record(
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
     outcome = rules.outcome(request.policy, [*counted, made])
+    if outcome is not Outcome.OPEN:
+        events += drop(tx, request, standing, counted)
+        standing = tuple(counted)
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
     _mark_if_stuck(tx, request, settled, policies)
     return settled
+
+
+def drop(
+    tx: Transaction, request: ReviewRequest, standing: Sequence[Decision], counted: Sequence[Decision]
+) -> list[Event]:
+    """What stands on a review that closes is what counted; the history keeps the rest."""
+    dropped = [made for made in standing if made not in counted]
+    for made in dropped:
+        tx.run(DELETE_DECISION, review=request.id, reviewer=made.reviewer)
+    if not dropped:
+        return []
+    names: list[Json] = [made.person_name or made.reviewer_name for made in dropped]
+    return [DecisionsDropped(review=request.id, people=names, ids=[made.seat for made in dropped])]
 
 
 def _mark_if_stuck(

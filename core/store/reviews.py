@@ -14,7 +14,7 @@ from core.jsontext import from_json, to_json
 from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
-from core.store.policies import policy_of, policy_text
+from core.store.policies import policy_of_row, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
     REVIEW_COLUMNS,
@@ -29,7 +29,7 @@ from core.store.tables import decision, review, task
 from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from core.model import (
@@ -113,7 +113,7 @@ UNDO = Statement(
         claims=null(),
         snoozes=null(),
     )
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 REINSTATE = Statement(
     update(review)
@@ -164,17 +164,20 @@ DECISIONS = Statement(
     .where(decision.c.review_id == p("review"))
     .order_by(decision.c.number)
 )
-LAST_REJECTION = Statement(
-    select(*(decision.c[name] for name in DECISION_COLUMNS))
-    .join(review, review.c.id == decision.c.review_id)
-    .where(
-        review.c.task_id == p("task"),
-        review.c.event_seq < p("before"),
-        _stands,
-        decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'"))),
-    )
-    .order_by(review.c.event_seq.desc(), decision.c.number.desc())
+_against = decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'")))
+_last_against = (
+    select(review.c.id)
+    .join(decision, review.c.id == decision.c.review_id)
+    .where(review.c.task_id == p("task"), review.c.event_seq < p("before"), _stands, _against)
+    .order_by(review.c.event_seq.desc())
     .limit(literal_column("1"))
+    .correlate(None)
+    .scalar_subquery()
+)
+LAST_REJECTIONS = Statement(
+    select(*(decision.c[name] for name in DECISION_COLUMNS))
+    .where(decision.c.review_id == _last_against, _against)
+    .order_by(decision.c.number)
 )
 INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
@@ -200,7 +203,7 @@ SUPERSEDE = Statement(
         ),
     )
     .values(superseded_by=p("by"))
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 
 
@@ -256,8 +259,8 @@ def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str)
     if attempt == 1:
         return
     asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
-    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
-        raise_cards(tx, of, review_id, policy_of(policy))
+    for review_id, policy, escalated in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
+        raise_cards(tx, of, review_id, policy_of_row(policy, escalated))
 
 
 def close_undecided(tx: Transaction, of: Task) -> None:
@@ -268,6 +271,13 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         raise_cards(tx, of.id, of.review, found.policy)
         tx.run(timers.DROP, review=of.review)
         tx.run(DROP_WORDS, task=of.id)
+
+
+def show_again(tx: Transaction, ids: Sequence[str]) -> None:
+    for review_id in ids:
+        found = one(tx, review_id)
+        if found.is_open:
+            raise_cards(tx, found.task.id, found.id, found.policy)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
@@ -303,8 +313,8 @@ def last_approved(tx: Transaction, task_id: str) -> Json:
 def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:
     """Close and supersede what was asked at a checkpoint or after it, on every card; how many it was."""
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
-    for review_id, policy in undone:
-        raise_cards(tx, task_id, review_id, policy_of(policy))
+    for review_id, policy, escalated in undone:
+        raise_cards(tx, task_id, review_id, policy_of_row(policy, escalated))
         tx.run(timers.DROP, review=review_id)
     if undone:
         tx.run(DROP_WORDS, task=task_id)
@@ -413,8 +423,8 @@ def _request(tx: Transaction, row: Row) -> ReviewRequest:
 
 
 def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewRequest:
-    rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
-    return found if rejection is None else replace(found, previous=decision_of(rejection))
+    against = [decision_of(one) for one in tx.all(LAST_REJECTIONS, task=row[0], before=row[EVENT_SEQ])]
+    return replace(found, previous=against[-1], earlier=tuple(against[:-1])) if against else found
 
 
 def _may_decide(

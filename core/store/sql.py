@@ -394,6 +394,9 @@ class SqlStore:
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))
 
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        await self._write.run(partial(reviews.show_again, ids=review_ids))
+
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         return await self._write.run(partial(admitting.admit, members=members))
 

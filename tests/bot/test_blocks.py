@@ -60,7 +60,9 @@ def test_any_text_gives_blocks_within_every_limit(
 ) -> None:
     said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
     task = {"title": title, "submitter_name": name, "on_behalf_of": name, "error": comment}
-    card = a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task)
+    card = a_card(
+        draft=draft, previous=said, earlier=(said,) * decided, decisions=(said,) * decided, task=task
+    )
     made = blocks(card)
     assert message_problems(made) == []
     assert blocks_text_length(made) <= BLOCKS_TEXT

@@ -80,9 +80,24 @@ def test_the_next_attempt_quotes_the_reason_of_the_no_before(
     a_card: Callable[..., Card], a_decision: Callable[..., Decision]
 ) -> None:
     card = a_card(attempt=2, previous=a_decision(Verdict.REJECT, comment="too much"))
-    assert card.previous is not None
-    assert words(card.previous) == "Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
-    assert card.previous.comment == "too much"
+    assert words(card.previous[0]) == "Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
+    assert card.previous[0].comment == "too much"
+
+
+def test_the_next_attempt_quotes_everybody_who_said_no(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    first = a_decision(Verdict.REJECT, reviewer_name="Ben Okri", comment="too long")
+    last = a_decision(Verdict.REJECT, comment="too much")
+    card = a_card(attempt=2, earlier=(first,), previous=last)
+    assert [(words(one), one.comment) for one in card.previous] == [
+        ("Before this, rejected by Ben Okri, 2026-11-05 14:02 UTC", "too long"),
+        ("Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC", "too much"),
+    ]
+    card = a_card(attempt=2, earlier=(first,) * 4, previous=last, decisions=(last,) * 6)
+    assert words(card.previous[0]) == "Rejections before these: 2"
+    assert len(card.previous) == 1 + 3
+    assert words(card.remarks[0]) == "Decisions before these: 2", "a message has its limits"
 
 
 def test_a_replaced_card_says_by_which_attempt(
@@ -182,8 +197,7 @@ def test_an_edit_that_others_have_to_approve_leaves_its_card_as_it_was(
         "superseded by attempt 2",
     )
     after = a_card(attempt=2, previous=edit)
-    assert after.previous is not None
-    assert words(after.previous).startswith("Before this, edited by Ana Ruiz")
+    assert words(after.previous[0]).startswith("Before this, edited by Ana Ruiz")
 
 
 def test_a_card_says_where_in_its_flow_it_is_asked(a_card: Callable[..., Card]) -> None:
@@ -217,8 +231,7 @@ def test_whoever_decided_for_somebody_is_named_with_them(
     card = a_card(outcome=Outcome.APPROVED, closed_at=AT, decisions=(a_decision(**for_ana),))
     assert words(card.remarks[0]) == "Approved by Ben Okri for Ana Ruiz, 2026-11-05 14:02 UTC"
     after = a_card(attempt=2, previous=a_decision(Verdict.REJECT, **for_ana))
-    assert after.previous is not None
-    assert words(after.previous).startswith("Before this, rejected by Ben Okri for Ana Ruiz, ")
+    assert words(after.previous[0]).startswith("Before this, rejected by Ben Okri for Ana Ruiz, ")
 
 
 def test_what_time_approved_nobody_is_said_to_have_approved(
@@ -227,7 +240,7 @@ def test_what_time_approved_nobody_is_said_to_have_approved(
     by_time = Policy(name="p", reviewers=(PersonId("ana"),), on_expiry=OnExpiry.APPROVE)
     card = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT)
     assert [words(remark) for remark in card.remarks] == [
-        "Approved because nobody decided in time, 2026-11-05 14:02 UTC"
+        "Approved by its policy, as it was not decided in time, 2026-11-05 14:02 UTC"
     ]
     made = a_decision(at=AT)
     pressed = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT, decisions=(made,))

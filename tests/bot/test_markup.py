@@ -64,7 +64,9 @@ def test_any_text_gives_a_message_within_every_limit(
 ) -> None:
     said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
     task = {"title": title, "submitter_name": name, "on_behalf_of": name}
-    made = markup(a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task))
+    made = markup(
+        a_card(draft=draft, previous=said, earlier=(said,) * decided, decisions=(said,) * decided, task=task)
+    )
     assert 0 < utf16(made.text) <= LIMIT
     assert len(made.entities) <= ENTITIES
     made.text.encode()  # no lone surrogate is left

@@ -118,7 +118,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_APPROVED": {"task": "APPROVED"},
     "reviews.LAST_OUTCOME": {"task": "APPROVED", "checkpoint": 1},
     "reviews.DECISIONS": {"review": "REVIEW"},
-    "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
+    "reviews.LAST_REJECTIONS": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
     "admitting.POLICIES": {},
