@@ -369,7 +369,7 @@ async def test_a_closed_review_refuses_as_a_decision_on_it_would(
     review = await office.open_review(task_id)
     decision = {"verdict": "approve", "review_id": review}
     assert (await ask(office, "POST", f"/v1/tasks/{task_id}/decisions", json=decision))[0] == 200
-    for person, status, words in (
+    for person, status, sentence in (
         ("eve", 403, "You are not among the reviewers of this task."),
         ("sam", 403, "You are not among the reviewers of this task."),
         ("ana", 409, "Already approved by Ana Ruiz"),
@@ -378,7 +378,7 @@ async def test_a_closed_review_refuses_as_a_decision_on_it_would(
             found, problem = await ask(
                 office, "POST", f"/v1/tasks/{task_id}/{path}", person, json={**body, **named}
             )
-            assert (found, words in problem["detail"]) == (status, True), problem
+            assert (found, sentence in problem["detail"]) == (status, True), problem
             same, refused = await ask(office, "POST", f"/v1/tasks/{task_id}/decisions", person, json=decision)
             assert (same, refused["detail"]) == (status, problem["detail"])
     assert await untouched(office, task_id)
