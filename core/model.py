@@ -377,6 +377,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What an earlier attempt put before reviewers."""
+
+    attempt: int
+    draft: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewRequest:
     """One attempt put before reviewers under one policy, as it stands now."""
 
@@ -408,6 +416,8 @@ class ReviewRequest:
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()
     """Who wants to be reminded later; one for each person. None once it is closed."""
+    earlier: Earlier | None = None
+    """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
 
     @property
     def is_open(self) -> bool:

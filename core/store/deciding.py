@@ -21,7 +21,7 @@ from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
 from core.states import check_shape, diff
 from core.store import checkpoints, delegations, marks, reviews, timers
-from core.store.deliveries import adopt_copy, drop_words, raise_cards
+from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
@@ -155,7 +155,7 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 def withdraw(
     tx: Transaction, review_id: str, reviewer: Person, *, via: str
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Take one's own answer back while the review is open."""
+    """Take one's own answer back while the review is open. No card shows it then, so the threads say so."""
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
@@ -168,7 +168,9 @@ def withdraw(
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
-    return settle(tx, row, request, [taken_back], rest, Outcome.OPEN), None
+    settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
+    return settled, None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -263,7 +265,7 @@ def settle(
     raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
-        drop_words(tx, request.task.id, request.policy, was_snoozed=row[SNOOZES] is not None)
+        drop_words(tx, request.task.id, request.policy, request.draft, was_snoozed=row[SNOOZES] is not None)
         if settled.point is not Point.INSIDE:
             tx.position = _parked(tx, row, settled, len(happened))
     return settled

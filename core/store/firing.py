@@ -13,7 +13,7 @@ from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExp
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import locked, settle
-from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.deliveries import open_cards, say
 from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
@@ -145,13 +145,7 @@ def escalate(
         expires_at=None if expires_at is None else micros(expires_at),
     )
     places = [place for place in wider.recipients if place not in request.policy.recipients]
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[EVENT_SEQ], place.channel, place.address, review=request.id)
-            for place in dict.fromkeys(places)
-        ],
-    )
+    open_cards(tx, request.task.id, row[EVENT_SEQ], request.id, places, request.draft)
     if anew and expires_at is not None:
         again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
         timers.schedule(tx, [again])
@@ -202,13 +196,7 @@ def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[P
 def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> ReviewRequest:
     """Something happened to a review that is open still: in its history, on its cards, in its threads."""
     told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[SEQ] + 1, place.channel, place.address)
-            for place in dict.fromkeys(request.policy.recipients)
-        ],
-    )
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     return told
 
 

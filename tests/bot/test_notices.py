@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from telegram import User
 
 from bot import blocks, markup
-from bot.literal import utf16
 from bot.notices import NAMED, Named, words
 from bot.simulator.slack.limits import message_problems
 from core.errors import Undeliverable
 from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.literal import utf16
 from core.model import Notice, Outcome, PersonId, StoredEvent
 
 if TYPE_CHECKING:
