@@ -52,6 +52,8 @@ WORDS = 1000
 COMMENT = 400
 BRIEF = 80
 """Of a comment, where several do not fit."""
+QUOTE = 1000
+"""Of what a message is about that is no card."""
 LINE = 200
 NAME = 80
 NOTE = 400
@@ -140,7 +142,20 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     than a `user` element calls anybody."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
     elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
-    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
+    line = {"type": "rich_text_section", "elements": elements}
+    return [{"type": "rich_text", "elements": [line, *_quoted(words.quote)]}]
+
+
+def _quoted(quote: str | None) -> list[Block]:
+    if not quote:
+        return []
+    shown = excerpt(quote, QUOTE, escaped)
+    text = {"type": "text", "text": shown.text}
+    cut = {"type": "text", "text": f"and {shown.missing:,} more characters"}
+    return [
+        {"type": "rich_text_preformatted", "elements": [text]},
+        *([{"type": "rich_text_section", "elements": [cut]}] if shown.missing else ()),
+    ]
 
 
 def said_plainly(words: Words) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from telegram import User
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.files import DraftFile
     from bot.notices import Words
     from core.model import PersonId
 
@@ -43,6 +44,8 @@ BRIEF = 60
 WORDS = 400
 """Of what the reviewer said who is quoted on top of the next attempt."""
 NOTE = 400
+QUOTE = 1000
+"""Of what a message is about that is no card."""
 DIFF = 1200
 """Of what has changed in a draft too long to be shown whole."""
 LEAST_DIFF = 150
@@ -97,7 +100,23 @@ def _units(spans: Iterable[Span]) -> int:
 
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
     """A notice; `users` are the people of it whom Telegram knows."""
-    return joined((*(_part(part, users) for part in words.parts), Span(text=f"\n{words.url}")))
+    parts = (_part(part, users) for part in words.parts)
+    return joined((*parts, *_quoted(words.quote), Span(text=f"\n{words.url}")))
+
+
+def _quoted(quote: str | None) -> tuple[Span, ...]:
+    if not quote:
+        return ()
+    shown = excerpt(quote, QUOTE)
+    cut = f"\nand {shown.missing:,} more characters" if shown.missing else ""
+    return (Span(text="\n"), Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut))
+
+
+def attached(file: DraftFile) -> Markup:
+    """What stands under a draft's file."""
+    return joined(
+        (Span(text=f"{file.words}\nSHA-256 "), Span(text=file.sha256, kind=MessageEntity.CODE)),
+    )
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 
 from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
-from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import (
+    DecisionWithdrawn,
+    ReminderSnoozed,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+)
 from core.explaining import standing
-from core.model import PersonId
+from core.model import PersonId, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import Json, Notice, ReviewRequest
+    from core.model import Json, Notice, ReviewRequest, Task
 
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
@@ -37,6 +46,8 @@ class Words:
     parts: tuple[str | Theirs | Named, ...]
     url: str
     """The task's page."""
+    quote: str | None = None
+    """What the message is about in full, or as much of it as fits."""
 
 
 def words(notice: Notice, *, public_url: str) -> Words:
@@ -44,14 +55,34 @@ def words(notice: Notice, *, public_url: str) -> Words:
 
     Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
     """
+    url = url_of(notice.task.id, public_url)
+    if (end := _end(notice)) is not None:
+        return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    return Words(parts=(*_begin(notice, review), *_until(review)), url=url_of(notice.task.id, public_url))
+    return Words(parts=(*_begin(notice, review), *_until(review)), url=url)
+
+
+def _end(notice: Notice) -> tuple[str, str | None] | None:
+    """What became of the task, if it ended, and what it ended with."""
+    match notice.event.event:
+        case TaskCompleted(final_result=result):
+            return "Completed", text_of(result)
+        case TaskFailed(error=error):
+            return "Failed", error
+        case TaskCancelled():
+            return "Cancelled", None
+        case _:
+            return None
+
+
+def _title(task: Task) -> Theirs:
+    return Theirs(text=task.title or "(untitled)")
 
 
 def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
-    what = (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+    what = (f"attempt {review.attempt} of ", _title(review.task))
     match notice.event.event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
@@ -63,6 +94,10 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
+        case DecisionWithdrawn(reviewer_name=name, by_name=None):
+            return (Theirs(text=name), " has taken back their answer on ", *what, ".")
+        case DecisionWithdrawn(reviewer_name=name, by_name=str(by)):
+            return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
 

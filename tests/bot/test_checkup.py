@@ -10,12 +10,13 @@ from pydantic import SecretStr
 from bot.checkup import Finding, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
+from bot.simulator.slack import SlackSimulator
+from bot.simulator.slack.method import BOT_SCOPES
 from tests.bot import slack_house, telegram_house
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bot.simulator.slack import SlackSimulator
     from bot.simulator.telegram import TelegramSimulator
 
 NOWHERE = "http://127.0.0.1:9"
@@ -128,3 +129,10 @@ async def test_a_chat_that_the_bot_is_not_in_is_told(telegram: TelegramSimulator
     found = (await of_telegram(telegram_house.settings_for(telegram, webhook=False), "-5"))["telegram -5"]
     assert not found.is_well
     assert "check the id" in found.mend
+
+
+async def test_a_missing_scope_is_named_with_what_it_is_for() -> None:
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - {"files:write"}) as slack:
+        found = (await of_slack(slack_house.settings_for(slack, http=True)))["slack scopes"]
+    assert not found.is_well
+    assert found.text == "missing: files:write (to put long drafts into the thread as files)"
