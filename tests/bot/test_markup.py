@@ -37,7 +37,7 @@ NASTY = [
 ANY_TEXT = st.one_of(
     st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
 )
-OURS = re.compile(r"([A-Za-z0-9 \n:,;()·-]|\.\n)*")
+OURS = re.compile(r"([\w \n:,;()·\u2019-]|\.\n)*")
 """Only letters, digits and punctuation that start nothing."""
 QUOTING = {MessageEntity.CODE, MessageEntity.PRE}
 
