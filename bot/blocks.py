@@ -6,6 +6,7 @@ The figures are the constants of `slack_sdk.models` 3.47, where no other source 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bot.buttons import Action
@@ -124,9 +125,10 @@ def _difference(card: Card, room: int) -> list[Block]:
 def _remarks(card: Card, room: int) -> list[Block]:
     """As many of the latest as fit, and of those all that was said if that fits, too."""
     drawn: list[Block] = []
+    draw = cache(_remark)
     for latest in range(len(card.remarks), 0, -1):
         for limit in (COMMENT, BRIEF):
-            drawn = [block for remark in card.told(latest) for block in _remark(remark, limit)]
+            drawn = [block for remark in card.told(latest) for block in draw(remark, limit)]
             if _length(drawn) <= room:
                 return drawn
     return drawn

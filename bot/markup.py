@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
@@ -188,9 +189,10 @@ def _draft(card: Card, room: int) -> tuple[Span, ...]:
 def _remarks(card: Card, room: int) -> tuple[Span, ...]:
     """As many of the latest as fit, and of those all that was said if that fits, too."""
     drawn: tuple[Span, ...] = (Span(text="\n"),)
+    draw = cache(_remark)
     for latest in range(len(card.remarks), 0, -1):
         for limit in (COMMENT, BRIEF):
-            told = (_remark(remark, limit) for remark in card.told(latest))
+            told = (draw(remark, limit) for remark in card.told(latest))
             drawn = (Span(text="\n"), *(span for spans in told for span in spans))
             if _units(drawn) <= room:
                 return drawn

@@ -28,12 +28,15 @@ _LONGEST_MARK = 10
 
 def literal(text: str) -> str:
     """The text with every control, bidi, zero-width or otherwise invisible character as `⟨U+202E⟩`."""
-    return UNSEEN.sub(_mark, text.replace("\r\n", "\n"))
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text  # most texts, and much quicker than to look at each character
+    return UNSEEN.sub(_mark, text)
 
 
 def utf16(text: str) -> int:
     """Length in UTF-16 code units, which is how Telegram counts (Bot API, MessageEntity)."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def escaped(text: str) -> int:

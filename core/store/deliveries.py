@@ -121,13 +121,11 @@ DROP_WORDS = Statement(
     )
 )
 SHOWN_IN = Statement(
-    select(delivery.c.channel, delivery.c.address)
-    .where(
+    select(delivery.c.channel, delivery.c.address).where(
         delivery.c.task_id == p("task"),
         delivery.c.review_id.is_not(None),
         delivery.c.state != literal_column("'given_up'"),
     )
-    .distinct()
 )
 RAISE_REVIEW = Statement(
     update(delivery)
@@ -238,7 +236,7 @@ def say(tx: Transaction, task: str, seq: int, places: Iterable[Recipient]) -> No
 
 
 def shown_in(tx: Transaction, task: str) -> list[Recipient]:
-    """Where the task has cards."""
+    """Where the task has cards; a place as often as it has some."""
     return [
         Recipient(channel=ChannelName(channel), address=address)
         for channel, address in tx.all(SHOWN_IN, task=task)

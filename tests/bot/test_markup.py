@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from telegram import MessageEntity
 
@@ -52,6 +52,7 @@ def uncovered(made: Markup, kinds: set[str]) -> str:
     return units.decode("utf-16-le")
 
 
+@settings(deadline=None)  # the first of them waits for what is imported when it is needed
 @given(
     title=ANY_TEXT,
     name=ANY_TEXT,
@@ -59,10 +60,11 @@ def uncovered(made: Markup, kinds: set[str]) -> str:
     earlier=st.none() | ANY_TEXT,
     comment=ANY_TEXT,
     decided=st.integers(0, REMARKS + 2),
+    outcome=st.sampled_from([Outcome.OPEN, Outcome.APPROVED]),
 )
-@example("x" * 5000, "y" * 5000, "z" * 9000, None, "c" * 5000, REMARKS + 2)
-@example("x" * 5000, "y" * 5000, "z" * SHORT, "a\n" * 900, "c" * 5000, REMARKS + 2)
-@example("x" * 5000, "y" * 5000, "z\n" * 2000, "a\n" * 900, "c" * 5000, REMARKS + 2)
+@example("x" * 5000, "y" * 5000, "z" * 9000, None, "c" * 5000, REMARKS + 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z" * SHORT, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z\n" * 2000, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.APPROVED)
 def test_any_text_gives_a_message_within_every_limit(
     a_card: Callable[..., Card],
     a_decision: Callable[..., Decision],
@@ -72,11 +74,15 @@ def test_any_text_gives_a_message_within_every_limit(
     earlier: str | None,
     comment: str,
     decided: int,
+    outcome: Outcome,
 ) -> None:
-    made = markup(a_card(**full(a_decision, title, name, draft, earlier, comment, decided)))
+    card = a_card(**full(a_decision, title, name, draft, earlier, comment, decided, outcome))
+    made = markup(card)
     assert 0 < utf16(made.text) <= LIMIT
-    assert not is_short(draft) or (literal(draft) or "(empty)") in made.text
-    assert earlier is None or "since attempt 1" in made.text
+    assert not is_short(card.draft) or (literal(card.draft) or "(empty)") in made.text
+    assert earlier is None or "since attempt 1" in made.text or outcome is Outcome.APPROVED
+    assert outcome is Outcome.OPEN or "by the edit" in made.text
+    assert (made.keyboard is None) == (outcome is Outcome.APPROVED)
     assert len(made.entities) <= ENTITIES
     made.text.encode()  # no lone surrogate is left
     ends = [0]

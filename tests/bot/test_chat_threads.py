@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 LONG = "\n".join(f"{number}. Line <!channel> @everyone" for number in range(1, 400))
 
 
+NASTY = [
+    "<!channel> <@U01ANA> &amp; @everyone /start https://evil.example",
+    "pay\u202eme\u200b\u00ad",
+    "\u202e" * 3000,
+    "👩🏽\u200d💻" * 2000,
+    "e" + "\u0301" * 5000,
+    "```py\n" + "x = 1\n" * 2000,
+    "& <b>" * 3000,
+    "\t\n." * 2000,
+]
+
+
 @pytest.fixture
 def clock() -> StoppedClock:
     """bolt and the simulator sign and check by the machine's clock."""
@@ -156,6 +168,36 @@ async def test_the_largest_draft_goes_through(in_slack: SlackHouse) -> None:
     await in_slack.house.submit(largest)
     (file,) = (await slack_file(in_slack)).files
     assert file.content.decode() == largest
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_in_slack_any_draft_is_shown_changed_and_closed(in_slack: SlackHouse, text: str) -> None:
+    there, house = in_slack, in_slack.house
+    task = await house.submit(text)
+    await there.card()
+    await reject(house, task, text[:500])
+    house.clock.advance(seconds=30)
+    second = await there.card_with("Changed since attempt 1:")
+    assert (await there.slack.press(second, "Approve", user="U01ANA")).ok
+    house.clock.advance(seconds=30)
+    await there.slack.until(lambda: not any(card.labels for card in there.slack.messages(slack.GENERAL)))
+    assert not [one for one in await house.service.deliveries(task.id) if one.state is DeliveryState.GIVEN_UP]
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_in_telegram_any_draft_is_shown_changed_and_closed(
+    in_telegram: TelegramHouse, text: str
+) -> None:
+    there, house = in_telegram, in_telegram.house
+    task = await house.submit(text)
+    await there.card()
+    await reject(house, task, text[:500])
+    house.clock.advance(seconds=30)
+    second = await there.card_with("Changed since attempt 1:")
+    assert (await there.telegram.press(second, "Approve", user=telegram.ANA_ID)).answered
+    house.clock.advance(seconds=30)
+    await there.telegram.until(lambda: not any(card.labels for card in there.ours()))
+    assert not [one for one in await house.service.deliveries(task.id) if one.state is DeliveryState.GIVEN_UP]
 
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
