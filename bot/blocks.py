@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
 
@@ -53,12 +54,13 @@ WORDS = 1000
 COMMENT = 400
 BRIEF = 80
 """Of a comment, where several do not fit."""
-QUOTE = 1000
-"""Of what a message is about that is no card."""
+QUOTE = 2000
+"""Of what somebody wrote, in a notice."""
 LINE = 200
 NAME = 80
 NOTE = 400
 
+MENU_ACTION = "countersign_menu"
 REASON_BLOCK = "reason"
 REASON_INPUT = "text"
 CHOICE_BLOCK = "choice"
@@ -144,20 +146,19 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     than a `user` element calls anybody."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
     elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
-    line = {"type": "rich_text_section", "elements": elements}
-    return [{"type": "rich_text", "elements": [line, *_quoted(words.quote)]}]
+    line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+    return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
 
 
-def _quoted(quote: str | None) -> list[Block]:
-    if not quote:
-        return []
-    shown = excerpt(quote, QUOTE, escaped)
-    text = {"type": "text", "text": shown.text}
-    cut = {"type": "text", "text": f"and {shown.missing:,} more characters"}
-    return [
-        {"type": "rich_text_preformatted", "elements": [text]},
-        *([{"type": "rich_text_section", "elements": [cut]}] if shown.missing else ()),
+def listed(answer: Answer) -> list[Block]:
+    """An answer, and what one may choose from."""
+    line = [{"type": "text", "text": _line(answer.line)}]
+    links = [
+        {"type": "link", "url": url, "text": clipped(title, HEADER, escaped) or url}
+        for title, url in answer.choices
     ]
+    spaced = [part for link in links for part in ({"type": "text", "text": "\n"}, link)]
+    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [*line, *spaced]}]}]
 
 
 def said_plainly(words: Words) -> str:
@@ -277,16 +278,26 @@ def _rich(kind: str, text: str) -> Block:
 def _remark(remark: Remark, limit: int) -> list[Block]:
     said: list[Block] = [{"type": "section", "text": _plain(_line(remark.line))}]
     if remark.comment:
-        shown = excerpt(remark.comment, limit, escaped)
-        said.append(_rich("rich_text_quote", shown.text))
-        if shown.missing:
-            cut = _missing(shown.missing, len(remark.comment), "its page has them all")
-            said.append(_context(cut))
+        said += _quoted(remark.comment, limit)
     return said
 
 
+def _quoted(text: str, limit: int) -> list[Block]:
+    shown = excerpt(text, limit, escaped)
+    cut = [_context(_missing(shown.missing, len(text), "its page has them all"))] if shown.missing else []
+    return [_rich("rich_text_quote", shown.text), *cut]
+
+
 def _actions(card: Card) -> Block:
-    return {"type": "actions", "elements": [_button(button) for button in card.buttons]}
+    return {
+        "type": "actions",
+        "elements": [*map(_button, card.buttons), *([_menu(card)] if card.menu else [])],
+    }
+
+
+def _menu(card: Card) -> Block:
+    options = [{"text": _plain(button.label), "value": button.token} for button in card.menu]
+    return {"type": "overflow", "action_id": MENU_ACTION, "options": options}
 
 
 def _button(button: Button) -> Block:

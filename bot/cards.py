@@ -17,11 +17,14 @@ from core.literal import is_short
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from bot.buttons import Buttons
     from core.model import Decision, Json, ReviewRequest, TaskId
 
+MENU = 5
+"""Options of Slack's smallest menu, its "overflow"."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
 
@@ -98,6 +101,8 @@ class Card:
     remarks: tuple[Remark, ...]
     note: str | None
     buttons: tuple[Button, ...]
+    menu: tuple[Button, ...]
+    """What somebody may do besides deciding; none where there are no buttons, at most `MENU`."""
     url: str
     """The task's page."""
     sha256: str
@@ -127,7 +132,8 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         decided=max(0, len(request.decisions) - REMARKS),
         remarks=_remarks(request),
         note=_note(request),
-        buttons=_buttons(request, buttons),
+        buttons=_buttons(request, buttons, _DECIDE),
+        menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(encoded(request.content)).hexdigest(),
     )
@@ -246,12 +252,14 @@ def _is_approved_by_time(request: ReviewRequest) -> bool:
     )
 
 
-def _buttons(request: ReviewRequest, buttons: Buttons) -> tuple[Button, ...]:
+def _buttons(
+    request: ReviewRequest, buttons: Buttons, offered: Iterable[tuple[str, Action]]
+) -> tuple[Button, ...]:
     if not _awaits(request):
         return ()
     return tuple(
         Button(label=label, token=buttons.token(request.id, request.attempt, action), action=action)
-        for label, action in (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+        for label, action in offered
     )
 
 
@@ -269,5 +277,12 @@ _DECIDED = {
     Verdict.EDIT: "Edited and approved by ",
 }
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
+_DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+_MENU = (
+    ("I'm looking", Action.CLAIM),
+    ("Remind me in 1 hour", Action.SNOOZE_HOUR),
+    ("Remind me tomorrow", Action.SNOOZE_DAY),
+    ("Take back my decision", Action.WITHDRAW),  # the last: offered where somebody has decided
+)
 _ONLY = "review"
 """The name of a flow's one review, which says nothing more."""

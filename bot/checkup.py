@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NEEDED_SCOPES = {
     "chat:write": "to post and change cards",
+    "commands": "for /countersign",
     "files:write": "to put long drafts into the thread as files",
 }
 """Without these something does not work; the manifest in docs asks for a few more."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 
+from bot.buttons import Action
 from bot.cards import Theirs, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from bot.cards import Button, Card, Line, Remark
     from bot.files import DraftFile
+    from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
 
@@ -34,6 +36,9 @@ LIMIT = 4096
 """UTF-16 units of a message's text (Bot API, sendMessage: characters after entities parsing)."""
 ENTITIES = 100
 """Entities of a message; more are dropped (telegram.constants.MessageLimit.MESSAGE_ENTITIES)."""
+
+SHOWN = frozenset({Action.CLAIM})
+"""What of a card's menu has a button; each takes a row's worth of a phone's screen."""
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
@@ -45,8 +50,8 @@ BRIEF = 60
 WORDS = 400
 """Of what the reviewer said who is quoted on top of the next attempt."""
 NOTE = 400
-QUOTE = 1000
-"""Of what a message is about that is no card."""
+QUOTE = 2000
+"""Of what somebody wrote, in a notice."""
 DIFF = 1200
 """Of what has changed in a draft too long to be shown whole."""
 LEAST_DIFF = 150
@@ -92,7 +97,7 @@ def markup(card: Card) -> Markup:
     left -= _units(remarks)
     draft = _draft(card, max(SHORT, left - MISSING - DIFF) if card.difference else left - MISSING)
     difference = _difference(card, left - _units(draft))
-    return joined((*head, *difference, *draft, *remarks, *end), keyboard=_keyboard(card.buttons))
+    return joined((*head, *difference, *draft, *remarks, *end), keyboard=_keyboard(card))
 
 
 def _units(spans: Iterable[Span]) -> int:
@@ -101,15 +106,13 @@ def _units(spans: Iterable[Span]) -> int:
 
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
     """A notice; `users` are the people of it whom Telegram knows."""
-    parts = (_part(part, users) for part in words.parts)
-    return joined((*parts, *_quoted(words.quote), Span(text=f"\n{words.url}")))
+    quote = _quoted(words.quote, QUOTE) if words.quote else ()
+    return joined((*(_part(part, users) for part in words.parts), *quote, Span(text=f"\n{words.url}")))
 
 
-def _quoted(quote: str | None) -> tuple[Span, ...]:
-    if not quote:
-        return ()
-    shown = excerpt(quote, QUOTE)
-    cut = f"\nand {shown.missing:,} more characters" if shown.missing else ""
+def _quoted(text: str, limit: int) -> tuple[Span, ...]:
+    shown = excerpt(text, limit)
+    cut = f"\n(and {shown.missing:,} more characters)" if shown.missing else ""
     return (Span(text="\n"), Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut))
 
 
@@ -118,6 +121,23 @@ def attached(file: DraftFile) -> Markup:
     return joined(
         (Span(text=f"{file.words}\nSHA-256 "), Span(text=file.sha256, kind=MessageEntity.CODE)),
     )
+
+
+def listed(answer: Answer, *, has_titles: bool) -> Markup:
+    """An answer, and what one may choose from; without titles where others read it, too."""
+    links = [
+        span
+        for title, url in answer.choices
+        for span in (
+            Span(text="\n"),
+            *((theirs(title or "(untitled)"), Span(text=" ")) if has_titles else ()),
+            Span(text=url),
+        )
+    ]
+    if has_titles or answer.page is None:
+        return joined((*_line(answer.line), *links))
+    line = [Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line]
+    return joined((*line, *links))
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:
@@ -228,9 +248,13 @@ def _remark(remark: Remark, limit: int) -> tuple[Span, ...]:
     return (*line, Span(text=f"{colon}\n"), comment, Span(text=f"{cut}\n\n"))
 
 
-def _keyboard(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
-    """One row; every token is a `callback_data` of at most 64 bytes."""
-    if not buttons:
-        return None
-    row = [InlineKeyboardButton(button.label, callback_data=button.token) for button in buttons]
-    return InlineKeyboardMarkup([row])
+def _keyboard(card: Card) -> InlineKeyboardMarkup | None:
+    """Every token is a `callback_data` of at most 64 bytes. A row shows what decides, the next what everybody
+    is to see; the rest of the menu is for commands, which are answered where they are typed."""
+    shown = [button for button in card.menu if button.action in SHOWN]
+    rows = [[_key(button) for button in row] for row in (card.buttons, shown) if row]
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _key(button: Button) -> InlineKeyboardButton:
+    return InlineKeyboardButton(button.label, callback_data=button.token)

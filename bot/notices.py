@@ -10,6 +10,8 @@ from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
 from core.events import (
     DecisionWithdrawn,
+    QuestionAnswered,
+    QuestionAsked,
     ReminderSnoozed,
     ReviewerReminded,
     ReviewEscalated,
@@ -24,6 +26,7 @@ from core.model import PersonId, text_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from core.events import Event
     from core.model import Json, Notice, ReviewRequest, Task
 
 NAMED = 20
@@ -44,10 +47,10 @@ class Words:
     """One short message."""
 
     parts: tuple[str | Theirs | Named, ...]
+    quote: str | None = None
+    """What somebody wrote, or a task ended with, to stand below them as it is."""
     url: str
     """The task's page."""
-    quote: str | None = None
-    """What the message is about in full, or as much of it as fits."""
 
 
 def words(notice: Notice, *, public_url: str) -> Words:
@@ -61,7 +64,10 @@ def words(notice: Notice, *, public_url: str) -> Words:
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    return Words(parts=(*_begin(notice, review), *_until(review)), url=url)
+    event = notice.event.event
+    if isinstance(event, (QuestionAsked, QuestionAnswered)):
+        return Words(parts=_said(event, review), quote=event.text, url=url)
+    return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 
 def _end(notice: Notice) -> tuple[str, str | None] | None:
@@ -81,9 +87,13 @@ def _title(task: Task) -> Theirs:
     return Theirs(text=task.title or "(untitled)")
 
 
-def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
-    what = (f"attempt {review.attempt} of ", _title(review.task))
-    match notice.event.event:
+def _what(review: ReviewRequest) -> tuple[str | Theirs, ...]:
+    return (f"attempt {review.attempt} of ", _title(review.task))
+
+
+def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    what = _what(review)
+    match event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
         case ReminderSnoozed(person_name=name, until=str(until)):
@@ -100,6 +110,15 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    if isinstance(event, QuestionAsked):
+        verb, name, person = " asks ", event.submitter_name, event.submitter
+    else:
+        verb, name, person = " answers ", event.asked_by_name, event.asked_by
+    whom = Named(name=name, person=PersonId(person))
+    return (Theirs(text=event.person_name), verb, whom, " about ", *_what(review), ":")
 
 
 def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:

@@ -18,7 +18,7 @@ from core.events import (
 )
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, Point, Position, Status, Task, TaskId, TaskPage
+from core.model import LOCAL, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
 from core.store.deliveries import say, shown_in
 from core.store.history import append
@@ -377,6 +377,8 @@ def store_step(tx: Transaction, step: Step) -> int:
     _tell_the_end(tx, step)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
+        if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
+            reviews.mark_if_stuck(tx, step.review.id)
     return step.version + 1
 
 

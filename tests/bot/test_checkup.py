@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from bot.checkup import Finding, slack_findings, telegram_findings
+from bot.checkup import NEEDED_SCOPES, Finding, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
@@ -61,6 +61,13 @@ async def test_a_slack_that_works_is_well(slack: SlackSimulator) -> None:
     found = await of_slack(slack_house.settings_for(slack, http=False), slack_house.GENERAL)
     assert set(found) == {"slack token", "slack scopes", "clock", "slack socket mode", "slack C01GEN"}
     assert all(each.is_well for each in found.values()), found
+
+
+@pytest.mark.parametrize("scope", NEEDED_SCOPES)
+async def test_a_scope_that_is_missing_is_named_with_what_it_is_for(scope: str) -> None:
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - {scope}) as slack:
+        found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
+    assert (found.is_well, found.text) == (False, f"missing: {scope} ({NEEDED_SCOPES[scope]})")
 
 
 async def test_a_telegram_that_works_is_well(telegram: TelegramSimulator) -> None:
@@ -129,10 +136,3 @@ async def test_a_chat_that_the_bot_is_not_in_is_told(telegram: TelegramSimulator
     found = (await of_telegram(telegram_house.settings_for(telegram, webhook=False), "-5"))["telegram -5"]
     assert not found.is_well
     assert "check the id" in found.mend
-
-
-async def test_a_missing_scope_is_named_with_what_it_is_for() -> None:
-    async with SlackSimulator(bot_scopes=BOT_SCOPES - {"files:write"}) as slack:
-        found = (await of_slack(slack_house.settings_for(slack, http=True)))["slack scopes"]
-    assert not found.is_well
-    assert found.text == "missing: files:write (to put long drafts into the thread as files)"

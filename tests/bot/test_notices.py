@@ -17,6 +17,8 @@ from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_
 from core.errors import Undeliverable
 from core.events import (
     DecisionWithdrawn,
+    QuestionAnswered,
+    QuestionAsked,
     ReminderSnoozed,
     ReviewerReminded,
     ReviewEscalated,
@@ -43,6 +45,28 @@ ESCALATED = ReviewEscalated(
 )
 SNOOZED = ReminderSnoozed(
     review="a" * 32, person="ana", person_name="Ana Ruiz", until="2026-11-21T15:20:00Z", via="web"
+)
+ASKED = QuestionAsked(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Which customer?\n<!channel>",
+    person="ana",
+    person_name="Ana Ruiz",
+    submitter="sam",
+    submitter_name="Sam Lee",
+    via="slack",
+)
+ANSWERED = QuestionAnswered(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Acme.",
+    person="sam",
+    person_name="Sam Lee",
+    asked_by="ana",
+    asked_by_name="Ana Ruiz",
+    via="web",
 )
 STUCK = ReviewStuck(review="a" * 32, attempt=1, reason="Too few are left.")
 
@@ -75,6 +99,17 @@ def test_an_escalation_says_why_and_who_may_decide_now(a_review: Callable[..., R
     assert plain(said(ESCALATED, a_review())) == (
         "Escalated, attempt 1 of Refund for order 1042: Nobody has decided yet. Cy Young may decide now, too."
     )
+
+
+def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    asked, answered = said(ASKED, a_review(expires_at=AT)), said(ANSWERED, a_review(expires_at=AT))
+    about = "about attempt 1 of Refund for order 1042:"
+    assert (plain(asked), asked.quote) == (f"Ana Ruiz asks Sam Lee {about}", "Which customer?\n<!channel>")
+    assert (plain(answered), answered.quote) == (f"Sam Lee answers Ana Ruiz {about}", "Acme.")
+    for told, person in ((asked, "sam"), (answered, "ana")):
+        assert [part.person for part in told.parts if isinstance(part, Named)] == [person]
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
@@ -195,3 +230,20 @@ def test_what_a_task_ended_with_fits_and_nothing_in_it_is_alive(
     assert utf16(drawn.text) <= markup.LIMIT
     assert {entity.type for entity in drawn.entities} <= {"pre", "bold", "code"}
     assert [entity.type for entity in drawn.entities].count("pre") == bool(result)
+
+
+@given(NASTY, NASTY)
+def test_words_of_any_length_fit_and_call_nobody(
+    a_review: Callable[..., ReviewRequest], text: str, name: str
+) -> None:
+    told = said(replace(ASKED, text=text, person_name=name, submitter_name=name), a_review())
+    made = blocks.said(told, {PersonId("sam"): "U01SAM"})
+    assert message_problems(made) == []
+    line, *rest = made
+    (section,) = line["elements"]
+    assert [part["user_id"] for part in section["elements"] if part["type"] == "user"] == ["U01SAM"]
+    kinds = {one["type"] for block in rest if block["type"] == "rich_text" for one in block["elements"]}
+    assert kinds <= {"rich_text_quote"}
+    drawn = markup.said(told, {})
+    assert utf16(drawn.text) <= markup.LIMIT
+    assert {entity.type for entity in drawn.entities} <= {"pre", "bold", "code"}

@@ -31,6 +31,7 @@ BOT_SCOPES = frozenset(
         "channels:join",
         "reactions:write",
         "files:write",
+        "usergroups:read",
     ]
 )
 """What the simulated app was granted, unless the test says otherwise."""
@@ -59,6 +60,10 @@ class Args:
             message = f"[ERROR] missing required field: {name}"
             raise SlackError("invalid_arguments", response_metadata={"messages": [message]})
         return self.text(name)
+
+    def flag(self, name: str) -> bool:
+        """A boolean, which forms and queries carry as a word or a digit."""
+        return self.text(name).lower() in {"true", "1"}
 
     def json(self, name: str, error: str = "invalid_arguments") -> Any:
         """A JSON value, which forms and queries carry as text; None where it is missing or empty."""
