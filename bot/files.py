@@ -12,7 +12,7 @@ from core.events import ReviewRequested
 from core.model import text_of
 
 if TYPE_CHECKING:
-    from core.model import Notice
+    from core.model import MessageRef, Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class DraftFile:
     words: str
     """A sentence of ours on it."""
     sha256: str
+    thread: MessageRef
+    """The first message of the thread that it is put into."""
 
 
 def is_file(notice: Notice) -> bool:
@@ -31,8 +33,10 @@ def is_file(notice: Notice) -> bool:
     return isinstance(notice.event.event, ReviewRequested)
 
 
-def file_of(notice: Notice) -> DraftFile:
-    """Raises `Undeliverable` where nobody is asked about this draft any more."""
+def file_of(notice: Notice, thread: MessageRef | None) -> DraftFile:
+    """Raises `Undeliverable` where nobody is asked about this draft any more, or it would follow no card."""
+    if thread is None:
+        raise Undeliverable("There is no card that the draft's file could follow.")
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so its draft is not sent any more.")
@@ -43,4 +47,5 @@ def file_of(notice: Notice) -> DraftFile:
         content=content,
         words=f"All {len(text_of(review.draft)):,} characters of attempt {review.attempt}",
         sha256=sha256(content).hexdigest(),
+        thread=thread,
     )

@@ -25,7 +25,7 @@ from bot.slack.listener import Listener
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
-from core.errors import RateLimited, Undeliverable
+from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class SlackChannel:
     ) -> MessageRef:
         place = delivery.recipient.address
         if isinstance(content, Notice) and is_file(content):
-            return await self._upload(place, file_of(content), thread)
+            return await self._upload(place, file_of(content, thread))
         message = self._message(delivery, content)
         async with self._gate.client() as client:
             self._pace.called(place, IN_A_CHANNEL)
@@ -105,22 +105,20 @@ class SlackChannel:
             )
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
-    async def _upload(self, place: str, file: DraftFile, thread: MessageRef | None) -> MessageRef:
+    async def _upload(self, place: str, file: DraftFile) -> MessageRef:
         """Sharing a file takes a conversation's own id, which the card in it tells us."""
-        if thread is None:
-            raise Undeliverable("There is no card that the draft's file could follow.")
         async with self._gate.client() as client:
             self._pace.called(place, IN_A_CHANNEL)
             answer = await _asked(
                 client.files_upload_v2(
-                    channel=_place(thread),
-                    thread_ts=_ts(thread),
+                    channel=_place(file.thread),
+                    thread_ts=_ts(file.thread),
                     filename=file.name,
                     content=file.content,
                     initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
                 )
             )
-        return MessageRef(f"{_place(thread)}/{answer['file']['id']}")
+        return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         async with self._gate.client() as client:

@@ -85,7 +85,10 @@ class TelegramChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        message = self._message(content)
+        if isinstance(content, Notice) and is_file(content):
+            message = _document(file_of(content, thread))
+        else:
+            message = self._message(content)
         place = _chat_id(delivery.recipient.address)
         async with self._gate.client() as bot:
             self._take_turn(delivery)
@@ -180,8 +183,6 @@ class TelegramChannel:
         return await send(chat_id, reply_parameters=_in_reply_to(thread, chat_id), **message)
 
     def _message(self, content: ReviewRequest | Notice) -> dict[str, Any]:
-        if isinstance(content, Notice) and is_file(content):
-            return _document(file_of(content))
         if isinstance(content, Notice):
             made = said(words(content, public_url=self._public_url), self._called())
         else:

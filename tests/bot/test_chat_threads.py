@@ -75,6 +75,17 @@ async def file_delivery(house: House, task: Task, *, tries: int) -> Delivery:
     return found
 
 
+async def given_up(house: House, task: Task) -> list[str | None]:
+    """Why each of the task's deliveries was given up, once all are; its card's comes first."""
+
+    async def look() -> list[str | None]:
+        found = await house.service.deliveries(task.id)
+        over = len(found) == 2 and all(one.state is DeliveryState.GIVEN_UP for one in found)
+        return [one.error for one in sorted(found, key=lambda one: one.review is None)] if over else []
+
+    return await eventually(look)
+
+
 def texts(message: Said) -> list[str]:
     return [line for line in slack.text_of(message).split("\n") if line]
 
@@ -235,6 +246,25 @@ async def test_a_file_telegram_does_not_take_costs_nobody_the_card(in_telegram: 
     await file_delivery(in_telegram.house, task, tries=1)
     press = await in_telegram.telegram.press(await in_telegram.card(), "Approve", user=telegram.ANA_ID)
     assert press.answered
+
+
+async def test_in_slack_no_file_is_sent_where_its_card_was_refused(in_slack: SlackHouse) -> None:
+    in_slack.slack.channel(slack.GENERAL).is_archived = True
+    task = await in_slack.house.submit(LONG)
+    assert await given_up(in_slack.house, task) == [
+        "Slack refused it (is_archived): the channel is archived.",
+        "There is no card that the draft's file could follow.",
+    ]
+    assert "files.getUploadURLExternal" not in in_slack.transcript
+
+
+async def test_in_telegram_no_file_is_sent_where_its_card_was_refused(in_telegram: TelegramHouse) -> None:
+    in_telegram.telegram.kick_bot(telegram.GROUP)
+    task = await in_telegram.house.submit(LONG)
+    refused, file = await given_up(in_telegram.house, task)
+    assert "bot was kicked" in str(refused)
+    assert file == "There is no card that the draft's file could follow."
+    assert in_telegram.telegram.calls_of("sendDocument") == []
 
 
 async def test_a_review_that_closed_first_sends_no_file(in_slack: SlackHouse) -> None:
