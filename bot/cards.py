@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
+from bot.changes import changes
 from core.explaining import looking, standing
+from core.literal import is_short
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, ReviewRequest, TaskId
+    from core.model import Decision, Json, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow"."""
@@ -47,6 +49,16 @@ class Theirs:
     """A word or two inside a line of ours that somebody else chose, such as a name."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the draft differs from what was shown before it."""
+
+    words: str
+    """Ours: what is compared, or why nothing is."""
+    lines: tuple[str, ...] = ()
+    """See `bot.changes`."""
 
 
 Line = tuple[str | Theirs, ...]
@@ -78,10 +90,16 @@ class Card:
     byline: Line
     previous: tuple[Remark, ...]
     """Every "no", or the edit, that led to this attempt."""
+    difference: Difference | None
+    """None where there is nothing to compare."""
     draft: str
     """What was put before reviewers or, once an edit of it is approved, that."""
     is_prose: bool
     """False where the draft is structured data."""
+    has_file: bool
+    """Whether the draft is in the thread as a file, too."""
+    decided: int
+    """Decisions before those among `remarks`."""
     remarks: tuple[Remark, ...]
     note: str | None
     buttons: tuple[Button, ...]
@@ -92,6 +110,13 @@ class Card:
     sha256: str
     """Of the whole draft as UTF-8, in hexadecimal digits."""
 
+    def told(self, latest: int) -> tuple[Remark, ...]:
+        """The latest remarks, and how many decisions came before."""
+        hidden = max(0, len(self.remarks) - latest)
+        before = self.decided + hidden
+        counted = (Remark(line=(f"Decisions before these: {before}",)),) if before else ()
+        return (*counted, *self.remarks[hidden:])
+
 
 def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
     """The card as it should look now; `public_url` is the base of our own pages."""
@@ -101,15 +126,29 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         title=request.task.title,
         byline=_byline(request),
         previous=_previous(request),
+        difference=_difference(request, draft),
         draft=draft,
         is_prose=isinstance(request.content, str),
+        # A closed review's is not sent any more, and an edit's never is.
+        has_file=request.is_open and not is_short(draft),
+        decided=max(0, len(request.decisions) - REMARKS),
         remarks=_remarks(request),
         note=_note(request),
         buttons=_buttons(request, buttons, _DECIDE),
         menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
-        sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
+        sha256=hashlib.sha256(encoded(request.content)).hexdigest(),
     )
+
+
+def encoded(draft: Json) -> bytes:
+    """What a draft's SHA-256 is made of, and its file."""
+    return text_of(draft).encode("utf-8", "surrogatepass")
+
+
+def whole(card: Card) -> str:
+    """Where all of a draft is that had to be cut."""
+    return "the file below and its page have them all" if card.has_file else "its page has them all"
 
 
 def state(request: ReviewRequest) -> CardState:
@@ -153,15 +192,29 @@ def _previous(request: ReviewRequest) -> tuple[Remark, ...]:
 
 
 def _led(request: ReviewRequest) -> tuple[Decision, ...]:
-    return () if request.previous is None else (*request.earlier, request.previous)
+    return () if request.previous is None else (*request.before_previous, request.previous)
+
+
+def _difference(request: ReviewRequest, draft: str) -> Difference | None:
+    """From the draft of the attempt before or, once an edit is approved, from what it is an edit of."""
+    if request.content != request.draft:
+        before, since = text_of(request.draft), "by the edit"
+    elif request.earlier is not None:
+        before, since = text_of(request.earlier.draft), f"since attempt {request.earlier.attempt}"
+    else:
+        return None
+    lines = changes(before, draft)
+    if lines is None:
+        return Difference(words=f"Changed {since}: too much to be compared here.")
+    if not lines:
+        what = "Nothing was changed" if before == draft else "Only line ends were changed"
+        return Difference(words=f"{what} {since}.")
+    return Difference(words=f"Changed {since}:", lines=tuple(lines))
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
-    # What is quoted of before takes the place of decisions, but for the first: a message has its limits.
-    most = REMARKS + 1 - max(1, min(len(_led(request)), PREVIOUS))
-    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-most:]]
-    shown = _with_hidden("Decisions before these: ", len(request.decisions) - most, remarks)
-    return (*shown, *_endings(request))
+    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-REMARKS:]]
+    return (*remarks, *_endings(request))
 
 
 def _with_hidden(words: str, hidden: int, remarks: list[Remark]) -> tuple[Remark, ...]:

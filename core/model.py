@@ -445,6 +445,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What an earlier attempt put before reviewers."""
+
+    attempt: int
+    draft: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewRequest:
     """One attempt put before reviewers under one policy, as it stands now."""
 
@@ -467,7 +475,7 @@ class ReviewRequest:
     """In the order in which they became durable."""
     previous: Decision | None = None
     """The rejection, or the edit, that led to this attempt, if one did."""
-    earlier: tuple[Decision, ...] = ()
+    before_previous: tuple[Decision, ...] = ()
     """The other rejections of the same review, before that one: several may have to reject."""
     point: Point = Point.REVIEW
     """Why the flow asked at `node`."""
@@ -482,6 +490,8 @@ class ReviewRequest:
     """Who wants to be reminded later; one for each person. None once it is closed."""
     questions: int = 0
     """How many were asked about it."""
+    earlier: Earlier | None = None
+    """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
 
     @property
     def is_open(self) -> bool:

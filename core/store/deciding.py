@@ -25,7 +25,7 @@ from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
 from core.states import check_shape, diff
 from core.store import checkpoints, delegations, marks, reviews, timers
-from core.store.deliveries import adopt_copy, drop_words, raise_cards
+from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
@@ -204,7 +204,7 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 def withdraw(
     tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Take one's own answer back while the review is open."""
+    """Take one's own answer back while the review is open. No card shows it then, so the threads say so."""
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
@@ -219,6 +219,7 @@ def withdraw(
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
     settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     _mark_if_stuck(tx, request, settled, policies)
     return settled, None
 

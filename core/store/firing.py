@@ -14,7 +14,7 @@ from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import drop, locked, settle
-from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.deliveries import open_cards, say
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -145,13 +145,7 @@ def escalate(
     )
     tx.run(timers.DROP_KIND, review=request.id, kind=TimerKind.ESCALATION.value)
     places = [place for place in wider.recipients if place not in request.policy.recipients]
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[EVENT_SEQ], place.channel, place.address, review=request.id)
-            for place in dict.fromkeys(places)
-        ],
-    )
+    open_cards(tx, request.task.id, row[EVENT_SEQ], request.id, places, request.draft)
     if anew and expires_at is not None:
         again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
         timers.schedule(tx, [again])
@@ -229,13 +223,7 @@ def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -
 def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> ReviewRequest:
     """Something happened to a review that is open still: in its history, on its cards, in its threads."""
     told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[SEQ] + 1, place.channel, place.address)
-            for place in dict.fromkeys(request.policy.recipients)
-        ],
-    )
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     return told
 
 

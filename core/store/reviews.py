@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, insert, literal_column, null, or_, sele
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
+from core.model import LOCAL, Earlier, Outcome, Party, Point, Timer, TimerKind, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
 from core.store.policies import policy_of_row, policy_text
@@ -179,6 +179,17 @@ LAST_REJECTIONS = Statement(
     .where(decision.c.review_id == _last_against, _against)
     .order_by(decision.c.number)
 )
+EARLIER = Statement(
+    select(review.c.attempt, review.c.draft)
+    .where(
+        review.c.task_id == p("task"),
+        review.c.node == p("node"),
+        review.c.point == p("point"),
+        review.c.attempt < p("attempt"),
+    )
+    .order_by(review.c.event_seq.desc())
+    .limit(literal_column("1"))
+)
 INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
     update(review)
@@ -234,7 +245,7 @@ def open_review(
         snoozes=None,
         questions=0,
     )
-    open_cards(tx, of, seq, new.id, new.policy)
+    open_cards(tx, of, seq, new.id, new.policy.recipients, draft)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))
     if new.is_hopeless:
         soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
@@ -286,6 +297,22 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
     if row is None:
         raise NotFound("There is no such review.")
     return _request(tx, row)
+
+
+def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
+    """The review with what a card shows of its attempt: how it differs from the one before.
+
+    That is the last one seen in the same place of the flow, also where somebody has resumed the task from
+    before it. What a node asks itself may be another question each time, unless it is an edit of the last.
+    """
+    found = one(tx, review_id)
+    if found.attempt == 1:
+        return found
+    edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
+    if found.point is Point.INSIDE and not edited:
+        return found
+    row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
+    return found if row is None else replace(found, earlier=Earlier(attempt=row[0], draft=from_json(row[1])))
 
 
 def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
@@ -424,7 +451,7 @@ def _request(tx: Transaction, row: Row) -> ReviewRequest:
 
 def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewRequest:
     against = [decision_of(one) for one in tx.all(LAST_REJECTIONS, task=row[0], before=row[EVENT_SEQ])]
-    return replace(found, previous=against[-1], earlier=tuple(against[:-1])) if against else found
+    return replace(found, previous=against[-1], before_previous=tuple(against[:-1])) if against else found
 
 
 def _may_decide(

@@ -203,7 +203,7 @@ async def test_everybody_who_rejected_is_told_to_the_next_attempt(store: SqlStor
     await recorded(store, review, ANA, NO, comment="too late")
     opened = await store.review(await next_attempt(store, review, TWO_EACH))
     assert opened.previous is not None
-    assert [(made.seat, made.comment) for made in (*opened.earlier, opened.previous)] == [
+    assert [(made.seat, made.comment) for made in (*opened.before_previous, opened.previous)] == [
         ("ben", "too long"),
         ("ana", "too late"),
     ]
