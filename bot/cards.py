@@ -6,7 +6,7 @@ A card's strings are as their authors wrote them; whatever draws a card passes e
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
+
+
+NEWER = "a newer card of this review is below: what was pressed on this one may have been lost"
 
 
 class CardState(StrEnum):
@@ -102,6 +105,11 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
     )
+
+
+def retired(shown: Card) -> Card:
+    """The card once another one of its review stands in for it: it can only be looked at."""
+    return replace(shown, buttons=(), note=NEWER) if shown.buttons else shown
 
 
 def state(request: ReviewRequest) -> CardState:

@@ -217,6 +217,13 @@ class Policy:
     claim: timedelta = timedelta(minutes=15)
     """How long it is shown that somebody is looking, unless they say so again."""
     recipients: tuple[Recipient, ...] = ()
+    fallback: tuple[Recipient, ...] = ()
+    """Where the card goes that one of the recipients cannot be shown."""
+
+    @property
+    def channels(self) -> frozenset[ChannelName]:
+        """Where there may be cards."""
+        return frozenset(place.channel for place in (*self.recipients, *self.fallback))
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
@@ -485,6 +492,8 @@ class Delivery:
     """The first failure or postponement since the last success."""
     error: str | None
     """The last failure since the last success."""
+    is_retired: bool = False
+    """Whether a newer card of the same review stands in for it: it can only be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from core.model import (
     WorkingHours,
 )
 from core.policy import can_be_met
-from countersign.sections import Duration, RecipientsSection, Section
+from countersign.sections import Duration, PlacesSection, RecipientsSection, Section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -73,7 +73,7 @@ class EscalationSection(Section):
 
     after: Duration | None = None
     reviewers: tuple[str, ...] = ()
-    recipients: RecipientsSection = RecipientsSection()
+    recipients: PlacesSection = PlacesSection()
 
 
 class PolicySection(Section):
@@ -162,6 +162,8 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
     stages = _stages(section, groups, key)
     quorums = [quorum for stage in stages for quorum in stage]
     names = [who for stage in (section.stages or (section,)) for who in stage.reviewers]
+    places = everywhere if section.recipients is None else section.recipients
+    fallback = everywhere.fallback if places.fallback is None else places.fallback
     policy = Policy(
         name=name,
         reviewers=tuple(dict.fromkeys(person for quorum in quorums for person in quorum.people)),
@@ -180,7 +182,8 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         carries=section.carry_decisions,
         keeps_removed=section.removed == "keep",
         claim=section.claim,
-        recipients=(everywhere if section.recipients is None else section.recipients).recipients(),
+        recipients=places.recipients(),
+        fallback=fallback.recipients() if fallback is not None else (),
     )
     _check(policy, key)
     return policy

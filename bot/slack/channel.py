@@ -11,7 +11,7 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
-from bot.cards import card
+from bot.cards import card, retired
 from bot.errands import Errands
 from bot.gate import Gate
 from bot.notices import words
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, ReviewRequest
+    from core.model import ChannelName, Delivery, Recipient, ReviewRequest
     from core.ports import Clock
     from core.service import Service
 
@@ -113,12 +113,13 @@ class SlackChannel:
 
     def _check_edits_are_welcome(self) -> None:
         """A pause of chat.update is the whole workspace's, and no pause of posts."""
-        left = self._no_edits_until - self._clock.now()
+        asked_for = self._no_edits_until - self._clock.now()
+        left = max(asked_for, timedelta(seconds=self._pace.wait("", EDITS)))
         if left > timedelta(0):
-            raise RateLimited("Slack asked for a pause.", retry_after=left)
+            raise RateLimited("Slack takes no more edits for a while.", retry_after=left, lane_only=True)
 
-    def spacing(self, delivery: Delivery) -> float:
-        return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        return self._pace.wait("", EDITS) if edits else self._pace.wait(recipient.address, IN_A_CHANNEL)
 
     def routes(self) -> list[web.RouteDef]:
         """What Slack calls where Socket Mode is off; outside `listening()` it answers 503."""
@@ -171,6 +172,7 @@ class SlackChannel:
             kind = "countersign_notice"
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            shown = retired(shown) if delivery.is_retired else shown
             text, drawn, kind = fallback(shown), blocks(shown), "countersign_card"
             payload["review"] = content.id
         return {

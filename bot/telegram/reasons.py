@@ -15,7 +15,7 @@ from bot.buttons import Action
 from bot.cards import url_of
 from bot.markup import NO_PREVIEW
 from bot.telegram.failures import failure
-from bot.telegram.places import copy_of, parts, ref_of
+from bot.telegram.places import copy_of, parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES, question, reply_field, request_for_reason
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
@@ -189,7 +189,7 @@ class Reasons:
                 entities=asked.entities,
                 reply_markup=keyboard,
                 reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
-                message_thread_id=_topic(to),
+                message_thread_id=topic_of(to),
                 link_preview_options=NO_PREVIEW,
             )
         except TelegramError as error:
@@ -220,9 +220,3 @@ class Reasons:
             await message.reply_text(words, do_quote=True)
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
-
-
-def _topic(message: MaybeInaccessibleMessage) -> int | None:
-    """The forum topic; the general one has none."""
-    is_in_topic = isinstance(message, Message) and message.is_topic_message
-    return message.message_thread_id if is_in_topic and isinstance(message, Message) else None

@@ -123,4 +123,5 @@ _READ: dict[str, Any] = {
     "keeps_removed": bool,
     "claim": _seconds,
     "recipients": _recipients,
+    "fallback": _recipients,
 }

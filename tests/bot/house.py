@@ -87,6 +87,16 @@ class ShakyInbox:
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self.store.update_handled(channel, update_id)
 
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        if self.is_down:
+            raise DOWN
+        await self.store.place_moved(place, address)
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        if self.is_down:
+            raise DOWN
+        return await self.store.heard(channel, kept=kept)
+
 
 @dataclass
 class House:

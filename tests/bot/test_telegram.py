@@ -643,8 +643,10 @@ async def test_more_than_telegram_takes_in_a_second_closes_the_whole_channel(pol
     sent = await polling.house.delivery(task, lambda found: found.message is not None)
     assert sent.message is not None
     review, channel = await polling.house.review(task), polling.channel
-    for _ in range(29):
-        await channel.post(sent, review, thread=None)
+    for chat in range(-29, 0):
+        polling.telegram.add_chat(chat, "group", "Another", [ANA_ID])
+        place = replace(sent.recipient, address=str(chat))
+        await channel.post(replace(sent, recipient=place), review, thread=None)
     for call in (
         channel.post(sent, review, thread=None),
         channel.update(sent, review, message=sent.message),
@@ -653,7 +655,7 @@ async def test_more_than_telegram_takes_in_a_second_closes_the_whole_channel(pol
             await call
         assert refused.value.whole_channel
         assert refused.value.retry_after == timedelta(seconds=1)
-    assert len(polling.ours()) == 30
+    assert len(polling.telegram.calls_of("sendMessage")) == 30
     polling.house.clock.advance(seconds=1)
     await channel.post(sent, review, thread=None)
 
