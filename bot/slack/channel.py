@@ -20,6 +20,7 @@ from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
+from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from slack_bolt.async_app import AsyncApp
+    from slack_sdk.http_retry.async_handler import AsyncRetryHandler
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
     from bot.blocks import Block
@@ -137,7 +139,7 @@ class SlackChannel:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
-            presses = self._presses(client, errands)
+            presses = self._presses(_web_client(self._settings, session, Patience()), errands)
             commands = Commands(service=self._service, people=self._people, errands=errands)
             self._listener = Listener(
                 self._settings, client=client, presses=presses, commands=commands, errands=errands
@@ -203,10 +205,14 @@ def _ts(message: MessageRef) -> str:
     return message.partition("/")[2]
 
 
-def _web_client(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """Without retries of its own: the outbox repeats, and knows what was shown."""
+def _web_client(
+    settings: BotSettings, session: aiohttp.ClientSession, *retries: AsyncRetryHandler
+) -> AsyncWebClient:
+    """For cards without retries of its own: the outbox repeats, and knows what was shown."""
     token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None
-    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[])
+    client = AsyncWebClient(
+        token=token, base_url=settings.slack_api_url, session=session, retry_handlers=list(retries)
+    )
     if is_loopback_url(settings.slack_api_url):
         client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
     return client

@@ -83,16 +83,23 @@ def settings_for(slack: SlackSimulator, *, http: bool, **changes: Any) -> BotSet
 
 @asynccontextmanager
 async def slack_house(
-    database: Database, clock: StoppedClock, *, http: bool, listening: bool = True
+    database: Database,
+    clock: StoppedClock,
+    *,
+    http: bool,
+    listening: bool = True,
+    slack: SlackSimulator | None = None,
+    **options: Any,
 ) -> AsyncIterator[SlackHouse]:
+    """Leaving it leaves a `slack` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:
-        slack = await stack.enter_async_context(simulated())
+        there = await stack.enter_async_context(simulated(**options)) if slack is None else slack
         channels: list[SlackChannel] = []
 
         def make(house: House) -> SlackChannel:
             channels.append(
                 SlackChannel(
-                    settings_for(slack, http=http),
+                    settings_for(there, http=http),
                     service=house.service,
                     people=PEOPLE,
                     buttons=house.buttons,
@@ -107,15 +114,15 @@ async def slack_house(
         url = None
         if http:
             url = await stack.enter_async_context(served(channels[0].routes())) + "/slack/events"
-            slack.request_url = url
+            there.request_url = url
         if listening:
             await stack.enter_async_context(channels[0].listening())
-        yield SlackHouse(slack, house, channels[0], url)
+        yield SlackHouse(there, house, channels[0], url)
 
 
 @asynccontextmanager
-async def simulated() -> AsyncIterator[SlackSimulator]:
-    async with SlackSimulator() as slack:
+async def simulated(**options: Any) -> AsyncIterator[SlackSimulator]:
+    async with SlackSimulator(**options) as slack:
         slack.add_user("U01ANA", "Ana Ruiz")
         slack.add_user("U01SAM", "Sam Lee")
         slack.add_user("U01EVE", "Eve Moss")
