@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
 
@@ -39,10 +40,13 @@ DRAFT = 3000
 """All texts of a message come to at most 12,000 characters (`msg_blocks_too_long`); the rest of a card needs
 no more than 6,000 of them."""
 COMMENT = 400
+QUOTE = 2000
+"""Of what somebody wrote, in a notice."""
 LINE = 200
 NAME = 80
 NOTE = 400
 
+MENU_ACTION = "countersign_menu"
 REASON_BLOCK = "reason"
 REASON_INPUT = "text"
 CHOICE_BLOCK = "choice"
@@ -78,7 +82,19 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     than a `user` element calls anybody."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
     elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
-    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
+    line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+    return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
+
+
+def listed(answer: Answer) -> list[Block]:
+    """An answer, and what one may choose from."""
+    line = [{"type": "text", "text": _line(answer.line)}]
+    links = [
+        {"type": "link", "url": url, "text": clipped(title, HEADER, escaped) or url}
+        for title, url in answer.choices
+    ]
+    spaced = [part for link in links for part in ({"type": "text", "text": "\n"}, link)]
+    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [*line, *spaced]}]}]
 
 
 def said_plainly(words: Words) -> str:
@@ -201,15 +217,26 @@ def _rich(kind: str, text: str) -> Block:
 def _remark(remark: Remark) -> list[Block]:
     said: list[Block] = [{"type": "section", "text": _plain(_line(remark.line))}]
     if remark.comment:
-        shown = excerpt(remark.comment, COMMENT, escaped)
-        said.append(_rich("rich_text_quote", shown.text))
-        if shown.missing:
-            said.append(_context(_missing(shown.missing, len(remark.comment))))
+        said += _quoted(remark.comment, COMMENT)
     return said
 
 
+def _quoted(text: str, limit: int) -> list[Block]:
+    shown = excerpt(text, limit, escaped)
+    cut = [_context(_missing(shown.missing, len(text)))] if shown.missing else []
+    return [_rich("rich_text_quote", shown.text), *cut]
+
+
 def _actions(card: Card) -> Block:
-    return {"type": "actions", "elements": [_button(button) for button in card.buttons]}
+    return {
+        "type": "actions",
+        "elements": [*map(_button, card.buttons), *([_menu(card)] if card.menu else [])],
+    }
+
+
+def _menu(card: Card) -> Block:
+    options = [{"text": _plain(button.label), "value": button.token} for button in card.menu]
+    return {"type": "overflow", "action_id": MENU_ACTION, "options": options}
 
 
 def _button(button: Button) -> Block:

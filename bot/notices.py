@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
-from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import (
+    QuestionAnswered,
+    QuestionAsked,
+    ReminderSnoozed,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+)
 from core.explaining import standing
 from core.model import PersonId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from core.events import Event
     from core.model import Json, Notice, ReviewRequest
 
 NAMED = 20
@@ -35,6 +43,8 @@ class Words:
     """One short message."""
 
     parts: tuple[str | Theirs | Named, ...]
+    quote: str | None = None
+    """What somebody wrote, to stand below them as they wrote it."""
     url: str
     """The task's page."""
 
@@ -47,12 +57,19 @@ def words(notice: Notice, *, public_url: str) -> Words:
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    return Words(parts=(*_begin(notice, review), *_until(review)), url=url_of(notice.task.id, public_url))
+    event, url = notice.event.event, url_of(notice.task.id, public_url)
+    if isinstance(event, (QuestionAsked, QuestionAnswered)):
+        return Words(parts=_said(event, review), quote=event.text, url=url)
+    return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 
-def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
-    what = (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
-    match notice.event.event:
+def _what(review: ReviewRequest) -> tuple[str | Theirs, ...]:
+    return (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+
+
+def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    what = _what(review)
+    match event:
         case ReviewerReminded(people=people, ids=ids):
             return ("Reminder for ", *_people(people, ids), ": please decide on ", *what, ".")
         case ReminderSnoozed(person_name=name, until=str(until)):
@@ -65,6 +82,15 @@ def _begin(notice: Notice, review: ReviewRequest) -> tuple[str | Theirs | Named,
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
+    if isinstance(event, QuestionAsked):
+        verb, name, person = " asks ", event.submitter_name, event.submitter
+    else:
+        verb, name, person = " answers ", event.asked_by_name, event.asked_by
+    whom = Named(name=name, person=PersonId(person))
+    return (Theirs(text=event.person_name), verb, whom, " about ", *_what(review), ":")
 
 
 def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:

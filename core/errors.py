@@ -6,11 +6,13 @@
     ├── Forbidden                this person may not
     │   ├── NotAReviewer         not among the policy's reviewers
     │   ├── SelfReview           the submitter, and the policy does not allow it
-    │   └── NotAnAdmin           not among those whom [admins] lists
+    │   ├── NotAnAdmin           not among those whom [admins] lists
+    │   └── NotTheSubmitter      the question is not theirs to answer
     ├── Refused                  the right person at the wrong time
     │   ├── NotWaiting           the task has no open review
     │   ├── ReviewIsClosed       somebody, or a newer attempt, was first
     │   ├── AlreadyDecided       this person has said the same of this open review
+    │   ├── AlreadyAnswered      the question has its answer
     │   ├── NotYourTurn          another stage of the policy is being decided
     │   ├── ConfirmOnPage        the policy takes no press in chat for a decision
     │   ├── TaskIsClosed         completed, failed or cancelled
@@ -69,6 +71,10 @@ class NotAnAdmin(Forbidden):
     """Not among those whom `[admins]` lists."""
 
 
+class NotTheSubmitter(Forbidden):
+    """Neither who submitted the task nor an administrator."""
+
+
 class Refused(CountersignError):
     """The right person at the wrong time."""
 
@@ -83,6 +89,10 @@ class ReviewIsClosed(Refused):
 
 class AlreadyDecided(Refused):
     """This person has said the same of this review, which is still open for others."""
+
+
+class AlreadyAnswered(Refused):
+    """The question has its answer."""
 
 
 class NotYourTurn(Refused):

@@ -204,6 +204,42 @@ class ReminderSnoozed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAsked:
+    """A reviewer wants to know something of the submitter before deciding; the review stays open.
+
+    `submitter` and `submitter_name` say who is asked.
+    """
+
+    review: str
+    attempt: int
+    question: str
+    text: str
+    person: str
+    person_name: str
+    submitter: str
+    submitter_name: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAnswered:
+    """What the submitter, or an administrator in their place, said to a question.
+
+    `asked_by` and `asked_by_name` say who wanted to know.
+    """
+
+    review: str
+    attempt: int
+    question: str
+    text: str
+    person: str
+    person_name: str
+    asked_by: str
+    asked_by_name: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewEscalated:
     """More people may decide on an open review; `reason` is one sentence."""
 
@@ -298,6 +334,8 @@ Event: TypeAlias = (
     | ReviewClaimed
     | ClaimEnded
     | ReminderSnoozed
+    | QuestionAsked
+    | QuestionAnswered
     | ReviewEscalated
     | ReviewStuck
     | ReviewApproved
@@ -328,6 +366,8 @@ EVENTS: tuple[type[Event], ...] = (
     ReviewClaimed,
     ClaimEnded,
     ReminderSnoozed,
+    QuestionAsked,
+    QuestionAnswered,
     ReviewEscalated,
     ReviewStuck,
     ReviewApproved,

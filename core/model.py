@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, TypeAlias
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, datetime
+    from datetime import date
 
     from core.events import Event
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 TaskId = NewType("TaskId", str)
-"""128 random bits as 32 hexadecimal digits; so are `ReviewId` and `DeliveryId`."""
+"""128 random bits as 32 hexadecimal digits; so are the ids that follow."""
 ReviewId = NewType("ReviewId", str)
 DeliveryId = NewType("DeliveryId", str)
+QuestionId = NewType("QuestionId", str)
 PersonId = NewType("PersonId", str)
 """A person's key in the configuration file (`[people.ana]`), or `LOCAL` in open mode."""
 ChannelName = NewType("ChannelName", str)
@@ -103,6 +105,24 @@ class Person:
 
     id: PersonId
     name: str
+    subject: str | None = None
+    """Who they are to the sign-in of their organisation; unique. Nothing reads it yet."""
+    zone: str = "UTC"
+    """Of the IANA database: `Europe/Madrid`. Their days end by it, and pages show them times in it."""
+    language: str | None = None
+    """A BCP 47 tag: `pt-BR`. Nothing is said in it yet."""
+
+    def local(self, at: datetime) -> datetime:
+        """The same moment on this person's clock."""
+        return at.astimezone(ZoneInfo(self.zone))
+
+    def utc(self, local: datetime) -> datetime:
+        """A moment in UTC; one that names no zone is read on this person's clock. Raises `OverflowError`."""
+        return (local if local.tzinfo else local.replace(tzinfo=ZoneInfo(self.zone))).astimezone(UTC)
+
+    def end_of(self, day: date) -> datetime:
+        """The first moment after that day where this person is, in UTC. Raises `OverflowError`."""
+        return self.utc(datetime.combine(day + timedelta(days=1), time()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +177,8 @@ class Quorum:
     """The group's; `reviewers` where there is none."""
     people: tuple[PersonId, ...]
     approvals: int
+    outside: tuple[str, ...] = ()
+    """The groups among them whose members somebody else keeps; who is in them today may approve, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +200,8 @@ class Escalation:
     """Since the review opened; None is at the deadline only, where `on_expiry` says so."""
     people: tuple[PersonId, ...] = ()
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """As a quorum's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +241,8 @@ class Policy:
     claim: timedelta = timedelta(minutes=15)
     """How long it is shown that somebody is looking, unless they say so again."""
     recipients: tuple[Recipient, ...] = ()
+    outside: tuple[str, ...] = ()
+    """The groups of all its quorums whose members somebody else keeps."""
     fallback: tuple[Recipient, ...] = ()
     """Where the card goes that one of the recipients cannot be shown."""
 
@@ -227,7 +253,11 @@ class Policy:
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
-        return self.stages or ((Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals),),)
+        return self.stages or ((self._everybody,),)
+
+    @property
+    def _everybody(self) -> Quorum:
+        return Quorum(name="reviewers", people=self.reviewers, approvals=self.approvals, outside=self.outside)
 
     def asks_why(self, verdict: Verdict) -> bool:
         """Whether a decision of this kind has to come with a reason."""
@@ -290,6 +320,44 @@ class Snooze:
 
     person: PersonId
     until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the submitter says to a question, or an administrator in their place."""
+
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuestion:
+    """A question that is still to be stored; one of the same id is the same request, repeated."""
+
+    id: QuestionId
+    person: Person
+    text: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reviewer wants to know of the submitter before deciding. No verdict: the review stays open."""
+
+    id: QuestionId
+    task: TaskId
+    review: ReviewId
+    text: str
+    person: PersonId
+    name: str
+    """As it was then."""
+    via: str
+    at: datetime
+    reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,6 +483,8 @@ class ReviewRequest:
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()
     """Who wants to be reminded later; one for each person. None once it is closed."""
+    questions: int = 0
+    """How many were asked about it."""
 
     @property
     def is_open(self) -> bool:
@@ -728,6 +798,12 @@ class Credential:
     person: PersonId
     token_hash: str
     created_at: datetime
+
+
+def clock_name(local: datetime) -> str:
+    """What the clock goes by that shows this: `CET`, or `UTC+05:45` where that time has no letters."""
+    name = local.tzname() or ""
+    return name if name.isalpha() else f"UTC{local.isoformat()[-6:]}"
 
 
 def cause_of(node: str, action: str | None) -> str:

@@ -58,6 +58,22 @@ def check_may_decide(
     return seat
 
 
+def check_may_ask(
+    review: ReviewRequest,
+    person: PersonId,
+    policies: Mapping[str, Policy] | None = None,
+    delegators: Collection[PersonId] = (),
+) -> None:
+    """Raise `NotAReviewer`, `SelfReview` or `ReviewIsClosed` where this person may not ask the submitter.
+
+    Reviewers may, those of other stages and those who have answered, too.
+    """
+    if person != LOCAL:
+        seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+        _check_is_distinct(review, person, seat)
+    check_open(review)
+
+
 def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy:
     """The policy now in force under the name of the review's; its own where there is none."""
     return (policies or {}).get(review.policy.name, review.policy)
@@ -324,6 +340,12 @@ def is_stuck(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
     return not can_be_met(now.policy, now.decisions, able(now, policies))
 
 
+def comes_to(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> Outcome:
+    """What the decisions add up to that count today: not open where a word that did not count does again."""
+    now = as_it_counts(review, policies)
+    return outcome(now.policy, now.decisions)
+
+
 def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Who could bring the review nearer to its end now and has not decided."""
     review = as_it_counts(review, policies)
@@ -378,11 +400,45 @@ def escalated(policy: Policy) -> Policy:
         policy,
         reviewers=_joined(policy.reviewers, wider.people),
         stages=tuple(
-            tuple(replace(quorum, people=_joined(quorum.people, wider.people)) for quorum in stage)
+            tuple(
+                replace(
+                    quorum,
+                    people=_joined(quorum.people, wider.people),
+                    outside=_joined(quorum.outside, wider.outside),
+                )
+                for quorum in stage
+            )
             for stage in policy.stages
         ),
         recipients=_joined(policy.recipients, wider.recipients),
+        outside=_joined(policy.outside, wider.outside),
     )
+
+
+def admitted(policy: Policy, members: Mapping[str, Sequence[PersonId]]) -> Policy:
+    """The policy with those besides who are in its groups from outside, by what these say now.
+
+    It takes nobody away: who may decide no more, today's policy says.
+    """
+
+    def of(groups: Iterable[str]) -> tuple[PersonId, ...]:
+        return tuple(person for group in groups for person in members.get(group, ()))
+
+    wider = policy.escalation
+    return replace(
+        policy,
+        reviewers=_joined(policy.reviewers, of(policy.outside)),
+        stages=tuple(
+            tuple(replace(quorum, people=_joined(quorum.people, of(quorum.outside))) for quorum in stage)
+            for stage in policy.stages
+        ),
+        escalation=wider and replace(wider, people=_joined(wider.people, of(wider.outside))),
+    )
+
+
+def groups_of(policy: Policy) -> frozenset[str]:
+    """The groups from outside on which it depends who may decide."""
+    return frozenset((*policy.outside, *(policy.escalation.outside if policy.escalation else ())))
 
 
 def _joined(first: tuple[T, ...], second: tuple[T, ...]) -> tuple[T, ...]:

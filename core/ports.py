@@ -20,11 +20,13 @@ if TYPE_CHECKING:
         Fork,
         Json,
         MessageRef,
+        NewQuestion,
         Notice,
         Person,
         PersonId,
         Policy,
         Position,
+        Question,
         Recipient,
         ReviewRequest,
         Status,
@@ -114,7 +116,39 @@ class Listener(Protocol):
         ...
 
 
-class Store(Protocol):
+class QuestionStore(Protocol):
+    """What `questions` needs of the store; refusals are raised, since they write nothing."""
+
+    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
+        """Store a question and tell it in the review's threads; one that is known is not asked again."""
+        ...
+
+    async def ask_open(
+        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    ) -> Question:
+        """As `ask`, of the task's open review, where it is the one that is meant."""
+        ...
+
+    async def answer(
+        self, question_id: str, person: Person, text: str, *, via: str, is_admin: bool
+    ) -> Question:
+        """Store the answer and tell it in the threads; the same again changes nothing."""
+        ...
+
+    async def question(self, question_id: str) -> Question:
+        """Raises `NotFound`."""
+        ...
+
+    async def questions(self, task_id: str) -> Sequence[Question]:
+        """All of a task, oldest first."""
+        ...
+
+    async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
+        """Those about open reviews of this submitter's tasks, oldest first."""
+        ...
+
+
+class Store(QuestionStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -138,6 +172,14 @@ class Store(Protocol):
     ) -> Sequence[ReviewRequest]:
         """Open reviews that wait for this person, for themselves or as a delegate, also by the `policies` in
         force now, oldest first."""
+        ...
+
+    async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
+        """Open reviews on which this person decided, or a delegate in their place, oldest first."""
+        ...
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        """The review whose card that message is, or the newest of the task that it tells of."""
         ...
 
     async def story(self, task_id: str) -> Story: ...
@@ -181,7 +223,7 @@ class Store(Protocol):
         ...
 
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
         ...
@@ -219,7 +261,11 @@ class Store(Protocol):
         ...
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        """Nobody is left to decide these: what their policies say of that falls due."""
+        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
         ...
 
     async def delegate(self, new: Delegation) -> None:

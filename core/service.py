@@ -10,10 +10,19 @@ import structlog
 
 from core.clock import SystemClock
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
+from core.events import ReviewStuck
 from core.explaining import explain
 from core.ids import new_id
-from core.model import LOCAL, Delegation, DeliveryState, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, is_stuck, waited_for
+from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
+from core.policy import (
+    check_assurance,
+    check_in_time,
+    check_may_decide,
+    comes_to,
+    is_stuck,
+    waited_for,
+)
+from core.questions import Questions
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     from core.flow import FlowDefinition
     from core.graph import Graph
     from core.model import (
+        ChannelName,
         Delivery,
         Fork,
         Json,
@@ -96,6 +106,9 @@ class Service:
         self._policies = policies
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
+        self.questions = Questions(
+            store, policies=policies, known=self._known, is_admin=lambda person: person in self._admins
+        )
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -148,6 +161,15 @@ class Service:
         return await self._store.waiting_for(
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
+
+    async def answered_by(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
+        """Open reviews on which this person decided, or a delegate in their place, oldest first."""
+        return await self._store.answered_by(person, limit=limit)
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        """The review whose card that message in a chat is, or the newest of the task that it tells of; None
+        where it is no message of ours."""
+        return await self._store.shown_at(channel, message)
 
     async def story(self, task_id: str) -> Story:
         """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
@@ -205,7 +227,8 @@ class Service:
     ) -> ReviewRequest:
         """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
 
-        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
+        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one; both
+        with the sentence that `decide` has for the review that was meant.
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
@@ -229,7 +252,7 @@ class Service:
         Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
-            checked_id(review_id, "review"), self._known(reviewer), via=via
+            checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
         )
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
@@ -326,9 +349,11 @@ class Service:
         """Whose answer this person's would be; raises as `decide` would."""
         for_whom = [of.person for of in away if of.delegate == person]
         try:
-            return check_may_decide(review, person, self._policies, for_whom)
+            seat = check_may_decide(review, person, self._policies, for_whom)
+            check_in_time(review, self._clock.now())
         except (Forbidden, Refused) as error:
             raise self._with_others(error, review) from None
+        return seat
 
     def _told(
         self,
@@ -470,27 +495,46 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def reconsider(self, policies: Collection[str]) -> int:
+    async def reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
 
-        They escalate, or say so. To be called when policies changed; page by page, and no decision waits.
+        They escalate, or say so; with `unsaid` those that have not said so yet. Those that are decided by who
+        may decide now are closed, likewise: a word that did not count may count again. To be called when
+        policies changed; page by page, and no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
         while policies:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
+            concerned = [review for review in page if review.policy.name in policies]
             hopeless = [
                 review.id
-                for review in page
-                if review.policy.name in policies and is_stuck(review, self._policies)
+                for review in concerned
+                if review.task.submitter != LOCAL
+                and is_stuck(review, self._policies)
+                and not (unsaid and await self._is_said(review))
             ]
-            if hopeless:
-                await self._store.mark_stuck(hopeless)
+            met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
+            if hopeless or met:
+                await self._store.mark_stuck([*hopeless, *met])
                 stuck += len(hopeless)
             if len(page) < OPEN_AT_A_TIME:
                 break
             last = (page[-1].opened_at, page[-1].id)
         return stuck
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let those who are in groups from outside now decide on what is open under these groups, too.
+
+        How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
+        """
+        return await self._store.admit(members)
+
+    async def _is_said(self, review: ReviewRequest) -> bool:
+        """Whether its history says already that it is stuck."""
+        turns = (await self._store.story(review.task.id)).turns
+        said = [stored.event for stored in turns if isinstance(stored.event, ReviewStuck)]
+        return any(event.review == review.id for event in said)
 
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`

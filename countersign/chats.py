@@ -16,7 +16,7 @@ from aiohttp import web
 from bot.buttons import Buttons
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -41,12 +41,14 @@ class Chats:
         service: Service,
         store: SqlStore,
         clock: Clock,
+        usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
         self._settings = settings
         self._configuration = configuration
         self._service = service
         self._store = store
         self._clock = clock
+        self._usergroup_changed = usergroup_changed
         self._handlers: dict[str, Handler] = {}
 
     @property
@@ -101,6 +103,7 @@ class Chats:
             buttons=buttons,
             clock=self._clock,
             public_url=self._settings.web.base_url,
+            usergroup_changed=self._usergroup_changed,
         )
 
     def _telegram(self, buttons: Buttons) -> TelegramChannel:

@@ -29,7 +29,7 @@ from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from aiohttp import web
 
@@ -116,8 +116,11 @@ async def house(
     database: Database,
     *,
     extras: Extras | None = None,
+    usergroup_changed: Callable[[str], object] | None = None,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
+
+    `usergroup_changed` is told the id of each Slack user group that changes.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared, and
@@ -147,7 +150,7 @@ async def house(
         store.listen(engine)
         await stack.enter_async_context(engine)
         hooks = await _webhooks(stack, settings, clock)
-        chats = Chats(settings, configuration, service, store, clock)
+        chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
         runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
         stack.push_async_callback(runner.cleanup)
         address = await _listen(runner, settings.web.host, settings.web.port)

@@ -20,7 +20,8 @@ from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
 from countersign.lines import line_of
 from countersign.policies import Groups, GroupSection, PolicySection, policy_of
-from countersign.sections import Duration, Name, RecipientsSection, Section, SlackPerson
+from countersign.sections import Duration, Language, Name, RecipientsSection, Section, SlackPerson, Zone
+from countersign.sources import Source, sources
 from web.hooks.inbound import Hook
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class PersonSection(Section):
     """`[people.NAME]`: immutable platform ids, never names."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    zone: Zone = "UTC"
+    language: Language | None = None
     slack: SlackPerson | None = None
     telegram: Annotated[int, Field(gt=0)] | None = None
 
@@ -99,6 +103,8 @@ class Configuration:
     named: frozenset[str] = frozenset()
     """The flows that the file names; the others are there all the same."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
+    outside: Mapping[str, Source] = field(default_factory=dict)
+    """By group: who is asked for its members, who are not in `policies` until they are known."""
 
     @property
     def folder(self) -> Path | None:
@@ -113,13 +119,14 @@ class Configuration:
         """
         in_use = (flow for name, flow in self.flows.items() if name in self.named or name == "draft")
         asked_for = sorted({flow.policy for flow in in_use})
-        return [name for name in asked_for if not self.policies[name].reviewers]
+        policies = [self.policies[name] for name in asked_for]
+        return [policy.name for policy in policies if not policy.reviewers and not policy.outside]
 
 
 def configuration(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Read the file; None is `countersign.toml` where there is one, and otherwise an empty one.
 
-    Raises `SettingsError`. `environment` holds the hooks' secrets.
+    Raises `SettingsError`. `environment` holds the secrets of hooks and of groups' sources.
     """
     if path is None:
         if not DEFAULT_FILE.exists():
@@ -171,20 +178,35 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
     if LOCAL in file.people:
         raise SettingsError("people.local: this name is the built-in person of COUNTERSIGN_AUTH=open.")
     sections = {DEFAULT: PolicySection(), **file.policies}
-    groups = Groups(file.groups, file.people)
+    outside = sources(file.groups, environment)
+    groups = Groups(file.groups, file.people, outside)
     groups.check()
     policies = {name: policy_of(name, section, groups, file.recipients) for name, section in sections.items()}
     flows = {**{name: FlowSection() for name in SHIPPED}, **file.flows}
     return Configuration(
         path=path,
-        people={PersonId(key): Person(id=PersonId(key), name=p.name) for key, p in file.people.items()},
+        people=_people(file),
         admins=_admins(file),
         directory=_directory(file),
         policies=policies,
         flows={name: _flow(name, section, policies) for name, section in flows.items()},
         named=frozenset(file.flows),
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
+        outside=outside,
     )
+
+
+def _people(file: ConfigurationFile) -> dict[PersonId, Person]:
+    subjects: dict[str, str] = {}
+    for key, person in file.people.items():
+        if person.subject is not None and (first := subjects.setdefault(person.subject, key)) != key:
+            raise SettingsError(f"people.{key}.subject: {key} and {first} have the same subject.")
+    return {
+        PersonId(key): Person(
+            id=PersonId(key), name=p.name, subject=p.subject, zone=p.zone, language=p.language
+        )
+        for key, p in file.people.items()
+    }
 
 
 def _admins(file: ConfigurationFile) -> frozenset[PersonId]:

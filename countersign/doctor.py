@@ -18,14 +18,22 @@ from core.store.database import database
 from core.store.schema import HEAD, revision
 from countersign.configuration import configuration
 from countersign.flows import loaded
+from countersign.membership import asked, asker
+from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
+from countersign.sources import Kind
+from countersign.terminal import literal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from core.model import PersonId
     from countersign.configuration import Configuration
     from countersign.settings import Settings
+    from countersign.sources import Source
 
+NAMED = 10
+"""Names in one line."""
 OURS = ("bot", "core", "web", "countersign")
 
 
@@ -71,6 +79,8 @@ async def findings() -> AsyncIterator[Finding]:
     for finding in _flows(configured, found):
         yield finding
     async for finding in _chats(found, configured):
+        yield finding
+    for finding in await _groups(found, configured):
         yield finding
 
 
@@ -139,6 +149,41 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
         is_well=False,
         text=f"nobody may review under: {', '.join(lonely)}",
         mend="name reviewers in the policy; empty means nobody",
+    )
+
+
+async def _groups(found: Settings, configured: Configuration) -> list[Finding]:
+    """Each whose members somebody else keeps: whether these are told, and who they are to us."""
+    members, troubles = await asked(configured.outside, asker(found.bot))
+    return [
+        _untold(source, str(troubles[group]))
+        if group in troubles
+        else _told(source, *source.meant(members[group], configured.directory, configured.people))
+        for group, source in configured.outside.items()
+    ]
+
+
+def _untold(source: Source, reason: str) -> Finding:
+    where = "add usergroups:read under OAuth & Permissions, install the app again, and check the group's id"
+    return Finding(
+        check=f"group {source.group}",
+        is_well=False,
+        text=f"its members are not known, so nobody is in it: {reason.removesuffix('.')}",
+        mend=where if source.kind is Kind.SLACK else "check `url` and `token_env`, and see docs/policies.md",
+    )
+
+
+def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) -> Finding:
+    text = f"{len(people)} of [people]"
+    if strangers:
+        more = ", …" if len(strangers) > NAMED else ""
+        names = ", ".join(literal(" ".join(name[:LONGEST_ID].split())) for name in strangers[:NAMED])
+        text += f"; {len(strangers)} others, who may not decide: {names}{more}"
+    return Finding(
+        check=f"group {source.group}",
+        is_well=bool(people),
+        text=text,
+        mend="name its members in [people]" + (", by their Slack ids" * (source.kind is Kind.SLACK)),
     )
 
 

@@ -91,7 +91,9 @@ def tell(event: Event, screen: Screen) -> None:
             screen.say(literal(f"{event['node']}: retry {event['retry']} after {event['error']}"))
         case "decision_recorded" if screen.is_live:
             screen.say(literal(_decision(event)))
-        case "review_claimed" | "claim_ended" | "reminder_snoozed" if screen.is_live:
+        case (
+            "question_asked" | "question_answered" | "review_claimed" | "claim_ended" | "reminder_snoozed"
+        ) if screen.is_live:
             screen.say(literal(_SAID[event["event"]](event)))
         case _:
             said = line(event)
@@ -132,6 +134,8 @@ _LINES: Mapping[str, Callable[[Event], str]] = {
 _SAID: Mapping[str, Callable[[Event], str]] = {
     "review_claimed": lambda event: f"{event['person_name']} is looking, until {event['until']}",
     "claim_ended": lambda event: f"{event['person_name']} is not looking any more",
+    "question_asked": lambda event: f"{event['person_name']} asks: {event['text']}",
+    "question_answered": lambda event: f"{event['person_name']} answers: {event['text']}",
     "reminder_snoozed": lambda event: (
         f"{event['person_name']} wants to be reminded "
         + ("with everybody else again" if event["until"] is None else f"at {event['until']}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -22,7 +21,14 @@ from core.model import (
     WorkingHours,
 )
 from core.policy import can_be_met
-from countersign.sections import Duration, PlacesSection, RecipientsSection, Section
+from countersign.sections import (
+    Duration,
+    PlacesSection,
+    RecipientsSection,
+    Section,
+    SlackGroup,
+    Zone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -38,26 +44,25 @@ def _cron(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
-    return value
-
-
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
+QUICK_REASONS = 20
+"""More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
 ClaimTime = Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))]
 
 
 class GroupSection(Section):
-    """`[groups.NAME]`: people, other groups, and when they are at work."""
+    """`[groups.NAME]`: people, groups, at most one list that somebody else keeps; when they are at work."""
 
     people: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    slack: SlackGroup | None = None
+    url: str | None = None
+    token_env: str | None = None
+    refresh: Duration | None = None
+    stale_after: Duration | None = None
     hours: Annotated[str, AfterValidator(_cron)] | None = None
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     holidays: tuple[date, ...] = ()
 
 
@@ -104,6 +109,8 @@ class Groups:
 
     sections: Mapping[str, GroupSection]
     people: Collection[str]
+    outside: Collection[str] = ()
+    """Groups whose members somebody else keeps."""
     _known: dict[str, tuple[PersonId, ...]] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -144,6 +151,16 @@ class Groups:
             found.update(dict.fromkeys(self.members(group, f"groups.{name}.groups", (*around, name))))
         return tuple(found)
 
+    def fed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The groups from outside that are among these groups, or in them; their names were checked."""
+        found: dict[str, None] = {}
+        for name in names:
+            if name in self.outside:
+                found[name] = None
+            if name in self.sections:
+                found.update(dict.fromkeys(self.fed(self.sections[name].groups)))
+        return tuple(found)
+
     def hours(self, names: Iterable[str]) -> tuple[WorkingHours, ...]:
         """Of those that say theirs; people without a group have none."""
         sections = (self.sections[name] for name in dict.fromkeys(names) if name in self.sections)
@@ -155,7 +172,8 @@ class Groups:
 
 
 def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: RecipientsSection) -> Policy:
-    """Raises `SettingsError` for people nobody knows and for what can never be met."""
+    """Without those who come from outside. Raises `SettingsError` for people nobody knows and for what can
+    never be met."""
     key = f"policies.{name}"
     if section.stages and (section.reviewers or section.approvals != 1):
         raise SettingsError(f"{key}.stages: each stage names its own `reviewers` and `approvals`.")
@@ -184,6 +202,7 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         claim=section.claim,
         recipients=places.recipients(),
         fallback=fallback.recipients() if fallback is not None else (),
+        outside=groups.fed(names),
     )
     _check(policy, key)
     return policy
@@ -204,7 +223,7 @@ def _stage(
     everybody = groups.expanded(reviewers, f"{key}.reviewers")
     if isinstance(approvals, int):
         name = " or ".join(reviewers) if len(reviewers) in {1, 2} else "reviewers"
-        return (Quorum(name=name, people=everybody, approvals=approvals),)
+        return (Quorum(name=name, people=everybody, approvals=approvals, outside=groups.fed(reviewers)),)
     if not approvals:
         raise SettingsError(f"{key}.approvals: says of no group how many of it have to approve.")
     for name in approvals:
@@ -214,7 +233,12 @@ def _stage(
         if name not in approvals:
             raise SettingsError(f"{key}.approvals: does not say how many of {name!r} have to approve.")
     return tuple(
-        Quorum(name=name, people=groups.members(name, f"{key}.reviewers"), approvals=number)
+        Quorum(
+            name=name,
+            people=groups.members(name, f"{key}.reviewers"),
+            approvals=number,
+            outside=groups.fed([name]),
+        )
         for name, number in approvals.items()
     )
 
@@ -241,25 +265,45 @@ def _escalation(section: PolicySection, groups: Groups, key: str) -> Escalation 
         after=wider.after,
         people=groups.expanded(wider.reviewers, f"{key}.escalation.reviewers"),
         recipients=wider.recipients.recipients(),
+        outside=groups.fed(wider.reviewers),
     )
 
 
 def _check(policy: Policy, key: str) -> None:
-    """What could never be met, and what would never happen."""
-    if policy.reviewers and not can_be_met(policy, (), policy.reviewers):
+    """What could never be met, and what would never happen.
+
+    How many come from outside is known only later; a review that too few may decide says so then.
+    """
+    if policy.outside:
+        _check_without_outside(policy, key)
+    elif policy.reviewers and not can_be_met(policy, (), policy.reviewers):
         raise SettingsError(
             f"{key}.approvals: {policy.approvals} can never be met by {len(policy.reviewers)} reviewers, "
             "each of whom counts once."
         )
-    if policy.reviewers and policy.rejections > len(policy.reviewers):
+    if policy.reviewers and not policy.outside and policy.rejections > len(policy.reviewers):
         raise SettingsError(
             f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
+        )
+    if len(policy.quick_reasons) > QUICK_REASONS:
+        raise SettingsError(
+            f"{key}.quick_reasons: {len(policy.quick_reasons)} are more than a chat shows, which is "
+            f"{QUICK_REASONS}."
         )
     for wait, name in _waits(policy):
         if policy.deadline is not None and wait >= policy.deadline:
             raise SettingsError(f"{key}.{name}: would come after the deadline, which is earlier.")
     if policy.deadline is None and policy.on_expiry is not OnExpiry.REJECT:
         raise SettingsError(f"{key}.on_expiry: there is no `deadline`.")
+
+
+def _check_without_outside(policy: Policy, key: str) -> None:
+    """What the quorums ask for whose people all stand in the file."""
+    inside = tuple(tuple(one for one in stage if not one.outside) for stage in policy.stages)
+    alone = replace(policy, stages=tuple(stage for stage in inside if stage))
+    if alone.stages and not can_be_met(alone, (), policy.reviewers):
+        asked = " and ".join(f"{one.approvals} of {one.name}" for stage in alone.stages for one in stage)
+        raise SettingsError(f"{key}.approvals: {asked} can never be met by people who each count once.")
 
 
 def _waits(policy: Policy) -> list[tuple[timedelta, str]]:

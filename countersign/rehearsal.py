@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from core import policy as rules
-from core.errors import CountersignError
+from core.errors import CountersignError, Unavailable
 from core.model import LOCAL, Outcome
 from core.store import reviews
 from core.store.database import database
 from core.store.schema import HEAD, revision
 from core.store.transaction import Transaction
 from countersign.configuration import configuration
+from countersign.membership import asked, asker
 from countersign.settings import environment, settings
 from countersign.terminal import literal
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from core.model import Decision, Policy, ReviewRequest
     from core.store.database import Database
+    from countersign.configuration import Configuration
+    from countersign.settings import Settings
 
 PAGE = 500
 COUNTED = frozenset({Outcome.APPROVED, Outcome.REJECTED})
@@ -50,14 +54,16 @@ class Difference:
 
 
 def run_policy_check(path: Path | None, *, as_json: bool) -> int:
-    """0 where no review would have gone another way, else 1; raises `SettingsError` for a wrong file."""
+    """0 where no review would have gone another way, else 1; raises `SettingsError` for a wrong file, and
+    `Unavailable` where it is not known who is in a group."""
     found = settings()
     configured = configuration(path or found.core.config, environment())
+    policies = _with_outside(configured, found)
     target = database(found.core.database_url.get_secret_value())
     looked_at, differences = 0, 0
     for review in recorded(target):
         looked_at += 1
-        difference = rehearsed(review, configured.policies)
+        difference = rehearsed(review, policies)
         if difference is not None:
             differences += 1
             click.echo(literal(json.dumps(_row(difference)) if as_json else difference.line()))
@@ -67,6 +73,22 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
             f"{differences} would have gone another way."
         )
     return 1 if differences else 0
+
+
+def _with_outside(configured: Configuration, found: Settings) -> Mapping[str, Policy]:
+    """The policies with who is in groups from outside now; how many these are is told on standard error."""
+    if not configured.outside:
+        return configured.policies
+    answers, troubles = asyncio.run(asked(configured.outside, asker(found.bot)))
+    for group, trouble in troubles.items():
+        raise Unavailable(f"groups.{group}: its members are not known: {trouble}")
+    members = {}
+    for group, source in configured.outside.items():
+        people, strangers = source.meant(answers[group], configured.directory, configured.people)
+        members[group] = people
+        others = f", and {len(strangers)} others" if strangers else ""
+        click.echo(f"group {group}: {len(people)} of [people]{others}", err=True)
+    return {name: rules.admitted(policy, members) for name, policy in configured.policies.items()}
 
 
 def _row(difference: Difference) -> dict[str, str | int]:

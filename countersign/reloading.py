@@ -1,4 +1,5 @@
-"""Reading the configuration anew at SIGHUP: who people are and what policies say, while everything goes on.
+"""Who people are and what policies say, put in force while everything goes on: when SIGHUP has the file read
+anew, and when somebody came into a group from outside or left it.
 
 Flows, hooks and settings stay as they were until the next start: tasks are in the middle of them.
 """
@@ -9,6 +10,7 @@ import asyncio
 import signal
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,21 +18,38 @@ import structlog
 from bot.people import Directory
 from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
+from core.policy import admitted, groups_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from core.flow import FlowDefinition
+    from core.model import PersonId
     from core.service import Service
     from countersign.configuration import Configuration
+    from countersign.outside import Keeper
 
 log = structlog.get_logger()
 
+FIRST_ANSWERS = timedelta(seconds=3)
+"""How long the start, or a reload, waits for groups of which nothing is known."""
+NAMED = 20
+"""Ids in one line of the log."""
+LONGEST_ID = 64
+"""Characters of one: a source may say anything."""
+
 
 class Live:
-    """A configuration whose people and policies can be replaced under everybody who holds it."""
+    """A configuration whose people and policies can be replaced under everybody who holds it.
+
+    `read` is what the file says, `configuration` that with those in its policies who come from outside.
+    """
 
     def __init__(self, configured: Configuration) -> None:
+        self.read = configured
+        self.members: Mapping[str, tuple[PersonId, ...]] = {}
+        """Of groups from outside that are known."""
+        self._strangers: Mapping[str, tuple[str, ...]] = {}
         self._people = InForce(configured.people)
         self._policies = InForce(configured.policies)
         self._slack = InForce(configured.directory.slack)
@@ -42,18 +61,35 @@ class Live:
             directory=Directory(slack=self._slack, telegram=self._telegram),
         )
 
-    def replace(self, new: Configuration) -> list[str]:
-        """From now on what `new` says; the names of the policies that changed."""
+    def replace(self, new: Configuration, members: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+        """From now on what `new` says; the names of the policies that changed.
+
+        `members` are those of groups from outside, as their sources call them.
+        """
+        meant = {
+            group: new.outside[group].meant(found, new.directory, new.people)
+            for group, found in (members or {}).items()
+            if group in new.outside
+        }
+        self._tell({group: strangers for group, (_, strangers) in meant.items()})
+        self.read, self.members = new, {group: people for group, (people, _) in meant.items()}
+        policies = {name: admitted(policy, self.members) for name, policy in new.policies.items()}
         changed = [
-            name
-            for name in {*self._policies, *new.policies}
-            if self._policies.get(name) != new.policies.get(name)
+            name for name in {*self._policies, *policies} if self._policies.get(name) != policies.get(name)
         ]
         self._people.replace(new.people)
-        self._policies.replace(new.policies)
+        self._policies.replace(policies)
         self._slack.replace(new.directory.slack)
         self._telegram.replace(new.directory.telegram)
         return sorted(changed)
+
+    def _tell(self, strangers: Mapping[str, tuple[str, ...]]) -> None:
+        """Once, of those whom a source names and [people] does not."""
+        for group, unknown in strangers.items():
+            if unknown and unknown != self._strangers.get(group):
+                ids = [name[:LONGEST_ID] for name in unknown[:NAMED]]
+                log.warning("group_members_unknown", group=group, count=len(unknown), ids=ids)
+        self._strangers = strangers
 
 
 def check_fits(new: Configuration, definitions: Mapping[str, FlowDefinition]) -> None:
@@ -67,7 +103,7 @@ def check_fits(new: Configuration, definitions: Mapping[str, FlowDefinition]) ->
 class Reloader:
     """`read` gives the configuration as the file says it now, or raises `SettingsError`.
 
-    `look` tells the timekeeper that something fell due.
+    `look` tells the timekeeper that something fell due. `keeper` knows who is in groups from outside.
     """
 
     def __init__(
@@ -78,12 +114,17 @@ class Reloader:
         service: Service,
         *,
         look: Callable[[], object],
+        keeper: Keeper | None = None,
     ) -> None:
         self._read = read
         self._live = live
         self._definitions = definitions
         self._service = service
         self._look = look
+        self._keeper = keeper
+        self._one_at_a_time = asyncio.Lock()
+        self._unlooked = {name for name, policy in live.read.policies.items() if groups_of(policy)}
+        """Policies that changed, under which open reviews were not looked at yet."""
 
     async def reload(self) -> bool:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
@@ -93,15 +134,61 @@ class Reloader:
         except SettingsError as error:
             log.warning("configuration_refused", reason=str(error))
             return False
-        changed = self._live.replace(new)
-        self._service.appoint(new.admins)
-        log.info("configuration_reloaded", policies_changed=changed)
-        with suppress(Unavailable):
-            stuck = await self._service.reconsider(changed)
-            self._look()
-            if stuck:
-                log.warning("reviews_stuck", count=stuck)
+        async with self._one_at_a_time:
+            if self._keeper is not None:
+                # A group that is new is asked first: for a moment it would be nobody's.
+                self._keeper.watch(new.outside)
+                await self._keeper.answered(FIRST_ANSWERS)
+            changed = self._replace(new)
+            self._service.appoint(new.admins)
+            log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
+            with suppress(Unavailable):
+                await self._reconsider()
         return True
+
+    async def look_over(self) -> None:
+        """Once, at the start: the file may have been changed while nobody ran."""
+        async with self._one_at_a_time:
+            self._unlooked.update(self._live.read.policies)
+            with suppress(Unavailable):
+                await self._reconsider(unsaid=True)
+
+    async def members_changed(self) -> None:
+        """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
+        async with self._one_at_a_time:
+            changed = self._replace(self._live.read)
+            if changed:
+                log.info("group_members_changed", policies_changed=changed, groups=self._counts())
+            await self._reconsider()
+
+    def _replace(self, new: Configuration) -> list[str]:
+        changed = self._live.replace(new, self._keeper.members() if self._keeper else {})
+        self._unlooked.update(changed)
+        return changed
+
+    def _counts(self) -> dict[str, int]:
+        """How many of [people] are in each group from outside; those that nobody knows are not there."""
+        return {group: len(people) for group, people in self._live.members.items()}
+
+    async def _reconsider(self, *, unsaid: bool = False) -> None:
+        """What is open: who came may decide on it, too; where too few are left, it is to say so.
+
+        Not yet, where it depends on a group of which nothing is known since the start.
+        """
+        if self._live.members:
+            await self._service.admit(self._live.members)
+        ready = self._unlooked - self._waiting()
+        if not ready:
+            return
+        stuck = await self._service.reconsider(ready, unsaid=unsaid)
+        self._unlooked -= ready
+        self._look()
+        if stuck:
+            log.warning("reviews_stuck", count=stuck)
+
+    def _waiting(self) -> set[str]:
+        unknown = self._keeper.unknown() if self._keeper else frozenset()
+        return {name for name, policy in self._live.read.policies.items() if groups_of(policy) & unknown}
 
 
 def on_hangup(asked: asyncio.Event) -> None:
@@ -112,11 +199,16 @@ def on_hangup(asked: asyncio.Event) -> None:
 
 async def follow(asked: asyncio.Event, reloader: Reloader) -> None:
     """Reload whenever it is asked for; several calls in one moment are one."""
+    await _tried(reloader.look_over)
     while True:
         await asked.wait()
         asked.clear()
-        try:
-            await reloader.reload()
-        except Exception:
-            # What is in force stays so; the next signal tries again.
-            log.exception("configuration_not_reloaded")
+        await _tried(reloader.reload)
+
+
+async def _tried(act: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await act()
+    except Exception:
+        # What is in force stays so; the next signal tries again.
+        log.exception("configuration_not_reloaded")

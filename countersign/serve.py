@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
 import structlog
 
+from core.clock import SystemClock
 from core.store.database import database
 from core.store.lock import exclusive
 from countersign import logs
@@ -15,14 +17,18 @@ from countersign.composition import flows, house, reachable
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
-from countersign.reloading import Live, Reloader, follow, on_hangup
+from countersign.membership import asker
+from countersign.outside import Keeper
+from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
+from countersign.sources import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from core.flow import FlowDefinition
     from core.store.database import Database
+    from countersign.composition import House
     from countersign.configuration import Configuration
     from countersign.settings import Settings
 
@@ -49,6 +55,10 @@ def _warn(found: Settings, configured: Configuration) -> None:
     """Say what is unusual; none of it stops the start."""
     for name in (*found.bot.foreign_urls, *unknown_names()):
         log.warning("unusual_setting", setting=name)
+    if found.bot.slack_bot_token is None:
+        for group, source in configured.outside.items():
+            if source.kind is Kind.SLACK:
+                log.warning("group_of_a_chat_that_is_off", group=group, channel="slack")
     if found.web.auth != "open":
         for name in configured.policies_of_nobody:
             log.warning("policy_without_reviewers", policy=name)
@@ -73,16 +83,46 @@ async def _serve(
 ) -> None:
     stop, hangup = stop_on_signals(), asyncio.Event()
     on_hangup(hangup)
-    async with house(found, live.configuration, definitions, target) as running, asyncio.TaskGroup() as tasks:
+    async with (
+        Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
+        _house(found, live, definitions, target, keeper) as running,
+        asyncio.TaskGroup() as tasks,
+    ):
         log.info("serving", address=running.address)
         click.echo(f"Countersign serves at {found.web.base_url}", err=True)
         reloader = Reloader(
-            lambda: _read(found), live, definitions, running.service, look=running.timekeeper.look
+            lambda: _read(found),
+            live,
+            definitions,
+            running.service,
+            look=running.timekeeper.look,
+            keeper=keeper,
         )
-        following = tasks.create_task(follow(hangup, reloader), name="reload")
+        beside = [
+            tasks.create_task(follow(hangup, reloader), name="reload"),
+            tasks.create_task(keeper.run(reloader.members_changed), name="groups"),
+        ]
         await stop.wait()
         log.info("stopping")
-        following.cancel()
+        for task in beside:
+            task.cancel()
+
+
+@asynccontextmanager
+async def _house(
+    found: Settings,
+    live: Live,
+    definitions: Mapping[str, FlowDefinition],
+    target: Database,
+    keeper: Keeper,
+) -> AsyncIterator[House]:
+    """With who is in groups from outside, as far as that can be known at once."""
+    await keeper.answered(FIRST_ANSWERS)
+    live.replace(live.read, keeper.members())
+    async with house(
+        found, live.configuration, definitions, target, usergroup_changed=keeper.changed
+    ) as running:
+        yield running
 
 
 def _read(found: Settings) -> Configuration:

@@ -18,6 +18,7 @@ from web.pages import Pages
 from web.pages.changes import Changes
 from web.pages.views import Views
 from web.pings import Pings
+from web.questions import Conversation
 from web.schemas import json_response
 from web.standing import Standing
 from web.stream import Streams
@@ -66,6 +67,7 @@ def create_app(
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
     app.add_routes(Standing(service=service, settings=settings).routes())
+    app.add_routes(Conversation(service=service).routes())
     app.add_routes(Looking(service=service, clock=clock).routes())
     app.add_routes(Absences(service=service, pages=pages, clock=clock).routes())
     app.add_routes(Checkpoints(service=service, settings=settings).routes())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from core.explaining import Explanation
-    from core.model import Delegation, Json, Person, ReviewRequest, StoredCheckpoint, Task
+    from core.model import Delegation, Json, Person, Question, ReviewRequest, StoredCheckpoint, Task
 
     Known = Callable[[str], Person | None]
 
@@ -124,6 +124,28 @@ class Withdrawal(_Lenient):
     review_id: Name
 
 
+class NewQuestion(_Exact):
+    text: str
+    review_id: Name | None = None
+
+
+class NewAnswer(_Exact):
+    text: str
+    question_id: Name | None = None
+
+
+class QuestionForm(_Lenient):
+    """The pages' form for it, as is the next."""
+
+    text: str
+    review_id: Name
+
+
+class AnswerForm(_Lenient):
+    text: str
+    question_id: Name
+
+
 class NewClaim(_Exact):
     review_id: Name | None = None
 
@@ -174,7 +196,8 @@ class SnoozeForm(ClaimForm):
 class Absence(_Exact):
     delegate: Name | None
     """None: nobody decides instead."""
-    until: AwareDatetime
+    until: Annotated[str, Field(max_length=40)]
+    """A time with its zone; or a day, which counts to its end where the person is."""
 
 
 class AbsenceForm(_Lenient):
@@ -262,6 +285,29 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
         "refusal": found.refusal,
         "claims": claims_json(review),
         "snoozed": snoozed_json(review, known),
+    }
+
+
+def question_json(asked: Question) -> dict[str, Json]:
+    reply = asked.reply
+    return {
+        "question_id": asked.id,
+        "task_id": asked.task,
+        "review_id": asked.review,
+        "text": asked.text,
+        "person": asked.person,
+        "name": asked.name,
+        "via": asked.via,
+        "at": timestamp(asked.at),
+        "answer": None
+        if reply is None
+        else {
+            "text": reply.text,
+            "person": reply.person,
+            "name": reply.name,
+            "via": reply.via,
+            "at": timestamp(reply.at),
+        },
     }
 
 

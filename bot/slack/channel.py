@@ -14,6 +14,7 @@ from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card, retired
 from bot.errands import Errands
 from bot.gate import Gate
+from bot.menu import Menu
 from bot.notices import words
 from bot.pace import Pace, limit
 from bot.slack.commands import Commands
@@ -28,7 +29,7 @@ from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from slack_bolt.async_app import AsyncApp
     from slack_sdk.http_retry.async_handler import AsyncRetryHandler
@@ -64,13 +65,16 @@ class SlackChannel:
         buttons: Buttons,
         clock: Clock,
         public_url: str,
+        usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
+        """`usergroup_changed` is told the id of each user group that Slack says has changed."""
         self._settings = settings
         self._service = service
         self._people = people
         self._buttons = buttons
         self._clock = clock
         self._public_url = public_url
+        self._usergroup_changed = usergroup_changed
         self._pace = Pace(clock)
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
@@ -139,10 +143,16 @@ class SlackChannel:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
-            presses = self._presses(_web_client(self._settings, session, Patience()), errands)
-            commands = Commands(service=self._service, people=self._people, errands=errands)
+            menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
+            presses = self._presses(_web_client(self._settings, session, Patience()), errands, menu)
+            commands = Commands(service=self._service, people=self._people, errands=errands, menu=menu)
             self._listener = Listener(
-                self._settings, client=client, presses=presses, commands=commands, errands=errands
+                self._settings,
+                client=client,
+                presses=presses,
+                commands=commands,
+                errands=errands,
+                usergroup_changed=self._usergroup_changed,
             )
             self._gate.open(client, errands)
             stack.callback(self._close)
@@ -157,13 +167,14 @@ class SlackChannel:
         self._gate.close()
         self._listener = None
 
-    def _presses(self, client: AsyncWebClient, errands: Errands) -> Presses:
+    def _presses(self, client: AsyncWebClient, errands: Errands, menu: Menu) -> Presses:
         return Presses(
             service=self._service,
             people=self._people,
             buttons=self._buttons,
             client=client,
             errands=errands,
+            menu=menu,
             public_url=self._public_url,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 from slack_bolt.async_app import AsyncApp
@@ -13,7 +13,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.blocks import REASON_VIEW, action_id
+from bot.blocks import MENU_ACTION, REASON_VIEW, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
 from bot.slack.commands import COMMAND
@@ -23,6 +23,7 @@ from bot.slack.socket import CONNECTIONS, Socket
 from core.errors import DeliveryError, SettingsError, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from bot.errands import Errands
@@ -37,6 +38,9 @@ START_SECONDS = 5.0
 """How long the start waits for Slack before it goes on without."""
 STOP_SECONDS = 1.0
 """How long the stop waits for presses that are being answered."""
+
+USERGROUP_EVENTS = ("subteam_members_changed", "subteam_updated")
+"""The second also where a group is disabled (docs.slack.dev, events)."""
 
 LOGGER = logging.getLogger("countersign.slack")
 # bolt warns with the body of a request that nobody listens for, and of a token in the environment that it
@@ -55,12 +59,14 @@ class Listener:
         presses: Presses,
         commands: Commands,
         errands: Errands,
+        usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
         self._presses = presses
         self._commands = commands
         self._errands = errands
+        self._usergroup_changed = usergroup_changed
         self._sockets: list[Socket] = []
         self.identity: AuthorizeResult | None = None
         self.app: AsyncApp | None = None
@@ -140,9 +146,18 @@ class Listener:
         )
         app.action(action_id(Action.APPROVE))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
+        app.action(MENU_ACTION)(self._presses.chosen)
         app.view(REASON_VIEW)(self._presses.reason_sent)
         app.command(COMMAND)(self._commands.typed)
+        for event in USERGROUP_EVENTS:
+            app.event(event)(self._usergroup)
         return app
+
+    async def _usergroup(self, event: dict[str, Any]) -> None:
+        """Only that it changed is taken from here; who is in it, Slack is asked."""
+        found = event.get("subteam_id") or (event.get("subteam") or {}).get("id")
+        if self._usergroup_changed is not None and isinstance(found, str):
+            self._usergroup_changed(found)
 
     async def _close(self) -> None:
         for socket in self._sockets:

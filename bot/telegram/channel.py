@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from aiohttp import web
 from telegram import ReplyParameters, User
-from telegram.error import TelegramError
+from telegram.error import BadRequest, TelegramError
 
 from bot.cards import card, retired
 from bot.errands import Errands
 from bot.gate import Gate
-from bot.markup import NO_PREVIEW, markup, said
+from bot.markup import NO_PREVIEW, markup, said, without_styles
 from bot.notices import words
 from bot.pace import Pace, limit
 from bot.telegram.door import Door
@@ -25,7 +27,7 @@ from core.errors import RateLimited
 from core.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from telegram import Bot
 
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from core.model import ChannelName, Delivery, MessageRef, PersonId, Recipient, ReviewRequest
     from core.ports import ChatInbox, Clock, Dialogs
     from core.service import Service
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 ROUTE = "/telegram/webhook"
 
@@ -76,6 +82,7 @@ class TelegramChannel:
         self._pace = Pace(clock)
         self._gate: Gate[Bot] = Gate()
         self._listener: Listener | None = None
+        self._has_styles = True
 
     @property
     def name(self) -> ChannelName:
@@ -88,27 +95,40 @@ class TelegramChannel:
         place = place_of(delivery.recipient.address)
         async with self._gate.client() as bot:
             self._take_turn(place, edits=False)
+            sending = partial(
+                bot.send_message,
+                place.chat,
+                message_thread_id=place.topic,
+                reply_parameters=_in_reply_to(thread, place),
+            )
             try:
-                sent = await bot.send_message(
-                    place.chat,
-                    message_thread_id=place.topic,
-                    reply_parameters=_in_reply_to(thread, place),
-                    **message,
-                )
+                return ref_of(await self._asked(sending, message))
             except TelegramError as error:
                 raise failure(error) from error
-        return ref_of(sent)
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
             self._take_turn(Place(chat_id, None), edits=True)
-            shown = self._message(delivery, content)
+            editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             try:
-                await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **shown)
+                await self._asked(editing, self._message(delivery, content))
             except TelegramError as error:
                 if not changed_nothing(error):
                     raise failure(error) from error
+
+    async def _asked(self, call: Callable[..., Awaitable[T]], message: dict[str, Any]) -> T:
+        """The call with this message: without styles, where Telegram's server turns out to refuse them."""
+        if self._has_styles:
+            try:
+                return await call(**message)
+            except BadRequest as error:
+                if "style" not in error.message.lower():
+                    raise
+                log.warning("button_styles_refused", channel=TELEGRAM)
+                self._has_styles = False
+        plain = without_styles(message["reply_markup"])
+        return await call(**message | {"reply_markup": plain})
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         place = place_of(recipient.address)

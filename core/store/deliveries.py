@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from core.model import Delivery, Policy, Recipient
+    from core.model import Delivery, Policy, Recipient, ReviewRequest
     from core.store.transaction import Transaction
 
 HEADS = 200
@@ -86,6 +86,11 @@ THREAD = Statement(
 )
 OF_TASK = Statement(
     select(*_columns).where(delivery.c.task_id == p("task")).order_by(delivery.c.event_seq, delivery.c.id)
+)
+AT_MESSAGE = Statement(
+    select(delivery.c.task_id, delivery.c.review_id)
+    .where(delivery.c.channel == p("channel"), delivery.c.message == p("message"))
+    .limit(literal_column("1"))
 )
 KNOWN_COPY = Statement(
     select(delivery.c.id).where(
@@ -232,10 +237,11 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
         tx.due.update(channels)
 
 
-def drop_words(tx: Transaction, task: str, policy: Policy, *, was_snoozed: bool) -> None:
+def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> None:
     """What was still to be said about an open review is not said of a closed one."""
-    if was_snoozed or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
-        tx.run(DROP_WORDS, task=task)
+    policy = review.policy
+    if was_snoozed or review.questions or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
+        tx.run(DROP_WORDS, task=review.task.id)
 
 
 def adopt_copy(
@@ -251,6 +257,12 @@ def adopt_copy(
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
     elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
         tx.due.add(recipient.channel)
+
+
+def at_message(tx: Transaction, channel: str, message: str) -> tuple[str, str | None] | None:
+    """The task and, of a card, the review that a message of ours belongs to."""
+    row = tx.one(AT_MESSAGE, channel=channel, message=message)
+    return None if row is None else (row[0], row[1])
 
 
 def due(tx: Transaction, channel: str) -> list[Delivery]:

@@ -57,7 +57,7 @@ def fire(
         case TimerKind.EXPIRY:
             _expire(tx, row, request, people)
         case TimerKind.STUCK:
-            _say_stuck(tx, row, request, policies, people)
+            _look_again(tx, row, request, policies, people)
     return True
 
 
@@ -167,14 +167,20 @@ def escalate(
     return escalated
 
 
-def _say_stuck(
+def _look_again(
     tx: Transaction,
     row: Row,
     request: ReviewRequest,
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
 ) -> None:
-    """Ask more people; where there are none to ask, say so for an administrator to see."""
+    """Reviewers changed: close what is decided by that; where too few are left, ask more people; where there
+    are none to ask, say so for an administrator to see."""
+    outcome = rules.comes_to(request, policies)
+    if outcome is not Outcome.OPEN:
+        rules.check_in_time(request, tx.now)
+        settle(tx, row, request, [], request.decisions, outcome)
+        return
     if not rules.is_stuck(request, policies):
         return
     reason = "Those who may still decide are too few for what the policy asks."

@@ -58,7 +58,10 @@ def _plain(value: Any) -> Json:
         case tuple():
             return [_plain(part) for part in value]
         case Quorum() | WorkingHours() | Escalation() | Recipient():
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            plainly = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            if plainly.get("outside") == []:  # as it was before there were groups from outside
+                del plainly["outside"]
+            return plainly
         case _:
             plain: Json = value
             return plain
@@ -88,7 +91,12 @@ def _seconds(value: float | None) -> timedelta | None:
 
 
 def _quorum(data: Any) -> Quorum:
-    return Quorum(name=data["name"], people=_people(data["people"]), approvals=data["approvals"])
+    return Quorum(
+        name=data["name"],
+        people=_people(data["people"]),
+        approvals=data["approvals"],
+        outside=tuple(data.get("outside", ())),
+    )
 
 
 def _escalation(data: Any) -> Escalation:
@@ -96,6 +104,7 @@ def _escalation(data: Any) -> Escalation:
         after=_seconds(data["after"]),
         people=_people(data["people"]),
         recipients=_recipients(data["recipients"]),
+        outside=tuple(data.get("outside", ())),
     )
 
 
@@ -124,4 +133,5 @@ _READ: dict[str, Any] = {
     "claim": _seconds,
     "recipients": _recipients,
     "fallback": _recipients,
+    "outside": tuple,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, insert, literal_column, null, or_, select, update
@@ -10,9 +11,9 @@ from sqlalchemy import and_, case, func, insert, literal_column, null, or_, sele
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import Outcome, Party, Timer, TimerKind, Verdict
+from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
-from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
+from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -47,6 +48,9 @@ _task = [task.c[name] for name in TASK_COLUMNS]
 _both = select(*_task, task.c.seq, review.c.event_seq, task.c.version, task.c.node, *_review).join(
     task, task.c.id == review.c.task_id
 )
+MAY_STILL_COME = timedelta(minutes=1)
+"""How long a review waits for reviewers from outside before it says that they are too few: at the start of a
+server they may be not known yet."""
 SIEVED = 100
 """Open reviews looked at in one go for somebody's inbox."""
 SEQ, EVENT_SEQ, VERSION, NODE, REVIEW = range(len(TASK_COLUMNS), len(TASK_COLUMNS) + 5)
@@ -134,6 +138,15 @@ WAITING = Statement(
     .order_by(review.c.opened_at, review.c.id)
     .limit(p("limit"))
 )
+ANSWERED = Statement(
+    _both.join(decision, decision.c.review_id == review.c.id)
+    .where(
+        review.c.closed_at.is_(None),
+        or_(decision.c.reviewer == p("person"), decision.c.person == p("person")),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
 CLOSED = Statement(
     _both.where(
         review.c.closed_at.is_not(None),
@@ -216,12 +229,25 @@ def open_review(
         escalated=0,
         claims=None,
         snoozes=None,
+        questions=0,
     )
     open_cards(tx, of, seq, new.id, new.policy)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))
     if new.is_hopeless:
-        stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=tx.now)
+        soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
+        stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=soon)
         timers.schedule(tx, [stuck])
+
+
+def mark_if_stuck(tx: Transaction, review_id: str) -> None:
+    """Have it said where what was decided before leaves too few: an edit, or answers that are carried.
+
+    Not in open mode, where whoever sits at the machine stands in no policy.
+    """
+    found = one(tx, review_id)
+    people = {found.task.submitter, *(() if found.previous is None else (found.previous.reviewer,))}
+    if LOCAL not in people and rules.is_stuck(found):
+        timers.mark_stuck(tx, [review_id])
 
 
 def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str) -> None:
@@ -331,6 +357,21 @@ def _passing(
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def answered_by(tx: Transaction, person: PersonId, *, limit: int) -> list[ReviewRequest]:
+    """Open reviews on which somebody decided, or a delegate in their place."""
+    found = {row[REVIEW]: row for row in tx.all(ANSWERED, person=person, limit=limit)}
+    return [_request(tx, row) for row in found.values()]
+
+
+def shown_at(tx: Transaction, channel: str, message: str) -> ReviewRequest | None:
+    """What a message of ours shows; of a notice, its task's newest review."""
+    found = at_message(tx, channel, message)
+    if found is None:
+        return None
+    of, review_id = found
+    return next(iter(of_task(tx, of)[-1:]), None) if review_id is None else one(tx, review_id)
 
 
 def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:

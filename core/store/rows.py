@@ -21,7 +21,10 @@ from core.model import (
     Outcome,
     PersonId,
     Point,
+    Question,
+    QuestionId,
     Recipient,
+    Reply,
     ReviewId,
     ReviewRequest,
     Snooze,
@@ -125,6 +128,7 @@ REVIEW_COLUMNS = (
     "escalated",
     "claims",
     "snoozes",
+    "questions",
 )
 
 
@@ -148,8 +152,44 @@ def review_of(
         is_escalated=row[12] == 1,
         claims=claims_of(row[13]),
         snoozes=snoozes_of(row[14]),
+        questions=row[15],
         decisions=tuple(decisions),
         previous=previous,
+    )
+
+
+QUESTION_COLUMNS = (
+    "id",
+    "task_id",
+    "review_id",
+    "text",
+    "person",
+    "person_name",
+    "via",
+    "at",
+    "reply",
+    "reply_person",
+    "reply_person_name",
+    "reply_via",
+    "reply_at",
+)
+
+
+def question_of(row: Row) -> Question:
+    """A question from its `QUESTION_COLUMNS`."""
+    reply = None
+    if row[8] is not None:
+        reply = Reply(text=row[8], person=PersonId(row[9]), name=row[10], via=row[11], at=moment(row[12]))
+    return Question(
+        id=QuestionId(row[0]),
+        task=TaskId(row[1]),
+        review=ReviewId(row[2]),
+        text=row[3],
+        person=PersonId(row[4]),
+        name=row[5],
+        via=row[6],
+        at=moment(row[7]),
+        reply=reply,
     )
 
 

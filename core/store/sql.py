@@ -9,6 +9,7 @@ import structlog
 
 from core.errors import Overloaded, StoreUnavailable
 from core.store import (
+    admitting,
     chats,
     checkpoints,
     content,
@@ -20,6 +21,7 @@ from core.store import (
     history,
     looking,
     places,
+    questions,
     resuming,
     reviews,
     tasks,
@@ -43,11 +45,13 @@ if TYPE_CHECKING:
         Fork,
         Json,
         MessageRef,
+        NewQuestion,
         Notice,
         Person,
         PersonId,
         Policy,
         Position,
+        Question,
         Recipient,
         ReviewRequest,
         Status,
@@ -267,11 +271,17 @@ class SqlStore:
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
 
+    async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.answered_by, person=person, limit=limit))
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        return await self._read.run(partial(reviews.shown_at, channel=channel, message=message))
+
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
+            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via, policies=policies)
         )
 
     async def claim(
@@ -302,6 +312,39 @@ class SqlStore:
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         return await self._write.run(partial(looking.wake, review_id=review_id, person=person, via=via))
 
+    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
+        return await self._write.run(partial(questions.ask, review_id=review_id, new=new, policies=policies))
+
+    async def ask_open(
+        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    ) -> Question:
+        return await self._write.run(
+            partial(questions.ask_open, task_id=task_id, new=new, review_id=review_id, policies=policies)
+        )
+
+    async def answer(
+        self, question_id: str, person: Person, text: str, *, via: str, is_admin: bool
+    ) -> Question:
+        return await self._write.run(
+            partial(
+                questions.answer,
+                question_id=question_id,
+                person=person,
+                text=text,
+                via=via,
+                is_admin=is_admin,
+            )
+        )
+
+    async def question(self, question_id: str) -> Question:
+        return await self._read.run(partial(questions.one, question_id=question_id))
+
+    async def questions(self, task_id: str) -> Sequence[Question]:
+        return await self._read.run(partial(questions.of_task, task_id=task_id))
+
+    async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
+        return await self._read.run(partial(questions.unanswered, submitter=submitter, limit=limit))
+
     async def open_reviews(
         self, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ReviewRequest]:
@@ -309,6 +352,9 @@ class SqlStore:
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        return await self._write.run(partial(admitting.admit, members=members))
 
     # Delegations
 

@@ -148,6 +148,8 @@ review = Table(
     # JSON: who is looking, the first one first; who is reminded later than everybody. NULL: nobody; closed.
     Column("claims", Text),
     Column("snoozes", Text),
+    # How many questions were asked about it.
+    Column("questions", Integer, nullable=False, server_default="0"),
     UniqueConstraint("task_id", "event_seq"),
 )
 Index(
@@ -176,6 +178,34 @@ decision = Table(
     Column("person_name", Text),
     UniqueConstraint("review_id", "reviewer"),
     sqlite_with_rowid=False,
+)
+
+# What a reviewer asks the submitter; `reply` and its columns are NULL until there is an answer.
+question = Table(
+    "question",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_id", String(32), ForeignKey("task.id"), nullable=False),
+    Column("review_id", String(32), ForeignKey("review.id"), nullable=False),
+    # The seq of its QuestionAsked event: questions of one task in their order.
+    Column("event_seq", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("person", String, nullable=False),
+    Column("person_name", Text, nullable=False),
+    Column("via", String(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("reply", Text),
+    Column("reply_person", String),
+    Column("reply_person_name", Text),
+    Column("reply_via", String(16)),
+    Column("reply_at", BigInteger),
+    UniqueConstraint("task_id", "event_seq"),
+)
+Index(
+    "ix_question_unanswered",
+    question.c.task_id,
+    sqlite_where=text("reply IS NULL"),
+    postgresql_where=text("reply IS NULL"),
 )
 
 # What is to happen to an open review, and when; gone once it happened, or the review is closed.
@@ -232,6 +262,12 @@ Index(
     delivery.c.due_at,
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
+)
+Index(
+    "ix_delivery_message",
+    delivery.c.message,
+    sqlite_where=text("message IS NOT NULL"),
+    postgresql_where=text("message IS NOT NULL"),
 )
 
 # Places that a platform gave another address, such as a Telegram group that became a supergroup.

@@ -84,7 +84,13 @@ def rearm(tx: Transaction, review: ReviewId, kind: TimerKind, due_at: datetime |
 
 def drop(tx: Transaction, review: ReviewRequest) -> None:
     """Nothing more is to happen to it: it is closed."""
-    if has_timers(review.policy) or review.expires_at is not None or review.claims or review.snoozes:
+    if (
+        has_timers(review.policy)
+        or review.policy.outside
+        or review.expires_at is not None
+        or review.claims
+        or review.snoozes
+    ):
         tx.run(DROP, review=review.id)
 
 

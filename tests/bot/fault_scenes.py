@@ -96,7 +96,7 @@ class Scene:
     async def start(self) -> None:
         if self.is_slack:
             opened: Any = slack_house.slack_house(
-                self.database, self.clock, http=self.transport == HTTP, slack=self.slack
+                self.database, self.clock, http=self.transport == HTTP, running=self.slack
             )
         else:
             opened = telegram_house.telegram_house(

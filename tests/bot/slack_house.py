@@ -88,12 +88,12 @@ async def slack_house(
     *,
     http: bool,
     listening: bool = True,
-    slack: SlackSimulator | None = None,
+    running: SlackSimulator | None = None,
     **options: Any,
 ) -> AsyncIterator[SlackHouse]:
-    """Leaving it leaves a `slack` that was given running, as when the service stops."""
+    """Leaving it leaves a Slack that was `running` before as it is, as when the service stops."""
     async with AsyncExitStack() as stack:
-        there = await stack.enter_async_context(simulated(**options)) if slack is None else slack
+        there = await stack.enter_async_context(simulated(**options)) if running is None else running
         channels: list[SlackChannel] = []
 
         def make(house: House) -> SlackChannel:

@@ -269,7 +269,7 @@ async def test_faults_at_random_a_few_rounds(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", [SOCKET, POLLING, WEBHOOK])
 async def test_faults_at_random_many_rounds(
     sqlite_database: Database, clock: StoppedClock, transport: str
 ) -> None:

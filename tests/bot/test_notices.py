@@ -16,7 +16,14 @@ from bot.literal import utf16
 from bot.notices import NAMED, Named, words
 from bot.simulator.slack.limits import message_problems
 from core.errors import Undeliverable
-from core.events import ReminderSnoozed, ReviewerReminded, ReviewEscalated, ReviewStuck
+from core.events import (
+    QuestionAnswered,
+    QuestionAsked,
+    ReminderSnoozed,
+    ReviewerReminded,
+    ReviewEscalated,
+    ReviewStuck,
+)
 from core.model import Notice, Outcome, PersonId, StoredEvent
 
 if TYPE_CHECKING:
@@ -34,6 +41,28 @@ ESCALATED = ReviewEscalated(
 )
 SNOOZED = ReminderSnoozed(
     review="a" * 32, person="ana", person_name="Ana Ruiz", until="2026-11-21T15:20:00Z", via="web"
+)
+ASKED = QuestionAsked(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Which customer?\n<!channel>",
+    person="ana",
+    person_name="Ana Ruiz",
+    submitter="sam",
+    submitter_name="Sam Lee",
+    via="slack",
+)
+ANSWERED = QuestionAnswered(
+    review="a" * 32,
+    attempt=1,
+    question="b" * 32,
+    text="Acme.",
+    person="sam",
+    person_name="Sam Lee",
+    asked_by="ana",
+    asked_by_name="Ana Ruiz",
+    via="web",
 )
 STUCK = ReviewStuck(review="a" * 32, attempt=1, reason="Too few are left.")
 
@@ -66,6 +95,17 @@ def test_an_escalation_says_why_and_who_may_decide_now(a_review: Callable[..., R
     assert plain(said(ESCALATED, a_review())) == (
         "Escalated, attempt 1 of Refund for order 1042: Nobody has decided yet. Cy Young may decide now, too."
     )
+
+
+def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    asked, answered = said(ASKED, a_review(expires_at=AT)), said(ANSWERED, a_review(expires_at=AT))
+    about = "about attempt 1 of Refund for order 1042:"
+    assert (plain(asked), asked.quote) == (f"Ana Ruiz asks Sam Lee {about}", "Which customer?\n<!channel>")
+    assert (plain(answered), answered.quote) == (f"Sam Lee answers Ana Ruiz {about}", "Acme.")
+    for told, person in ((asked, "sam"), (answered, "ana")):
+        assert [part.person for part in told.parts if isinstance(part, Named)] == [person]
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
@@ -142,3 +182,20 @@ def test_in_telegram_it_fits_and_only_whom_we_name_is_called(
     called = [entity for entity in made.entities if entity.type == "text_mention"]
     assert {entity.user.id for entity in called if entity.user} <= {42}
     assert {entity.type for entity in made.entities} <= {"text_mention", "bold", "code"}
+
+
+@given(NASTY, NASTY)
+def test_words_of_any_length_fit_and_call_nobody(
+    a_review: Callable[..., ReviewRequest], text: str, name: str
+) -> None:
+    told = said(replace(ASKED, text=text, person_name=name, submitter_name=name), a_review())
+    made = blocks.said(told, {PersonId("sam"): "U01SAM"})
+    assert message_problems(made) == []
+    line, *rest = made
+    (section,) = line["elements"]
+    assert [part["user_id"] for part in section["elements"] if part["type"] == "user"] == ["U01SAM"]
+    kinds = {one["type"] for block in rest if block["type"] == "rich_text" for one in block["elements"]}
+    assert kinds <= {"rich_text_quote"}
+    drawn = markup.said(told, {})
+    assert utf16(drawn.text) <= markup.LIMIT
+    assert {entity.type for entity in drawn.entities} <= {"pre", "bold", "code"}

@@ -50,7 +50,8 @@ async def many_cards(database: Database, clock: StoppedClock, *, cards: int) -> 
                 shown.append(await decided(there, clock, number=posted - BURST))
             await next_burst(there, clock, began + timedelta(seconds=posted))
         assert clock.now() - began <= timedelta(seconds=cards)
-        assert [call.method for call in there.slack.calls if call.status == 429] == []
+        refused = [call.method for call in there.slack.calls if call.status == 429]
+        assert [method for method in refused if method.startswith("chat.")] == []
         assert all(took <= PROMISED for took in shown), shown
         closed = [seen for seen in there.slack.messages(GENERAL) if not seen.labels]
         assert len(closed) == len(shown)

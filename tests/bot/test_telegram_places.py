@@ -222,6 +222,56 @@ async def test_a_channel_is_announced_to_by_its_name_and_the_thread_holds(
             await there.card_with("Approved by Ana Ruiz", chat=NEWS)
 
 
+async def test_a_reason_for_a_press_in_a_channel_is_asked_for_in_private(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with simulated() as telegram:
+        telegram.add_chat(NEWS, "channel", "News", [ANA_ID])
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, chat=NEWS
+        ) as there:
+            task = await there.house.submit(flow="reasoned")
+            await telegram.press(await there.card(chat=NEWS), "Reject…", user=ANA_ID)
+            prompt = await there.card_with("why do you reject", chat=ANA_ID)
+            assert len(there.ours(NEWS)) == 1, "nobody else reads along"
+            await telegram.say(ANA_ID, "too long", user=ANA_ID, reply_to=prompt)
+            decision = await decided(there, task)
+            assert (decision.reviewer, decision.verdict, decision.comment) == (
+                ANA.id,
+                Verdict.REJECT,
+                "too long",
+            )
+
+
+# -- styles
+
+
+async def test_buttons_have_styles_where_telegram_takes_them(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False) as there:
+        await there.house.submit()
+        card = await there.card()
+        assert [card.button(label).get("style") for label in ("Approve", "Reject…")] == ["success", "danger"]
+
+
+async def test_a_server_that_refuses_styles_gets_none_from_then_on(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    said = "Bad Request: can't parse inline keyboard button: invalid button style specified"
+    refusal = {"ok": False, "error_code": 400, "description": said}
+    async with simulated() as telegram:
+        telegram.faults.add(Fault(contains="style", status=400, body=refusal, times=None))
+        async with telegram_house(sqlite_database, clock, webhook=False, telegram=telegram) as there:
+            for number in (1, 2):
+                await there.house.submit(f"number {number}")
+                card = await there.card(number)
+                assert card.button("Approve").get("style") is None
+            assert [call.status for call in telegram.calls_of("sendMessage")] == [400, 200, 200]
+            await telegram.press(card, "Approve", user=ANA_ID)
+            await there.card_with("Approved by Ana Ruiz")
+
+
 # -- a long silence
 
 

@@ -38,7 +38,7 @@ FULL = Policy(
     approvals=3,
     stages=(
         (Quorum(name="legal", people=(ANA.id,), approvals=1),),
-        (Quorum(name="ops", people=(BEN.id, CY.id), approvals=2),),
+        (Quorum(name="ops", people=(BEN.id, CY.id), approvals=2, outside=("on-call",)),),
     ),
     rejections=2,
     distinct_from=(Party.SUBMITTER, Party.EDITOR),
@@ -47,7 +47,7 @@ FULL = Policy(
     assurance=Assurance.CONFIRM,
     deadline=timedelta(days=2, microseconds=1),
     reminders=(timedelta(hours=4), timedelta(hours=8.5)),
-    escalation=Escalation(after=timedelta(hours=6), people=(CY.id,), recipients=(HALL,)),
+    escalation=Escalation(after=timedelta(hours=6), people=(CY.id,), recipients=(HALL,), outside=("board",)),
     on_expiry=OnExpiry.ESCALATE,
     hours=(WorkingHours(cron="* 9-16 * * mon-fri", zone="Europe/Madrid", holidays=(date(2026, 12, 25),)),),
     carries=True,
@@ -55,6 +55,7 @@ FULL = Policy(
     claim=timedelta(hours=1),
     recipients=(DESK, HALL),
     fallback=(HALL,),
+    outside=("on-call",),
 )
 
 
@@ -75,6 +76,9 @@ def test_each_field_comes_back(field: str) -> None:
 def test_what_is_as_by_default_is_left_out() -> None:
     assert from_json(policy_text(PLAIN)) == {"name": "plain", "reviewers": ["ana"]}
     assert policy_of(policy_text(FULL)) == FULL
+    plain = Quorum(name="legal", people=(ANA.id,), approvals=1)
+    inside = replace(PLAIN, stages=((plain,),), escalation=Escalation(after=None, people=(CY.id,)))
+    assert "outside" not in policy_text(inside)
 
 
 def test_an_escalation_at_the_deadline_only_comes_back() -> None:
@@ -115,16 +119,19 @@ def some(of: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 PLACES = some(st.builds(Recipient, channel=st.just(ChannelName("slack")), address=st.text(max_size=4)))
-QUORUMS = st.builds(Quorum, name=st.text(max_size=5), people=some(IDS), approvals=st.integers(1, 9))
-ESCALATIONS = st.builds(Escalation, after=st.none() | DURATIONS, people=some(IDS), recipients=PLACES)
+GROUPS = some(st.text(max_size=4))
+QUORUMS = st.builds(
+    Quorum, name=st.text(max_size=5), people=some(IDS), approvals=st.integers(1, 9), outside=GROUPS
+)
+ESCALATIONS = st.builds(
+    Escalation, after=st.none() | DURATIONS, people=some(IDS), recipients=PLACES, outside=GROUPS
+)
 POLICIES = st.builds(
     Policy,
     name=st.text(max_size=5),
     reviewers=some(IDS),
     approvals=st.integers(1, 9),
-    stages=some(
-        some(st.builds(Quorum, name=st.text(max_size=5), people=some(IDS), approvals=st.integers(1, 9)))
-    ),
+    stages=some(some(QUORUMS)),
     rejections=st.integers(1, 3),
     distinct_from=some(st.sampled_from(Party)),
     reason=st.sampled_from(ReasonRule),
@@ -132,8 +139,7 @@ POLICIES = st.builds(
     assurance=st.sampled_from(Assurance),
     deadline=st.none() | DURATIONS,
     reminders=some(DURATIONS),
-    escalation=st.none()
-    | st.builds(Escalation, after=st.none() | DURATIONS, people=some(IDS), recipients=PLACES),
+    escalation=st.none() | ESCALATIONS,
     on_expiry=st.sampled_from(OnExpiry),
     hours=some(
         st.builds(WorkingHours, cron=st.just("* * * * *"), zone=st.just("UTC"), holidays=some(st.dates()))
@@ -142,6 +148,7 @@ POLICIES = st.builds(
     keeps_removed=st.booleans(),
     recipients=PLACES,
     fallback=PLACES,
+    outside=GROUPS,
 )
 
 

@@ -15,7 +15,18 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.events import AttemptStarted, ProgressReported
-from core.model import ChannelName, ChatUpdate, Credential, Delegation, Dialog, MessageRef, TaskId, Verdict
+from core.model import (
+    ChannelName,
+    ChatUpdate,
+    Credential,
+    Delegation,
+    Dialog,
+    MessageRef,
+    NewQuestion,
+    QuestionId,
+    TaskId,
+    Verdict,
+)
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
@@ -100,6 +111,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
+    "reviews.ANSWERED": {"person": "ben", "limit": 5},
     "reviews.CLOSED": {"limit": 5, "opened_at": -1, "id": ""},
     "reviews.CLOSED_SINCE": {"task": "APPROVED", "checkpoint": 0},
     "reviews.BEFORE_IT": {"task": "TASK", "attempt": 1, "before": 99},
@@ -109,6 +121,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
+    "admitting.POLICIES": {},
     "carrying.LAST_AT_NODE": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
     "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
@@ -123,9 +136,13 @@ READS: dict[str, dict[str, Any]] = {
     "places.MOVED_PLACES": {"channel": "paper"},
     "places.HEARD": {"channel": "paper"},
     "places.OPEN_CARDS": {"channel": "paper"},
+    "deliveries.AT_MESSAGE": {"channel": "paper", "message": "a copy"},
     "timers.DUE": {"now": 2**62, "limit": 5},
     "timers.NEXT": {},
     "timers.OF_REVIEW": {"review": "OPEN"},
+    "questions.ONE": {"id": "QUESTION"},
+    "questions.OF_TASK": {"task": "WAITING"},
+    "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
     "delegations.TO": {"delegate": "ben", "now": 0},
     "delegations.OF": {"person": "ana", "now": 0},
     "delegations.ALL": {"now": 0},
@@ -190,9 +207,17 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     await store.place_moved(HALL, "attic")
     (card,) = await store.deliveries((await store.review(await waiting(store, policy))).task.id)
     await store.delivery_shown(card, MessageRef("desk/9"))
-    open_review = await store.review(await waiting(store, replace(ANYONE, deadline=timedelta(hours=1))))
+    await decide(store, await waiting(store, replace(ANYONE, approvals=2)), BEN)
+    open_review = await store.review(
+        await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))
+    )
     await store.claim(open_review.id, ANA, via="web")
     await store.snooze(open_review.id, ANA, at + timedelta(minutes=5), via="web")
+    asked = await store.ask(
+        open_review.id,
+        NewQuestion(id=QuestionId("e" * 32), person=ANA, text="Why?", via="web"),
+        policies={},
+    )
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),
@@ -209,6 +234,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
         "OPEN": open_review.id,
+        "QUESTION": asked.id,
         "APPROVED": of,
     }
 

@@ -41,12 +41,15 @@ from core.model import (
 )
 from core.policy import (
     able,
+    admitted,
     approvals_given,
     can_be_met,
     check_answer,
     check_may_decide,
     check_open,
+    comes_to,
     escalated,
+    groups_of,
     is_hopeless,
     is_stuck,
     outcome,
@@ -519,6 +522,40 @@ def test_an_escalation_widens_every_quorum_and_the_places() -> None:
     assert [[one.people for one in stage] for stage in wider.stages] == [[(A, B, E), (B, C, D, E, A)]]
     assert wider.recipients == (DESK, HALL)
     assert escalated(LEGAL_AND_OPS) == LEGAL_AND_OPS
+
+
+def test_who_comes_from_outside_comes_into_the_quorums_of_their_group() -> None:
+    legal, ops = LEGAL_AND_OPS.stages[0]
+    policy = replace(
+        LEGAL_AND_OPS,
+        stages=((replace(legal, outside=("list",)), ops),),
+        escalation=Escalation(after=None, people=(A,), outside=("board", "list")),
+        outside=("list",),
+    )
+    assert groups_of(policy) == {"list", "board"}
+    assert groups_of(LEGAL_AND_OPS) == frozenset()
+    wider = admitted(policy, {"list": (E, A), "other": (D,)})
+    assert wider.reviewers == (A, B, C, D, E)
+    assert [[one.people for one in stage] for stage in wider.stages] == [[(A, B, E), (B, C, D)]]
+    assert wider.escalation is not None
+    assert wider.escalation.people == (A, E)
+    assert admitted(wider, {}) == wider
+    assert admitted(wider, {"list": (E,)}) == wider
+    escalation = escalated(policy)
+    assert escalation.outside == ("list", "board")
+    assert [one.outside for one in escalation.stages[0]] == [("list", "board"), ("board", "list")]
+
+
+def test_a_quorum_without_stages_knows_its_groups() -> None:
+    ((only,),) = replace(ONE, outside=("list",)).in_stages
+    assert only.outside == ("list",)
+
+
+def test_what_it_comes_to_today_depends_on_who_counts_today() -> None:
+    two = replace(ONE, approvals=2, reviewers=(A, B), keeps_removed=False)
+    asked = review(two, by(A), by(B))
+    assert comes_to(asked, {"one": two}) is Outcome.APPROVED
+    assert comes_to(asked, {"one": replace(two, reviewers=(B,))}) is Outcome.OPEN
 
 
 def test_who_was_added_by_an_escalation_decides_by_todays_policy_too() -> None:

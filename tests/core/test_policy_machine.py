@@ -404,6 +404,9 @@ class Reviewing(RuleBasedStateMachine):
         self.put_off_until: dict[str, datetime] = {}
         if before is not None and policy.carries:
             self.model.answers = before.carried(self.model)
+        if self.attempt > 1 and (self.model.answers or Party.EDITOR in policy.distinct_from):
+            # Who is struck from the policy of today is not looked at when a review opens.
+            self.model.stuck_due = replace(self.model, today=self.model.reviewers).stuck
 
     def delegators(self, who: str) -> list[str]:
         standing = [
@@ -450,7 +453,9 @@ class Reviewing(RuleBasedStateMachine):
         found = self.tried(self.service.withdraw(self.review, who, via="web"))
         assert found == wanted, f"{who} withdraws: {found} instead of {wanted}"
         if wanted is None:
+            was_stuck = self.model.stuck
             self.model.answers = [one for one in self.model.answers if one is not mine]
+            self.model.stuck_due = self.model.stuck_due or (self.model.stuck and not was_stuck)
 
     def may_decide(self, who: PersonId) -> str | None:
         """Why not, as `press` would be told of a first approval."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from core.store.database import database
 from core.store.schema import migrate
 from countersign.cli import run
+from tests.countersign.test_membership import listing
 from tests.world import BEN, whole_core
 
 if TYPE_CHECKING:
@@ -70,3 +72,23 @@ async def test_a_script_gets_lines_of_json(recorded: Path, capsys: pytest.Captur
         "approved",
         "open",
     )
+
+
+async def test_who_is_in_a_group_from_outside_is_asked_first(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with listing() as lists:
+        text = f'[groups.legal]\nurl = "{lists.url}/legal"\n[policies.default]\nreviewers = ["legal"]\n'
+        lists.body = '["ana", "ben", "zoe"]'
+        assert await asyncio.to_thread(check, recorded, text) == 0
+        told = capsys.readouterr()
+        assert told.err == "group legal: 2 of [people], and 1 others\n"
+        assert "of 2 decided reviews 0 would" in told.out
+        lists.body = '["ana"]'
+        assert await asyncio.to_thread(check, recorded, text) == 1
+        assert "Ben Okri's decision would be refused" in capsys.readouterr().out
+        lists.status = 500
+        assert await asyncio.to_thread(check, recorded, text) == 1
+        told = capsys.readouterr()
+        assert "groups.legal: its members are not known: 127.0.0.1 answered 500." in told.err
+        assert told.out == ""

@@ -39,7 +39,7 @@ async def away(office: PolicyHouse, person: str, delegate: str | None) -> None:
 def actions(page: Seen) -> set[str]:
     """What the page offers, but for what decides nothing."""
     found = {str(form["action"]).rsplit("/", 1)[1] for form in page.all("form")}
-    return found - {"sign-out", "claim", "release", "snooze", "wake"}
+    return found - {"sign-out", "claim", "release", "snooze", "wake", "ask", "answer"}
 
 
 async def test_the_panel_says_who_is_missing_until_when_and_what_then(office: PolicyHouse) -> None:

@@ -127,6 +127,8 @@ async def test_every_event_has_its_message_or_none(house: House) -> None:
         "ReviewClaimed",
         "ClaimEnded",
         "ReminderSnoozed",
+        "QuestionAsked",
+        "QuestionAnswered",
         "ReviewEscalated",
         "ReviewStuck",
         "ReviewExpired",

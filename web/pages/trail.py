@@ -14,6 +14,8 @@ from core.events import (
     DecisionsCarried,
     DecisionWithdrawn,
     ProgressReported,
+    QuestionAnswered,
+    QuestionAsked,
     ReminderSnoozed,
     ReviewClaimed,
     ReviewerReminded,
@@ -34,6 +36,7 @@ from web.schemas import text_diff
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from core.events import Event
     from core.graph import Graph
     from core.model import Decision, Json, ReviewRequest, StoredCheckpoint, StoredEvent, Task
 
@@ -153,7 +156,7 @@ def _lines(review: ReviewRequest, happened: Sequence[StoredEvent]) -> tuple[Line
             at=stored.at,
             kind=kind(stored.event),
             text=_TOLD[type(stored.event)](stored.event),
-            more=stored.event.comment if isinstance(stored.event, DecisionRecorded) else None,
+            more=_words_of(stored.event),
         )
         for stored in happened
         if type(stored.event) in _TOLD
@@ -162,6 +165,16 @@ def _lines(review: ReviewRequest, happened: Sequence[StoredEvent]) -> tuple[Line
     rest = [Line(at=made.at, decision=made) for made in left.values()]
     carried = [line for line in rest if line.at <= review.opened_at]
     return (*carried, *said, *(line for line in rest if line not in carried))
+
+
+def _words_of(event: Event) -> str | None:
+    match event:
+        case DecisionRecorded(comment=comment):
+            return comment
+        case QuestionAsked(text=text) | QuestionAnswered(text=text):
+            return text
+        case _:
+            return None
 
 
 _VERDICTS = {"approve": "Approved", "reject": "Rejected", "edit": "Edited"}
@@ -185,6 +198,8 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
         if event.until is None
         else f"{event.person_name} wants to be reminded at {_moment(event.until)}."
     ),
+    QuestionAsked: lambda event: f"{event.person_name} asks {event.submitter_name}:",
+    QuestionAnswered: lambda event: f"{event.person_name} answers {event.asked_by_name}:",
     ReviewEscalated: lambda event: (
         f"Escalated: {event.reason}" + (f" {_listed(event.people)} may decide, too." if event.people else "")
     ),

@@ -9,7 +9,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from core.events import EVENTS, kind
-from core.model import DeliveryState, Status, TaskFilter
+from core.model import LOCAL, DeliveryState, Status, TaskFilter
 from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.explaining import Explanation
-    from core.model import Delegation, Delivery, PersonId, ReviewRequest, StoredCheckpoint, Task
+    from core.model import Delegation, Delivery, PersonId, Question, ReviewRequest, StoredCheckpoint, Task
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
@@ -71,6 +71,8 @@ class Views:
         task = await self._service.task(task_id)
         reviews = await self._service.reviews(task.id)
         checkpoints = await self._service.checkpoints(task.id)
+        caller = request[CALLER]
+        asking = await self._asking(task, caller)
         return self._pages.page(
             request,
             "task.html",
@@ -85,8 +87,11 @@ class Views:
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
             flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
-            may_resume=self._service.may_resume(request[CALLER].person),
-            asking=await self._asking(task, request[CALLER]),
+            may_resume=self._service.may_resume(caller.person),
+            asking=asking,
+            questions=await self._questions(task),
+            may_ask=asking is not None and _may_ask(asking, caller.person),
+            may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
             name=self._name,
             undelivered=undelivered(await self._service.deliveries(task.id)),
         )
@@ -111,6 +116,7 @@ class Views:
             "inbox.html",
             waiting=waiting,
             elsewhere=elsewhere,
+            asked=await self._service.questions.for_submitter(person),
             away=next((one for one in standing if one.person == person), None),
             decides_for={review.id: decides_for(review, person, standing) for review in waiting},
             name=self._name,
@@ -149,6 +155,12 @@ class Views:
         number = f"More than {MANY}" if found.cursor else len(found.tasks)
         return f"{number} tasks of yours wait for somebody else."
 
+    async def _questions(self, task: Task) -> list[Question]:
+        """Those about the open review; older ones stand in the timeline."""
+        if task.review is None:
+            return []
+        return [one for one in await self._service.questions.of_task(task.id) if one.review == task.review]
+
     async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
         """The open review, explained to the viewer."""
         return None if task.review is None else await self._service.explain(task.id, caller.person)
@@ -156,6 +168,13 @@ class Views:
     def _name(self, person_id: PersonId) -> str:
         person = self._service.person(person_id)
         return person_id if person is None else person.name
+
+
+def _may_ask(asking: Explanation, person: PersonId) -> bool:
+    """Reviewers, also of another stage; nobody asks themselves."""
+    review = asking.review
+    is_theirs = person == review.task.submitter and person != LOCAL
+    return not is_theirs and (asking.may_decide or person in review.policy.reviewers)
 
 
 def decides_for(review: ReviewRequest, person: PersonId, standing: Sequence[Delegation]) -> list[PersonId]:

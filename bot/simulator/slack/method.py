@@ -30,6 +30,7 @@ BOT_SCOPES = frozenset(
         "groups:history",
         "channels:join",
         "reactions:write",
+        "usergroups:read",
     ]
 )
 """What the simulated app was granted, unless the test says otherwise."""
@@ -58,6 +59,10 @@ class Args:
             message = f"[ERROR] missing required field: {name}"
             raise SlackError("invalid_arguments", response_metadata={"messages": [message]})
         return self.text(name)
+
+    def flag(self, name: str) -> bool:
+        """A boolean, which forms and queries carry as a word or a digit."""
+        return self.text(name).lower() in {"true", "1"}
 
     def json(self, name: str, error: str = "invalid_arguments") -> Any:
         """A JSON value, which forms and queries carry as text; None where it is missing or empty."""

@@ -28,6 +28,17 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserGroup:
+    """A user group (S…) as it stands now; `changed_at` is in seconds since 1970."""
+
+    id: str
+    handle: str
+    users: tuple[str, ...]
+    changed_at: int
+    is_disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message as it stands now; a later version is another value with the same channel and ts."""
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from bot.simulator.slack.directory_methods import user_json
 from bot.simulator.slack.method import message_json
+from bot.simulator.slack.usergroup_methods import usergroup_json
 from bot.simulator.slack.view_methods import view_json
 
 if TYPE_CHECKING:
-    from bot.simulator.slack.model import Body, Channel, Message, Ts, User, View
+    from bot.simulator.slack.model import Body, Channel, Message, Ts, User, UserGroup, View
     from bot.simulator.slack.workspace import Workspace
 
 DOMAIN = "simulated"
@@ -120,6 +121,25 @@ class Payloads:
         if message.thread_ts is not None:
             event["thread_ts"] = message.thread_ts
         return event if kind == "app_mention" else {**event, "channel_type": _channel_type(channel)}
+
+    def members_changed(self, before: UserGroup, after: UserGroup) -> Body:
+        """Only who came and who left (docs.slack.dev, events)."""
+        added = [user for user in after.users if user not in before.users]
+        removed = [user for user in before.users if user not in after.users]
+        return {
+            "type": "subteam_members_changed",
+            "subteam_id": after.id,
+            "team_id": self._workspace.team_id,
+            "date_previous_update": before.changed_at,
+            "date_update": after.changed_at,
+            "added_users": added,
+            "added_users_count": str(len(added)),
+            "removed_users": removed,
+            "removed_users_count": str(len(removed)),
+        }
+
+    def usergroup_updated(self, group: UserGroup) -> Body:
+        return {"type": "subteam_updated", "subteam": usergroup_json(self._workspace, group)}
 
     def home_opened(self, user: User) -> Body:
         channel = self._workspace.im_with(user.id)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from bot.simulator.slack.delivery import Answer, Deliveries, Delivery, Forgery, Kind
 from bot.simulator.slack.forms import NotOffered, button, chosen, state_values
-from bot.simulator.slack.model import Body, Channel, Message, Ts, User, View, elements, with_ids
+from bot.simulator.slack.model import (
+    Body,
+    Channel,
+    Message,
+    Ts,
+    User,
+    UserGroup,
+    View,
+    elements,
+    with_ids,
+)
 from bot.simulator.slack.payloads import Payloads
 from bot.simulator.slack.view_methods import checked_view
 from bot.simulator.slack.workspace import SlackError, Workspace
@@ -15,7 +25,9 @@ from bot.simulator.slack.workspace import SlackError, Workspace
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-EVENTS = frozenset({"app_mention", "message.im", "app_home_opened"})
+EVENTS = frozenset(
+    {"app_mention", "message.im", "app_home_opened", "subteam_members_changed", "subteam_updated"}
+)
 """What the app subscribes to unless told otherwise; there are `message.channels` and `message.groups` too."""
 TROUBLE = "We had some trouble connecting. Try again?"
 """What Slack writes into a dialog whose submission was not answered well."""
@@ -107,6 +119,30 @@ class People:
             return None
         event = self._payloads.home_opened(self._person(user))
         return await self._send(Kind.EVENT, self._payloads.event(event))
+
+    async def change_usergroup(
+        self, group: str, *, users: Collection[str] | None = None, is_disabled: bool | None = None
+    ) -> None:
+        """Change who is in a user group, or switch it off or on; the app has heard of it on return."""
+        before = self._usergroup(group)
+        after = replace(
+            before,
+            users=before.users if users is None else tuple(users),
+            is_disabled=before.is_disabled if is_disabled is None else is_disabled,
+            changed_at=int(self._workspace.now()),
+        )
+        self._workspace.usergroups[group] = after
+        events = [self._payloads.usergroup_updated(after)]
+        if before.users != after.users:
+            events.append(self._payloads.members_changed(before, after))
+        for event in events:
+            if event["type"] in self.events:
+                await self._send(Kind.EVENT, self._payloads.event(event))
+
+    def _usergroup(self, group: str) -> UserGroup:
+        if group not in self._workspace.usergroups:
+            raise NotOffered(f"there is no user group {group!r}; add_usergroup makes one")
+        return self._workspace.usergroups[group]
 
     async def deliver(
         self, payload: Body, *, kind: Kind = Kind.INTERACTIVE, forged: Forgery | None = None

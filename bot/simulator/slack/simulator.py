@@ -28,7 +28,7 @@ from bot.simulator.slack.http import SignedHttp, refuse_foreign_host
 from bot.simulator.slack.limits import ACK_SECONDS, EVENT_RETRY_SECONDS
 from bot.simulator.slack.live import Changes, snapshot
 from bot.simulator.slack.method import APP_SCOPES, BOT_SCOPES
-from bot.simulator.slack.model import Change, Channel, Message, Ts, User, View
+from bot.simulator.slack.model import Change, Channel, Message, Ts, User, UserGroup, View
 from bot.simulator.slack.people import EVENTS, People
 from bot.simulator.slack.response_url import respond
 from bot.simulator.slack.socket import Reason, SocketMode
@@ -167,6 +167,14 @@ class SlackSimulator(People):
         self._workspace.channels[channel_id] = channel
         self._workspace.tell("channel", channel=channel_id)
         return channel
+
+    def add_usergroup(self, group_id: str, handle: str, *, users: Iterable[str] = ()) -> UserGroup:
+        """A user group; `change_usergroup` changes it."""
+        group = UserGroup(
+            id=group_id, handle=handle, users=tuple(users), changed_at=int(self._workspace.now())
+        )
+        self._workspace.usergroups[group_id] = group
+        return group
 
     def channel(self, channel_id: str) -> Channel:
         """A channel that was added, to change what it answers with."""

@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.simulator.slack.limits import RESPONSE_URL_SECONDS, RESPONSE_URL_USES, TRIGGER_SECONDS
-from bot.simulator.slack.model import Change, Channel, Message, ResponseUrl, Trigger, Ts, User, View, with_ids
+from bot.simulator.slack.model import (
+    Change,
+    Channel,
+    Message,
+    ResponseUrl,
+    Trigger,
+    Ts,
+    User,
+    UserGroup,
+    View,
+    with_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +45,7 @@ class Workspace:
         self.now = now
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
+        self.usergroups: dict[str, UserGroup] = {}
         self.stacks: dict[str, list[View]] = {}
         """Open dialogs of each user, the topmost last."""
         self.homes: dict[str, View] = {}

@@ -1,0 +1,132 @@
+"""A reviewer asks, the submitter answers; the review stays open, and no words are taken for a decision."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.errors import CountersignError, Invalid
+from core.ids import new_id
+from core.model import NewQuestion, QuestionId
+from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from core.model import Person, PersonId, Policy, Question
+    from core.ports import QuestionStore
+
+ANSWERABLE = 100
+"""Questions listed for one submitter."""
+
+log = structlog.get_logger()
+
+
+class Questions:
+    """What web and bots call. The words themselves are never logged."""
+
+    def __init__(
+        self,
+        store: QuestionStore,
+        *,
+        policies: Mapping[str, Policy],
+        known: Callable[[PersonId], Person],
+        is_admin: Callable[[PersonId], bool],
+    ) -> None:
+        """`policies` are those in force now; `known` raises for somebody whom the configuration lacks."""
+        self._store = store
+        self._policies = policies
+        self._known = known
+        self._is_admin = is_admin
+
+    async def ask(
+        self, review_id: str, person: PersonId, text: str, *, via: str, key: str | None = None
+    ) -> Question:
+        """Ask the submitter something about an open review, on the task's page and in its threads.
+
+        Every reviewer may, also who waits for their turn or has decided. A request that is repeated with the
+        same `key` asks nothing again.
+        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `Invalid`, `KeyReused`,
+        `Unavailable`.
+        """
+        new = self._new(person, text, via, key)
+        asking = self._store.ask(checked_id(review_id, "review"), new, policies=self._policies)
+        return await _logged("question_asked", asking, person=person, via=via)
+
+    async def ask_open(
+        self,
+        task_id: str,
+        person: PersonId,
+        text: str,
+        *,
+        review_id: str | None = None,
+        via: str,
+        key: str | None = None,
+    ) -> Question:
+        """As `ask`, for whoever knows the task.
+
+        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
+        """
+        new = self._new(person, text, via, key)
+        asking = self._store.ask_open(
+            checked_id(task_id, "task"), new, review_id=review_id, policies=self._policies
+        )
+        return await _logged("question_asked", asking, person=person, via=via)
+
+    async def answer(self, question_id: str, person: PersonId, text: str, *, via: str) -> Question:
+        """Answer as the submitter, or as an administrator in their place. The same again changes nothing.
+
+        Raises `NotFound`, `NotTheSubmitter`, `ReviewIsClosed`, `AlreadyAnswered`, `Invalid`, `Unavailable`.
+        """
+        answering = self._store.answer(
+            checked_id(question_id, "question"),
+            self._known(person),
+            _words(text, "answer"),
+            via=via,
+            is_admin=self._is_admin(person),
+        )
+        return await _logged("question_answered", answering, person=person, via=via)
+
+    async def one(self, question_id: str) -> Question:
+        """Raises `NotFound`."""
+        return await self._store.question(checked_id(question_id, "question"))
+
+    async def of_task(self, task_id: str) -> Sequence[Question]:
+        """All that were asked about a task's reviews, oldest first; none for a task that there is not."""
+        return await self._store.questions(checked_id(task_id, "task"))
+
+    async def for_submitter(self, person: PersonId) -> Sequence[Question]:
+        """The oldest hundred that wait for this person's answer, as the submitter."""
+        return await self._store.unanswered(person, limit=ANSWERABLE)
+
+    def _new(self, person: PersonId, text: str, via: str, key: str | None) -> NewQuestion:
+        check_text(key, "Idempotency-Key", MAX_NAME)
+        question_id = new_id() if key is None else _id_of(person, key)
+        words = _words(text, "question")
+        return NewQuestion(id=QuestionId(question_id), person=self._known(person), text=words, via=via)
+
+
+def _id_of(person: PersonId, key: str) -> str:
+    """The same for the same request."""
+    return hashlib.sha256(f"{person}\n{key}".encode()).hexdigest()[:32]
+
+
+def _words(text: str, what: str) -> str:
+    words = text.strip()
+    if not words:
+        raise Invalid(f"The {what} is empty.")
+    check_text(words, what, MAX_COMMENT)
+    return words
+
+
+async def _logged(what: str, doing: Awaitable[Question], *, person: PersonId, via: str) -> Question:
+    try:
+        done = await doing
+    except CountersignError as error:
+        log.info(f"{what}_refused", reason=type(error).__name__, person=person, via=via)
+        raise
+    facts = {"task_id": done.task, "review_id": done.review, "question_id": done.id}
+    log.info(what, person=person, via=via, **facts)
+    return done

@@ -1,0 +1,126 @@
+"""Asks a group's source who is in it, Slack or whoever keeps a list; every trouble is `Unavailable`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, ClientSession, DummyCookieJar, TCPConnector
+
+from core.errors import Unavailable
+from countersign.sources import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import ClientResponse
+
+    from bot.settings import BotSettings
+    from countersign.sources import Source
+
+SECONDS = 10.0
+"""For one answer."""
+LARGEST = 2**20
+"""Bytes of an answer."""
+LONGEST_PAUSE = timedelta(hours=1)
+"""That a source may ask for."""
+
+
+class Ask(Protocol):
+    """Tells who is in a group, in its source's own words. Raises `Unavailable`."""
+
+    async def __call__(self, source: Source) -> tuple[str, ...]: ...
+
+
+def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
+    """Asks Slack with the bot's token, and anybody else by HTTP."""
+
+    async def ask(source: Source) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(within):
+                return await (_slack(settings, source) if source.kind is Kind.SLACK else _http(source))
+        except TimeoutError:
+            raise Unavailable("There was no answer in time.") from None
+
+    return ask
+
+
+async def asked(
+    sources: Mapping[str, Source], ask: Ask
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Unavailable]]:
+    """Every source once, side by side: who is in each group, and why that is not known of others."""
+    answers = await asyncio.gather(*(ask(source) for source in sources.values()), return_exceptions=True)
+    found: dict[str, tuple[str, ...]] = {}
+    troubles: dict[str, Unavailable] = {}
+    for group, answer in zip(sources, answers, strict=True):
+        if isinstance(answer, Unavailable):
+            troubles[group] = answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found[group] = answer
+    return found, troubles
+
+
+async def _slack(settings: BotSettings, source: Source) -> tuple[str, ...]:
+    await asyncio.to_thread(importlib.import_module, "bot.slack.usergroups")
+    from bot.slack.usergroups import members
+
+    return await members(settings, source.address)
+
+
+async def _http(source: Source) -> tuple[str, ...]:
+    """The client's own sentences hold the whole URL, so only their classes are kept."""
+    who = urlsplit(source.address).hostname
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "countersign"}
+    if source.token is not None:
+        headers["Authorization"] = f"Bearer {source.token}"
+    try:
+        async with (
+            ClientSession(
+                connector=TCPConnector(force_close=True),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            ) as session,
+            session.get(source.address, headers=headers, allow_redirects=False) as response,
+        ):
+            return _names(await _body(response, who), who)
+    except (ClientError, OSError, ValueError) as error:
+        raise Unavailable(f"{who} could not be reached ({type(error).__name__}).") from None
+
+
+async def _body(response: ClientResponse, who: str | None) -> bytes:
+    if 300 <= response.status < 400:
+        raise Unavailable(f"{who} redirects ({response.status}), which is not followed.")
+    if response.status != 200:
+        raise Unavailable(f"{who} answered {response.status}.", retry_after=_pause(response))
+    body = bytearray()
+    async for piece in response.content.iter_chunked(2**16):
+        body += piece
+        if len(body) > LARGEST:
+            raise Unavailable(f"{who} answered with more than 1 MiB.")
+    return bytes(body)
+
+
+def _pause(response: ClientResponse) -> timedelta:
+    """In whole seconds (RFC 9110, Retry-After); nothing where that is missing or a date."""
+    value = response.headers.get("Retry-After", "")
+    known = value.isascii() and value.isdigit()
+    return min(timedelta(seconds=int(value[:9])), LONGEST_PAUSE) if known else timedelta(0)
+
+
+def _names(body: bytes, who: str | None) -> tuple[str, ...]:
+    """`{"people": ["ana", …]}` or `["ana", …]`."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unavailable(f"{who} answered with what is not JSON.") from None
+    names = found.get("people") if isinstance(found, dict) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Unavailable(f'{who} answered with JSON that is not {{"people": ["ana", …]}}.')
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,81 @@
+"""`countersign doctor` on groups from outside: who is in them, and how to mend what keeps it from knowing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.simulator.slack import SlackSimulator
+from bot.simulator.slack.method import BOT_SCOPES
+from countersign.doctor import findings
+from tests.countersign.test_membership import listing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bot.checkup import Finding
+
+PEOPLE = '[people.ana]\nname = "Ana"\nslack = "U01ANA"\n[policies.default]\nreviewers = ["legal"]\n'
+SLACK = '[groups.legal]\nslack = "S01LEGAL"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "countersign.toml"
+
+
+async def examined(file: Path, text: str) -> dict[str, Finding]:
+    _write(file, PEOPLE + text)
+    return {found.check: found async for found in findings()}
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, slack: SlackSimulator) -> None:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)
+    monkeypatch.setenv("SLACK_APP_TOKEN", slack.app_token)
+    monkeypatch.setenv("COUNTERSIGN_SLACK_API_URL", slack.api_url)
+
+
+async def test_who_is_in_a_slack_user_group(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SlackSimulator() as slack:
+        slack.add_usergroup("S01LEGAL", "legal", users=["U01ANA", "U01ZOE"])
+        configured(monkeypatch, slack)
+        found = await examined(file, SLACK)
+    assert found["group legal"].is_well
+    assert found["group legal"].text == "1 of [people]; 1 others, who may not decide: T0SIMULATED/U01ZOE"
+    assert found["configuration"].is_well
+
+
+async def test_the_scope_that_is_missing_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - {"usergroups:read"}) as slack:
+        configured(monkeypatch, slack)
+        legal = (await examined(file, SLACK))["group legal"]
+    assert not legal.is_well
+    assert "missing_scope" in legal.text
+    assert "add usergroups:read under OAuth & Permissions" in legal.mend
+
+
+async def test_slack_that_is_off_is_named(file: Path) -> None:
+    legal = (await examined(file, SLACK))["group legal"]
+    assert legal.text == "its members are not known, so nobody is in it: SLACK_BOT_TOKEN is not set"
+
+
+async def test_who_is_in_an_http_source_and_that_a_group_of_nobody_is_not_well(file: Path) -> None:
+    async with listing() as lists:
+        text = f'[groups.legal]\nurl = "{lists.url}/legal"\n'
+        lists.body = '["ana"]'
+        assert (await examined(file, text))["group legal"].text == "1 of [people]"
+        lists.body = '["Ana"]'
+        legal = (await examined(file, text))["group legal"]
+        assert (legal.is_well, legal.text) == (False, "0 of [people]; 1 others, who may not decide: Ana")
+        lists.body = '["ana", "zo\\ne\\u001b[2J"]'
+        assert (await examined(file, text))["group legal"].text.endswith("may not decide: zo e\\x1b[2J")
+        lists.status = 401
+        legal = (await examined(file, text))["group legal"]
+        assert (legal.is_well, legal.mend) == (False, "check `url` and `token_env`, and see docs/policies.md")
+        assert legal.text.endswith("so nobody is in it: 127.0.0.1 answered 401")

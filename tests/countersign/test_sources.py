@@ -1,0 +1,161 @@
+"""`[groups]` with a list that somebody else keeps: what it says, what is refused, whom its members mean."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.errors import SettingsError
+from countersign.configuration import configuration
+from countersign.sources import Kind, Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from countersign.configuration import Configuration
+
+PEOPLE = """
+[people.ana]
+name = "Ana"
+slack = "U01ANA"
+[people.ben]
+name = "Ben"
+slack = "T0OTHER/U01BEN"
+[people.cy]
+name = "Cy"
+"""
+
+
+def read(tmp_path: Path, text: str, **environment: str) -> Configuration:
+    file = tmp_path / "countersign.toml"
+    file.write_text(PEOPLE + text, encoding="utf-8")
+    return configuration(file, environment)
+
+
+def refusal(tmp_path: Path, text: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, text, **environment)
+    return str(caught.value)
+
+
+def test_a_slack_user_group_and_an_http_source(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+        [groups.legal]
+        slack = "S0123ABCD"
+        [groups.ops]
+        url = "https://people.example.com/ops?active=1"
+        token_env = "OPS_TOKEN"
+        refresh = "30s"
+        stale_after = "1m"
+        """,
+        OPS_TOKEN="canary",
+    ).outside
+    legal = Source(group="legal", kind=Kind.SLACK, address="S0123ABCD")
+    assert found["legal"] == legal
+    assert (found["legal"].refresh, found["legal"].stale_after) == (
+        timedelta(minutes=5),
+        timedelta(minutes=15),
+    )
+    ops = found["ops"]
+    assert (ops.kind, ops.address, ops.token) == (
+        Kind.HTTP,
+        "https://people.example.com/ops?active=1",
+        "canary",
+    )
+    assert (ops.refresh, ops.stale_after) == (timedelta(seconds=30), timedelta(minutes=1))
+    assert "canary" not in repr(found)
+
+
+def test_three_refreshes_may_fail_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    found = read(tmp_path, '[groups.legal]\nslack = "S01"\nrefresh = "1h"').outside["legal"]
+    assert found.stale_after == timedelta(hours=3)
+
+
+def test_who_comes_from_outside_is_not_in_the_file_but_its_quorums_know_the_group(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+        [groups.legal]
+        slack = "S01"
+        people = ["ana"]
+        [groups.all]
+        groups = ["legal"]
+        people = ["ben"]
+        [groups.board]
+        url = "http://localhost:9/board"
+        [policies.one]
+        reviewers = ["legal"]
+        [policies.two]
+        reviewers = ["all", "cy"]
+        approvals = { all = 3, cy = 1 }
+        escalation = { after = "1d", reviewers = ["board"] }
+        [policies.plain]
+        reviewers = ["ana", "ben"]
+        """,
+    ).policies
+    assert (found["one"].reviewers, found["one"].outside) == (("ana",), ("legal",))
+    assert found["one"].in_stages[0][0].outside == ("legal",)
+    ((everybody, cy),) = found["two"].stages
+    assert (everybody.people, everybody.outside, cy.outside) == (("ben", "ana"), ("legal",), ())
+    assert found["two"].escalation is not None
+    assert found["two"].escalation.outside == ("board",)
+    assert found["plain"].outside == ()
+
+
+def test_how_many_come_from_outside_is_no_mistake_of_the_file(tmp_path: Path) -> None:
+    legal = '[groups.legal]\nslack = "S01"\n'
+    many = legal + '[policies.x]\nreviewers = ["legal"]\napprovals = 5\nrejections = 3'
+    assert read(tmp_path, many).policies["x"].reviewers == ()
+    assert read(tmp_path, many).policies_of_nobody == ["default"]
+    default = legal + '[policies.default]\nreviewers = ["legal"]'
+    assert read(tmp_path, default).policies_of_nobody == []
+    impossible = legal + '[policies.x]\nreviewers = ["legal", "cy"]\napprovals = { legal = 1, cy = 2 }'
+    assert "policies.x.approvals: 2 of cy can never be met" in refusal(tmp_path, impossible)
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence"),
+    [
+        ('slack = "legal"', "slack: must be an id such as S0123ABCD, not a name"),
+        ('slack = "S01"\nurl = "https://x.example"', "url: `slack` names a list already"),
+        ('slack = "S01"\ntoken_env = "T"', "token_env: is for `url`; Slack is asked with SLACK_BOT_TOKEN."),
+        ('url = "http://people.example"', "url: must be an https:// address, or http:// on loopback."),
+        ('url = "ftp://people.example"', "url: must be an https:// address"),
+        ('url = "https://a b.example"', "url: must be an https:// address"),
+        ('url = "https://[::1"', "url: is not a URL."),
+        ('url = "https://a:b@people.example"', "url: must hold no password"),
+        ('url = "https://x.example"\ntoken_env = "NONE"', "token_env: NONE is not set."),
+        ('url = "https://x.example"\ntoken_env = "BAD"', "token_env: BAD holds what no header can carry."),
+        ('people = ["ana"]\nrefresh = "1m"', "refresh: the group has no `slack` or `url` to be asked."),
+        ('people = ["ana"]\ntoken_env = "T"', "token_env: the group has no `slack` or `url`"),
+        ('slack = "S01"\nrefresh = "29s"', "refresh: must be from 30s to 1d."),
+        ('slack = "S01"\nrefresh = "25h"', "refresh: must be from 30s to 1d."),
+        ('slack = "S01"\nstale_after = "5m"', "stale_after: must be at least 30s longer than `refresh`."),
+        ('slack = "S01"\nstale_after = "8d"', "stale_after: must be from 30s to 7d."),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, group: str, sentence: str) -> None:
+    said = refusal(tmp_path, f"[groups.x]\n{group}", BAD="caf\u00e9", T="t")
+    assert sentence in said
+    assert "groups.x" in said
+    assert "\n" not in said
+
+
+def test_whom_the_names_of_an_http_source_mean(tmp_path: Path) -> None:
+    found = read(tmp_path, '[groups.x]\nurl = "https://x.example"')
+    meant = found.outside["x"].meant(["cy", "zoe", "ana", "cy", "Ana"], found.directory, found.people)
+    assert meant == (("cy", "ana"), ("zoe", "Ana"))
+
+
+def test_whom_slack_s_ids_mean_depends_on_the_workspace(tmp_path: Path) -> None:
+    found = read(tmp_path, '[groups.x]\nslack = "S01"')
+    asked = found.outside["x"]
+    assert asked.meant(["T0OWN/U01ANA", "T0OWN/U01BEN"], found.directory, found.people) == (
+        ("ana",),
+        ("T0OWN/U01BEN",),
+    )
+    assert asked.meant(["T0OTHER/U01BEN"], found.directory, found.people)[0] == ("ben",)
