@@ -73,6 +73,11 @@ class Outbox:
     ) -> None:
         await self.stop(self._grace())
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are being shown at this moment."""
+        return sum(loop.under_way for loop in self._loops.values())
+
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
@@ -117,6 +122,10 @@ class ChannelLoop:
 
     def wake(self) -> None:
         self._wake.set()
+
+    @property
+    def under_way(self) -> int:
+        return len(self._serving)
 
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
