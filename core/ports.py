@@ -234,6 +234,18 @@ class Store(QuestionStore, Protocol):
         """Show for a while that this person is looking; a refusal comes back beside the review."""
         ...
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `claim`, of the task's open review, where it is the one that is meant."""
+        ...
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         """The person looks no more. Idempotent."""
         ...
@@ -248,6 +260,19 @@ class Store(QuestionStore, Protocol):
         policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Remind this person then, and not before; a refusal comes back beside the review."""
+        ...
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `snooze`, of the task's open review, where it is the one that is meant."""
         ...
 
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:

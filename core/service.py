@@ -271,6 +271,22 @@ class Service:
         )
         return self._heard("review_claimed", review, refusal, person=person, via=via)
 
+    async def claim_open(
+        self, task_id: str, person: PersonId, *, review_id: str | None = None, via: str
+    ) -> ReviewRequest:
+        """As `claim`, for whoever knows the task.
+
+        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
+        """
+        review, refusal = await self._store.claim_open(
+            checked_id(task_id, "task"),
+            self._known(person),
+            review_id=review_id,
+            via=via,
+            policies=self._policies,
+        )
+        return self._heard("review_claimed", review, refusal, person=person, via=via)
+
     async def release(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
         """This person looks no more; nothing happens where they did not. Raises `NotFound`."""
         review = await self._store.release(checked_id(review_id, "review"), self._known(person))
@@ -290,6 +306,26 @@ class Service:
         else:
             at = self._checked_snooze(until)
             review, refusal = await self._store.snooze(review_id, who, at, via=via, policies=self._policies)
+        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: PersonId,
+        until: datetime | timedelta,
+        *,
+        review_id: str | None = None,
+        via: str,
+    ) -> ReviewRequest:
+        """As `snooze`, for whoever knows the task; raises besides what `claim_open` does."""
+        review, refusal = await self._store.snooze_open(
+            checked_id(task_id, "task"),
+            self._known(person),
+            self._checked_snooze(until),
+            review_id=review_id,
+            via=via,
+            policies=self._policies,
+        )
         return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
 
     def _checked_snooze(self, until: datetime | timedelta) -> datetime:

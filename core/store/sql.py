@@ -291,6 +291,26 @@ class SqlStore:
             partial(looking.claim, review_id=review_id, person=person, via=via, policies=policies)
         )
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.claim_open,
+                task_id=task_id,
+                person=person,
+                review_id=review_id,
+                via=via,
+                policies=policies,
+            )
+        )
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         return await self._write.run(partial(looking.release, review_id=review_id, person=person))
 
@@ -306,6 +326,28 @@ class SqlStore:
         return await self._write.run(
             partial(
                 looking.snooze, review_id=review_id, person=person, until=until, via=via, policies=policies
+            )
+        )
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.snooze_open,
+                task_id=task_id,
+                person=person,
+                until=until,
+                review_id=review_id,
+                via=via,
+                policies=policies,
             )
         )
 
