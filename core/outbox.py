@@ -173,7 +173,9 @@ class ChannelLoop:
         await self._wake_when_due(now)
 
     def _is_free(self, lane: Lane, now: datetime) -> bool:
-        return lane not in self._serving and self._free_at.get(lane, now) <= now
+        """Posts wait while an edit is made there: it is not to lose to them what the platform still takes."""
+        serving = [lane] if lane.edits else _lanes(lane.recipient)
+        return not any(one in self._serving for one in serving) and self._free_at.get(lane, now) <= now
 
     async def _wake_when_due(self, now: datetime) -> None:
         """At the first of: a delivery falls due, a lane is free again, the regular look."""
