@@ -6,7 +6,7 @@ A card's strings are as their authors wrote them; whatever draws a card passes e
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,9 @@ REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
 PREVIOUS = 3
 """Of the rejections that led to an attempt, so many are quoted, the last."""
+
+
+NEWER = "a newer card of this review is below: what was pressed on this one may have been lost"
 
 
 class CardState(StrEnum):
@@ -149,6 +152,11 @@ def encoded(draft: Json) -> bytes:
 def whole(card: Card) -> str:
     """Where all of a draft is that had to be cut."""
     return "the file below and its page have them all" if card.has_file else "its page has them all"
+
+
+def retired(shown: Card) -> Card:
+    """The card once another one of its review stands in for it: it can only be looked at."""
+    return replace(shown, buttons=(), menu=(), note=NEWER) if shown.buttons else shown
 
 
 def state(request: ReviewRequest) -> CardState:

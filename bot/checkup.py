@@ -16,6 +16,7 @@ from telegram.request import HTTPXRequest
 
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
+from bot.telegram.places import place_of
 from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def _webhook(reply: Reply, settings: BotSettings) -> Finding:
 
 
 async def _telegram_chat(bot: Bot, chat: str) -> Finding:
-    reply = await _telegram_reply(bot.get_chat(int(chat)))
+    reply = await _telegram_reply(bot.get_chat(place_of(chat).chat))
     refused = "check the id, and add the bot to the chat (people have to press Start first)"
     return Finding(
         check=f"telegram {chat}",

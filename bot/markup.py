@@ -61,6 +61,9 @@ LEAST_DIFF = 150
 MISSING = 120
 """Room for the sentence that says how much of the draft is missing; likewise for lines."""
 
+STYLES = {Action.APPROVE: "success", Action.REJECT: "danger"}
+"""Bot API 9.4, InlineKeyboardButton, style; clients that know none show the button as ever."""
+
 _TAME = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+){0,5}")
 """A name of letters alone, in which Telegram finds nothing to bring to life."""
 
@@ -270,4 +273,16 @@ def _keyboard(card: Card) -> InlineKeyboardMarkup | None:
 
 
 def _key(button: Button) -> InlineKeyboardButton:
-    return InlineKeyboardButton(button.label, callback_data=button.token)
+    return InlineKeyboardButton(button.label, callback_data=button.token, style=STYLES.get(button.action))
+
+
+def without_styles(keyboard: InlineKeyboardMarkup | None) -> InlineKeyboardMarkup | None:
+    """For a Bot API server that knows no styles, and would refuse the message."""
+    if keyboard is None:
+        return None
+    return InlineKeyboardMarkup(
+        [
+            [InlineKeyboardButton(button.text, callback_data=button.callback_data) for button in row]
+            for row in keyboard.inline_keyboard
+        ]
+    )

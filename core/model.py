@@ -243,6 +243,13 @@ class Policy:
     recipients: tuple[Recipient, ...] = ()
     outside: tuple[str, ...] = ()
     """The groups of all its quorums whose members somebody else keeps."""
+    fallback: tuple[Recipient, ...] = ()
+    """Where the card goes that one of the recipients cannot be shown."""
+
+    @property
+    def channels(self) -> frozenset[ChannelName]:
+        """Where there may be cards."""
+        return frozenset(place.channel for place in (*self.recipients, *self.fallback))
 
     @property
     def in_stages(self) -> tuple[tuple[Quorum, ...], ...]:
@@ -576,6 +583,8 @@ class Delivery:
     """The first failure or postponement since the last success."""
     error: str | None
     """The last failure since the last success."""
+    is_retired: bool = False
+    """Whether a newer card of the same review stands in for it: it can only be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from core.errors import CountersignError
     from core.model import (
@@ -87,8 +87,8 @@ class Channel(Protocol):
         """Make a sent message show `content` as it is now; doing so twice is harmless."""
         ...
 
-    def spacing(self, delivery: Delivery) -> float:
-        """Seconds to leave after this call before the next to the same recipient: the platform's limits."""
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        """Seconds to leave from now before the next edit, or post, there: the platform's limits."""
         ...
 
 
@@ -402,7 +402,23 @@ class DeliveryStore(Protocol):
     async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None: ...
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
-    async def delivery_given_up(self, wanted: Delivery, error: str) -> None: ...
+
+    async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
+        """It will not be tried again; a card of an open review goes to the policy's fallback instead."""
+        ...
+
+    async def delivery_moved(self, wanted: Delivery, address: str) -> None:
+        """It is to be posted there."""
+        ...
+
+    async def moved_places(self, channel: ChannelName) -> Mapping[str, str]:
+        """Old addresses, and the ones in their place."""
+        ...
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        """The same for everything that is still to be shown at this place. Idempotent."""
+        ...
+
     async def retry_failed(self, channel: ChannelName) -> None: ...
 
 
@@ -426,6 +442,18 @@ class ChatInbox(Protocol):
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         """Never hand it out again, and forget its body; its id is remembered for a month."""
+        ...
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        """What is still to be shown at this place is shown at that address, now and later. Idempotent."""
+        ...
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        """Note that the platform's presses reach us now.
+
+        The platform keeps them for so long: after a longer silence some may be lost, and every open review
+        gets new cards there, once. How many.
+        """
         ...
 
 

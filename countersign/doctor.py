@@ -193,7 +193,8 @@ def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) 
 
 
 async def _chats(found: Settings, configured: Configuration) -> AsyncIterator[Finding]:
-    places = {place for policy in configured.policies.values() for place in policy.recipients}
+    policies = configured.policies.values()
+    places = {place for policy in policies for place in (*policy.recipients, *policy.fallback)}
     slack = sorted(place.address for place in places if place.channel == "slack")
     telegram = sorted(place.address for place in places if place.channel == "telegram")
     async for finding in slack_findings(found.bot, slack):

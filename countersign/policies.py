@@ -21,7 +21,14 @@ from core.model import (
     WorkingHours,
 )
 from core.policy import can_be_met
-from countersign.sections import Duration, RecipientsSection, Section, SlackGroup, Zone
+from countersign.sections import (
+    Duration,
+    PlacesSection,
+    RecipientsSection,
+    Section,
+    SlackGroup,
+    Zone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -89,7 +96,7 @@ class EscalationSection(Section):
 
     after: Duration | None = None
     reviewers: tuple[str, ...] = ()
-    recipients: RecipientsSection = RecipientsSection()
+    recipients: PlacesSection = PlacesSection()
 
 
 class PolicySection(Section):
@@ -191,6 +198,8 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
     stages = _stages(section, groups, key)
     quorums = [quorum for stage in stages for quorum in stage]
     names = [who for stage in (section.stages or (section,)) for who in stage.reviewers]
+    places = everywhere if section.recipients is None else section.recipients
+    fallback = everywhere.fallback if places.fallback is None else places.fallback
     policy = Policy(
         name=name,
         reviewers=tuple(dict.fromkeys(person for quorum in quorums for person in quorum.people)),
@@ -209,7 +218,8 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         carries=section.carry_decisions,
         keeps_removed=section.removed == "keep",
         claim=section.claim,
-        recipients=(everywhere if section.recipients is None else section.recipients).recipients(),
+        recipients=places.recipients(),
+        fallback=fallback.recipients() if fallback is not None else (),
         outside=groups.fed(names),
     )
     _check_quorums(section, stages, policy, key)

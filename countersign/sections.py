@@ -50,6 +50,26 @@ def _matching(pattern: str, example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _telegram_place(value: object) -> object:
+    """A chat's id, `"CHAT/TOPIC"` for a topic of a forum, or a public channel's `"@name"`."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(_TELEGRAM_PLACES)  # noqa: TRY004 - pydantic wants it
+    found = _TELEGRAM_PLACE.fullmatch(str(value))
+    if found is None:
+        raise ValueError(_TELEGRAM_PLACES)
+    if found["topic"] == "1":
+        raise ValueError("names the general topic, which has no number: the chat's id alone means it")
+    return str(value)
+
+
+_TELEGRAM_PLACES = 'must be an id such as -1001234567890, "-1001234567890/45" for its topic 45, or "@channel"'
+_TELEGRAM_PLACE = re.compile(
+    r"-?[1-9]\d{0,15}|-[1-9]\d{0,15}/(?P<topic>[1-9]\d{0,9})|@[A-Za-z][A-Za-z0-9_]{3,31}", re.ASCII
+)
+"""Ids have at most 52 significant bits (Bot API, Chat)."""
+TelegramPlace = Annotated[str, BeforeValidator(_telegram_place)]
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -85,13 +105,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class RecipientsSection(Section):
-    """`[recipients]`: where cards go."""
+class PlacesSection(Section):
+    """Places in the chats."""
 
     slack: tuple[SlackPlace, ...] = ()
-    telegram: tuple[int, ...] = ()
+    telegram: tuple[TelegramPlace, ...] = ()
 
     def recipients(self) -> tuple[Recipient, ...]:
         slack = [Recipient(channel=ChannelName("slack"), address=place) for place in self.slack]
-        telegram = [Recipient(channel=ChannelName("telegram"), address=str(chat)) for chat in self.telegram]
+        telegram = [Recipient(channel=ChannelName("telegram"), address=place) for place in self.telegram]
         return (*slack, *telegram)
+
+
+class RecipientsSection(PlacesSection):
+    """`[recipients]`: where cards go."""
+
+    fallback: PlacesSection | None = None
+    """Where a card goes that one of the others cannot be shown."""

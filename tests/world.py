@@ -116,6 +116,11 @@ class StoppedClock:
         self._now = until
 
     @property
+    def alarms(self) -> frozenset[datetime]:
+        """When calls are to come."""
+        return frozenset(at for at, _, alarm in self._alarms if alarm.callback is not None)
+
+    @property
     def next_alarm(self) -> datetime | None:
         """When the next call is to come."""
         return min((at for at, _, alarm in self._alarms if alarm.callback is not None), default=None)
@@ -220,7 +225,7 @@ class PaperChannel(Board):
             self.inside -= 1
             self.change()
 
-    def spacing(self, delivery: Delivery) -> float:
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         return self.gap
 
     @property

@@ -11,7 +11,7 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
-from bot.cards import card
+from bot.cards import card, retired
 from bot.errands import Errands
 from bot.files import file_of, is_file
 from bot.gate import Gate
@@ -22,6 +22,7 @@ from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.listener import Listener
+from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from slack_bolt.async_app import AsyncApp
+    from slack_sdk.http_retry.async_handler import AsyncRetryHandler
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
     from bot.blocks import Block
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, ReviewRequest
+    from core.model import ChannelName, Delivery, Recipient, ReviewRequest
     from core.ports import Clock
     from core.service import Service
 
@@ -136,12 +138,13 @@ class SlackChannel:
 
     def _check_edits_are_welcome(self) -> None:
         """A pause of chat.update is the whole workspace's, and no pause of posts."""
-        left = self._no_edits_until - self._clock.now()
+        asked_for = self._no_edits_until - self._clock.now()
+        left = max(asked_for, timedelta(seconds=self._pace.wait("", EDITS)))
         if left > timedelta(0):
-            raise RateLimited("Slack asked for a pause.", retry_after=left)
+            raise RateLimited("Slack takes no more edits for a while.", retry_after=left, lane_only=True)
 
-    def spacing(self, delivery: Delivery) -> float:
-        return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        return self._pace.wait("", EDITS) if edits else self._pace.wait(recipient.address, IN_A_CHANNEL)
 
     def routes(self) -> list[web.RouteDef]:
         """What Slack calls where Socket Mode is off; outside `listening()` it answers 503."""
@@ -160,7 +163,7 @@ class SlackChannel:
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
             menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
-            presses = self._presses(client, errands, menu)
+            presses = self._presses(_web_client(self._settings, session, Patience()), errands, menu)
             commands = Commands(service=self._service, people=self._people, errands=errands, menu=menu)
             self._listener = Listener(
                 self._settings,
@@ -201,6 +204,7 @@ class SlackChannel:
             kind = "countersign_notice"
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            shown = retired(shown) if delivery.is_retired else shown
             text, drawn, kind = fallback(shown), blocks(shown), "countersign_card"
             payload["review"] = content.id
         return {
@@ -231,10 +235,14 @@ def _ts(message: MessageRef) -> str:
     return message.partition("/")[2]
 
 
-def _web_client(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """Without retries of its own: the outbox repeats, and knows what was shown."""
+def _web_client(
+    settings: BotSettings, session: aiohttp.ClientSession, *retries: AsyncRetryHandler
+) -> AsyncWebClient:
+    """For cards without retries of its own: the outbox repeats, and knows what was shown."""
     token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None
-    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[])
+    client = AsyncWebClient(
+        token=token, base_url=settings.slack_api_url, session=session, retry_handlers=list(retries)
+    )
     if is_loopback_url(settings.slack_api_url):
         client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
     return client

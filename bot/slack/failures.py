@@ -65,7 +65,8 @@ def failure(error: Failure) -> DeliveryError:
         return Unreachable(f"Slack could not be reached ({type(error).__name__}).")
     refusal = refusal_of(error)
     if refusal.status == 429 or refusal.code == "ratelimited":
-        return RateLimited("Slack asks for a pause.", retry_after=refusal.retry_after)
+        # the limits are those of each method (docs.slack.dev, rate limits)
+        return RateLimited("Slack asks for a pause.", retry_after=refusal.retry_after, lane_only=True)
     if refusal.code in _GONE:
         return MessageGone(f"The message cannot be changed any more ({refusal.code}).")
     if not refusal.code or refusal.status >= 500 or refusal.code in _LATER:

@@ -143,5 +143,6 @@ _READ: dict[str, Any] = {
     "keeps_removed": bool,
     "claim": _seconds,
     "recipients": _recipients,
+    "fallback": _recipients,
     "outside": tuple,
 }

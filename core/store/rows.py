@@ -266,6 +266,7 @@ DELIVERY_COLUMNS = (
     "due_at",
     "failing_since",
     "error",
+    "retired",
 )
 
 
@@ -284,6 +285,7 @@ def delivery_of(row: Row) -> Delivery:
         due_at=None if row[11] is None else moment(row[11]),
         failing_since=None if row[12] is None else moment(row[12]),
         error=row[13],
+        is_retired=row[14] == 1,
     )
 
 

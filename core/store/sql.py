@@ -20,6 +20,7 @@ from core.store import (
     firing,
     history,
     looking,
+    places,
     questions,
     resuming,
     reviews,
@@ -30,7 +31,7 @@ from core.store.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from types import TracebackType
 
     from core.errors import CountersignError
@@ -513,6 +514,18 @@ class SqlStore:
 
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
         await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
+
+    async def delivery_moved(self, wanted: Delivery, address: str) -> None:
+        await self._write.run(partial(places.delivery_moved, wanted=wanted, address=address))
+
+    async def moved_places(self, channel: ChannelName) -> Mapping[str, str]:
+        return await self._read.run(partial(places.moved_places, channel=channel))
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        await self._write.run(partial(places.place_moved, place=place, address=address))
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        return await self._write.run(partial(places.note_heard, channel=channel, kept=kept))
 
     # Chats
 

@@ -97,6 +97,16 @@ class ShakyInbox:
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self.store.update_handled(channel, update_id)
 
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        if self.is_down:
+            raise DOWN
+        await self.store.place_moved(place, address)
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        if self.is_down:
+            raise DOWN
+        return await self.store.heard(channel, kept=kept)
+
 
 @dataclass
 class House:
@@ -108,6 +118,19 @@ class House:
     buttons: Buttons
     diary: Diary
     clock: StoppedClock
+    outbox: Outbox | None = None
+    """Made after the channel, which is made knowing the house."""
+
+    async def quiet(self) -> None:
+        """Everything that is due by the stopped clock has been shown, or was tried."""
+
+        async def ask() -> bool:
+            for _ in range(5):
+                await self.store.counts()
+                await self.store.check()
+            return self.outbox is None or not self.outbox.under_way
+
+        await eventually(ask)
 
     async def submit(self, text: str = "hello world", *, flow: str = "draft") -> Task:
         """A new task of Sam's."""
@@ -216,6 +239,7 @@ async def core_with(
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [make(house) for make in makes], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        house.outbox = outbox
         timekeeper = Timekeeper(store, clock, PEOPLE, in_force)
         for listener in (diary, feed, outbox, engine, timekeeper):
             store.listen(listener)

@@ -285,8 +285,9 @@ class SlackSimulator(People):
         """End all Socket Mode connections as Slack does; a `warning` only asks the app to renew them."""
         await self._sockets.disconnect(reason)
 
-    def cut_connections(self) -> None:
-        """Drop all Socket Mode connections without a word."""
+    def cut_connections(self, *, next_too: int = 0) -> None:
+        """Drop all Socket Mode connections without a word, and so many of the next while they open."""
+        self._sockets.cut_next = next_too
         self._sockets.cut()
 
     # -- inside -----------------------------------------------------------------------------------------
