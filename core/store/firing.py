@@ -53,9 +53,9 @@ def fire(
         case TimerKind.CLAIM:
             _end_claims(tx, row, request)
         case TimerKind.ESCALATION:
-            escalate(tx, row, request, people, reason="Nobody has decided yet.")
+            escalate(tx, row, request, policies, people, reason="Nobody has decided yet.")
         case TimerKind.EXPIRY:
-            _expire(tx, row, request, people)
+            _expire(tx, row, request, policies, people)
         case TimerKind.STUCK:
             _look_again(tx, row, request, policies, people)
     return True
@@ -127,23 +127,38 @@ def escalate(
     tx: Transaction,
     row: Row,
     request: ReviewRequest,
+    policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
     *,
     reason: str,
     anew: bool = False,
 ) -> ReviewRequest:
-    """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline."""
+    """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline.
+
+    Somebody who has approved already may be among them: where that is enough now, the review is closed.
+    """
     wider = request.policy.escalation
     if wider is None or request.is_escalated:
         return request
     policy = rules.escalated(request.policy)
-    expires_at = expiry(policy, tx.now) if anew else request.expires_at
+    escalated = replace(request, policy=policy, is_escalated=True)
+    outcome = rules.comes_to(escalated, policies)
+    expires_at = expiry(policy, tx.now) if anew and outcome is Outcome.OPEN else request.expires_at
     tx.run(
         ESCALATE,
         id=request.id,
         policy=policy_text(policy),
         expires_at=None if expires_at is None else micros(expires_at),
     )
+    asked = ReviewEscalated(
+        review=request.id,
+        attempt=request.attempt,
+        people=_names(wider.people, people),
+        ids=list(wider.people),
+        reason=reason,
+    )
+    if outcome is not Outcome.OPEN:
+        return settle(tx, row, escalated, [asked], request.decisions, outcome)
     places = [place for place in wider.recipients if place not in request.policy.recipients]
     insert_deliveries(
         tx,
@@ -155,16 +170,7 @@ def escalate(
     if anew and expires_at is not None:
         again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
         timers.schedule(tx, [again])
-    asked = ReviewEscalated(
-        review=request.id,
-        attempt=request.attempt,
-        people=_names(wider.people, people),
-        ids=list(wider.people),
-        reason=reason,
-    )
-    escalated = replace(request, policy=policy, is_escalated=True)
-    tell(tx, row, escalated, asked)
-    return escalated
+    return tell(tx, row, escalated, asked)
 
 
 def _look_again(
@@ -185,17 +191,23 @@ def _look_again(
         return
     reason = "Those who may still decide are too few for what the policy asks."
     if request.policy.escalation is not None and not request.is_escalated:
-        escalated = escalate(tx, row, request, people, reason=reason)
-        if rules.is_stuck(escalated, policies):
+        escalated = escalate(tx, row, request, policies, people, reason=reason)
+        if escalated.is_open and rules.is_stuck(escalated, policies):
             timers.mark_stuck(tx, [request.id])
     else:
         tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
 
 
-def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[PersonId, Person]) -> None:
+def _expire(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> None:
     on_expiry = request.policy.on_expiry
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
+        escalate(tx, row, request, policies, people, reason="Nobody decided in time.", anew=True)
         return
     outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)

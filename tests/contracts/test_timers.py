@@ -11,6 +11,7 @@ import pytest
 
 from core.events import (
     AttemptStarted,
+    ReviewApproved,
     ReviewerReminded,
     ReviewEscalated,
     ReviewExpired,
@@ -27,6 +28,7 @@ from core.model import (
     OnExpiry,
     Outcome,
     Policy,
+    Quorum,
     ReviewId,
     Status,
     TaskId,
@@ -256,6 +258,37 @@ async def test_what_a_deadline_does(
         assert position.review.outcome is outcome
         await completed(store, found.task.id)
         assert len(await told(store, review, TaskCompleted)) == 1
+
+
+async def test_an_escalation_that_makes_what_was_said_enough_closes_the_review(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Ben, who sits in `legal`, comes into `ops`, too: with Ana's approval and his own both are met."""
+    policy = Policy(
+        name="both",
+        reviewers=(ANA.id, BEN.id, CY.id),
+        approvals=2,
+        stages=(
+            (
+                Quorum(name="legal", people=(ANA.id, BEN.id), approvals=1),
+                Quorum(name="ops", people=(CY.id,), approvals=1),
+            ),
+        ),
+        deadline=10 * HOUR,
+        escalation=Escalation(after=2 * HOUR, people=(BEN.id,), recipients=(HALL,)),
+        recipients=(DESK,),
+    )
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    assert (await recorded(store, review, BEN)).is_open
+    clock.advance(3 * HOUR)
+    await fired(store)
+    closed = await store.review(review)
+    assert (closed.outcome, closed.is_escalated) == (Outcome.APPROVED, True)
+    assert await left(store, review) == []
+    events = [type(stored.event) for stored in await store.events(closed.task.id, 0)]
+    assert events[-2:] == [ReviewEscalated, ReviewApproved]
+    assert {of.recipient for of in await store.deliveries(closed.task.id)} == {DESK}
 
 
 async def test_a_deadline_that_escalates_begins_anew_once(store: SqlStore, clock: StoppedClock) -> None:

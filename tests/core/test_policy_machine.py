@@ -63,7 +63,8 @@ if TYPE_CHECKING:
 
 REVIEWERS = [PersonId(name) for name in ("ana", "ben", "cy", "dan")]
 BOSS, EVE, FAY = PersonId("boss"), PersonId("eve"), PersonId("fay")
-"""Boss is asked at an escalation; Eve and Fay are nobody's reviewers, and may be delegates."""
+"""Boss is asked at an escalation, also where a reviewer already; Eve and Fay are nobody's reviewers, and may
+be delegates."""
 EVERYBODY = [*REVIEWERS, SAM.id, BOSS, EVE, FAY]
 PEOPLE = {who: Person(id=who, name=who.title()) for who in EVERYBODY}
 HOUR = timedelta(hours=1)
@@ -230,6 +231,8 @@ class Model:
         if self.has_boss and not self.escalated:
             self.escalated = True
             self.stages = [[({*people, BOSS}, number) for people, number in stage] for stage in self.stages]
+            if self.now is None:
+                self.outcome = "approved"
 
     def pass_time(self, now: datetime) -> None:
         """Let happen what is due, the earliest first."""
@@ -243,6 +246,8 @@ class Model:
         if self.expires is not None and self.expires <= now:
             due.append((self.expires, "zz expiry"))
         for _, kind in sorted(due):
+            if self.outcome != "open":
+                break
             if kind == "stuck":
                 self.stuck_due = False
                 if self.stuck:
@@ -252,7 +257,8 @@ class Model:
             elif self.on_expiry == "escalate" and self.has_boss and not self.escalated:
                 assert self.deadline is not None
                 self.escalate()
-                self.expires = now + self.deadline
+                if self.outcome == "open":
+                    self.expires = now + self.deadline
             else:
                 self.outcome = "approved" if self.on_expiry == "approve" else "expired"
 
@@ -274,7 +280,7 @@ class Model:
 
 # The machine
 
-SUBSETS = st.sets(st.sampled_from([*REVIEWERS, SAM.id]), min_size=1, max_size=4).map(
+SUBSETS = st.sets(st.sampled_from([*REVIEWERS, SAM.id, BOSS]), min_size=1, max_size=4).map(
     lambda found: tuple(sorted(found))
 )
 QUORUM = st.builds(Quorum, name=st.just("some"), people=SUBSETS, approvals=st.integers(1, 2))
