@@ -40,7 +40,8 @@ def check_may_decide(
 
     Raises `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `NotYourTurn`.
     The review keeps the policy under which it opened. Of the `policies` now in force, the one of that name
-    has to know the person, too: whoever is struck from it decides nothing any more.
+    has to know the person, too: whoever is struck from it decides nothing any more, and where there is none
+    of that name, nobody does. Without any `policies`, which no configuration is, the review's own is asked.
     `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
     any policy that asks for one approval, its own tasks included.
     """
@@ -50,7 +51,7 @@ def check_may_decide(
         check_open(review)
         return person
     review = as_it_counts(review, policies)
-    seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+    seat = _seat(review, person, policies, delegators)
     _check_is_distinct(review, person, seat)
     check_open(review)
     _check_is_one_voice(review, person, seat)
@@ -69,25 +70,38 @@ def check_may_ask(
     Reviewers may, those of other stages and those who have answered, too.
     """
     if person != LOCAL:
-        seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+        seat = _seat(review, person, policies, delegators)
         _check_is_distinct(review, person, seat)
     check_open(review)
 
 
-def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy:
-    """The policy now in force under the name of the review's; its own where there is none."""
-    return (policies or {}).get(review.policy.name, review.policy)
+def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy | None:
+    """The policy now in force under the name of the review's, if there is one."""
+    return policies.get(review.policy.name) if policies else review.policy
+
+
+def is_gone(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> bool:
+    """Whether no policy of the review's name is in force any more: then nobody may decide on it."""
+    return _today(review, policies) is None
+
+
+def gone(policy: Policy) -> str:
+    """The sentence for that."""
+    return f"The policy {policy.name!r}, under which this review opened, is not in countersign.toml any more."
 
 
 def _seat(
     review: ReviewRequest,
     person: PersonId,
-    allowed: Collection[PersonId],
+    policies: Mapping[str, Policy] | None,
     delegators: Collection[PersonId],
 ) -> PersonId:
     """A reviewer decides for themselves; anybody else for the one delegator for whom they began to, or for
     the first who is waited for."""
-    known = review.policy.reviewers
+    if is_gone(review, policies):
+        check_open(review)
+        raise NotAReviewer(gone(review.policy))
+    known, allowed = review.policy.reviewers, in_force(review, policies)
     if person in known:
         if person not in allowed:
             raise NotAReviewer("You are not among the reviewers of this task any more.")
@@ -118,8 +132,11 @@ def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId)
             raise AlreadyDecided(f"You have already decided for {name}; nobody decides twice on one review.")
 
 
-def in_force(review: ReviewRequest, now: Policy) -> Collection[PersonId]:
+def in_force(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Collection[PersonId]:
     """Whom the policy of today lets decide on the review."""
+    now = _today(review, policies)
+    if now is None:
+        return ()
     if review.is_escalated and now.escalation is not None:
         return {*now.reviewers, *now.escalation.people}
     return now.reviewers
@@ -289,7 +306,7 @@ def as_it_counts(review: ReviewRequest, policies: Mapping[str, Policy] | None) -
     """The open review without what was said by those who are no reviewers any more, where that is dropped."""
     if review.policy.keeps_removed or not review.is_open or not review.decisions:
         return review
-    known = in_force(review, _today(review, policies))
+    known = in_force(review, policies)
     return replace(review, decisions=tuple(counted(review.policy, review.decisions, known)))
 
 
@@ -329,7 +346,7 @@ def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[P
 
 def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Reviewers who may, by the policy they had and that of today, decide on the review in some stage."""
-    now = in_force(review, _today(review, policies))
+    now = in_force(review, policies)
     barred = _barred(review)
     return [person for person in review.policy.reviewers if person in now and person not in barred]
 

@@ -219,7 +219,7 @@ def _record(
     tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> ReviewRequest:
     """Store an answer in place of the one that the same person gave before, if any."""
-    known = rules.in_force(request, policies.get(request.policy.name, request.policy))
+    known = rules.in_force(request, policies)
     before = rules.decision_of(request, made.seat)
     events: list[Event] = []
     standing = request.decisions

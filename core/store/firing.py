@@ -34,6 +34,8 @@ ESCALATE = Statement(
     .values(policy=p("policy"), escalated=1, expires_at=p("expires_at"))
 )
 
+WAY_OUT = "Put it back, or let an administrator resume the task from a checkpoint."
+
 
 def fire(
     tx: Transaction, timer: Timer, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
@@ -189,8 +191,11 @@ def _look_again(
         return
     if not rules.is_stuck(request, policies):
         return
+    is_gone = rules.is_gone(request, policies)
     reason = "Those who may still decide are too few for what the policy asks."
-    if request.policy.escalation is not None and not request.is_escalated:
+    if is_gone:
+        reason = f"{rules.gone(request.policy)} {WAY_OUT}"
+    if not is_gone and request.policy.escalation is not None and not request.is_escalated:
         escalated = escalate(tx, row, request, policies, people, reason=reason)
         if escalated.is_open and rules.is_stuck(escalated, policies):
             timers.mark_stuck(tx, [request.id])
@@ -209,7 +214,9 @@ def _expire(
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
         escalate(tx, row, request, policies, people, reason="Nobody decided in time.", anew=True)
         return
-    outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
+    # Nobody could have said no to what opened under a policy that is gone.
+    approves = on_expiry is OnExpiry.APPROVE and not rules.is_gone(request, policies)
+    outcome = Outcome.APPROVED if approves else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
     settle(tx, row, request, [], request.decisions, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:

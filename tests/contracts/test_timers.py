@@ -358,6 +358,29 @@ async def test_a_review_that_more_people_cannot_meet_either_says_so_too(store: S
     assert await fired(store) == []
 
 
+async def test_a_review_whose_policy_is_gone_says_so_and_asks_nobody(store: SqlStore) -> None:
+    """Nobody whom it asked could decide either."""
+    review = await waiting(store, TIMED)
+    await store.mark_stuck([review])
+    await fired(store, policies={"renamed": TIMED})
+    (stuck,) = await told(store, review, ReviewStuck)
+    assert isinstance(stuck, ReviewStuck)
+    assert stuck.reason == (
+        "The policy 'timed', under which this review opened, is not in countersign.toml any more. "
+        "Put it back, or let an administrator resume the task from a checkpoint."
+    )
+    assert not (await store.review(review)).is_escalated
+
+
+async def test_what_nobody_may_refuse_any_more_the_clock_does_not_approve(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(PLAIN, on_expiry=OnExpiry.APPROVE))
+    clock.advance(4 * HOUR)
+    await fired(store, policies={"renamed": PLAIN})
+    assert (await store.review(review)).outcome is Outcome.EXPIRED
+
+
 async def test_a_review_that_was_freed_meanwhile_says_nothing(store: SqlStore) -> None:
     review = await waiting(store, replace(TIMED, rejections=2))
     await recorded(store, review, ANA, Verdict.REJECT)

@@ -45,6 +45,7 @@ from core.policy import (
     approvals_given,
     can_be_met,
     check_answer,
+    check_may_ask,
     check_may_decide,
     check_open,
     comes_to,
@@ -147,7 +148,8 @@ def test_who_may_decide(request_: ReviewRequest, person: PersonId, refusal: type
     ("in_force", "person", "may"),
     [
         ({}, ANA.id, True),
-        ({"other": NOBODY}, ANA.id, True),
+        ({"other": ONE}, ANA.id, False),
+        ({"other": ONE}, LOCAL, True),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, ANA.id, False),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, BEN.id, True),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, EVE.id, False),
@@ -556,6 +558,22 @@ def test_what_it_comes_to_today_depends_on_who_counts_today() -> None:
     asked = review(two, by(A), by(B))
     assert comes_to(asked, {"one": two}) is Outcome.APPROVED
     assert comes_to(asked, {"one": replace(two, reviewers=(B,))}) is Outcome.OPEN
+
+
+def test_under_a_policy_that_is_gone_nobody_decides() -> None:
+    """Else whoever was struck from it would decide again once it is renamed."""
+    two = replace(ONE, approvals=2, keeps_removed=False)
+    asked, renamed = review(two, by(A)), {"renamed": two}
+    with pytest.raises(NotAReviewer, match="The policy 'one', under which this review opened, is not in"):
+        check_may_decide(asked, B, renamed)
+    with pytest.raises(NotAReviewer):
+        check_may_decide(asked, E, renamed, [B])
+    with pytest.raises(NotAReviewer):
+        check_may_ask(asked, B, renamed)
+    assert able(asked, renamed) == waited_for(asked, renamed) == []
+    assert is_stuck(asked, renamed)
+    with pytest.raises(ReviewIsClosed, match="Already approved"):
+        check_may_decide(review(ONE, by(A), closed=Outcome.APPROVED), B, renamed)
 
 
 def test_who_was_added_by_an_escalation_decides_by_todays_policy_too() -> None:
