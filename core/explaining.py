@@ -100,7 +100,7 @@ def explain(
     known = {**people, **{person.id: person for person in here}}
     now = rules.as_it_counts(review, policies)
     waited_for = rules.waited_for(now, policies) if review.is_open else []
-    stage = rules.stage_now(review.policy, now.decisions)
+    stage = rules.stage_now(now.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     return Explanation(
         review=review,

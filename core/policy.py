@@ -133,13 +133,57 @@ def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId)
 
 
 def in_force(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Collection[PersonId]:
-    """Whom the policy of today lets decide on the review."""
+    """Whom the policy of today lets decide on the review, in some quorum."""
     now = _today(review, policies)
     if now is None:
         return ()
+    if _is_narrowed(review, now):
+        stages = _narrowed(review, now, kept=())
+        return {person for stage in stages for quorum in stage for person in quorum.people}
     if review.is_escalated and now.escalation is not None:
         return {*now.reviewers, *now.escalation.people}
     return now.reviewers
+
+
+def _is_narrowed(review: ReviewRequest, now: Policy) -> bool:
+    """Whether it has to be asked for each quorum who is in it still: not where there are none to tell apart,
+    and not where nothing was changed."""
+    mine = review.policy.stages
+    return bool(mine) and bool(now.stages) and now.stages != mine
+
+
+def _narrowed(
+    review: ReviewRequest, now: Policy, *, kept: Collection[PersonId]
+) -> tuple[tuple[Quorum, ...], ...]:
+    """The review's quorums with those who are in them by today's policy, too, or are `kept`."""
+    wider = now.escalation.people if review.is_escalated and now.escalation is not None else ()
+    stages = review.policy.stages
+    return tuple(
+        tuple(
+            replace(quorum, people=tuple(one for one in quorum.people if one in kept or one in known))
+            for quorum in stage
+            for known in ({*_of_today(now.stages, stages, number, quorum), *wider},)
+        )
+        for number, stage in enumerate(stages)
+    )
+
+
+def _of_today(
+    now: tuple[tuple[Quorum, ...], ...],
+    before: tuple[tuple[Quorum, ...], ...],
+    number: int,
+    quorum: Quorum,
+) -> tuple[PersonId, ...]:
+    """Who is in this quorum of stage `number` today: in the one of its name there, or in another stage.
+
+    One that stands alone in its stage may have another name today, where there are as many stages. Else
+    nobody is: whoever was in it sits in no such quorum any more.
+    """
+    here = now[number] if number < len(now) else ()
+    named = [one for stage in (here, *now) for one in stage if one.name == quorum.name]
+    if not named and len(here) == len(before[number]) == 1 and len(now) == len(before):
+        named = list(here)
+    return named[0].people if named else ()
 
 
 def _check_is_distinct(review: ReviewRequest, *people: PersonId) -> None:
@@ -303,11 +347,40 @@ def approvers(decisions: Iterable[Decision], stage: int) -> list[PersonId]:
 
 
 def as_it_counts(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> ReviewRequest:
-    """The open review without what was said by those who are no reviewers any more, where that is dropped."""
-    if review.policy.keeps_removed or not review.is_open or not review.decisions:
+    """The open review as it counts today: its quorums without those who were struck from them.
+
+    What these have said is dropped, or kept, as the policy says.
+    """
+    keeps = review.policy.keeps_removed
+    if not review.is_open or (not review.policy.stages and (keeps or not review.decisions)):
         return review
-    known = in_force(review, policies)
-    return replace(review, decisions=tuple(counted(review.policy, review.decisions, known)))
+    now, made = _today(review, policies), review.decisions
+    if not keeps and made:
+        made = tuple(counted(review.policy, made, in_force(review, policies)))
+    if now is None or not _is_narrowed(review, now):
+        return review if made is review.decisions else replace(review, decisions=made)
+    stages = _narrowed(review, now, kept={decision.seat for decision in made} if keeps else ())
+    return replace(review, decisions=made, policy=replace(review.policy, stages=stages))
+
+
+def confined(policy: Policy, seat: PersonId, now: Policy) -> Policy:
+    """The policy with this seat in those quorums only where `now` has it.
+
+    What is said in a seat counts on where it was when that was said (`removed = "keep"`). So whoever answers
+    after they were struck from a quorum is in it no more, for this review.
+    """
+    return replace(
+        policy,
+        stages=tuple(
+            tuple(
+                quorum
+                if seat in narrowed.people or seat not in quorum.people
+                else replace(quorum, people=tuple(one for one in quorum.people if one != seat))
+                for quorum, narrowed in zip(stage, of, strict=True)
+            )
+            for stage, of in zip(policy.stages, now.stages, strict=True)
+        ),
+    )
 
 
 def counted(policy: Policy, decisions: Iterable[Decision], known: Collection[PersonId]) -> list[Decision]:

@@ -23,6 +23,7 @@ from core.states import check_shape, diff
 from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards
 from core.store.history import append
+from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
@@ -54,6 +55,7 @@ DELETE_DECISION = Statement(
         decision.c.reviewer == p("reviewer"),
     )
 )
+CONFINE = Statement(update(review).where(review.c.id == p("id")).values(policy=p("policy")))
 MOVED = Statement(
     update(task)
     .where(task.c.id == p("id"), task.c.seq == p("seq"))
@@ -219,7 +221,6 @@ def _record(
     tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> ReviewRequest:
     """Store an answer in place of the one that the same person gave before, if any."""
-    known = rules.in_force(request, policies)
     before = rules.decision_of(request, made.seat)
     events: list[Event] = []
     standing = request.decisions
@@ -227,16 +228,28 @@ def _record(
         standing = tuple(other for other in standing if other is not before)
         tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
-    counted = rules.counted(request.policy, standing, known)
-    made = replace(made, stage=rules.stage_for(request.policy, counted, made.seat, before))
+    rest = request if before is None else replace(request, decisions=standing)
+    now = rules.as_it_counts(rest, policies)
+    made = replace(made, stage=rules.stage_for(now.policy, now.decisions, made.seat, before))
+    if now.policy is not request.policy and request.policy.keeps_removed:
+        request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
-    outcome = rules.outcome(request.policy, [*counted, made])
+    outcome = rules.outcome(now.policy, [*now.decisions, made])
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
     if settled.is_open and rules.is_stuck(settled, policies) and not rules.is_stuck(request, policies):
         timers.mark_stuck(tx, [request.id])
     return settled
+
+
+def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Policy) -> ReviewRequest:
+    """The review, whose text has the seat where it is today: it is to count there only, tomorrow too."""
+    policy = rules.confined(request.policy, seat, now)
+    if policy != request.policy:
+        tx.run(CONFINE, id=request.id, policy=policy_text(policy))
+        request = replace(request, policy=policy)
+    return request
 
 
 def settle(

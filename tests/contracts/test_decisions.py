@@ -36,7 +36,7 @@ from tests.world import ANA, BEN, CY, DESK, EVE, SAM
 
 if TYPE_CHECKING:
     from core.events import Event
-    from core.model import Decision
+    from core.model import Decision, Person
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -287,6 +287,59 @@ async def test_what_a_struck_person_said_counts_as_the_policy_says(store: SqlSto
     assert found.outcome is (Outcome.APPROVED if keeps else Outcome.OPEN)
     if not keeps:
         assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
+
+
+def legal_and_ops(
+    *, legal: tuple[Person, ...] = (ANA, BEN), ops: tuple[Person, ...] = (ANA, CY), keeps: bool = True
+) -> Policy:
+    groups = {"legal": tuple(one.id for one in legal), "ops": tuple(one.id for one in ops)}
+    return Policy(
+        name="both",
+        reviewers=tuple(dict.fromkeys(who for people in groups.values() for who in people)),
+        approvals=2,
+        stages=(tuple(Quorum(name=name, people=who, approvals=1) for name, who in groups.items()),),
+        keeps_removed=keeps,
+    )
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_who_is_struck_from_one_group_counts_in_the_other_only(store: SqlStore, keeps: bool) -> None:
+    review = await waiting(store, legal_and_ops(keeps=keeps))
+    today = {"both": legal_and_ops(legal=(BEN,), keeps=keeps)}
+    assert (await recorded(store, review, ANA, policies=today)).is_open
+    assert (await recorded(store, review, CY, policies=today)).is_open, "two of ops, none of legal"
+    assert (await recorded(store, review, BEN, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_what_is_said_after_that_counts_there_only_whatever_is_struck_next(store: SqlStore) -> None:
+    """Else whoever is struck from the rest, too, would count in the first group again, as it is kept."""
+    review = await waiting(store, legal_and_ops())
+    await recorded(store, review, ANA, policies={"both": legal_and_ops(legal=(BEN,))})
+    nowhere = {"both": legal_and_ops(legal=(BEN,), ops=(CY,))}
+    assert (await recorded(store, review, CY, policies=nowhere)).is_open
+    assert (await recorded(store, review, BEN, policies=nowhere)).outcome is Outcome.APPROVED
+
+
+async def test_what_was_said_before_that_counts_on_where_the_policy_keeps_it(store: SqlStore) -> None:
+    review = await waiting(store, legal_and_ops())
+    await recorded(store, review, ANA)
+    today = {"both": legal_and_ops(legal=(BEN,))}
+    assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_who_is_struck_from_a_stage_has_no_turn_in_it(store: SqlStore) -> None:
+    def then(*first: Person) -> Policy:
+        stages = (
+            (Quorum(name="legal", people=tuple(one.id for one in first), approvals=1),),
+            (Quorum(name="ops", people=(ANA.id, CY.id), approvals=1),),
+        )
+        return Policy(name="then", reviewers=(ANA.id, BEN.id, CY.id), approvals=2, stages=stages)
+
+    review = await waiting(store, then(ANA, BEN))
+    refusal = (await decide(store, review, ANA, policies={"then": then(BEN)}))[1]
+    assert isinstance(refusal, NotYourTurn)
+    await recorded(store, review, BEN, policies={"then": then(BEN)})
+    assert (await recorded(store, review, ANA, policies={"then": then(BEN)})).outcome is Outcome.APPROVED
 
 
 async def test_a_rejection_of_a_struck_person_is_dropped_too(store: SqlStore) -> None:

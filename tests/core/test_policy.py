@@ -560,6 +560,36 @@ def test_what_it_comes_to_today_depends_on_who_counts_today() -> None:
     assert comes_to(asked, {"one": replace(two, reviewers=(B,))}) is Outcome.OPEN
 
 
+@pytest.mark.parametrize(
+    ("today", "may"),
+    [
+        (staged((quorum("legal", 1, A, B), quorum("ops", 1, C))), [A, B, C]),
+        (staged((quorum("legal", 1, B, C), quorum("ops", 1, A, C))), [B, C]),
+        (staged((quorum("law", 1, A, B), quorum("ops", 1, A, C))), [C]),
+        (staged((quorum("ops", 1, C),), (quorum("legal", 1, A),)), [A, C]),
+        (replace(ONE, name="staged", reviewers=(A, C, D)), [A, C]),
+    ],
+)
+def test_a_group_is_todays_group_of_that_name(today: Policy, may: list[PersonId]) -> None:
+    """One that is gone, or has another name beside others, has nobody; one quorum for all has everybody."""
+    asked = review(staged((quorum("legal", 1, A, B), quorum("ops", 1, C))))
+    assert able(asked, {"staged": today}) == may
+    for person in (A, B, C):
+        if person in may:
+            assert check_may_decide(asked, person, {"staged": today}) == person
+        else:
+            with pytest.raises(NotAReviewer, match="any more"):
+                check_may_decide(asked, person, {"staged": today})
+
+
+def test_a_group_alone_in_its_stage_may_have_another_name_today() -> None:
+    asked = review(staged((quorum("legal", 1, A, B),), (quorum("boss", 1, C),)))
+    legal_or_eve = staged((quorum("legal or eve", 1, B, E),), (quorum("boss", 1, C),))
+    assert able(asked, {"staged": legal_or_eve}) == [B, C]
+    more_stages = staged((quorum("first", 1, A),), (quorum("law", 1, A, B),), (quorum("boss", 1, C),))
+    assert able(asked, {"staged": more_stages}) == [C]
+
+
 def test_under_a_policy_that_is_gone_nobody_decides() -> None:
     """Else whoever was struck from it would decide again once it is renamed."""
     two = replace(ONE, approvals=2, keeps_removed=False)
