@@ -238,6 +238,16 @@ def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, bef
     return 0 if before is None else before.stage
 
 
+def check_may_withdraw(
+    review: ReviewRequest, made: Decision, policies: Mapping[str, Policy] | None = None
+) -> None:
+    """Raise `NotAReviewer` where it is the answer of somebody who was struck: that would be a say, too."""
+    if is_gone(review, policies) and made.seat != LOCAL:
+        raise NotAReviewer(gone(review.policy))
+    if made.seat != LOCAL and made.seat not in in_force(review, policies):
+        raise NotAReviewer("You are not among the reviewers of this task any more.")
+
+
 def check_answer(review: ReviewRequest, made: Decision) -> None:
     """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
     enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over."""

@@ -215,7 +215,7 @@ class Store(QuestionStore, Protocol):
         ...
 
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
         ...

@@ -230,10 +230,11 @@ class Service:
     async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
 
-        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `Unavailable`.
+        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `NotAReviewer` where it is that
+        of somebody who was struck since, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
-            checked_id(review_id, "review"), self._known(reviewer), via=via
+            checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
         )
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:

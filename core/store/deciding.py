@@ -155,9 +155,9 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 
 
 def withdraw(
-    tx: Transaction, review_id: str, reviewer: Person, *, via: str
+    tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Take one's own answer back while the review is open."""
+    """Take one's own answer back while the review is open; who was struck may not."""
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
@@ -167,10 +167,16 @@ def withdraw(
     mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
     if mine is None:
         return request, NotWaiting("You have not decided on this review.")
+    try:
+        rules.check_may_withdraw(request, mine, policies)
+    except Forbidden as error:
+        return request, error
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
-    return settle(tx, row, request, [taken_back], rest, Outcome.OPEN), None
+    left = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    _mark_stuck(tx, request, left, policies)
+    return left, None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -238,9 +244,16 @@ def _record(
     outcome = rules.outcome(now.policy, [*now.decisions, made])
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
-    if settled.is_open and rules.is_stuck(settled, policies) and not rules.is_stuck(request, policies):
-        timers.mark_stuck(tx, [request.id])
+    _mark_stuck(tx, request, settled, policies)
     return settled
+
+
+def _mark_stuck(
+    tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
+) -> None:
+    """Have it said where too few are left since this answer was given or taken back."""
+    if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
+        timers.mark_stuck(tx, [now.id])
 
 
 def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Policy) -> ReviewRequest:

@@ -271,10 +271,10 @@ class SqlStore:
         )
 
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str
+        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via)
+            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via, policies=policies)
         )
 
     async def claim(

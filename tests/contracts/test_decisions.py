@@ -361,6 +361,25 @@ async def test_a_stage_that_lost_who_met_it_is_decided_again(store: SqlStore) ->
     assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
 
 
+async def test_who_was_struck_takes_nothing_back(store: SqlStore) -> None:
+    """What is kept of them is not theirs to change: they decide nothing any more."""
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    for today in ({"two": replace(TWO, reviewers=(BEN.id, CY.id))}, {"renamed": TWO}):
+        refusal = (await store.withdraw(review, ANA, via="web", policies=today))[1]
+        assert isinstance(refusal, NotAReviewer)
+    assert len((await store.review(review)).decisions) == 1
+
+
+async def test_an_answer_taken_back_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:
+    review = await waiting(store, legal_and_ops(legal=(BEN,), ops=(BEN, CY)))
+    await recorded(store, review, BEN)
+    today = {"both": legal_and_ops(legal=(EVE,), ops=(BEN, CY))}
+    found, refusal = await store.withdraw(review, BEN, via="web", policies=today)
+    assert (found.decisions, refusal) == ((), None)
+    assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK]
+
+
 async def test_a_decision_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:
     review = await waiting(store, replace(TWO_EACH, reviewers=(ANA.id, BEN.id)))
     await recorded(store, review, ANA, NO)

@@ -519,12 +519,17 @@ class Reviewing(RuleBasedStateMachine):
     def withdraw(self, who: PersonId) -> None:
         mine = next((one for one in self.model.answers if who in {one.speaker, one.seat}), None)
         wanted = None if mine else "NotWaiting"
+        if mine and mine.seat not in self.model.allowed:
+            wanted = "NotAReviewer"
         if self.model.outcome != "open" or self.model.is_over(self.clock.now()):
             wanted = "ReviewIsClosed"
         found = self.tried(self.service.withdraw(self.review, who, via="web"))
         assert found == wanted, f"{who} withdraws: {found} instead of {wanted}"
         if wanted is None:
+            was_stuck = self.model.stuck
             self.model.answers = [one for one in self.model.answers if one is not mine]
+            self.model.look_due |= self.model.stuck and not was_stuck
+        self.time_passes()
 
     def may_decide(self, who: PersonId) -> str | None:
         """Why not, as `press` would be told of a first approval."""
