@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTur
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, comes_to, is_stuck, waited_for
+from core.policy import check_assurance, check_may_decide, comes_to, is_gone, is_stuck, waited_for
 from core.questions import Questions
 from core.submissions import (
     MAX_COMMENT,
@@ -475,8 +475,9 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def reconsider(self, policies: Collection[str]) -> int:
+    async def reconsider(self, policies: Collection[str], *, and_gone: bool = False) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
+        `and_gone`: under such, too, as are in force no more.
 
         They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
         that did not count may count again. To be called when policies changed; page by page, and no decision
@@ -484,9 +485,13 @@ class Service:
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
-        while policies:
+        while policies or and_gone:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
-            concerned = [review for review in page if review.policy.name in policies]
+            concerned = [
+                review
+                for review in page
+                if review.policy.name in policies or (and_gone and is_gone(review, self._policies))
+            ]
             hopeless = [review.id for review in concerned if is_stuck(review, self._policies)]
             met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
             if hopeless or met:

@@ -123,8 +123,10 @@ class Reloader:
         self._look = look
         self._keeper = keeper
         self._one_at_a_time = asyncio.Lock()
-        self._unlooked = {name for name, policy in live.read.policies.items() if groups_of(policy)}
-        """Policies that changed, under which open reviews were not looked at yet."""
+        self._unlooked = set(live.read.policies)
+        """Policies that changed, or may have while nothing ran, under which open reviews were not looked at
+        yet."""
+        self._is_first_look = True
 
     async def reload(self) -> bool:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
@@ -147,7 +149,10 @@ class Reloader:
         return True
 
     async def members_changed(self) -> None:
-        """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
+        """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then.
+
+        To be called once at the start, too: the file may have changed while nothing ran.
+        """
         async with self._one_at_a_time:
             changed = self._replace(self._live.read)
             if changed:
@@ -171,10 +176,11 @@ class Reloader:
         if self._live.members:
             await self._service.admit(self._live.members)
         ready = self._unlooked - self._waiting()
-        if not ready:
+        if not ready and not self._is_first_look:
             return
-        stuck = await self._service.reconsider(ready)
+        stuck = await self._service.reconsider(ready, and_gone=self._is_first_look)
         self._unlooked -= ready
+        self._is_first_look = False
         self._look()
         if stuck:
             log.warning("reviews_stuck", count=stuck)

@@ -14,6 +14,7 @@ from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import locked, settle
 from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.history import event_numbered
 from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
@@ -200,7 +201,10 @@ def _look_again(
         if escalated.is_open and rules.is_stuck(escalated, policies):
             timers.mark_stuck(tx, [request.id])
     else:
-        tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
+        stuck = ReviewStuck(review=request.id, attempt=request.attempt, reason=reason)
+        said = event_numbered(tx, request.task.id, row[SEQ])
+        if said is None or said.event != stuck:  # else that is the last word already
+            tell(tx, row, request, stuck)
 
 
 def _expire(

@@ -35,6 +35,7 @@ from core.model import (
     TimerKind,
     Verdict,
 )
+from core.service import LOCAL_PERSON
 from core.store.sql import SqlStore
 from tests.contracts.steps import (
     completed,
@@ -356,6 +357,19 @@ async def test_a_review_that_more_people_cannot_meet_either_says_so_too(store: S
     assert await fired(store) == [("stuck", 1), ("stuck", 1)]
     assert len(await told(store, review, ReviewEscalated)) == len(await told(store, review, ReviewStuck)) == 1
     assert await fired(store) == []
+
+
+async def test_what_was_the_last_word_is_not_said_again(store: SqlStore) -> None:
+    """At every start it is looked at who may decide."""
+    review = await hopeless(store, Policy(name="p", reviewers=(SAM.id,), reminders=(HOUR,)))
+    await fired(store)
+    await store.mark_stuck([review])
+    await fired(store)
+    assert len(await told(store, review, ReviewStuck)) == 1
+    await store.claim(review, LOCAL_PERSON, via="web")
+    await store.mark_stuck([review])
+    await fired(store)
+    assert len(await told(store, review, ReviewStuck)) == 2
 
 
 async def test_a_review_whose_policy_is_gone_says_so_and_asks_nobody(store: SqlStore) -> None:

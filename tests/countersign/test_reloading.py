@@ -81,6 +81,31 @@ async def test_a_review_that_nobody_is_left_to_decide_says_so(
             )
 
 
+@pytest.mark.parametrize("name", ["default", "another"])
+async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, name: str
+) -> None:
+    """Somebody was struck, or the policy renamed: what is open says so, once."""
+    file = tmp_path / "countersign.toml"
+    text = PEOPLE + '[policies.default]\nreviewers = ["ana"]\n[flows.draft]\npolicy = "default"\n'
+    for then in (text, text.replace('"ana"', '"ben"').replace("default", name), None):
+        if then is not None:
+            file.write_text(then)
+        live = Live(configuration(file, {}))
+        people, policies = live.configuration.people, live.configuration.policies
+        known = flows(live.configuration)
+        async with whole_core(sqlite_database, clock, flows=known, people=people, in_force=policies) as world:
+            if then == text:
+                task = await world.submit("x")
+                review = await world.open_review(task.id)
+            reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+            await reloader.members_changed()
+            for timer in await world.store.timers(review):
+                await world.store.fire(timer, policies=policies, people=people)
+            said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
+            assert len(said) == (0 if then == text else 1)
+
+
 @pytest.mark.parametrize(
     "text",
     ["not toml", PEOPLE + '[policies.default]\nreviewers = ["zoe"]\n', ""],
