@@ -480,8 +480,8 @@ class Service:
         `and_gone`: under such, too, as are in force no more.
 
         They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again. To be called when policies changed; page by page, and no decision
-        waits.
+        that did not count may count again; and cards show how many count. To be called when policies
+        changed; page by page, and no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
@@ -494,8 +494,10 @@ class Service:
             ]
             hopeless = [review.id for review in concerned if is_stuck(review, self._policies)]
             met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
-            if hopeless or met:
-                await self._store.mark_stuck([*hopeless, *met])
+            # Cards say how many count; who counts may be others now.
+            shown = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
+            if found := list(dict.fromkeys([*hopeless, *met, *shown])):
+                await self._store.mark_stuck(found)
                 stuck += len(hopeless)
             if len(page) < OPEN_AT_A_TIME:
                 break

@@ -13,7 +13,7 @@ from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExp
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import locked, settle
-from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.deliveries import insert_deliveries, new_delivery, raise_cards
 from core.store.history import event_numbered
 from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, SEQ
@@ -184,13 +184,14 @@ def _look_again(
     people: Mapping[PersonId, Person],
 ) -> None:
     """Reviewers changed: close what is decided by that; where too few are left, ask more people; where there
-    are none to ask, say so for an administrator to see."""
+    are none to ask, say so for an administrator to see. Cards say how many count, in any case."""
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
         rules.check_in_time(request, tx.now)
         settle(tx, row, request, [], request.decisions, outcome)
         return
     if not rules.is_stuck(request, policies):
+        raise_cards(tx, request.task.id, request.id, request.policy)
         return
     is_gone = rules.is_gone(request, policies)
     reason = "Those who may still decide are too few for what the policy asks."
@@ -203,7 +204,9 @@ def _look_again(
     else:
         stuck = ReviewStuck(review=request.id, attempt=request.attempt, reason=reason)
         said = event_numbered(tx, request.task.id, row[SEQ])
-        if said is None or said.event != stuck:  # else that is the last word already
+        if said is not None and said.event == stuck:  # that is the last word already
+            raise_cards(tx, request.task.id, request.id, request.policy)
+        else:
             tell(tx, row, request, stuck)
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from core.errors import NotAReviewer, SettingsError
 from core.events import ReviewEscalated, ReviewStuck
+from core.model import ChannelName
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
 from countersign.reloading import Live, Reloader, follow
-from tests.world import ANA, BEN, whole_core
+from tests.world import ANA, BEN, PaperChannel, whole_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +105,37 @@ async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
                 await world.store.fire(timer, policies=policies, people=people)
             said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
             assert len(said) == (0 if then == text else 1)
+
+
+async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    three = PEOPLE + (
+        '[people.cy]\nname = "Cy"\n[recipients]\nslack = ["C01GEN"]\n[policies.default]\n'
+        'reviewers = ["ana", "ben", "cy"]\napprovals = 2\nremoved = "drop"\n'
+    )
+    file.write_text(three)
+    live = Live(configuration(file, {}))
+    known, paper = flows(live.configuration), PaperChannel(ChannelName("slack"))
+    async with whole_core(
+        sqlite_database,
+        clock,
+        flows=known,
+        channels=[paper],
+        people=live.configuration.people,
+        in_force=live.configuration.policies,
+    ) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        asked = await world.open_review((await world.submit("x")).id)
+        await paper.called(1)
+        await world.approve(asked, ANA)
+        await paper.called(2)
+        file.write_text(three.replace('"ana", ', ""))
+        assert await reloader.reload()
+        clock.advance(seconds=5)
+        await paper.called(3)
+        assert (await world.service.review(asked)).is_open
 
 
 @pytest.mark.parametrize(
