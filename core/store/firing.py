@@ -37,16 +37,23 @@ ESCALATE = Statement(
 
 WAY_OUT = "Put it back, or let an administrator resume the task from a checkpoint."
 
+BEFORE_THE_END = frozenset({TimerKind.REMINDER, TimerKind.SNOOZE, TimerKind.ESCALATION, TimerKind.STUCK})
+
 
 def fire(
     tx: Transaction, timer: Timer, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
 ) -> bool:
-    """False where it has fired before, or its review is closed or was put off: nothing is changed then."""
+    """False where it has fired before, its review is closed, or it was put off: nothing is changed then.
+
+    After the deadline, while nothing ran, nobody is asked any more: it is the deadline's turn.
+    """
     try:
         row, request = locked(tx, timer.review)
     except NotFound:
         return False
     if not timers.take(tx, timer) or not request.is_open:
+        return False
+    if timer.kind in BEFORE_THE_END and request.expires_at is not None and tx.now >= request.expires_at:
         return False
     match timer.kind:
         case TimerKind.REMINDER:
@@ -187,7 +194,6 @@ def _look_again(
     are none to ask, say so for an administrator to see. Cards say how many count, in any case."""
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
-        rules.check_in_time(request, tx.now)
         settle(tx, row, request, [], request.decisions, outcome)
         return
     if not rules.is_stuck(request, policies):
@@ -219,7 +225,9 @@ def _expire(
 ) -> None:
     on_expiry = request.policy.on_expiry
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, policies, people, reason="Nobody decided in time.", anew=True)
+        again = escalate(tx, row, request, policies, people, reason="Nobody decided in time.", anew=True)
+        if again.is_open and rules.is_stuck(again, policies):
+            timers.mark_stuck(tx, [request.id])
         return
     # Nobody could have said no to what opened under a policy that is gone.
     approves = on_expiry is OnExpiry.APPROVE and not rules.is_gone(request, policies)

@@ -292,6 +292,30 @@ async def test_an_escalation_that_makes_what_was_said_enough_closes_the_review(
     assert {of.recipient for of in await store.deliveries(closed.task.id)} == {DESK}
 
 
+async def test_after_the_deadline_nobody_is_asked_any_more(store: SqlStore, clock: StoppedClock) -> None:
+    """Nothing ran from before the first reminder until long after the deadline."""
+    review = await waiting(store, TIMED)
+    await store.snooze(review, BEN, START + 3 * HOUR, via="web")
+    await store.mark_stuck([review])
+    clock.advance(100 * HOUR)
+    assert await fired(store, policies={"timed": replace(TIMED, reviewers=(BEN.id,))}) == [("expiry", 1)]
+    assert not [*await told(store, review, ReviewerReminded), *await told(store, review, ReviewEscalated)]
+    found = await store.review(review)
+    assert (found.outcome, found.is_escalated) == (Outcome.EXPIRED, False)
+
+
+async def test_a_deadline_that_escalates_leaves_time_also_where_nothing_ran(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Had the escalation of the hour before come first, the deadline would have ended the review at once."""
+    review = await waiting(store, replace(TIMED, on_expiry=OnExpiry.ESCALATE))
+    clock.advance(100 * HOUR)
+    gone = {"renamed": TIMED}
+    assert await fired(store, policies=gone) == [("expiry", 1), ("stuck", 1)], "and says that it is stuck"
+    found = await store.review(review)
+    assert (found.is_open, found.is_escalated, found.expires_at) == (True, True, START + 104 * HOUR)
+
+
 async def test_a_deadline_that_escalates_begins_anew_once(store: SqlStore, clock: StoppedClock) -> None:
     policy = replace(
         PLAIN,

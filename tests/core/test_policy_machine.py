@@ -284,27 +284,19 @@ class Model:
             self.escalate()
             if self.outcome == "open":
                 self.expires = now + self.deadline
+                self.look_due = self.stuck
         else:
             self.outcome = "approved" if self.on_expiry == "approve" and self.today else "expired"
 
     def pass_time(self, now: datetime) -> None:
-        """Let happen what is due, the earliest first."""
-        due = []
-        if self.look_due:
-            due.append((self.opened, "look"))
-        if self.boss_after is not None and self.opened + self.boss_after <= now:
-            due.append((self.opened + self.boss_after, "escalation"))
-        if self.expires is not None and self.expires <= now:
-            due.append((self.expires, "zz expiry"))
-        for _, kind in sorted(due):
-            if self.outcome != "open":
-                break
-            if kind == "look":
-                self.look_again()
-            elif kind == "escalation":
-                self.escalate()
-            else:
-                self.expire(now)
+        """Let happen what is due."""
+        while self.outcome == "open" and self.expires is not None and self.expires <= now:
+            self.look_due = False  # after the deadline nobody is asked any more
+            self.expire(now)
+        if self.outcome == "open" and self.boss_after is not None and self.opened + self.boss_after <= now:
+            self.escalate()
+        if self.outcome == "open" and self.look_due:
+            self.look_again()
 
     def carried(self, into: Model) -> list[Answer]:
         """By who is in its quorums; what was struck since is no matter of the policy that it opens with."""
