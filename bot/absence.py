@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from bot.cards import clock_time
+from bot.moments import end_of
 from core.errors import Invalid
-from core.model import LOCAL
+from core.model import LOCAL, Person, clock_name
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bot.people import Directory
     from core.model import PersonId
     from core.service import Service
 
 HOW = (
     "Say it as “{0}away Ben Okri until 2026-11-30”, or “{0}away until 2026-11-30” if nobody is to decide for "
-    "you. A day counts to its end in UTC; a time may follow it. “{0}back” ends it."
+    "you. A day counts to its end in your time zone; a time may follow it. “{0}back” ends it."
 )
 """`{0}` is what commands begin with on the platform."""
 NOBODY = "Nobody of that name is known here: write the name, or the key, of somebody in countersign.toml."
@@ -43,11 +44,13 @@ class Absences:
         found = _AWAY.fullmatch(words.strip())
         if found is None:
             raise Invalid(HOW.format(prefix))
-        until = _moment(found[2], found[3], prefix)
+        me = self.service.person(person) or Person(id=person, name=person)
+        until = _moment(me, found[2], found[3], prefix)
         if found[1] and delegate is None:
             delegate = self.named(found[1])
         made = await self.service.delegate(person, delegate, until, by=person)
-        return f"You are away until {clock_time(made.until)}; {self._consequence(delegate)}"
+        ends = me.local(made.until)
+        return f"You are away until {ends:%Y-%m-%d %H:%M} {clock_name(ends)}; {self._consequence(delegate)}"
 
     async def back(self, person: PersonId) -> str:
         return WELCOME if await self.service.end_delegation(person, by=person) else NOT_AWAY
@@ -75,12 +78,9 @@ class Absences:
         return f"{known.name if known else delegate} decides for you."
 
 
-def _moment(day: str, hour: str | None, prefix: str) -> datetime:
-    """The end of a day, or a minute of it, in UTC."""
+def _moment(person: Person, day: str, hour: str | None, prefix: str) -> datetime:
+    """The end of a day, or a minute of it, by this person's clock unless the minute names another."""
     try:
-        on = date.fromisoformat(day)
-        if hour is None:
-            return datetime.combine(on, time(0), UTC) + timedelta(days=1)
-        return datetime.combine(on, time.fromisoformat(hour).replace(tzinfo=None), UTC)
+        return end_of(day, hour, person)
     except (ValueError, OverflowError):
         raise Invalid(HOW.format(prefix)) from None

@@ -50,7 +50,7 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     ConfirmOnPage: None,
     Invalid: None,
     NotFound: "Nothing was changed: this review no longer exists.",
-    NotWaiting: "Nothing was changed: this task does not wait for a review.",
+    NotWaiting: None,
     ReviewIsClosed: None,
     TaskIsClosed: "Nothing was changed: this task is over.",
     StoreUnavailable: NOT_RECORDED,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
 
@@ -45,6 +46,7 @@ LINE = 200
 NAME = 80
 NOTE = 400
 
+MENU_ACTION = "countersign_menu"
 REASON_BLOCK = "reason"
 REASON_INPUT = "text"
 CHOICE_BLOCK = "choice"
@@ -82,6 +84,17 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
     line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
     return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
+
+
+def listed(answer: Answer) -> list[Block]:
+    """An answer, and what one may choose from."""
+    line = [{"type": "text", "text": _line(answer.line)}]
+    links = [
+        {"type": "link", "url": url, "text": clipped(title, HEADER, escaped) or url}
+        for title, url in answer.choices
+    ]
+    spaced = [part for link in links for part in ({"type": "text", "text": "\n"}, link)]
+    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [*line, *spaced]}]}]
 
 
 def said_plainly(words: Words) -> str:
@@ -215,7 +228,15 @@ def _quoted(text: str, limit: int) -> list[Block]:
 
 
 def _actions(card: Card) -> Block:
-    return {"type": "actions", "elements": [_button(button) for button in card.buttons]}
+    return {
+        "type": "actions",
+        "elements": [*map(_button, card.buttons), *([_menu(card)] if card.menu else [])],
+    }
+
+
+def _menu(card: Card) -> Block:
+    options = [{"text": _plain(button.label), "value": button.token} for button in card.menu]
+    return {"type": "overflow", "action_id": MENU_ACTION, "options": options}
 
 
 def _button(button: Button) -> Block:

@@ -15,11 +15,14 @@ from core.explaining import looking, standing
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from bot.buttons import Buttons
     from core.model import Decision, ReviewRequest, TaskId
 
+MENU = 5
+"""Options of Slack's smallest menu, its "overflow"."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
 
@@ -80,6 +83,8 @@ class Card:
     remarks: tuple[Remark, ...]
     note: str | None
     buttons: tuple[Button, ...]
+    menu: tuple[Button, ...]
+    """What somebody may do besides deciding; none where there are no buttons, at most `MENU`."""
     url: str
     """The task's page."""
     sha256: str
@@ -98,7 +103,8 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         is_prose=isinstance(request.content, str),
         remarks=_remarks(request),
         note=_note(request),
-        buttons=_buttons(request, buttons),
+        buttons=_buttons(request, buttons, _DECIDE),
+        menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
     )
@@ -193,12 +199,14 @@ def _is_approved_by_time(request: ReviewRequest) -> bool:
     )
 
 
-def _buttons(request: ReviewRequest, buttons: Buttons) -> tuple[Button, ...]:
+def _buttons(
+    request: ReviewRequest, buttons: Buttons, offered: Iterable[tuple[str, Action]]
+) -> tuple[Button, ...]:
     if not _awaits(request):
         return ()
     return tuple(
         Button(label=label, token=buttons.token(request.id, request.attempt, action), action=action)
-        for label, action in (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+        for label, action in offered
     )
 
 
@@ -216,5 +224,12 @@ _DECIDED = {
     Verdict.EDIT: "Edited and approved by ",
 }
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
+_DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+_MENU = (
+    ("I'm looking", Action.CLAIM),
+    ("Remind me in 1 hour", Action.SNOOZE_HOUR),
+    ("Remind me tomorrow", Action.SNOOZE_DAY),
+    ("Take back my decision", Action.WITHDRAW),  # the last: offered where somebody has decided
+)
 _ONLY = "review"
 """The name of a flow's one review, which says nothing more."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from bot.settings import BotSettings
 
-NEEDED_SCOPES = {"chat:write": "to post and change cards"}
-"""Without these nothing works; the manifest in docs asks for a few more."""
+NEEDED_SCOPES = {"chat:write": "to post and change cards", "commands": "for /countersign"}
+"""Without these something does not work; the manifest in docs asks for a few more."""
 SKEW = timedelta(seconds=60)
 """Slack's requests count as stale when the clock is five minutes off; a minute is worth a word."""
 PATIENCE = 15.0

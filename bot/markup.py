@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 
+from bot.buttons import Action
 from bot.cards import Theirs
 from bot.literal import clipped, excerpt, utf16
 from bot.notices import Named
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from telegram import User
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
 
@@ -30,6 +32,9 @@ LIMIT = 4096
 """UTF-16 units of a message's text (Bot API, sendMessage: characters after entities parsing)."""
 ENTITIES = 100
 """Entities of a message; more are dropped (telegram.constants.MessageLimit.MESSAGE_ENTITIES)."""
+
+SHOWN = frozenset({Action.CLAIM})
+"""What of a card's menu has a button; each takes a row's worth of a phone's screen."""
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
@@ -69,7 +74,7 @@ def markup(card: Card) -> Markup:
     """At most 4,096 units of text, whatever the card says: the draft gets what the rest leaves."""
     head, tail = _head(card), _tail(card)
     room = LIMIT - sum(utf16(span.text) for span in (*head, *tail)) - MISSING
-    return joined((*head, *_draft(card, room), *tail), keyboard=_keyboard(card.buttons))
+    return joined((*head, *_draft(card, room), *tail), keyboard=_keyboard(card))
 
 
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
@@ -82,6 +87,23 @@ def _quoted(text: str, limit: int) -> tuple[Span, ...]:
     shown = excerpt(text, limit)
     cut = f"\n(and {shown.missing:,} more characters)" if shown.missing else ""
     return (Span(text="\n"), Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut))
+
+
+def listed(answer: Answer, *, has_titles: bool) -> Markup:
+    """An answer, and what one may choose from; without titles where others read it, too."""
+    links = [
+        span
+        for title, url in answer.choices
+        for span in (
+            Span(text="\n"),
+            *((theirs(title or "(untitled)"), Span(text=" ")) if has_titles else ()),
+            Span(text=url),
+        )
+    ]
+    if has_titles or answer.page is None:
+        return joined((*_line(answer.line), *links))
+    line = [Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line]
+    return joined((*line, *links))
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:
@@ -159,9 +181,13 @@ def _remark(remark: Remark) -> tuple[Span, ...]:
     return (*_line(remark.line), Span(text=":\n"), comment, Span(text=f"{cut}\n\n"))
 
 
-def _keyboard(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
-    """One row; every token is a `callback_data` of at most 64 bytes."""
-    if not buttons:
-        return None
-    row = [InlineKeyboardButton(button.label, callback_data=button.token) for button in buttons]
-    return InlineKeyboardMarkup([row])
+def _keyboard(card: Card) -> InlineKeyboardMarkup | None:
+    """Every token is a `callback_data` of at most 64 bytes. A row shows what decides, the next what everybody
+    is to see; the rest of the menu is for commands, which are answered where they are typed."""
+    shown = [button for button in card.menu if button.action in SHOWN]
+    rows = [[_key(button) for button in row] for row in (card.buttons, shown) if row]
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _key(button: Button) -> InlineKeyboardButton:
+    return InlineKeyboardButton(button.label, callback_data=button.token)

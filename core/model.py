@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, TypeAlias
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, datetime
+    from datetime import date
 
     from core.events import Event
 
@@ -104,6 +105,24 @@ class Person:
 
     id: PersonId
     name: str
+    subject: str | None = None
+    """Who they are to the sign-in of their organisation; unique. Nothing reads it yet."""
+    zone: str = "UTC"
+    """Of the IANA database: `Europe/Madrid`. Their days end by it, and pages show them times in it."""
+    language: str | None = None
+    """A BCP 47 tag: `pt-BR`. Nothing is said in it yet."""
+
+    def local(self, at: datetime) -> datetime:
+        """The same moment on this person's clock."""
+        return at.astimezone(ZoneInfo(self.zone))
+
+    def utc(self, local: datetime) -> datetime:
+        """A moment in UTC; one that names no zone is read on this person's clock. Raises `OverflowError`."""
+        return (local if local.tzinfo else local.replace(tzinfo=ZoneInfo(self.zone))).astimezone(UTC)
+
+    def end_of(self, day: date) -> datetime:
+        """The first moment after that day where this person is, in UTC. Raises `OverflowError`."""
+        return self.utc(datetime.combine(day + timedelta(days=1), time()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -770,6 +789,12 @@ class Credential:
     person: PersonId
     token_hash: str
     created_at: datetime
+
+
+def clock_name(local: datetime) -> str:
+    """What the clock goes by that shows this: `CET`, or `UTC+05:45` where that time has no letters."""
+    name = local.tzname() or ""
+    return name if name.isalpha() else f"UTC{local.isoformat()[-6:]}"
 
 
 def cause_of(node: str, action: str | None) -> str:

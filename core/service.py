@@ -10,10 +10,19 @@ import structlog
 
 from core.clock import SystemClock
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
+from core.events import ReviewStuck
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_may_decide, comes_to, is_gone, is_stuck, waited_for
+from core.policy import (
+    check_assurance,
+    check_in_time,
+    check_may_decide,
+    comes_to,
+    is_gone,
+    is_stuck,
+    waited_for,
+)
 from core.questions import Questions
 from core.submissions import (
     MAX_COMMENT,
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     from core.flow import FlowDefinition
     from core.graph import Graph
     from core.model import (
+        ChannelName,
         Delivery,
         Fork,
         Json,
@@ -153,6 +163,15 @@ class Service:
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
 
+    async def answered_by(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
+        """Open reviews on which this person decided, or a delegate in their place, oldest first."""
+        return await self._store.answered_by(person, limit=limit)
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        """The review whose card that message in a chat is, or the newest of the task that it tells of; None
+        where it is no message of ours."""
+        return await self._store.shown_at(channel, message)
+
     async def story(self, task_id: str) -> Story:
         """What has happened to a task, as its page tells it. Raises `NotFound` for an id that is none."""
         return await self._store.story(checked_id(task_id, "task"))
@@ -209,7 +228,8 @@ class Service:
     ) -> ReviewRequest:
         """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
 
-        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one.
+        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one; both
+        with the sentence that `decide` has for the review that was meant.
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
@@ -331,9 +351,11 @@ class Service:
         """Whose answer this person's would be; raises as `decide` would."""
         for_whom = [of.person for of in away if of.delegate == person]
         try:
-            return check_may_decide(review, person, self._policies, for_whom)
+            seat = check_may_decide(review, person, self._policies, for_whom)
+            check_in_time(review, self._clock.now())
         except (Forbidden, Refused) as error:
             raise self._with_others(error, review) from None
+        return seat
 
     def _told(
         self,
@@ -475,24 +497,30 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def reconsider(self, policies: Collection[str], *, and_gone: bool = False) -> int:
+    async def reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
-        `and_gone`: under such, too, as are in force no more.
 
-        They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again; and cards show how many count. To be called when policies
-        changed; page by page, and no decision waits.
+        They escalate, or say so; with `unsaid` those that have not said so yet, also under policies that are
+        in force no more. Those that are decided by who may decide now are closed, likewise: a word that did
+        not count may count again; and cards show how many count. To be called when policies changed; page by
+        page, and no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
-        while policies or and_gone:
+        while policies or unsaid:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
             concerned = [
                 review
                 for review in page
-                if review.policy.name in policies or (and_gone and is_gone(review, self._policies))
+                if review.policy.name in policies or (unsaid and is_gone(review, self._policies))
             ]
-            hopeless = [review.id for review in concerned if is_stuck(review, self._policies)]
+            hopeless = [
+                review.id
+                for review in concerned
+                if review.task.submitter != LOCAL
+                and is_stuck(review, self._policies)
+                and not (unsaid and await self._is_said(review))
+            ]
             met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
             # Cards say how many count; who counts may be others now.
             shown = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
@@ -510,6 +538,12 @@ class Service:
         How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
         """
         return await self._store.admit(members)
+
+    async def _is_said(self, review: ReviewRequest) -> bool:
+        """Whether its history says already that it is stuck."""
+        turns = (await self._store.story(review.task.id)).turns
+        said = [stored.event for stored in turns if isinstance(stored.event, ReviewStuck)]
+        return any(event.review == review.id for event in said)
 
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`

@@ -11,8 +11,9 @@ from core.model import Timer, TimerKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
-    from core.model import Policy, ReviewId, WorkingHours
+    from core.model import Person, Policy, ReviewId, WorkingHours
 
 FAR = 366 * 24 * 60
 """Minutes at work that are looked through for one that is no holiday; about a year of them."""
@@ -41,9 +42,14 @@ def expiry(policy: Policy, opened_at: datetime) -> datetime | None:
     return None if policy.deadline is None else opened_at + policy.deadline
 
 
-def next_morning(now: datetime) -> datetime:
-    """Tomorrow at nine, in UTC: what people mean by putting something off until tomorrow."""
-    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), MORNING, UTC)
+def next_day(now: datetime, person: Person) -> date:
+    """Tomorrow, where this person is."""
+    return person.local(now).date() + timedelta(days=1)
+
+
+def next_morning(now: datetime, person: Person) -> datetime:
+    """Nine o'clock of the next day where this person is, in UTC."""
+    return person.utc(datetime.combine(next_day(now, person), MORNING))
 
 
 def has_timers(policy: Policy) -> bool:

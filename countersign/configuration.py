@@ -20,7 +20,7 @@ from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
 from countersign.lines import line_of
 from countersign.policies import Groups, GroupSection, PolicySection, policy_of
-from countersign.sections import Duration, Name, RecipientsSection, Section, SlackPerson
+from countersign.sections import Duration, Language, Name, RecipientsSection, Section, SlackPerson, Zone
 from countersign.sources import Source, sources
 from web.hooks.inbound import Hook
 
@@ -38,6 +38,9 @@ class PersonSection(Section):
     """`[people.NAME]`: immutable platform ids, never names."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    zone: Zone = "UTC"
+    language: Language | None = None
     slack: SlackPerson | None = None
     telegram: Annotated[int, Field(gt=0)] | None = None
 
@@ -182,7 +185,7 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
     flows = {**{name: FlowSection() for name in SHIPPED}, **file.flows}
     return Configuration(
         path=path,
-        people={PersonId(key): Person(id=PersonId(key), name=p.name) for key, p in file.people.items()},
+        people=_people(file),
         admins=_admins(file),
         directory=_directory(file),
         policies=policies,
@@ -191,6 +194,19 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
         outside=outside,
     )
+
+
+def _people(file: ConfigurationFile) -> dict[PersonId, Person]:
+    subjects: dict[str, str] = {}
+    for key, person in file.people.items():
+        if person.subject is not None and (first := subjects.setdefault(person.subject, key)) != key:
+            raise SettingsError(f"people.{key}.subject: {key} and {first} have the same subject.")
+    return {
+        PersonId(key): Person(
+            id=PersonId(key), name=p.name, subject=p.subject, zone=p.zone, language=p.language
+        )
+        for key, p in file.people.items()
+    }
 
 
 def _admins(file: ConfigurationFile) -> frozenset[PersonId]:

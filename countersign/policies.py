@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -22,7 +21,7 @@ from core.model import (
     WorkingHours,
 )
 from core.policy import can_be_met
-from countersign.sections import Duration, RecipientsSection, Section, SlackGroup
+from countersign.sections import Duration, RecipientsSection, Section, SlackGroup, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -38,16 +37,10 @@ def _cron(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
-    return value
-
-
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Approvals = Annotated[int, Field(ge=1, le=100)]
+QUICK_REASONS = 20
+"""More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
 ClaimTime = Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))]
 
 
@@ -62,7 +55,7 @@ class GroupSection(Section):
     refresh: Duration | None = None
     stale_after: Duration | None = None
     hours: Annotated[str, AfterValidator(_cron)] | None = None
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     holidays: tuple[date, ...] = ()
 
 
@@ -281,6 +274,11 @@ def _check(policy: Policy, key: str) -> None:
     if policy.reviewers and not policy.outside and policy.rejections > len(policy.reviewers):
         raise SettingsError(
             f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
+        )
+    if len(policy.quick_reasons) > QUICK_REASONS:
+        raise SettingsError(
+            f"{key}.quick_reasons: {len(policy.quick_reasons)} are more than a chat shows, which is "
+            f"{QUICK_REASONS}."
         )
     for wait, name in _waits(policy):
         if policy.deadline is not None and wait >= policy.deadline:

@@ -21,7 +21,7 @@ from core.inforce import InForce
 from core.policy import admitted, groups_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from core.flow import FlowDefinition
     from core.model import PersonId
@@ -123,10 +123,8 @@ class Reloader:
         self._look = look
         self._keeper = keeper
         self._one_at_a_time = asyncio.Lock()
-        self._unlooked = set(live.read.policies)
-        """Policies that changed, or may have while nothing ran, under which open reviews were not looked at
-        yet."""
-        self._is_first_look = True
+        self._unlooked = {name for name, policy in live.read.policies.items() if groups_of(policy)}
+        """Policies that changed, under which open reviews were not looked at yet."""
 
     async def reload(self) -> bool:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
@@ -148,11 +146,15 @@ class Reloader:
                 await self._reconsider()
         return True
 
-    async def members_changed(self) -> None:
-        """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then.
+    async def look_over(self) -> None:
+        """Once, at the start: the file may have been changed while nobody ran."""
+        async with self._one_at_a_time:
+            self._unlooked.update(self._live.read.policies)
+            with suppress(Unavailable):
+                await self._reconsider(unsaid=True)
 
-        To be called once at the start, too: the file may have changed while nothing ran.
-        """
+    async def members_changed(self) -> None:
+        """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
         async with self._one_at_a_time:
             changed = self._replace(self._live.read)
             if changed:
@@ -168,7 +170,7 @@ class Reloader:
         """How many of [people] are in each group from outside; those that nobody knows are not there."""
         return {group: len(people) for group, people in self._live.members.items()}
 
-    async def _reconsider(self) -> None:
+    async def _reconsider(self, *, unsaid: bool = False) -> None:
         """What is open: who came may decide on it, too; where too few are left, it is to say so.
 
         Not yet, where it depends on a group of which nothing is known since the start.
@@ -176,11 +178,10 @@ class Reloader:
         if self._live.members:
             await self._service.admit(self._live.members)
         ready = self._unlooked - self._waiting()
-        if not ready and not self._is_first_look:
+        if not ready and not unsaid:
             return
-        stuck = await self._service.reconsider(ready, and_gone=self._is_first_look)
+        stuck = await self._service.reconsider(ready, unsaid=unsaid)
         self._unlooked -= ready
-        self._is_first_look = False
         self._look()
         if stuck:
             log.warning("reviews_stuck", count=stuck)
@@ -198,11 +199,16 @@ def on_hangup(asked: asyncio.Event) -> None:
 
 async def follow(asked: asyncio.Event, reloader: Reloader) -> None:
     """Reload whenever it is asked for; several calls in one moment are one."""
+    await _tried(reloader.look_over)
     while True:
         await asked.wait()
         asked.clear()
-        try:
-            await reloader.reload()
-        except Exception:
-            # What is in force stays so; the next signal tries again.
-            log.exception("configuration_not_reloaded")
+        await _tried(reloader.reload)
+
+
+async def _tried(act: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await act()
+    except Exception:
+        # What is in force stays so; the next signal tries again.
+        log.exception("configuration_not_reloaded")

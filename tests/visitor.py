@@ -202,6 +202,7 @@ def slack_buttons(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         for block in message.get("blocks", ())
         if block["type"] == "actions"
         for element in block["elements"]
+        if element["type"] == "button"
     ]
 
 

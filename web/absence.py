@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+import re
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from core.errors import CountersignError, Invalid, NotFound
-from core.model import LOCAL, PersonId
+from core.model import LOCAL, Person, PersonId
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other, wants_page
-from web.parameters import in_utc
 from web.problems import problem_of
 from web.schemas import Absence, AbsenceForm, delegation_json, json_response
 
@@ -52,12 +52,14 @@ class Absences:
         person = self._named(request)
         body = await parsed(request, Absence)
         delegate = None if body.delegate is None else PersonId(body.delegate)
-        made = await self._service.delegate(person, delegate, in_utc(body.until), by=request[CALLER].person)
+        made = await self._service.delegate(
+            person.id, delegate, _end(person, body.until), by=request[CALLER].person
+        )
         return json_response(delegation_json(made, self._service.person))
 
     async def end(self, request: web.Request) -> web.Response:
         """Again and again gives the same."""
-        await self._service.end_delegation(self._named(request), by=request[CALLER].person)
+        await self._service.end_delegation(self._named(request).id, by=request[CALLER].person)
         return web.Response(status=204)
 
     async def page(self, request: web.Request) -> web.Response:
@@ -68,7 +70,7 @@ class Absences:
         person = request[CALLER].person
         try:
             delegate = PersonId(body.delegate) if body.delegate else None
-            await self._service.delegate(person, delegate, _end_of(body.until), by=person)
+            await self._service.delegate(person, delegate, _end_of(self._me(request), body.until), by=person)
         except CountersignError as error:
             if not wants_page(request):
                 raise
@@ -84,9 +86,9 @@ class Absences:
         self, request: web.Request, error: CountersignError | None = None, typed: AbsenceForm | None = None
     ) -> web.Response:
         """The page; with what was refused above it, and what was typed kept."""
-        me = request[CALLER].person
+        me = self._me(request)
         standing = await self._service.delegations()
-        mine = next((one for one in standing if one.person == me), None)
+        mine = next((one for one in standing if one.person == me.id), None)
         problem = None if error is None else problem_of(error)
         if problem is not None:
             log.info("request_refused", method=request.method, status=problem.status, problem=problem.slug)
@@ -97,36 +99,59 @@ class Absences:
             problem=problem,
             typed=typed,
             mine=mine,
-            last_day="" if mine is None else _last_day(mine.until),
+            last_day="" if mine is None else _last_day(me, mine.until),
             standing=standing,
-            people=[person for person in self._service.people() if person.id != me],
+            people=[person for person in self._service.people() if person.id != me.id],
             name=self._name,
-            today=self._clock.now().date().isoformat(),
-            is_alone=me == LOCAL,
+            today=me.local(self._clock.now()).date().isoformat(),
+            is_alone=me.id == LOCAL,
         )
         page.headers.update({} if problem is None else problem.headers)
         return page
 
-    def _named(self, request: web.Request) -> PersonId:
+    def _me(self, request: web.Request) -> Person:
+        """The caller, as the file names them now."""
+        caller = request[CALLER]
+        return self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+
+    def _named(self, request: web.Request) -> Person:
         """The person in the path; raises `NotFound`."""
         person = self._service.person(request.match_info["person"])
         if person is None:
             raise NotFound("There is no such person in countersign.toml.")
-        return person.id
+        return person
 
     def _name(self, person_id: PersonId) -> str:
         person = self._service.person(person_id)
         return person_id if person is None else person.name
 
 
-def _end_of(day: str) -> datetime:
-    """The first moment after that day, in UTC; raises `Invalid`."""
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _end(person: Person, until: str) -> datetime:
+    """A time with its zone, or the end of a day where the person is; raises `Invalid`."""
     try:
-        return datetime.combine(date.fromisoformat(day), time(tzinfo=UTC)) + timedelta(days=1)
+        if _DAY.fullmatch(until):
+            return person.end_of(date.fromisoformat(until))
+        moment = datetime.fromisoformat(until)
+        if moment.tzinfo is None:
+            raise Invalid("`until`: a time needs its timezone: 2026-12-24T18:00:00+01:00.")
+        return person.utc(moment)
+    except ValueError:
+        raise Invalid("`until`: must be a time (2026-12-24T18:00:00+01:00) or a day (2026-12-24).") from None
+    except OverflowError:
+        raise Invalid("`until`: there is no such time.") from None
+
+
+def _end_of(person: Person, day: str) -> datetime:
+    """The first moment after that day where the person is; raises `Invalid`."""
+    try:
+        return person.end_of(date.fromisoformat(day))
     except (ValueError, OverflowError):
         raise Invalid("Say the last day of your absence as year, month and day: 2026-12-24.") from None
 
 
-def _last_day(until: datetime) -> str:
-    """Of an absence that ends then."""
-    return (until - timedelta(microseconds=1)).date().isoformat()
+def _last_day(person: Person, until: datetime) -> str:
+    """Of an absence that ends then, where the person is."""
+    return person.local(until - timedelta(microseconds=1)).date().isoformat()

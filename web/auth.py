@@ -36,6 +36,8 @@ class Caller:
     person: PersonId
     name: str
     via: str
+    zone: str = "UTC"
+    """In which pages show them times."""
 
 
 CALLER: Final = web.RequestKey("caller", Caller)
@@ -135,7 +137,7 @@ class Callers:
         person = self._service.person(credential.person)
         if person is None:
             raise Unidentified(NOBODY)
-        return Caller(person=person.id, name=person.name, via=via)
+        return Caller(person=person.id, name=person.name, via=via, zone=person.zone)
 
     async def _bearer(self, request: web.Request) -> Credential:
         scheme, _, token = request.headers["Authorization"].partition(" ")

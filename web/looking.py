@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from core.errors import Invalid, NotWaiting, StaleReview
+from core.model import Person
 from core.timetable import next_morning
 from web.auth import CALLER
 from web.bodies import parsed
@@ -89,7 +90,9 @@ class Looking:
     async def snooze_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, SnoozeForm), request[CALLER]
         review = await self._open(request, body.review_id)
-        await self._service.snooze(review, caller.person, self._until(body), via=caller.via)
+        who = self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+        until = self._until(body, who)
+        await self._service.snooze(review, caller.person, until, via=caller.via)
         return _back(request, body)
 
     async def wake_by_form(self, request: web.Request) -> web.Response:
@@ -99,10 +102,10 @@ class Looking:
             await self._service.snooze(review, caller.person, None, via=caller.via)
         return _back(request, body)
 
-    def _until(self, body: SnoozeForm) -> datetime | timedelta:
+    def _until(self, body: SnoozeForm, person: Person) -> datetime | timedelta:
         if body.wait == "tomorrow":
-            return next_morning(self._clock.now())
-        return WAITS[body.wait] if body.wait else _time_of(body.until)
+            return next_morning(self._clock.now(), person)
+        return WAITS[body.wait] if body.wait else _time_of(body.until, person)
 
     async def _open(self, request: web.Request, review_id: str | None) -> ReviewId:
         """The task's open review. Raises `NotFound`, `NotWaiting`; `StaleReview` where another is named."""
@@ -126,10 +129,11 @@ def _back(request: web.Request, body: ClaimForm) -> web.Response:
     return see_other("/inbox" if body.back == "inbox" else f"/tasks/{known_id(request)}")
 
 
-def _time_of(text: str) -> datetime:
-    """What a browser's field for date and time sends, which has no zone: it is in UTC. Raises `Invalid`."""
+def _time_of(text: str, person: Person) -> datetime:
+    """What a browser's field sends has no zone: it is the person's. Raises `Invalid`."""
     try:
-        at = datetime.fromisoformat(text)
+        return person.utc(datetime.fromisoformat(text))
     except ValueError:
-        raise Invalid("Say when to remind you, as date and time in UTC: 2026-12-24 09:00.") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else in_utc(at)
+        raise Invalid("Say when to remind you, as date and time: 2026-12-24 09:00.") from None
+    except OverflowError:
+        raise Invalid("`until`: there is no such time.") from None

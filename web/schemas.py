@@ -196,7 +196,8 @@ class SnoozeForm(ClaimForm):
 class Absence(_Exact):
     delegate: Name | None
     """None: nobody decides instead."""
-    until: AwareDatetime
+    until: Annotated[str, Field(max_length=40)]
+    """A time with its zone; or a day, which counts to its end where the person is."""
 
 
 class AbsenceForm(_Lenient):

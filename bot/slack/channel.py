@@ -14,6 +14,7 @@ from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card
 from bot.errands import Errands
 from bot.gate import Gate
+from bot.menu import Menu
 from bot.notices import words
 from bot.pace import Pace, limit
 from bot.slack.commands import Commands
@@ -139,8 +140,9 @@ class SlackChannel:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
-            presses = self._presses(client, errands)
-            commands = Commands(service=self._service, people=self._people, errands=errands)
+            menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
+            presses = self._presses(client, errands, menu)
+            commands = Commands(service=self._service, people=self._people, errands=errands, menu=menu)
             self._listener = Listener(
                 self._settings,
                 client=client,
@@ -162,13 +164,14 @@ class SlackChannel:
         self._gate.close()
         self._listener = None
 
-    def _presses(self, client: AsyncWebClient, errands: Errands) -> Presses:
+    def _presses(self, client: AsyncWebClient, errands: Errands, menu: Menu) -> Presses:
         return Presses(
             service=self._service,
             people=self._people,
             buttons=self._buttons,
             client=client,
             errands=errands,
+            menu=menu,
             public_url=self._public_url,
         )
 

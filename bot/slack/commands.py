@@ -12,14 +12,16 @@ from slack_bolt.response import BoltResponse
 
 from bot.absence import HOW, Absences
 from bot.answers import NOT_RECORDED, SLOW, STRANGER
-from bot.blocks import escape
-from bot.slack.payloads import Typing
+from bot.blocks import escape, listed
+from bot.menu import Answer, Word
+from bot.slack.payloads import SLACK, Typing
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 
 if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncAck
 
     from bot.errands import Errands
+    from bot.menu import Menu
     from bot.people import Directory
     from core.model import PersonId
     from core.service import Service
@@ -28,6 +30,11 @@ log = structlog.get_logger()
 
 COMMAND = "/countersign"
 PREFIX = f"{COMMAND} "
+POINTING = "Use the menu on its card."
+"""Slack takes no commands in threads, so that they cannot point at a card."""
+HELP = (
+    f"{HOW} “{{0}}looking”, “{{0}}later 2h” and “{{0}}withdraw” are about the one review that waits for you."
+)
 SECONDS = 2.5
 """Slack waits 3 s for the answer (docs.slack.dev, "Acknowledgment response")."""
 
@@ -38,9 +45,10 @@ _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 class Commands:
     """The listener; called by bolt with `ack` and the payload."""
 
-    def __init__(self, *, service: Service, people: Directory, errands: Errands) -> None:
+    def __init__(self, *, service: Service, people: Directory, errands: Errands, menu: Menu) -> None:
         self._people = people
         self._errands = errands
+        self._menu = menu
         self._absences = Absences(service=service, people=people)
         self.own_team = ""
         """Set before anybody can type: only Slack can tell."""
@@ -50,31 +58,38 @@ class Commands:
             said = Typing.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
-        return await ack(text=escape(await self._answer(said)), response_type="ephemeral")
+        answer = await self._answer(said)
+        blocks = listed(answer) if answer.choices else None
+        return await ack(text=escape(answer.text), blocks=blocks, response_type="ephemeral")
 
-    async def _answer(self, said: Typing) -> str:
+    async def _answer(self, said: Typing) -> Answer:
         try:
             with self._errands.busy():
                 async with asyncio.timeout(SECONDS):
                     return await self._act(self._person(said), said.text.strip())
         except TimeoutError:
-            log.warning("command_took_too_long", channel="slack")
-            return SLOW
+            log.warning("command_took_too_long", channel=SLACK)
+            return Answer(line=(SLOW,))
         except Unavailable:
-            return NOT_RECORDED
+            return Answer(line=(NOT_RECORDED,))
         except CountersignError as error:
-            return str(error)
+            return Answer(line=(str(error),))
 
-    async def _act(self, person: PersonId, text: str) -> str:
+    async def _act(self, person: PersonId, text: str) -> Answer:
         word, _, rest = text.partition(" ")
         match word.lower():
             case "away":
                 delegate = self._mentioned(rest)
-                return await self._absences.away(person, rest, prefix=PREFIX, delegate=delegate)
+                said = await self._absences.away(person, rest, prefix=PREFIX, delegate=delegate)
+                return Answer(line=(said,))
             case "back":
-                return await self._absences.back(person)
+                return Answer(line=(await self._absences.back(person),))
+            case Word.LOOKING | Word.LATER | Word.WITHDRAW as known:
+                return await self._menu.typed(
+                    Word(known), rest, person, via=SLACK, prefix=PREFIX, pointing=POINTING
+                )
             case _:
-                raise Invalid(HOW.format(PREFIX))
+                raise Invalid(HELP.format(PREFIX))
 
     def _mentioned(self, text: str) -> PersonId | None:
         """Raises `Invalid` where a mention names nobody that we know."""
@@ -89,6 +104,6 @@ class Commands:
     def _person(self, said: Typing) -> PersonId:
         person = self._people.slack_person(user=said.user_id, team=said.team_id, own_team=self.own_team)
         if person is None:
-            log.info("stranger_refused", channel="slack", team=said.team_id, user=said.user_id)
+            log.info("stranger_refused", channel=SLACK, team=said.team_id, user=said.user_id)
             raise NotAReviewer(STRANGER.format(f"{said.team_id}/{said.user_id}"))
         return person

@@ -12,7 +12,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.blocks import REASON_VIEW, action_id
+from bot.blocks import MENU_ACTION, REASON_VIEW, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
 from bot.slack.commands import COMMAND
@@ -140,6 +140,7 @@ class Listener:
         )
         app.action(action_id(Action.APPROVE))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
+        app.action(MENU_ACTION)(self._presses.chosen)
         app.view(REASON_VIEW)(self._presses.reason_sent)
         app.command(COMMAND)(self._commands.typed)
         for event in USERGROUP_EVENTS:

@@ -36,9 +36,15 @@ class Container(Shape):
     thread_ts: str | None = None
 
 
+class Option(Shape):
+    value: str
+
+
 class Pressed(Shape):
     action_id: str
     value: str | None = None
+    selected_option: Option | None = None
+    """Where it is a menu."""
 
 
 class Interaction(Shape):
@@ -62,6 +68,12 @@ class ButtonPress(Interaction):
     container: Container
     actions: list[Pressed] = Field(min_length=1)
 
+    @property
+    def token(self) -> str | None:
+        """The pressed button's, or the chosen option's."""
+        pressed = self.actions[0]
+        return pressed.selected_option.value if pressed.selected_option else pressed.value
+
 
 class Typing(Shape):
     """A slash command."""
@@ -69,10 +81,6 @@ class Typing(Shape):
     user_id: str
     team_id: str = ""
     text: str = ""
-
-
-class Option(Shape):
-    value: str
 
 
 class Typed(Shape):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -26,8 +26,9 @@ from bot.blocks import (
 )
 from bot.buttons import Action
 from bot.cards import url_of
+from bot.menu import ACTIONS
 from bot.slack.failures import FAILURES, failure
-from bot.slack.payloads import ButtonPress, DialogSent, Interaction, Origin, copy_at
+from bot.slack.payloads import SLACK, ButtonPress, DialogSent, Interaction, Origin, copy_at
 from core.errors import (
     ConfirmOnPage,
     CountersignError,
@@ -47,12 +48,15 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons, Press
     from bot.errands import Errands
+    from bot.menu import Menu
     from bot.people import Directory
     from bot.slack.payloads import State
     from core.model import PersonId, ReviewId, ReviewRequest
     from core.service import Service
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 CHECK_SECONDS = 0.3
 """Whoever may not decide is told so instead of being asked why; but the dialog's trigger lives for 3 s only
@@ -79,6 +83,7 @@ class Presses:
         buttons: Buttons,
         client: AsyncWebClient,
         errands: Errands,
+        menu: Menu,
         public_url: str,
     ) -> None:
         self._service = service
@@ -86,6 +91,7 @@ class Presses:
         self._buttons = buttons
         self._client = client
         self._errands = errands
+        self._menu = menu
         self._public_url = public_url
         self.own_team = ""
         """Set before anybody can press: only Slack can tell."""
@@ -95,6 +101,10 @@ class Presses:
 
     async def reject(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         return await self._answered(ack, body, self._reject)
+
+    async def chosen(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
+        """In a card's menu."""
+        return await self._answered(ack, body, self._choose)
 
     async def reason_sent(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         """A refusal stands in the dialog, which stays open with what was written."""
@@ -128,7 +138,7 @@ class Presses:
         return await ack()
 
     async def _approve(self, press: ButtonPress) -> None:
-        said = self._said(press.actions[0].value, Action.APPROVE)
+        said = self._said(press.token, Action.APPROVE)
         copy = copy_at(press.container.channel_id, press.container.message_ts)
         try:
             await self._decide(said.review, self._person(press), Verdict.APPROVE, copy=copy)
@@ -136,10 +146,15 @@ class Presses:
             await self._ask_why(press, said)
 
     async def _reject(self, press: ButtonPress) -> None:
-        await self._ask_why(press, self._said(press.actions[0].value, Action.REJECT))
+        await self._ask_why(press, self._said(press.token, Action.REJECT))
+
+    async def _choose(self, press: ButtonPress) -> None:
+        said = self._said(press.token, *ACTIONS)
+        call = self._menu.pressed(said, self._person(press), via=SLACK)
+        self._tell(press, (await self._in_time(call, said.review)).text)
 
     async def _ask_why(self, press: ButtonPress, said: Press) -> None:
-        token = press.actions[0].value or ""
+        token = press.token or ""
         review = await self._checked(said, press)
         verdict = _VERDICTS[said.action]
         title = f"Attempt {said.attempt}" + (f" of {review.task.title}" if review else "")
@@ -181,23 +196,26 @@ class Presses:
         return "\n".join(word for word in words if word) or None
 
     async def _decide(self, review: ReviewId, person: PersonId, verdict: Verdict, **options: Any) -> None:
-        """Raises `StillDeciding` where it takes too long; the decision goes on all the same."""
-        call = self._service.decide(review, person, verdict, via="slack", **options)
-        deciding = self._errands.start(self._refusal(call), "slack decision")
+        await self._in_time(self._service.decide(review, person, verdict, via=SLACK, **options), review)
+
+    async def _in_time(self, call: Coroutine[Any, Any, T], review: ReviewId) -> T:
+        """Raises `StillDeciding` where it takes too long; what was asked for goes on all the same."""
+        deciding = self._errands.start(self._outcome(call), "slack decision")
         done, _ = await asyncio.wait({deciding}, timeout=DECIDE_SECONDS)
         if not done:
             log.warning("decision_took_too_long", review_id=review)
             raise StillDeciding
-        if (refusal := deciding.result()) is not None:
-            raise refusal
+        outcome = deciding.result()
+        if isinstance(outcome, CountersignError):
+            raise outcome
+        return outcome
 
-    async def _refusal(self, call: Coroutine[Any, Any, ReviewRequest]) -> CountersignError | None:
+    async def _outcome(self, call: Coroutine[Any, Any, T]) -> T | CountersignError:
         try:
             with self._errands.busy():
-                await call
+                return await call
         except CountersignError as error:
             return error
-        return None
 
     async def _checked(self, said: Press, press: ButtonPress) -> ReviewRequest | None:
         """The review, unless reading it takes too long; raises where this person may not decide it."""
@@ -205,7 +223,7 @@ class Presses:
         copy = copy_at(press.container.channel_id, press.container.message_ts)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await self._service.check_may_decide(said.review, person, via="slack", copy=copy)
+                return await self._service.check_may_decide(said.review, person, via=SLACK, copy=copy)
         except TimeoutError:
             log.warning("check_took_too_long", review_id=said.review)
             return None
@@ -229,7 +247,7 @@ class Presses:
         self._errands.start(self._tell_privately(press, words), "slack private answer")
 
     async def _send_to_page(self, press: ButtonPress, words: str) -> None:
-        said = self._buttons.read(press.actions[0].value)
+        said = self._buttons.read(press.token)
         link = ""
         if said is not None:
             with contextlib.suppress(CountersignError):

@@ -20,7 +20,8 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
-from bot.telegram.commands import Commands
+from bot.menu import Menu
+from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.failures import failure
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
@@ -93,8 +94,9 @@ class Listener:
             clock=clock,
             public_url=public_url,
         )
-        presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons)
-        commands = Commands(service=service, people=people)
+        menu = Menu(service=service, clock=clock, public_url=public_url)
+        presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons, menu=menu)
+        commands = Commands(service=service, people=people, menu=menu)
         self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:
@@ -117,16 +119,14 @@ class Listener:
 
     def _new_bot(self) -> ExtBot[None]:
         settings = self._settings
-        options: dict[str, Any] = {}
-        if is_loopback_url(settings.telegram_api_url):
-            # httpx takes a proxy from the environment, which cannot reach this machine
-            options["httpx_kwargs"] = {"trust_env": False}
+        # A proxy that the environment names cannot reach this machine.
+        trust_env = not is_loopback_url(settings.telegram_api_url)
         return ExtBot(
             settings.telegram_bot_token.get_secret_value() if settings.telegram_bot_token else "",
             base_url=settings.telegram_api_url,
             base_file_url=settings.telegram_file_url,
-            request=QuietRequest(**options),
-            get_updates_request=KeepingRequest(self._keep, connection_pool_size=1, **options),
+            request=QuietRequest(trust_env=trust_env),
+            get_updates_request=KeepingRequest(self._keep, connections=1, trust_env=trust_env),
         )
 
     async def _keep(self, raw: Mapping[str, Any]) -> None:
@@ -171,6 +171,7 @@ class Listener:
             await self._app.updater.start_polling(
                 timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
             )
+        await offer_commands(self.bot)
 
     async def _set_webhook(self) -> None:
         secret = self._settings.telegram_webhook_secret

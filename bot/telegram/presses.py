@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 from telegram.error import TelegramError
 
-from bot.answers import ANONYMOUS, KEPT, STRANGER, UNREADABLE, sentence, thanks
+from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, sentence, thanks
 from bot.buttons import Action
+from bot.literal import clipped
+from bot.menu import ACTIONS
 from bot.telegram.failures import failure
 from bot.telegram.places import copy_of, is_anonymous
 from bot.telegram.updates import TELEGRAM
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from telegram import CallbackQuery, Update, User
 
     from bot.buttons import Buttons
+    from bot.menu import Menu
     from bot.people import Directory
     from bot.telegram.reasons import Reasons
     from core.model import PersonId
@@ -37,11 +40,14 @@ log = structlog.get_logger()
 class Presses:
     """The handlers; each is called by python-telegram-bot with the update."""
 
-    def __init__(self, *, service: Service, people: Directory, buttons: Buttons, reasons: Reasons) -> None:
+    def __init__(
+        self, *, service: Service, people: Directory, buttons: Buttons, reasons: Reasons, menu: Menu
+    ) -> None:
         self._service = service
         self._people = people
         self._buttons = buttons
         self._reasons = reasons
+        self._menu = menu
 
     async def pressed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: the press is stored, and comes again."""
@@ -78,6 +84,8 @@ class Presses:
             log.warning("token_refused", channel=TELEGRAM)
             raise Invalid(UNREADABLE)
         person = self._person(query.from_user)
+        if said.action in ACTIONS:
+            return clipped((await self._menu.pressed(said, person, via=TELEGRAM)).text, LIMIT)
         if said.action is Action.REJECT:
             await self._reasons.ask(query, said, person, Verdict.REJECT)
             return None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from telegram.error import NetworkError, TelegramError
-from telegram.request import HTTPXRequest
 
+from bot.telegram.connection import AiohttpRequest
 from bot.telegram.updates import TELEGRAM, Unreadable
 from core.errors import Unavailable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class QuietRequest(HTTPXRequest):
+class QuietRequest(AiohttpRequest):
     """An answer that is not JSON is an error, and no line in the log."""
 
     @staticmethod

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor
 
+from bot.menu import Word
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
 
@@ -27,7 +28,8 @@ log = structlog.get_logger()
 
 TELEGRAM = ChannelName("telegram")
 ALLOWED = (Update.MESSAGE, Update.CALLBACK_QUERY)
-COMMAND = re.compile(r"^/(away|back)(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
+COMMANDS = ("away", "back", *Word)
+COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""

@@ -12,9 +12,12 @@ from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, Revie
 from core.events import (
     DecisionRecorded,
     DecisionWithdrawn,
+    ReminderSnoozed,
     ReviewApproved,
     ReviewEdited,
+    ReviewerReminded,
     ReviewRejected,
+    ReviewStuck,
 )
 from core.jsontext import to_json
 from core.lifecycle import after
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 """What a task's `outcome` may be."""
+OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
+"""What is said in a card's thread and leaves the card as it is."""
 
 # The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
 LOCK_TASK_OF = Statement(
@@ -86,40 +91,83 @@ def decide_open(
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Decide the task's open review, where it is the one that is meant.
 
-    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one.
+    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one;
+    `Forbidden` before both of them.
     """
-    row, request = open_of_task(tx, task_id, review_id=review_id, attempt=attempt)
+    row, request = open_of_task(
+        tx, task_id, reviewer.id, review_id=review_id, attempt=attempt, policies=policies
+    )
     made = _decision(tx, reviewer, verdict, comment, content, via)
     return _judged(tx, row, request, made, policies, people)
 
 
 def open_of_task(
-    tx: Transaction, task_id: str, *, review_id: str | None, attempt: int | None
+    tx: Transaction,
+    task_id: str,
+    person: PersonId,
+    *,
+    review_id: str | None,
+    attempt: int | None,
+    policies: Mapping[str, Policy],
 ) -> tuple[Row, ReviewRequest]:
-    """The task's open review, locked, where it is the one that is meant; raises as `decide_open`."""
+    """The task's open review, locked, where it is the one that `person` means; raises as `decide_open`."""
     tx.lock(LOCK_TASK, id=task_id)
     row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
-    if row is None:
-        raise _not_waiting(tx, task_id)
-    request = as_it_stands(tx, row)
-    if review_id not in {None, request.id} or attempt not in {None, request.attempt}:
-        raise StaleReview(f"That is not the open review; attempt {request.attempt} is.")
+    request = None if row is None else as_it_stands(tx, row)
+    if (
+        row is None
+        or request is None
+        or review_id not in {None, request.id}
+        or attempt not in {None, request.attempt}
+    ):
+        meant = _meant(tx, task_id, review_id=review_id, attempt=attempt)
+        raise _not_open(tx, task_id, request, _why_closed(tx, meant, person, policies))
     if review_id is None and attempt is not None:
         _check_is_only_one(tx, row, attempt)
     return row, request
+
+
+def _meant(
+    tx: Transaction, task_id: str, *, review_id: str | None, attempt: int | None
+) -> ReviewRequest | None:
+    """The review of the task that somebody names; who names none means the newest."""
+    found = [
+        of
+        for of in reviews.of_task(tx, task_id)
+        if review_id in {None, of.id} and attempt in {None, of.attempt}
+    ]
+    return found[-1] if found else None
+
+
+def _why_closed(
+    tx: Transaction, meant: ReviewRequest | None, person: PersonId, policies: Mapping[str, Policy]
+) -> str | None:
+    """What whoever presses a button of that review is told; raises `Forbidden`, as there."""
+    if meant is None:
+        return None
+    try:
+        rules.check_may_decide(meant, person, policies, delegations.delegators(tx, meant.policy, person))
+    except Refused as error:
+        return str(error)
+    return None
+
+
+def _not_open(
+    tx: Transaction, task_id: str, other: ReviewRequest | None, why: str | None
+) -> NotFound | NotWaiting | StaleReview:
+    """For an answer to what is not open; `other` is."""
+    if other is not None:
+        return StaleReview(why or f"That is not the open review; attempt {other.attempt} is.")
+    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
+    if row is None:
+        return NotFound("There is no such task.")
+    return NotWaiting(why or f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
 
 
 def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
     """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
     if tx.one(reviews.BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
         raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
-
-
-def _not_waiting(tx: Transaction, task_id: str) -> NotFound | NotWaiting:
-    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
-    if row is None:
-        return NotFound("There is no such task.")
-    return NotWaiting(f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
 
 
 def decide(
@@ -162,6 +210,7 @@ def withdraw(
     try:
         rules.check_open(request)
         rules.check_in_time(request, tx.now)
+        rules.check_assurance(request, via)
     except Refused as error:
         return request, error
     mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
@@ -174,9 +223,9 @@ def withdraw(
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
-    left = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
-    _mark_stuck(tx, request, left, policies)
-    return left, None
+    settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    _mark_if_stuck(tx, request, settled, policies)
+    return settled, None
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
@@ -244,14 +293,14 @@ def _record(
     outcome = rules.outcome(now.policy, [*now.decisions, made])
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
-    _mark_stuck(tx, request, settled, policies)
+    _mark_if_stuck(tx, request, settled, policies)
     return settled
 
 
-def _mark_stuck(
+def _mark_if_stuck(
     tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
 ) -> None:
-    """Have it said where too few are left since this answer was given or taken back."""
+    """Have it said where this answer, or its taking back, leaves too few."""
     if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
         timers.mark_stuck(tx, [now.id])
 
@@ -275,7 +324,8 @@ def settle(
     *,
     at_once: Event | None = None,
 ) -> ReviewRequest:
-    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it.
+    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it, but
+    for `OFF_CARDS`.
 
     `at_once` is the review event, where it is not the one that follows from the outcome.
     Raises `ReviewIsClosed` where the task or its review was changed meanwhile.
@@ -286,7 +336,8 @@ def settle(
     settled = _settled(tx, request, decisions, outcome, status)
     _compare_and_set(tx, row[SEQ], settled, len(happened))
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
-    raise_cards(tx, request.task.id, request.id, request.policy)
+    if not all(isinstance(event, OFF_CARDS) for event in happened):
+        raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
         drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)

@@ -87,6 +87,11 @@ THREAD = Statement(
 OF_TASK = Statement(
     select(*_columns).where(delivery.c.task_id == p("task")).order_by(delivery.c.event_seq, delivery.c.id)
 )
+AT_MESSAGE = Statement(
+    select(delivery.c.task_id, delivery.c.review_id)
+    .where(delivery.c.channel == p("channel"), delivery.c.message == p("message"))
+    .limit(literal_column("1"))
+)
 KNOWN_COPY = Statement(
     select(delivery.c.id).where(
         delivery.c.task_id == p("task"),
@@ -242,6 +247,12 @@ def adopt_copy(
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
     elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
         tx.due.add(recipient.channel)
+
+
+def at_message(tx: Transaction, channel: str, message: str) -> tuple[str, str | None] | None:
+    """The task and, of a card, the review that a message of ours belongs to."""
+    row = tx.one(AT_MESSAGE, channel=channel, message=message)
+    return None if row is None else (row[0], row[1])
 
 
 def due(tx: Transaction, channel: str) -> list[Delivery]:

@@ -85,7 +85,9 @@ def ask_open(
     known = _repeated(tx, new)
     if known is not None:
         return known
-    row, request = open_of_task(tx, task_id, review_id=review_id, attempt=None)
+    row, request = open_of_task(
+        tx, task_id, new.person.id, review_id=review_id, attempt=None, policies=policies
+    )
     return _asked(tx, row, request, new, policies)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import and_, case, func, insert, literal_column, null, or_, sele
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import Outcome, Party, Timer, TimerKind, Verdict
+from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
 from core.store import delegations, timers
-from core.store.deliveries import DROP_WORDS, open_cards, raise_cards
+from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
 from core.store.policies import policy_of, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -138,6 +138,15 @@ WAITING = Statement(
     .order_by(review.c.opened_at, review.c.id)
     .limit(p("limit"))
 )
+ANSWERED = Statement(
+    _both.join(decision, decision.c.review_id == review.c.id)
+    .where(
+        review.c.closed_at.is_(None),
+        or_(decision.c.reviewer == p("person"), decision.c.person == p("person")),
+    )
+    .order_by(review.c.opened_at, review.c.id)
+    .limit(p("limit"))
+)
 CLOSED = Statement(
     _both.where(
         review.c.closed_at.is_not(None),
@@ -228,6 +237,17 @@ def open_review(
         soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
         stuck = Timer(review=new.id, kind=TimerKind.STUCK, number=1, due_at=soon)
         timers.schedule(tx, [stuck])
+
+
+def mark_if_stuck(tx: Transaction, review_id: str) -> None:
+    """Have it said where what was decided before leaves too few: an edit, or answers that are carried.
+
+    Not in open mode, where whoever sits at the machine stands in no policy.
+    """
+    found = one(tx, review_id)
+    people = {found.task.submitter, *(() if found.previous is None else (found.previous.reviewer,))}
+    if LOCAL not in people and rules.is_stuck(found):
+        timers.mark_stuck(tx, [review_id])
 
 
 def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str) -> None:
@@ -337,6 +357,21 @@ def _passing(
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
     return found[:limit]
+
+
+def answered_by(tx: Transaction, person: PersonId, *, limit: int) -> list[ReviewRequest]:
+    """Open reviews on which somebody decided, or a delegate in their place."""
+    found = {row[REVIEW]: row for row in tx.all(ANSWERED, person=person, limit=limit)}
+    return [_request(tx, row) for row in found.values()]
+
+
+def shown_at(tx: Transaction, channel: str, message: str) -> ReviewRequest | None:
+    """What a message of ours shows; of a notice, its task's newest review."""
+    found = at_message(tx, channel, message)
+    if found is None:
+        return None
+    of, review_id = found
+    return next(iter(of_task(tx, of)[-1:]), None) if review_id is None else one(tx, review_id)
 
 
 def open_page(tx: Transaction, *, after: tuple[datetime, str] | None, limit: int) -> list[ReviewRequest]:

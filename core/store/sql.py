@@ -270,6 +270,12 @@ class SqlStore:
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
 
+    async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.answered_by, person=person, limit=limit))
+
+    async def shown_at(self, channel: ChannelName, message: MessageRef) -> ReviewRequest | None:
+        return await self._read.run(partial(reviews.shown_at, channel=channel, message=message))
+
     async def withdraw(
         self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:

@@ -18,7 +18,7 @@ from core.events import (
 )
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, Point, Position, Status, Task, TaskId, TaskPage
+from core.model import LOCAL, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
 from core.store.history import append
 from core.store.rows import (
@@ -375,6 +375,8 @@ def store_step(tx: Transaction, step: Step) -> int:
     _open_review(tx, step)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
+        if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
+            reviews.mark_if_stuck(tx, step.review.id)
     return step.version + 1
 
 

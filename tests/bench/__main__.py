@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(measures.ALL), help="one part instead of all")
     parser.add_argument("--waiting", type=int, default=100_000, help="how many tasks wait")
     parser.add_argument("--trips", type=int, default=4_000, help="round trips at 32 clients")
+    parser.add_argument("--presses", type=int, default=2_000, help="presses in each chat")
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     parts = [options.only] if options.only else list(measures.ALL)

@@ -312,11 +312,40 @@ async def policies(options: Namespace) -> list[Figure]:
     ]
 
 
+async def presses(options: Namespace) -> list[Figure]:
+    """Approve in Slack and in Telegram, answered once the decision is stored."""
+    from tests.bench.presses import IN_FLIGHT, presses
+
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        in_slack, in_telegram = await presses(Path(name), options.presses)
+    figures: list[Figure] = []
+    for chat, found, bar in (("Slack", in_slack, "1,000"), ("Telegram", in_telegram, "1,500")):
+        key = chat.lower()
+        figures += [
+            Figure(
+                name=f"press_p99_{key}",
+                what=f"press to answered in {chat}, {IN_FLIGHT} in flight, p99, the client beside it",
+                value=found.p99 * 1000,
+                unit="ms",
+                bar="50 ms",
+            ),
+            Figure(
+                name=f"presses_per_core_{key}",
+                what=f"decisions by press in {chat} a second of the server's CPU, the flow's end included",
+                value=1 / found.cpu,
+                unit="/s",
+                bar=f"{bar} /s or more",
+            ),
+        ]
+    return figures
+
+
 ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "trips": round_trips,
     "streams": streams,
     "start": start,
     "flows": flows,
     "policies": policies,
+    "presses": presses,
     "waiting": waiting,
 }

@@ -35,7 +35,7 @@ from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventuall
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from core.model import ChannelName, ChatUpdate, Delivery, Recipient, ReviewRequest, Task
     from core.ports import Channel
@@ -62,6 +62,11 @@ class ShakyService(Service):
         if self.is_down:
             raise DOWN
         return await super().decide(*args, **options)
+
+    async def withdraw(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.is_down:
+            raise DOWN
+        return await super().withdraw(*args, **options)
 
     async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.is_down:
@@ -139,6 +144,7 @@ def house_policies() -> tuple[Policy, ...]:
     return (
         Policy(name="own", reviewers=(ANA.id, SAM.id)),
         Policy(name="page", reviewers=both, assurance=Assurance.CONFIRM),
+        Policy(name="paged", reviewers=both, approvals=2, assurance=Assurance.CONFIRM),
         Policy(name="reasoned", reviewers=both, reason=ReasonRule.ON_REJECT),
         Policy(name="always", reviewers=both, reason=ReasonRule.ALWAYS, quick_reasons=QUICK),
         Policy(name="lenient", reviewers=both, approvals=2, rejections=2),
@@ -151,6 +157,7 @@ def house_policies() -> tuple[Policy, ...]:
                 for name, person in (("legal", ANA.id), ("ops", BEN.id))
             ),
         ),
+        Policy(name="brief", reviewers=(ANA.id,), deadline=timedelta(minutes=2)),
         Policy(
             name="timed",
             reviewers=(ANA.id,),
@@ -163,9 +170,13 @@ def house_policies() -> tuple[Policy, ...]:
 
 @asynccontextmanager
 async def core_with(
-    database: Database, clock: StoppedClock, recipients: Iterable[Recipient], make: Callable[[House], Channel]
+    database: Database,
+    clock: StoppedClock,
+    recipients: Iterable[Recipient],
+    *makes: Callable[[House], Channel],
+    in_force: Mapping[str, Policy] = {},
 ) -> AsyncIterator[House]:
-    """Core as it runs, with the one channel that `make` makes; its listening is the caller's affair.
+    """Core as it runs, with the channels that `makes` make; their listening is the caller's affair.
 
     Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name.
     """
@@ -177,11 +188,12 @@ async def core_with(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
-        service, inbox = ShakyService(store, feed, PEOPLE, flows, clock=clock), ShakyInbox(store)
+        service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, clock=clock)
+        inbox = ShakyInbox(store)
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
-        outbox = Outbox(store, [make(house)], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
-        timekeeper = Timekeeper(store, clock, PEOPLE, {})
+        outbox = Outbox(store, [make(house) for make in makes], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        timekeeper = Timekeeper(store, clock, PEOPLE, in_force)
         for listener in (diary, feed, outbox, engine, timekeeper):
             store.listen(listener)
         await stack.enter_async_context(outbox)

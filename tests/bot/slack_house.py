@@ -83,10 +83,16 @@ def settings_for(slack: SlackSimulator, *, http: bool, **changes: Any) -> BotSet
 
 @asynccontextmanager
 async def slack_house(
-    database: Database, clock: StoppedClock, *, http: bool, listening: bool = True
+    database: Database,
+    clock: StoppedClock,
+    *,
+    http: bool,
+    listening: bool = True,
+    running: SlackSimulator | None = None,
 ) -> AsyncIterator[SlackHouse]:
+    """Leaving it leaves a Slack that was `running` before as it is, as when the service stops."""
     async with AsyncExitStack() as stack:
-        slack = await stack.enter_async_context(simulated())
+        slack = await stack.enter_async_context(simulated()) if running is None else running
         channels: list[SlackChannel] = []
 
         def make(house: House) -> SlackChannel:

@@ -41,6 +41,10 @@ class TelegramHouse:
     channel: TelegramChannel
     webhook_url: str | None
 
+    @property
+    def public_url(self) -> str:
+        return self.webhook_url.removesuffix("/telegram/webhook") if self.webhook_url else PUBLIC_URL
+
     async def card(self, number: int = 1, chat: int = GROUP) -> Message:
         """The `number`-th message of the bot in a chat, once it is posted."""
         return await self.telegram.until(lambda: self.ours(chat)[number - 1])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from core.store.database import Database
 
+EMMA = Person(id=PersonId("emma"), name="Emma Roig", zone="Europe/Madrid")
 TWIN = Person(id=PersonId("ben2"), name="Cy Young")
 DIRECTORY = Directory.of(slack={CY.id: "U1", TWIN.id: "U2"}, telegram={ANA.id: 1, BEN.id: 2})
 
@@ -28,7 +29,7 @@ DIRECTORY = Directory.of(slack={CY.id: "U1", TWIN.id: "U2"}, telegram={ANA.id: 1
 @pytest.fixture
 async def absences(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[Absences]:
     async with SqlStore(sqlite_database, clock) as store:
-        service = Service(store, Feed(store), {**PEOPLE, TWIN.id: TWIN}, {}, clock=clock)
+        service = Service(store, Feed(store), {**PEOPLE, TWIN.id: TWIN, EMMA.id: EMMA}, {}, clock=clock)
         yield Absences(service=service, people=DIRECTORY)
 
 
@@ -49,6 +50,24 @@ async def test_who_and_until_when(
     assert (made.person, made.delegate, made.until) == (ANA.id, delegate, until)
     whom = "Ben Okri decides" if delegate else "nobody decides"
     assert said.startswith(f"You are away until {until:%Y-%m-%d %H:%M} UTC; {whom} for you")
+
+
+@pytest.mark.parametrize(
+    ("words", "until", "shown"),
+    [
+        ("until 2026-11-30", datetime(2026, 11, 30, 23, tzinfo=UTC), "2026-12-01 00:00 CET"),
+        ("until 2026-11-30 18:30", datetime(2026, 11, 30, 17, 30, tzinfo=UTC), "2026-11-30 18:30 CET"),
+        ("until 2026-11-30 18:30Z", datetime(2026, 11, 30, 18, 30, tzinfo=UTC), "2026-11-30 19:30 CET"),
+        ("until 2026-11-30 18:30-05:00", datetime(2026, 11, 30, 23, 30, tzinfo=UTC), "2026-12-01 00:30 CET"),
+    ],
+)
+async def test_days_and_times_are_of_who_goes(
+    absences: Absences, words: str, until: datetime, shown: str
+) -> None:
+    said = await absences.away(EMMA.id, words, prefix="/")
+    (made,) = await absences.service.delegations()
+    assert made.until == until
+    assert said.startswith(f"You are away until {shown}; ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.blocks import blocks, fallback, reason_view
-from bot.cards import REMARKS
+from bot.cards import MENU, REMARKS
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
 from core.model import Outcome, Verdict
 
@@ -110,6 +110,24 @@ def test_buttons_carry_their_token_and_say_which_is_which(a_card: Callable[..., 
         "danger",
         card.buttons[1].token,
     )
+
+
+def test_the_menu_is_within_its_limits_and_carries_tokens(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    card = a_card(decisions=(a_decision(),))
+    (menu,) = (found for found in objects(blocks(card)) if found.get("type") == "overflow")
+    assert [(option["text"]["text"], option["value"]) for option in menu["options"]] == [
+        (button.label, button.token) for button in card.menu
+    ]
+    assert [button.label for button in card.menu] == [
+        "I'm looking",
+        "Remind me in 1 hour",
+        "Remind me tomorrow",
+        "Take back my decision",
+    ]
+    assert len(card.menu) <= MENU
+    assert [button.label for button in a_card().menu] == [button.label for button in card.menu[:3]]
 
 
 def test_a_decided_card_has_no_buttons(

@@ -10,12 +10,13 @@ from pydantic import SecretStr
 from bot.checkup import Finding, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
+from bot.simulator.slack import SlackSimulator
+from bot.simulator.slack.method import BOT_SCOPES
 from tests.bot import slack_house, telegram_house
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bot.simulator.slack import SlackSimulator
     from bot.simulator.telegram import TelegramSimulator
 
 NOWHERE = "http://127.0.0.1:9"
@@ -60,6 +61,13 @@ async def test_a_slack_that_works_is_well(slack: SlackSimulator) -> None:
     found = await of_slack(slack_house.settings_for(slack, http=False), slack_house.GENERAL)
     assert set(found) == {"slack token", "slack scopes", "clock", "slack socket mode", "slack C01GEN"}
     assert all(each.is_well for each in found.values()), found
+
+
+@pytest.mark.parametrize("scope", ["chat:write", "commands"])
+async def test_a_scope_that_is_missing_is_named(scope: str) -> None:
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - {scope}) as slack:
+        found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
+    assert (found.is_well, found.text) == (False, f"missing: {scope}")
 
 
 async def test_a_telegram_that_works_is_well(telegram: TelegramSimulator) -> None:

@@ -123,10 +123,9 @@ def test_the_keyboard_carries_the_tokens(a_card: Callable[..., Card]) -> None:
     card = a_card()
     keyboard = markup(card).keyboard
     assert keyboard is not None
-    (row,) = keyboard.inline_keyboard
-    assert [(button.text, button.callback_data) for button in row] == [
-        (button.label, button.token) for button in card.buttons
-    ]
+    shown = [[(button.text, button.callback_data) for button in row] for row in keyboard.inline_keyboard]
+    deciding = [(button.label, button.token) for button in card.buttons]
+    assert shown == [deciding, [(card.menu[0].label, card.menu[0].token)]]
 
 
 def test_a_decided_card_has_no_keyboard(a_card: Callable[..., Card]) -> None:

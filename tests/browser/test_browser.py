@@ -226,7 +226,7 @@ async def test_a_decision_that_came_too_late_says_so(house: House, sign_in: Sign
     await house.world.reject(await house.open_review(task_id), person=BEN)
     await house.open_review(task_id, 2)
     await ana.get_by_role("button", name="Approve").click()
-    await expect(ana.get_by_role("alert")).to_contain_text("not the open review")
+    await expect(ana.get_by_role("alert")).to_contain_text("attempt 2 has replaced it")
     assert (await house.task(task_id)).outcome == "rejected"
 
 

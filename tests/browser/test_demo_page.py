@@ -139,6 +139,28 @@ async def test_a_stranger_sees_the_refusal_and_nobody_else_does(visit: Open) -> 
         await expect(button(card(page, "telegram", "Deploy payments"), "Approve")).to_be_visible()
 
 
+async def test_who_is_looking_is_said_in_both_chats_and_reminders_are_chosen_behind_the_dots(
+    visit: Open,
+) -> None:
+    async with visit() as page:
+        await submit(page, "Look at this one")
+        first = card(page, "slack", "Look at this one", "submitted by")
+        more = first.get_by_label("More actions")
+        await expect(more).to_be_visible(timeout=SOON)
+        await expect(button(first, "I'm looking")).to_be_hidden()
+        await more.press("Enter")
+        await button(first, "Remind me in 1 hour").click()
+        await expect(chat(page, "slack").get_by_text("You are reminded of attempt 1")).to_be_visible()
+        await expect(button(first, "Remind me in 1 hour")).to_be_hidden()
+
+        await become(page, "telegram", "Ben")
+        await button(card(page, "telegram", "Look at this one", "submitted by"), "I'm looking").click()
+        await expect(chat(page, "telegram").get_by_text("The cards say that you are looking")).to_be_visible()
+        for where in ("slack", "telegram"):
+            seen = card(page, where, "Look at this one", "Ben Okafor is looking, until")
+            await expect(seen).to_be_visible(timeout=SOON)
+
+
 async def test_a_typed_reason_in_telegram_by_keyboard_alone(visit: Open) -> None:
     async with visit() as page:
         await page.get_by_label("What should be done?").focus()

@@ -360,6 +360,7 @@ async def test_to_say_the_same_again_is_no_news_and_another_time_is(
 ) -> None:
     review = await waiting(store, PLAIN)
     assert await snooze(store, review) == await snooze(store, review)
+    assert (await snooze(store, review, by=2 * HOUR + MINUTE / 2)).snoozes[0].until == START + 2 * HOUR
     await snooze(store, review, by=3 * HOUR)
     await snooze(store, review, BEN, by=HOUR)
     assert len(await told(store, review, ReminderSnoozed)) == 3

@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import (
     AlreadyDecided,
+    ConfirmOnPage,
     Invalid,
     NotAReviewer,
     NotFound,
@@ -29,7 +30,7 @@ from core.events import (
     ReviewRejected,
     ReviewRequested,
 )
-from core.model import Outcome, Policy, Quorum, Status, TimerKind, Verdict
+from core.model import Assurance, Outcome, Policy, Quorum, Status, TimerKind, Verdict
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, SAM
@@ -94,6 +95,13 @@ async def test_nothing_to_take_back_is_refused_and_changes_nothing(store: SqlSto
     assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
     with pytest.raises(NotFound):
         await store.withdraw("0" * 32, ANA, via="web")
+
+
+async def test_where_the_page_decides_a_chat_takes_nothing_back(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO, assurance=Assurance.CONFIRM))
+    await recorded(store, review, ANA)
+    assert isinstance((await store.withdraw(review, ANA, via="slack"))[1], ConfirmOnPage)
+    assert (await store.withdraw(review, ANA, via="web"))[1] is None
 
 
 async def test_another_answer_takes_the_place_of_the_one_before(store: SqlStore) -> None:
@@ -369,15 +377,6 @@ async def test_who_was_struck_takes_nothing_back(store: SqlStore) -> None:
         refusal = (await store.withdraw(review, ANA, via="web", policies=today))[1]
         assert isinstance(refusal, NotAReviewer)
     assert len((await store.review(review)).decisions) == 1
-
-
-async def test_an_answer_taken_back_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:
-    review = await waiting(store, legal_and_ops(legal=(BEN,), ops=(BEN, CY)))
-    await recorded(store, review, BEN)
-    today = {"both": legal_and_ops(legal=(EVE,), ops=(BEN, CY))}
-    found, refusal = await store.withdraw(review, BEN, via="web", policies=today)
-    assert (found.decisions, refusal) == ((), None)
-    assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK]
 
 
 async def test_a_decision_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 import core.store
 from core.errors import SettingsError, StoreUnavailable
 from core.store.database import database
+from core.store.deliveries import AT_MESSAGE
 from core.store.lock import exclusive
 from core.store.resuming import FORKS
 from core.store.schema import HEAD, migrate, revision
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from core.store.database import Database
+    from core.store.statements import Statement
     from tests.world import StoppedClock
 
 
@@ -74,12 +76,25 @@ def test_partial_indexes_are_what_the_migrations_make(sqlite_database: Database)
             assert made[str(index.name)].split() == wanted.split()
 
 
-def test_forks_are_found_by_their_index(sqlite_database: Database) -> None:
-    query, constants = FORKS.text(sqlite_database.dialect)
-    for name, value in {"task": "'x'", **constants}.items():
+@pytest.mark.parametrize(
+    ("statement", "parameters", "plan"),
+    [
+        (FORKS, {"task": "'x'"}, "SEARCH task USING INDEX ix_task_forks (parent_id=?)"),
+        (
+            AT_MESSAGE,
+            {"channel": "'x'", "message": "'x'"},
+            "SEARCH delivery USING INDEX ix_delivery_message (message=?)",
+        ),
+    ],
+)
+def test_what_many_rows_are_searched_for_is_found_by_its_index(
+    sqlite_database: Database, statement: Statement, parameters: dict[str, str], plan: str
+) -> None:
+    query, constants = statement.text(sqlite_database.dialect)
+    for name, value in {**parameters, **constants}.items():
         query = query.replace(f":{name}", str(value))
-    plan = on(sqlite_database, f"EXPLAIN QUERY PLAN {query}")
-    assert [row[-1] for row in plan] == ["SEARCH task USING INDEX ix_task_forks (parent_id=?)"]
+    found = on(sqlite_database, f"EXPLAIN QUERY PLAN {query}")
+    assert [row[-1] for row in found] == [plan]
 
 
 def test_asking_for_the_revision_changes_nothing(tmp_path: Path, migrated_file: Path) -> None:

@@ -111,6 +111,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
+    "reviews.ANSWERED": {"person": "ben", "limit": 5},
     "reviews.CLOSED": {"limit": 5, "opened_at": -1, "id": ""},
     "reviews.CLOSED_SINCE": {"task": "APPROVED", "checkpoint": 0},
     "reviews.BEFORE_IT": {"task": "TASK", "attempt": 1, "before": 99},
@@ -130,6 +131,7 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.OF_TASK": {"task": "TASK"},
     "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
+    "deliveries.AT_MESSAGE": {"channel": "paper", "message": "a copy"},
     "timers.DUE": {"now": 2**62, "limit": 5},
     "timers.NEXT": {},
     "timers.OF_REVIEW": {"review": "OPEN"},
@@ -196,6 +198,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
             made_at=at,
         )
     )
+    await decide(store, await waiting(store, replace(ANYONE, approvals=2)), BEN)
     open_review = await store.review(
         await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))
     )

@@ -205,6 +205,20 @@ async def test_a_delegate_who_is_a_reviewer_and_has_decided_is_not_reminded_for_
     assert await told(store, review, ReviewerReminded) == []
 
 
+async def test_a_reminder_is_said_and_edits_no_card(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, replace(TIMED, recipients=(DESK,)))
+    (card,) = await store.due_deliveries(PAPER)
+    await store.delivery_shown(card, MessageRef("card"))
+    clock.advance(HOUR)
+    assert await fired(store) == [("reminder", 1)]
+    (notice,) = await store.due_deliveries(PAPER)
+    assert (notice.review, notice.event_seq > card.event_seq) == (None, True)
+    await store.delivery_shown(notice, MessageRef("notice"))
+    assert await store.due_deliveries(PAPER) == []
+    await decide(store, review)
+    assert [due.id for due in await store.due_deliveries(PAPER)] == [card.id]
+
+
 async def test_reminders_that_fell_due_together_are_one(store: SqlStore, clock: StoppedClock) -> None:
     review = await waiting(store, replace(TIMED, escalation=None))
     clock.advance(3 * HOUR)

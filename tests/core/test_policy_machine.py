@@ -470,6 +470,10 @@ class Reviewing(RuleBasedStateMachine):
         self.put_off_until: dict[str, datetime] = {}
         if before is not None and policy.carries:
             self.model.answers = before.carried(self.model)
+        if self.attempt > 1 and (self.model.answers or Party.EDITOR in policy.distinct_from):
+            # Who is struck from the policy of today is not looked at when a review opens.
+            own = [[set(people) for people, _ in stage] for stage in self.model.stages]
+            self.model.look_due = replace(self.model, today=own).stuck
 
     def delegators(self, who: str) -> list[str]:
         standing = [
@@ -554,9 +558,12 @@ class Reviewing(RuleBasedStateMachine):
         found = self.tried(self.service.snooze(self.review, who, until, via="web"))
         assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
         if wanted is None:
-            self.put_off_until.pop(who, None)
+            before = self.put_off_until.pop(who, None)
             if until is not None:
-                self.put_off_until[who] = self.clock.now() + until
+                then = self.clock.now() + until
+                if before is not None and abs(then - before) < timedelta(minutes=1):
+                    then = before  # nearly the same again changes nothing
+                self.put_off_until[who] = then
 
     @rule(
         person=st.sampled_from([*REVIEWERS, SAM.id, EVE]),

@@ -7,12 +7,21 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from core.errors import AlreadyDecided, CountersignError, NotAReviewer, ReviewIsClosed, SelfReview
+from core.errors import (
+    AlreadyDecided,
+    CountersignError,
+    NotAReviewer,
+    NotWaiting,
+    ReviewIsClosed,
+    SelfReview,
+    StaleReview,
+)
 from core.events import DecisionRecorded, ReviewApproved
 from core.feed import Feed
 from core.model import Outcome, Person, PersonId, Policy, Verdict
@@ -188,18 +197,27 @@ async def test_every_surface_gives_the_same_answer(
         review, person = await situation(name, store, clock)
         before = await store.review(review)
         history = await store.events(before.task.id, 0)
-        answers = set()
+        answers, kinds = set(), set()
         for via in SURFACES:
-            with pytest.raises(CountersignError) as refusal:
-                await service.decide(review, person.id, Verdict.APPROVE, via=via)
-            answers.add((type(refusal.value), str(refusal.value)))
-            if before.is_open:
+            asked = [
+                partial(service.decide, review, person.id, Verdict.APPROVE, via=via),
+                partial(
+                    service.decide_open, before.task.id, person.id, Verdict.APPROVE, review_id=review, via=via
+                ),
+                partial(service.decide_open, before.task.id, person.id, Verdict.APPROVE, attempt=1, via=via),
+            ]
+            if name != "already decided":  # they may still change it
+                asked.append(partial(service.check_may_decide, review, person.id, via=via))
+            for ask in asked:
                 with pytest.raises(CountersignError) as refusal:
-                    await service.decide_open(before.task.id, person.id, Verdict.APPROVE, via=via)
-                answers.add((type(refusal.value), str(refusal.value)))
-        [(kind, sentence)] = answers
-        assert kind is TABLE[name][0]
+                    await ask()
+                answers.add(str(refusal.value))
+                kinds.add(type(refusal.value))
+        [sentence] = answers
         assert sentence.startswith(TABLE[name][1]), "and then perhaps who can instead"
+        # Whoever names the task, and a review that is closed, is told besides that it is not the open one.
+        assert TABLE[name][0] in kinds
+        assert kinds <= {TABLE[name][0], *({NotWaiting, StaleReview} if not before.is_open else ())}
         assert (await store.review(review), await store.events(before.task.id, 0)) == (before, history)
 
 

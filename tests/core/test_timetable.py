@@ -137,4 +137,9 @@ def test_a_policy_without_times_has_no_timers() -> None:
     ],
 )
 def test_tomorrow_is_the_next_day_at_nine_in_utc(now: datetime, morning: datetime) -> None:
-    assert next_morning(now) == morning
+    assert next_morning(now, ANA) == morning
+
+
+def test_tomorrow_is_where_somebody_is() -> None:
+    now = utc(2026, 11, 21, 23, 30)
+    assert next_morning(now, replace(ANA, zone="Europe/Madrid")) == utc(2026, 11, 23, 8)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.model import ChannelName, PersonId, Recipient
+from core.model import ChannelName, Person, PersonId, Recipient
 from countersign.composition import flows
 from countersign.configuration import Configuration, configuration, parsed
 
+NO_ZONE = "must be a time zone of the IANA database, such as Europe/Madrid."
 PEOPLE = '[people.ana]\nname = "Ana"\nslack = "U01ANA"\ntelegram = 42\n[people.ben]\nname = "Ben"\n'
 
 
@@ -62,6 +63,37 @@ def test_people_are_found_by_their_chat_ids() -> None:
     assert directory.slack_person(user="U01ANA", team="T2", own_team="T1") is None
 
 
+def test_people_have_a_zone_and_may_have_a_subject_and_a_language() -> None:
+    found = read(
+        PEOPLE
+        + '[people.eve]\nname = "Eve"\nsubject = "auth0|5f7c"\nzone = "Asia/Kathmandu"\nlanguage = "pt-BR"\n'
+    ).people
+    eve = PersonId("eve")
+    assert found[eve] == Person(
+        id=eve, name="Eve", subject="auth0|5f7c", zone="Asia/Kathmandu", language="pt-BR"
+    )
+    assert found[PersonId("ana")] == Person(id=PersonId("ana"), name="Ana", zone="UTC")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "es",
+        "pt-BR",
+        "zh-Hant-TW",
+        "gsw",
+        "es-419",
+        "sl-rozaj-biske",
+        "de-CH-1996",
+        "en-u-hc-h12-x-me",
+        "DE-at",
+    ],
+)
+def test_a_language_is_a_bcp_47_tag(tag: str) -> None:
+    ana = read(f'[people.ana]\nname = "A"\nlanguage = "{tag}"\n').people[PersonId("ana")]
+    assert ana.language == tag
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -76,6 +108,35 @@ def test_people_are_found_by_their_chat_ids() -> None:
         ("[people.'a b']\nname='A'", "people.a b"),
         (PEOPLE + "[people.eve]\nname='E'\ntelegram=42", "eve and ana have the same telegram id"),
         (PEOPLE + "[people.eve]\nname='E'\nslack='U01ANA'", "eve and ana have the same slack id"),
+        (
+            "[people.ana]\nname='A'\nsubject='s'\n[people.eve]\nname='E'\nsubject='s'",
+            "people.eve.subject: eve and ana have the same subject.",
+        ),
+        ("[people.ana]\nname='A'\nsubject=''", "people.ana.subject"),
+        *(
+            (f"[people.ana]\nname='A'\nzone='{zone}'", f"people.ana.zone: {NO_ZONE}")
+            for zone in ("", "Madrid", "CEST+1", "../etc/passwd", "Europe", "tzdata.zi")
+        ),
+        *(
+            (
+                f"[people.ana]\nname='A'\nlanguage='{tag}'",
+                "people.ana.language: must be a language tag (BCP 47), such as es or pt-BR.",
+            )
+            for tag in (
+                "",
+                "english",
+                "pt_BR",
+                "e",
+                "es-",
+                "-es",
+                "es--ES",
+                "es-ES-",
+                "es ES",
+                "es-u",
+                "x-klingon",
+            )
+        ),
+        ("[groups.ops]\nzone='Madrid'", f"groups.ops.zone: {NO_ZONE}"),
         ("[recipients]\nslack=['#general']", "recipients.slack.0: must be an id such as C01GEN, not a name."),
         (
             "[policies.default]\nreviewers=['zoe']",

@@ -135,6 +135,10 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ),
         ('[policies.x]\nreviewers = ["legal"]\nrejections = 3', "policies.x.rejections: 3 can never be met"),
         (
+            f'[policies.x]\nreviewers = ["legal"]\nquick_reasons = {["no"] * 21}',
+            "line 26: policies.x.quick_reasons: 21 are more than a chat shows, which is 20.",
+        ),
+        (
             '[policies.x]\nreviewers = ["legal", "ops"]\napprovals = { legal = 2, ops = 3 }',
             "line 26: policies.x.approvals: 5 can never be met by 4 reviewers",
         ),

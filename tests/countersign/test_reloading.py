@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import NotAReviewer, SettingsError
-from core.events import ReviewEscalated, ReviewStuck
+from core.events import ReviewEscalated, ReviewStuck, kind
 from core.model import ChannelName
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
@@ -56,6 +56,17 @@ async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
         assert looked
 
 
+def test_a_reload_moves_people_to_other_zones(tmp_path: Path) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    people = live.configuration.people
+    assert people[ANA.id].zone == "UTC"
+    file.write_text(BOTH.replace('name = "Ana"', 'name = "Ana"\nzone = "Europe/Madrid"'))
+    assert live.replace(configuration(file, {})) == []
+    assert people[ANA.id].zone == "Europe/Madrid"
+
+
 async def test_a_review_that_nobody_is_left_to_decide_says_so(
     tmp_path: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
@@ -100,7 +111,7 @@ async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
                 task = await world.submit("x")
                 review = await world.open_review(task.id)
             reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
-            await reloader.members_changed()
+            await reloader.look_over()
             for timer in await world.store.timers(review):
                 await world.store.fire(timer, policies=policies, people=people)
             said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
@@ -136,6 +147,37 @@ async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
         clock.advance(seconds=5)
         await paper.called(3)
         assert (await world.service.review(asked)).is_open
+
+
+async def test_a_file_that_was_changed_while_nobody_ran_is_looked_at_once(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH.replace('"ana", "ben"', '"ana"'))
+    told: list[list[str]] = []
+    task = ""
+    for _ in range(3):
+        live = Live(configuration(file, {}))
+        known = flows(live.configuration)
+        async with whole_core(
+            sqlite_database,
+            clock,
+            flows=known,
+            people=live.configuration.people,
+            in_force=live.configuration.policies,
+        ) as world:
+            if not task:
+                task = (await world.submit("x")).id
+                await world.open_review(task)
+                file.write_text(ONLY_BEN)
+            reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+            await reloader.look_over()
+            for timer in await world.store.due_timers(10):
+                await world.store.fire(timer, policies=live.configuration.policies, people={})
+            told.append(
+                [kind(event) for event in await world.history(task) if isinstance(event, ReviewStuck)]
+            )
+    assert told == [[], ["review_stuck"], ["review_stuck"]]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ async def test_a_text_is_rejected_in_slack_and_its_second_attempt_approved_in_te
         task = await visitor.submit("Announce the new opening hours")
         first = await visitor.once(lambda: visitor.slack_card("opening hours", "attempt 1"))
         card = await visitor.once(lambda: visitor.telegram_card("opening hours", "attempt 1"))
-        assert telegram_labels(card) == ["Approve", "Reject…"]
+        assert telegram_labels(card) == ["Approve", "Reject…", "I'm looking"]
 
         assert await visitor.press_in_slack(first, "Reject…", user=ANA) == {"ok": True}
         await visitor.until(lambda: visitor.seen["slack"]["views"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TEXT = "Announce the new opening hours"
 REASON = "Name the *holiday* <too>"
 BUTTONS = ("Approve", "Reject…")
+"""The first two of every open card."""
 CHATS = ("slack", "telegram")
 OTHER = {"slack": "telegram", "telegram": "slack"}
 
@@ -40,7 +41,7 @@ async def test_a_text_is_rejected_in_one_chat_and_its_second_attempt_approved_in
         live = asyncio.create_task(sam.read(f"/stream/{task}"))
         rooms = [there.room(first), there.room(OTHER[first])]
         old = [await room.card(TEXT, "attempt 1 ·") for room in rooms]
-        assert [room.now(card).labels for room, card in zip(rooms, old, strict=True)] == [BUTTONS] * 2
+        assert [room.now(card).labels[:2] for room, card in zip(rooms, old, strict=True)] == [BUTTONS] * 2
 
         await rooms[0].reject(old[0], "ana", REASON)
         new = [await room.card(TEXT, "attempt 2 ·", REASON) for room in rooms]
@@ -152,7 +153,7 @@ async def test_strangers_and_submitters_change_nothing_and_are_told_why_in_priva
         assert "nobody is listed under yours" in await room.refusal(card, label, "eve")
         assert "You submitted this task" in await room.refusal(card, label, "sam")
     assert await stored(there, task) == before
-    assert room.now(card).labels == BUTTONS
+    assert room.now(card).labels[:2] == BUTTONS
     assert len(room.cards()) == len(other.cards()) == 1
 
 
@@ -170,7 +171,7 @@ async def test_stale_and_late_presses_change_nothing_and_are_told_why_in_private
     for label in BUTTONS:
         assert "attempt 2 has replaced it" in await room.refusal(first, label, "ben")
     assert await stored(there, task) == before
-    assert room.now(second).labels == BUTTONS
+    assert room.now(second).labels[:2] == BUTTONS
 
     await ana.decide(task, "approved")
     await sam.ended(task)
@@ -190,7 +191,7 @@ async def test_two_approvals_are_those_of_two_people_whatever_chats_they_use(the
     cards = {room.name: await room.card(TEXT, "0 of 2 approvals") for room in (one, other)}
     await one.approve(cards[one.name], "ana")
     for room in (one, other):
-        assert (await room.card(TEXT, "1 of 2 approvals")).labels == BUTTONS
+        assert (await room.card(TEXT, "1 of 2 approvals")).labels[:2] == BUTTONS
     again = await other.refusal(cards[other.name], "Approve", "ana")
     assert again == "You have already decided; the review waits for others."
     assert (await sam.task(task))["status"] == "waiting_for_review"

@@ -165,7 +165,7 @@ async def test_an_edit_that_comes_too_late_is_told_and_kept(house: House) -> Non
     await house.world.reject(await house.open_review(task_id), person=BEN)
     await house.open_review(task_id, 2)
     page = await refused(await house.signed_in("ana"), f"/tasks/{task_id}/edit", 412, **form)
-    assert "not the open review" in page.text
+    assert "This was attempt 1; attempt 2 has replaced it." in page.text
     assert "What I <b>wrote</b>" in page.typed
     assert "with my changes" not in page.text
     assert {"href": f"/tasks/{task_id}"} in page.all("a")

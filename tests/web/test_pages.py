@@ -170,7 +170,7 @@ async def test_a_stale_form_is_refused_on_a_page_that_says_why(house: House) -> 
         assert answer.status == 412
         page = Seen(await answer.text())
     assert page.faults == []
-    assert "not the open review" in page.text
+    assert "This was attempt 1; attempt 2 has replaced it." in page.text
     assert (await house.task(task_id)).attempt == 2
 
 

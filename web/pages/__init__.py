@@ -59,7 +59,7 @@ class Pages:
             visible=visible,
             spelled=spelled,
             text=lambda value: visible(text_of(value)),
-            time=shown_time,
+            time=jinja2.pass_context(lambda page, at: shown_time(at, page["zone"])),
             words=words,
         )
         env.globals.update(asset=self.assets.url, banner=self._banner, links=self._links)
@@ -68,8 +68,10 @@ class Pages:
     def page(
         self, request: web.Request, template: str, *, status: int = HTTPStatus.OK, **context: Any
     ) -> web.Response:
+        caller = request.get(CALLER)
         html = self._env.get_template(template).render(
-            caller=request.get(CALLER),
+            caller=caller,
+            zone="UTC" if caller is None else caller.zone,
             path=request.path,
             form_token=self._callers.form_token(request),
             **context,

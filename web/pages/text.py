@@ -6,8 +6,11 @@ import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
+
+from core.model import clock_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,7 +91,8 @@ def _mark(character: str) -> str:
     return f'<span class="hidden-character" title="{code} {escape(name)}">{code}</span>'
 
 
-def shown_time(at: datetime) -> Markup:
-    """A <time>: to the second, in UTC; the page's script adds the reader's own zone as tooltip."""
-    text = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+def shown_time(at: datetime, zone: str) -> Markup:
+    """A <time>: to the second, in the reader's zone; the page's script adds the browser's as tooltip."""
+    local = at.astimezone(ZoneInfo(zone))
+    text = f"{local.day} {local:%b %Y, %H:%M:%S} {clock_name(local)}"
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), text)

@@ -32,7 +32,9 @@ class SlackPress(Act):
     channel: str
     ts: str
     action: str
-    """The button's `action_id`."""
+    """The `action_id` of the button, or the menu."""
+    option: str | None = None
+    """The value of what is chosen in a menu."""
 
 
 class SlackWords(Act):
@@ -84,7 +86,7 @@ class SlackActions:
         act = await _parsed(request, SlackPress)
         with _as_offered():
             message = self._slack.message(act.channel, act.ts)
-            answer = await self._slack.press(message, act.action, user=act.user)
+            answer = await self._slack.press(message, act.action, user=act.user, option=act.option)
         return web.json_response({"ok": answer.ok})
 
     async def say(self, request: web.Request) -> web.Response:

@@ -38,6 +38,9 @@ OPTION_COUNTS = {
     "radio_buttons": CHOICES,
 }
 
+MARKED = frozenset({"checkboxes", "radio_buttons"})
+"""Only their options may be mrkdwn (Block Kit reference, option object)."""
+
 
 def types_of(base: type) -> Iterator[str]:
     """The `type` of every class of slack_sdk's models below `base`."""
@@ -103,7 +106,7 @@ def element_problems(element: object, path: str) -> Iterator[str]:
     if kind == "plain_text_input":
         yield from _typed(element, path)
     if kind in OPTION_COUNTS and not element.get("option_groups"):
-        yield from _options(element.get("options"), f"{path}/options", OPTION_COUNTS[kind])
+        yield from _options(element.get("options"), f"{path}/options", OPTION_COUNTS[kind], kind)
 
 
 def _button(button: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -123,15 +126,16 @@ def _typed(element: Mapping[str, Any], path: str) -> Iterator[str]:
             yield f"must be between 0 and {TYPED_TEXT} [json-pointer:{path}/{name}]"
 
 
-def _options(options: object, path: str, limit: int) -> Iterator[str]:
+def _options(options: object, path: str, limit: int, kind: str) -> Iterator[str]:
     yield from too_many(options, path, limit, at_least=1)
     for index, option in enumerate(options if isinstance(options, list) else ()):
         at = f"{path}/{index}"
         if not isinstance(option, dict):
             yield f"must be a valid object [json-pointer:{at}]"
             continue
-        yield from text_problems(option.get("text"), f"{at}/text", OPTION_TEXT)
-        yield from too_long(option.get("value"), f"{at}/value", OPTION_VALUE)
+        is_plain = kind not in MARKED
+        yield from text_problems(option.get("text"), f"{at}/text", OPTION_TEXT, plain=is_plain)
+        yield from too_long(option.get("value"), f"{at}/value", OPTION_VALUE, at_least=1)
 
 
 def _confirm(confirm: object, path: str) -> Iterator[str]:

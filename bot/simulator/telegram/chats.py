@@ -210,6 +210,10 @@ class StoredFile:
     path: str
 
 
+EVERYBODY = ('{"type": "default"}', "")
+"""The audience of commands that were set for no scope and no language."""
+
+
 @dataclass(slots=True, kw_only=True)
 class State:
     """Everything the simulated platform knows; the Bot API's methods read and change it."""
@@ -222,7 +226,8 @@ class State:
     users: dict[int, User] = field(default_factory=dict)
     chats: dict[int, Chat] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
-    commands: list[dict[str, Any]] = field(default_factory=list)
+    commands: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    """The lists of setMyCommands by scope, as JSON, and language."""
     presses: dict[str, Press] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
 

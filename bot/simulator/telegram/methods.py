@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bot.simulator.telegram import messages
@@ -65,6 +66,18 @@ MUTED_RIGHTS = {
 """ChatMemberRestricted's fields of one who may only read."""
 
 
+SCOPES: Mapping[str, set[str]] = {
+    "default": set(),
+    "all_private_chats": set(),
+    "all_group_chats": set(),
+    "all_chat_administrators": set(),
+    "chat": {"chat_id"},
+    "chat_administrators": {"chat_id"},
+    "chat_member": {"chat_id", "user_id"},
+}
+"""Each BotCommandScope and what else it says [api]."""
+
+
 def get_me(state: State, _: Mapping[str, Any]) -> dict[str, Any]:
     abilities = {
         "can_join_groups": True,
@@ -80,17 +93,31 @@ def get_me(state: State, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_my_commands(state: State, params: Mapping[str, Any]) -> bool:
-    """Scopes and languages are not told apart: the last list counts."""
+    """For one scope and one language."""
     commands = params.get("commands")
     if not isinstance(commands, list) or not all(isinstance(command, dict) for command in commands):
         raise bad_request("can't parse commands JSON object")
     check_commands([(str(one.get("command", "")), str(one.get("description", ""))) for one in commands])
-    state.commands[:] = commands
+    state.commands[_audience(params)] = commands
     return True
 
 
-def get_my_commands(state: State, _: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return list(state.commands)
+def get_my_commands(state: State, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those set for this very scope and language, else none [api]."""
+    return list(state.commands.get(_audience(params), []))
+
+
+def delete_my_commands(state: State, params: Mapping[str, Any]) -> bool:
+    state.commands.pop(_audience(params), None)
+    return True
+
+
+def _audience(params: Mapping[str, Any]) -> tuple[str, str]:
+    """Whom a list of commands is for: the scope, as JSON, and the language."""
+    scope = params.get("scope") or {"type": "default"}
+    if not isinstance(scope, dict) or not SCOPES.get(str(scope.get("type")), {"?"}) <= scope.keys():
+        raise bad_request("can't parse BotCommandScope: Unsupported type specified")
+    return json.dumps(scope, sort_keys=True), str(params.get("language_code") or "")
 
 
 def get_chat(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,6 +224,7 @@ CHANGING: Mapping[str, Method] = {
     "pinChatMessage": messages.pin_chat_message,
     "setMessageReaction": messages.set_message_reaction,
     "setMyCommands": set_my_commands,
+    "deleteMyCommands": delete_my_commands,
     "createForumTopic": create_forum_topic,
     "leaveChat": leave_chat,
 }

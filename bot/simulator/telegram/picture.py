@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.simulator.telegram.chats import ChatKind
+from bot.simulator.telegram.chats import EVERYBODY, ChatKind
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Chat, Message, State
@@ -20,7 +20,7 @@ def picture(state: State, version: int) -> dict[str, Any]:
         "simulated": True,
         "version": version,
         "bot": state.bot.as_api(),
-        "commands": list(state.commands),
+        "commands": state.commands.get(EVERYBODY, []),
         "users": [user.as_api() for user in state.users.values()],
         "chats": [_chat(state, chat) for chat in state.chats.values()],
         "prompts": [prompt for chat in state.chats.values() for prompt in _prompts(state, chat)],

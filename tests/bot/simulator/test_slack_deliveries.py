@@ -56,6 +56,7 @@ class Recorder:
         self._news = asyncio.Condition()
         self.app.action("approve")(self.on_press)
         self.app.action("pick")(self.on_press)
+        self.app.action("more")(self.on_press)
         self.app.action("reject")(self.on_reject)
         self.app.action("slow")(self.on_slow)
         self.app.view("reason")(self.on_submission)
@@ -119,17 +120,19 @@ def button(label: str, action_id: str) -> dict[str, Any]:
     return {"type": "button", "text": plain(label), "action_id": action_id, "value": f"token-{action_id}"}
 
 
+OPTIONS = [{"text": plain("One"), "value": "1"}, {"text": plain("Two"), "value": "2"}]
 MENU = {
     "type": "static_select",
     "action_id": "pick",
     "placeholder": plain("Pick"),
-    "options": [{"text": plain("One"), "value": "1"}, {"text": plain("Two"), "value": "2"}],
+    "options": OPTIONS,
 }
+MORE = {"type": "overflow", "action_id": "more", "options": OPTIONS}
 CARD: list[dict[str, Any]] = [
     {"type": "section", "text": {"type": "mrkdwn", "text": "*Draft*"}, "accessory": MENU},
     {
         "type": "actions",
-        "elements": [button("Approve", "approve"), button("Reject…", "reject"), button("Slow", "slow")],
+        "elements": [button("Approve", "approve"), button("Reject…", "reject"), button("Slow", "slow"), MORE],
     },
 ]
 TEXT_INPUT = {"type": "plain_text_input", "action_id": "text", "max_length": 100}
@@ -262,6 +265,18 @@ async def test_a_menu_is_picked_from(slack: SlackSimulator, bot: Recorder) -> No
     message = await card(slack, bot)
     assert (await slack.press(message, "pick", user=ANA, option="Two")).ok
     assert bot.of("press")[0]["actions"][0]["selected_option"]["value"] == "2"
+
+
+async def test_what_is_chosen_behind_the_dots_comes_as_an_option(
+    slack: SlackSimulator, bot: Recorder
+) -> None:
+    message = await card(slack, bot)
+    assert (await slack.press(message, "more", user=ANA, option="Two")).ok
+    (chosen,) = bot.of("press")[0]["actions"]
+    assert (chosen["type"], chosen["selected_option"]) == ("overflow", OPTIONS[1])
+    assert set(chosen) == {"type", "action_id", "block_id", "action_ts", "selected_option"}
+    with pytest.raises(NotOffered, match="Three"):
+        await slack.press(message, "more", user=ANA, option="Three")
 
 
 async def test_a_press_on_an_ephemeral_message_carries_no_message(

@@ -34,6 +34,14 @@ def actions(*buttons: dict[str, Any]) -> dict[str, Any]:
     return {"type": "actions", "elements": list(buttons)}
 
 
+def option(text: str, value: str = "v") -> dict[str, Any]:
+    return {"text": plain(text), "value": value}
+
+
+def overflow(*options: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "overflow", "options": list(options)}
+
+
 def question(**element: Any) -> dict[str, Any]:
     return {"type": "input", "label": plain("Why?"), "element": {"type": "plain_text_input", **element}}
 
@@ -105,8 +113,20 @@ def modal(**others: Any) -> dict[str, Any]:
             "must be between 0 and 3000 [json-pointer:/blocks/0/element/max_length]",
         ),
         (
-            [section("x") | {"accessory": {"type": "overflow", "options": [{"text": plain("x")}] * 6}}],
+            [section("x") | {"accessory": overflow(*[option("x")] * 6)}],
             "no more than 5 items allowed [json-pointer:/blocks/0/accessory/options]",
+        ),
+        (
+            [actions(overflow())],
+            "no fewer than 1 items allowed [json-pointer:/blocks/0/elements/0/options]",
+        ),
+        (
+            [actions(overflow({"text": plain("x")}))],
+            "must be a string [json-pointer:/blocks/0/elements/0/options/0/value]",
+        ),
+        (
+            [actions(overflow({"text": {"type": "mrkdwn", "text": "x"}, "value": "v"}))],
+            "unsupported type: mrkdwn [json-pointer:/blocks/0/elements/0/options/0/text/type]",
         ),
         (
             [
@@ -152,7 +172,10 @@ def test_blocks_at_every_limit_are_taken() -> None:
         {"type": "header", "text": {"type": "plain_text", "text": "h" * 150}},
         section("x" * 3000),
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 10, "block_id": "b" * 255},
-        actions(button("l" * 75, value="v" * 2000, style="danger") | {"action_id": "a" * 255}),
+        actions(
+            button("l" * 75, value="v" * 2000, style="danger") | {"action_id": "a" * 255},
+            overflow(*[option("o" * 75, "v" * 150)] * 5),
+        ),
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 10},
         {"type": "divider"},
         *([section("x")] * 44),

@@ -10,6 +10,7 @@ import pytest
 from telegram import (
     Bot,
     BotCommand,
+    BotCommandScope,
     ForceReply,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
@@ -185,6 +186,8 @@ async def test_commands_are_checked_and_kept(telegram: TelegramSimulator, bot: B
     assert telegram.snapshot()["commands"] == [{"command": "pending", "description": "What waits for me"}]
     with refused("bot_command_invalid"):
         await bot.set_my_commands([("Pending", "x")])
+    with refused("can't parse botcommandscope"):
+        await bot.set_my_commands([("pending", "x")], scope=BotCommandScope("everybody"))
     with refused("bot_commands_too_much"):
         await bot.set_my_commands([(f"c{number}", "x") for number in range(101)])
 

@@ -1,7 +1,7 @@
 // @ts-check
 import { code, h, link } from "./dom.js";
 
-/** @typedef {(element: any) => void} Press */
+/** @typedef {(element: any, option?: string) => void} Press `option` is the value chosen in a menu */
 
 /**
  * Slack's blocks as elements.
@@ -45,9 +45,29 @@ function section(block, press) {
  * @param {Press} press
  */
 function element(shown, press) {
+  if (shown.type === "overflow") return menu(shown, press);
   if (shown.type !== "button") return h("span", {}, `(${shown.type})`);
   const kind = `b-button ${shown.style || ""}`;
   return h("button", { type: "button", class: kind, onclick: () => press(shown) }, shown.text.text);
+}
+
+/**
+ * The "…" behind a row of buttons.
+ * @param {any} shown
+ * @param {Press} press
+ */
+function menu(shown, press) {
+  const options = shown.options.map((/** @type {any} */ option) => {
+    const choose = () => {
+      box.removeAttribute("open");
+      press(shown, option.value);
+    };
+    return h("button", { type: "button", class: "b-button", onclick: choose }, option.text.text);
+  });
+  const opener = h("summary", { class: "b-button", "aria-label": "More actions", title: "More actions" }, "⋯");
+  const list = h("div", { class: "b-options" }, ...options);
+  const box = h("details", { class: "b-menu", ontoggle: () => box.scrollIntoView({ block: "nearest" }) }, opener, list);
+  return box;
 }
 
 /** @param {any} block */

@@ -85,7 +85,7 @@ export class Slack {
   /** @param {any} message */
   content(message) {
     if (!message.blocks?.length) return [h("p", { class: "text" }, ...marked(message.text))];
-    return drawn(message.blocks, (element) => this.press(message, element));
+    return drawn(message.blocks, (element, option) => this.press(message, element, option));
   }
 
   /** @param {any} message */
@@ -110,10 +110,11 @@ export class Slack {
   /**
    * @param {any} message
    * @param {any} element
+   * @param {string} [option]
    */
-  async press(message, element) {
+  async press(message, element, option) {
     const channel = this.channel().id;
-    const body = { user: this.chat.me, channel, ts: message.ts, action: element.action_id };
+    const body = { user: this.chat.me, channel, ts: message.ts, action: element.action_id, option };
     const answer = await this.chat.act("press", body);
     if (answer && !answer.ok) this.chat.note("The app did not answer in time.");
   }

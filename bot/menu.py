@@ -1,0 +1,205 @@
+"""What somebody may do about an open review besides deciding: tapped in a card's menu, or typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from bot.buttons import Action
+from bot.cards import Line, Theirs, clock_time, url_of
+from bot.moments import later
+from core.errors import ConfirmOnPage, Invalid
+from core.model import Person
+from core.timetable import next_morning
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from bot.buttons import Press
+    from core.model import PersonId, ReviewId, ReviewRequest
+    from core.ports import Clock
+    from core.service import Service
+
+Act: TypeAlias = "Callable[[ReviewId, PersonId, str], Awaitable[Answer]]"
+
+ACTIONS = frozenset({Action.CLAIM, Action.SNOOZE_HOUR, Action.SNOOZE_DAY, Action.WITHDRAW})
+"""The presses that `Menu.pressed` takes."""
+LISTED = 10
+"""More reviews than these are not listed: a chat has limits, the inbox has none."""
+OFF = frozenset({"off", "stop", "no"})
+
+LATER = (
+    "Say it as “{0}later 2h”, “{0}later tomorrow” or “{0}later 2026-11-30”; a day begins at 9:00, "
+    "unless a time follows. “{0}later off” takes it back."
+)
+LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
+"""`{0}` is what commands begin with on the platform."""
+WAITING = (
+    "No review waits for you.",
+    "More than one review waits for you. {} Or open the one that you mean:",
+)
+"""Where none or more than one can be meant; `{}` is how one points at a card."""
+DECIDED = (
+    "There is no open review on which you have decided.",
+    "You have decided on more than one open review. {} Or open the one that you mean:",
+)
+
+
+class Word(StrEnum):
+    """What somebody types."""
+
+    LOOKING = "looking"
+    LATER = "later"
+    WITHDRAW = "withdraw"
+
+
+_UNCLEAR = {Word.LOOKING: WAITING, Word.LATER: WAITING, Word.WITHDRAW: DECIDED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one person reads in answer."""
+
+    line: Line
+    page: str | None = None
+    """Of the task whose title stands in the line: what to say instead where others read it, too."""
+    choices: tuple[tuple[str, str], ...] = ()
+    """Where it is not clear which task was meant: the title and the page of each that it can be."""
+
+    @property
+    def text(self) -> str:
+        """The line alone, where nothing in it can come alive."""
+        return "".join(part.text if isinstance(part, Theirs) else part for part in self.line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menu:
+    """Raises what `Service` raises, and `Invalid` for wrong words."""
+
+    service: Service
+    clock: Clock
+    public_url: str
+
+    async def pressed(self, said: Press, person: PersonId, *, via: str) -> Answer:
+        """Do what one of `ACTIONS` asks for; twice is harmless."""
+        match said.action:
+            case Action.CLAIM:
+                return await self._claim(said.review, person, via)
+            case Action.SNOOZE_HOUR:
+                return await self._snooze(said.review, person, via, until=timedelta(hours=1))
+            case Action.SNOOZE_DAY:
+                return await self._snooze(
+                    said.review, person, via, until=next_morning(self.clock.now(), self._who(person))
+                )
+            case _:
+                return await self._withdraw(said.review, person, via)
+
+    async def typed(
+        self,
+        word: Word,
+        words: str,
+        person: PersonId,
+        *,
+        via: str,
+        prefix: str,
+        pointing: str,
+        review: ReviewId | None = None,
+    ) -> Answer:
+        """`words` are what follows `word`; `review` is the one that they point at, by a reply to its card.
+
+        Without it the only one that can be meant is. `pointing` is how one points here, as a sentence.
+        """
+        act, ends = self._asked(word, words, person, prefix)
+        if review is None:
+            found = await self._candidates(word, person, ends=ends)
+            if len(found) != 1:
+                return self._which(found, word, pointing)
+            review = found[0].id
+        try:
+            return await act(review, person, via)
+        except ConfirmOnPage as error:
+            return Answer(line=(str(error),), choices=(self._choice(await self.service.review(review)),))
+
+    def _asked(self, word: Word, words: str, person: PersonId, prefix: str) -> tuple[Act, bool]:
+        """What to do, and whether that ends what was said before. Raises `Invalid`."""
+        said = words.strip().lower()
+        match word:
+            case Word.WITHDRAW:
+                return self._withdraw, False
+            case Word.LOOKING if said in OFF:
+                return self._release, True
+            case Word.LOOKING if not said:
+                return self._claim, False
+            case Word.LATER if said in OFF:
+                return partial(self._snooze, until=None), True
+            case Word.LATER:
+                return partial(self._snooze, until=self._moment(said, person, prefix)), False
+        raise Invalid(LOOKING.format(prefix))
+
+    async def _candidates(self, word: Word, person: PersonId, *, ends: bool) -> Sequence[ReviewRequest]:
+        """The reviews that can be meant where none is named."""
+        if word is Word.WITHDRAW:
+            return await self.service.answered_by(person)
+        waiting = await self.service.waiting_for(person)
+        if not ends:
+            return waiting
+        said = [
+            one
+            for one in waiting
+            if any(mark.person == person for mark in (one.claims if word is Word.LOOKING else one.snoozes))
+        ]
+        return said or waiting
+
+    def _which(self, found: Sequence[ReviewRequest], word: Word, pointing: str) -> Answer:
+        """Raises `Invalid` where there is none."""
+        nothing, several = _UNCLEAR[word]
+        if not found:
+            raise Invalid(nothing)
+        choices = [self._choice(one) for one in found[:LISTED]]
+        if len(found) > LISTED:
+            choices.append(("All of them", f"{self.public_url.rstrip('/')}/inbox"))
+        return Answer(line=(several.format(pointing),), choices=tuple(choices))
+
+    def _choice(self, review: ReviewRequest) -> tuple[str, str]:
+        return review.task.title, url_of(review.task.id, self.public_url)
+
+    async def _claim(self, review: ReviewId, person: PersonId, via: str) -> Answer:
+        claimed = await self.service.claim(review, person, via=via)
+        return self._said("The cards say that you are looking at", claimed)
+
+    async def _release(self, review: ReviewId, person: PersonId, via: str) -> Answer:
+        released = await self.service.release(review, person, via=via)
+        return self._said("The cards no longer say that you are looking at", released)
+
+    async def _snooze(
+        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta | None
+    ) -> Answer:
+        snoozed = await self.service.snooze(review, person, until, via=via)
+        at = next((one.until for one in snoozed.snoozes if one.person == person), None)
+        if at is None:
+            return self._said("You are reminded of", snoozed, " when everybody is.")
+        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
+
+    async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:
+        withdrawn = await self.service.withdraw(review, person, via=via)
+        return self._said("Your decision on", withdrawn, " is taken back.")
+
+    def _said(self, before: str, review: ReviewRequest, after: str = ".") -> Answer:
+        title = Theirs(text=review.task.title or "(untitled)")
+        return Answer(
+            line=(f"{before} attempt {review.attempt} of ", title, after),
+            page=url_of(review.task.id, self.public_url),
+        )
+
+    def _moment(self, said: str, person: PersonId, prefix: str) -> datetime:
+        try:
+            return later(said, self.clock.now(), self._who(person))
+        except (ValueError, OverflowError):
+            raise Invalid(LATER.format(prefix)) from None
+
+    def _who(self, person: PersonId) -> Person:
+        return self.service.person(person) or Person(id=person, name=person)

@@ -1,0 +1,42 @@
+"""Moments as people type them: days and times are those where the person is."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from core.timetable import MORNING, next_day
+
+if TYPE_CHECKING:
+    from core.model import Person
+
+_WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)\s*(m|min|minutes?|h|hours?|d|days?|w|weeks?)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PREPOSITION = re.compile(r"^(?:in|on|until|till)\s+")
+
+
+def end_of(day: str, hour: str | None, person: Person) -> datetime:
+    """The end of a day, or a minute of it, in UTC. A minute may name a zone of its own (`18:30Z`).
+
+    Raises `ValueError` or `OverflowError`.
+    """
+    on = date.fromisoformat(day)
+    return person.end_of(on) if hour is None else _at(on, hour, person)
+
+
+def later(words: str, now: datetime, person: Person) -> datetime:
+    """`30m`, `2 hours`, `3d`; `tomorrow` or `2026-11-30`, which begin at nine, or `tomorrow 15:00`; in UTC.
+
+    Raises `ValueError` or `OverflowError` for other words.
+    """
+    said = _PREPOSITION.sub("", " ".join(words.lower().split()))
+    if (wait := _WAIT.fullmatch(said)) is not None:
+        return now + timedelta(**{_UNITS[wait[2][0]]: float(wait[1])})
+    day, _, hour = said.partition(" ")
+    on = next_day(now, person) if day == "tomorrow" else date.fromisoformat(day)
+    return _at(on, hour.upper(), person) if hour else person.utc(datetime.combine(on, MORNING))
+
+
+def _at(on: date, hour: str, person: Person) -> datetime:
+    return person.utc(datetime.combine(on, time.fromisoformat(hour)))
