@@ -16,6 +16,7 @@ from core.errors import (
     SelfReview,
 )
 from core.model import LOCAL, Assurance, OnExpiry, Outcome, Party, Verdict
+from core.seating import Seating
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -405,32 +406,61 @@ def shortfall(
 
     In which, depends on who is `able` to approve besides: they are to find their places.
     """
-    places = _places(stage)
-    seats = [
-        [place for place, quorum in enumerate(places) if person in quorum.people or person == LOCAL]
-        for person in (*approving, *able)
-    ]
-    by = _matched(seats)
-    lacking = iter([by.get(place, len(seats)) >= len(approving) for place in range(len(places))])
-    return [(quorum, sum(next(lacking) for _ in range(quorum.approvals))) for quorum in stage]
+    if len(stage) == 1:
+        (only,) = stage
+        there = sum(person in only.people or person == LOCAL for person in approving)
+        return [(only, max(0, only.approvals - there))]
+    seating, choices = _seated(stage, approving), _choices(stage)
+    for person in able:
+        if seating.is_full:
+            break
+        seating.seat(choices.get(person, ()), counts=False)
+    return [(quorum, quorum.approvals - seating.counting(n)) for n, quorum in enumerate(stage)]
+
+
+def _seated(stage: Sequence[Quorum], approving: Sequence[PersonId]) -> Seating:
+    seating, choices = Seating([quorum.approvals for quorum in stage]), _choices(stage)
+    for person in approving:
+        if seating.is_full:
+            break
+        seating.seat(tuple(range(len(stage))) if person == LOCAL else choices.get(person, ()))
+    return seating
+
+
+def _choices(quorums: Iterable[Quorum]) -> dict[PersonId, tuple[int, ...]]:
+    """In which of these each person sits, by number."""
+    found: dict[PersonId, tuple[int, ...]] = {}
+    for number, quorum in enumerate(quorums):
+        for person in quorum.people:
+            found[person] = (*found.get(person, ()), number)
+    return found
 
 
 def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[PersonId]) -> bool:
     """Whether `able`, those who may still decide, are enough for what is missing in all stages."""
     decided = {decision.seat for decision in decisions}
-    undecided = [person for person in able if person not in decided]
-    places = [
-        _eligible(quorum, (*approvers(decisions, number), *undecided))
-        for number, stage in enumerate(policy.in_stages)
-        for quorum in _places(stage)
-    ]
-    return len(_matched(places)) == len(places)
+    stages = policy.in_stages
+    quorums = [quorum for stage in stages for quorum in stage]
+    choices = _choices(quorums)
+    seating = Seating([quorum.approvals for quorum in quorums])
+    first = 0
+    for number, stage in enumerate(stages):
+        here = range(first, first + len(stage))
+        for person in approvers(decisions, number):
+            sits_in = here if person == LOCAL else [n for n in choices.get(person, ()) if n in here]
+            seating.seat(tuple(sits_in))
+        first += len(stage)
+    for person in able:
+        if seating.is_full:
+            break
+        if person not in decided:
+            seating.seat(choices.get(person, ()))
+    return seating.is_full
 
 
 def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Reviewers who may, by the policy they had and that of today, decide on the review in some stage."""
-    now = in_force(review, policies)
-    barred = _barred(review)
+    now, barred = frozenset(in_force(review, policies)), _barred(review)
     return [person for person in review.policy.reviewers if person in now and person not in barred]
 
 
@@ -453,12 +483,9 @@ def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = No
     if number is None:
         return []
     stage, approving = review.policy.in_stages[number], approvers(review.decisions, number)
-    missing = _lacking(stage, approving)
-    return [
-        person
-        for person in _undecided(review, policies)
-        if _sits_in(stage, person) and _lacking(stage, [*approving, person]) < missing
-    ]
+    open_to, choices = _seated(stage, approving).open_to(), _choices(stage)
+    undecided = _undecided(review, policies)
+    return [person for person in undecided if not open_to.isdisjoint(choices.get(person, ()))]
 
 
 def _undecided(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> list[PersonId]:
@@ -550,34 +577,3 @@ def is_hopeless(policy: Policy, submitter: PersonId) -> bool:
     """Whether a review of this submitter's could never be met, however its reviewers decide."""
     barred = {submitter} if Party.SUBMITTER in policy.distinct_from else set()
     return not can_be_met(policy, (), [person for person in policy.reviewers if person not in barred])
-
-
-def _places(stage: Sequence[Quorum]) -> list[Quorum]:
-    """Each quorum as often as it asks for an approval."""
-    return [quorum for quorum in stage for _ in range(quorum.approvals)]
-
-
-def _eligible(quorum: Quorum, people: Collection[PersonId]) -> list[PersonId]:
-    return [person for person in people if person in quorum.people or person == LOCAL]
-
-
-def _matched(choices: Sequence[Collection[T]]) -> dict[T, int]:
-    """Whoever can have one of their choices at once has it: which is whose, by number.
-
-    Kuhn's algorithm: who finds all taken asks one of those who have them to take another. So whoever comes
-    first goes before whoever comes later.
-    """
-    taken: dict[T, int] = {}
-
-    def find(number: int, asked: set[T]) -> bool:
-        for choice in choices[number]:
-            if choice not in asked:
-                asked.add(choice)
-                if choice not in taken or find(taken[choice], asked):
-                    taken[choice] = number
-                    return True
-        return False
-
-    for number in range(len(choices)):
-        find(number, set())
-    return taken

@@ -54,6 +54,7 @@ from core.policy import (
     is_hopeless,
     is_stuck,
     outcome,
+    shortfall,
     shortfall_now,
     stage_for,
     stage_now,
@@ -682,6 +683,37 @@ def test_who_is_waited_for_is_of_use(
         more = replace(asked, decisions=(*asked.decisions, by(person)))
         then = sum(lacks for _, lacks in shortfall_now(more)) if stage_now(policy, more.decisions) == 0 else 0
         assert (person in waited_for(asked)) == (person not in approving and then < now)
+
+
+@given(STAGES, st.sets(st.sampled_from(PEOPLE)), st.sets(st.sampled_from(PEOPLE)))
+def test_what_is_missing_is_what_those_who_are_able_could_give(
+    stages: tuple[tuple[Quorum, ...], ...], approving: set[PersonId], others: set[PersonId]
+) -> None:
+    stage, more = stages[0], sorted(others - approving)
+    lacking = shortfall(stage, sorted(approving), more)
+    assert sum(lacks for _, lacks in lacking) == sum(
+        lacks for _, lacks in shortfall(stage, sorted(approving))
+    )
+    missing = [quorum for quorum, lacks in lacking for _ in range(lacks)]
+    everywhere = [one for one in stage for _ in range(one.approvals)]
+    if fits(everywhere, sorted({*approving, *more})):
+        assert fits(missing, more), "what is said to be missing can be given by those who are left"
+
+
+@pytest.mark.timeout(20)
+def test_large_groups_are_counted_at_once() -> None:
+    """Decisions are judged, and explained, while everybody else waits."""
+    people = [PersonId(f"p{number}") for number in range(3_000)]
+    half, rest = quorum("a", 100, *people[:2_000]), quorum("b", 100, *people[1_000:])
+    both = staged((half, rest))
+    asked = review(both, *(by(person) for person in people[1_000:1_199]))
+    for _ in range(5):
+        assert sum(lacks for _, lacks in shortfall_now(asked)) == 1
+        assert len(waited_for(asked)) == 2_801
+        assert not is_stuck(asked)
+    steps = [quorum(f"q{n}", 1, people[n], people[n + 1]) for n in range(300)]
+    line = staged(tuple(steps))
+    assert stage_now(line, [by(person) for person in (*people[1:300], people[0])]) is None
 
 
 def test_every_refusal_is_a_known_error() -> None:
