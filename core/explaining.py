@@ -149,6 +149,11 @@ def standing(review: ReviewRequest) -> str:
     return " · ".join(part for part in (_count(review), _waits(review), _until(review)) if part)
 
 
+def progress(review: ReviewRequest) -> str:
+    """The same, for whoever has approved just now: `1 of 3 approvals · waits for legal and ops`."""
+    return " · ".join(part for part in (_count(review), _waits(review)) if part)
+
+
 def looking(review: ReviewRequest) -> str:
     """Who is looking, for a card: `Ana Ruiz is looking, until 15:20 UTC`. Empty where nobody is.
 
