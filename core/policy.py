@@ -126,11 +126,17 @@ def _seat(
 
 
 def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId) -> None:
-    """Whoever has answered in one seat does not answer in a second one, their own included."""
+    """Whoever has answered in one seat does not answer in a second one, their own included. What somebody
+    said is changed by nobody else but by the person in whose seat it stands."""
     for made in review.decisions:
         if made.reviewer == person and made.seat != seat:
             name = made.person_name or made.reviewer_name
             raise AlreadyDecided(f"You have already decided for {name}; nobody decides twice on one review.")
+        if made.seat == seat and person not in {seat, made.reviewer}:
+            whom = "themselves" if made.reviewer == seat else made.person_name
+            raise AlreadyDecided(
+                f"{made.reviewer_name} has already decided for {whom}; that stays theirs to change."
+            )
 
 
 def in_force(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Collection[PersonId]:
@@ -438,7 +444,7 @@ def _choices(quorums: Iterable[Quorum]) -> dict[PersonId, tuple[int, ...]]:
 
 def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[PersonId]) -> bool:
     """Whether `able`, those who may still decide, are enough for what is missing in all stages."""
-    decided = {decision.seat for decision in decisions}
+    decided = _heard(decisions)
     stages = policy.in_stages
     quorums = [quorum for stage in stages for quorum in stage]
     choices = _choices(quorums)
@@ -489,8 +495,13 @@ def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = No
 
 
 def _undecided(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> list[PersonId]:
-    decided = {decision.seat for decision in review.decisions}
+    decided = _heard(review.decisions)
     return [person for person in able(review, policies) if person not in decided]
+
+
+def _heard(decisions: Iterable[Decision]) -> set[PersonId]:
+    """Who has answered, or was answered for: they have no other answer to give."""
+    return {person for decision in decisions for person in (decision.seat, decision.reviewer)}
 
 
 def _lacking(stage: Sequence[Quorum], approving: Sequence[PersonId]) -> int:

@@ -366,7 +366,7 @@ class Segment:
     # Ends
 
     async def _may_try_again(self, what: str) -> bool:
-        """False where there have been enough attempts; the task has failed then. `what` asked for one more."""
+        """False where there have been enough; the task has failed then. `what` says why another is due."""
         limit = self._flow.settings.max_attempts
         if self._attempt >= limit:
             sentence = f"{what} at attempt {self._attempt}, and max_attempts allows {limit}."

@@ -30,17 +30,30 @@ from core.events import (
     ReviewRejected,
     ReviewRequested,
 )
-from core.model import Assurance, Outcome, Policy, Quorum, Status, TimerKind, Verdict
+from core.model import (
+    Assurance,
+    Escalation,
+    Outcome,
+    Person,
+    PersonId,
+    Policy,
+    Quorum,
+    Status,
+    TimerKind,
+    Verdict,
+)
+from core.policy import waited_for
 from core.store.sql import SqlStore
-from tests.contracts.steps import decide, delegated, parked, recorded, submitted, waiting
+from tests.contracts.steps import decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, SAM
 
 if TYPE_CHECKING:
     from core.events import Event
-    from core.model import Decision, Person
+    from core.model import Decision
     from core.store.database import Database
     from tests.world import StoppedClock
 
+SAM_TWO = Person(id=PersonId("sam2"), name="Sam Two")
 THREE = (ANA.id, BEN.id, CY.id)
 TWO = Policy(name="two", reviewers=THREE, approvals=2)
 TWO_EACH = replace(TWO, name="each", rejections=2)
@@ -204,6 +217,41 @@ async def test_who_is_back_may_say_otherwise(store: SqlStore, clock: StoppedCloc
     await recorded(store, review, EVE)
     await recorded(store, review, ANA, NO)
     assert await answers(store, review) == [("ana", "reject")]
+
+
+async def test_a_delegate_does_not_change_what_somebody_else_said(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Neither the person themselves, nor another delegate of theirs; the person may, as ever."""
+    review = await waiting(store, replace(TWO_EACH, approvals=3))
+    await recorded(store, review, ANA)
+    await delegated(store, ANA, EVE, clock)
+    refusal = (await decide(store, review, EVE, NO))[1]
+    assert isinstance(refusal, AlreadyDecided)
+    assert str(refusal) == f"{ANA.name} has already decided for themselves; that stays theirs to change."
+    assert isinstance((await store.withdraw(review, EVE, via="web"))[1], NotWaiting)
+    await delegated(store, BEN, EVE, clock)
+    await recorded(store, review, EVE)
+    await delegated(store, BEN, SAM_TWO, clock)
+    refusal = (await decide(store, review, SAM_TWO, NO))[1]
+    assert str(refusal) == f"{EVE.name} has already decided for {BEN.name}; that stays theirs to change."
+    assert (await recorded(store, review, BEN, NO)).is_open
+
+
+async def test_whoever_spoke_for_another_is_not_waited_for_when_asked_too(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Eve, who spoke for Ana, comes in by the escalation; she has no second answer."""
+    wider = Escalation(after=timedelta(hours=1), people=(EVE.id,))
+    policy = replace(TWO_EACH, reviewers=(ANA.id, BEN.id), escalation=wider)
+    review = await waiting(store, policy)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    clock.advance(hours=1)
+    await fired(store)
+    assert waited_for(await store.review(review)) == [BEN.id]
+    await recorded(store, review, BEN, NO)
+    assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK], "only Eve is left"
 
 
 async def test_a_delegation_ends_by_itself_and_when_it_is_ended(store: SqlStore, clock: StoppedClock) -> None:

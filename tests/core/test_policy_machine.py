@@ -171,7 +171,8 @@ class Model:
 
     @property
     def undecided(self) -> set[str]:
-        return self.allowed - self.barred - {one.seat for one in self.counting}
+        heard = {who for one in self.counting for who in (one.seat, one.speaker)}
+        return self.allowed - self.barred - heard
 
     @property
     def stuck(self) -> bool:
@@ -216,6 +217,8 @@ class Model:
         if self.outcome != "open":
             return "ReviewIsClosed"
         if any(one.speaker == who and one.seat != seat for one in self.counting):
+            return "AlreadyDecided"
+        if any(one.seat == seat and who not in {seat, one.speaker} for one in self.counting):
             return "AlreadyDecided"
         has_answered = any(one.seat == seat for one in self.counting)
         if not has_answered and self.now is not None and not self.in_stage(seat, self.now):
@@ -567,7 +570,7 @@ class Reviewing(RuleBasedStateMachine):
 
     @rule(
         person=st.sampled_from([*REVIEWERS, SAM.id, EVE]),
-        delegate=st.sampled_from([None, EVE, FAY, SAM.id, *REVIEWERS]),
+        delegate=st.sampled_from([None, EVE, FAY, SAM.id, BOSS, *REVIEWERS]),
         hours=st.integers(1, 6),
     )
     def delegate(self, person: PersonId, delegate: PersonId | None, hours: int) -> None:
