@@ -420,7 +420,17 @@ class Service:
         self._known(by)
         if by != person and by not in self._admins:
             raise Forbidden("Only the person, or somebody whom [admins] lists, may end this.")
-        return await self._store.revoke_delegation(person)
+        ended = await self._store.revoke_delegation(person)
+        if ended:
+            log.info("delegation_ended", person=person, by=by)
+        return ended
+
+    async def end_delegations_of_strangers(self) -> None:
+        """Whom the configuration names no more is nobody's delegate, and has none, also once named again."""
+        for of in await self._store.delegations():
+            if any(who is not None and self.person(who) is None for who in (of.person, of.delegate)):
+                await self._store.revoke_delegation(of.person)
+                log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
 
     async def delegations(self) -> Sequence[Delegation]:
         """All in force now, oldest first."""

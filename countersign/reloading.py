@@ -143,6 +143,7 @@ class Reloader:
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             with suppress(Unavailable):
+                await self._service.end_delegations_of_strangers()
                 await self._reconsider()
         return True
 
@@ -151,6 +152,7 @@ class Reloader:
         async with self._one_at_a_time:
             self._unlooked.update(self._live.read.policies)
             with suppress(Unavailable):
+                await self._service.end_delegations_of_strangers()
                 await self._reconsider(unsaid=True)
 
     async def members_changed(self) -> None:

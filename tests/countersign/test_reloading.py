@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
 from countersign.reloading import Live, Reloader, follow
-from tests.world import ANA, BEN, PaperChannel, whole_core
+from tests.world import ANA, BEN, SAM, PaperChannel, whole_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +117,29 @@ async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
                 await world.store.fire(timer, policies=policies, people=people)
             said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
             assert len(said) == (0 if then == text else 1)
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_a_delegation_of_whoever_is_named_no_more_ends(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, by_signal: bool
+) -> None:
+    """Else it stood again once they are named again."""
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(sqlite_database, clock, flows=known, people=live.configuration.people) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        until = clock.now() + timedelta(days=9)
+        await world.service.delegate(ANA.id, SAM.id, until, by=ANA.id)
+        await world.service.delegate(BEN.id, ANA.id, until, by=BEN.id)
+        file.write_text(BOTH.replace('[people.sam]\nname = "Sam"\n', ""))
+        if by_signal:
+            assert await reloader.reload()
+        else:
+            live.replace(configuration(file, {}))
+            await reloader.look_over()
+        assert [of.person for of in await world.service.delegations()] == [BEN.id]
 
 
 async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
