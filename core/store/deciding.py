@@ -45,7 +45,9 @@ TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
 """What is said in a card's thread and leaves the card as it is."""
 
-# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
+# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: each unit locks one task.
+# A group of units on PostgreSQL may lock several in another order than that of a second server; the database
+# then ends one of the two after its `deadlock_timeout` (1 s unless set), and its units are run again.
 LOCK_TASK_OF = Statement(
     select(task.c.id)
     .join(review, review.c.task_id == task.c.id)
