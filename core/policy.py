@@ -126,12 +126,13 @@ def _seat(
 
 
 def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId) -> None:
-    """Whoever has answered in one seat does not answer in a second one, their own included. What somebody
+    """Whoever has answered in one seat does not answer in a second one, nor is answered for. What somebody
     said is changed by nobody else but by the person in whose seat it stands."""
     for made in review.decisions:
-        if made.reviewer == person and made.seat != seat:
+        if made.reviewer in {person, seat} and made.seat != seat:
+            who = "You have" if made.reviewer == person else f"{made.reviewer_name} has"
             name = made.person_name or made.reviewer_name
-            raise AlreadyDecided(f"You have already decided for {name}; nobody decides twice on one review.")
+            raise AlreadyDecided(f"{who} already decided for {name}; nobody decides twice on one review.")
         if made.seat == seat and person not in {seat, made.reviewer}:
             whom = "themselves" if made.reviewer == seat else made.person_name
             raise AlreadyDecided(

@@ -250,6 +250,9 @@ async def test_whoever_spoke_for_another_is_not_waited_for_when_asked_too(
     clock.advance(hours=1)
     await fired(store)
     assert waited_for(await store.review(review)) == [BEN.id]
+    await delegated(store, EVE, SAM_TWO, clock)
+    refusal = (await decide(store, review, SAM_TWO))[1]
+    assert str(refusal).startswith(f"{EVE.name} has already decided for {ANA.name}; nobody decides twice")
     await recorded(store, review, BEN, NO)
     assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK], "only Eve is left"
 
@@ -445,6 +448,7 @@ async def test_after_the_deadline_nobody_decides_although_it_has_not_closed_yet(
     assert isinstance((await decide(store, review, BEN))[1], ReviewIsClosed)
     assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
     assert (await store.review(review)).is_open
+    assert await store.waiting_for(BEN.id, everybody=False, policies={}, limit=9) == []
 
 
 # What carries

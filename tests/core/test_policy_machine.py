@@ -216,7 +216,7 @@ class Model:
             return "SelfReview"
         if self.outcome != "open":
             return "ReviewIsClosed"
-        if any(one.speaker == who and one.seat != seat for one in self.counting):
+        if any(one.speaker in {who, seat} and one.seat != seat for one in self.counting):
             return "AlreadyDecided"
         if any(one.seat == seat and who not in {seat, one.speaker} for one in self.counting):
             return "AlreadyDecided"
@@ -569,7 +569,7 @@ class Reviewing(RuleBasedStateMachine):
                 self.put_off_until[who] = then
 
     @rule(
-        person=st.sampled_from([*REVIEWERS, SAM.id, EVE]),
+        person=st.sampled_from([*REVIEWERS, SAM.id, BOSS, EVE]),
         delegate=st.sampled_from([None, EVE, FAY, SAM.id, BOSS, *REVIEWERS]),
         hours=st.integers(1, 6),
     )
