@@ -28,7 +28,11 @@ SEVERAL = "More than one person has that name: write their key in countersign.to
 NOT_AWAY = "You were not away."
 WELCOME = "Welcome back: nobody decides for you any more."
 
+LONGEST = 400
+"""Characters of what is typed that are read: a name, and a moment."""
 _AWAY = re.compile(r"(?:(\S.*?)\s+)?until\s+(\S+)(?:\s+(\S+))?", re.IGNORECASE | re.DOTALL)
+_MENTION = re.compile(r"<@[^<>]*>")
+"""With more beside it nobody knows who is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,9 @@ class Absences:
         self, person: PersonId, words: str, *, prefix: str, delegate: PersonId | None = None
     ) -> str:
         """`words` are what follows `away`; `delegate` is whom a mention in them named."""
-        found = _AWAY.fullmatch(words.strip())
-        if found is None:
+        said = " ".join(words.split())
+        found = _AWAY.fullmatch(said) if len(said) <= LONGEST else None
+        if found is None or (delegate is not None and not _MENTION.fullmatch(found[1] or "")):
             raise Invalid(HOW.format(prefix))
         me = self.service.person(person) or Person(id=person, name=person)
         until = _moment(me, found[2], found[3], prefix)

@@ -21,6 +21,7 @@ from core.errors import (
     TaskIsClosed,
     Unavailable,
 )
+from core.explaining import progress
 from core.model import Verdict
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def sentence(error: CountersignError) -> str:
 def thanks(review: ReviewRequest, verdict: Verdict) -> str:
     """What was just recorded."""
     if review.is_open and verdict is Verdict.APPROVE:
-        given = sum(decision.verdict is Verdict.APPROVE for decision in review.decisions)
-        return f"Recorded: {given} of {review.policy.approvals} approvals."
+        return clipped(f"Recorded: {progress(review) or 'the review goes on'}.", LIMIT)
     if review.is_open:
         return "Your rejection is recorded; the review goes on."
     return _THANKS[verdict]

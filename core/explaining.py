@@ -119,7 +119,7 @@ def explain(
     known = {**people, **{person.id: person for person in here}}
     now = rules.as_it_counts(review, policies)
     waited_for = rules.waited_for(now, policies) if review.is_open else []
-    stage = rules.stage_now(review.policy, now.decisions)
+    stage = rules.stage_now(now.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
     is_stuck = review.is_open and not here and rules.is_stuck(review, policies)
     return Explanation(
@@ -191,6 +191,11 @@ def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
             f"{names} {made} and may not decide on it, and the others are too few for what the policy asks."
         )
     return "Those who may still decide are too few for what the policy asks."
+
+
+def progress(review: ReviewRequest) -> str:
+    """The same, for whoever has approved just now: `1 of 3 approvals · waits for legal and ops`."""
+    return " · ".join(part for part in (_count(review), _waits(review)) if part)
 
 
 def looking(review: ReviewRequest) -> str:

@@ -16,6 +16,7 @@ from core.errors import (
     SelfReview,
 )
 from core.model import LOCAL, Assurance, OnExpiry, Outcome, Party, Verdict
+from core.seating import Seating
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -40,7 +41,8 @@ def check_may_decide(
 
     Raises `NotAReviewer`, `SelfReview`, `ReviewIsClosed` or `NotYourTurn`.
     The review keeps the policy under which it opened. Of the `policies` now in force, the one of that name
-    has to know the person, too: whoever is struck from it decides nothing any more.
+    has to know the person, too: whoever is struck from it decides nothing any more, and where there is none
+    of that name, nobody does. Without any `policies`, which no configuration is, the review's own is asked.
     `LOCAL`, who exists in open mode only, stands for whoever sits at the machine: it may decide under
     any policy that asks for one approval, its own tasks included.
     """
@@ -50,7 +52,7 @@ def check_may_decide(
         check_open(review)
         return person
     review = as_it_counts(review, policies)
-    seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+    seat = _seat(review, person, policies, delegators)
     _check_is_distinct(review, person, seat)
     check_open(review)
     _check_is_one_voice(review, person, seat)
@@ -69,25 +71,38 @@ def check_may_ask(
     Reviewers may, those of other stages and those who have answered, too.
     """
     if person != LOCAL:
-        seat = _seat(review, person, in_force(review, _today(review, policies)), delegators)
+        seat = _seat(review, person, policies, delegators)
         _check_is_distinct(review, person, seat)
     check_open(review)
 
 
-def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy:
-    """The policy now in force under the name of the review's; its own where there is none."""
-    return (policies or {}).get(review.policy.name, review.policy)
+def _today(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Policy | None:
+    """The policy now in force under the name of the review's, if there is one."""
+    return policies.get(review.policy.name) if policies else review.policy
+
+
+def is_gone(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> bool:
+    """Whether no policy of the review's name is in force any more: then nobody may decide on it."""
+    return _today(review, policies) is None
+
+
+def gone(policy: Policy) -> str:
+    """The sentence for that."""
+    return f"The policy {policy.name!r}, under which this review opened, is not in countersign.toml any more."
 
 
 def _seat(
     review: ReviewRequest,
     person: PersonId,
-    allowed: Collection[PersonId],
+    policies: Mapping[str, Policy] | None,
     delegators: Collection[PersonId],
 ) -> PersonId:
     """A reviewer decides for themselves; anybody else for the one delegator for whom they began to, or for
     the first who is waited for."""
-    known = review.policy.reviewers
+    if is_gone(review, policies):
+        check_open(review)
+        raise NotAReviewer(gone(review.policy))
+    known, allowed = review.policy.reviewers, in_force(review, policies)
     if person in known:
         if person not in allowed:
             raise NotAReviewer("You are not among the reviewers of this task any more.")
@@ -111,18 +126,72 @@ def _seat(
 
 
 def _check_is_one_voice(review: ReviewRequest, person: PersonId, seat: PersonId) -> None:
-    """Whoever has answered in one seat does not answer in a second one, their own included."""
+    """Whoever has answered in one seat does not answer in a second one, nor is answered for. What somebody
+    said is changed by nobody else but by the person in whose seat it stands."""
     for made in review.decisions:
-        if made.reviewer == person and made.seat != seat:
+        if made.reviewer in {person, seat} and made.seat != seat:
+            who = "You have" if made.reviewer == person else f"{made.reviewer_name} has"
             name = made.person_name or made.reviewer_name
-            raise AlreadyDecided(f"You have already decided for {name}; nobody decides twice on one review.")
+            raise AlreadyDecided(f"{who} already decided for {name}; nobody decides twice on one review.")
+        if made.seat == seat and person not in {seat, made.reviewer}:
+            whom = "themselves" if made.reviewer == seat else made.person_name
+            raise AlreadyDecided(
+                f"{made.reviewer_name} has already decided for {whom}; that stays theirs to change."
+            )
 
 
-def in_force(review: ReviewRequest, now: Policy) -> Collection[PersonId]:
-    """Whom the policy of today lets decide on the review."""
+def in_force(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Collection[PersonId]:
+    """Whom the policy of today lets decide on the review, in some quorum."""
+    now = _today(review, policies)
+    if now is None:
+        return ()
+    if _is_narrowed(review, now):
+        stages = _narrowed(review, now, kept=())
+        return {person for stage in stages for quorum in stage for person in quorum.people}
     if review.is_escalated and now.escalation is not None:
         return {*now.reviewers, *now.escalation.people}
     return now.reviewers
+
+
+def _is_narrowed(review: ReviewRequest, now: Policy) -> bool:
+    """Whether it has to be asked for each quorum who is in it still: not where there are none to tell apart,
+    and not where nothing was changed."""
+    mine = review.policy.stages
+    return bool(mine) and bool(now.stages) and now.stages != mine
+
+
+def _narrowed(
+    review: ReviewRequest, now: Policy, *, kept: Collection[PersonId]
+) -> tuple[tuple[Quorum, ...], ...]:
+    """The review's quorums with those who are in them by today's policy, too, or are `kept`."""
+    wider = now.escalation.people if review.is_escalated and now.escalation is not None else ()
+    stages = review.policy.stages
+    return tuple(
+        tuple(
+            replace(quorum, people=tuple(one for one in quorum.people if one in kept or one in known))
+            for quorum in stage
+            for known in ({*_of_today(now.stages, stages, number, quorum), *wider},)
+        )
+        for number, stage in enumerate(stages)
+    )
+
+
+def _of_today(
+    now: tuple[tuple[Quorum, ...], ...],
+    before: tuple[tuple[Quorum, ...], ...],
+    number: int,
+    quorum: Quorum,
+) -> tuple[PersonId, ...]:
+    """Who is in this quorum of stage `number` today: in the one of its name there, or in another stage.
+
+    One that stands alone in its stage may have another name today, where there are as many stages. Else
+    nobody is: whoever was in it sits in no such quorum any more.
+    """
+    here = now[number] if number < len(now) else ()
+    named = [one for stage in (here, *now) for one in stage if one.name == quorum.name]
+    if not named and len(here) == len(before[number]) == 1 and len(now) == len(before):
+        named = list(here)
+    return named[0].people if named else ()
 
 
 def _check_is_distinct(review: ReviewRequest, *people: PersonId) -> None:
@@ -185,6 +254,16 @@ def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, bef
     if now is not None and (before is None or _sits_in(policy.in_stages[now], seat)):
         return now
     return 0 if before is None else before.stage
+
+
+def check_may_withdraw(
+    review: ReviewRequest, made: Decision, policies: Mapping[str, Policy] | None = None
+) -> None:
+    """Raise `NotAReviewer` where it is the answer of somebody who was struck: that would be a say, too."""
+    if is_gone(review, policies) and made.seat != LOCAL:
+        raise NotAReviewer(gone(review.policy))
+    if made.seat != LOCAL and made.seat not in in_force(review, policies):
+        raise NotAReviewer("You are not among the reviewers of this task any more.")
 
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
@@ -300,11 +379,40 @@ def approvers(decisions: Iterable[Decision], stage: int) -> list[PersonId]:
 
 
 def as_it_counts(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> ReviewRequest:
-    """The open review without what was said by those who are no reviewers any more, where that is dropped."""
-    if review.policy.keeps_removed or not review.is_open or not review.decisions:
+    """The open review as it counts today: its quorums without those who were struck from them.
+
+    What these have said is dropped, or kept, as the policy says.
+    """
+    keeps = review.policy.keeps_removed
+    if not review.is_open or (not review.policy.stages and (keeps or not review.decisions)):
         return review
-    known = in_force(review, _today(review, policies))
-    return replace(review, decisions=tuple(counted(review.policy, review.decisions, known)))
+    now, made = _today(review, policies), review.decisions
+    if not keeps and made:
+        made = tuple(counted(review.policy, made, in_force(review, policies)))
+    if now is None or not _is_narrowed(review, now):
+        return review if made is review.decisions else replace(review, decisions=made)
+    stages = _narrowed(review, now, kept={decision.seat for decision in made} if keeps else ())
+    return replace(review, decisions=made, policy=replace(review.policy, stages=stages))
+
+
+def confined(policy: Policy, seat: PersonId, now: Policy) -> Policy:
+    """The policy with this seat in those quorums only where `now` has it.
+
+    What is said in a seat counts on where it was when that was said (`removed = "keep"`). So whoever answers
+    after they were struck from a quorum is in it no more, for this review.
+    """
+    return replace(
+        policy,
+        stages=tuple(
+            tuple(
+                quorum
+                if seat in narrowed.people or seat not in quorum.people
+                else replace(quorum, people=tuple(one for one in quorum.people if one != seat))
+                for quorum, narrowed in zip(stage, of, strict=True)
+            )
+            for stage, of in zip(policy.stages, now.stages, strict=True)
+        ),
+    )
 
 
 def counted(policy: Policy, decisions: Iterable[Decision], known: Collection[PersonId]) -> list[Decision]:
@@ -319,32 +427,61 @@ def shortfall(
 
     In which, depends on who is `able` to approve besides: they are to find their places.
     """
-    places = _places(stage)
-    seats = [
-        [place for place, quorum in enumerate(places) if person in quorum.people or person == LOCAL]
-        for person in (*approving, *able)
-    ]
-    by = _matched(seats)
-    lacking = iter([by.get(place, len(seats)) >= len(approving) for place in range(len(places))])
-    return [(quorum, sum(next(lacking) for _ in range(quorum.approvals))) for quorum in stage]
+    if len(stage) == 1:
+        (only,) = stage
+        there = sum(person in only.people or person == LOCAL for person in approving)
+        return [(only, max(0, only.approvals - there))]
+    seating, choices = _seated(stage, approving), _choices(stage)
+    for person in able:
+        if seating.is_full:
+            break
+        seating.seat(choices.get(person, ()), counts=False)
+    return [(quorum, quorum.approvals - seating.counting(n)) for n, quorum in enumerate(stage)]
+
+
+def _seated(stage: Sequence[Quorum], approving: Sequence[PersonId]) -> Seating:
+    seating, choices = Seating([quorum.approvals for quorum in stage]), _choices(stage)
+    for person in approving:
+        if seating.is_full:
+            break
+        seating.seat(tuple(range(len(stage))) if person == LOCAL else choices.get(person, ()))
+    return seating
+
+
+def _choices(quorums: Iterable[Quorum]) -> dict[PersonId, tuple[int, ...]]:
+    """In which of these each person sits, by number."""
+    found: dict[PersonId, tuple[int, ...]] = {}
+    for number, quorum in enumerate(quorums):
+        for person in quorum.people:
+            found[person] = (*found.get(person, ()), number)
+    return found
 
 
 def can_be_met(policy: Policy, decisions: Sequence[Decision], able: Collection[PersonId]) -> bool:
     """Whether `able`, those who may still decide, are enough for what is missing in all stages."""
-    decided = {decision.seat for decision in decisions}
-    undecided = [person for person in able if person not in decided]
-    places = [
-        _eligible(quorum, (*approvers(decisions, number), *undecided))
-        for number, stage in enumerate(policy.in_stages)
-        for quorum in _places(stage)
-    ]
-    return len(_matched(places)) == len(places)
+    decided = _heard(decisions)
+    stages = policy.in_stages
+    quorums = [quorum for stage in stages for quorum in stage]
+    choices = _choices(quorums)
+    seating = Seating([quorum.approvals for quorum in quorums])
+    first = 0
+    for number, stage in enumerate(stages):
+        here = range(first, first + len(stage))
+        for person in approvers(decisions, number):
+            sits_in = here if person == LOCAL else [n for n in choices.get(person, ()) if n in here]
+            seating.seat(tuple(sits_in))
+        first += len(stage)
+    for person in able:
+        if seating.is_full:
+            break
+        if person not in decided:
+            seating.seat(choices.get(person, ()))
+    return seating.is_full
 
 
 def able(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Reviewers who may, by the policy they had and that of today, decide on the review in some stage."""
-    now = in_force(review, _today(review, policies))
-    barred = _barred(review)
+    now, barred = frozenset(in_force(review, policies)), _barred(review)
     return [person for person in review.policy.reviewers if person in now and person not in barred]
 
 
@@ -367,17 +504,19 @@ def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = No
     if number is None:
         return []
     stage, approving = review.policy.in_stages[number], approvers(review.decisions, number)
-    missing = _lacking(stage, approving)
-    return [
-        person
-        for person in _undecided(review, policies)
-        if _sits_in(stage, person) and _lacking(stage, [*approving, person]) < missing
-    ]
+    open_to, choices = _seated(stage, approving).open_to(), _choices(stage)
+    undecided = _undecided(review, policies)
+    return [person for person in undecided if not open_to.isdisjoint(choices.get(person, ()))]
 
 
 def _undecided(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> list[PersonId]:
-    decided = {decision.seat for decision in review.decisions}
+    decided = _heard(review.decisions)
     return [person for person in able(review, policies) if person not in decided]
+
+
+def _heard(decisions: Iterable[Decision]) -> set[PersonId]:
+    """Who has answered, or was answered for: they have no other answer to give."""
+    return {person for decision in decisions for person in (decision.seat, decision.reviewer)}
 
 
 def _lacking(stage: Sequence[Quorum], approving: Sequence[PersonId]) -> int:
@@ -464,34 +603,3 @@ def is_hopeless(policy: Policy, submitter: PersonId) -> bool:
     """Whether a review of this submitter's could never be met, however its reviewers decide."""
     barred = {submitter} if Party.SUBMITTER in policy.distinct_from else set()
     return not can_be_met(policy, (), [person for person in policy.reviewers if person not in barred])
-
-
-def _places(stage: Sequence[Quorum]) -> list[Quorum]:
-    """Each quorum as often as it asks for an approval."""
-    return [quorum for quorum in stage for _ in range(quorum.approvals)]
-
-
-def _eligible(quorum: Quorum, people: Collection[PersonId]) -> list[PersonId]:
-    return [person for person in people if person in quorum.people or person == LOCAL]
-
-
-def _matched(choices: Sequence[Collection[T]]) -> dict[T, int]:
-    """Whoever can have one of their choices at once has it: which is whose, by number.
-
-    Kuhn's algorithm: who finds all taken asks one of those who have them to take another. So whoever comes
-    first goes before whoever comes later.
-    """
-    taken: dict[T, int] = {}
-
-    def find(number: int, asked: set[T]) -> bool:
-        for choice in choices[number]:
-            if choice not in asked:
-                asked.add(choice)
-                if choice not in taken or find(taken[choice], asked):
-                    taken[choice] = number
-                    return True
-        return False
-
-    for number in range(len(choices)):
-        find(number, set())
-    return taken

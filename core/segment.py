@@ -185,7 +185,7 @@ class Segment:
 
     async def _ask_again(self, review: ReviewRequest) -> bool:
         """An edit that others have to approve is the next attempt's draft."""
-        if not await self._may_try_again():
+        if not await self._may_try_again("Edited"):
             return False
         self._start_attempt()
         return await self._park(review.point, review.edit, review.policy.name)
@@ -317,7 +317,7 @@ class Segment:
         """Go where a review's outcome leads; the next attempt begins where that comes back to the review."""
         route = self._routes.after_review(place.path, self._point, action)
         again = action == "rejected" and self._routes.comes_back(route, place.path)
-        if again and not await self._may_try_again():
+        if again and not await self._may_try_again("Rejected"):
             return
         tells = self._point is Point.REVIEW and asking.folds_by_itself(place.node)
         self._move(place.path, action, route)
@@ -372,11 +372,11 @@ class Segment:
 
     # Ends
 
-    async def _may_try_again(self) -> bool:
-        """False where there have been enough attempts; the task has failed then."""
+    async def _may_try_again(self, what: str) -> bool:
+        """False where there have been enough; the task has failed then. `what` says why another is due."""
         limit = self._flow.settings.max_attempts
         if self._attempt >= limit:
-            sentence = f"Rejected at attempt {self._attempt}, and max_attempts allows {limit}."
+            sentence = f"{what} at attempt {self._attempt}, and max_attempts allows {limit}."
             await self._fail(sentence, "MaxAttempts")
             return False
         return True

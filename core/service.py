@@ -19,6 +19,7 @@ from core.policy import (
     check_in_time,
     check_may_decide,
     comes_to,
+    is_gone,
     is_stuck,
     waited_for,
 )
@@ -264,7 +265,8 @@ class Service:
     async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
 
-        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `Unavailable`.
+        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `NotAReviewer` where it is that
+        of somebody who was struck since, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
             checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
@@ -469,7 +471,17 @@ class Service:
         self._known(by)
         if by != person and by not in self._admins:
             raise Forbidden("Only the person, or somebody whom [admins] lists, may end this.")
-        return await self._store.revoke_delegation(person)
+        ended = await self._store.revoke_delegation(person)
+        if ended:
+            log.info("delegation_ended", person=person, by=by)
+        return ended
+
+    async def end_delegations_of_strangers(self) -> None:
+        """Whom the configuration names no more is nobody's delegate, and has none, also once named again."""
+        for of in await self._store.delegations():
+            if any(who is not None and self.person(who) is None for who in (of.person, of.delegate)):
+                await self._store.revoke_delegation(of.person)
+                log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
 
     async def delegations(self) -> Sequence[Delegation]:
         """All in force now, oldest first."""
@@ -549,15 +561,20 @@ class Service:
     async def reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> int:
         """Look for open reviews under these policies that nobody is left to decide; how many there are.
 
-        They escalate, or say so; with `unsaid` those that have not said so yet. Those that are decided by who
-        may decide now are closed, likewise: a word that did not count may count again. To be called when
-        policies changed; page by page, and no decision waits.
+        They escalate, or say so; with `unsaid` those that have not said so yet, also under policies that are
+        in force no more. Those that are decided by who may decide now are closed, likewise: a word that did
+        not count may count again; and cards show how many count. To be called when policies changed; page by
+        page, and no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
-        while policies:
+        while policies or unsaid:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
-            concerned = [review for review in page if review.policy.name in policies]
+            concerned = [
+                review
+                for review in page
+                if review.policy.name in policies or (unsaid and is_gone(review, self._policies))
+            ]
             hopeless = [
                 review.id
                 for review in concerned
@@ -566,8 +583,10 @@ class Service:
                 and not (unsaid and await self._is_said(review))
             ]
             met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
-            if hopeless or met:
-                await self._store.mark_stuck([*hopeless, *met])
+            # Cards say how many count; who counts may be others now.
+            shown = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
+            if found := list(dict.fromkeys([*hopeless, *met, *shown])):
+                await self._store.mark_stuck(found)
                 stuck += len(hopeless)
             # Somebody's word may count no more, or again; which it was before, nobody knows.
             changed = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]

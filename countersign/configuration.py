@@ -21,7 +21,7 @@ from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
 from countersign.lines import line_of
 from countersign.policies import Groups, GroupSection, PolicySection, policy_of
-from countersign.sections import Duration, Language, Name, RecipientsSection, Section, SlackPerson, Zone
+from countersign.sections import Duration, Language, Line, Name, RecipientsSection, Section, SlackPerson, Zone
 from countersign.sources import Source, sources
 from web.hooks.inbound import Hook
 
@@ -38,7 +38,7 @@ SHIPPED = ("draft", APPROVAL)
 class PersonSection(Section):
     """`[people.NAME]`: immutable platform ids, never names."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Line
     subject: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     zone: Zone = "UTC"
     language: Language | None = None
@@ -146,11 +146,22 @@ def configuration(path: Path | None, environment: Mapping[str, str] = os.environ
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {error}.") from error
+        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {_shown(error)}.") from error
+    except ValueError:
+        reason = "a number in it has thousands of digits"
+        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {reason}.") from None
+    except RecursionError:
+        reason = "a list or table in it is in hundreds of others"
+        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {reason}.") from None
     try:
         return parsed(data, path, environment)
     except SettingsError as error:
         raise SettingsError(_with_line(str(error), path, text)) from None
+
+
+def _shown(sentence: object) -> str:
+    """On one line, whatever the file has in a key."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(sentence))
 
 
 def _with_line(sentence: str, path: Path, text: str) -> str:
@@ -165,11 +176,11 @@ def parsed(data: Mapping[str, Any], path: Path | None, environment: Mapping[str,
     try:
         file = ConfigurationFile.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(f"{_name(path)}: {_sentence(error)}") from None
+        raise SettingsError(f"{_name(path)}: {_shown(_sentence(error))}") from None
     try:
         return translated(file, path, environment)
     except SettingsError as error:
-        raise SettingsError(f"{_name(path)}: {error}") from None
+        raise SettingsError(f"{_name(path)}: {_shown(error)}") from None
 
 
 def _name(path: Path | None) -> str:

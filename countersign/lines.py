@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_TABLE = re.compile(r"\s*\[\[?\s*(.+?)\s*\]?\]\s*(#.*)?$")
 _PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
-_KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
+_DOTTED = rf"({_PART}(?:\s*\.\s*{_PART})*)"
+_KEY = re.compile(rf"\s*{_DOTTED}\s*=")
+_TABLE = re.compile(rf"\s*\[\[?\s*{_DOTTED}\s*\]\]?\s*(?:#.*)?$")
 
 
 def line_of(text: str, key: str) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from core.errors import SettingsError
 from core.model import (
@@ -23,6 +23,7 @@ from core.model import (
 from core.policy import can_be_met
 from countersign.sections import (
     Duration,
+    Line,
     PlacesSection,
     RecipientsSection,
     Section,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 def _cron(value: str) -> str:
     from cronsim import CronSim, CronSimError  # only groups with hours need it
 
+    if len(value.split()) != FIELDS:
+        raise ValueError("must be five cron fields such as '* 9-16 * * mon-fri'")
     try:
         next(CronSim(value, datetime(2026, 1, 1)), None)  # noqa: DTZ001  # any time will do
     except CronSimError as error:
@@ -44,7 +47,10 @@ def _cron(value: str) -> str:
     return value
 
 
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+FIELDS = 5
+"""A sixth would be seconds, which working hours are not counted in."""
+DEEPEST = 50
+"""Groups in groups in groups."""
 QUICK_REASONS = 20
 """More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
 MOST_APPROVALS = 100
@@ -109,7 +115,7 @@ class PolicySection(Section):
     self_review: bool | None = None
     distinct_from: tuple[Party, ...] | None = None
     reason: ReasonRule = ReasonRule.NEVER
-    quick_reasons: tuple[Reason, ...] = ()
+    quick_reasons: tuple[Line, ...] = ()
     assurance: Assurance = Assurance.CHAT
     deadline: Duration | None = None
     reminders: tuple[Duration, ...] = ()
@@ -130,6 +136,7 @@ class Groups:
     outside: Collection[str] = ()
     """Groups whose members somebody else keeps."""
     _known: dict[str, tuple[PersonId, ...]] = field(default_factory=dict)
+    _depth: dict[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises `SettingsError` for a name that is two things, that is nothing, and for a cycle."""
@@ -152,6 +159,8 @@ class Groups:
             raise SettingsError(f"{key}: the groups {' > '.join((*around, name))} contain each other.")
         if name not in self.sections:
             raise SettingsError(f"{key}: {name!r} is neither in [people] nor in [groups].")
+        if len(around) > DEEPEST:
+            raise SettingsError(f"{key}: more than {DEEPEST} groups are in each other.")
         if name not in self._known:
             self._known[name] = self._read(name, around)
         return self._known[name]
@@ -159,6 +168,7 @@ class Groups:
     def _read(self, name: str, around: tuple[str, ...]) -> tuple[PersonId, ...]:
         section = self.sections[name]
         found: dict[PersonId, None] = {}
+        depth = 1
         for person in section.people:
             if person not in self.people:
                 raise SettingsError(f"groups.{name}.people: {person!r} is not in [people].")
@@ -167,16 +177,24 @@ class Groups:
             if group not in self.sections:
                 raise SettingsError(f"groups.{name}.groups: {group!r} is not in [groups].")
             found.update(dict.fromkeys(self.members(group, f"groups.{name}.groups", (*around, name))))
+            depth = max(depth, 1 + self._depth.get(group, 0))
+        self._depth[name] = depth
+        if depth > DEEPEST:
+            raise SettingsError(f"groups.{name}.groups: more than {DEEPEST} groups are in each other.")
         return tuple(found)
 
     def fed(self, names: Iterable[str]) -> tuple[str, ...]:
         """The groups from outside that are among these groups, or in them; their names were checked."""
         found: dict[str, None] = {}
-        for name in names:
+        asked = list(names)[::-1]
+        seen = set(asked)
+        while asked:
+            name = asked.pop()
             if name in self.outside:
                 found[name] = None
-            if name in self.sections:
-                found.update(dict.fromkeys(self.fed(self.sections[name].groups)))
+            inner = self.sections[name].groups if name in self.sections else ()
+            asked += [group for group in reversed(inner) if group not in seen]
+            seen.update(inner)
         return tuple(found)
 
     def hours(self, names: Iterable[str]) -> tuple[WorkingHours, ...]:

@@ -156,6 +156,7 @@ class Reloader:
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             with suppress(Unavailable):
+                await self._service.end_delegations_of_strangers()
                 await self._reconsider()
         return True
 
@@ -164,6 +165,7 @@ class Reloader:
         async with self._one_at_a_time:
             self._unlooked.update(self._live.read.policies)
             with suppress(Unavailable):
+                await self._service.end_delegations_of_strangers()
                 await self._reconsider(unsaid=True)
 
     async def members_changed(self) -> None:
@@ -191,7 +193,7 @@ class Reloader:
         if self._live.members:
             await self._service.admit(self._live.members)
         ready = self._unlooked - self._waiting()
-        if not ready:
+        if not ready and not unsaid:
             return
         stuck = await self._service.reconsider(ready, unsaid=unsaid)
         self._unlooked -= ready

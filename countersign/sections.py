@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -94,6 +95,18 @@ def _language(value: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_zone)]
 Language = Annotated[str, AfterValidator(_language)]
+
+
+def _line(value: str) -> str:
+    """What databases do not store, and what would turn the words around it, stands in nobody's name."""
+    if any(unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in TURNING for one in value):
+        raise ValueError("must be one line of text, without control characters")
+    return value
+
+
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Direction of all that follows (Unicode TR 9, explicit formatting characters)."""
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_line)]
 SlackPerson = Annotated[str, _matching(r"([TE][A-Z0-9]+/)?[UW][A-Z0-9]+", "U01ALICE")]
 SlackGroup = Annotated[str, _matching(r"S[A-Z0-9]+", "S0123ABCD")]
 SlackPlace = Annotated[str, _matching(r"[CGDUW][A-Z0-9]+", "C01GEN")]

@@ -27,6 +27,7 @@ from core.states import check_shape, diff
 from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
+from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
@@ -45,7 +46,9 @@ TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
 """What is said in a card's thread and leaves the card as it is."""
 
-# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: one order, no deadlock.
+# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: each unit locks one task.
+# A group of units on PostgreSQL may lock several in another order than that of a second server; the database
+# then ends one of the two after its `deadlock_timeout` (1 s unless set), and its units are run again.
 LOCK_TASK_OF = Statement(
     select(task.c.id)
     .join(review, review.c.task_id == task.c.id)
@@ -60,6 +63,7 @@ DELETE_DECISION = Statement(
         decision.c.reviewer == p("reviewer"),
     )
 )
+CONFINE = Statement(update(review).where(review.c.id == p("id")).values(policy=p("policy")))
 MOVED = Statement(
     update(task)
     .where(task.c.id == p("id"), task.c.seq == p("seq"))
@@ -204,7 +208,10 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 def withdraw(
     tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Take one's own answer back while the review is open. No card shows it then, so the threads say so."""
+    """Take one's own answer back while the review is open; who was struck may not.
+
+    No card shows it then, so the threads say so.
+    """
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
@@ -215,6 +222,10 @@ def withdraw(
     mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
     if mine is None:
         return request, NotWaiting("You have not decided on this review.")
+    try:
+        rules.check_may_withdraw(request, mine, policies)
+    except Forbidden as error:
+        return request, error
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
@@ -272,7 +283,6 @@ def _record(
     tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> ReviewRequest:
     """Store an answer in place of the one that the same person gave before, if any."""
-    known = rules.in_force(request, policies.get(request.policy.name, request.policy))
     before = rules.decision_of(request, made.seat)
     events: list[Event] = []
     standing = request.decisions
@@ -280,14 +290,17 @@ def _record(
         standing = tuple(other for other in standing if other is not before)
         tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
-    counted = rules.counted(request.policy, standing, known)
-    made = replace(made, stage=rules.stage_for(request.policy, counted, made.seat, before))
+    rest = request if before is None else replace(request, decisions=standing)
+    now = rules.as_it_counts(rest, policies)
+    made = replace(made, stage=rules.stage_for(now.policy, now.decisions, made.seat, before))
+    if now.policy is not request.policy and request.policy.keeps_removed:
+        request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
-    outcome = rules.outcome(request.policy, [*counted, made])
+    outcome = rules.outcome(now.policy, [*now.decisions, made])
     if outcome is not Outcome.OPEN:
-        events += drop(tx, request, standing, counted)
-        standing = tuple(counted)
+        events += drop(tx, request, standing, now.decisions)
+        standing = now.decisions
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
     _mark_if_stuck(tx, request, settled, policies)
@@ -313,6 +326,18 @@ def _mark_if_stuck(
     """Have it said where this answer, or its taking back, leaves too few."""
     if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
         timers.mark_stuck(tx, [now.id])
+
+
+def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Policy) -> ReviewRequest:
+    """The review, whose text has the seat where it is today: it is to count there only, tomorrow too."""
+    before = request.kept or request.policy
+    policy = rules.confined(before, seat, now)
+    if policy == before:
+        return request
+    tx.run(CONFINE, id=request.id, policy=policy_text(policy))
+    if request.kept is None:
+        return replace(request, policy=policy)
+    return replace(request, policy=rules.escalated(policy), kept=policy)
 
 
 def settle(

@@ -14,7 +14,8 @@ from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import drop, locked, settle
-from core.store.deliveries import open_cards, say
+from core.store.deliveries import open_cards, raise_cards, say
+from core.store.history import event_numbered
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -34,16 +35,25 @@ ESCALATE = Statement(
     .values(escalated=1, expires_at=p("expires_at"))
 )
 
+WAY_OUT = "Put it back, or let an administrator resume the task from a checkpoint."
+
+BEFORE_THE_END = frozenset({TimerKind.REMINDER, TimerKind.SNOOZE, TimerKind.ESCALATION, TimerKind.STUCK})
+
 
 def fire(
     tx: Transaction, timer: Timer, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
 ) -> bool:
-    """False where it has fired before, or its review is closed or was put off: nothing is changed then."""
+    """False where it has fired before, its review is closed, or it was put off: nothing is changed then.
+
+    After the deadline, while nothing ran, nobody is asked any more: it is the deadline's turn.
+    """
     try:
         row, request = locked(tx, timer.review)
     except NotFound:
         return False
     if not timers.take(tx, timer) or not request.is_open:
+        return False
+    if timer.kind in BEFORE_THE_END and request.expires_at is not None and tx.now >= request.expires_at:
         return False
     match timer.kind:
         case TimerKind.REMINDER:
@@ -53,7 +63,7 @@ def fire(
         case TimerKind.CLAIM:
             _end_claims(tx, row, request)
         case TimerKind.ESCALATION:
-            escalate(tx, row, request, people, reason=_so_far(request, policies, "yet"))
+            escalate(tx, row, request, policies, people, reason=_so_far(request, policies, "yet"))
         case TimerKind.EXPIRY:
             _expire(tx, row, request, policies, people)
         case TimerKind.STUCK:
@@ -127,28 +137,29 @@ def escalate(
     tx: Transaction,
     row: Row,
     request: ReviewRequest,
+    policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
     *,
     reason: str,
     anew: bool = False,
 ) -> ReviewRequest:
-    """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline."""
+    """More people may decide, in every quorum; the card goes to more places. `anew`: so does the deadline.
+
+    Somebody who has approved already may be among them: where that is enough now, the review is closed.
+    """
     wider = request.policy.escalation
     if wider is None or request.is_escalated:
         return request
     policy = rules.escalated(request.policy)
-    expires_at = expiry(policy, tx.now) if anew else request.expires_at
+    escalated = replace(request, policy=policy, is_escalated=True, kept=request.policy)
+    outcome = rules.comes_to(escalated, policies)
+    expires_at = expiry(policy, tx.now) if anew and outcome is Outcome.OPEN else request.expires_at
     tx.run(
         ESCALATE,
         id=request.id,
         expires_at=None if expires_at is None else micros(expires_at),
     )
     tx.run(timers.DROP_KIND, review=request.id, kind=TimerKind.ESCALATION.value)
-    places = [place for place in wider.recipients if place not in request.policy.recipients]
-    open_cards(tx, request.task.id, row[EVENT_SEQ], request.id, places, request.draft)
-    if anew and expires_at is not None:
-        again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
-        timers.schedule(tx, [again])
     asked = ReviewEscalated(
         review=request.id,
         attempt=request.attempt,
@@ -156,9 +167,28 @@ def escalate(
         ids=list(wider.people),
         reason=reason,
     )
-    escalated = replace(request, policy=policy, is_escalated=True, kept=request.policy)
-    tell(tx, row, escalated, asked)
-    return escalated
+    if outcome is not Outcome.OPEN:
+        return _close(tx, row, escalated, policies, outcome, asked)
+    places = [place for place in wider.recipients if place not in request.policy.recipients]
+    open_cards(tx, request.task.id, row[EVENT_SEQ], request.id, places, request.draft)
+    if anew and expires_at is not None:
+        again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
+        timers.schedule(tx, [again])
+    return tell(tx, row, escalated, asked)
+
+
+def _close(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    outcome: Outcome,
+    *before: Event,
+) -> ReviewRequest:
+    """What counts is enough, without a new answer."""
+    counted = rules.as_it_counts(request, policies).decisions
+    dropped = drop(tx, request, request.decisions, counted)
+    return settle(tx, row, request, [*before, *dropped], counted, outcome)
 
 
 def _look_again(
@@ -169,22 +199,27 @@ def _look_again(
     people: Mapping[PersonId, Person],
 ) -> None:
     """Reviewers changed: close what is decided by that; where too few are left, ask more people; where there
-    are none to ask, say so for an administrator to see."""
+    are none to ask, say so for an administrator to see. Cards say how many count, in any case."""
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
-        rules.check_in_time(request, tx.now)
-        counted = rules.as_it_counts(request, policies).decisions
-        settle(tx, row, request, drop(tx, request, request.decisions, counted), counted, outcome)
+        _close(tx, row, request, policies, outcome)
         return
     if not rules.is_stuck(request, policies):
+        raise_cards(tx, request.task.id, request.id, request.policy)
         return
-    reason = why_stuck(request, policies)
-    if request.policy.escalation is not None and not request.is_escalated:
-        escalated = escalate(tx, row, request, people, reason=reason)
-        if rules.is_stuck(escalated, policies):
+    is_gone = rules.is_gone(request, policies)
+    reason = f"{rules.gone(request.policy)} {WAY_OUT}" if is_gone else why_stuck(request, policies)
+    if not is_gone and request.policy.escalation is not None and not request.is_escalated:
+        escalated = escalate(tx, row, request, policies, people, reason=reason)
+        if escalated.is_open and rules.is_stuck(escalated, policies):
             timers.mark_stuck(tx, [request.id])
     else:
-        tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
+        stuck = ReviewStuck(review=request.id, attempt=request.attempt, reason=reason)
+        said = event_numbered(tx, request.task.id, row[SEQ])
+        if said is not None and said.event == stuck:  # that is the last word already
+            raise_cards(tx, request.task.id, request.id, request.policy)
+        else:
+            tell(tx, row, request, stuck)
 
 
 def _expire(
@@ -196,9 +231,13 @@ def _expire(
 ) -> None:
     on_expiry, so_far = request.policy.on_expiry, _so_far(request, policies, "in time")
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, people, reason=so_far, anew=True)
+        again = escalate(tx, row, request, policies, people, reason=so_far, anew=True)
+        if again.is_open and rules.is_stuck(again, policies):
+            timers.mark_stuck(tx, [request.id])
         return
-    outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
+    # Nobody could have said no to what opened under a policy that is gone.
+    approves = on_expiry is OnExpiry.APPROVE and not rules.is_gone(request, policies)
+    outcome = Outcome.APPROVED if approves else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
     counted = rules.as_it_counts(request, policies).decisions
     dropped = drop(tx, request, request.decisions, counted)

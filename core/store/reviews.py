@@ -389,7 +389,9 @@ def _passing(
     while len(found) < limit:
         rows = tx.all(WAITING, like=like, limit=SIEVED, opened_at=after[0], id=after[1])
         requests = [_request(tx, row) for row in rows]
-        found += [request for request in requests if _may_decide(request, person, policies, delegators)]
+        found += [
+            request for request in requests if _may_decide(request, person, policies, delegators, at=tx.now)
+        ]
         if len(rows) < SIEVED:
             break
         after = (micros(requests[-1].opened_at), requests[-1].id)
@@ -459,10 +461,13 @@ def _may_decide(
     person: PersonId,
     policies: Mapping[str, Policy],
     delegators: tuple[PersonId, ...],
+    *,
+    at: datetime,
 ) -> bool:
     """Whether the review waits for this person's answer: who has given one waits for others."""
     try:
         seat = rules.check_may_decide(request, person, policies, delegators)
+        rules.check_in_time(request, at)
     except (Refused, Forbidden):
         return False
     return rules.decision_of(request, seat) is None

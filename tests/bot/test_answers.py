@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bot.answers import LIMIT, sentence, thanks
 from core import errors
 from core.errors import CountersignError, NotAReviewer
-from core.model import PersonId, Policy, Verdict
+from core.model import PersonId, Policy, Quorum, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,20 @@ def test_thanks_count_below_the_quorum(
         thanks(a_review(policy=two, decisions=(a_decision(),)), Verdict.APPROVE)
         == "Recorded: 1 of 2 approvals."
     )
+    each = replace(
+        two,
+        stages=(
+            (
+                Quorum(name="legal", people=(PersonId("ana"), PersonId("ben")), approvals=1),
+                Quorum(name="cy", people=(PersonId("cy"),), approvals=1),
+            ),
+        ),
+    )
+    both = (a_decision(), a_decision(reviewer=PersonId("ben")))
+    assert (
+        thanks(a_review(policy=each, decisions=both), Verdict.APPROVE)
+        == "Recorded: 1 of 2 approvals · waits for cy."
+    ), "as the card says"
     done = a_review(closed_at=a_review().opened_at)
     assert thanks(done, Verdict.APPROVE) == "Approved."
     assert thanks(done, Verdict.REJECT) == "Rejected."

@@ -82,6 +82,7 @@ async def test_days_and_times_are_of_who_goes(
         "until 2026-13-01",
         "until 2026-11-30 25:00",
         "until 9999-12-31",
+        "x" * 500 + " until 2026-11-30",
     ],
 )
 async def test_wrong_words_are_answered_with_right_ones(absences: Absences, words: str) -> None:
@@ -89,6 +90,22 @@ async def test_wrong_words_are_answered_with_right_ones(absences: Absences, word
         await absences.away(ANA.id, words, prefix="/countersign ")
     assert str(refused.value) == HOW.format("/countersign ")
     assert await absences.service.delegations() == []
+
+
+async def test_whom_a_mention_names_is_meant_alone(absences: Absences) -> None:
+    for words in ("<@U1> or Ben until 2026-11-30", "Ben <@U1> until 2026-11-30", "until 2026-11-30 <@U1>"):
+        with pytest.raises(Invalid):
+            await absences.away(ANA.id, words, prefix="/", delegate=CY.id)
+    await absences.away(ANA.id, "<@U1|cy> until 2026-11-30", prefix="/", delegate=CY.id)
+    assert [made.delegate for made in await absences.service.delegations()] == [CY.id]
+
+
+@pytest.mark.timeout(20)
+async def test_however_much_is_typed_it_is_read_at_once(absences: Absences) -> None:
+    """Commands are read on the event loop."""
+    for words in ("a" + " " * 40_000 + "b", "a" + "\u00a0" * 40_000 + "b", "until x " * 5_000, "x" * 40_000):
+        with pytest.raises(Invalid):
+            await absences.away(ANA.id, words, prefix="/")
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,11 @@ from core.events import (
 )
 from core.model import (
     Assurance,
+    Escalation,
     OnExpiry,
     Outcome,
+    Person,
+    PersonId,
     Policy,
     Quorum,
     Status,
@@ -43,16 +46,18 @@ from core.model import (
     Verdict,
     timestamp,
 )
+from core.policy import waited_for
 from core.store.sql import SqlStore
-from tests.contracts.steps import decide, delegated, parked, recorded, submitted, waiting
+from tests.contracts.steps import decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
 
 if TYPE_CHECKING:
     from core.events import Event
-    from core.model import Decision, Json, Person
+    from core.model import Decision, Json
     from core.store.database import Database
     from tests.world import StoppedClock
 
+SAM_TWO = Person(id=PersonId("sam2"), name="Sam Two")
 THREE = (ANA.id, BEN.id, CY.id)
 TWO = Policy(name="two", reviewers=THREE, approvals=2)
 TWO_EACH = replace(TWO, name="each", rejections=2)
@@ -257,6 +262,44 @@ async def test_who_is_back_may_say_otherwise(store: SqlStore, clock: StoppedCloc
     assert await answers(store, review) == [("ana", "reject")]
 
 
+async def test_a_delegate_does_not_change_what_somebody_else_said(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Neither the person themselves, nor another delegate of theirs; the person may, as ever."""
+    review = await waiting(store, replace(TWO_EACH, approvals=3))
+    await recorded(store, review, ANA)
+    await delegated(store, ANA, EVE, clock)
+    refusal = (await decide(store, review, EVE, NO))[1]
+    assert isinstance(refusal, AlreadyDecided)
+    assert str(refusal) == f"{ANA.name} has already decided for themselves; that stays theirs to change."
+    assert isinstance((await store.withdraw(review, EVE, via="web"))[1], NotWaiting)
+    await delegated(store, BEN, EVE, clock)
+    await recorded(store, review, EVE)
+    await delegated(store, BEN, SAM_TWO, clock)
+    refusal = (await decide(store, review, SAM_TWO, NO))[1]
+    assert str(refusal) == f"{EVE.name} has already decided for {BEN.name}; that stays theirs to change."
+    assert (await recorded(store, review, BEN, NO)).is_open
+
+
+async def test_whoever_spoke_for_another_is_not_waited_for_when_asked_too(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Eve, who spoke for Ana, comes in by the escalation; she has no second answer."""
+    wider = Escalation(after=timedelta(hours=1), people=(EVE.id,))
+    policy = replace(TWO_EACH, reviewers=(ANA.id, BEN.id), escalation=wider)
+    review = await waiting(store, policy)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    clock.advance(hours=1)
+    await fired(store)
+    assert waited_for(await store.review(review)) == [BEN.id]
+    await delegated(store, EVE, SAM_TWO, clock)
+    refusal = (await decide(store, review, SAM_TWO))[1]
+    assert str(refusal).startswith(f"{EVE.name} has already decided for {ANA.name}; nobody decides twice")
+    await recorded(store, review, BEN, NO)
+    assert [timer.kind for timer in await store.timers(review)] == [TimerKind.STUCK], "only Eve is left"
+
+
 async def test_a_delegation_ends_by_itself_and_when_it_is_ended(store: SqlStore, clock: StoppedClock) -> None:
     review = await waiting(store, TWO)
     await delegated(store, ANA, EVE, clock, days=2)
@@ -348,6 +391,59 @@ async def test_what_a_struck_person_said_counts_as_the_policy_says(store: SqlSto
         assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
 
 
+def legal_and_ops(
+    *, legal: tuple[Person, ...] = (ANA, BEN), ops: tuple[Person, ...] = (ANA, CY), keeps: bool = True
+) -> Policy:
+    groups = {"legal": tuple(one.id for one in legal), "ops": tuple(one.id for one in ops)}
+    return Policy(
+        name="both",
+        reviewers=tuple(dict.fromkeys(who for people in groups.values() for who in people)),
+        approvals=2,
+        stages=(tuple(Quorum(name=name, people=who, approvals=1) for name, who in groups.items()),),
+        keeps_removed=keeps,
+    )
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_who_is_struck_from_one_group_counts_in_the_other_only(store: SqlStore, keeps: bool) -> None:
+    review = await waiting(store, legal_and_ops(keeps=keeps))
+    today = {"both": legal_and_ops(legal=(BEN,), keeps=keeps)}
+    assert (await recorded(store, review, ANA, policies=today)).is_open
+    assert (await recorded(store, review, CY, policies=today)).is_open, "two of ops, none of legal"
+    assert (await recorded(store, review, BEN, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_what_is_said_after_that_counts_there_only_whatever_is_struck_next(store: SqlStore) -> None:
+    """Else whoever is struck from the rest, too, would count in the first group again, as it is kept."""
+    review = await waiting(store, legal_and_ops())
+    await recorded(store, review, ANA, policies={"both": legal_and_ops(legal=(BEN,))})
+    nowhere = {"both": legal_and_ops(legal=(BEN,), ops=(CY,))}
+    assert (await recorded(store, review, CY, policies=nowhere)).is_open
+    assert (await recorded(store, review, BEN, policies=nowhere)).outcome is Outcome.APPROVED
+
+
+async def test_what_was_said_before_that_counts_on_where_the_policy_keeps_it(store: SqlStore) -> None:
+    review = await waiting(store, legal_and_ops())
+    await recorded(store, review, ANA)
+    today = {"both": legal_and_ops(legal=(BEN,))}
+    assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
+
+
+async def test_who_is_struck_from_a_stage_has_no_turn_in_it(store: SqlStore) -> None:
+    def then(*first: Person) -> Policy:
+        stages = (
+            (Quorum(name="legal", people=tuple(one.id for one in first), approvals=1),),
+            (Quorum(name="ops", people=(ANA.id, CY.id), approvals=1),),
+        )
+        return Policy(name="then", reviewers=(ANA.id, BEN.id, CY.id), approvals=2, stages=stages)
+
+    review = await waiting(store, then(ANA, BEN))
+    refusal = (await decide(store, review, ANA, policies={"then": then(BEN)}))[1]
+    assert isinstance(refusal, NotYourTurn)
+    await recorded(store, review, BEN, policies={"then": then(BEN)})
+    assert (await recorded(store, review, ANA, policies={"then": then(BEN)})).outcome is Outcome.APPROVED
+
+
 async def test_a_rejection_of_a_struck_person_is_dropped_too(store: SqlStore) -> None:
     policy = replace(TWO_EACH, keeps_removed=False)
     review = await waiting(store, policy)
@@ -405,6 +501,16 @@ async def test_a_stage_that_lost_who_met_it_is_decided_again(store: SqlStore) ->
     assert (await recorded(store, review, CY, policies=today)).outcome is Outcome.APPROVED
 
 
+async def test_who_was_struck_takes_nothing_back(store: SqlStore) -> None:
+    """What is kept of them is not theirs to change: they decide nothing any more."""
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    for today in ({"two": replace(TWO, reviewers=(BEN.id, CY.id))}, {"renamed": TWO}):
+        refusal = (await store.withdraw(review, ANA, via="web", policies=today))[1]
+        assert isinstance(refusal, NotAReviewer)
+    assert len((await store.review(review)).decisions) == 1
+
+
 async def test_a_decision_that_leaves_too_few_makes_it_known(store: SqlStore) -> None:
     review = await waiting(store, replace(TWO_EACH, reviewers=(ANA.id, BEN.id)))
     await recorded(store, review, ANA, NO)
@@ -423,6 +529,7 @@ async def test_after_the_deadline_nobody_decides_although_it_has_not_closed_yet(
     assert isinstance((await decide(store, review, BEN))[1], ReviewIsClosed)
     assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
     assert (await store.review(review)).is_open
+    assert await store.waiting_for(BEN.id, everybody=False, policies={}, limit=9) == []
 
 
 # What carries

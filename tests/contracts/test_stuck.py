@@ -94,13 +94,20 @@ async def test_whoever_sits_at_the_machine_is_never_too_few(store: SqlStore) -> 
 
 
 async def test_an_answer_taken_back_that_cannot_be_given_again_makes_it_known(store: SqlStore) -> None:
-    """Ana is struck, and what she said was kept, until she takes it back."""
-    policy = Policy(name="two", reviewers=(ANA.id, BEN.id), approvals=2)
-    today = {"two": replace(policy, reviewers=(BEN.id,))}
-    review = await waiting(store, policy)
-    await recorded(store, review, ANA)
-    _, refusal = await store.withdraw(review, ANA, via="web", policies=today)
-    assert refusal is None
+    """Ben was struck from the first group; what he said in it counted on, until he takes it back."""
+
+    def policy(first: Person) -> Policy:
+        groups = (
+            Quorum(name="first", people=(first.id,), approvals=1),
+            Quorum(name="last", people=(BEN.id, CY.id), approvals=1),
+        )
+        return Policy(name="two", reviewers=(first.id, BEN.id, CY.id), approvals=2, stages=(groups,))
+
+    today = {"two": policy(ANA)}
+    review = await waiting(store, policy(BEN))
+    await recorded(store, review, BEN)
+    found, refusal = await store.withdraw(review, BEN, via="web", policies=today)
+    assert (found.decisions, refusal) == ((), None)
     assert await fired(store, policies=today) == [("stuck", 1)]
     assert await told(store, review, ReviewStuck) == [ReviewStuck]
 

@@ -11,6 +11,7 @@ import pytest
 
 from core.events import (
     AttemptStarted,
+    ReviewApproved,
     ReviewerReminded,
     ReviewEscalated,
     ReviewExpired,
@@ -28,6 +29,7 @@ from core.model import (
     OnExpiry,
     Outcome,
     Policy,
+    Quorum,
     ReviewId,
     Status,
     TaskId,
@@ -35,6 +37,7 @@ from core.model import (
     Verdict,
 )
 from core.policy import escalated
+from core.service import LOCAL_PERSON
 from core.store.policies import policy_hash, policy_text
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
@@ -352,6 +355,61 @@ async def test_what_a_deadline_does(
         assert len(await told(store, review, TaskCompleted)) == 1
 
 
+async def test_an_escalation_that_makes_what_was_said_enough_closes_the_review(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Ben, who sits in `legal`, comes into `ops`, too: with Ana's approval and his own both are met."""
+    policy = Policy(
+        name="both",
+        reviewers=(ANA.id, BEN.id, CY.id),
+        approvals=2,
+        stages=(
+            (
+                Quorum(name="legal", people=(ANA.id, BEN.id), approvals=1),
+                Quorum(name="ops", people=(CY.id,), approvals=1),
+            ),
+        ),
+        deadline=10 * HOUR,
+        escalation=Escalation(after=2 * HOUR, people=(BEN.id,), recipients=(HALL,)),
+        recipients=(DESK,),
+    )
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    assert (await recorded(store, review, BEN)).is_open
+    clock.advance(3 * HOUR)
+    await fired(store)
+    closed = await store.review(review)
+    assert (closed.outcome, closed.is_escalated) == (Outcome.APPROVED, True)
+    assert await left(store, review) == []
+    events = [type(stored.event) for stored in await store.events(closed.task.id, 0)]
+    assert events[-2:] == [ReviewEscalated, ReviewApproved]
+    assert {of.recipient for of in await store.deliveries(closed.task.id)} == {DESK}
+
+
+async def test_after_the_deadline_nobody_is_asked_any_more(store: SqlStore, clock: StoppedClock) -> None:
+    """Nothing ran from before the first reminder until long after the deadline."""
+    review = await waiting(store, TIMED)
+    await store.snooze(review, BEN, START + 3 * HOUR, via="web")
+    await store.mark_stuck([review])
+    clock.advance(100 * HOUR)
+    assert await fired(store, policies={"timed": replace(TIMED, reviewers=(BEN.id,))}) == [("expiry", 1)]
+    assert not [*await told(store, review, ReviewerReminded), *await told(store, review, ReviewEscalated)]
+    found = await store.review(review)
+    assert (found.outcome, found.is_escalated) == (Outcome.EXPIRED, False)
+
+
+async def test_a_deadline_that_escalates_leaves_time_also_where_nothing_ran(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Had the escalation of the hour before come first, the deadline would have ended the review at once."""
+    review = await waiting(store, replace(TIMED, on_expiry=OnExpiry.ESCALATE))
+    clock.advance(100 * HOUR)
+    gone = {"renamed": TIMED}
+    assert await fired(store, policies=gone) == [("expiry", 1), ("stuck", 1)], "and says that it is stuck"
+    found = await store.review(review)
+    assert (found.is_open, found.is_escalated, found.expires_at) == (True, True, START + 104 * HOUR)
+
+
 async def test_a_deadline_that_escalates_begins_anew_once(store: SqlStore, clock: StoppedClock) -> None:
     policy = replace(
         PLAIN,
@@ -417,6 +475,42 @@ async def test_a_review_that_more_people_cannot_meet_either_says_so_too(store: S
     assert await fired(store) == [("stuck", 1), ("stuck", 1)]
     assert len(await told(store, review, ReviewEscalated)) == len(await told(store, review, ReviewStuck)) == 1
     assert await fired(store) == []
+
+
+async def test_what_was_the_last_word_is_not_said_again(store: SqlStore) -> None:
+    """At every start it is looked at who may decide."""
+    review = await hopeless(store, Policy(name="p", reviewers=(SAM.id,), reminders=(HOUR,)))
+    await fired(store)
+    await store.mark_stuck([review])
+    await fired(store)
+    assert len(await told(store, review, ReviewStuck)) == 1
+    await store.claim(review, LOCAL_PERSON, via="web")
+    await store.mark_stuck([review])
+    await fired(store)
+    assert len(await told(store, review, ReviewStuck)) == 2
+
+
+async def test_a_review_whose_policy_is_gone_says_so_and_asks_nobody(store: SqlStore) -> None:
+    """Nobody whom it asked could decide either."""
+    review = await waiting(store, TIMED)
+    await store.mark_stuck([review])
+    await fired(store, policies={"renamed": TIMED})
+    (stuck,) = await told(store, review, ReviewStuck)
+    assert isinstance(stuck, ReviewStuck)
+    assert stuck.reason == (
+        "The policy 'timed', under which this review opened, is not in countersign.toml any more. "
+        "Put it back, or let an administrator resume the task from a checkpoint."
+    )
+    assert not (await store.review(review)).is_escalated
+
+
+async def test_what_nobody_may_refuse_any_more_the_clock_does_not_approve(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(PLAIN, on_expiry=OnExpiry.APPROVE))
+    clock.advance(4 * HOUR)
+    await fired(store, policies={"renamed": PLAIN})
+    assert (await store.review(review)).outcome is Outcome.EXPIRED
 
 
 async def test_a_review_that_was_freed_meanwhile_says_nothing(store: SqlStore) -> None:

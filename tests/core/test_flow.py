@@ -25,7 +25,7 @@ from core.events import (
     TaskSubmitted,
 )
 from core.graph import Graph
-from core.model import Outcome, Status
+from core.model import Outcome, Status, Verdict
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.processors import offline
 from tests.core.graphs import Does, DoesInThread, Shared, definition, drafting, in_a_row
@@ -122,6 +122,18 @@ async def test_the_last_checkpoint_holds_the_approval_and_its_comment(
         assert TaskResumed(attempt=1) in await world.history(task.id)
     assert (after[0]["feedback"], after[0]["feedback_comment"]) == ("approved", "go on")
     assert after[0]["final_result"] == "x"
+
+
+async def test_an_edit_at_the_last_attempt_is_not_called_a_rejection(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = drafting(offline, flow_settings(max_attempts=1, policy="two"))
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        review = await world.open_review(task.id)
+        await world.service.decide(review, BEN.id, Verdict.EDIT, content="y", via="api")
+        done = await world.end(task.id)
+        assert done.error == "Edited at attempt 1, and max_attempts allows 1."
 
 
 async def test_rejections_end_at_max_attempts_with_a_reason(

@@ -45,6 +45,7 @@ from core.policy import (
     approvals_given,
     can_be_met,
     check_answer,
+    check_may_ask,
     check_may_decide,
     check_open,
     comes_to,
@@ -53,6 +54,7 @@ from core.policy import (
     is_hopeless,
     is_stuck,
     outcome,
+    shortfall,
     shortfall_now,
     stage_for,
     stage_now,
@@ -147,7 +149,8 @@ def test_who_may_decide(request_: ReviewRequest, person: PersonId, refusal: type
     ("in_force", "person", "may"),
     [
         ({}, ANA.id, True),
-        ({"other": NOBODY}, ANA.id, True),
+        ({"other": ONE}, ANA.id, False),
+        ({"other": ONE}, LOCAL, True),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, ANA.id, False),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, BEN.id, True),
         ({"one": replace(ONE, reviewers=(BEN.id, EVE.id))}, EVE.id, False),
@@ -566,6 +569,52 @@ def test_what_it_comes_to_today_depends_on_who_counts_today() -> None:
     assert comes_to(asked, {"one": replace(two, reviewers=(B,))}) is Outcome.OPEN
 
 
+@pytest.mark.parametrize(
+    ("today", "may"),
+    [
+        (staged((quorum("legal", 1, A, B), quorum("ops", 1, C))), [A, B, C]),
+        (staged((quorum("legal", 1, B, C), quorum("ops", 1, A, C))), [B, C]),
+        (staged((quorum("law", 1, A, B), quorum("ops", 1, A, C))), [C]),
+        (staged((quorum("ops", 1, C),), (quorum("legal", 1, A),)), [A, C]),
+        (replace(ONE, name="staged", reviewers=(A, C, D)), [A, C]),
+    ],
+)
+def test_a_group_is_todays_group_of_that_name(today: Policy, may: list[PersonId]) -> None:
+    """One that is gone, or has another name beside others, has nobody; one quorum for all has everybody."""
+    asked = review(staged((quorum("legal", 1, A, B), quorum("ops", 1, C))))
+    assert able(asked, {"staged": today}) == may
+    for person in (A, B, C):
+        if person in may:
+            assert check_may_decide(asked, person, {"staged": today}) == person
+        else:
+            with pytest.raises(NotAReviewer, match="any more"):
+                check_may_decide(asked, person, {"staged": today})
+
+
+def test_a_group_alone_in_its_stage_may_have_another_name_today() -> None:
+    asked = review(staged((quorum("legal", 1, A, B),), (quorum("boss", 1, C),)))
+    legal_or_eve = staged((quorum("legal or eve", 1, B, E),), (quorum("boss", 1, C),))
+    assert able(asked, {"staged": legal_or_eve}) == [B, C]
+    more_stages = staged((quorum("first", 1, A),), (quorum("law", 1, A, B),), (quorum("boss", 1, C),))
+    assert able(asked, {"staged": more_stages}) == [C]
+
+
+def test_under_a_policy_that_is_gone_nobody_decides() -> None:
+    """Else whoever was struck from it would decide again once it is renamed."""
+    two = replace(ONE, approvals=2, keeps_removed=False)
+    asked, renamed = review(two, by(A)), {"renamed": two}
+    with pytest.raises(NotAReviewer, match="The policy 'one', under which this review opened, is not in"):
+        check_may_decide(asked, B, renamed)
+    with pytest.raises(NotAReviewer):
+        check_may_decide(asked, E, renamed, [B])
+    with pytest.raises(NotAReviewer):
+        check_may_ask(asked, B, renamed)
+    assert able(asked, renamed) == waited_for(asked, renamed) == []
+    assert is_stuck(asked, renamed)
+    with pytest.raises(ReviewIsClosed, match="Already approved"):
+        check_may_decide(review(ONE, by(A), closed=Outcome.APPROVED), B, renamed)
+
+
 def test_who_was_added_by_an_escalation_decides_by_todays_policy_too() -> None:
     policy = replace(ONE, escalation=Escalation(after=None, people=(EVE.id,)))
     asked = replace(review(escalated(policy)), is_escalated=True)
@@ -642,6 +691,37 @@ def test_who_is_waited_for_is_of_use(
         more = replace(asked, decisions=(*asked.decisions, by(person)))
         then = sum(lacks for _, lacks in shortfall_now(more)) if stage_now(policy, more.decisions) == 0 else 0
         assert (person in waited_for(asked)) == (person not in approving and then < now)
+
+
+@given(STAGES, st.sets(st.sampled_from(PEOPLE)), st.sets(st.sampled_from(PEOPLE)))
+def test_what_is_missing_is_what_those_who_are_able_could_give(
+    stages: tuple[tuple[Quorum, ...], ...], approving: set[PersonId], others: set[PersonId]
+) -> None:
+    stage, more = stages[0], sorted(others - approving)
+    lacking = shortfall(stage, sorted(approving), more)
+    assert sum(lacks for _, lacks in lacking) == sum(
+        lacks for _, lacks in shortfall(stage, sorted(approving))
+    )
+    missing = [quorum for quorum, lacks in lacking for _ in range(lacks)]
+    everywhere = [one for one in stage for _ in range(one.approvals)]
+    if fits(everywhere, sorted({*approving, *more})):
+        assert fits(missing, more), "what is said to be missing can be given by those who are left"
+
+
+@pytest.mark.timeout(20)
+def test_large_groups_are_counted_at_once() -> None:
+    """Decisions are judged, and explained, while everybody else waits."""
+    people = [PersonId(f"p{number}") for number in range(3_000)]
+    half, rest = quorum("a", 100, *people[:2_000]), quorum("b", 100, *people[1_000:])
+    both = staged((half, rest))
+    asked = review(both, *(by(person) for person in people[1_000:1_199]))
+    for _ in range(5):
+        assert sum(lacks for _, lacks in shortfall_now(asked)) == 1
+        assert len(waited_for(asked)) == 2_801
+        assert not is_stuck(asked)
+    steps = [quorum(f"q{n}", 1, people[n], people[n + 1]) for n in range(300)]
+    line = staged(tuple(steps))
+    assert stage_now(line, [by(person) for person in (*people[1:300], people[0])]) is None
 
 
 def test_every_refusal_is_a_known_error() -> None:

@@ -63,7 +63,8 @@ if TYPE_CHECKING:
 
 REVIEWERS = [PersonId(name) for name in ("ana", "ben", "cy", "dan")]
 BOSS, EVE, FAY = PersonId("boss"), PersonId("eve"), PersonId("fay")
-"""Boss is asked at an escalation; Eve and Fay are nobody's reviewers, and may be delegates."""
+"""Boss is asked at an escalation, also where a reviewer already; Eve and Fay are nobody's reviewers, and may
+be delegates."""
 EVERYBODY = [*REVIEWERS, SAM.id, BOSS, EVE, FAY]
 PEOPLE = {who: Person(id=who, name=who.title()) for who in EVERYBODY}
 HOUR = timedelta(hours=1)
@@ -96,25 +97,46 @@ class Model:
     boss_after: timedelta | None
     has_boss: bool
     opened: datetime
-    today: set[str]
+    today: list[list[set[str]]] | None
+    """Who is in each quorum by the policy of today; None where there is none of its name."""
     answers: list[Answer] = field(default_factory=list)
     outcome: str = "open"
     escalated: bool = False
     expires: datetime | None = None
-    stuck_due: bool = False
+    look_due: bool = False
+    """Whether it is to be seen whether it is decided, or too few are left."""
 
     @property
     def reviewers(self) -> set[str]:
         return {who for stage in self.stages for people, _ in stage for who in people}
 
+    def of_today(self, stage: int, number: int) -> set[str]:
+        """Whom the policy of today would let decide in this quorum."""
+        if self.today is None:
+            return set()
+        return self.today[stage][number] | ({BOSS} if self.escalated else set())
+
     @property
     def allowed(self) -> set[str]:
-        """Reviewers of today."""
-        return self.reviewers & (self.today | ({BOSS} if self.escalated else set()))
+        """Reviewers of today, in some quorum in which they were from the first."""
+        return {
+            who
+            for n, stage in enumerate(self.stages)
+            for q, (people, _) in enumerate(stage)
+            for who in people & self.of_today(n, q)
+        }
 
     @property
     def counting(self) -> list[Answer]:
         return [one for one in self.answers if self.keeps or one.seat in self.allowed]
+
+    def sitting(self, stage: int) -> list[tuple[set[str], int]]:
+        """The stage's quorums with who counts in them now; the struck do, if what they said stays."""
+        kept = {one.seat for one in self.counting} if self.keeps else set()
+        return [
+            (people & (kept | self.of_today(stage, q)), number)
+            for q, (people, number) in enumerate(self.stages[stage])
+        ]
 
     @staticmethod
     def best(places: list[set[str]], people: Iterable[str]) -> int:
@@ -131,7 +153,7 @@ class Model:
         )
 
     def places(self, stage: int) -> list[set[str]]:
-        return [people for people, number in self.stages[stage] for _ in range(number)]
+        return [people for people, number in self.sitting(stage) for _ in range(number)]
 
     def approving(self, stage: int) -> list[str]:
         return [one.seat for one in self.counting if one.verdict == "approve" and one.stage == stage]
@@ -145,11 +167,12 @@ class Model:
         return next((n for n in range(len(self.stages)) if self.lacking(n)), None)
 
     def in_stage(self, who: str, stage: int) -> bool:
-        return any(who in people for people, _ in self.stages[stage])
+        return any(who in people for people, _ in self.sitting(stage))
 
     @property
     def undecided(self) -> set[str]:
-        return self.allowed - self.barred - {one.seat for one in self.counting}
+        heard = {who for one in self.counting for who in (one.seat, one.speaker)}
+        return self.allowed - self.barred - heard
 
     @property
     def stuck(self) -> bool:
@@ -184,6 +207,8 @@ class Model:
     def refusal(  # noqa: PLR0911 - one for each reason, in their order
         self, who: str, verdict: str, delegators: list[str], now: datetime
     ) -> str | None:
+        if self.today is None:
+            return "NotAReviewer" if self.outcome == "open" else "ReviewIsClosed"
         seat = self.seat(who, delegators)
         if seat is None:
             return "NotAReviewer"
@@ -191,7 +216,9 @@ class Model:
             return "SelfReview"
         if self.outcome != "open":
             return "ReviewIsClosed"
-        if any(one.speaker == who and one.seat != seat for one in self.counting):
+        if any(one.speaker in {who, seat} and one.seat != seat for one in self.counting):
+            return "AlreadyDecided"
+        if any(one.seat == seat and who not in {seat, one.speaker} for one in self.counting):
             return "AlreadyDecided"
         has_answered = any(one.seat == seat for one in self.counting)
         if not has_answered and self.now is not None and not self.in_stage(seat, self.now):
@@ -216,74 +243,104 @@ class Model:
         if now is not None and (before is None or self.in_stage(seat, now)):
             stage = now
         self.answers.append(Answer(who, seat, verdict, stage))
-        counting = self.counting
-        if len({one.seat for one in counting if one.verdict == "reject"}) >= self.rejections:
-            self.outcome = "rejected"
+        if self.keeps:
+            self.settle_into_today(seat)
+        if self.enough is not None:
+            self.outcome = self.enough
         elif verdict == "edit":
             self.outcome = "approved" if self.alone else "edited"
-        elif self.now is None:
-            self.outcome = "approved"
         elif self.stuck and not was_stuck:
-            self.stuck_due = True
+            self.look_due = True
+        self.keep_what_counts()
+
+    def keep_what_counts(self) -> None:
+        """What stands on a review that is closed is what counted then."""
         if self.outcome != "open":
-            self.answers = counting
+            self.answers = self.counting
+
+    @property
+    def enough(self) -> str | None:
+        """What the answers come to, if it is the end."""
+        if len({one.seat for one in self.counting if one.verdict == "reject"}) >= self.rejections:
+            return "rejected"
+        if any(one.verdict == "edit" for one in self.counting):
+            return None
+        return "approved" if self.now is None else None
+
+    def settle_into_today(self, seat: str) -> None:
+        """Who answers after they were struck from a quorum is in it no more, whatever happens then."""
+        for n, stage in enumerate(self.stages):
+            for q, (people, _) in enumerate(stage):
+                if seat not in self.of_today(n, q):
+                    people.discard(seat)
+
+    def look_again(self) -> None:
+        self.look_due = False
+        if self.enough is not None:
+            self.outcome = self.enough
+        elif self.stuck and self.today is not None:
+            self.escalate()
 
     def escalate(self) -> None:
         if self.has_boss and not self.escalated:
             self.escalated = True
             self.stages = [[({*people, BOSS}, number) for people, number in stage] for stage in self.stages]
+            self.outcome = self.enough or "open"
+
+    def expire(self, now: datetime) -> None:
+        if self.on_expiry == "escalate" and self.has_boss and not self.escalated:
+            assert self.deadline is not None
+            self.escalate()
+            if self.outcome == "open":
+                self.expires = now + self.deadline
+                self.look_due = self.stuck
+        else:
+            self.outcome = "approved" if self.on_expiry == "approve" and self.today else "expired"
 
     def pass_time(self, now: datetime) -> None:
-        """Let happen what is due, the earliest first."""
-        if self.outcome != "open":
-            return
-        due = []
-        if self.stuck_due:
-            due.append((self.opened, "stuck"))
-        if self.boss_after is not None and self.opened + self.boss_after <= now:
-            due.append((self.opened + self.boss_after, "escalation"))
-        if self.expires is not None and self.expires <= now:
-            due.append((self.expires, "zz expiry"))
-        for _, kind in sorted(due):
-            if kind == "stuck":
-                self.stuck_due = False
-                if self.stuck:
-                    self.escalate()
-            elif kind == "escalation":
-                self.escalate()
-            elif self.on_expiry == "escalate" and self.has_boss and not self.escalated:
-                assert self.deadline is not None
-                self.escalate()
-                self.expires = now + self.deadline
-            else:
-                self.answers = self.counting
-                self.outcome = "approved" if self.on_expiry == "approve" else "expired"
+        """Let happen what is due."""
+        was_open = self.outcome == "open"
+        while self.outcome == "open" and self.expires is not None and self.expires <= now:
+            self.look_due = False  # after the deadline nobody is asked any more
+            self.expire(now)
+        if self.outcome == "open" and self.boss_after is not None and self.opened + self.boss_after <= now:
+            self.escalate()
+        if self.outcome == "open" and self.look_due:
+            self.look_again()
+        if was_open:
+            self.keep_what_counts()
 
     def carried(self, into: Model) -> list[Answer]:
+        """By who is in its quorums; what was struck since is no matter of the policy that it opens with."""
+
         if self.outcome == "edited":
             return []
+
+        def lacks(stage: int, kept: list[Answer]) -> bool:
+            places = [people for people, number in into.stages[stage] for _ in range(number)]
+            return self.best(places, {one.seat for one in kept if one.stage == stage}) < len(places)
+
         kept = [
             one
             for one in self.answers
             if one.verdict == "approve"
             and one.stage < len(into.stages)
-            and into.in_stage(one.seat, one.stage)
+            and any(one.seat in people for people, _ in into.stages[one.stage])
         ]
-        while kept:
-            into.answers = list(kept)
-            if into.now is not None:
-                break
+        while kept and not any(lacks(stage, kept) for stage in range(len(into.stages))):
             kept.pop()
         return kept
 
 
 # The machine
 
-SUBSETS = st.sets(st.sampled_from([*REVIEWERS, SAM.id]), min_size=1, max_size=4).map(
+SUBSETS = st.sets(st.sampled_from([*REVIEWERS, SAM.id, BOSS]), min_size=1, max_size=4).map(
     lambda found: tuple(sorted(found))
 )
 QUORUM = st.builds(Quorum, name=st.just("some"), people=SUBSETS, approvals=st.integers(1, 2))
-STAGE = st.lists(QUORUM, min_size=1, max_size=2).map(tuple)
+STAGE = st.lists(QUORUM, min_size=1, max_size=2).map(
+    lambda found: tuple(replace(one, name=f"group {n}") for n, one in enumerate(found))
+)
 STAGES = st.lists(STAGE, min_size=1, max_size=2).map(tuple)
 
 
@@ -300,7 +357,7 @@ def policies(draw: st.DrawFn) -> Policy:
         name="p",
         reviewers=tuple(everybody),
         approvals=sum(one.approvals for stage in stages for one in stage),
-        stages=stages,
+        stages=stages if sum(len(stage) for stage in stages) > 1 else (),
         rejections=draw(st.integers(1, 2)),
         distinct_from=draw(st.sampled_from([(), (Party.SUBMITTER,), (Party.SUBMITTER, Party.EDITOR)])),
         deadline=draw(st.sampled_from([None, 5 * HOUR])),
@@ -367,15 +424,34 @@ class Reviewing(RuleBasedStateMachine):
     @initialize(policy=policies())
     def begin(self, policy: Policy) -> None:
         self.policy = policy
-        self.struck: set[str] = set()
+        self.struck: set[tuple[int, int, str]] = set()
+        self.is_renamed = False
         self.put_in_force()
         self.new_task()
 
     def put_in_force(self) -> None:
-        today = replace(
-            self.policy, reviewers=tuple(who for who in self.policy.reviewers if who not in self.struck)
+        """Core's policy of today: without the struck where they were struck, maybe of another name."""
+        policy = self.policy
+        stages = tuple(
+            tuple(
+                replace(one, people=tuple(who for who in one.people if (n, q, who) not in self.struck))
+                for q, one in enumerate(stage)
+            )
+            for n, stage in enumerate(policy.in_stages)
         )
-        self.in_force.replace({"p": self.core_policy(today)})
+        everybody = dict.fromkeys(who for stage in stages for one in stage for who in one.people)
+        today = replace(policy, reviewers=tuple(everybody), stages=stages if policy.stages else ())
+        name = "another" if self.is_renamed else "p"
+        self.in_force.replace({name: self.core_policy(replace(today, name=name))})
+
+    def of_today(self) -> list[list[set[str]]] | None:
+        """The same for the model."""
+        if self.is_renamed:
+            return None
+        return [
+            [{who for who in one.people if (n, q, who) not in self.struck} for q, one in enumerate(stage)]
+            for n, stage in enumerate(self.policy.in_stages)
+        ]
 
     def new_task(self) -> None:
         self.task = self.run(submitted(self.store)).id
@@ -392,7 +468,7 @@ class Reviewing(RuleBasedStateMachine):
             barred |= self.editors
         boss = policy.escalation
         self.model = Model(
-            stages=[[(set(one.people), one.approvals) for one in stage] for stage in policy.stages],
+            stages=[[(set(one.people), one.approvals) for one in stage] for stage in policy.in_stages],
             rejections=policy.rejections,
             barred=barred,
             keeps=policy.keeps_removed,
@@ -402,7 +478,7 @@ class Reviewing(RuleBasedStateMachine):
             boss_after=None if boss is None else boss.after,
             has_boss=boss is not None,
             opened=self.clock.now(),
-            today={who for who in policy.reviewers if who not in self.struck},
+            today=self.of_today(),
             expires=None if policy.deadline is None else self.clock.now() + policy.deadline,
         )
         self.looking: dict[str, datetime] = {}
@@ -411,7 +487,8 @@ class Reviewing(RuleBasedStateMachine):
             self.model.answers = before.carried(self.model)
         if self.attempt > 1 and (self.model.answers or Party.EDITOR in policy.distinct_from):
             # Who is struck from the policy of today is not looked at when a review opens.
-            self.model.stuck_due = replace(self.model, today=self.model.reviewers).stuck
+            own = [[set(people) for people, _ in stage] for stage in self.model.stages]
+            self.model.look_due = replace(self.model, today=own).stuck
 
     def delegators(self, who: str) -> list[str]:
         standing = [
@@ -453,6 +530,8 @@ class Reviewing(RuleBasedStateMachine):
     def withdraw(self, who: PersonId) -> None:
         mine = next((one for one in self.model.answers if who in {one.speaker, one.seat}), None)
         wanted = None if mine else "NotWaiting"
+        if mine and mine.seat not in self.model.allowed:
+            wanted = "NotAReviewer"
         if self.model.outcome != "open" or self.model.is_over(self.clock.now()):
             wanted = "ReviewIsClosed"
         found = self.tried(self.service.withdraw(self.review, who, via="web"))
@@ -460,7 +539,8 @@ class Reviewing(RuleBasedStateMachine):
         if wanted is None:
             was_stuck = self.model.stuck
             self.model.answers = [one for one in self.model.answers if one is not mine]
-            self.model.stuck_due = self.model.stuck_due or (self.model.stuck and not was_stuck)
+            self.model.look_due |= self.model.stuck and not was_stuck
+        self.time_passes()
 
     def may_decide(self, who: PersonId) -> str | None:
         """Why not, as `press` would be told of a first approval."""
@@ -493,13 +573,16 @@ class Reviewing(RuleBasedStateMachine):
         found = self.tried(self.service.snooze(self.review, who, until, via="web"))
         assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
         if wanted is None:
-            self.put_off_until.pop(who, None)
+            before = self.put_off_until.pop(who, None)
             if until is not None:
-                self.put_off_until[who] = self.clock.now() + until
+                then = self.clock.now() + until
+                if before is not None and abs(then - before) < timedelta(minutes=1):
+                    then = before  # nearly the same again changes nothing
+                self.put_off_until[who] = then
 
     @rule(
-        person=st.sampled_from([*REVIEWERS, SAM.id, EVE]),
-        delegate=st.sampled_from([None, EVE, FAY, SAM.id, *REVIEWERS]),
+        person=st.sampled_from([*REVIEWERS, SAM.id, BOSS, EVE]),
+        delegate=st.sampled_from([None, EVE, FAY, SAM.id, BOSS, *REVIEWERS]),
         hours=st.integers(1, 6),
     )
     def delegate(self, person: PersonId, delegate: PersonId | None, hours: int) -> None:
@@ -539,11 +622,22 @@ class Reviewing(RuleBasedStateMachine):
         self.clock.advance(minutes=minutes)
         self.press(who, Verdict.APPROVE, "slack")
 
-    @rule(struck=st.sets(st.sampled_from([*REVIEWERS, SAM.id]), max_size=2))
-    def reload(self, struck: set[PersonId]) -> None:
-        self.struck = set(struck)
+    @rule(
+        gone=st.sets(st.sampled_from([*REVIEWERS, SAM.id, BOSS]), max_size=2),
+        moved=st.sets(
+            st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from([*REVIEWERS, BOSS])), max_size=3
+        ),
+        is_renamed=st.integers(0, 4).map(lambda n: n == 4),
+    )
+    def reload(self, gone: set[PersonId], moved: set[tuple[int, int, PersonId]], is_renamed: bool) -> None:
+        """Some are struck from the whole policy, some from a group of it; it may be renamed."""
+        self.struck = {(n, q, who) for n in (0, 1) for q in (0, 1) for who in gone} | moved
+        self.is_renamed = is_renamed
         self.put_in_force()
-        self.model.today = {who for who in self.policy.reviewers if who not in struck}
+        self.model.today = self.of_today()
+        self.run(self.service.reconsider({"p"}))
+        self.model.look_due = True
+        self.time_passes()
 
     @precondition(lambda self: self.model.outcome != "open")
     @rule()
@@ -640,7 +734,7 @@ class CountsGroupsTogether(Reviewing):
     def core_policy(self, policy: Policy) -> Policy:
         stages = tuple(
             (Quorum(name="some", people=policy.reviewers, approvals=sum(one.approvals for one in stage)),)
-            for stage in policy.stages
+            for stage in policy.in_stages
         )
         return replace(policy, stages=stages)
 

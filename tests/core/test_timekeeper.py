@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from tests.contracts.steps import recorded, waiting
 from tests.world import ANA, BEN, CY, PEOPLE, Diary, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from core.events import Event
@@ -130,10 +131,21 @@ async def test_what_fell_due_while_nobody_was_there_happens_at_the_start(
 ) -> None:
     async with SqlStore(sqlite_database, clock) as before:
         review = await waiting(before, TIMED)
-    clock.advance(days=1)
+    clock.advance(hours=3.5)
     async with keeping(sqlite_database, clock) as kept:
         # Two reminders that are due together are one.
-        assert await kept.told(3) == [ReviewerReminded, ReviewEscalated, ReviewExpired]
+        assert await kept.told(2) == [ReviewerReminded, ReviewEscalated]
+        assert (await kept.store.review(review)).is_open
+
+
+async def test_after_the_deadline_only_the_deadline_happens_at_the_start(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(sqlite_database, clock) as before:
+        review = await waiting(before, TIMED)
+    clock.advance(days=1)
+    async with keeping(sqlite_database, clock) as kept:
+        assert await kept.told(1) == [ReviewExpired]
         assert (await kept.store.review(review)).outcome is Outcome.EXPIRED
 
 
@@ -144,8 +156,8 @@ async def test_nothing_happens_after_the_decision(sqlite_database: Database, clo
         await recorded(kept.store, review, BEN)
         other = await waiting(kept.store, TIMED)
         await idle(kept, clock)
-        clock.advance(days=1)
-        await kept.told(3)
+        clock.advance(hours=3.5)
+        await kept.told(2)
         assert {stored.event.review for stored in kept.diary.events if isinstance(stored.event, TOLD)} == {
             other
         }
@@ -183,6 +195,8 @@ async def test_a_clock_that_jumps_forward_lets_everything_happen_in_its_order(
         for _ in range(3):
             await waiting(kept.store, TIMED)
         await idle(kept, clock)
+        clock.advance(hours=3.5)
+        await kept.told(6)
         clock.advance(days=400)
         found = await kept.told(9)
         assert sorted(kind.__name__ for kind in found) == sorted(
@@ -258,10 +272,11 @@ async def test_two_timekeepers_on_one_database_do_nothing_twice(
         reviews = {await waiting(one.store, TIMED) for _ in range(12)}
         await idle(one, clock)
         await idle(two, clock)
-        clock.advance(days=1)
-        one.keeper.look()
-        two.keeper.look()
-        await eventually(lambda: _nothing_is_left(one.store))
+        for hours, left in ((3.5, 12), (24, 0)):
+            clock.advance(hours=hours)
+            one.keeper.look()
+            two.keeper.look()
+            await eventually(partial(_so_many_are_left, one.store, reviews, left))
         for review in reviews:
             task = (await one.store.review(review)).task.id
             kinds = [type(stored.event) for stored in await one.store.events(task, 0)]
@@ -272,8 +287,8 @@ async def test_two_timekeepers_on_one_database_do_nothing_twice(
             ]
 
 
-async def _nothing_is_left(store: SqlStore) -> bool:
-    return await store.next_timer() is None
+async def _so_many_are_left(store: SqlStore, reviews: Iterable[str], timers: int) -> bool:
+    return sum([len(await store.timers(review)) for review in reviews]) == timers
 
 
 async def test_a_decision_and_a_deadline_at_once_leave_one_story(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from core.errors import SettingsError
 from core.model import ChannelName, Person, PersonId, Recipient
 from countersign.composition import flows
 from countersign.configuration import Configuration, configuration, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NO_ZONE = "must be a time zone of the IANA database, such as Europe/Madrid."
 PEOPLE = '[people.ana]\nname = "Ana"\nslack = "U01ANA"\ntelegram = 42\n[people.ben]\nname = "Ben"\n'
@@ -112,6 +116,29 @@ def test_a_language_is_a_bcp_47_tag(tag: str) -> None:
     assert ana.language == tag
 
 
+def chain(order: Iterable[int]) -> str:
+    """Groups of which each is in the one before."""
+    numbers = list(order)
+    last = max(numbers)
+    return "".join(
+        f"[groups.g{n}]\n" + ('people = ["ana"]\n' if n == last else f'groups = ["g{n + 1}"]\n')
+        for n in numbers
+    )
+
+
+def test_groups_that_are_in_several_are_read_once() -> None:
+    """Each of thirty is in two of the next."""
+    text = (
+        PEOPLE
+        + '[groups.a0]\nslack = "S01"\n[groups.b0]\npeople = ["ana"]\n'
+        + "".join(
+            f'[groups.{side}{n}]\ngroups = ["a{n - 1}", "b{n - 1}"]\n' for n in range(1, 31) for side in "ab"
+        )
+    )
+    found = read(text + '[policies.p]\nreviewers = ["a30"]\n').policies["p"]
+    assert (found.reviewers, found.outside) == (("ana",), ("a0",))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -186,6 +213,24 @@ def test_a_language_is_a_bcp_47_tag(tag: str) -> None:
         ("[hooks.ci]\nscheme='standard'\nsecret_env='NOPE'", "hooks.ci.secret_env: NOPE is not set"),
         ("[hooks.ci]\nscheme='basic'\nsecret_env='S'", "hooks.ci.scheme"),
         ("[hooks.ci]\nscheme='bearer'\nsecret_env='S'\nflow='x'", "hooks.ci.flow: there is no flow 'x'"),
+        (r'"a\nb" = 1', r"a\nb: is not a known key"),
+        (PEOPLE + '[policies.p]\n"\\u001b[31mred\\nfoo" = 1', r"policies.p.\x1b[31mred\nfoo: is not a"),
+        (
+            PEOPLE + '[policies.p]\nreviewers = ["ana"]\napprovals = { "x\\ny" = 1 }',
+            r"policies.p.approvals.x\ny",
+        ),
+        *(
+            (f"[people.ana]\nname = {name}", "people.ana.name: must be one line of text, without control")
+            for name in (r'"A\u0000na"', r'"A\nna"', r'"A\u202ena"', r'"\u2028"', r'"A\u0085"')
+        ),
+        (
+            PEOPLE + '[policies.p]\nreviewers = ["ana"]\nquick_reasons = ["a\\u0000b"]',
+            "policies.p.quick_reasons.0: must be one line of text, without control characters.",
+        ),
+        ('[groups.ops]\nhours = "* * * * * *"', "groups.ops.hours: must be five cron fields"),
+        (PEOPLE + chain(range(60)), "groups.g50.groups: more than 50 groups are in each other."),
+        (PEOPLE + chain(range(59, -1, -1)), "groups.g9.groups: more than 50 groups are in each other."),
+        (PEOPLE + chain(range(1500)), "more than 50 groups are in each other."),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(text: str, sentence: str) -> None:
@@ -208,6 +253,27 @@ def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
         configuration(broken, {})
     with pytest.raises(SettingsError, match="COUNTERSIGN_CONFIG"):
         configuration(tmp_path / "missing.toml", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[policies.default]\napprovals = " + "1" * 5_000, "x = " + "[" * 5_000, "x = " + "{ a = " * 3_000],
+)
+def test_what_python_itself_gives_up_on_is_a_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"^COUNTERSIGN_CONFIG: countersign.toml cannot be read: a .*\.$"):
+        configuration(file, {})
+
+
+@pytest.mark.timeout(30)
+def test_a_mistake_is_found_in_a_long_line_at_once(tmp_path: Path) -> None:
+    """Not only at the start: a reload reads the file while the server serves."""
+    file = tmp_path / "countersign.toml"
+    long = "[" + " " * 30_000 + "x\n" + "[" + "a." * 20_000 + "\n" + "a" * 30_000 + "\n"
+    file.write_text(PEOPLE + f'[policies.p]\nreviewers = ["zoe"]\nquick_reasons = ["""\n{long}"""]\n')
+    with pytest.raises(SettingsError):
+        configuration(file, {})
 
 
 def test_a_hooks_secret_is_not_in_its_repr() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,12 @@ from structlog.testing import capture_logs
 
 from core.errors import NotAReviewer, SettingsError
 from core.events import ReviewEscalated, ReviewStuck, kind
+from core.model import ChannelName
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
 from countersign.reloading import Live, Reloader, follow
-from tests.world import ANA, BEN, whole_core
+from tests.world import ANA, BEN, SAM, PaperChannel, whole_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +119,85 @@ async def test_flows_that_changed_are_named_and_wait(
             assert not await reloader.reload()
         (line,) = logged
         assert "flows wait for the next start" in line["reason"]
+
+
+@pytest.mark.parametrize("name", ["default", "another"])
+async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, name: str
+) -> None:
+    """Somebody was struck, or the policy renamed: what is open says so, once."""
+    file = tmp_path / "countersign.toml"
+    text = PEOPLE + '[policies.default]\nreviewers = ["ana"]\n[flows.draft]\npolicy = "default"\n'
+    for then in (text, text.replace('"ana"', '"ben"').replace("default", name), None):
+        if then is not None:
+            file.write_text(then)
+        live = Live(configuration(file, {}))
+        people, policies = live.configuration.people, live.configuration.policies
+        known = flows(live.configuration)
+        async with whole_core(sqlite_database, clock, flows=known, people=people, in_force=policies) as world:
+            if then == text:
+                task = await world.submit("x")
+                review = await world.open_review(task.id)
+            reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+            await reloader.look_over()
+            for timer in await world.store.timers(review):
+                await world.store.fire(timer, policies=policies, people=people)
+            said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
+            assert len(said) == (0 if then == text else 1)
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_a_delegation_of_whoever_is_named_no_more_ends(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, by_signal: bool
+) -> None:
+    """Else it stood again once they are named again."""
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(sqlite_database, clock, flows=known, people=live.configuration.people) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        until = clock.now() + timedelta(days=9)
+        await world.service.delegate(ANA.id, SAM.id, until, by=ANA.id)
+        await world.service.delegate(BEN.id, ANA.id, until, by=BEN.id)
+        file.write_text(BOTH.replace('[people.sam]\nname = "Sam"\n', ""))
+        if by_signal:
+            assert await reloader.reload()
+        else:
+            live.replace(configuration(file, {}))
+            await reloader.look_over()
+        assert [of.person for of in await world.service.delegations()] == [BEN.id]
+
+
+async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    three = PEOPLE + (
+        '[people.cy]\nname = "Cy"\n[recipients]\nslack = ["C01GEN"]\n[policies.default]\n'
+        'reviewers = ["ana", "ben", "cy"]\napprovals = 2\nremoved = "drop"\n'
+    )
+    file.write_text(three)
+    live = Live(configuration(file, {}))
+    known, paper = flows(live.configuration), PaperChannel(ChannelName("slack"))
+    async with whole_core(
+        sqlite_database,
+        clock,
+        flows=known,
+        channels=[paper],
+        people=live.configuration.people,
+        in_force=live.configuration.policies,
+    ) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        asked = await world.open_review((await world.submit("x")).id)
+        await paper.called(1)
+        await world.approve(asked, ANA)
+        await paper.called(2)
+        file.write_text(three.replace('"ana", ', ""))
+        assert await reloader.reload()
+        clock.advance(seconds=5)
+        await paper.called(3)
+        assert (await world.service.review(asked)).is_open
 
 
 async def test_a_file_that_was_changed_while_nobody_ran_is_looked_at_once(
