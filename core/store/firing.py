@@ -43,9 +43,9 @@ BEFORE_THE_END = frozenset({TimerKind.REMINDER, TimerKind.SNOOZE, TimerKind.ESCA
 def fire(
     tx: Transaction, timer: Timer, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
 ) -> bool:
-    """False where it has fired before, its review is closed, or it was put off: nothing is changed then.
+    """False where it has fired before, its review is closed, or it was put off: nothing happens then.
 
-    After the deadline, while nothing ran, nobody is asked any more: it is the deadline's turn.
+    Nor does it where the deadline is over, as nothing ran: it is the deadline's turn.
     """
     try:
         row, request = locked(tx, timer.review)
@@ -53,7 +53,7 @@ def fire(
         return False
     if not timers.take(tx, timer) or not request.is_open:
         return False
-    if timer.kind in BEFORE_THE_END and request.expires_at is not None and tx.now >= request.expires_at:
+    if _is_too_late(tx, timer, request):
         return False
     match timer.kind:
         case TimerKind.REMINDER:
@@ -69,6 +69,14 @@ def fire(
         case TimerKind.STUCK:
             _look_again(tx, row, request, policies, people)
     return True
+
+
+def _is_too_late(tx: Transaction, timer: Timer, request: ReviewRequest) -> bool:
+    """Whether nobody is to be asked any more; who wanted to be by then is forgotten."""
+    late = request.expires_at is not None and tx.now >= request.expires_at
+    if late and timer.kind is TimerKind.SNOOZE:
+        marks.snoozed(tx, request, [one for one in request.snoozes if one.until > tx.now])
+    return late and timer.kind in BEFORE_THE_END
 
 
 def _remind(

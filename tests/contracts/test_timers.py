@@ -398,6 +398,18 @@ async def test_after_the_deadline_nobody_is_asked_any_more(store: SqlStore, cloc
     assert (found.outcome, found.is_escalated) == (Outcome.EXPIRED, False)
 
 
+async def test_who_wanted_to_be_reminded_before_a_deadline_that_escalates_is_forgotten(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(TIMED, on_expiry=OnExpiry.ESCALATE))
+    await store.snooze(review, BEN, START + 3 * HOUR, via="web")
+    await store.snooze(review, ANA, START + 102 * HOUR, via="web")
+    clock.advance(100 * HOUR)
+    await fired(store)
+    assert [one.person for one in (await store.review(review)).snoozes] == [ANA.id]
+    assert ("snooze", 1) in await left(store, review)
+
+
 async def test_a_deadline_that_escalates_leaves_time_also_where_nothing_ran(
     store: SqlStore, clock: StoppedClock
 ) -> None:

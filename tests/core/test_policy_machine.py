@@ -526,6 +526,13 @@ class Reviewing(RuleBasedStateMachine):
             self.put_off_until.pop(who, None)
         self.time_passes()
 
+    @rule(but=st.sampled_from(REVIEWERS), verdict=st.sampled_from([Verdict.APPROVE, Verdict.REJECT]))
+    def all_press_but_one(self, but: PersonId, verdict: Verdict) -> None:
+        """So that it hangs on whoever comes in, is struck, or is back."""
+        for who in (*REVIEWERS, BOSS):
+            if who != but:
+                self.press(who, verdict, "web")
+
     @rule(who=st.sampled_from(EVERYBODY))
     def withdraw(self, who: PersonId) -> None:
         mine = next((one for one in self.model.answers if who in {one.speaker, one.seat}), None)
