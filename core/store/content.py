@@ -24,5 +24,8 @@ def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Noti
     if wanted.recipient.channel == history.WEBHOOK:
         return Notice(task=task, event=stored), None
     about = getattr(stored.event, "review", None)
-    review = None if about is None else reviews.one(tx, about)
+    if isinstance(stored.event, history.ENDS):
+        review = next(iter(reviews.of_task(tx, wanted.task)[-1:]), None)
+    else:
+        review = None if about is None else reviews.one(tx, about)
     return Notice(task=task, event=stored, review=review), deliveries.thread_of(tx, wanted)

@@ -25,6 +25,7 @@ from core.store.rows import (
     TASK_COLUMNS,
     micros,
     moment,
+    place_text,
     task_of,
 )
 from core.store.statements import Statement, p
@@ -223,6 +224,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         parent_id=None,
         parent_checkpoint=None,
         policy=new.policy,
+        tell=place_text(new.tell),
     )
     return Task(
         id=task_id,
@@ -244,6 +246,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         created_at=tx.now,
         updated_at=tx.now,
         policy=new.policy,
+        tell=new.tell,
     )
 
 
@@ -276,6 +279,7 @@ def insert_fork(
         parent_id=of.id,
         parent_checkpoint=number,
         policy=of.policy,
+        tell=None,
         seq=2,
         version=1,
         node=at.following,
@@ -371,7 +375,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     if not _move(tx, step):
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
-    append(tx, step.task, step.seq, step.events, step.callback_url)
+    append(tx, step.task, step.seq, step.events, step.callback_url, step.tell)
     _open_review(tx, step)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
@@ -453,8 +457,8 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
     )
     if not changed:
         raise StaleRun("The task was moved on at the same moment.")
-    append(tx, of.id, row[SEQ], [event], of.callback_url)
-    reviews.close_undecided(tx, of)
+    reviews.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
+    append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
 
 
 def fail(tx: Transaction, task_id: str, error: str) -> None:
