@@ -105,6 +105,8 @@ class SlackChannel:
                     **message,
                 )
             )
+        if self._homes is not None:
+            self._homes.posted()
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:

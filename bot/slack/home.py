@@ -89,6 +89,10 @@ class Homes:
             self._homes.popitem(last=False)
         self._errands.start(self._publish([user]), "app home")
 
+    def posted(self) -> None:
+        """A card has a link from now on."""
+        self._later(COALESCED)
+
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """Something was stored."""
         if self._homes and any(not isinstance(stored.event, OFF_LISTS) for stored in events):
