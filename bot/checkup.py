@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     from bot.settings import BotSettings
 
-NEEDED_SCOPES = {"chat:write": "to post and change cards", "commands": "for /countersign"}
+NEEDED_SCOPES = {
+    "chat:write": "to post and change cards",
+    "commands": "for /countersign",
+    "app_mentions:read": "to hear @Countersign in threads",
+}
 """Without these something does not work; the manifest in docs asks for a few more."""
 SKEW = timedelta(seconds=60)
 """Slack's requests count as stale when the clock is five minutes off; a minute is worth a word."""

@@ -63,7 +63,7 @@ async def test_a_slack_that_works_is_well(slack: SlackSimulator) -> None:
     assert all(each.is_well for each in found.values()), found
 
 
-@pytest.mark.parametrize("scope", ["chat:write", "commands"])
+@pytest.mark.parametrize("scope", ["chat:write", "commands", "app_mentions:read"])
 async def test_a_scope_that_is_missing_is_named(scope: str) -> None:
     async with SlackSimulator(bot_scopes=BOT_SCOPES - {scope}) as slack:
         found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
