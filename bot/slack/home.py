@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.blocks import Block
     from bot.errands import Errands
     from bot.menu import Answer
+    from bot.pace import Limit
     from bot.slack.commands import Commands
     from core.model import StoredEvent
     from core.ports import Alarm, Clock
@@ -41,8 +42,13 @@ COALESCED = timedelta(seconds=1)
 """What changes within it is shown together."""
 AGAIN = timedelta(seconds=5)
 """When to try again what failed by itself."""
-PUBLISHING = (limit(100, 60.0),)
+OPENED = (limit(100, 60.0),)
 """views.publish: Tier 4, 100 a minute and more (docs.slack.dev, rate limits)."""
+CHANGED = (limit(60, 60.0),)
+"""For what changes by itself, so that whoever opens theirs need not wait."""
+REST = 10
+"""Times as long as all lists took to read, until they are read again: many Homes must not keep the database
+busy."""
 OFF_LISTS = (ProgressReported, TextStreamed)
 """Events that change nobody's list, and of which there are thousands."""
 
@@ -71,6 +77,9 @@ class Homes:
         self._homes: OrderedDict[str, Home] = OrderedDict()
         """By user, who opened theirs last at the end."""
         self._alarm: Alarm | None = None
+        self._closed_until = clock.now()
+        """Until when Slack asked for a pause."""
+        self._rest = COALESCED
         self._publishing = asyncio.Lock()
 
     async def opened(self, body: dict[str, Any]) -> None:
@@ -87,16 +96,16 @@ class Homes:
         self._homes[user] = Home(team=event.team_id, opened_at=self._clock.now())
         if known is None and len(self._homes) > KEPT:
             self._homes.popitem(last=False)
-        self._errands.start(self._publish([user]), "app home")
+        self._errands.start(self._publish([user], OPENED), "app home")
 
     def posted(self) -> None:
         """A card has a link from now on."""
-        self._later(COALESCED)
+        self._later(self._rest)
 
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """Something was stored."""
         if self._homes and any(not isinstance(stored.event, OFF_LISTS) for stored in events):
-            self._later(COALESCED)
+            self._later(self._rest)
 
     def close(self) -> None:
         if self._alarm is not None:
@@ -113,19 +122,22 @@ class Homes:
         for user in [user for user, home in self._homes.items() if home.opened_at < before]:
             del self._homes[user]
         if self._homes:
-            self._errands.start(self._publish(list(reversed(self._homes))), "app homes")
+            self._errands.start(self._publish(list(reversed(self._homes)), CHANGED), "app homes")
 
-    async def _publish(self, users: Sequence[str]) -> None:
+    async def _publish(self, users: Sequence[str], limits: tuple[Limit, ...]) -> None:
         """One at a time, so that an older list never replaces a newer one; who is left waits for the next."""
         async with self._publishing:
+            began = self._clock.now()
             for user in users:
                 home = self._homes.get(user)
-                wait = await self._show(user, home) if home is not None else None
+                wait = await self._show(user, home, limits) if home is not None else None
                 if wait is not None:
                     self._later(wait)
                     return
+            if limits is CHANGED:
+                self._rest = max(COALESCED, REST * (self._clock.now() - began))
 
-    async def _show(self, user: str, home: Home) -> timedelta | None:
+    async def _show(self, user: str, home: Home, limits: tuple[Limit, ...]) -> timedelta | None:
         """How long to wait where it, and all that follow, cannot be shown now."""
         try:
             blocks = home_view(await self._list(user, home.team))
@@ -133,10 +145,11 @@ class Homes:
             return max(error.retry_after, AGAIN)
         if blocks == home.shown:
             return None
-        left = self._pace.wait("", PUBLISHING)
-        if left > 0:
-            return timedelta(seconds=left)
-        self._pace.called("", PUBLISHING)
+        pause = self._closed_until - self._clock.now()
+        left = max(pause, timedelta(seconds=self._pace.wait("", limits)))
+        if left > timedelta(0):
+            return left
+        self._pace.called("", OPENED)
         try:
             await self._client.views_publish(user_id=user, view={"type": "home", "blocks": blocks})
         except FAILURES as error:
@@ -148,6 +161,7 @@ class Homes:
         """A pause is the whole workspace's. Whose Home Slack does not take opens it again."""
         log.warning("app_home_not_shown", channel=SLACK, error=str(error))
         if isinstance(error, RateLimited):
+            self._closed_until = self._clock.now() + error.retry_after
             return error.retry_after
         self._homes.pop(user, None)
         return None

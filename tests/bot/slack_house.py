@@ -121,8 +121,8 @@ async def slack_house(
 
 
 @asynccontextmanager
-async def simulated() -> AsyncIterator[SlackSimulator]:
-    async with SlackSimulator() as slack:
+async def simulated(**options: Any) -> AsyncIterator[SlackSimulator]:
+    async with SlackSimulator(**options) as slack:
         slack.add_user("U01ANA", "Ana Ruiz")
         slack.add_user("U01SAM", "Sam Lee")
         slack.add_user("U01EVE", "Eve Moss")

@@ -11,7 +11,7 @@ from bot.menu import LISTED
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.commands import WORDS_DECIDE_NOTHING
-from bot.slack.home import COALESCED, KEPT, LIVE_FOR
+from bot.slack.home import COALESCED, KEPT, LIVE_FOR, OPENED
 from core.errors import StoreUnavailable
 from core.model import Status, TaskFilter, Verdict
 from tests.bot.house import PUBLIC_URL
@@ -414,6 +414,41 @@ async def test_a_pause_that_slack_asks_for_is_kept_and_the_home_follows(over_soc
     assert there.slack.home("U01ANA") is None
     there.house.clock.advance(seconds=2)
     await home_saying(there, "Nothing waits for you.")
+
+
+async def test_nothing_is_published_during_a_pause_whoever_opens_or_decides(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    there.slack.faults.add(Fault(method="views.publish", status=429, headers={"Retry-After": "30"}))
+    await there.slack.open_home("U01ANA")
+    await there.slack.until(lambda: "views.publish" in there.transcript)
+    await there.house.review(await there.house.submit())
+    await there.slack.open_home("U01SAM")
+    for _ in range(10):
+        there.house.clock.advance(seconds=1)
+        await there.house.service.tasks(TaskFilter())
+    assert there.transcript.count("views.publish") == 1
+    there.house.clock.advance(seconds=31)
+    await home_saying(there, "One review waits for you:")
+    await home_saying(there, "Nothing waits for you.", "U01SAM")
+
+
+async def test_slacks_own_limit_is_kept_and_whoever_opens_goes_first(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        simulated(enforce_rate_limits=True, now=lambda: clock.now().timestamp()) as slack,
+        slack_house(sqlite_database, clock, http=False, running=slack) as there,
+    ):
+        users = [f"U9{number:04}" for number in range(OPENED[0].calls + 5)]
+        for user in users:
+            slack.add_user(user, user)
+            await slack.open_home(user)
+        await slack.until(lambda: there.transcript.count("views.publish") == OPENED[0].calls)
+        clock.advance(seconds=61)
+        await home_saying(there, "lists nobody", users[-1])
+        assert all(call.status == 200 for call in slack.calls if call.method == "views.publish")
 
 
 async def test_only_so_many_homes_are_kept(over_socket: SlackHouse) -> None:
