@@ -15,7 +15,7 @@ from bot.blocks import home_view
 from bot.pace import Pace, limit
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, HomeOpened
-from core.errors import CountersignError, RateLimited, Unavailable
+from core.errors import CountersignError, RateLimited, Unavailable, Unreachable
 from core.events import ProgressReported, TextStreamed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ KEPT = 100
 """So many people's Homes at most are kept up to date: those who opened theirs last."""
 COALESCED = timedelta(seconds=1)
 """What changes within it is shown together."""
-AGAIN = timedelta(seconds=5)
+AGAIN = timedelta(seconds=30)
 """When to try again what failed by itself."""
 OPENED = (limit(100, 60.0),)
 """views.publish: Tier 4, 100 a minute and more (docs.slack.dev, rate limits)."""
@@ -63,7 +63,7 @@ class Home:
 
 
 class Homes:
-    """The listener of app_home_opened; `changed` is to be called whenever a list may have changed.
+    """The listener of app_home_opened; `committed` and `posted` say that lists may have changed.
 
     Who opened theirs is kept in memory: after a restart a Home is as old as it was until it is opened again.
     """
@@ -158,11 +158,13 @@ class Homes:
         return None
 
     def _failed(self, user: str, error: CountersignError) -> timedelta | None:
-        """A pause is the whole workspace's. Whose Home Slack does not take opens it again."""
+        """A pause is the whole workspace's. Whose Home Slack refuses, opens it again."""
         log.warning("app_home_not_shown", channel=SLACK, error=str(error))
         if isinstance(error, RateLimited):
             self._closed_until = self._clock.now() + error.retry_after
             return error.retry_after
+        if isinstance(error, Unreachable):
+            return AGAIN
         self._homes.pop(user, None)
         return None
 

@@ -11,7 +11,7 @@ from bot.menu import LISTED
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.commands import WORDS_DECIDE_NOTHING
-from bot.slack.home import COALESCED, KEPT, LIVE_FOR, OPENED
+from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
 from core.errors import StoreUnavailable
 from core.model import Status, TaskFilter, Verdict
 from tests.bot.house import PUBLIC_URL
@@ -414,6 +414,25 @@ async def test_a_pause_that_slack_asks_for_is_kept_and_the_home_follows(over_soc
     assert there.slack.home("U01ANA") is None
     there.house.clock.advance(seconds=2)
     await home_saying(there, "Nothing waits for you.")
+
+
+async def test_a_slack_that_is_away_is_tried_again_and_a_home_that_it_refuses_is_not(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    there.slack.faults.add(Fault(method="views.publish", status=503, body={}))
+    await there.slack.open_home("U01ANA")
+    await there.slack.until(lambda: "views.publish" in there.transcript)
+    await there.house.service.tasks(TaskFilter())
+    there.house.clock.advance(seconds=AGAIN.total_seconds())
+    await home_saying(there, "Nothing waits for you.")
+    there.slack.faults.add(Fault(method="views.publish", body={"ok": False, "error": "not_enabled"}))
+    await there.slack.open_home("U01SAM")
+    await there.slack.until(lambda: there.transcript.count("views.publish") == 3)
+    await there.house.review(await there.house.submit())
+    there.house.clock.advance(seconds=60)
+    await home_saying(there, "One review waits for you:")
+    assert there.slack.home("U01SAM") is None
 
 
 async def test_nothing_is_published_during_a_pause_whoever_opens_or_decides(
