@@ -16,6 +16,7 @@ from telegram.request import HTTPXRequest
 
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
+from bot.telegram.places import place_of
 from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ NEEDED_SCOPES = {
     "chat:write": "to post and change cards",
     "commands": "for /countersign",
     "app_mentions:read": "to hear @Countersign in threads",
+    "files:write": "to put long drafts into the thread as files",
 }
 """Without these something does not work; the manifest in docs asks for a few more."""
 SKEW = timedelta(seconds=60)
@@ -145,7 +147,7 @@ def _scopes(headers: Mapping[str, str]) -> Finding:
         return Finding(
             check="slack scopes",
             is_well=False,
-            text=f"missing: {', '.join(missing)}",
+            text="missing: " + ", ".join(f"{scope} ({NEEDED_SCOPES[scope]})" for scope in missing),
             mend="add them under OAuth & Permissions and install the app again",
         )
     return Finding(check="slack scopes", is_well=True, text="every needed scope is granted")
@@ -251,7 +253,7 @@ def _webhook(reply: Reply, settings: BotSettings) -> Finding:
 
 
 async def _telegram_chat(bot: Bot, chat: str) -> Finding:
-    reply = await _telegram_reply(bot.get_chat(int(chat)))
+    reply = await _telegram_reply(bot.get_chat(place_of(chat).chat))
     refused = "check the id, and add the bot to the chat (people have to press Start first)"
     return Finding(
         check=f"telegram {chat}",

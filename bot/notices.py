@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
 from core.events import (
+    DecisionWithdrawn,
     QuestionAnswered,
     QuestionAsked,
     ReminderSnoozed,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.events import Event
-    from core.model import Json, Notice, ReviewRequest
+    from core.model import Json, Notice, ReviewRequest, Task
 
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
@@ -47,7 +48,7 @@ class Words:
 
     parts: tuple[str | Theirs | Named, ...]
     quote: str | None = None
-    """What somebody wrote, to stand below them as they wrote it."""
+    """What somebody wrote, or a task ended with, to stand below them as it is."""
     url: str
     """The task's page."""
 
@@ -57,12 +58,15 @@ def words(notice: Notice, *, public_url: str) -> Words:
 
     Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
     """
+    url = url_of(notice.task.id, public_url)
+    event = notice.event.event
+    if notice.to_submitter and isinstance(event, (TaskCompleted, TaskFailed, TaskCancelled)):
+        return _ending(notice, event, public_url)
+    if (end := _end(notice)) is not None:
+        return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
-    if isinstance(notice.event.event, (TaskCompleted, TaskFailed, TaskCancelled)):
-        return _ending(notice, notice.event.event, public_url)
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    event, url = notice.event.event, url_of(notice.task.id, public_url)
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
         return Words(parts=_said(event, review), quote=event.text, url=url)
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
@@ -72,7 +76,7 @@ def _ending(notice: Notice, event: TaskCompleted | TaskFailed | TaskCancelled, p
     """For whoever handed the task in: how it ended, and who decided."""
     task = notice.task
     whom = Named(name=task.submitter_name, person=task.submitter)
-    title, url = Theirs(text=task.title or "(untitled)"), url_of(task.id, public_url)
+    title, url = _title(task), url_of(task.id, public_url)
     match event:
         case TaskFailed(error=error):
             return Words(parts=(whom, ": your task ", title, " failed."), quote=error, url=url)
@@ -115,8 +119,25 @@ _VERDICTS = {
 }
 
 
+def _end(notice: Notice) -> tuple[str, str | None] | None:
+    """What became of the task, if it ended, and what it ended with."""
+    match notice.event.event:
+        case TaskCompleted(final_result=result):
+            return "Completed", text_of(result)
+        case TaskFailed(error=error):
+            return "Failed", error
+        case TaskCancelled():
+            return "Cancelled", None
+        case _:
+            return None
+
+
+def _title(task: Task) -> Theirs:
+    return Theirs(text=task.title or "(untitled)")
+
+
 def _what(review: ReviewRequest) -> tuple[str | Theirs, ...]:
-    return (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+    return (f"attempt {review.attempt} of ", _title(review.task))
 
 
 def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
@@ -132,6 +153,10 @@ def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, .
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
+        case DecisionWithdrawn(reviewer_name=name, by_name=None):
+            return (Theirs(text=name), " has taken back their answer on ", *what, ".")
+        case DecisionWithdrawn(reviewer_name=name, by_name=str(by)):
+            return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
 

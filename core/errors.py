@@ -29,7 +29,8 @@
     │   ├── RateLimited          the platform says when to come back
     │   ├── Unreachable          may work later
     │   ├── Undeliverable        will not work for this recipient
-    │   └── MessageGone          the message to be edited is no longer there
+    │   ├── MessageGone          the message to be edited is no longer there
+    │   └── PlaceMoved           the recipient has another address now
     ├── FlowError                a flow or node that cannot be run as it is
     ├── StaleRun                 a segment that was overtaken; its work is dropped
     └── SettingsError            wrong settings; the sentence names the setting, never a secret
@@ -153,13 +154,22 @@ class DeliveryError(CountersignError):
 class RateLimited(DeliveryError):
     """The platform said when to come back.
 
-    ``whole_channel`` is true where the limit holds for every recipient of the channel.
+    ``whole_channel`` is true where the limit holds for every recipient of the channel, ``lane_only`` where
+    it holds for what was tried alone: for edits and for no post, or the other way round.
     """
 
-    def __init__(self, sentence: str, *, retry_after: timedelta, whole_channel: bool = False) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        retry_after: timedelta,
+        whole_channel: bool = False,
+        lane_only: bool = False,
+    ) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
         self.whole_channel = whole_channel
+        self.lane_only = lane_only
 
 
 class Unreachable(DeliveryError):
@@ -172,6 +182,14 @@ class Undeliverable(DeliveryError):
 
 class MessageGone(DeliveryError):
     """The message to be edited is no longer there."""
+
+
+class PlaceMoved(DeliveryError):
+    """The recipient has another address now, and messages at the old one cannot be changed any more."""
+
+    def __init__(self, sentence: str, *, address: str) -> None:
+        super().__init__(sentence)
+        self.address = address
 
 
 class FlowError(CountersignError):

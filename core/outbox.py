@@ -1,35 +1,46 @@
 """Shows what is stored: claims due deliveries, hands each to its channel, retries, and says when it gives up.
 
-Each channel has a loop of its own, so a blocked one never delays another. Within a channel one recipient
-is served at a time, several recipients side by side.
+Each channel has a loop of its own, so a blocked one never delays another. Within a channel a recipient has
+two lanes, one of edits and one of posts, each served one at a time: people wait for a card to say what was
+decided, and that must not stand behind a thousand new ones. Several recipients are served side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
-from core.errors import MessageGone, RateLimited, Unavailable, Undeliverable, Unreachable
+from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
 from core.model import Notice
+from core.policy import as_it_counts
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
     from types import TracebackType
 
-    from core.model import ChannelName, Delivery, MessageRef, Recipient, StoredEvent
+    from core.model import (
+        ChannelName,
+        Delivery,
+        MessageRef,
+        Policy,
+        Recipient,
+        ReviewRequest,
+        StoredEvent,
+    )
     from core.ports import Alarm, Channel, Clock, DeliveryStore
 
 log = structlog.get_logger()
 
 SIDE_BY_SIDE = 16
-"""Recipients of one channel that are served at once."""
+"""Lanes of one channel that are served at once."""
 CALL = timedelta(seconds=30)
 """The longest that one call of a channel may take."""
 FIRST_RETRY = timedelta(seconds=1)
@@ -46,7 +57,8 @@ SWEEP = timedelta(seconds=30)
 class Outbox:
     """`async with` it; give it to the store as a listener.
 
-    Asked when it is left, `grace` is how long calls under way may take to end.
+    Asked when it is left, `grace` is how long calls under way may take to end. Cards show no decision that
+    does not count by the `policies` in force.
     """
 
     def __init__(
@@ -55,12 +67,15 @@ class Outbox:
         channels: Sequence[Channel],
         clock: Clock,
         *,
+        policies: Mapping[str, Policy] = {},
         random: Random | None = None,
         grace: Callable[[], timedelta] = timedelta,
     ) -> None:
         self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
-        self._loops = {channel.name: ChannelLoop(store, channel, clock, chance) for channel in channels}
+        self._loops = {
+            channel.name: ChannelLoop(store, channel, clock, chance, policies) for channel in channels
+        }
 
     async def __aenter__(self) -> Self:
         for loop in self._loops.values():
@@ -72,6 +87,11 @@ class Outbox:
     ) -> None:
         await self.stop(self._grace())
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are being shown at this moment."""
+        return sum(loop.under_way for loop in self._loops.values())
+
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
@@ -82,24 +102,41 @@ class Outbox:
                 loop.wake()
 
 
+class Lane(NamedTuple):
+    """What is shown one after the other."""
+
+    recipient: Recipient
+    edits: bool
+
+
 class ChannelLoop:
     """Serves the deliveries of one channel."""
 
-    def __init__(self, store: DeliveryStore, channel: Channel, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        store: DeliveryStore,
+        channel: Channel,
+        clock: Clock,
+        random: Random,
+        policies: Mapping[str, Policy],
+    ) -> None:
         self._store = store
         self._channel = channel
         self._clock = clock
         self._random = random
+        self._policies = policies
         self._wake = asyncio.Event()
         self._alarm: Alarm | None = None
-        self._serving: dict[Recipient, asyncio.Task[None]] = {}
-        self._free_at: dict[Recipient, datetime] = {}
-        """When a recipient may be served again."""
+        self._serving: dict[Lane, asyncio.Task[None]] = {}
+        self._free_at: dict[Lane, datetime] = {}
+        """When a lane may be served again."""
         self._closed_until: datetime | None = None
         """Until when the platform refuses the whole channel."""
+        self._moved: dict[str, str] = {}
+        """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
         self._is_new = True
-        """Whether what failed before the start is still to be made due."""
+        """Whether what is stored of the time before the start is still to be taken up."""
 
     def start(self) -> None:
         self._wake.set()
@@ -107,6 +144,10 @@ class ChannelLoop:
 
     def wake(self) -> None:
         self._wake.set()
+
+    @property
+    def under_way(self) -> int:
+        return len(self._serving)
 
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
@@ -139,24 +180,28 @@ class ChannelLoop:
             return
         if self._is_new:
             await self._store.retry_failed(self._channel.name)
+            self._moved = dict(await self._store.moved_places(self._channel.name))
             self._is_new = False
         # Taken before the read: of who was served while it ran it may tell what has been shown since.
         busy = frozenset(self._serving)
         for delivery in await self._store.due_deliveries(self._channel.name):
             if len(self._serving) >= SIDE_BY_SIDE:
                 break
-            if delivery.recipient not in busy and self._is_free(delivery.recipient, now):
-                self._serving[delivery.recipient] = asyncio.create_task(
-                    self._serve(delivery), name=f"delivery {delivery.id}"
+            lane = _lane(delivery)
+            if lane not in busy and self._is_free(lane, now):
+                self._serving[lane] = asyncio.create_task(
+                    self._serve(delivery, lane), name=f"delivery {delivery.id}"
                 )
         await self._wake_when_due(now)
 
-    def _is_free(self, recipient: Recipient, now: datetime) -> bool:
-        return recipient not in self._serving and self._free_at.get(recipient, now) <= now
+    def _is_free(self, lane: Lane, now: datetime) -> bool:
+        """Posts wait while an edit is made there: it is not to lose to them what the platform still takes."""
+        serving = [lane] if lane.edits else _lanes(lane.recipient)
+        return not any(one in self._serving for one in serving) and self._free_at.get(lane, now) <= now
 
     async def _wake_when_due(self, now: datetime) -> None:
-        """At the first of: a delivery falls due, a recipient is free again, the regular look."""
-        self._free_at = {place: at for place, at in self._free_at.items() if at > now}
+        """At the first of: a delivery falls due, a lane is free again, the regular look."""
+        self._free_at = {lane: at for lane, at in self._free_at.items() if at > now}
         due = await self._store.next_due_delivery(self._channel.name, after=now)
         self._wake_at(min([now + SWEEP, *([due] if due else []), *self._free_at.values()]))
 
@@ -165,37 +210,39 @@ class ChannelLoop:
             self._alarm.cancel()
         self._alarm = self._clock.call_at(at, self._wake.set)
 
-    async def _serve(self, delivery: Delivery) -> None:
+    async def _serve(self, delivery: Delivery, lane: Lane) -> None:
         """One delivery, from the store's present to the store's note of what became of it."""
+        moved_to = self._moved.get(delivery.recipient.address)
         try:
-            await self._show(delivery)
+            if delivery.message is None and moved_to is not None:
+                await self._store.delivery_moved(delivery, moved_to)
+            else:
+                await self._show(delivery)
         except Unavailable as error:
             # Not noted, so it is due still; a card posted in this moment may be posted again.
             log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
-            self._leave_alone(delivery.recipient, FIRST_RETRY)
+            self._leave_alone(lane, FIRST_RETRY)
         except Exception:
             log.exception("delivery_not_served", delivery_id=delivery.id)
-            self._leave_alone(delivery.recipient, SWEEP)
+            self._leave_alone(lane, SWEEP)
         finally:
-            del self._serving[delivery.recipient]
+            del self._serving[lane]
             self._wake.set()
 
-    def _leave_alone(self, recipient: Recipient, wait: timedelta) -> None:
-        """Serve the recipient again after `wait` at the earliest; a longer wait asked for before stands."""
+    def _leave_alone(self, lane: Lane, wait: timedelta) -> None:
+        """Serve the lane again after `wait` at the earliest; a longer wait asked for before stands."""
         until = self._clock.now() + wait
-        self._free_at[recipient] = max(until, self._free_at.get(recipient, until))
+        self._free_at[lane] = max(until, self._free_at.get(lane, until))
 
     async def _show(self, delivery: Delivery) -> None:
         try:
             message = await self._call(delivery)
         except Unavailable:
             raise
-        except RateLimited as error:
-            await self._postpone(delivery, error)
-        except (Unreachable, TimeoutError) as error:
-            await self._retry(delivery, str(error) or "the call took too long")
-        except (Undeliverable, MessageGone) as error:
-            await self._give_up(delivery, str(error))
+        except DeliveryError as error:
+            await self._failed(delivery, error)
+        except TimeoutError:
+            await self._retry(delivery, "the call took too long")
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
@@ -210,24 +257,53 @@ class ChannelLoop:
         finally:
             self._pace(delivery)
 
+    async def _failed(self, delivery: Delivery, error: DeliveryError) -> None:
+        match error:
+            case RateLimited():
+                await self._postpone(delivery, error)
+            case PlaceMoved():
+                await self._follow(delivery, error)
+            case Undeliverable() | MessageGone():
+                await self._give_up(delivery, str(error))
+            case _:
+                await self._retry(delivery, str(error))
+
     async def _call(self, delivery: Delivery) -> MessageRef:
         """Show what is stored now."""
-        content, thread = await self._store.delivery_content(delivery)
+        stored, thread = await self._store.delivery_content(delivery)
+        content = self._as_it_counts(stored)
         async with asyncio.timeout(CALL.total_seconds()):
             if delivery.message is None or isinstance(content, Notice):
                 return await self._channel.post(delivery, content, thread=thread)
             await self._channel.update(delivery, content, message=delivery.message)
             return delivery.message
 
+    def _as_it_counts(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
+        if not isinstance(content, Notice):
+            return as_it_counts(content, self._policies)
+        review = content.review
+        return content if review is None else replace(content, review=as_it_counts(review, self._policies))
+
+    async def _follow(self, delivery: Delivery, error: PlaceMoved) -> None:
+        """What stays behind at the old address can never be changed: what is to be seen is posted anew."""
+        place = delivery.recipient
+        log.warning("place_moved", channel=place.channel, address=place.address, moved_to=error.address)
+        if self._moved.get(place.address) != error.address:
+            await self._store.place_moved(place, error.address)
+            self._moved[place.address] = error.address
+        await self._store.delivery_moved(delivery, error.address)
+
     def _pace(self, delivery: Delivery) -> None:
-        seconds = self._channel.spacing(delivery)
-        if seconds > 0:
-            self._leave_alone(delivery.recipient, timedelta(seconds=seconds))
+        for lane in _lanes(delivery.recipient):
+            seconds = self._channel.spacing(delivery.recipient, edits=lane.edits)
+            if seconds > 0:
+                self._leave_alone(lane, timedelta(seconds=seconds))
 
     async def _postpone(self, delivery: Delivery, error: RateLimited) -> None:
         again = self._clock.now() + error.retry_after
         # Kept here as well: a decision meanwhile makes the card due at once, and must not break the limit.
-        self._leave_alone(delivery.recipient, error.retry_after)
+        for lane in [_lane(delivery)] if error.lane_only else _lanes(delivery.recipient):
+            self._leave_alone(lane, error.retry_after)
         if error.whole_channel:
             self._closed_until = max(again, self._closed_until or again)
         if self._has_had_its_time(delivery):
@@ -254,6 +330,14 @@ class ChannelLoop:
     async def _give_up(self, delivery: Delivery, error: str) -> None:
         log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)
         await self._store.delivery_given_up(delivery, error)
+
+
+def _lane(delivery: Delivery) -> Lane:
+    return Lane(delivery.recipient, delivery.message is not None)
+
+
+def _lanes(recipient: Recipient) -> tuple[Lane, Lane]:
+    return Lane(recipient, edits=True), Lane(recipient, edits=False)
 
 
 def _is_being_cancelled() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from core.errors import CountersignError
     from core.model import (
@@ -87,8 +87,8 @@ class Channel(Protocol):
         """Make a sent message show `content` as it is now; doing so twice is harmless."""
         ...
 
-    def spacing(self, delivery: Delivery) -> float:
-        """Seconds to leave after this call before the next to the same recipient: the platform's limits."""
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        """Seconds to leave from now before the next edit, or post, there: the platform's limits."""
         ...
 
 
@@ -234,6 +234,18 @@ class Store(QuestionStore, Protocol):
         """Show for a while that this person is looking; a refusal comes back beside the review."""
         ...
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `claim`, of the task's open review, where it is the one that is meant."""
+        ...
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         """The person looks no more. Idempotent."""
         ...
@@ -250,6 +262,19 @@ class Store(QuestionStore, Protocol):
         """Remind this person then, and not before; a refusal comes back beside the review."""
         ...
 
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `snooze`, of the task's open review, where it is the one that is meant."""
+        ...
+
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         """Remind this person when everybody is. Idempotent."""
         ...
@@ -262,6 +287,10 @@ class Store(QuestionStore, Protocol):
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        """What counts of these changed, where they are open still: so do their cards."""
         ...
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
@@ -373,7 +402,23 @@ class DeliveryStore(Protocol):
     async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None: ...
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
-    async def delivery_given_up(self, wanted: Delivery, error: str) -> None: ...
+
+    async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
+        """It will not be tried again; a card of an open review goes to the policy's fallback instead."""
+        ...
+
+    async def delivery_moved(self, wanted: Delivery, address: str) -> None:
+        """It is to be posted there."""
+        ...
+
+    async def moved_places(self, channel: ChannelName) -> Mapping[str, str]:
+        """Old addresses, and the ones in their place."""
+        ...
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        """The same for everything that is still to be shown at this place. Idempotent."""
+        ...
+
     async def retry_failed(self, channel: ChannelName) -> None: ...
 
 
@@ -397,6 +442,18 @@ class ChatInbox(Protocol):
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         """Never hand it out again, and forget its body; its id is remembered for a month."""
+        ...
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        """What is still to be shown at this place is shown at that address, now and later. Idempotent."""
+        ...
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        """Note that the platform's presses reach us now.
+
+        The platform keeps them for so long: after a longer silence some may be lost, and every open review
+        gets new cards there, once. How many.
+        """
         ...
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import CountersignError, Invalid
+from core.errors import CountersignError, Forbidden, Invalid, Refused
 from core.ids import new_id
 from core.model import NewQuestion, QuestionId
+from core.policy import check_may_ask
 from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from core.model import Person, PersonId, Policy, Question
+    from core.model import Person, PersonId, Policy, Question, ReviewRequest
     from core.ports import QuestionStore
 
 ANSWERABLE = 100
@@ -74,6 +75,14 @@ class Questions:
             checked_id(task_id, "task"), new, review_id=review_id, policies=self._policies
         )
         return await _logged("question_asked", asking, person=person, via=via)
+
+    def may_ask(self, review: ReviewRequest, person: PersonId) -> bool:
+        """Whether `ask` would take a question of this person's now, as a reviewer of their own."""
+        try:
+            check_may_ask(review, person, self._policies)
+        except (Forbidden, Refused):
+            return False
+        return True
 
     async def answer(self, question_id: str, person: PersonId, text: str, *, via: str) -> Question:
         """Answer as the submitter, or as an administrator in their place. The same again changes nothing.

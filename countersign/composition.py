@@ -93,12 +93,13 @@ def reachable(configuration: Configuration, settings: Settings) -> Configuration
 
 def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
     wider = policy.escalation
-    places = (*policy.recipients, *(wider.recipients if wider else ()))
+    places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
     for channel in {place.channel for place in places if not on[place.channel]}:
         log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
     return replace(
         policy,
         recipients=_open(policy.recipients, on),
+        fallback=_open(policy.fallback, on),
         escalation=None if wider is None else replace(wider, recipients=_open(wider.recipients, on)),
     )
 
@@ -156,7 +157,7 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outbox = Outbox(store, [*channels, *hooks], clock, grace=ending)
+        outbox = Outbox(store, [*channels, *hooks], clock, policies=configuration.policies, grace=ending)
         store.listen(outbox)
         await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)

@@ -144,11 +144,16 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
             text="no countersign.toml, so nobody may review",
             mend="copy countersign.example.toml to countersign.toml and name people in it",
         )
+    under = [f"{name} (flow {' and '.join(configured.flows_under(name))})" for name in lonely]
+    mend = "name reviewers in the policy; empty means nobody"
+    is_draft = any("draft" in configured.flows_under(name) for name in lonely)
+    if is_draft and "draft" not in configured.named:
+        mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
     return Finding(
         check="configuration",
         is_well=False,
-        text=f"nobody may review under: {', '.join(lonely)}",
-        mend="name reviewers in the policy; empty means nobody",
+        text=f"nobody may review under: {', '.join(under)}",
+        mend=mend,
     )
 
 
@@ -188,7 +193,8 @@ def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) 
 
 
 async def _chats(found: Settings, configured: Configuration) -> AsyncIterator[Finding]:
-    places = {place for policy in configured.policies.values() for place in policy.recipients}
+    policies = configured.policies.values()
+    places = {place for policy in policies for place in (*policy.recipients, *policy.fallback)}
     slack = sorted(place.address for place in places if place.channel == "slack")
     telegram = sorted(place.address for place in places if place.channel == "telegram")
     async for finding in slack_findings(found.bot, slack):

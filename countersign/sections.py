@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from core.model import ChannelName, Recipient
 
@@ -24,12 +24,17 @@ def _duration(value: object) -> object:
     if found is None:
         raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
     try:
-        return timedelta(**{_UNITS[found[2]]: float(found[1])})
+        wait = timedelta(**{_UNITS[found[2]]: float(found[1])})
     except OverflowError:
-        raise ValueError(f"must be at most {LONGEST.days}d") from None
+        wait = timedelta.max
+    if wait > LONGEST:
+        raise ValueError(f"must be at most {LONGEST.days}d")
+    if not wait:
+        raise ValueError("must be longer than nothing")
+    return wait
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=LONGEST)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -43,6 +48,26 @@ def _matching(pattern: str, example: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _telegram_place(value: object) -> object:
+    """A chat's id, `"CHAT/TOPIC"` for a topic of a forum, or a public channel's `"@name"`."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(_TELEGRAM_PLACES)  # noqa: TRY004 - pydantic wants it
+    found = _TELEGRAM_PLACE.fullmatch(str(value))
+    if found is None:
+        raise ValueError(_TELEGRAM_PLACES)
+    if found["topic"] == "1":
+        raise ValueError("names the general topic, which has no number: the chat's id alone means it")
+    return str(value)
+
+
+_TELEGRAM_PLACES = 'must be an id such as -1001234567890, "-1001234567890/45" for its topic 45, or "@channel"'
+_TELEGRAM_PLACE = re.compile(
+    r"-?[1-9]\d{0,15}|-[1-9]\d{0,15}/(?P<topic>[1-9]\d{0,9})|@[A-Za-z][A-Za-z0-9_]{3,31}", re.ASCII
+)
+"""Ids have at most 52 significant bits (Bot API, Chat)."""
+TelegramPlace = Annotated[str, BeforeValidator(_telegram_place)]
 
 
 def _zone(value: str) -> str:
@@ -80,13 +105,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class RecipientsSection(Section):
-    """`[recipients]`: where cards go."""
+class PlacesSection(Section):
+    """Places in the chats."""
 
     slack: tuple[SlackPlace, ...] = ()
-    telegram: tuple[int, ...] = ()
+    telegram: tuple[TelegramPlace, ...] = ()
 
     def recipients(self) -> tuple[Recipient, ...]:
         slack = [Recipient(channel=ChannelName("slack"), address=place) for place in self.slack]
-        telegram = [Recipient(channel=ChannelName("telegram"), address=str(chat)) for chat in self.telegram]
+        telegram = [Recipient(channel=ChannelName("telegram"), address=place) for place in self.telegram]
         return (*slack, *telegram)
+
+
+class RecipientsSection(PlacesSection):
+    """`[recipients]`: where cards go."""
+
+    fallback: PlacesSection | None = None
+    """Where a card goes that one of the others cannot be shown."""

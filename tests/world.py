@@ -116,6 +116,11 @@ class StoppedClock:
         self._now = until
 
     @property
+    def alarms(self) -> frozenset[datetime]:
+        """When calls are to come."""
+        return frozenset(at for at, _, alarm in self._alarms if alarm.callback is not None)
+
+    @property
     def next_alarm(self) -> datetime | None:
         """When the next call is to come."""
         return min((at for at, _, alarm in self._alarms if alarm.callback is not None), default=None)
@@ -220,7 +225,7 @@ class PaperChannel(Board):
             self.inside -= 1
             self.change()
 
-    def spacing(self, delivery: Delivery) -> float:
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         return self.gap
 
     @property
@@ -362,7 +367,7 @@ async def whole_core(
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
-        outbox = Outbox(store, channels, clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):
             store.listen(listener)
         timekeeper = Timekeeper(store, clock, people, in_force)

@@ -11,9 +11,10 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
-from bot.cards import card
+from bot.cards import card, retired
 from bot.desk import Desk
 from bot.errands import Errands
+from bot.files import file_of, is_file
 from bot.gate import Gate
 from bot.menu import Menu
 from bot.notices import words
@@ -25,6 +26,7 @@ from bot.slack.home import Homes
 from bot.slack.links import archive_link
 from bot.slack.listener import Listener
 from bot.slack.mentions import Mentions
+from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
@@ -36,13 +38,15 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from slack_bolt.async_app import AsyncApp
+    from slack_sdk.http_retry.async_handler import AsyncRetryHandler
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
     from bot.blocks import Block
     from bot.buttons import Buttons
+    from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, ReviewRequest, StoredEvent
+    from core.model import ChannelName, Delivery, Recipient, ReviewRequest, StoredEvent
     from core.ports import Clock
     from core.service import Service
 
@@ -91,8 +95,10 @@ class SlackChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        message = self._message(delivery, content)
         place = delivery.recipient.address
+        if isinstance(content, Notice) and is_file(content):
+            return await self._upload(place, file_of(content, thread))
+        message = self._message(delivery, content)
         async with self._gate.client() as client:
             self._pace.called(place, IN_A_CHANNEL)
             answer = await _asked(
@@ -108,6 +114,21 @@ class SlackChannel:
         if self._homes is not None:
             self._homes.posted()
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
+
+    async def _upload(self, place: str, file: DraftFile) -> MessageRef:
+        """Sharing a file takes a conversation's own id, which the card in it tells us."""
+        async with self._gate.client() as client:
+            self._pace.called(place, IN_A_CHANNEL)
+            answer = await _asked(
+                client.files_upload_v2(
+                    channel=_place(file.thread),
+                    thread_ts=_ts(file.thread),
+                    filename=file.name,
+                    content=file.content,
+                    initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
+                )
+            )
+        return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         async with self._gate.client() as client:
@@ -125,12 +146,13 @@ class SlackChannel:
 
     def _check_edits_are_welcome(self) -> None:
         """A pause of chat.update is the whole workspace's, and no pause of posts."""
-        left = self._no_edits_until - self._clock.now()
+        asked_for = self._no_edits_until - self._clock.now()
+        left = max(asked_for, timedelta(seconds=self._pace.wait("", EDITS)))
         if left > timedelta(0):
-            raise RateLimited("Slack asked for a pause.", retry_after=left)
+            raise RateLimited("Slack takes no more edits for a while.", retry_after=left, lane_only=True)
 
-    def spacing(self, delivery: Delivery) -> float:
-        return max(self._pace.wait(delivery.recipient.address, IN_A_CHANNEL), self._pace.wait("", EDITS))
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        return self._pace.wait("", EDITS) if edits else self._pace.wait(recipient.address, IN_A_CHANNEL)
 
     def routes(self) -> list[web.RouteDef]:
         """What Slack calls where Socket Mode is off; outside `listening()` it answers 503."""
@@ -149,7 +171,7 @@ class SlackChannel:
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
             menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
-            presses = self._presses(client, errands, menu)
+            presses = self._presses(_web_client(self._settings, session, Patience()), errands, menu)
             commands = Commands(
                 service=self._service,
                 people=self._people,
@@ -210,6 +232,7 @@ class SlackChannel:
             kind = "countersign_notice"
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            shown = retired(shown) if delivery.is_retired else shown
             text, drawn, kind = fallback(shown), blocks(shown), "countersign_card"
             payload["review"] = content.id
         return {
@@ -240,10 +263,14 @@ def _ts(message: MessageRef) -> str:
     return message.partition("/")[2]
 
 
-def _web_client(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """Without retries of its own: the outbox repeats, and knows what was shown."""
+def _web_client(
+    settings: BotSettings, session: aiohttp.ClientSession, *retries: AsyncRetryHandler
+) -> AsyncWebClient:
+    """For cards without retries of its own: the outbox repeats, and knows what was shown."""
     token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None
-    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[])
+    client = AsyncWebClient(
+        token=token, base_url=settings.slack_api_url, session=session, retry_handlers=list(retries)
+    )
     if is_loopback_url(settings.slack_api_url):
         client.proxy = None  # slack_sdk takes one from the environment, which cannot reach this machine
     return client

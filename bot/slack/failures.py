@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable, Unreachable
 
-Failure = SlackApiError | aiohttp.ClientError | TimeoutError | OSError
-FAILURES = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
+Failure = SlackApiError | SlackRequestError | aiohttp.ClientError | TimeoutError | OSError
+FAILURES = (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call of `AsyncWebClient` raises."""
 
 BAD_TOKEN = frozenset(
@@ -65,7 +65,8 @@ def failure(error: Failure) -> DeliveryError:
         return Unreachable(f"Slack could not be reached ({type(error).__name__}).")
     refusal = refusal_of(error)
     if refusal.status == 429 or refusal.code == "ratelimited":
-        return RateLimited("Slack asks for a pause.", retry_after=refusal.retry_after)
+        # the limits are those of each method (docs.slack.dev, rate limits)
+        return RateLimited("Slack asks for a pause.", retry_after=refusal.retry_after, lane_only=True)
     if refusal.code in _GONE:
         return MessageGone(f"The message cannot be changed any more ({refusal.code}).")
     if not refusal.code or refusal.status >= 500 or refusal.code in _LATER:

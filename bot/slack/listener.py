@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -18,7 +19,7 @@ from bot.connecting import connect_or_go_on
 from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
 from bot.slack.payloads import SLACK
-from bot.slack.socket import Socket
+from bot.slack.socket import CONNECTIONS, Socket
 from core.errors import DeliveryError, SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Listener:
         self._commands = commands
         self._errands = errands
         self._usergroup_changed = usergroup_changed
-        self._socket: Socket | None = None
+        self._sockets: list[Socket] = []
         self.identity: AuthorizeResult | None = None
         self.app: AsyncApp | None = None
         """None until Slack told us who we are: before that nobody who presses can be known."""
@@ -103,7 +104,7 @@ class Listener:
             "chat_listening",
             channel="slack",
             team=self._presses.own_team,
-            socket_mode=self._socket is not None,
+            socket_mode=bool(self._sockets),
         )
 
     async def _introduce(self, setting: str) -> None:
@@ -122,11 +123,16 @@ class Listener:
         if self._settings.slack_app_token is None or self.app is None:
             return
         token = self._settings.slack_app_token.get_secret_value()
-        self._socket = self._socket or Socket(self.app, app_token=token, client=self._client, logger=LOGGER)
-        try:
-            await self._socket.connect()
-        except FAILURES as error:
-            raise _refused(setting, error) from error
+        if not self._sockets:
+            for _ in range(CONNECTIONS):
+                socket = Socket(self.app, app_token=token, client=self._client, logger=LOGGER)
+                self._sockets.append(socket)
+        first, *others = self._sockets
+        await _opened(first, setting)
+        for socket in others:
+            # The start does not wait for these: Slack may take a while to allow another one (Tier 1).
+            opening = connect_or_go_on(partial(_opened, socket, setting), self._errands, SLACK)
+            self._errands.start(opening, "slack connection")
 
     def _bolt(self) -> AsyncApp:
         """The client carries no token: `authorize` gives it, and asks Slack nothing."""
@@ -163,9 +169,16 @@ class Listener:
             self._usergroup_changed(found)
 
     async def _close(self) -> None:
-        if self._socket is not None:
-            await self._socket.close()
-            self._socket = None
+        for socket in self._sockets:
+            await socket.close()
+        self._sockets.clear()
+
+
+async def _opened(socket: Socket, setting: str) -> None:
+    try:
+        await socket.connect()
+    except FAILURES as error:
+        raise _refused(setting, error) from error
 
 
 def _refused(setting: str, error: Failure) -> SettingsError | DeliveryError:

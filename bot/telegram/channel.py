@@ -4,38 +4,47 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from aiohttp import web
 from telegram import ReplyParameters, User
-from telegram.error import ChatMigrated, TelegramError
+from telegram.error import BadRequest, TelegramError
 
-from bot.cards import card
+from bot.cards import card, retired
 from bot.errands import Errands
+from bot.files import file_of, is_file
 from bot.gate import Gate
-from bot.markup import NO_PREVIEW, markup, said
+from bot.markup import NO_PREVIEW, attached, markup, said, without_styles
 from bot.notices import words
-from bot.pace import Limit, Pace, limit
+from bot.pace import Pace, limit
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.listener import Listener
-from bot.telegram.places import parts, ref_of
+from bot.telegram.places import Place, parts, place_of, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import RateLimited
 from core.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from telegram import Bot, Message
+    from telegram import Bot
 
     from bot.buttons import Buttons
+    from bot.files import DraftFile
+    from bot.pace import Limit
     from bot.people import Directory
     from bot.settings import BotSettings
     from bot.telegram.updates import Intake
-    from core.model import ChannelName, Delivery, MessageRef, PersonId, ReviewRequest
+    from core.model import ChannelName, Delivery, MessageRef, PersonId, Recipient, ReviewRequest
     from core.ports import ChatInbox, Clock, Dialogs
     from core.service import Service
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 ROUTE = "/telegram/webhook"
 
@@ -43,6 +52,8 @@ IN_PRIVATE = (limit(3, 3.0),)
 """One message a second in a chat, short bursts allowed (Bots FAQ; telegram.constants.FloodLimit)."""
 IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 """Besides, twenty a minute in a group or channel (the same)."""
+POSTS_IN_A_GROUP = (limit(3, 3.0), limit(17, 60.0))
+"""What of that new messages may take: the rest is for edits, which must not wait until the minute is over."""
 IN_ALL = (limit(30, 1.0),)
 """Thirty messages a second over all chats (the same)."""
 
@@ -73,8 +84,7 @@ class TelegramChannel:
         self._pace = Pace(clock)
         self._gate: Gate[Bot] = Gate()
         self._listener: Listener | None = None
-        self._moved: dict[int | str, int] = {}
-        """Groups that became supergroups, and their new ids."""
+        self._has_styles = True
 
     @property
     def name(self) -> ChannelName:
@@ -83,30 +93,51 @@ class TelegramChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        message = self._message(content)
-        place = _chat_id(delivery.recipient.address)
+        if isinstance(content, Notice) and is_file(content):
+            message = _document(file_of(content, thread))
+        else:
+            message = self._message(delivery, content)
+        place = place_of(delivery.recipient.address)
         async with self._gate.client() as bot:
-            self._take_turn(delivery)
+            self._take_turn(place, edits=False)
+            sending = partial(
+                bot.send_document if "document" in message else bot.send_message,
+                place.chat,
+                message_thread_id=place.topic,
+                reply_parameters=_in_reply_to(thread, place),
+            )
             try:
-                return ref_of(await self._send(bot, self._moved.get(place, place), message, thread))
-            except ChatMigrated as error:
-                self._moved[place] = error.new_chat_id
-                return await self._send_after_move(bot, error.new_chat_id, message)
+                return ref_of(await self._asked(sending, message))
             except TelegramError as error:
                 raise failure(error) from error
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
-            self._take_turn(delivery)
+            self._take_turn(Place(chat_id, None), edits=True)
+            editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             try:
-                await bot.edit_message_text(chat_id=chat_id, message_id=message_id, **self._message(content))
+                await self._asked(editing, self._message(delivery, content))
             except TelegramError as error:
                 if not changed_nothing(error):
                     raise failure(error) from error
 
-    def spacing(self, delivery: Delivery) -> float:
-        return self._pace.wait(delivery.recipient.address, _limits(delivery))
+    async def _asked(self, call: Callable[..., Awaitable[T]], message: dict[str, Any]) -> T:
+        """The call with this message: without styles, where Telegram's server turns out to refuse them."""
+        if self._has_styles:
+            try:
+                return await call(**message)
+            except BadRequest as error:
+                if "style" not in error.message.lower():
+                    raise
+                log.warning("button_styles_refused", channel=TELEGRAM)
+                self._has_styles = False
+        plain = without_styles(message["reply_markup"])
+        return await call(**message | {"reply_markup": plain})
+
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        place = place_of(recipient.address)
+        return self._pace.wait(str(place.chat), _limits(place, edits=edits))
 
     def _called(self) -> dict[PersonId, User]:
         """Whom a message may call; of a mention Telegram reads the id alone."""
@@ -115,8 +146,11 @@ class TelegramChannel:
             for person, user in self._people.telegram_users().items()
         }
 
-    def _take_turn(self, delivery: Delivery) -> None:
-        """Count a call. Telegram, when it refuses one, does not say which limit it was: we do."""
+    def _take_turn(self, place: Place, *, edits: bool) -> None:
+        """Count a call. Telegram, when it refuses one, does not say which limit it was: we do.
+
+        Topics of one forum share the limits of their chat, and so do edits and posts.
+        """
         wait = self._pace.wait("", IN_ALL)
         if wait > 0:
             raise RateLimited(
@@ -124,8 +158,15 @@ class TelegramChannel:
                 retry_after=timedelta(seconds=wait),
                 whole_channel=True,
             )
+        wait = self._pace.wait(str(place.chat), _limits(place, edits=edits))
+        if wait > 0:
+            raise RateLimited(
+                "Telegram takes no more messages in this chat for a while.",
+                retry_after=timedelta(seconds=wait),
+                lane_only=True,
+            )
         self._pace.called("", IN_ALL)
-        self._pace.called(delivery.recipient.address, _limits(delivery))
+        self._pace.called(str(place.chat), _limits(place, edits=True))
 
     def routes(self) -> list[web.RouteDef]:
         """What Telegram calls where a webhook secret is set; outside `listening()` it answers 503."""
@@ -164,23 +205,12 @@ class TelegramChannel:
     def _intake(self) -> Intake | None:
         return self._listener.intake if self._listener else None
 
-    async def _send_after_move(self, bot: Bot, new_id: int, message: dict[str, Any]) -> MessageRef:
-        """The thread's first message stayed behind in the old group."""
-        try:
-            return ref_of(await self._send(bot, new_id, message, None))
-        except TelegramError as error:
-            raise failure(error) from error
-
-    async def _send(
-        self, bot: Bot, chat_id: int | str, message: dict[str, Any], thread: MessageRef | None
-    ) -> Message:
-        return await bot.send_message(chat_id, reply_parameters=_in_reply_to(thread, chat_id), **message)
-
-    def _message(self, content: ReviewRequest | Notice) -> dict[str, Any]:
+    def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
         if isinstance(content, Notice):
             made = said(words(content, public_url=self._public_url), self._called())
         else:
-            made = markup(card(content, public_url=self._public_url, buttons=self._buttons))
+            shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            made = markup(retired(shown) if delivery.is_retired else shown)
         return {
             "text": made.text,
             "entities": made.entities,
@@ -189,18 +219,25 @@ class TelegramChannel:
         }
 
 
-def _chat_id(address: str) -> int | str:
-    """A number, or a public channel's `@name`, which Telegram takes as well."""
-    return address if address.startswith("@") else int(address)
+def _document(file: DraftFile) -> dict[str, Any]:
+    caption = attached(file)
+    return {
+        "document": file.content,
+        "filename": file.name,
+        "caption": caption.text,
+        "caption_entities": caption.entities,
+        "disable_content_type_detection": True,
+    }
 
 
-def _limits(delivery: Delivery) -> tuple[Limit, ...]:
-    """Groups and channels have negative ids, or names."""
-    return IN_A_GROUP if delivery.recipient.address.startswith(("-", "@")) else IN_PRIVATE
+def _limits(place: Place, *, edits: bool) -> tuple[Limit, ...]:
+    if place.is_private:
+        return IN_PRIVATE
+    return IN_A_GROUP if edits else POSTS_IN_A_GROUP
 
 
-def _in_reply_to(thread: MessageRef | None, chat_id: int | str) -> ReplyParameters | None:
+def _in_reply_to(thread: MessageRef | None, place: Place) -> ReplyParameters | None:
     """Replying is how Telegram keeps things together; a first message that is gone holds up nothing."""
-    if thread is None or parts(thread)[0] != chat_id:
+    if thread is None or (isinstance(place.chat, int) and parts(thread)[0] != place.chat):
         return None
     return ReplyParameters(parts(thread)[1], allow_sending_without_reply=True)

@@ -17,7 +17,7 @@ from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
-from bot.telegram.places import is_anonymous, ref_of
+from bot.telegram.places import address_of, is_anonymous, ref_of
 from bot.telegram.updates import COMMAND, TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 from core.model import Recipient
@@ -140,7 +140,7 @@ class Commands:
             text,
             # not the update's id, which Telegram may give anew after a week
             key=f"telegram/{message.chat.id}/{message.message_id}",
-            tell=Recipient(channel=TELEGRAM, address=str(message.chat.id)),
+            tell=Recipient(channel=TELEGRAM, address=address_of(message)),
             where="here",
             prefix=PREFIX,
         )

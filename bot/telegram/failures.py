@@ -7,7 +7,14 @@ from datetime import timedelta
 
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 
-from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable, Unreachable
+from core.errors import (
+    DeliveryError,
+    MessageGone,
+    PlaceMoved,
+    RateLimited,
+    Undeliverable,
+    Unreachable,
+)
 
 # How python-telegram-bot 22 is asked for durations as timedelta, which later releases give anyway; without
 # it, reading one warns.
@@ -15,6 +22,10 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 # Telegram names its errors in words only; these are the ones of an edit whose message is not there any more.
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_HINTS = {
+    "message thread not found": "the topic does not exist, or not any more; the general one has no number",
+    "topic_closed": "the topic is closed, and the bot may not write there",
+}
 _NOT_MODIFIED = "message is not modified"
 
 
@@ -24,9 +35,8 @@ def failure(error: TelegramError) -> DeliveryError:
         case RetryAfter():
             return RateLimited("Telegram asks for a pause.", retry_after=_seconds(error))
         case ChatMigrated():
-            return Undeliverable(
-                f"The group has become the supergroup {error.new_chat_id}: put that id in its place."
-            )
+            moved = f"The group has become the supergroup {error.new_chat_id}: put that id in its place."
+            return PlaceMoved(moved, address=str(error.new_chat_id))
         case Forbidden():
             return Undeliverable(f"Telegram refused it ({error.message}).")
         case InvalidToken():
@@ -45,7 +55,8 @@ def changed_nothing(error: TelegramError) -> bool:
 def _bad_request(error: BadRequest) -> DeliveryError:
     if any(words in error.message.lower() for words in _GONE):
         return MessageGone(f"The message cannot be changed any more ({error.message}).")
-    return Undeliverable(f"Telegram refused it ({error.message}).")
+    hint = next((f": {hint}" for words, hint in _HINTS.items() if words in error.message.lower()), "")
+    return Undeliverable(f"Telegram refused it ({error.message}){hint}.")
 
 
 def _seconds(error: RetryAfter) -> timedelta:

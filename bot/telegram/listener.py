@@ -24,6 +24,7 @@ from bot.desk import Desk
 from bot.menu import Menu
 from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.failures import failure
+from bot.telegram.hearing import Hearing
 from bot.telegram.links import message_link
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
@@ -86,6 +87,7 @@ class Listener:
         self._webhook_url = webhook_url
         self._errands = errands
         queue: asyncio.Queue[object] = asyncio.Queue()
+        self._hearing = Hearing(inbox=inbox, clock=clock)
         self.bot = self._new_bot()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
         reasons = Reasons(
@@ -100,6 +102,8 @@ class Listener:
         presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons, menu=menu)
         desk = Desk(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
         commands = Commands(service=service, people=people, menu=menu, desk=desk)
+        self._watch: asyncio.Task[None] | None = None
+        """Belongs to the listener: cancelled by `_stop`."""
         self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:
@@ -129,7 +133,9 @@ class Listener:
             base_url=settings.telegram_api_url,
             base_file_url=settings.telegram_file_url,
             request=QuietRequest(trust_env=trust_env),
-            get_updates_request=KeepingRequest(self._keep, connections=1, trust_env=trust_env),
+            get_updates_request=KeepingRequest(
+                self._keep, self._hearing.note, connections=1, trust_env=trust_env
+            ),
         )
 
     async def _keep(self, raw: Mapping[str, Any]) -> None:
@@ -142,6 +148,7 @@ class Listener:
         app: App = builder.concurrent_updates(Processor(self._intake)).build()
         app.add_handler(CallbackQueryHandler(presses.pressed))
         app.add_handler(MessageHandler(filters.Regex(COMMAND), commands.typed))
+        app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, self._hearing.moved))
         app.add_handler(MessageHandler(filters.REPLY, presses.replied))
         app.add_error_handler(self._failed)
         return app
@@ -187,6 +194,9 @@ class Listener:
         except BadRequest as error:
             sentence = f"COUNTERSIGN_PUBLIC_URL: Telegram refuses it as a webhook ({error.message})."
             raise SettingsError(sentence) from error
+        self._watch = self._watch or asyncio.create_task(
+            self._hearing.watch(self.bot), name="telegram hearing"
+        )
 
     async def _failed(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
         error = context.error
@@ -199,6 +209,9 @@ class Listener:
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         await self._errands.quiet(STOP_SECONDS)
         self._intake.close()
         if self._app.updater is not None and self._app.updater.running:

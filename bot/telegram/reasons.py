@@ -15,7 +15,7 @@ from bot.buttons import Action
 from bot.cards import url_of
 from bot.markup import NO_PREVIEW
 from bot.telegram.failures import failure
-from bot.telegram.places import copy_of, parts, ref_of
+from bot.telegram.places import copy_of, parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES, question, reply_field, request_for_reason
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
@@ -35,7 +35,8 @@ log = structlog.get_logger()
 NO_QUESTION = "Nothing was changed: Telegram could not ask you why. Please use the task's page instead."
 OVER = "This question is over. Please press the button on the card again."
 NO_WORDS = (
-    "Nothing was changed: a reason is asked for, and none can be written here. Please use the task's page."
+    "Nothing was changed: a reason is asked for, and none can be written here. Please use the task's page, "
+    "or press Start in a chat with me and then the button again."
 )
 UNCHANGED = "Nothing was changed."
 IN_WORDS = "Please answer in words: reply to the question with a text message."
@@ -68,11 +69,35 @@ class Reasons:
         if card is None:
             raise Invalid(NO_QUESTION)
         may_write = card.chat.type != ChatType.CHANNEL
+        if not may_write and await self._ask_privately(query, said, review, person, verdict):
+            return
         if not may_write and review.policy.asks_why(verdict) and not review.policy.quick_reasons:
             raise Invalid(NO_WORDS)
         asked = question(review, said, query.from_user, self._buttons, verdict=verdict, may_write=may_write)
         prompt = await self._send(asked, asked.keyboard, to=card)
         await self._open(prompt, review, person, verdict)
+
+    async def _ask_privately(
+        self, query: CallbackQuery, said: Press, review: ReviewRequest, person: PersonId, verdict: Verdict
+    ) -> bool:
+        """In their own chat with the bot: in a channel nobody can answer in words, and everybody reads along.
+
+        False where they never started one.
+        """
+        asked = question(review, said, query.from_user, self._buttons, verdict=verdict, may_write=True)
+        try:
+            prompt = await self._bot.send_message(
+                query.from_user.id,
+                asked.text,
+                entities=asked.entities,
+                reply_markup=asked.keyboard,
+                link_preview_options=NO_PREVIEW,
+            )
+        except TelegramError as error:
+            log.info("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+            return False
+        await self._open(prompt, review, person, verdict)
+        return True
 
     async def pressed(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         """The words for who pressed a button of a question; None where another message follows."""
@@ -189,7 +214,7 @@ class Reasons:
                 entities=asked.entities,
                 reply_markup=keyboard,
                 reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
-                message_thread_id=_topic(to),
+                message_thread_id=topic_of(to),
                 link_preview_options=NO_PREVIEW,
             )
         except TelegramError as error:
@@ -220,9 +245,3 @@ class Reasons:
             await message.reply_text(words, do_quote=True)
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
-
-
-def _topic(message: MaybeInaccessibleMessage) -> int | None:
-    """The forum topic; the general one has none."""
-    is_in_topic = isinstance(message, Message) and message.is_topic_message
-    return message.message_thread_id if is_in_topic and isinstance(message, Message) else None

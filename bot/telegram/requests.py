@@ -38,11 +38,20 @@ class QuietRequest(AiohttpRequest):
 
 
 class KeepingRequest(QuietRequest):
-    """For getUpdates alone: `keep` stores one update, or raises `Unreadable` or `Unavailable`."""
+    """For getUpdates alone: `keep` stores one update, or raises `Unreadable` or `Unavailable`.
 
-    def __init__(self, keep: Callable[[Mapping[str, Any]], Awaitable[None]], **options: Any) -> None:
+    `heard` is called after every answer that could bring some.
+    """
+
+    def __init__(
+        self,
+        keep: Callable[[Mapping[str, Any]], Awaitable[None]],
+        heard: Callable[[], Awaitable[None]],
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._keep = keep
+        self._heard = heard
 
     async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
         status, payload = await super().do_request(*args, **options)
@@ -59,6 +68,7 @@ class KeepingRequest(QuietRequest):
             ids = await asyncio.gather(*(self._keep_one(raw) for raw in result))
         except Unavailable as error:
             raise NetworkError("Updates cannot be stored now, and are not confirmed") from error
+        await self._heard()
         known = [update_id for update_id in ids if update_id is not None]
         if result and not known:
             raise NetworkError("Updates without an id cannot be confirmed")

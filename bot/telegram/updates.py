@@ -71,6 +71,7 @@ class MessageShape(RepliedShape):
     message_thread_id: Id | None = None
     is_topic_message: bool | None = None
     reply_to_message: RepliedShape | None = None
+    migrate_to_chat_id: Id | None = None
 
 
 class QueryShape(Shape):
@@ -88,9 +89,14 @@ class UpdateShape(Shape):
 
     @property
     def concerns_us(self) -> bool:
-        """Presses, replies to something, and our commands; what people tell each other is not even stored."""
+        """Presses, replies to something, our commands, and that a group has moved.
+
+        What people tell each other is not even stored.
+        """
         said = self.message
-        is_for_us = said is not None and (said.reply_to_message or COMMAND.match(said.text or ""))
+        is_for_us = said is not None and (
+            said.reply_to_message or said.migrate_to_chat_id or COMMAND.match(said.text or "")
+        )
         return bool(self.callback_query or is_for_us)
 
 

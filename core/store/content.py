@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
     """The review as it is now or the notice's event; in a chat, with the thread that it belongs to."""
     if wanted.review is not None:
-        return reviews.one(tx, wanted.review), deliveries.thread_of(tx, wanted)
+        return reviews.on_card(tx, wanted.review), deliveries.thread_of(tx, wanted)
     stored = history.event_numbered(tx, wanted.task, wanted.event_seq)
     if stored is None:
         raise NotFound("There is no such event.")
@@ -24,8 +24,10 @@ def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Noti
     if wanted.recipient.channel == history.WEBHOOK:
         return Notice(task=task, event=stored), None
     about = getattr(stored.event, "review", None)
-    if isinstance(stored.event, history.ENDS):
+    to_submitter = wanted.recipient == task.tell and isinstance(stored.event, history.ENDS)
+    if to_submitter:
         review = next(iter(reviews.of_task(tx, wanted.task)[-1:]), None)
     else:
         review = None if about is None else reviews.one(tx, about)
-    return Notice(task=task, event=stored, review=review), deliveries.thread_of(tx, wanted)
+    told = Notice(task=task, event=stored, review=review, to_submitter=to_submitter)
+    return told, deliveries.thread_of(tx, wanted)

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, or_, select, update
 
 from core.ids import new_id
-from core.model import ChannelName, DeliveryState, MessageRef
+from core.jsontext import from_json
+from core.literal import is_short
+from core.model import ChannelName, DeliveryState, MessageRef, Recipient, text_of
+from core.store.policies import policy_of
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
-from core.store.tables import delivery
+from core.store.tables import delivery, review
 from core.timetable import has_timers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from core.model import Delivery, Policy, Recipient, ReviewRequest
+    from core.model import Delivery, Json, Policy, ReviewRequest
     from core.store.transaction import Transaction
 
 HEADS = 200
-"""Recipients looked at in one go; the rest follow as these are served."""
+"""Heads of queues looked at in one go; the rest follow as these are served."""
 
 _columns = [delivery.c[name] for name in DELIVERY_COLUMNS]
 _older = delivery.alias("older")
@@ -29,23 +32,25 @@ _waits_for_older = exists().where(
     _older.c.task_id == delivery.c.task_id,
     _older.c.channel == delivery.c.channel,
     _older.c.address == delivery.c.address,
-    _older.c.event_seq < delivery.c.event_seq,
+    or_(
+        _older.c.event_seq < delivery.c.event_seq,
+        # A draft's file follows its card.
+        and_(_older.c.event_seq == delivery.c.event_seq, delivery.c.review_id.is_(None)),
+    ),
     _older.c.review_id.is_not(None),
     _older.c.message.is_(None),
     _older.c.state == literal_column("'due'"),
 )
+# Changes of cards that people can see go before new cards, and never stand behind them.
+_is_post = case((delivery.c.message.is_(None), literal_column("1")), else_=literal_column("0"))
 _ranked = (
     select(
         *_columns,
+        _is_post.label("is_post"),
         func.row_number()
         .over(
-            partition_by=delivery.c.address,
-            # Changes of cards that people can see go before new cards.
-            order_by=(
-                case((delivery.c.message.is_(None), literal_column("1")), else_=literal_column("0")),
-                delivery.c.due_at,
-                delivery.c.event_seq,
-            ),
+            partition_by=(delivery.c.address, _is_post),
+            order_by=(delivery.c.due_at, delivery.c.event_seq),
         )
         .label("rank"),
     )
@@ -63,7 +68,7 @@ INSERT = Statement(insert(delivery), DELIVERY_COLUMNS)
 DUE = Statement(
     select(*(_ranked.c[name] for name in DELIVERY_COLUMNS))
     .where(_ranked.c.rank == literal_column("1"))
-    .order_by(_ranked.c.due_at)
+    .order_by(_ranked.c.is_post, _ranked.c.due_at)
     .limit(literal_column(str(HEADS)))
 )
 NEXT_DUE = Statement(
@@ -77,11 +82,12 @@ THREAD = Statement(
         delivery.c.task_id == p("task"),
         delivery.c.channel == p("channel"),
         delivery.c.address == p("address"),
-        delivery.c.event_seq < p("before"),
+        delivery.c.event_seq <= p("before"),
+        delivery.c.id != p("id"),
         delivery.c.message.is_not(None),
         delivery.c.review_id.is_not(None),
     )
-    .order_by(delivery.c.event_seq)
+    .order_by(delivery.c.event_seq, delivery.c.retired.desc())
     .limit(literal_column("1"))
 )
 OF_TASK = Statement(
@@ -118,6 +124,13 @@ DROP_WORDS = Statement(
         delivery.c.review_id.is_(None),
         delivery.c.channel != literal_column("'webhook'"),
         delivery.c.message.is_(None),
+    )
+)
+SHOWN_IN = Statement(
+    select(delivery.c.channel, delivery.c.address).where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id.is_not(None),
+        delivery.c.state != literal_column("'given_up'"),
     )
 )
 RAISE_REVIEW = Statement(
@@ -180,6 +193,15 @@ GIVEN_UP = Statement(
     .values(state=literal_column("'given_up'"), due_at=null(), error=p("error"))
 )
 
+OPEN_POLICY = Statement(
+    select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
+)
+PLACES = Statement(
+    select(delivery.c.channel, delivery.c.address).where(
+        delivery.c.task_id == p("task"), delivery.c.review_id == p("review")
+    )
+)
+
 
 def new_delivery(
     tx: Transaction, task: str, seq: int, channel: str, address: str, *, review: str | None = None
@@ -200,6 +222,7 @@ def new_delivery(
         "due_at": micros(tx.now),
         "failing_since": None,
         "error": None,
+        "retired": 0,
     }
 
 
@@ -209,28 +232,51 @@ def insert_deliveries(tx: Transaction, rows: Iterable[Mapping[str, Any]]) -> Non
     tx.due.update(ChannelName(row["channel"]) for row in rows)
 
 
-def open_cards(tx: Transaction, task: str, seq: int, review: str, policy: Policy) -> None:
-    """One card for each of the policy's recipients."""
+def open_cards(
+    tx: Transaction, task: str, seq: int, review: str, places: Iterable[Recipient], draft: Json
+) -> None:
+    """One card for each place; where that cannot show the draft whole, the draft as a file besides."""
+    places = list(dict.fromkeys(places))
+    cards = [new_delivery(tx, task, seq, place.channel, place.address, review=review) for place in places]
+    insert_deliveries(tx, cards)
+    if not is_short(text_of(draft)):
+        say(tx, task, seq, places)
+
+
+def say(tx: Transaction, task: str, seq: int, places: Iterable[Recipient]) -> None:
+    """Tell each place, in the task's thread there, of the event numbered `seq`."""
     insert_deliveries(
         tx,
-        [
-            new_delivery(tx, task, seq, place.channel, place.address, review=review)
-            for place in dict.fromkeys(policy.recipients)
-        ],
+        [new_delivery(tx, task, seq, place.channel, place.address) for place in dict.fromkeys(places)],
     )
+
+
+def shown_in(tx: Transaction, task: str) -> list[Recipient]:
+    """Where the task has cards; a place as often as it has some."""
+    return [
+        Recipient(channel=ChannelName(channel), address=address)
+        for channel, address in tx.all(SHOWN_IN, task=task)
+    ]
 
 
 def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None:
     """Every card of the review has something newer to show."""
-    if policy.recipients:
+    if channels := policy.channels:
         tx.run(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
-        tx.due.update(place.channel for place in policy.recipients)
+        tx.due.update(channels)
 
 
 def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> None:
     """What was still to be said about an open review is not said of a closed one."""
     policy = review.policy
-    if was_snoozed or review.questions or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
+    if (
+        was_snoozed
+        or review.questions
+        or has_timers(policy)
+        or policy.approvals > 1
+        or policy.rejections > 1
+        or (policy.recipients and not is_short(text_of(review.draft)))
+    ):
         tx.run(DROP_WORDS, task=review.task.id)
 
 
@@ -256,7 +302,7 @@ def at_message(tx: Transaction, channel: str, message: str) -> tuple[str, str | 
 
 
 def due(tx: Transaction, channel: str) -> list[Delivery]:
-    """What may be shown now: at most one for each recipient, changes before new cards."""
+    """What may be shown now: for each recipient at most one change and one new card; all changes first."""
     return [delivery_of(row) for row in tx.all(DUE, channel=channel, now=micros(tx.now))]
 
 
@@ -266,14 +312,16 @@ def next_due(tx: Transaction, channel: str, after: datetime) -> datetime | None:
 
 
 def thread_of(tx: Transaction, wanted: Delivery) -> MessageRef | None:
-    """The task's first message in the same place, before this delivery."""
+    """The task's first message in the same place, before this delivery: a retired one began its thread, and a
+    draft's file has its own card."""
     place = wanted.recipient
     row = tx.one(
         THREAD,
         task=wanted.task,
         channel=place.channel,
         address=place.address,
-        before=wanted.event_seq,
+        before=wanted.event_seq + (wanted.review is None),
+        id=wanted.id,
     )
     return None if row is None else MessageRef(row[0])
 
@@ -313,4 +361,21 @@ def retry_failed(tx: Transaction, channel: str) -> None:
 
 
 def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
+    """A card of an open review goes to the policy's fallback: once, and again for the next review."""
+    if _fall_back(tx, wanted):
+        error = f"{error} The card went to the fallback."
     tx.run(GIVEN_UP, id=wanted.id, error=error)
+
+
+def _fall_back(tx: Transaction, wanted: Delivery) -> bool:
+    if wanted.review is None or wanted.is_retired:
+        return False
+    found = tx.one(OPEN_POLICY, review=wanted.review)
+    if found is None:
+        return False
+    places = policy_of(found[0]).fallback
+    others = [place for place in dict.fromkeys(places) if place != wanted.recipient]
+    known = {(row[0], row[1]) for row in tx.all(PLACES, task=wanted.task, review=wanted.review)}
+    new = [place for place in others if (place.channel, place.address) not in known]
+    open_cards(tx, wanted.task, wanted.event_seq, wanted.review, new, from_json(found[1]))
+    return bool(others)

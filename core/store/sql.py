@@ -20,6 +20,7 @@ from core.store import (
     firing,
     history,
     looking,
+    places,
     questions,
     resuming,
     reviews,
@@ -30,7 +31,7 @@ from core.store.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from types import TracebackType
 
     from core.errors import CountersignError
@@ -290,6 +291,26 @@ class SqlStore:
             partial(looking.claim, review_id=review_id, person=person, via=via, policies=policies)
         )
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.claim_open,
+                task_id=task_id,
+                person=person,
+                review_id=review_id,
+                via=via,
+                policies=policies,
+            )
+        )
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         return await self._write.run(partial(looking.release, review_id=review_id, person=person))
 
@@ -305,6 +326,28 @@ class SqlStore:
         return await self._write.run(
             partial(
                 looking.snooze, review_id=review_id, person=person, until=until, via=via, policies=policies
+            )
+        )
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.snooze_open,
+                task_id=task_id,
+                person=person,
+                until=until,
+                review_id=review_id,
+                via=via,
+                policies=policies,
             )
         )
 
@@ -351,6 +394,9 @@ class SqlStore:
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        await self._write.run(partial(reviews.show_again, ids=review_ids))
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         return await self._write.run(partial(admitting.admit, members=members))
@@ -468,6 +514,18 @@ class SqlStore:
 
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
         await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
+
+    async def delivery_moved(self, wanted: Delivery, address: str) -> None:
+        await self._write.run(partial(places.delivery_moved, wanted=wanted, address=address))
+
+    async def moved_places(self, channel: ChannelName) -> Mapping[str, str]:
+        return await self._read.run(partial(places.moved_places, channel=channel))
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        await self._write.run(partial(places.place_moved, place=place, address=address))
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        return await self._write.run(partial(places.note_heard, channel=channel, kept=kept))
 
     # Chats
 

@@ -254,6 +254,8 @@ delivery = Table(
     Column("due_at", BigInteger),
     Column("failing_since", BigInteger),
     Column("error", Text),
+    # 1 once another card of the same review was posted in its stead: it has no buttons any more.
+    Column("retired", Integer, nullable=False, server_default="0"),
     Index("ix_delivery_task_id", "task_id"),
 )
 Index(
@@ -268,6 +270,25 @@ Index(
     delivery.c.message,
     sqlite_where=text("message IS NOT NULL"),
     postgresql_where=text("message IS NOT NULL"),
+)
+
+# Places that a platform gave another address, such as a Telegram group that became a supergroup.
+moved_place = Table(
+    "moved_place",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("moved_to", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# When a platform's presses last reached us for certain.
+heard = Table(
+    "heard",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 dialog = Table(

@@ -20,6 +20,7 @@ from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import LOCAL, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
+from core.store.deliveries import say, shown_in
 from core.store.history import append
 from core.store.rows import (
     TASK_COLUMNS,
@@ -377,6 +378,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url, step.tell)
     _open_review(tx, step)
+    _tell_the_end(tx, step)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
         if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
@@ -424,6 +426,21 @@ def _open_review(tx: Transaction, step: Step) -> None:
             )
 
 
+def _tell_the_end(tx: Transaction, step: Step) -> None:
+    """In every thread, where it is news: people who have approved something want to know what came of it."""
+    end = step.events[-1] if step.events else None
+    if not isinstance(end, TaskCompleted | TaskFailed) or not (
+        # where it was handed in its end is told in any case
+        places := [place for place in shown_in(tx, step.task) if place != step.tell]
+    ):
+        return
+    if isinstance(end, TaskFailed) or (
+        # What was approved is on its card, and that nothing was, too.
+        end.final_result is not None and end.final_result != reviews.last_approved(tx, step.task)
+    ):
+        say(tx, step.task, step.seq + len(step.events), places)
+
+
 def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     """Raises `NotFound`, `Forbidden` or `TaskIsClosed`."""
     tx.lock(LOCK, id=task_id)
@@ -459,6 +476,8 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
         raise StaleRun("The task was moved on at the same moment.")
     reviews.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
     append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
+    if of.review is None:  # else its cards say so
+        say(tx, of.id, row[SEQ] + 1, [place for place in shown_in(tx, of.id) if place != of.tell])
 
 
 def fail(tx: Transaction, task_id: str, error: str) -> None:

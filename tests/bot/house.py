@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from pocketflow import Flow
 
 from bot.buttons import Buttons
 from core.definitions import definition
@@ -16,7 +17,8 @@ from core.engines.local import LocalEngine
 from core.errors import StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
-from core.flow import FlowRunner
+from core.flow import FlowDefinition, FlowRunner
+from core.graph import Graph
 from core.model import (
     Assurance,
     Escalation,
@@ -27,10 +29,13 @@ from core.model import (
     Submission,
     TaskId,
 )
+from core.nodes import ProcessNode, ReviewNode
 from core.outbox import Outbox
+from core.processors.offline import offline
 from core.service import Service
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
+from tests.core.graphs import Does
 from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
 
 if TYPE_CHECKING:
@@ -92,6 +97,16 @@ class ShakyInbox:
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self.store.update_handled(channel, update_id)
 
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        if self.is_down:
+            raise DOWN
+        await self.store.place_moved(place, address)
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        if self.is_down:
+            raise DOWN
+        return await self.store.heard(channel, kept=kept)
+
 
 @dataclass
 class House:
@@ -103,6 +118,19 @@ class House:
     buttons: Buttons
     diary: Diary
     clock: StoppedClock
+    outbox: Outbox | None = None
+    """Made after the channel, which is made knowing the house."""
+
+    async def quiet(self) -> None:
+        """Everything that is due by the stopped clock has been shown, or was tried."""
+
+        async def ask() -> bool:
+            for _ in range(5):
+                await self.store.counts()
+                await self.store.check()
+            return self.outbox is None or not self.outbox.under_way
+
+        await eventually(ask)
 
     async def submit(self, text: str = "hello world", *, flow: str = "draft") -> Task:
         """A new task of Sam's."""
@@ -168,6 +196,23 @@ def house_policies() -> tuple[Policy, ...]:
     )
 
 
+def paying(policies: dict[str, Policy]) -> FlowDefinition:
+    """What is approved is then paid, which gives a receipt, or fails where the input says so."""
+
+    async def pay(shared: dict[str, Any]) -> None:
+        if "broke" in shared["task_input"]:
+            raise ValueError("no money")
+        shared["final_result"] = f"receipt 7 for {shared['processed_output']}"
+
+    process, review = ProcessNode(processor=offline), ReviewNode(policy="lenient")
+    process >> review
+    review - "approved" >> Does("pay", pay)
+    review - "rejected" >> process
+    return FlowDefinition(
+        graph=Graph(Flow(start=process)), settings=flow_settings("paying", retries=0), policies=policies
+    )
+
+
 @asynccontextmanager
 async def core_with(
     database: Database,
@@ -185,6 +230,7 @@ async def core_with(
     flows = draft_flows(*places) | {
         name: definition(flow_settings(name, policy=name), own, None) for name in own
     }
+    flows["paying"] = paying(own)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
@@ -193,6 +239,7 @@ async def core_with(
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [make(house) for make in makes], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        house.outbox = outbox
         timekeeper = Timekeeper(store, clock, PEOPLE, in_force)
         for listener in (diary, feed, outbox, engine, timekeeper):
             store.listen(listener)

@@ -89,16 +89,17 @@ async def slack_house(
     http: bool,
     listening: bool = True,
     running: SlackSimulator | None = None,
+    **options: Any,
 ) -> AsyncIterator[SlackHouse]:
     """Leaving it leaves a Slack that was `running` before as it is, as when the service stops."""
     async with AsyncExitStack() as stack:
-        slack = await stack.enter_async_context(simulated()) if running is None else running
+        there = await stack.enter_async_context(simulated(**options)) if running is None else running
         channels: list[SlackChannel] = []
 
         def make(house: House) -> SlackChannel:
             channels.append(
                 SlackChannel(
-                    settings_for(slack, http=http),
+                    settings_for(there, http=http),
                     service=house.service,
                     people=PEOPLE,
                     buttons=house.buttons,
@@ -114,10 +115,10 @@ async def slack_house(
         url = None
         if http:
             url = await stack.enter_async_context(served(channels[0].routes())) + "/slack/events"
-            slack.request_url = url
+            there.request_url = url
         if listening:
             await stack.enter_async_context(channels[0].listening())
-        yield SlackHouse(slack, house, channels[0], url)
+        yield SlackHouse(there, house, channels[0], url)
 
 
 @asynccontextmanager

@@ -85,7 +85,7 @@ async def telegram_house(
     webhook: bool,
     listening: bool = True,
     telegram: Simulator | None = None,
-    chat: int = GROUP,
+    chat: int | str = GROUP,
 ) -> AsyncIterator[TelegramHouse]:
     """Leaving it leaves a `telegram` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from bot.blocks import home_view, listed
 from bot.cards import Theirs
-from bot.literal import utf16
 from bot.markup import LIMIT
 from bot.markup import listed as drawn
 from bot.menu import LISTED, Answer, Entry
 from bot.simulator.slack.limits import message_problems, view_problems
+from core.literal import utf16
 
 NASTY = st.one_of(
     st.sampled_from(

@@ -350,20 +350,20 @@ async def test_a_question_that_cannot_be_sent_is_told(there: TelegramHouse) -> N
     assert press.text.startswith("Nothing was changed: Telegram could not ask you why.")
 
 
-async def test_in_a_channel_no_typed_reason_is_offered(
+async def test_in_a_channel_no_typed_reason_is_offered_to_whom_we_may_not_write(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
     async with simulated() as telegram:
         channel = -1009
-        telegram.add_chat(channel, "channel", "News", [ANA_ID])
+        telegram.add_chat(channel, "channel", "News", [BEN_ID])
         async with telegram_house(
             sqlite_database, clock, webhook=False, telegram=telegram, chat=channel
         ) as there:
             task = await there.house.submit()
-            await telegram.press(await there.card(chat=channel), "Reject…", user=ANA_ID)
+            await telegram.press(await there.card(chat=channel), "Reject…", user=BEN_ID)
             prompt = await there.card(2, chat=channel)
             assert prompt.labels == ("No reason", "Cancel")
-            await telegram.press(prompt, "No reason", user=ANA_ID)
+            await telegram.press(prompt, "No reason", user=BEN_ID)
             assert (await decided(there, task)).verdict is Verdict.REJECT
 
 
@@ -643,8 +643,10 @@ async def test_more_than_telegram_takes_in_a_second_closes_the_whole_channel(pol
     sent = await polling.house.delivery(task, lambda found: found.message is not None)
     assert sent.message is not None
     review, channel = await polling.house.review(task), polling.channel
-    for _ in range(29):
-        await channel.post(sent, review, thread=None)
+    for chat in range(-29, 0):
+        polling.telegram.add_chat(chat, "group", "Another", [ANA_ID])
+        place = replace(sent.recipient, address=str(chat))
+        await channel.post(replace(sent, recipient=place), review, thread=None)
     for call in (
         channel.post(sent, review, thread=None),
         channel.update(sent, review, message=sent.message),
@@ -653,7 +655,7 @@ async def test_more_than_telegram_takes_in_a_second_closes_the_whole_channel(pol
             await call
         assert refused.value.whole_channel
         assert refused.value.retry_after == timedelta(seconds=1)
-    assert len(polling.ours()) == 30
+    assert len(polling.telegram.calls_of("sendMessage")) == 30
     polling.house.clock.advance(seconds=1)
     await channel.post(sent, review, thread=None)
 

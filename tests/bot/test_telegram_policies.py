@@ -147,14 +147,14 @@ async def test_in_a_channel_a_reason_in_words_leads_to_the_page(
 ) -> None:
     channel = -1009000000001
     async with telegram_house(sqlite_database, clock, webhook=False, chat=channel) as there:
-        there.telegram.add_chat(channel, "channel", "News", [ANA_ID])
+        there.telegram.add_chat(channel, "channel", "News", [BEN_ID])
         task = await there.house.submit(flow="reasoned")
         there.house.clock.advance(seconds=60)
         card = await there.card(1, channel)
-        press = await there.telegram.press(card, "Reject…", user=ANA_ID)
+        press = await there.telegram.press(card, "Reject…", user=BEN_ID)
         assert press.text == (
-            "Nothing was changed: a reason is asked for, and none can be written here. "
-            "Please use the task's page."
+            "Nothing was changed: a reason is asked for, and none can be written here. Please use the task's "
+            "page, or press Start in a chat with me and then the button again."
         )
         assert await decisions(there, task) == ()
 
@@ -215,7 +215,7 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
 
 
 async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
-    assert "Say it as “/away Ben Okri until 2026-11-30”" in await answer_to(there, "/away")
+    assert "Say it as “/away Ben Okafor until 2026-11-30”" in await answer_to(there, "/away")
     assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")
     assert f"nobody is listed under yours, {EVE_ID}" in await answer_to(there, "/back", EVE_ID)
     assert list(await there.house.service.delegations()) == []

@@ -19,8 +19,8 @@ TWO = Policy(name="two", reviewers=(ANA.id, BEN.id, CY.id), approvals=2, recipie
 
 
 async def show(store: SqlStore, message: str) -> None:
-    """What is due on paper is shown, as that message."""
-    (due,) = await store.due_deliveries(PAPER)
+    """What is due on paper first, changes before new cards, is shown as that message."""
+    due, *_ = await store.due_deliveries(PAPER)
     await store.delivery_shown(due, MessageRef(message))
 
 

@@ -54,6 +54,7 @@ FULL = Policy(
     keeps_removed=False,
     claim=timedelta(hours=1),
     recipients=(DESK, HALL),
+    fallback=(HALL,),
     outside=("on-call",),
 )
 
@@ -146,6 +147,7 @@ POLICIES = st.builds(
     carries=st.booleans(),
     keeps_removed=st.booleans(),
     recipients=PLACES,
+    fallback=PLACES,
     outside=GROUPS,
 )
 

@@ -32,7 +32,7 @@ from core.store.statements import Statement
 from core.store.tasks import POISON
 from core.store.transaction import Transaction
 from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiting
-from tests.world import ANA, BEN, DESK, PAPER
+from tests.world import ANA, BEN, DESK, HALL, PAPER
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -118,7 +118,8 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_APPROVED": {"task": "APPROVED"},
     "reviews.LAST_OUTCOME": {"task": "APPROVED", "checkpoint": 1},
     "reviews.DECISIONS": {"review": "REVIEW"},
-    "reviews.LAST_REJECTION": {"task": "TASK", "before": 99},
+    "reviews.LAST_REJECTIONS": {"task": "TASK", "before": 99},
+    "reviews.EARLIER": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
     "admitting.POLICIES": {},
@@ -129,8 +130,14 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.DUE": {"channel": "paper", "now": 2**62},
     "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
-    "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99},
+    "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99, "id": ""},
+    "deliveries.SHOWN_IN": {"task": "TASK"},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
+    "deliveries.OPEN_POLICY": {"review": "OPEN"},
+    "deliveries.PLACES": {"task": "TASK", "review": "REVIEW"},
+    "places.MOVED_PLACES": {"channel": "paper"},
+    "places.HEARD": {"channel": "paper"},
+    "places.OPEN_CARDS": {"channel": "paper"},
     "deliveries.AT_MESSAGE": {"channel": "paper", "message": "a copy"},
     "timers.DUE": {"now": 2**62, "limit": 5},
     "timers.NEXT": {},
@@ -198,6 +205,10 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
             made_at=at,
         )
     )
+    await store.heard(PAPER, kept=timedelta(days=1))
+    await store.place_moved(HALL, "attic")
+    (card,) = await store.deliveries((await store.review(await waiting(store, policy))).task.id)
+    await store.delivery_shown(card, MessageRef("desk/9"))
     await decide(store, await waiting(store, replace(ANYONE, approvals=2)), BEN)
     open_review = await store.review(
         await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))

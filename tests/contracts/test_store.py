@@ -783,8 +783,9 @@ async def test_changes_of_cards_go_before_new_cards(store: SqlStore, clock: Stop
     await waiting(store, policy)
     clock.advance(seconds=1)
     await decide(store, first)
-    (head,) = await store.due_deliveries(PAPER)
-    assert head.review == first
+    change, new = await store.due_deliveries(PAPER)
+    assert (change.review, change.message) == (first, "m1")
+    assert new.message is None
 
 
 async def test_a_reply_waits_until_its_root_is_posted_or_given_up(

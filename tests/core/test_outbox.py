@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core.definitions import definition
-from core.errors import MessageGone, RateLimited, Undeliverable, Unreachable
+from core.errors import MessageGone, PlaceMoved, RateLimited, Undeliverable, Unreachable
 from core.events import ReviewerReminded
 from core.model import (
     ChannelName,
@@ -43,6 +44,7 @@ from tests.world import (
     draft_flows,
     eventually,
     flow_settings,
+    policies,
     whole_core,
 )
 
@@ -104,6 +106,29 @@ async def test_every_copy_of_a_card_is_posted_and_changed(
             assert call.content.outcome is Outcome.APPROVED
             assert call.content.decisions[0].reviewer_name == ANA.name
             assert str(call.message).startswith(call.delivery.recipient.address)
+
+
+async def test_a_card_shows_no_decision_that_counts_no_more(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    policy = replace(policies(DESK)["two"], keeps_removed=False)
+    flow = definition(flow_settings(policy="two"), {"two": policy}, None)
+    in_force = {"two": policy}
+    async with whole_core(
+        sqlite_database, clock, flows={"draft": flow}, channels=[paper], in_force=in_force
+    ) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        await settled(world, task.id)
+        shown = paper.calls[-1].content
+        assert isinstance(shown, ReviewRequest)
+        assert [made.reviewer for made in shown.decisions] == [ANA.id]
+        in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
+        await world.service.reconsider(["two"])
+        await settled(world, task.id)
+        shown = paper.calls[-1].content
+    assert isinstance(shown, ReviewRequest)
+    assert shown.decisions == ()
 
 
 async def test_the_next_attempts_card_follows_in_the_thread_and_the_old_one_says_superseded(
@@ -196,6 +221,62 @@ async def test_changes_go_before_new_cards(desk: World, paper: PaperChannel) -> 
         await settled(desk, task.id)
     change = next(n for n, call in enumerate(paper.calls) if call.kind == "update")
     assert change <= 2, paper.kinds
+
+
+async def test_a_change_does_not_wait_for_a_post_that_hangs(desk: World, paper: PaperChannel) -> None:
+    first = await desk.submit("first")
+    await settled(desk, first.id)
+    paper.close()
+    await desk.submit("one that hangs")
+    await paper.called(2)
+    await desk.approve(await desk.open_review(first.id))
+    assert (await paper.called(3)).kind == "update"
+    paper.open()
+    await settled(desk, first.id)
+
+
+async def test_a_pause_of_one_lane_holds_up_nothing_of_the_other(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    first = await desk.submit("first")
+    await settled(desk, first.id)
+    paper.faults = [RateLimited("no posts now", retry_after=timedelta(seconds=30), lane_only=True)]
+    second = await desk.submit("second")
+    await eventually(lambda: due_in(desk, second.id, clock, 30))
+    await desk.approve(await desk.open_review(first.id))
+    assert (await paper.called(3)).kind == "update"
+    await settled(desk, first.id)
+    await quiet(desk.store)
+    assert paper.kinds == ["post", "post", "update"]
+    clock.advance(seconds=30)
+    await settled(desk, second.id)
+
+
+async def test_what_moved_is_followed_and_nothing_new_asks_at_the_old_address_again(
+    desk: World, paper: PaperChannel
+) -> None:
+    first = await desk.submit("first")
+    await settled(desk, first.id)
+    paper.faults = [PlaceMoved("It is the attic now.", address="attic")]
+    second = await desk.submit("second")
+    for task in (second, first):
+        (card,) = await settled(desk, task.id)
+        assert (card.recipient.address, str(card.message)[:6]) == ("attic", "attic/")
+    third = await desk.submit("third")
+    (card,) = await settled(desk, third.id)
+    assert card.recipient.address == "attic"
+    assert [call.delivery.recipient.address for call in paper.calls] == ["desk", "desk", *["attic"] * 3]
+
+
+async def test_after_a_start_what_moved_is_known(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with SqlStore(sqlite_database, clock) as store:
+        await store.place_moved(DESK, "attic")
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world:
+        (card,) = await settled(world, (await world.submit("x")).id)
+    assert card.recipient.address == "attic"
+    assert [call.delivery.recipient.address for call in paper.calls] == ["attic"]
 
 
 async def test_retry_after_is_honoured_to_the_microsecond(

@@ -42,6 +42,24 @@ def test_recipients_hold_for_policies_that_name_none_of_their_own() -> None:
     assert found.policies["ops"].recipients == (Recipient(channel=slack, address="C02OPS"),)
 
 
+def test_a_fallback_holds_for_policies_that_name_none_of_their_own() -> None:
+    found = read(
+        PEOPLE
+        + '[recipients]\nslack = ["C01GEN"]\nfallback = { telegram = ["-1001234567890/45", "@reviews"] }\n'
+        '[policies.default]\nreviewers = ["ana"]\n'
+        '[policies.ops]\nreviewers = ["ana"]\n'
+        'recipients = { slack = ["C02"], fallback = { slack = ["C03"] } }\n'
+        '[policies.alone]\nreviewers = ["ana"]\nrecipients = { slack = ["C02OPS"], fallback = {} }\n'
+    )
+    slack, telegram = ChannelName("slack"), ChannelName("telegram")
+    assert found.policies["default"].fallback == (
+        Recipient(channel=telegram, address="-1001234567890/45"),
+        Recipient(channel=telegram, address="@reviews"),
+    )
+    assert found.policies["ops"].fallback == (Recipient(channel=slack, address="C03"),)
+    assert found.policies["alone"].fallback == ()
+
+
 def test_no_file_means_the_flows_that_ship_and_nobody() -> None:
     empty = parsed({}, None, {})
     assert empty.policies["default"].reviewers == ()
@@ -138,6 +156,15 @@ def test_a_language_is_a_bcp_47_tag(tag: str) -> None:
         ),
         ("[groups.ops]\nzone='Madrid'", f"groups.ops.zone: {NO_ZONE}"),
         ("[recipients]\nslack=['#general']", "recipients.slack.0: must be an id such as C01GEN, not a name."),
+        ("[recipients]\ntelegram=['reviews']", "recipients.telegram.0: must be an id such as -100"),
+        ("[recipients]\ntelegram=[true]", "recipients.telegram.0: must be an id such as -100"),
+        ("[recipients]\ntelegram=['42/7']", "recipients.telegram.0: must be an id such as -100"),
+        ("[recipients]\ntelegram=['-100/0']", "recipients.telegram.0: must be an id such as -100"),
+        ("[recipients]\ntelegram=['-100/1']", "recipients.telegram.0: names the general topic"),
+        (
+            "[recipients]\nfallback={ slack=['#general'] }",
+            "recipients.fallback.slack.0: must be an id such as",
+        ),
         (
             "[policies.default]\nreviewers=['zoe']",
             "policies.default.reviewers: 'zoe' is neither in [people] nor in [groups]",

@@ -94,7 +94,7 @@ class FileChat:
         superseded = content.superseded_by if isinstance(content, ReviewRequest) else None
         self._book.write(kind, delivery.id, delivery.review, shown, superseded)
 
-    def spacing(self, delivery: Delivery) -> float:
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         return 0.0
 
 

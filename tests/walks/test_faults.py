@@ -10,7 +10,7 @@ import pytest
 
 from bot.simulator.faults import Fault
 from tests.walks.runs import eventually
-from tests.walks.town import GENERAL, GROUP, platforms, town
+from tests.walks.town import CONFIGURATION, GENERAL, GROUP, platforms, town
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from tests.walks.browsers import Browser
     from tests.walks.rooms import Room
-    from tests.walks.town import Town
+    from tests.walks.town import Platforms, Town
 
 CHATS = ("slack", "telegram")
 OTHER = {"slack": "telegram", "telegram": "slack"}
@@ -118,6 +118,36 @@ async def test_a_place_that_is_closed_to_us_is_named_on_the_page_and_the_task_go
     assert (await sam.ended(task)).data["outcome"] == "approved"
     other = there.room(OTHER[chat])
     await other.until_it_says(await other.card(TEXT), "Approved by Ana Ruiz")
+
+
+@pytest.mark.parametrize("chat", CHATS)
+async def test_a_card_for_a_place_that_is_closed_to_us_goes_to_the_fallback_and_is_decided_there(
+    chats: Platforms, sqlite_database: Database, chat: str
+) -> None:
+    places = {"slack": f'slack = ["{GENERAL}"]', "telegram": f"telegram = [{GROUP}]"}
+    both = f"{places['slack']}\n{places['telegram']}\n"
+    with_fallback = f"{places[chat]}\nfallback = {{ {places[OTHER[chat]]} }}\n"
+    assert both in CONFIGURATION
+    told = CONFIGURATION.replace(both, with_fallback)
+    async with town(chats, sqlite_database, configuration=told) as there:
+        sam, other = await there.browser("sam"), there.room(OTHER[chat])
+        first = await sam.submit("While it is open")
+        await there.room(chat).approve(await there.room(chat).card("While it is open"), "ana")
+        assert (await sam.ended(first)).data["outcome"] == "approved"
+        assert not other.cards("While it is open")
+        close(there, chat)
+        task = await sam.submit(TEXT)
+        card = await other.card(TEXT)
+        page = await eventually(lambda: page_saying(sam, task, f"Not delivered to {chat}"))
+        assert "The card went to the fallback." in page
+        await sam.waits(task)
+        await other.reject(card, "ana", "too long")
+        second = await other.card(TEXT, "attempt 2 ·")
+        assert other.is_in_thread_of(second, card)
+        await other.until_it_says(card, "superseded by attempt 2")
+        await other.approve(second, "ana")
+        assert (await sam.ended(task)).data["outcome"] == "approved"
+        await other.until_it_says(second, "Approved by Ana Ruiz")
 
 
 @pytest.mark.parametrize("chat", CHATS)

@@ -140,7 +140,7 @@ EVENTS: list[tuple[Event, str]] = [
 def test_it_is_a_channel(line: Line) -> None:
     channel: Channel = line.channel
     assert channel.name == "webhook"
-    assert channel.spacing(delivery(line.url)) == 0
+    assert channel.spacing(delivery(line.url).recipient, edits=False) == 0
 
 
 @pytest.mark.parametrize(("event", "kind"), EVENTS, ids=lambda value: value if isinstance(value, str) else "")

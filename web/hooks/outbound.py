@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from core.model import Delivery, Json, ReviewRequest
+    from core.model import Delivery, Json, Recipient, ReviewRequest
     from core.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -103,8 +103,8 @@ class WebhookChannel:
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         """A notice once told stays as it is."""
 
-    def spacing(self, delivery: Delivery) -> float:
-        del delivery
+    def spacing(self, recipient: Recipient, *, edits: bool) -> float:
+        del recipient, edits
         return 0.0
 
     async def _send(self, url: str, message_id: str, body: str) -> None:

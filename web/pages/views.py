@@ -62,7 +62,7 @@ class Views:
 
     async def form(self, request: web.Request) -> web.Response:
         mine = await self._service.tasks(TaskFilter(submitter=request[CALLER].person), limit=RECENT)
-        return self._pages.page(request, "form.html", recent=mine.tasks)
+        return self._pages.page(request, "form.html", recent=mine.tasks, flows=self._service.offers())
 
     async def task(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
@@ -90,7 +90,7 @@ class Views:
             may_resume=self._service.may_resume(caller.person),
             asking=asking,
             questions=await self._questions(task),
-            may_ask=asking is not None and _may_ask(asking, caller.person),
+            may_ask=asking is not None and self._may_ask(asking, caller.person),
             may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
             name=self._name,
             undelivered=undelivered(await self._service.deliveries(task.id)),
@@ -161,6 +161,11 @@ class Views:
             return []
         return [one for one in await self._service.questions.of_task(task.id) if one.review == task.review]
 
+    def _may_ask(self, asking: Explanation, person: PersonId) -> bool:
+        """Reviewers, also of another stage, and who decides for one."""
+        is_theirs = person == asking.review.task.submitter and person != LOCAL
+        return not is_theirs and (asking.may_decide or self._service.questions.may_ask(asking.review, person))
+
     async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
         """The open review, explained to the viewer."""
         return None if task.review is None else await self._service.explain(task.id, caller.person)
@@ -168,13 +173,6 @@ class Views:
     def _name(self, person_id: PersonId) -> str:
         person = self._service.person(person_id)
         return person_id if person is None else person.name
-
-
-def _may_ask(asking: Explanation, person: PersonId) -> bool:
-    """Reviewers, also of another stage; nobody asks themselves."""
-    review = asking.review
-    is_theirs = person == review.task.submitter and person != LOCAL
-    return not is_theirs and (asking.may_decide or person in review.policy.reviewers)
 
 
 def decides_for(review: ReviewRequest, person: PersonId, standing: Sequence[Delegation]) -> list[PersonId]:

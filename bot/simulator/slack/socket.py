@@ -45,6 +45,8 @@ class SocketMode:
         self._tickets: set[str] = set()
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._is_open = asyncio.Event()
+        self.cut_next = 0
+        """So many of the next connections are dropped before they are open; their URLs are used up."""
 
     def open_ticket(self, workspace: Workspace, _: Args) -> Body:
         """apps.connections.open: a URL that can be used once."""
@@ -59,6 +61,9 @@ class SocketMode:
         if ticket not in self._tickets:
             raise web.HTTPForbidden(text="this simulated Socket Mode URL was used, or never issued")
         self._tickets.discard(ticket)
+        if self.cut_next and request.transport is not None:
+            self.cut_next -= 1
+            request.transport.abort()
         socket = web.WebSocketResponse(timeout=CLOSING_SECONDS)
         await socket.prepare(request)
         if len(self.connections) >= SOCKETS:

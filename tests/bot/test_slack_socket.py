@@ -1,0 +1,91 @@
+"""Socket Mode's connections: there are two, and each comes back whatever happens to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.simulator.faults import Fault
+from bot.slack.socket import CONNECTIONS
+from core.model import DeliveryState
+from tests.bot.slack_house import SlackHouse, slack_house
+from tests.world import ANA
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+
+@pytest.fixture
+async def there(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=False) as started:
+        yield started
+
+
+async def test_presses_are_heard_on_either_connection(there: SlackHouse) -> None:
+    await there.slack.connected(CONNECTIONS)
+    for number in range(1, 3):
+        task = await there.house.submit(f"text {number}")
+        assert (await there.slack.press(await there.card(number), "Approve", user="U01ANA")).ok
+        (decision,) = (await there.house.service.reviews(task.id))[0].decisions
+        assert decision.reviewer == ANA.id
+
+
+async def test_the_start_does_not_wait_for_the_second_connection(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    limits: dict[str, Any] = {"enforce_rate_limits": True}
+    async with slack_house(sqlite_database, clock, http=False, **limits) as there:
+        task = await there.house.submit()
+        assert (await there.slack.press(await there.card(), "Approve", user="U01ANA")).ok
+        assert (await there.house.service.reviews(task.id))[0].decisions
+        assert there.slack.connections == 1
+
+
+async def test_a_connection_cut_while_it_opens_is_opened_anew_by_another_address(there: SlackHouse) -> None:
+    await there.slack.connected(CONNECTIONS)
+    there.slack.faults.add(Fault(method="apps.connections.open", status=502, body={}))
+    there.slack.cut_connections(next_too=CONNECTIONS)
+    await there.slack.until(lambda: there.slack.connections == 0)
+    task = await there.house.submit()
+    card = await there.card()
+    await there.slack.connected(CONNECTIONS, within=30)
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    done = await there.house.delivery(task, lambda found: found.shown == found.version > 1)
+    assert done.state is DeliveryState.SENT
+
+
+async def test_private_words_wait_out_a_short_pause(there: SlackHouse) -> None:
+    await there.house.submit()
+    pause = {"ok": False, "error": "ratelimited"}
+    there.slack.faults.add(
+        Fault(method="chat.postEphemeral", status=429, headers={"Retry-After": "0"}, body=pause)
+    )
+    await there.slack.press(await there.card(), "Approve", user="U01EVE")
+    assert "U01EVE" in await there.told("U01EVE")
+    assert there.transcript.count("chat.postEphemeral") == 2
+
+
+async def test_private_words_are_not_said_minutes_later(there: SlackHouse) -> None:
+    await there.house.submit()
+    pause = {"ok": False, "error": "ratelimited"}
+    there.slack.faults.add(
+        Fault(method="chat.postEphemeral", status=429, headers={"Retry-After": "600"}, body=pause)
+    )
+    await there.slack.press(await there.card(), "Approve", user="U01EVE")
+    await there.slack.until(lambda: "chat.postEphemeral" in there.transcript)
+    await there.slack.press(await there.card(), "Approve", user="U01EVE")
+    assert "U01EVE" in await there.told("U01EVE")
+    assert there.transcript.count("chat.postEphemeral") == 2
+
+
+async def test_every_card_names_its_delivery_version_and_review_in_its_metadata(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    sent = await there.house.delivery(task, lambda found: found.message is not None)
+    expected = {"delivery": sent.id, "version": 1, "review": sent.review}
+    call = next(call for call in there.slack.calls if call.method == "chat.postMessage")
+    assert card.metadata == {"event_type": "countersign_card", "event_payload": expected}, call

@@ -1,0 +1,187 @@
+"""Where cards go when a place is closed, has moved, or was not heard for long, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.model import ChannelName, DeliveryState, MessageRef, Policy, Recipient
+from tests.contracts.steps import decide, waiting
+from tests.world import ANA, BEN, DESK, HALL, PAPER
+
+if TYPE_CHECKING:
+    from core.model import Delivery
+    from core.store.sql import SqlStore
+    from tests.world import StoppedClock
+
+STONE = ChannelName("stone")
+WALL = Recipient(channel=STONE, address="wall")
+ATTIC = Recipient(channel=PAPER, address="attic")
+ON_DESK = Policy(name="desk", reviewers=(ANA.id, BEN.id), recipients=(DESK,))
+WITH_FALLBACK = replace(ON_DESK, fallback=(HALL, WALL))
+DAY = timedelta(hours=24)
+
+
+async def cards(store: SqlStore, review: str) -> list[Delivery]:
+    return list(await store.deliveries((await store.review(review)).task.id))
+
+
+async def card(store: SqlStore, review: str, place: Recipient = DESK) -> Delivery:
+    (found,) = [one for one in await cards(store, review) if one.recipient == place and not one.is_retired]
+    return found
+
+
+async def shown(store: SqlStore, review: str, message: str, place: Recipient = DESK) -> None:
+    await store.delivery_shown(await card(store, review, place), MessageRef(message))
+
+
+async def test_a_card_that_cannot_be_shown_goes_to_the_fallback_once(store: SqlStore) -> None:
+    review = await waiting(store, WITH_FALLBACK)
+    await store.delivery_given_up(await card(store, review), "The bot was kicked.")
+    gone = await card(store, review)
+    assert gone.state is DeliveryState.GIVEN_UP
+    assert gone.error == "The bot was kicked. The card went to the fallback."
+    others = [await card(store, review, place) for place in (HALL, WALL)]
+    assert {(one.state, one.review, one.message) for one in others} == {(DeliveryState.DUE, review, None)}
+    await store.delivery_given_up(await card(store, review, HALL), "The bot was kicked there, too.")
+    await store.delivery_given_up(gone, "Again.")
+    assert len(await cards(store, review)) == 3
+    assert (await store.review(review)).is_open, "nothing is decided by it"
+
+
+async def test_a_decision_changes_the_card_in_the_fallback_too(store: SqlStore) -> None:
+    review = await waiting(store, WITH_FALLBACK)
+    await store.delivery_given_up(await card(store, review), "No.")
+    await shown(store, review, "wall/1", WALL)
+    await decide(store, review)
+    (due,) = await store.due_deliveries(STONE)
+    assert (due.review, due.message) == (review, "wall/1")
+
+
+async def test_a_card_that_was_deleted_goes_to_the_fallback_while_its_review_is_open(store: SqlStore) -> None:
+    opened, closed = await waiting(store, WITH_FALLBACK), await waiting(store, WITH_FALLBACK)
+    for number, review in enumerate((opened, closed)):
+        await shown(store, review, f"desk/{number}")
+    await decide(store, closed)
+    for review in (opened, closed):
+        await store.delivery_given_up(await card(store, review), "It was deleted.")
+    assert len(await cards(store, opened)) == 3
+    (left,) = await cards(store, closed)
+    assert left.error == "It was deleted."
+
+
+async def test_without_a_fallback_a_card_is_only_given_up(store: SqlStore) -> None:
+    review = await waiting(store, ON_DESK)
+    await store.delivery_given_up(await card(store, review), "No.")
+    (gone,) = await cards(store, review)
+    assert gone.error == "No."
+
+
+async def test_what_is_open_or_still_to_be_changed_follows_a_place_that_moved(store: SqlStore) -> None:
+    waits, opened, closing, closed = [await waiting(store, ON_DESK) for _ in range(4)]
+    for number, review in enumerate((opened, closing, closed)):
+        await shown(store, review, f"desk/{number}")
+    for review in (closing, closed):
+        await decide(store, review)
+    await shown(store, closed, "desk/2")
+    await store.place_moved(DESK, "attic")
+    await store.place_moved(DESK, "attic")
+    for review in (waits, opened, closing):
+        moved = await card(store, review, ATTIC)
+        assert (moved.message, moved.state, moved.due_at is None) == (None, DeliveryState.DUE, False)
+    assert (await card(store, closed)).message == "desk/2", "what is over stays where it is"
+    assert await store.moved_places(PAPER) == {"desk": "attic"}
+
+
+async def test_a_place_may_move_again_and_even_back(store: SqlStore) -> None:
+    await store.place_moved(DESK, "attic")
+    await store.place_moved(DESK, "hall")
+    await store.place_moved(HALL, "attic")
+    assert await store.moved_places(PAPER) == {"desk": "hall", "hall": "attic"}
+    await store.place_moved(ATTIC, "desk")
+    assert "desk" not in await store.moved_places(PAPER), "nothing goes round in a circle"
+    await store.place_moved(DESK, "desk")
+    assert "desk" not in await store.moved_places(PAPER)
+
+
+async def test_one_card_follows_on_its_own(store: SqlStore) -> None:
+    one, other = await waiting(store, ON_DESK), await waiting(store, ON_DESK)
+    await store.delivery_moved(await card(store, one), "attic")
+    assert (await card(store, one, ATTIC)).message is None
+    assert (await card(store, other)).recipient == DESK
+
+
+async def test_after_a_day_of_silence_open_cards_come_anew_once(store: SqlStore, clock: StoppedClock) -> None:
+    assert await store.heard(PAPER, kept=DAY) == 0, "the first note of all says nothing"
+    opened, closed, unsent = [await waiting(store, ON_DESK) for _ in range(3)]
+    for number, review in enumerate((opened, closed)):
+        await shown(store, review, f"desk/{number}")
+    await decide(store, closed)
+    clock.advance(DAY)
+    assert await store.heard(PAPER, kept=DAY) == 0
+    clock.advance(DAY + timedelta(seconds=1))
+    assert await store.heard(PAPER, kept=DAY) == 1
+    assert await store.heard(PAPER, kept=DAY) == 0
+    new = await card(store, opened)
+    (old,) = [one for one in await cards(store, opened) if one.is_retired]
+    assert (new.message, new.due_at) == (None, clock.now())
+    assert (old.message, old.due_at) == ("desk/0", clock.now()), "it is changed, to lose its buttons"
+    assert old.version > old.shown
+    (_, thread) = await store.delivery_content(new)
+    assert thread == "desk/0", "the new one stands in the same thread"
+    assert len(await cards(store, closed)) == len(await cards(store, unsent)) == 1
+
+
+async def test_another_silence_renews_the_new_card_and_not_the_old_one(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    await store.heard(PAPER, kept=DAY)
+    review = await waiting(store, ON_DESK)
+    for number in range(3):
+        await shown(store, review, f"desk/{number}")
+        clock.advance(2 * DAY)
+        assert await store.heard(PAPER, kept=DAY) == 1
+    assert [one.is_retired for one in await cards(store, review)].count(False) == 1
+    assert len(await cards(store, review)) == 4
+
+
+async def test_a_decision_reaches_retired_cards_too(store: SqlStore, clock: StoppedClock) -> None:
+    await store.heard(PAPER, kept=DAY)
+    review = await waiting(store, ON_DESK)
+    await shown(store, review, "desk/0")
+    clock.advance(2 * DAY)
+    await store.heard(PAPER, kept=DAY)
+    for one in await cards(store, review):
+        await store.delivery_shown(one, MessageRef(f"desk/{one.is_retired}"))
+    await decide(store, review)
+    assert all(one.due_at == clock.now() for one in await cards(store, review))
+
+
+async def test_silence_of_one_chat_concerns_no_other(store: SqlStore, clock: StoppedClock) -> None:
+    for channel in (PAPER, STONE):
+        await store.heard(channel, kept=DAY)
+    review = await waiting(store, replace(ON_DESK, recipients=(DESK, WALL)))
+    for place in (DESK, WALL):
+        await shown(store, review, f"{place.address}/0", place)
+    clock.advance(2 * DAY)
+    assert await store.heard(STONE, kept=DAY) == 1
+    assert [one.recipient for one in await cards(store, review) if one.is_retired] == [WALL]
+
+
+@pytest.mark.parametrize("edits", [False, True])
+async def test_changes_and_new_cards_of_one_place_are_due_side_by_side(
+    store: SqlStore, clock: StoppedClock, *, edits: bool
+) -> None:
+    seen = await waiting(store, ON_DESK)
+    await shown(store, seen, "desk/0")
+    for _ in range(3):
+        clock.advance(seconds=1)
+        await waiting(store, ON_DESK)
+    clock.advance(seconds=1)
+    if edits:
+        await decide(store, seen)
+    due = await store.due_deliveries(PAPER)
+    assert [one.message for one in due] == (["desk/0", None] if edits else [None])
