@@ -14,14 +14,15 @@ from bot.cards import Theirs, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
 from bot.notices import Named
+from bot.zones import has_moment, in_zone
 from core.literal import SHORT, escaped, literal
 from core.model import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bot.cards import Button, Card, Line, Remark
-    from bot.menu import Answer
+    from bot.menu import Answer, Entry
     from bot.notices import Words
     from core.model import PersonId
 
@@ -96,17 +97,22 @@ def _head(card: Card) -> list[Block]:
 
 def _end(card: Card) -> list[Block]:
     return [
-        *([_context(clipped(card.note, NOTE, escaped))] if card.note else ()),
+        *([_noted(clipped(card.note, NOTE, escaped))] if card.note else ()),
         *([_actions(card)] if card.buttons else ()),
         _footer(card),
     ]
 
 
+def _noted(note: str) -> Block:
+    """Small where it can be: a context takes dates in markup only, and names stand in a note."""
+    return _rich_line(in_zone(note)) if has_moment(note) else _context(note)
+
+
 def _length(value: object) -> int:
-    """Of everything called `text` in these blocks."""
+    """Of everything that is shown of these blocks."""
     if isinstance(value, dict):
         return sum(
-            escaped(inner) if key == "text" and isinstance(inner, str) else _length(inner)
+            escaped(inner) if key in {"text", "fallback"} and isinstance(inner, str) else _length(inner)
             for key, inner in value.items()
         )
     return sum(map(_length, value)) if isinstance(value, list) else 0
@@ -145,20 +151,79 @@ def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
     """A notice; `users` are the people of it whom Slack knows, by their user ids. In rich_text nothing else
     than a `user` element calls anybody."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
-    elements = [*(_element(part, users) for part in words.parts), {"type": "text", "text": " "}, link]
+    elements = [*(one for part in words.parts for one in _element(part, users)), *in_zone(" "), link]
     line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
     return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
 
 
 def listed(answer: Answer) -> list[Block]:
-    """An answer, and what one may choose from."""
-    line = [{"type": "text", "text": _line(answer.line)}]
-    links = [
-        {"type": "link", "url": url, "text": clipped(title, HEADER, escaped) or url}
-        for title, url in answer.choices
+    """An answer, and all that it lists; a page of links at most."""
+    choices = [part for title, url in answer.choices for part in (*in_zone("\n"), _link(title, url))]
+    code = (
+        [{"type": "rich_text_preformatted", "elements": [{"type": "text", "text": answer.code}]}]
+        if answer.code
+        else []
+    )
+    below = [_section(part) for entry in answer.entries for part in _entry(entry)]
+    return [
+        {"type": "rich_text", "elements": [_section([*_drawn(answer.line), *choices]), *code]},
+        *({"type": "rich_text", "elements": [section]} for section in below),
+        *([_rich_line(_links(answer.links))] if answer.links else ()),
     ]
-    spaced = [part for link in links for part in ({"type": "text", "text": "\n"}, link)]
-    return [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [*line, *spaced]}]}]
+
+
+def home_view(answer: Answer) -> list[Block]:
+    """The App Home: an answer, and where it comes from. It has links and no buttons."""
+    return [
+        {"type": "header", "text": _plain("Countersign")},
+        *listed(answer),
+        _context("Only you see this. It changes by itself for an hour after you opened it."),
+    ]
+
+
+def _entry(entry: Entry) -> list[list[Block]]:
+    """The title, which is the first link, and below it the facts and all links."""
+    title = {**_link(entry.title, entry.links[0][1]), "style": {"bold": True}}
+    return [[title, *in_zone("\n"), *_drawn(entry.facts), *in_zone("\n"), *_links(entry.links)]]
+
+
+def _links(links: Sequence[tuple[str, str]]) -> list[Block]:
+    spaced = [part for label, url in links for part in (*in_zone(" · "), _link(label, url))]
+    return spaced[1:]
+
+
+def _link(text: str, url: str) -> Block:
+    return {"type": "link", "url": url, "text": clipped(text, HEADER, escaped) or url}
+
+
+def _section(elements: Sequence[Block]) -> Block:
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def _rich_line(elements: Sequence[Block]) -> Block:
+    return {"type": "rich_text", "elements": [_section(elements)]}
+
+
+def _drawn(line: Line) -> list[Block]:
+    """A line, with the moments in our own words of it where the reader is."""
+    return _joined(one for part in line for one in _part_drawn(part))
+
+
+def _joined(elements: Iterable[Block]) -> list[Block]:
+    """Plain pieces of text that follow each other as one."""
+    joined: list[Block] = []
+    for one in elements:
+        if joined and one.keys() == joined[-1].keys() == {"type", "text"}:
+            joined[-1] = {"type": "text", "text": joined[-1]["text"] + one["text"]}
+        else:
+            joined.append(one)
+    return joined
+
+
+def _part_drawn(part: str | Theirs) -> list[Block]:
+    if isinstance(part, Theirs):
+        return [{"type": "text", "text": clipped(part.text, LINE, escaped)}] if part.text else []
+    return in_zone(part)
 
 
 def said_plainly(words: Words) -> str:
@@ -166,14 +231,16 @@ def said_plainly(words: Words) -> str:
     return escape(clipped("".join(_plain_part(part) for part in words.parts), FALLBACK))
 
 
-def _element(part: str | Theirs | Named, users: Mapping[PersonId, str]) -> Block:
+def _element(part: str | Theirs | Named, users: Mapping[PersonId, str]) -> list[Block]:
     match part:
         case Named(person=str() as person) if person in users:
-            return {"type": "user", "user_id": users[person]}
+            return [{"type": "user", "user_id": users[person]}]
         case Theirs():
-            return {"type": "text", "text": _plain_part(part), "style": {"bold": True}}
+            return [{"type": "text", "text": _plain_part(part), "style": {"bold": True}}]
+        case str():
+            return in_zone(_plain_part(part))
         case _:
-            return {"type": "text", "text": _plain_part(part)}
+            return [{"type": "text", "text": _plain_part(part)}]
 
 
 def _plain_part(part: str | Theirs | Named) -> str:
@@ -276,7 +343,7 @@ def _rich(kind: str, text: str) -> Block:
 
 
 def _remark(remark: Remark, limit: int) -> list[Block]:
-    said: list[Block] = [{"type": "section", "text": _plain(_line(remark.line))}]
+    said: list[Block] = [_rich_line(_drawn(remark.line))]
     if remark.comment:
         said += _quoted(remark.comment, limit)
     return said

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NEEDED_SCOPES = {
     "chat:write": "to post and change cards",
     "commands": "for /countersign",
+    "app_mentions:read": "to hear @Countersign in threads",
     "files:write": "to put long drafts into the thread as files",
 }
 """Without these something does not work; the manifest in docs asks for a few more."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bot.cards import Button, Card, Line, Remark
     from bot.files import DraftFile
-    from bot.menu import Answer
+    from bot.menu import Answer, Entry
     from bot.notices import Words
     from core.model import PersonId
 
@@ -139,10 +139,27 @@ def listed(answer: Answer, *, has_titles: bool) -> Markup:
             Span(text=url),
         )
     ]
-    if has_titles or answer.page is None:
-        return joined((*_line(answer.line), *links))
-    line = [Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line]
-    return joined((*line, *links))
+    below = [Span(text=f"\n{url}") for _, url in answer.links]
+    code = (Span(text="\n\n"), Span(text=answer.code, kind=MessageEntity.PRE)) if answer.code else ()
+    line = (
+        _line(answer.line)
+        if has_titles or answer.page is None
+        else tuple(Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line)
+    )
+    head, tail = (*line, *links, *code), ((Span(text="\n"), *below) if answer.entries else tuple(below))
+    return joined((*head, *_entries(answer.entries, LIMIT - _units(head) - _units(tail)), *tail))
+
+
+def _entries(entries: Sequence[Entry], room: int) -> tuple[Span, ...]:
+    """As many, from the first, as fit."""
+    shown: tuple[Span, ...] = ()
+    for entry in entries:
+        facts = (Span(text="\n\n"), theirs(entry.title), Span(text="\n"), *_line(entry.facts))
+        one = (*facts, *(Span(text=f"\n{url}") for _, url in entry.links))
+        if _units((*shown, *one)) > room:
+            break
+        shown += one
+    return shown
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:

@@ -61,6 +61,16 @@ _UNCLEAR = {Word.LOOKING: WAITING, Word.LATER: WAITING, Word.WITHDRAW: DECIDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One of several things that an answer lists."""
+
+    title: str
+    facts: Line
+    links: tuple[tuple[str, str], ...]
+    """What each leads to, in words of ours, and its URL; the first is the title's, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one person reads in answer."""
 
@@ -69,6 +79,16 @@ class Answer:
     """Of the task whose title stands in the line: what to say instead where others read it, too."""
     choices: tuple[tuple[str, str], ...] = ()
     """Where it is not clear which task was meant: the title and the page of each that it can be."""
+    code: str | None = None
+    """Lines to be copied."""
+    entries: tuple[Entry, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    """What stands below all else, as the links of an entry."""
+
+    @property
+    def is_line(self) -> bool:
+        """Whether there is nothing else than the line."""
+        return not (self.choices or self.code or self.entries or self.links)
 
     @property
     def text(self) -> str:

@@ -21,7 +21,7 @@ from core.events import (
     TaskFailed,
 )
 from core.explaining import standing
-from core.model import PersonId, text_of
+from core.model import Outcome, PersonId, Verdict, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,15 +59,64 @@ def words(notice: Notice, *, public_url: str) -> Words:
     Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
     """
     url = url_of(notice.task.id, public_url)
+    event = notice.event.event
+    if notice.to_submitter and isinstance(event, (TaskCompleted, TaskFailed, TaskCancelled)):
+        return _ending(notice, event, public_url)
     if (end := _end(notice)) is not None:
         return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    event = notice.event.event
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
         return Words(parts=_said(event, review), quote=event.text, url=url)
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
+
+
+def _ending(notice: Notice, event: TaskCompleted | TaskFailed | TaskCancelled, public_url: str) -> Words:
+    """For whoever handed the task in: how it ended, and who decided."""
+    task = notice.task
+    whom = Named(name=task.submitter_name, person=task.submitter)
+    title, url = _title(task), url_of(task.id, public_url)
+    match event:
+        case TaskFailed(error=error):
+            return Words(parts=(whom, ": your task ", title, " failed."), quote=error, url=url)
+        case TaskCancelled():
+            return Words(parts=(whom, ": your task ", title, " was cancelled."), url=url)
+        case TaskCompleted(outcome=outcome, final_result=result):
+            came = Outcome(outcome) if outcome else None
+            how = _OUTCOMES.get(came, " is done") if came else " is done"
+            by, comment = _decided(notice.review, came)
+            quote = comment if result is None else text_of(result)
+            return Words(parts=(whom, ": your task ", title, how, *by, "."), quote=quote, url=url)
+
+
+_OUTCOMES = {
+    Outcome.APPROVED: " was approved",
+    Outcome.REJECTED: " was rejected",
+    Outcome.EXPIRED: " expired, as nobody decided in time",
+}
+
+
+def _decided(
+    review: ReviewRequest | None, outcome: Outcome | None
+) -> tuple[tuple[str | Theirs, ...], str | None]:
+    """By whom, and what the last of them said."""
+    wanted = _VERDICTS.get(outcome) if outcome else None
+    made = [one for one in review.decisions if one.verdict in wanted] if review and wanted else []
+    if not made:
+        return (), None
+    names: tuple[str | Theirs, ...] = ()
+    for one in made[-NAMED:]:
+        names += (" and " if names else " by ", Theirs(text=one.reviewer_name))
+        if one.person is not None:
+            names += (" for ", Theirs(text=one.person_name or one.person))
+    return names, made[-1].comment
+
+
+_VERDICTS = {
+    Outcome.APPROVED: frozenset({Verdict.APPROVE, Verdict.EDIT}),
+    Outcome.REJECTED: frozenset({Verdict.REJECT}),
+}
 
 
 def _end(notice: Notice) -> tuple[str, str | None] | None:

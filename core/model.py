@@ -377,6 +377,8 @@ class Submission:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     idempotency_key: str | None = None
     """Unique per submitter: the same key again gives the first task, or `KeyReused` if anything differs."""
+    tell: Recipient | None = None
+    """Where in a chat its submitter is to hear how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +416,8 @@ class Task:
     point: Point = Point.RUN
     policy: str | None = None
     """The one that its submitter chose, for reviews whose node names none; None is the flow's."""
+    tell: Recipient | None = None
+    """Where in a chat its submitter is to hear how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -553,7 +557,9 @@ class Notice:
     task: Task
     event: StoredEvent
     review: ReviewRequest | None = None
-    """In a chat, the review that the event is about, as it stands now."""
+    """In a chat, the review that the event is about, as it stands now; of the end, the task's last one."""
+    to_submitter: bool = False
+    """Whether it tells whoever handed the task in, in a chat, how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -716,6 +722,8 @@ class Step:
     """The task's status after `events`."""
     callback_url: str | None = None
     """The task's; it hears of what the events say."""
+    tell: Recipient | None = None
+    """The task's; it hears of the last one."""
     checkpoints: tuple[Checkpoint, ...] = ()
     first_checkpoint: int
     """The number of the first of `checkpoints`; they count from 1."""

@@ -439,6 +439,7 @@ class Segment:
             seq=self._seq,
             status=after(self._status, *self._events),
             callback_url=self._task.callback_url,
+            tell=self._task.tell,
             checkpoints=tuple(self._checkpoints),
             first_checkpoint=self._stored_checkpoints + 1,
             events=tuple(self._events),

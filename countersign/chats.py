@@ -96,7 +96,7 @@ class Chats:
     def _slack(self, buttons: Buttons) -> SlackChannel:
         from bot.slack import SlackChannel
 
-        return SlackChannel(
+        made = SlackChannel(
             self._settings.bot,
             service=self._service,
             people=self._configuration.directory,
@@ -105,6 +105,8 @@ class Chats:
             public_url=self._settings.web.base_url,
             usergroup_changed=self._usergroup_changed,
         )
+        self._store.listen(made)
+        return made
 
     def _telegram(self, buttons: Buttons) -> TelegramChannel:
         from bot.telegram import TelegramChannel

@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card, retired
+from bot.desk import Desk
 from bot.errands import Errands
 from bot.files import file_of, is_file
 from bot.gate import Gate
@@ -21,7 +22,10 @@ from bot.pace import Pace, limit
 from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
+from bot.slack.home import Homes
+from bot.slack.links import archive_link
 from bot.slack.listener import Listener
+from bot.slack.mentions import Mentions
 from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
@@ -30,7 +34,8 @@ from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from slack_bolt.async_app import AsyncApp
     from slack_sdk.http_retry.async_handler import AsyncRetryHandler
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
     from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, Recipient, ReviewRequest
+    from core.model import ChannelName, Delivery, Recipient, ReviewRequest, StoredEvent
     from core.ports import Clock
     from core.service import Service
 
@@ -80,6 +85,7 @@ class SlackChannel:
         self._pace = Pace(clock)
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
+        self._homes: Homes | None = None
         self._no_edits_until = clock.now()
 
     @property
@@ -105,6 +111,8 @@ class SlackChannel:
                     **message,
                 )
             )
+        if self._homes is not None:
+            self._homes.posted()
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def _upload(self, place: str, file: DraftFile) -> MessageRef:
@@ -164,13 +172,23 @@ class SlackChannel:
             client = _web_client(self._settings, session)
             menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
             presses = self._presses(_web_client(self._settings, session, Patience()), errands, menu)
-            commands = Commands(service=self._service, people=self._people, errands=errands, menu=menu)
+            commands = Commands(
+                service=self._service,
+                people=self._people,
+                errands=errands,
+                menu=menu,
+                desk=Desk(service=self._service, public_url=self._public_url, channel=SLACK, link=self._link),
+            )
+            self._homes = Homes(commands=commands, client=client, errands=errands, clock=self._clock)
+            stack.callback(self._homes.close)
             self._listener = Listener(
                 self._settings,
                 client=client,
                 presses=presses,
                 commands=commands,
                 errands=errands,
+                mentions=Mentions(commands=commands, client=client, errands=errands),
+                homes=self._homes,
                 usergroup_changed=self._usergroup_changed,
             )
             self._gate.open(client, errands)
@@ -185,6 +203,16 @@ class SlackChannel:
     def _close(self) -> None:
         self._gate.close()
         self._listener = None
+        self._homes = None
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+        """As a `core.ports.Listener`: lists in people's Homes may have changed."""
+        if self._homes is not None:
+            self._homes.committed(events)
+
+    def _link(self, message: MessageRef) -> str | None:
+        identity = self._listener.identity if self._listener else None
+        return archive_link((identity and identity.url) or "", message)
 
     def _presses(self, client: AsyncWebClient, errands: Errands, menu: Menu) -> Presses:
         return Presses(

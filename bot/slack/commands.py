@@ -1,9 +1,10 @@
-"""`/countersign`: what somebody types in Slack, answered to them alone."""
+"""What somebody types in Slack, as `/countersign …` or to our name, answered to them alone."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,60 +14,95 @@ from slack_bolt.response import BoltResponse
 from bot.absence import HOW, Absences
 from bot.answers import NOT_RECORDED, SLOW, STRANGER
 from bot.blocks import escape, listed
+from bot.desk import Asked, introduced
 from bot.menu import Answer, Word
 from bot.slack.payloads import SLACK, Typing
+from bot.slack.wording import as_typed
+from bot.zones import has_moment
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.model import Recipient
 
 if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncAck
 
+    from bot.blocks import Block
+    from bot.desk import Desk
     from bot.errands import Errands
     from bot.menu import Menu
     from bot.people import Directory
-    from core.model import PersonId
+    from core.model import MessageRef, PersonId, ReviewId
     from core.service import Service
 
 log = structlog.get_logger()
 
 COMMAND = "/countersign"
 PREFIX = f"{COMMAND} "
-POINTING = "Use the menu on its card."
+POINTING = "Use the menu on its card, or say it to me in its thread."
 """Slack takes no commands in threads, so that they cannot point at a card."""
 HELP = (
-    f"{HOW} “{{0}}looking”, “{{0}}later 2h” and “{{0}}withdraw” are about the one review that waits for you."
-)
+    "“{0}pending” lists what waits for you, “{0}submit TEXT” hands in a task, “{0}whoami” says who you are "
+    "here. “{0}looking”, “{0}later 2h” and “{0}withdraw” are about the one review that waits for you. "
+) + HOW
+WORDS_DECIDE_NOTHING = "Words never decide: a decision takes the buttons on the card, or its page."
 SECONDS = 2.5
 """Slack waits 3 s for the answer (docs.slack.dev, "Acknowledgment response")."""
+WHERE = "in a direct message from me"
 
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 """How a command's text names somebody where the manifest says `should_escape`."""
+_CONSENT = re.compile(
+    r"approved?|accept(?:ed)?|agreed?|confirm(?:ed)?|done|fine|good|go|lgtm|ok(?:ay)?|ship(?:it)?"
+    r"|sure|yes|yep|yeah|y|reject(?:ed)?|declined?|deny|denied|refused?|veto|nope|no|n"
+    r"|[+-]1|thumbs(?:up|down)|white_check_mark|x|👍|👎|✅|❌"
+)
+"""Words and signs that somebody may take for a decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Some words, who said them, and what they point at."""
+
+    user: str
+    team: str
+    """The user's own workspace, as Slack signed it."""
+    text: str
+    key: str | None
+    """The same whenever Slack tells of these very words again."""
+    prefix: str = PREFIX
+    thread: MessageRef | None = None
+    """The first message of the thread in which they stand."""
 
 
 class Commands:
     """The listener; called by bolt with `ack` and the payload."""
 
-    def __init__(self, *, service: Service, people: Directory, errands: Errands, menu: Menu) -> None:
+    def __init__(
+        self, *, service: Service, people: Directory, errands: Errands, menu: Menu, desk: Desk
+    ) -> None:
         self._people = people
         self._errands = errands
         self._menu = menu
+        self._desk = desk
+        self._service = service
         self._absences = Absences(service=service, people=people)
         self.own_team = ""
         """Set before anybody can type: only Slack can tell."""
 
     async def typed(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
         try:
-            said = Typing.model_validate(body)
+            typing = Typing.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
-        answer = await self._answer(said)
-        blocks = listed(answer) if answer.choices else None
-        return await ack(text=escape(answer.text), blocks=blocks, response_type="ephemeral")
+        said = Said(user=typing.user_id, team=typing.team_id, text=typing.text, key=typing.key)
+        answer = await self.answer(said)
+        return await ack(text=escape(answer.text), blocks=drawn(answer), response_type="ephemeral")
 
-    async def _answer(self, said: Typing) -> Answer:
+    async def answer(self, said: Said) -> Answer:
+        """Do what is asked for, within the time that Slack waits; what to say to them alone."""
         try:
             with self._errands.busy():
                 async with asyncio.timeout(SECONDS):
-                    return await self._act(self._person(said), said.text.strip())
+                    return await self._act(said)
         except TimeoutError:
             log.warning("command_took_too_long", channel=SLACK)
             return Answer(line=(SLOW,))
@@ -75,21 +111,57 @@ class Commands:
         except CountersignError as error:
             return Answer(line=(str(error),))
 
-    async def _act(self, person: PersonId, text: str) -> Answer:
-        word, _, rest = text.partition(" ")
-        match word.lower():
+    async def _act(self, said: Said) -> Answer:
+        word, rest = _first_word(said.text)
+        if word == Asked.WHOAMI:
+            return self.introduction(said.user, said.team)
+        person = self._person(said)
+        match word:
+            case Asked.PENDING:
+                return await self._desk.pending(person)
+            case Asked.SUBMIT:
+                tell = Recipient(channel=SLACK, address=said.user)
+                return await self._desk.submit(
+                    person, as_typed(rest), key=said.key, tell=tell, where=WHERE, prefix=said.prefix
+                )
             case "away":
                 delegate = self._mentioned(rest)
-                said = await self._absences.away(person, rest, prefix=PREFIX, delegate=delegate)
-                return Answer(line=(said,))
+                ends = await self._absences.away(person, rest, prefix=said.prefix, delegate=delegate)
+                return Answer(line=(ends,))
             case "back":
                 return Answer(line=(await self._absences.back(person),))
             case Word.LOOKING | Word.LATER | Word.WITHDRAW as known:
                 return await self._menu.typed(
-                    Word(known), rest, person, via=SLACK, prefix=PREFIX, pointing=POINTING
+                    Word(known),
+                    rest,
+                    person,
+                    via=SLACK,
+                    prefix=said.prefix,
+                    pointing=POINTING,
+                    review=await self._meant_in(said.thread),
                 )
+            case _ if _CONSENT.fullmatch(word.strip(".,!:*_~`")):
+                raise Invalid(WORDS_DECIDE_NOTHING)
             case _:
-                raise Invalid(HELP.format(PREFIX))
+                raise Invalid(HELP.format(said.prefix))
+
+    async def _meant_in(self, thread: MessageRef | None) -> ReviewId | None:
+        """The review that words in a card's thread are about: the newest open one of the card's task."""
+        shown = None if thread is None else await self._service.shown_at(SLACK, thread)
+        if shown is None:
+            return None
+        reviews = await self._service.reviews(shown.task.id)
+        return next((one.id for one in reversed(reviews) if one.is_open), shown.id)
+
+    async def list_for(self, user: str, team: str) -> Answer:
+        """What waits for whoever opens our Home; to strangers, who they are. Raises what `Service` does."""
+        person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
+        return self.introduction(user, team) if person is None else await self._desk.pending(person)
+
+    def introduction(self, user: str, team: str) -> Answer:
+        """Who that is to us; answered to strangers, too."""
+        person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
+        return self._desk.whoami(person, user if team == self.own_team else f"{team}/{user}")
 
     def _mentioned(self, text: str) -> PersonId | None:
         """Raises `Invalid` where a mention names nobody that we know."""
@@ -101,9 +173,21 @@ class Commands:
             raise Invalid("People are known here by their id, and nobody is listed under that person's.")
         return person
 
-    def _person(self, said: Typing) -> PersonId:
-        person = self._people.slack_person(user=said.user_id, team=said.team_id, own_team=self.own_team)
+    def _person(self, said: Said) -> PersonId:
+        person = self._people.slack_person(user=said.user, team=said.team, own_team=self.own_team)
         if person is None:
-            log.info("stranger_refused", channel=SLACK, team=said.team_id, user=said.user_id)
-            raise NotAReviewer(STRANGER.format(f"{said.team_id}/{said.user_id}"))
+            log.info("stranger_refused", channel=SLACK, team=said.team, user=said.user)
+            raise introduced(NotAReviewer(STRANGER.format(f"{said.team}/{said.user}")), said.prefix)
         return person
+
+
+def drawn(answer: Answer) -> list[Block] | None:
+    """Blocks where text alone would not do."""
+    return None if answer.is_line and not has_moment(answer.text) else listed(answer)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """In small letters, and what follows it, with its lines as they are."""
+    said = text.strip()
+    word = said.split(maxsplit=1)[0] if said else ""
+    return word.lower(), said[len(word) :].strip()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bot.settings import BotSettings
     from bot.slack.commands import Commands
     from bot.slack.failures import Failure
+    from bot.slack.home import Homes
+    from bot.slack.mentions import Mentions
     from bot.slack.presses import Presses
 
 log = structlog.get_logger()
@@ -59,8 +61,12 @@ class Listener:
         presses: Presses,
         commands: Commands,
         errands: Errands,
+        mentions: Mentions,
+        homes: Homes,
         usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
+        self._mentions = mentions
+        self._homes = homes
         self._settings = settings
         self._client = client
         self._presses = presses
@@ -110,6 +116,7 @@ class Listener:
             auth_test_response=answer, bot_token=self._client.token
         )
         self._presses.own_team = self._commands.own_team = self.identity.team_id or ""
+        self._mentions.own_user = self.identity.bot_user_id or ""
         self.app = self.app or self._bolt()
 
     async def _open_socket(self, setting: str) -> None:
@@ -149,6 +156,8 @@ class Listener:
         app.action(MENU_ACTION)(self._presses.chosen)
         app.view(REASON_VIEW)(self._presses.reason_sent)
         app.command(COMMAND)(self._commands.typed)
+        app.event("app_mention")(self._mentions.said)
+        app.event("app_home_opened")(self._homes.opened)
         for event in USERGROUP_EVENTS:
             app.event(event)(self._usergroup)
         return app

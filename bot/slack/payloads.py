@@ -81,6 +81,56 @@ class Typing(Shape):
     user_id: str
     team_id: str = ""
     text: str = ""
+    trigger_id: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Of this very command: Slack gives no trigger twice."""
+        return None if self.trigger_id is None else f"slack/{self.trigger_id}"
+
+
+class HomeEvent(Shape):
+    """app_home_opened."""
+
+    user: str
+    tab: str = "home"
+
+
+class HomeOpened(Shape):
+    """Its frame."""
+
+    team_id: str
+    """The workspace whose user opened it: nobody else sees an app's Home."""
+    event: HomeEvent
+
+
+class MentionEvent(Shape):
+    """app_mention."""
+
+    channel: str
+    ts: str
+    text: str = ""
+    user: str | None = None
+    bot_id: str | None = None
+    team: str | None = None
+    user_team: str | None = None
+    thread_ts: str | None = None
+    edited: object = None
+
+
+class Mention(Shape):
+    """Its frame."""
+
+    event_id: str
+    team_id: str = ""
+    is_ext_shared_channel: bool = True
+    event: MentionEvent
+
+    @property
+    def user_team(self) -> str:
+        """The workspace of whoever wrote; empty where Slack does not say, and it may be another."""
+        own = "" if self.is_ext_shared_channel else self.team_id
+        return self.event.user_team or self.event.team or own
 
 
 class Typed(Shape):

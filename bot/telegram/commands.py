@@ -1,4 +1,4 @@
-"""`/away`, `/back` and what a card's menu has, answered where they were typed."""
+"""What somebody types in Telegram, answered where they typed it, or in private what is private."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING
 import structlog
 from telegram import BotCommand
 from telegram.constants import ChatType
-from telegram.error import TelegramError
+from telegram.error import Forbidden, TelegramError
 
 from bot.absence import Absences
 from bot.answers import ANONYMOUS, STRANGER
+from bot.desk import Asked, introduced
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
 from bot.telegram.failures import failure
-from bot.telegram.places import is_anonymous, ref_of
+from bot.telegram.links import private_chat
+from bot.telegram.places import address_of, is_anonymous, ref_of
 from bot.telegram.updates import COMMAND, TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.model import Recipient
 
 if TYPE_CHECKING:
-    from telegram import Bot, Message, Update
+    from telegram import Bot, Message, Update, User
 
+    from bot.desk import Desk
     from bot.markup import Markup
     from bot.menu import Menu
     from bot.people import Directory
@@ -36,6 +40,9 @@ NO_NAMES = "Telegram does not tell bots whose @name that is: write the person's 
 OFFERED = tuple(
     BotCommand(command, description)
     for command, description in (
+        (Asked.PENDING, "See what waits for you"),
+        (Asked.SUBMIT, "Hand in a task: the text stands after the command"),
+        (Asked.WHOAMI, "See your id for countersign.toml, and whether it is known"),
         (Word.LOOKING, "Say that you are looking at the review whose card you reply to"),
         (Word.LATER, "Be reminded of it later: 2h, tomorrow, 2026-11-30"),
         (Word.WITHDRAW, "Take back your decision on it, while it is open"),
@@ -44,6 +51,12 @@ OFFERED = tuple(
     )
 )
 """What Telegram lists to whoever types a `/`."""
+PRIVATE = frozenset({"start", Asked.PENDING, Asked.WHOAMI})
+"""Commands whose answers are nobody else's affair."""
+LOST = "Telegram did not take the answer just now. Please ask again, or open your inbox:"
+ANSWERED = "The answer is in our private chat."
+UNSTARTED = "That is for your eyes only. Open a private chat with me, press Start and ask there: {}"
+"""Telegram lets nobody write first to somebody who never wrote to them."""
 OFFER_SECONDS = 2.0
 """The longest that telling Telegram of them holds up the start."""
 
@@ -63,10 +76,11 @@ async def offer_commands(bot: Bot) -> None:
 class Commands:
     """The handler; called by python-telegram-bot with the update."""
 
-    def __init__(self, *, service: Service, people: Directory, menu: Menu) -> None:
+    def __init__(self, *, service: Service, people: Directory, menu: Menu, desk: Desk) -> None:
         self._service = service
         self._people = people
         self._menu = menu
+        self._desk = desk
         self._absences = Absences(service=service, people=people)
 
     async def typed(self, update: Update, _: object) -> None:
@@ -86,13 +100,23 @@ class Commands:
             raise
         except CountersignError as error:
             review, answer = None, Answer(line=(str(error),))
+        else:
+            if word in PRIVATE and message.chat.type != ChatType.PRIVATE:
+                answer = await self._answer_in_private(message, answer)
         # a group may read what stands on the cards that are in it
         has_titles = review is not None or message.chat.type == ChatType.PRIVATE
         await self._reply(message, listed(answer, has_titles=has_titles))
 
     async def _act(self, message: Message, word: str, rest: str, review: ReviewId | None) -> Answer:
+        if word in {"start", Asked.WHOAMI}:
+            user = _user(message)
+            return self._desk.whoami(self._people.telegram_person(user.id), user.id)
         person = self._person(message)
         match word:
+            case Asked.PENDING:
+                return await self._desk.pending(person)
+            case Asked.SUBMIT:
+                return await self._submit(person, message, rest)
             case "back":
                 return Answer(line=(await self._absences.back(person),))
             case "away":
@@ -110,6 +134,37 @@ class Commands:
                     review=review,
                 )
 
+    async def _submit(self, person: PersonId, message: Message, text: str) -> Answer:
+        return await self._desk.submit(
+            person,
+            text,
+            # not the update's id, which Telegram may give anew after a week
+            key=f"telegram/{message.chat.id}/{message.message_id}",
+            tell=Recipient(channel=TELEGRAM, address=address_of(message)),
+            where="here",
+            prefix=PREFIX,
+        )
+
+    async def _answer_in_private(self, message: Message, answer: Answer) -> Answer:
+        """Send it to the person; what their group reads instead."""
+        made = listed(answer, has_titles=True)
+        try:
+            await message.get_bot().send_message(
+                _user(message).id, made.text, entities=made.entities, link_preview_options=NO_PREVIEW
+            )
+        except Forbidden:
+            return Answer(
+                line=(UNSTARTED.format(private_chat(message.get_bot().username)),), links=self._page
+            )
+        except TelegramError as error:
+            log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
+            return Answer(line=(LOST,), links=self._page)
+        return Answer(line=(ANSWERED,))
+
+    @property
+    def _page(self) -> tuple[tuple[str, str], ...]:
+        return (("Your inbox", self._desk.inbox),)
+
     async def _pointed_at(self, message: Message) -> ReviewId | None:
         """The review whose card, or notice, this is a reply to.
 
@@ -121,13 +176,11 @@ class Commands:
         return None if review is None else review.id
 
     def _person(self, message: Message) -> PersonId:
-        user = message.from_user
-        if user is None or message.sender_chat is not None or is_anonymous(user):
-            raise NotAReviewer(ANONYMOUS)
+        user = _user(message)
         person = self._people.telegram_person(user.id)
         if person is None:
             log.info("stranger_refused", channel=TELEGRAM, user=user.id)
-            raise NotAReviewer(STRANGER.format(user.id))
+            raise introduced(NotAReviewer(STRANGER.format(user.id)), PREFIX)
         return person
 
     async def _reply(self, message: Message, made: Markup) -> None:
@@ -137,3 +190,11 @@ class Commands:
             )
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+
+def _user(message: Message) -> User:
+    """Raises `NotAReviewer` for somebody whom Telegram does not name."""
+    user = message.from_user
+    if user is None or message.sender_chat is not None or is_anonymous(user):
+        raise NotAReviewer(ANONYMOUS)
+    return user

@@ -20,10 +20,12 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
+from bot.desk import Desk
 from bot.menu import Menu
 from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.failures import failure
 from bot.telegram.hearing import Hearing
+from bot.telegram.links import message_link
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
@@ -98,7 +100,8 @@ class Listener:
         )
         menu = Menu(service=service, clock=clock, public_url=public_url)
         presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons, menu=menu)
-        commands = Commands(service=service, people=people, menu=menu)
+        desk = Desk(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
+        commands = Commands(service=service, people=people, menu=menu, desk=desk)
         self._watch: asyncio.Task[None] | None = None
         """Belongs to the listener: cancelled by `_stop`."""
         self._app = self._application(queue, presses, commands)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor
 
+from bot.desk import Asked
 from bot.menu import Word
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 
 TELEGRAM = ChannelName("telegram")
 ALLOWED = (Update.MESSAGE, Update.CALLBACK_QUERY)
-COMMANDS = ("away", "back", *Word)
+COMMANDS = ("start", *Asked, *Word, "away", "back")
 COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 SIDE_BY_SIDE = 64

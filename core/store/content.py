@@ -24,5 +24,10 @@ def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Noti
     if wanted.recipient.channel == history.WEBHOOK:
         return Notice(task=task, event=stored), None
     about = getattr(stored.event, "review", None)
-    review = None if about is None else reviews.one(tx, about)
-    return Notice(task=task, event=stored, review=review), deliveries.thread_of(tx, wanted)
+    to_submitter = wanted.recipient == task.tell and isinstance(stored.event, history.ENDS)
+    if to_submitter:
+        review = next(iter(reviews.of_task(tx, wanted.task)[-1:]), None)
+    else:
+        review = None if about is None else reviews.one(tx, about)
+    told = Notice(task=task, event=stored, review=review, to_submitter=to_submitter)
+    return told, deliveries.thread_of(tx, wanted)

@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.events import Event
+    from core.model import Recipient
     from core.store.transaction import Transaction
 
 WEBHOOK = ChannelName("webhook")
+ENDS: tuple[type[Event], ...] = (TaskCompleted, TaskFailed, TaskCancelled)
 NOTICED: frozenset[type[Event]] = frozenset({ReviewRequested, TaskCompleted, TaskFailed, TaskCancelled})
 """Events told to a task's `callback_url`: it waits, or it ended."""
 TOLD: tuple[type[Event], ...] = (
@@ -104,10 +106,17 @@ SAID_SINCE = Statement(
 )
 
 
-def append(tx: Transaction, task: str, seq: int, events: Sequence[Event], callback_url: str | None) -> int:
+def append(
+    tx: Transaction,
+    task: str,
+    seq: int,
+    events: Sequence[Event],
+    callback_url: str | None,
+    tell: Recipient | None = None,
+) -> int:
     """Store `events` after number `seq`, and a delivery for each that the callback is to hear of.
 
-    Returns the new highest number.
+    `tell` hears in a chat how the task ended. Returns the new highest number.
     """
     if not events:
         return seq
@@ -132,6 +141,9 @@ def append(tx: Transaction, task: str, seq: int, events: Sequence[Event], callba
     if callback_url is not None:
         notices = [s for s in stored if type(s.event) in NOTICED]
         insert_deliveries(tx, [new_delivery(tx, task, s.seq, WEBHOOK, callback_url) for s in notices])
+    if tell is not None:
+        ends = [s for s in stored if isinstance(s.event, ENDS)]
+        insert_deliveries(tx, [new_delivery(tx, task, s.seq, tell.channel, tell.address) for s in ends])
     return seq + len(events)
 
 

@@ -79,6 +79,7 @@ TASK_COLUMNS = (
     "node",
     "point",
     "policy",
+    "tell",
 )
 
 
@@ -109,7 +110,21 @@ def task_of(row: Row) -> Task:
         node=row[21],
         point=Point(row[22]),
         policy=row[23],
+        tell=place_of(row[24]),
     )
+
+
+def place_of(text: str | None) -> Recipient | None:
+    """From `place_text`."""
+    if text is None:
+        return None
+    channel, _, address = text.partition("/")
+    return Recipient(channel=ChannelName(channel), address=address)
+
+
+def place_text(place: Recipient | None) -> str | None:
+    """As it is stored: `CHANNEL/ADDRESS`."""
+    return None if place is None else f"{place.channel}/{place.address}"
 
 
 REVIEW_COLUMNS = (

@@ -67,6 +67,8 @@ task = Table(
     Column("parent_id", String(32)),
     Column("parent_checkpoint", Integer),
     Column("policy", String),
+    # Where in a chat its submitter hears how it ended: CHANNEL/ADDRESS.
+    Column("tell", Text),
     Index("ix_task_created_at_id", "created_at", "id"),
     Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )

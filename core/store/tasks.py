@@ -26,6 +26,7 @@ from core.store.rows import (
     TASK_COLUMNS,
     micros,
     moment,
+    place_text,
     task_of,
 )
 from core.store.statements import Statement, p
@@ -224,6 +225,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         parent_id=None,
         parent_checkpoint=None,
         policy=new.policy,
+        tell=place_text(new.tell),
     )
     return Task(
         id=task_id,
@@ -245,6 +247,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         created_at=tx.now,
         updated_at=tx.now,
         policy=new.policy,
+        tell=new.tell,
     )
 
 
@@ -277,6 +280,7 @@ def insert_fork(
         parent_id=of.id,
         parent_checkpoint=number,
         policy=of.policy,
+        tell=None,
         seq=2,
         version=1,
         node=at.following,
@@ -372,7 +376,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     if not _move(tx, step):
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
-    append(tx, step.task, step.seq, step.events, step.callback_url)
+    append(tx, step.task, step.seq, step.events, step.callback_url, step.tell)
     _open_review(tx, step)
     _tell_the_end(tx, step)
     if step.review is not None:
@@ -425,7 +429,10 @@ def _open_review(tx: Transaction, step: Step) -> None:
 def _tell_the_end(tx: Transaction, step: Step) -> None:
     """In every thread, where it is news: people who have approved something want to know what came of it."""
     end = step.events[-1] if step.events else None
-    if not isinstance(end, TaskCompleted | TaskFailed) or not (places := shown_in(tx, step.task)):
+    if not isinstance(end, TaskCompleted | TaskFailed) or not (
+        # where it was handed in its end is told in any case
+        places := [place for place in shown_in(tx, step.task) if place != step.tell]
+    ):
         return
     if isinstance(end, TaskFailed) or (
         # What was approved is on its card, and that nothing was, too.
@@ -467,10 +474,10 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
     )
     if not changed:
         raise StaleRun("The task was moved on at the same moment.")
-    append(tx, of.id, row[SEQ], [event], of.callback_url)
-    reviews.close_undecided(tx, of)
+    reviews.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
+    append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
     if of.review is None:  # else its cards say so
-        say(tx, of.id, row[SEQ] + 1, shown_in(tx, of.id))
+        say(tx, of.id, row[SEQ] + 1, [place for place in shown_in(tx, of.id) if place != of.tell])
 
 
 def fail(tx: Transaction, task_id: str, error: str) -> None:

@@ -111,6 +111,7 @@ async def slack_house(
 
         recipient = Recipient(channel=ChannelName("slack"), address=GENERAL)
         house = await stack.enter_async_context(core_with(database, clock, [recipient], make))
+        house.store.listen(channels[0])
         url = None
         if http:
             url = await stack.enter_async_context(served(channels[0].routes())) + "/slack/events"

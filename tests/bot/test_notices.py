@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from bot.notices import Words
     from core.events import Event
-    from core.model import ReviewRequest
+    from core.model import Decision, ReviewRequest
 
 AT = datetime(2026, 11, 5, 14, 2, tzinfo=UTC)
 ANA, BEN = PersonId("ana"), PersonId("ben")
@@ -117,6 +117,47 @@ def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewReque
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
         "The policy has to be changed, or the task cancelled."
     )
+
+
+ENDS: dict[str, tuple[Event, str, str | None]] = {
+    "approved": (
+        TaskCompleted(final_result="Paid.", outcome="approved"),
+        " was approved by Ana Ruiz.",
+        "Paid.",
+    ),
+    "rejected": (TaskCompleted(final_result=None, outcome="rejected"), " was rejected.", None),
+    "expired": (
+        TaskCompleted(final_result=None, outcome="expired"),
+        " expired, as nobody decided in time.",
+        None,
+    ),
+    "unreviewed": (TaskCompleted(final_result={"a": 1}, outcome=None), " is done.", '{\n  "a": 1\n}'),
+    "failed": (TaskFailed(error="The model is away."), " failed.", "The model is away."),
+    "cancelled": (TaskCancelled(by="sam"), " was cancelled.", None),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_handed_in_hears_how_it_ended_and_who_decided(
+    a_review: Callable[..., ReviewRequest], a_decision: Callable[..., Decision], end: str
+) -> None:
+    event, how, quote = ENDS[end]
+    approved = (a_decision(),) if end == "approved" else ()
+    told_of = a_review(outcome=Outcome.APPROVED, closed_at=AT, decisions=approved)
+    ended = replace(notice(event, told_of), to_submitter=True)
+    told = words(ended, public_url="https://sign.example.com")
+    assert plain(told) == f"Cid Moss: your task Refund for order 1042{how}"
+    assert told.quote == quote
+    assert [part.person for part in told.parts if isinstance(part, Named)] == [told_of.task.submitter]
+
+
+def test_an_end_is_told_where_nothing_was_reviewed(a_review: Callable[..., ReviewRequest]) -> None:
+    review = a_review()
+    stored = StoredEvent(task=review.task.id, seq=4, at=AT, event=TaskFailed(error="x"))
+    told = words(
+        Notice(task=review.task, event=stored, to_submitter=True), public_url="https://sign.example.com"
+    )
+    assert plain(told).endswith("failed.")
 
 
 def test_who_is_reminded_later_is_told_without_being_called(a_review: Callable[..., ReviewRequest]) -> None:

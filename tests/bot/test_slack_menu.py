@@ -283,7 +283,7 @@ async def test_where_several_could_be_meant_they_are_listed(there: SlackHouse) -
             (f"{number} <!channel>", f"{PUBLIC_URL}/tasks/{task.id}") for number, task in enumerate(tasks)
         ]
         assert "more than one" in said.text.lower()
-        assert "Use the menu on its card." in said.text
+        assert "Use the menu on its card, or say it to me in its thread." in said.text
     for task in tasks:
         review = await there.house.review(task)
         assert (review.claims, review.snoozes, len(review.decisions)) == ((), (), 1)

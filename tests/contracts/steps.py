@@ -28,7 +28,12 @@ def new_id() -> str:
 
 
 async def submitted(
-    store: SqlStore, text: Json = "hello", *, key: str | None = None, callback: str | None = None
+    store: SqlStore,
+    text: Json = "hello",
+    *,
+    key: str | None = None,
+    callback: str | None = None,
+    tell: Recipient | None = None,
 ) -> Task:
     """A pending task of Sam's."""
     new = Submission(
@@ -37,6 +42,7 @@ async def submitted(
         flow="draft",
         idempotency_key=key,
         callback_url=callback,
+        tell=tell,
         metadata={"a": 1},
     )
     task, _ = await store.create(TaskId(new_id()), new, title="a title", name=SAM.name)
@@ -67,6 +73,7 @@ async def step(
             seq=position.seq,
             status=after(position.task.status, *events),
             callback_url=position.task.callback_url,
+            tell=position.task.tell,
             checkpoints=checkpoints,
             first_checkpoint=position.checkpoints + 1,
             events=events,

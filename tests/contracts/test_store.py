@@ -941,6 +941,40 @@ async def test_a_callback_is_told_of_every_end(store: SqlStore, how: str) -> Non
     assert len(await store.due_deliveries(WEBHOOK)) == 1
 
 
+HANDED_IN_AT = Recipient(channel=ChannelName("slack"), address="U01SAM")
+
+
+async def test_who_handed_in_from_a_chat_hears_there_of_the_end_alone(store: SqlStore) -> None:
+    task = await submitted(store, tell=HANDED_IN_AT)
+    assert (await store.task(task.id)).tell == HANDED_IN_AT
+    review = await parked(store, task.id, ANYONE)
+    assert await store.due_deliveries(HANDED_IN_AT.channel) == []
+    await decide(store, review)
+    assert await store.due_deliveries(HANDED_IN_AT.channel) == []
+    await completed(store, task.id)
+    (ended,) = await store.due_deliveries(HANDED_IN_AT.channel)
+    assert (ended.recipient, ended.review) == (HANDED_IN_AT, None)
+    content, thread = await store.delivery_content(ended)
+    assert isinstance(content, Notice)
+    assert thread is None
+    assert content.review is not None
+    assert [made.reviewer for made in content.review.decisions] == [ANA.id]
+
+
+@pytest.mark.parametrize("how", ["cancel", "fail"])
+async def test_who_handed_in_from_a_chat_hears_of_every_end(store: SqlStore, how: str) -> None:
+    """Although a review that is called off takes with it what was still to be said of it."""
+    task = await submitted(store, tell=HANDED_IN_AT)
+    await parked(store, task.id, Policy(name="x", reviewers=(ANA.id,), deadline=timedelta(hours=1)))
+    if how == "cancel":
+        await store.cancel(task.id, SAM.id)
+    else:
+        await store.fail(task.id, "x")
+    (ended,) = await store.due_deliveries(HANDED_IN_AT.channel)
+    await store.delivery_shown(ended, MessageRef("D01/1"))
+    assert await store.due_deliveries(HANDED_IN_AT.channel) == []
+
+
 # Chats, credentials, secrets, health
 
 

@@ -136,10 +136,21 @@ function rich(part) {
   return h("p", {}, ...inner);
 }
 
+/**
+ * On the reader's clock, whatever the format asks for; Slack's clients know a dozen.
+ * @param {any} part
+ */
+function moment(part) {
+  const at = new Date(part.timestamp * 1000);
+  const shown = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  return h("time", { datetime: at.toISOString(), title: part.fallback || "" }, shown);
+}
+
 /** @param {any} part */
 function richElement(part) {
   if (part.type === "link") return link(part.url, part.text || part.url);
   if (part.type === "user") return h("strong", {}, `@${part.user_id}`);
+  if (part.type === "date") return moment(part);
   let shown = /** @type {Node | string} */ (part.text || "");
   if (part.style?.code) shown = h("code", {}, shown);
   if (part.style?.bold) shown = h("strong", {}, shown);

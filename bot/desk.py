@@ -1,0 +1,171 @@
+"""What somebody may ask for in a chat besides what a card offers: their queue, who they are, handing in."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from bot.cards import Theirs, clock_time, url_of
+from bot.menu import LISTED, Answer, Entry
+from core.errors import Invalid, NotAReviewer
+from core.model import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bot.cards import Line
+    from core.model import ChannelName, Delegation, MessageRef, PersonId, Recipient, ReviewRequest
+    from core.service import Service
+
+
+class Asked(StrEnum):
+    """What somebody types."""
+
+    PENDING = "pending"
+    SUBMIT = "submit"
+    WHOAMI = "whoami"
+
+
+MOST = 100
+"""More reviews than these are not even counted."""
+NOTHING = "Nothing waits for you."
+HOW = (
+    "Say what to do after it: “{0}submit Refund EUR 40 to Mira Holm”. “{0}submit flow:NAME …” hands it to a "
+    "flow that is not the usual one."
+)
+"""`{0}` is what commands begin with on the platform."""
+UNKNOWN = (
+    "countersign.toml lists nobody under your id, so that you can neither decide nor hand in tasks here. "
+    "Whoever keeps that file adds these lines, with a key and a name of your own; or, where it has you "
+    "already, the last of them:"
+)
+WHO_TO_ADD = " Say “{0}whoami” for the lines that make you known."
+
+_FLOW = re.compile(r"flow:(\S+)(?:\s+|$)")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Raises what `Service` raises, and `Invalid` for wrong words.
+
+    `link` leads to a message of ours in the channel; None where there is no such link.
+    """
+
+    service: Service
+    public_url: str
+    channel: ChannelName
+    link: Callable[[MessageRef], str | None]
+
+    @property
+    def inbox(self) -> str:
+        return f"{self.public_url.rstrip('/')}/inbox"
+
+    async def pending(self, person: PersonId) -> Answer:
+        """What waits for this person, the oldest first; at most `LISTED` of it, each with its links."""
+        found = await self.service.waiting_for(person, limit=MOST)
+        if not found:
+            return Answer(line=(NOTHING,), links=(("Your inbox", self.inbox),))
+        away = await self.service.delegations()
+        return Answer(
+            line=(_how_many(len(found)),),
+            entries=tuple([await self._entry(review, person, away) for review in found[:LISTED]]),
+            links=(("Your inbox" if len(found) <= LISTED else "All of them in your inbox", self.inbox),),
+        )
+
+    async def _entry(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> Entry:
+        card = await self._card(review)
+        page = ("The task's page", url_of(review.task.id, self.public_url))
+        return Entry(
+            title=review.task.title or "(untitled)",
+            facts=self._facts(review, person, away),
+            links=(("The card", card), page) if card else (page,),
+        )
+
+    async def _card(self, review: ReviewRequest) -> str | None:
+        """Of several copies the newest that a link leads to."""
+        for delivery in reversed(await self.service.deliveries(review.task.id)):
+            if (delivery.review, delivery.recipient.channel) == (review.id, self.channel):
+                found = delivery.message and self.link(delivery.message)
+                if found:
+                    return found
+        return None
+
+    def _facts(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> Line:
+        facts: Line = (f"attempt {review.attempt} · submitted by ", Theirs(text=review.task.submitter_name))
+        for name in self._instead_of(review, person, away):
+            facts += (" · you decide for ", Theirs(text=name))
+        if review.expires_at is not None:
+            facts += (f" · until {clock_time(review.expires_at)}",)
+        return facts
+
+    def _instead_of(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> list[str]:
+        """In whose place somebody who is no reviewer would decide."""
+        known = review.policy.reviewers
+        if person in known:
+            return []
+        absent = [one.person for one in away if one.delegate == person and one.person in known]
+        found = [(who, self.service.person(who)) for who in absent]
+        return [who if somebody is None else somebody.name for who, somebody in found]
+
+    def whoami(self, person: PersonId | None, user: str | int) -> Answer:
+        """The id as `countersign.toml` wants it, and whom it has under it; answers whoever asks."""
+        known = None if person is None else self.service.person(person)
+        identity = f"{self.channel} = {json.dumps(user)}"
+        if known is None:
+            return Answer(line=(UNKNOWN,), code=f'[people.your-key]\nname = "Your Name"\n{identity}')
+        key = known.id if _BARE.fullmatch(known.id) else json.dumps(known.id)
+        return Answer(
+            line=(
+                "You are ",
+                Theirs(text=known.name),
+                f": countersign.toml knows this id of yours. Days and times count as in {known.zone}.",
+            ),
+            code=f"[people.{key}]\n{identity}",
+        )
+
+    async def submit(
+        self, person: PersonId, words: str, *, key: str | None, tell: Recipient, where: str, prefix: str
+    ) -> Answer:
+        """Hand in `words`; again with the same `key` it finds what was handed in before.
+
+        `tell` hears how it ends, which `where` says in words.
+        """
+        found = _FLOW.match(words.lstrip())
+        text = words.lstrip()[found.end() :] if found else words.strip()
+        if not text.strip():
+            raise Invalid(HOW.format(prefix))
+        task, _ = await self.service.submit(
+            Submission(
+                input=text,
+                submitter=person,
+                flow=found[1] if found else None,
+                idempotency_key=key,
+                tell=tell,
+            )
+        )
+        page = url_of(task.id, self.public_url)
+        return Answer(
+            line=("Handed in: ", Theirs(text=task.title), f". How it ends you hear {where}."),
+            page="your task",
+            links=(("The task's page", page),),
+        )
+
+
+def _how_many(number: int) -> str:
+    match number:
+        case 1:
+            return "One review waits for you:"
+        case _ if number <= LISTED:
+            return f"{number} reviews wait for you, the oldest first:"
+        case _:
+            many = f"{number} reviews" if number < MOST else f"{MOST} reviews or more"
+            return f"{many} wait for you. The {LISTED} oldest:"
+
+
+def introduced(error: NotAReviewer, prefix: str) -> NotAReviewer:
+    """The refusal of somebody whom we do not know, with how they become known."""
+    return NotAReviewer(f"{error}{WHO_TO_ADD.format(prefix)}")

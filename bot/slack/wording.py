@@ -1,0 +1,28 @@
+"""What somebody typed in Slack, as they saw it: Slack sends names, links and three characters as markup."""
+
+from __future__ import annotations
+
+import re
+
+_MARKUP = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
+
+
+def as_typed(text: str) -> str:
+    """Without markup, and without anything in it that could become markup again: it is plain text now."""
+    return _unescaped(_MARKUP.sub(_words, text))
+
+
+def _words(found: re.Match[str]) -> str:
+    """`<@U1|ana>` is `@ana`, `<#C1|general>` is `#general`, `<!here>` is `@here`, `<URL|label>` its URL."""
+    what, label = found[1], found[2]
+    match what[:1]:
+        case "@" | "#":
+            return f"{what[0]}{label or what[1:]}"
+        case "!":
+            return label or f"@{what[1:].partition('^')[0]}"
+        case _:
+            return what
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
