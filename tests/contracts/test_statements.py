@@ -136,6 +136,7 @@ READS: dict[str, dict[str, Any]] = {
     "timers.NEXT": {},
     "timers.OF_REVIEW": {"review": "OPEN"},
     "questions.ONE": {"id": "QUESTION"},
+    "questions.AT_MESSAGE": {"channel": "paper", "message": "a copy"},
     "questions.OF_TASK": {"task": "WAITING"},
     "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
     "delegations.TO": {"delegate": "ben", "now": 0},
