@@ -210,7 +210,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         NewQuestion(id=QuestionId("e" * 32), person=ANA, text="Why?", via="web"),
         policies={},
     )
-    (notice,) = (one for one in await store.deliveries(open_review.task.id) if one.review is None)
+    notice = (await store.deliveries(open_review.task.id))[-1]
     await store.delivery_shown(notice, MessageRef("a notice"))
     await store.open_dialog(
         Dialog(
