@@ -17,7 +17,7 @@ from core.events import (
     ReviewStuck,
 )
 from core.explaining import standing
-from core.model import PersonId
+from core.model import PersonId, QuestionId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,10 @@ class Words:
     """What somebody wrote, to stand below them as they wrote it."""
     url: str
     """The task's page."""
+    question: QuestionId | None = None
+    """What can be answered."""
+    attempt: int = 1
+    """Of which review."""
 
 
 def words(notice: Notice, *, public_url: str) -> Words:
@@ -59,7 +63,10 @@ def words(notice: Notice, *, public_url: str) -> Words:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
     event, url = notice.event.event, url_of(notice.task.id, public_url)
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
-        return Words(parts=_said(event, review), quote=event.text, url=url)
+        asked = QuestionId(event.question) if isinstance(event, QuestionAsked) else None
+        return Words(
+            parts=_said(event, review), quote=event.text, url=url, question=asked, attempt=review.attempt
+        )
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 

@@ -194,7 +194,8 @@ class SlackChannel:
 
     def _notice(self, notice: Notice) -> tuple[str, list[Block]]:
         told = words(notice, public_url=self._public_url)
-        return said_plainly(told), said(told, self._people.slack_users())
+        answer = told.question and self._buttons.answer_token(told.question, told.attempt)
+        return said_plainly(told), said(told, self._people.slack_users(), answer=answer)
 
 
 async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
