@@ -35,9 +35,9 @@ from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventuall
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
-    from core.model import ChannelName, ChatUpdate, Delivery, Recipient, ReviewRequest, Task
+    from core.model import ChannelName, ChatUpdate, Delivery, PersonId, Recipient, ReviewRequest, Task
     from core.ports import Channel
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -175,20 +175,23 @@ async def core_with(
     recipients: Iterable[Recipient],
     *makes: Callable[[House], Channel],
     in_force: Mapping[str, Policy] = {},
+    admins: Collection[PersonId] = (),
 ) -> AsyncIterator[House]:
     """Core as it runs, with the channels that `makes` make; their listening is the caller's affair.
 
-    Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name.
+    Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name, and
+    `approval`, whose draft is the input as it is, under `own`.
     """
     places = tuple(recipients)
     own = {policy.name: replace(policy, recipients=places) for policy in house_policies()}
     flows = draft_flows(*places) | {
         name: definition(flow_settings(name, policy=name), own, None) for name in own
     }
+    flows["approval"] = definition(flow_settings("approval", shipped="approval", policy="own"), own, None)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
-        service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, clock=clock)
+        service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, admins=admins, clock=clock)
         inbox = ShakyInbox(store)
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)

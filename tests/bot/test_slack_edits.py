@@ -160,10 +160,31 @@ async def test_a_policy_that_wants_reasons_wants_one_with_an_edit(there: SlackHo
 
 async def structured(there: SlackHouse) -> Task:
     task, _ = await there.house.service.submit(
-        Submission(input={"amount": 30, "note": "ü"}, submitter=SAM.id, flow="echo")
+        Submission(input={"amount": 30, "note": "ü"}, submitter=SAM.id, flow="approval")
     )
     await there.slack.press(await there.card(), "Edit…", user="U01ANA")
     return task
+
+
+async def test_structured_data_is_edited_as_json_and_keeps_its_shape(there: SlackHouse) -> None:
+    task = await structured(there)
+    assert typed_in(the_view(there)) == '{\n  "amount": 30,\n  "note": "ü"\n}'
+    for typed, words in (
+        ("{", "The draft is JSON, and what you wrote is not"),
+        ("[]", "has to be an object, as it was"),
+        ('{"amount": 30}', "has lost 'note'"),
+        ('{"amount": "30", "note": "ü"}', "'amount' has to be a number, as it was, not text."),
+        ('{"note": "ü", "amount": 30}', "This is the draft as it is"),
+        ('{"amount": 30, "note": "\\u0000"}', "NUL"),
+    ):
+        await there.slack.submit(the_view(there), {EDIT_BLOCK: typed}, user="U01ANA")
+        assert words in the_view(there).errors[EDIT_BLOCK]
+    await there.slack.submit(the_view(there), {EDIT_BLOCK: '{"amount":25,"note":"ü"}'}, user="U01ANA")
+    (shown,) = (block for block in the_view(there).blocks if block["type"] == "rich_text")
+    assert '-  "amount": 30,\n+  "amount": 25,' in shown["elements"][0]["elements"][0]["text"]
+    await there.slack.submit(the_view(there), user="U01ANA")
+    (made,) = await decisions(there, task)
+    assert made.content == {"amount": 25, "note": "ü"}
 
 
 # Refusals
@@ -173,7 +194,10 @@ async def structured(there: SlackHouse) -> Task:
     ("user", "words"),
     [
         ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can."),
-        ("U01EVE", "Nothing was changed: people are known here by their id, and nobody is listed under yours"),
+        (
+            "U01EVE",
+            "Nothing was changed: people are known here by their id, and nobody is listed under yours",
+        ),
         ("U01BEN", "You are not among the reviewers"),
     ],
 )
