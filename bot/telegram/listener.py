@@ -22,7 +22,10 @@ from telegram.ext import (
 from bot.connecting import connect_or_go_on
 from bot.menu import Menu
 from bot.telegram.commands import Commands, offer_commands
+from bot.telegram.desk import Desk
+from bot.telegram.edits import Edits
 from bot.telegram.failures import failure
+from bot.telegram.inquiries import Inquiries
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
@@ -86,16 +89,19 @@ class Listener:
         queue: asyncio.Queue[object] = asyncio.Queue()
         self.bot = self._new_bot()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
-        reasons = Reasons(
-            service=service,
-            buttons=buttons,
-            dialogs=dialogs,
-            bot=self.bot,
-            clock=clock,
-            public_url=public_url,
-        )
+        desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
+        reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
-        presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons, menu=menu)
+        presses = Presses(
+            service=service,
+            people=people,
+            buttons=buttons,
+            desk=desk,
+            reasons=reasons,
+            edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
+            inquiries=Inquiries(service=service, desk=desk),
+            menu=menu,
+        )
         commands = Commands(service=service, people=people, menu=menu)
         self._app = self._application(queue, presses, commands)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.simulator.slack import limits
 from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, question_view
-from core.model import Outcome, Status, Submission, Verdict
+from core.model import Outcome, Policy, Status, Submission, Verdict
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of
 from tests.bot.test_blocks import ANY_TEXT
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bot.simulator.slack.model import View
-    from core.model import Decision, ReviewRequest, Task
+    from core.model import Decision, Task
     from core.store.database import Database
 
 HOSTILE = "<!channel> <@U01EVE> *bold* <https://evil.example|here> \u202edlrow\u200b & 😀"
@@ -67,7 +67,7 @@ def said_in(view: View) -> str:
 
 def typed_in(view: View, block: str = EDIT_BLOCK) -> str | None:
     (found,) = (one["element"] for one in view.blocks if one.get("block_id") == block)
-    return found.get("initial_value")
+    return str(found["initial_value"]) if "initial_value" in found else None
 
 
 async def editing(there: SlackHouse, flow: str = "draft", text: str = "hello world") -> Task:
@@ -240,19 +240,13 @@ async def test_whoever_was_overtaken_reads_it_in_the_dialog_which_stays(
 async def test_whoever_was_struck_meanwhile_is_refused_at_every_step(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
-    async with slack_house(sqlite_database, clock, http=False) as there:
+    in_force: dict[str, Policy] = {}
+    async with slack_house(sqlite_database, clock, http=False, in_force=in_force) as there:
         task = await editing(there, flow="own")
-        review = await there.house.review(task)
-        there.house.service._policies = {"own": _without(review)}  # as after a reload  # noqa: SLF001
+        in_force["own"] = Policy(name="own", reviewers=(SAM.id,))
         await there.slack.submit(the_view(there), {EDIT_BLOCK: "better"}, user="U01ANA")
         assert "not among" in the_view(there).errors[EDIT_BLOCK]
         assert await decisions(there, task) == ()
-
-
-def _without(review: ReviewRequest) -> Any:
-    from dataclasses import replace
-
-    return replace(review.policy, reviewers=(SAM.id,))
 
 
 async def test_where_the_page_decides_editing_leads_there(there: SlackHouse) -> None:
