@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.blocks import Block
     from bot.slack.desk import Desk
     from bot.slack.payloads import ButtonPress, DialogSent
-    from core.model import Json, ReviewRequest
+    from core.model import Json, ReviewId, ReviewRequest
     from core.service import Service
 
 TOO_LONG = "A dialog takes {:,} characters, and this draft has {:,}: edit it on the task's page."
@@ -60,17 +60,20 @@ class Edits:
         """Show the difference; or, where this person was looking at it, decide."""
         origin = sent.origin
         said = self._desk.said(origin.token, Action.EDIT)
+        return await self._desk.in_time(self._taken(sent, origin, said.review), said.review)
+
+    async def _taken(self, sent: DialogSent, origin: Origin, review_id: ReviewId) -> Block | None:
         person = self._desk.person(sent)
         text = sent.view.state.typed(EDIT_BLOCK, INPUT)
         comment = sent.view.state.typed(WHY_BLOCK, INPUT)
-        review, content = await self._service.check_edit(said.review, person, text, via=SLACK)
+        review, content = await self._service.check_edit(review_id, person, text, via=SLACK)
         if review.policy.asks_why(Verdict.EDIT) and not comment.strip():
             raise ReasonMissing("This policy asks for a reason: say why in the comment.")
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if origin.shown != digest:
             return _view(review, text, comment, origin.model_copy(update={"shown": digest}), content)
-        deciding = self._service.decide(
-            said.review,
+        await self._service.decide(
+            review_id,
             person,
             Verdict.EDIT,
             comment=comment.strip() or None,
@@ -78,7 +81,6 @@ class Edits:
             via=SLACK,
             copy=origin.copy_pressed,
         )
-        await self._desk.in_time(deciding, said.review)
         return None
 
 

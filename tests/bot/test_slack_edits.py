@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -349,6 +350,22 @@ async def test_a_database_that_is_down_keeps_what_was_written(there: SlackHouse)
     assert the_view(there).errors[EDIT_BLOCK].startswith("This could not be recorded")
     there.house.service.is_down = False
     await there.slack.submit(the_view(there), user="U01ANA")
+    assert len(await decisions(there, task)) == 1
+
+
+async def test_a_confirmation_that_takes_too_long_says_so_in_its_dialog_and_goes_on(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    task = await editing(there)
+    await there.slack.submit(the_view(there), {EDIT_BLOCK: "better"}, user="U01ANA")
+    there.house.service.slow = asyncio.Event()
+    await there.slack.submit(the_view(there), user="U01ANA")
+    assert "may not have been recorded" in the_view(there).errors[EDIT_BLOCK]
+    there.house.service.slow.set()
+    await there.card_with("Edited and approved by Ana Ruiz")
+    await there.slack.submit(the_view(there), user="U01ANA")
+    assert the_view(there).errors[EDIT_BLOCK].startswith("Already approved by Ana Ruiz at ")
     assert len(await decisions(there, task)) == 1
 
 
