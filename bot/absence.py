@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from core.service import Service
 
 HOW = (
-    "Say it as “{0}away Ben Okri until 2026-11-30”, or “{0}away until 2026-11-30” if nobody is to decide for "
-    "you. A day counts to its end in your time zone; a time may follow it. “{0}back” ends it."
+    "Say it as “{0}away Ben Okafor until 2026-11-30”, or “{0}away nobody until 2026-11-30” if nobody is to "
+    "decide for you. A day counts to its end in your time zone; a time may follow it. “{0}back” ends it."
 )
 """`{0}` is what commands begin with on the platform."""
+NO_ONE = "nobody"
 NOBODY = "Nobody of that name is known here: write the name, or the key, of somebody in countersign.toml."
 SEVERAL = "More than one person has that name: write their key in countersign.toml instead."
 NOT_AWAY = "You were not away."
@@ -46,7 +47,7 @@ class Absences:
             raise Invalid(HOW.format(prefix))
         me = self.service.person(person) or Person(id=person, name=person)
         until = _moment(me, found[2], found[3], prefix)
-        if found[1] and delegate is None:
+        if found[1] and delegate is None and found[1].casefold() != NO_ONE:
             delegate = self.named(found[1])
         made = await self.service.delegate(person, delegate, until, by=person)
         ends = me.local(made.until)

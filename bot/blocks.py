@@ -6,12 +6,15 @@ The figures are the constants of `slack_sdk.models` 3.47, where no other source 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bot.buttons import Action
-from bot.cards import Theirs
-from bot.literal import clipped, excerpt, utf16
+from bot.cards import Theirs, whole
+from bot.changes import fitting
+from bot.literal import clipped, excerpt
 from bot.notices import Named
+from core.literal import SHORT, escaped, literal
 from core.model import Verdict
 
 if TYPE_CHECKING:
@@ -36,10 +39,21 @@ MENU = 100
 FALLBACK = 1000
 """chat.update refuses a `text` over 4,000 characters; people see it in notifications only."""
 
+TEXT = 9000
+"""All texts of a message come to at most 12,000 characters (`msg_blocks_too_long`), and 9,597 were seen to
+pass (see `bot.simulator.slack.limits`); the draft gets what the rest leaves."""
 DRAFT = 3000
-"""All texts of a message come to at most 12,000 characters (`msg_blocks_too_long`); the rest of a card needs
-no more than 6,000 of them."""
+DIFF = 2000
+"""Of what has changed in a draft too long to be shown whole."""
+LEAST_DIFF = 150
+"""Room for what is compared, and for how many lines of the comparison are missing."""
+MISSING = 120
+"""Room for the sentence that says how much of the draft is missing."""
+WORDS = 1000
+"""Of what the reviewer said who is quoted on top of the next attempt."""
 COMMENT = 400
+BRIEF = 80
+"""Of a comment, where several do not fit."""
 QUOTE = 2000
 """Of what somebody wrote, in a notice."""
 LINE = 200
@@ -60,19 +74,69 @@ Block = dict[str, Any]
 
 
 def blocks(card: Card) -> list[Block]:
-    """At most 50 blocks, each within its limits whatever the card says."""
-    shown = excerpt(card.draft, DRAFT, escaped)
+    """At most 50 blocks, each within its limits whatever the card says. A short draft is shown whole; what is
+    changed in it, and what is said of it, get what is left."""
+    head, end = _head(card), _end(card)
+    left = TEXT - _length(head) - _length(end)
+    least = (
+        min(SHORT, escaped(literal(card.draft[:SHORT]))) + MISSING + (LEAST_DIFF if card.difference else 0)
+    )
+    remarks = _remarks(card, left - least)
+    left -= _length(remarks)
+    room = max(SHORT, left - MISSING - DIFF) if card.difference else left - MISSING
+    draft = _draft(card, min(DRAFT, room))
+    difference = _difference(card, min(DIFF, left - _length(draft)))
+    return [*head, *difference, *draft, *remarks, *end]
+
+
+def _head(card: Card) -> list[Block]:
     return [
         {"type": "header", "text": _plain(clipped(f"{card.state}: {card.title}", HEADER, escaped))},
         _context(_line(card.byline)),
-        *(_remark(card.previous) if card.previous else ()),
-        _draft(shown.text, is_prose=card.is_prose),
-        *([_context(_missing(shown.missing, len(card.draft)))] if shown.missing else ()),
-        *(block for remark in card.remarks for block in _remark(remark)),
+        *(block for remark in card.previous for block in _remark(remark, WORDS // len(card.previous))),
+    ]
+
+
+def _end(card: Card) -> list[Block]:
+    return [
         *([_context(clipped(card.note, NOTE, escaped))] if card.note else ()),
         *([_actions(card)] if card.buttons else ()),
         _footer(card),
     ]
+
+
+def _length(value: object) -> int:
+    """Of everything called `text` in these blocks."""
+    if isinstance(value, dict):
+        return sum(
+            escaped(inner) if key == "text" and isinstance(inner, str) else _length(inner)
+            for key, inner in value.items()
+        )
+    return sum(map(_length, value)) if isinstance(value, list) else 0
+
+
+def _difference(card: Card, room: int) -> list[Block]:
+    if card.difference is None:
+        return []
+    text, missing = fitting(card.difference.lines, room - LEAST_DIFF, escaped)
+    cut = f"Lines of it missing here: {missing:,}; its page has both drafts."
+    return [
+        _context(card.difference.words),
+        *([_rich("rich_text_preformatted", text)] if text else ()),
+        *([_context(cut)] if missing else ()),
+    ]
+
+
+def _remarks(card: Card, room: int) -> list[Block]:
+    """As many of the latest as fit, and of those all that was said if that fits, too."""
+    drawn: list[Block] = []
+    draw = cache(_remark)
+    for latest in range(len(card.remarks), 0, -1):
+        for limit in (COMMENT, BRIEF):
+            drawn = [block for remark in card.told(latest) for block in draw(remark, limit)]
+            if _length(drawn) <= room:
+                return drawn
+    return drawn
 
 
 def fallback(card: Card) -> str:
@@ -201,11 +265,6 @@ def _choices(reasons: Sequence[str]) -> Block:
     }
 
 
-def escaped(text: str) -> int:
-    """Length as Slack may count it: UTF-16 units, after `&`, `<` and `>` were escaped."""
-    return utf16(text) + 4 * text.count("&") + 3 * (text.count("<") + text.count(">"))
-
-
 def _plain(text: str) -> Block:
     return {"type": "plain_text", "text": text, "emoji": False}
 
@@ -218,29 +277,31 @@ def _line(line: Line) -> str:
     return "".join(clipped(part.text, LINE, escaped) if isinstance(part, Theirs) else part for part in line)
 
 
-def _missing(missing: int, whole: int) -> str:
-    return f"Cut off here: {missing:,} of {whole:,} characters are missing; its page has them all."
+def _missing(missing: int, length: int, where: str) -> str:
+    return f"Cut off here: {missing:,} of {length:,} characters are missing; {where}."
 
 
-def _draft(text: str, *, is_prose: bool) -> Block:
-    kind = "rich_text_quote" if is_prose else "rich_text_preformatted"
-    return _rich(kind, text or "(empty)")
+def _draft(card: Card, room: int) -> list[Block]:
+    shown = excerpt(card.draft, room, escaped)
+    kind = "rich_text_quote" if card.is_prose else "rich_text_preformatted"
+    cut = _missing(shown.missing, len(card.draft), whole(card))
+    return [_rich(kind, shown.text or "(empty)"), *([_context(cut)] if shown.missing else ())]
 
 
 def _rich(kind: str, text: str) -> Block:
     return {"type": "rich_text", "elements": [{"type": kind, "elements": [{"type": "text", "text": text}]}]}
 
 
-def _remark(remark: Remark) -> list[Block]:
+def _remark(remark: Remark, limit: int) -> list[Block]:
     said: list[Block] = [{"type": "section", "text": _plain(_line(remark.line))}]
     if remark.comment:
-        said += _quoted(remark.comment, COMMENT)
+        said += _quoted(remark.comment, limit)
     return said
 
 
 def _quoted(text: str, limit: int) -> list[Block]:
     shown = excerpt(text, limit, escaped)
-    cut = [_context(_missing(shown.missing, len(text)))] if shown.missing else []
+    cut = [_context(_missing(shown.missing, len(text), "its page has them all"))] if shown.missing else []
     return [_rich("rich_text_quote", shown.text), *cut]
 
 

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
+from bot.changes import changes
 from core.explaining import looking, standing
+from core.literal import is_short
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, ReviewRequest, TaskId
+    from core.model import Decision, Json, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
+PREVIOUS = 3
+"""Of the rejections that led to an attempt, so many are quoted, the last."""
 
 
 class CardState(StrEnum):
@@ -45,6 +49,16 @@ class Theirs:
     """A word or two inside a line of ours that somebody else chose, such as a name."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the draft differs from what was shown before it."""
+
+    words: str
+    """Ours: what is compared, or why nothing is."""
+    lines: tuple[str, ...] = ()
+    """See `bot.changes`."""
 
 
 Line = tuple[str | Theirs, ...]
@@ -74,12 +88,18 @@ class Card:
     state: CardState
     title: str
     byline: Line
-    previous: Remark | None
-    """The "no", or the edit, that led to this attempt."""
+    previous: tuple[Remark, ...]
+    """Every "no", or the edit, that led to this attempt."""
+    difference: Difference | None
+    """None where there is nothing to compare."""
     draft: str
     """What was put before reviewers or, once an edit of it is approved, that."""
     is_prose: bool
     """False where the draft is structured data."""
+    has_file: bool
+    """Whether the draft is in the thread as a file, too."""
+    decided: int
+    """Decisions before those among `remarks`."""
     remarks: tuple[Remark, ...]
     note: str | None
     buttons: tuple[Button, ...]
@@ -90,6 +110,13 @@ class Card:
     sha256: str
     """Of the whole draft as UTF-8, in hexadecimal digits."""
 
+    def told(self, latest: int) -> tuple[Remark, ...]:
+        """The latest remarks, and how many decisions came before."""
+        hidden = max(0, len(self.remarks) - latest)
+        before = self.decided + hidden
+        counted = (Remark(line=(f"Decisions before these: {before}",)),) if before else ()
+        return (*counted, *self.remarks[hidden:])
+
 
 def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
     """The card as it should look now; `public_url` is the base of our own pages."""
@@ -99,15 +126,29 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         title=request.task.title,
         byline=_byline(request),
         previous=_previous(request),
+        difference=_difference(request, draft),
         draft=draft,
         is_prose=isinstance(request.content, str),
+        # A closed review's is not sent any more, and an edit's never is.
+        has_file=request.is_open and not is_short(draft),
+        decided=max(0, len(request.decisions) - REMARKS),
         remarks=_remarks(request),
         note=_note(request),
         buttons=_buttons(request, buttons, _DECIDE),
         menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
-        sha256=hashlib.sha256(draft.encode("utf-8", "surrogatepass")).hexdigest(),
+        sha256=hashlib.sha256(encoded(request.content)).hexdigest(),
     )
+
+
+def encoded(draft: Json) -> bytes:
+    """What a draft's SHA-256 is made of, and its file."""
+    return text_of(draft).encode("utf-8", "surrogatepass")
+
+
+def whole(card: Card) -> str:
+    """Where all of a draft is that had to be cut."""
+    return "the file below and its page have them all" if card.has_file else "its page has them all"
 
 
 def state(request: ReviewRequest) -> CardState:
@@ -143,20 +184,41 @@ def _byline(request: ReviewRequest) -> Line:
     return line
 
 
-def _previous(request: ReviewRequest) -> Remark | None:
+def _previous(request: ReviewRequest) -> tuple[Remark, ...]:
     """Its attempt is not always this one less one (an edit opens one, too), so no number is given."""
-    if request.previous is None:
+    led = _led(request)
+    remarks = [_remark(made, f"Before this, {_DID[made.verdict]} by ") for made in led[-PREVIOUS:]]
+    return _with_hidden("Rejections before these: ", len(led) - PREVIOUS, remarks)
+
+
+def _led(request: ReviewRequest) -> tuple[Decision, ...]:
+    return () if request.previous is None else (*request.before_previous, request.previous)
+
+
+def _difference(request: ReviewRequest, draft: str) -> Difference | None:
+    """From the draft of the attempt before or, once an edit is approved, from what it is an edit of."""
+    if request.content != request.draft:
+        before, since = text_of(request.draft), "by the edit"
+    elif request.earlier is not None:
+        before, since = text_of(request.earlier.draft), f"since attempt {request.earlier.attempt}"
+    else:
         return None
-    did = "edited" if request.previous.verdict is Verdict.EDIT else "rejected"
-    return _remark(request.previous, f"Before this, {did} by ")
+    lines = changes(before, draft)
+    if lines is None:
+        return Difference(words=f"Changed {since}: too much to be compared here.")
+    if not lines:
+        what = "Nothing was changed" if before == draft else "Only line ends were changed"
+        return Difference(words=f"{what} {since}.")
+    return Difference(words=f"Changed {since}:", lines=tuple(lines))
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
     remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-REMARKS:]]
-    if len(request.decisions) > REMARKS:
-        hidden = len(request.decisions) - REMARKS
-        remarks.insert(0, Remark(line=(f"Decisions before these: {hidden}",)))
     return (*remarks, *_endings(request))
+
+
+def _with_hidden(words: str, hidden: int, remarks: list[Remark]) -> tuple[Remark, ...]:
+    return (Remark(line=(f"{words}{hidden}",)), *remarks) if hidden > 0 else tuple(remarks)
 
 
 def _remark(decision: Decision, words: str) -> Remark:
@@ -172,7 +234,7 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
     if request.outcome is Outcome.EXPIRED and request.task.status is not Status.FAILED:
         return (Remark(line=(f"Expired undecided{when}",)),)
     if _is_approved_by_time(request):
-        return (Remark(line=(f"Approved because nobody decided in time{when}",)),)
+        return (Remark(line=(f"Approved by its policy, as it was not decided in time{when}",)),)
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
     if request.outcome is Outcome.CANCELLED:
@@ -189,14 +251,8 @@ def _note(request: ReviewRequest) -> str | None:
 
 def _is_approved_by_time(request: ReviewRequest) -> bool:
     """The deadline approved it, and not somebody in the moment before."""
-    return (
-        request.outcome is Outcome.APPROVED
-        and request.policy.on_expiry is OnExpiry.APPROVE
-        and request.expires_at is not None
-        and request.closed_at is not None
-        and request.closed_at >= request.expires_at
-        and not any(decision.at == request.closed_at for decision in request.decisions)
-    )
+    is_wanted = request.outcome is Outcome.APPROVED and request.policy.on_expiry is OnExpiry.APPROVE
+    return is_wanted and request.is_by_the_clock
 
 
 def _buttons(
@@ -223,6 +279,7 @@ _DECIDED = {
     Verdict.REJECT: "Rejected by ",
     Verdict.EDIT: "Edited and approved by ",
 }
+_DID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.EDIT: "edited"}
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
 _DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
 _MENU = (

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     from bot.settings import BotSettings
 
-NEEDED_SCOPES = {"chat:write": "to post and change cards", "commands": "for /countersign"}
+NEEDED_SCOPES = {
+    "chat:write": "to post and change cards",
+    "commands": "for /countersign",
+    "files:write": "to put long drafts into the thread as files",
+}
 """Without these something does not work; the manifest in docs asks for a few more."""
 SKEW = timedelta(seconds=60)
 """Slack's requests count as stale when the clock is five minutes off; a minute is worth a word."""
@@ -141,7 +145,7 @@ def _scopes(headers: Mapping[str, str]) -> Finding:
         return Finding(
             check="slack scopes",
             is_well=False,
-            text=f"missing: {', '.join(missing)}",
+            text="missing: " + ", ".join(f"{scope} ({NEEDED_SCOPES[scope]})" for scope in missing),
             mend="add them under OAuth & Permissions and install the app again",
         )
     return Finding(check="slack scopes", is_well=True, text="every needed scope is granted")

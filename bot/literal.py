@@ -7,75 +7,97 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.literal import literal, utf16
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-UNSEEN = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and new line
-    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"  # format and bidi
-    "\u2060-\u206f\ufeff\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a"
-    "\u2028\u2029"  # line and paragraph separators
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0e"  # without ink
-    "\U000e0000-\U000e0fff"  # tags and variation selectors, which can carry a hidden message
-    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"  # surrogates and noncharacters, which no chat accepts
-    "]"
-    # the emoji selector is left alone after what it can belong to
-    "|(?<![0-9#*\xa9\xae\u203c-\u3299\U0001f000-\U0001faff])\ufe0f"
-)
 
 _STEPS_BACK = 64
 """How far a cut may move to keep a grapheme whole; beyond it the text is made to be uncuttable."""
 
 
+_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*)$", re.MULTILINE)
+"""A line that opens or closes a block of code, and what else it says (CommonMark, fenced code)."""
+_INDENT = 3
+"""Spaces that may stand before it."""
+_WORTH_CLOSING = 80
+"""Less code than this before the cut is not worth a block of its own: the cut moves before it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """The start of a text as it may be shown, and how many characters (code points) of it are missing."""
+    """The start of a text as it may be shown, and how many characters (code points) of it are missing.
+
+    Where that start ends in the middle of a block of code, the line that closes the block follows it.
+    """
 
     text: str
     missing: int
 
 
-def literal(text: str) -> str:
-    """The text with every control, bidi, zero-width or otherwise invisible character as `⟨U+202E⟩`."""
-    return UNSEEN.sub(_mark, text.replace("\r\n", "\n"))
-
-
-def utf16(text: str) -> int:
-    """Length in UTF-16 code units, which is how Telegram counts (Bot API, MessageEntity)."""
-    return len(text) + sum(char > "\uffff" for char in text)
-
-
 def excerpt(text: str, limit: int, length: Callable[[str], int] = utf16) -> Excerpt:
-    """As much of the start as `length` measures within `limit`, made visible; graphemes stay whole."""
+    """As much of the start as `length` measures within `limit`, made visible; graphemes stay whole, and no
+    block of code is left open."""
     if len(text) <= limit and length(shown := literal(text)) <= limit:
         return Excerpt(text=shown, missing=0)
-    low, high = 0, min(len(text), limit)
+    kept = _cut(text, limit, length)
+    fence = _open_fence(text[:kept])
+    if fence is None:
+        return _excerpt(text, kept)
+    closing = f"\n{fence.marker}"
+    inside = _cut(text, limit - length(closing), length)
+    if inside >= (fence.inside + _WORTH_CLOSING if fence.start else len(fence.marker) + _INDENT):
+        return _excerpt(text, inside, closing)
+    # A fence so long that nothing would be left beside it is no code.
+    return _excerpt(text, fence.start or kept)
+
+
+def _excerpt(text: str, kept: int, closing: str = "") -> Excerpt:
+    return Excerpt(text=literal(text[:kept]) + closing, missing=len(text) - kept)
+
+
+def _cut(text: str, limit: int, length: Callable[[str], int]) -> int:
+    """How many characters of the text fit."""
+    low, high = 0, max(0, min(len(text), limit))
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if length(literal(text[:middle])) <= limit else (low, middle - 1)
-    kept = _boundary(text, low)
-    return Excerpt(text=literal(text[:kept]), missing=len(text) - kept)
+    return _boundary(text, low)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A block of code that is open still."""
+
+    marker: str
+    start: int
+    inside: int
+    """Where its first line of code begins."""
+
+
+def _open_fence(text: str) -> _Fence | None:
+    """The block of code that the text ends in, if it does."""
+    found: _Fence | None = None
+    for line in _FENCE.finditer(text):
+        marker, rest = line[1], line[2]
+        if found is None:
+            found = _Fence(marker, line.start(), line.end() + 1)
+        elif marker[0] == found.marker[0] and len(marker) >= len(found.marker) and not rest.strip():
+            found = None
+    return found
 
 
 def clipped(text: str, limit: int, length: Callable[[str], int] = utf16) -> str:
     """One line within `limit` that says itself how many characters are missing."""
     line = " ".join(text.split()) if "\n" in text else text
-    whole = excerpt(line, limit, length)
-    if not whole.missing:
-        return whole.text
-    room = max(0, limit - length(_more(len(line))))
-    start = excerpt(line, room, length)
+    if len(line) <= limit and length(shown := literal(line)) <= limit:
+        return shown
+    start = _excerpt(line, _cut(line, limit - length(_more(len(line))), length))
     return start.text + _more(start.missing)
 
 
 def _more(missing: int) -> str:
     return f"… ({missing:,} more characters)"
-
-
-def _mark(found: re.Match[str]) -> str:
-    return f"⟨U+{ord(found[0]):04X}⟩"
 
 
 def _boundary(text: str, cut: int) -> int:
@@ -98,6 +120,8 @@ def _belongs(text: str, at: int) -> bool:
         or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
         or "\u200d" in {before, char}
         or (before, char) == ("\r", "\n")
+        or "\U000e0020" <= char <= "\U000e007f"  # the letters of a flag such as Scotland's
+        or before == char in {"`", "~"}  # which may be a fence
     )
 
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 
 from bot.buttons import Action
-from bot.cards import Theirs
-from bot.literal import clipped, excerpt, utf16
+from bot.cards import Theirs, whole
+from bot.changes import fitting
+from bot.literal import clipped, excerpt
 from bot.notices import Named
+from core.literal import SHORT, literal, utf16
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from telegram import User
 
     from bot.cards import Button, Card, Line, Remark
+    from bot.files import DraftFile
     from bot.menu import Answer
     from bot.notices import Words
     from core.model import PersonId
@@ -41,14 +45,27 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 TITLE = 150
 NAME = 80
 COMMENT = 200
+BRIEF = 60
+"""Of a comment, where several do not fit."""
+WORDS = 400
+"""Of what the reviewer said who is quoted on top of the next attempt."""
+PREVIOUS = 700
+"""Of all who are quoted on top; one always has the room."""
 NOTE = 400
 QUOTE = 2000
 """Of what somebody wrote, in a notice."""
+DIFF = 1200
+"""Of what has changed in a draft too long to be shown whole."""
+LEAST_DIFF = 150
+"""Room for what is compared, and for how many lines of the comparison are missing."""
 MISSING = 120
-"""Room for the sentence that says how much of the draft is missing."""
+"""Room for the sentence that says how much of the draft is missing; likewise for lines."""
 
 _TAME = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+){0,5}")
 """A name of letters alone, in which Telegram finds nothing to bring to life."""
+
+_QUIET = re.compile(r"[\w :,;()·\u2019-]*")
+"""Nor in a sentence of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +74,8 @@ class Span:
 
     text: str
     kind: str | None = None
+    language: str | None = None
+    """What a `pre` is written in."""
     user: User | None = None
     """Whom a `text_mention` calls."""
 
@@ -71,10 +90,20 @@ class Markup:
 
 
 def markup(card: Card) -> Markup:
-    """At most 4,096 units of text, whatever the card says: the draft gets what the rest leaves."""
-    head, tail = _head(card), _tail(card)
-    room = LIMIT - sum(utf16(span.text) for span in (*head, *tail)) - MISSING
-    return joined((*head, *_draft(card, room), *tail), keyboard=_keyboard(card))
+    """At most 4,096 units of text, whatever the card says. A short draft is shown whole; what is changed in
+    it, and what is said of it, get what is left."""
+    head, end = _head(card), _end(card)
+    left = LIMIT - _units(head) - _units(end)
+    least = min(SHORT, utf16(literal(card.draft[:SHORT]))) + MISSING + (LEAST_DIFF if card.difference else 0)
+    remarks = _remarks(card, left - least)
+    left -= _units(remarks)
+    draft = _draft(card, max(SHORT, left - MISSING - DIFF) if card.difference else left - MISSING)
+    difference = _difference(card, left - _units(draft))
+    return joined((*head, *difference, *draft, *remarks, *end), keyboard=_keyboard(card))
+
+
+def _units(spans: Iterable[Span]) -> int:
+    return sum(utf16(span.text) for span in spans)
 
 
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
@@ -88,6 +117,13 @@ def _quoted(text: str, limit: int) -> tuple[Span, ...]:
     shown = excerpt(text, limit)
     cut = f"\n(and {shown.missing:,} more characters)" if shown.missing else ""
     return (Span(text="\n"), Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut))
+
+
+def attached(file: DraftFile) -> Markup:
+    """What stands under a draft's file."""
+    return joined(
+        (Span(text=f"{file.words}\nSHA-256 "), Span(text=file.sha256, kind=MessageEntity.CODE)),
+    )
 
 
 def listed(answer: Answer, *, has_titles: bool) -> Markup:
@@ -125,7 +161,9 @@ def joined(spans: Iterable[Span], *, keyboard: InlineKeyboardMarkup | None = Non
     for span in spans:
         units = utf16(span.text)
         if span.kind and units:
-            entities.append(MessageEntity(type=span.kind, offset=offset, length=units, user=span.user))
+            entities.append(
+                MessageEntity(span.kind, offset=offset, length=units, user=span.user, language=span.language)
+            )
         texts.append(span.text)
         offset += units
     return Markup(text="".join(texts), entities=tuple(entities), keyboard=keyboard)
@@ -144,8 +182,31 @@ def _head(card: Card) -> tuple[Span, ...]:
         Span(text="\n"),
         *_line(card.byline),
         Span(text="\n\n"),
-        *(_remark(card.previous) if card.previous else ()),
+        *_previous(card.previous),
     )
+
+
+def _previous(remarks: Sequence[Remark]) -> tuple[Span, ...]:
+    """As many of the latest as have the room of one."""
+    drawn: tuple[Span, ...] = ()
+    for first in range(len(remarks)):
+        latest = remarks[first:]
+        drawn = tuple(span for one in latest for span in _remark(one, WORDS // len(latest)))
+        if _units(drawn) <= PREVIOUS:
+            break
+    return drawn
+
+
+def _difference(card: Card, room: int) -> tuple[Span, ...]:
+    """In the language `diff`, which some clients colour."""
+    if card.difference is None:
+        return ()
+    words = Span(text=f"{card.difference.words}\n")
+    text, missing = fitting(card.difference.lines, room - LEAST_DIFF, utf16)
+    shown = [Span(text=text, kind=MessageEntity.PRE, language="diff"), Span(text="\n")] if text else []
+    if missing:
+        shown.append(Span(text=f"Lines of it missing here: {missing:,}; its page has both drafts.\n"))
+    return (words, *shown, Span(text="\n"))
 
 
 def _draft(card: Card, room: int) -> tuple[Span, ...]:
@@ -156,30 +217,49 @@ def _draft(card: Card, room: int) -> tuple[Span, ...]:
     if not shown.missing:
         return (draft, Span(text="\n"))
     cut = f"Cut off here: {shown.missing:,} of {len(card.draft):,} characters are missing"
-    return (draft, Span(text=f"\n{cut}; its page has them all.\n"))
+    return (draft, Span(text=f"\n{cut}; {whole(card)}.\n"))
 
 
-def _tail(card: Card) -> tuple[Span, ...]:
+def _remarks(card: Card, room: int) -> tuple[Span, ...]:
+    """As many of the latest as fit, and of those all that was said if that fits, too."""
+    drawn: tuple[Span, ...] = (Span(text="\n"),)
+    draw = cache(_remark)
+    for latest in range(len(card.remarks), 0, -1):
+        for limit in (COMMENT, BRIEF):
+            told = (draw(remark, limit) for remark in card.told(latest))
+            drawn = (Span(text="\n"), *(span for spans in told for span in spans))
+            if _units(drawn) <= room:
+                return drawn
+    return drawn
+
+
+def _end(card: Card) -> tuple[Span, ...]:
     return (
-        Span(text="\n"),
-        *(span for remark in card.remarks for span in _remark(remark)),
-        *((Span(text=f"{clipped(card.note, NOTE)}\n\n"),) if card.note else ()),
+        *((_note(card.note), Span(text="\n\n")) if card.note else ()),
         Span(text=f"{card.url}\nSHA-256 "),
         Span(text=card.sha256, kind=MessageEntity.CODE),
     )
+
+
+def _note(note: str) -> Span:
+    """A sentence of ours, in which people and groups are named."""
+    shown = clipped(note, NOTE)
+    return Span(text=shown, kind=None if _QUIET.fullmatch(shown) else MessageEntity.CODE)
 
 
 def _line(line: Line) -> tuple[Span, ...]:
     return tuple(theirs(part.text) if isinstance(part, Theirs) else Span(text=part) for part in line)
 
 
-def _remark(remark: Remark) -> tuple[Span, ...]:
+def _remark(remark: Remark, limit: int) -> tuple[Span, ...]:
     if not remark.comment:
         return (*_line(remark.line), Span(text="\n\n"))
-    shown = excerpt(remark.comment, COMMENT)
+    shown = excerpt(remark.comment, limit)
     cut = f" (and {shown.missing:,} more characters)" if shown.missing else ""
     comment = Span(text=shown.text, kind=MessageEntity.CODE)
-    return (*_line(remark.line), Span(text=":\n"), comment, Span(text=f"{cut}\n\n"))
+    line = _line(remark.line)
+    colon = "" if line[-1].text.endswith(".") else ":"
+    return (*line, Span(text=f"{colon}\n"), comment, Span(text=f"{cut}\n\n"))
 
 
 def _keyboard(card: Card) -> InlineKeyboardMarkup | None:

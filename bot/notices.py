@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING
 from bot.cards import Theirs, clock_time, url_of
 from core.errors import Undeliverable
 from core.events import (
+    DecisionWithdrawn,
     QuestionAnswered,
     QuestionAsked,
     ReminderSnoozed,
     ReviewerReminded,
     ReviewEscalated,
     ReviewStuck,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
 )
 from core.explaining import standing
-from core.model import PersonId, QuestionId
+from core.model import PersonId, QuestionId, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.events import Event
-    from core.model import Json, Notice, ReviewRequest
+    from core.model import Json, Notice, ReviewRequest, Task
 
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
@@ -44,7 +48,7 @@ class Words:
 
     parts: tuple[str | Theirs | Named, ...]
     quote: str | None = None
-    """What somebody wrote, to stand below them as they wrote it."""
+    """What somebody wrote, or a task ended with, to stand below them as it is."""
     url: str
     """The task's page."""
     question: QuestionId | None = None
@@ -58,10 +62,13 @@ def words(notice: Notice, *, public_url: str) -> Words:
 
     Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
     """
+    url = url_of(notice.task.id, public_url)
+    if (end := _end(notice)) is not None:
+        return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
-    event, url = notice.event.event, url_of(notice.task.id, public_url)
+    event = notice.event.event
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
         asked = QuestionId(event.question) if isinstance(event, QuestionAsked) else None
         return Words(
@@ -70,8 +77,25 @@ def words(notice: Notice, *, public_url: str) -> Words:
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 
+def _end(notice: Notice) -> tuple[str, str | None] | None:
+    """What became of the task, if it ended, and what it ended with."""
+    match notice.event.event:
+        case TaskCompleted(final_result=result):
+            return "Completed", text_of(result)
+        case TaskFailed(error=error):
+            return "Failed", error
+        case TaskCancelled():
+            return "Cancelled", None
+        case _:
+            return None
+
+
+def _title(task: Task) -> Theirs:
+    return Theirs(text=task.title or "(untitled)")
+
+
 def _what(review: ReviewRequest) -> tuple[str | Theirs, ...]:
-    return (f"attempt {review.attempt} of ", Theirs(text=review.task.title or "(untitled)"))
+    return (f"attempt {review.attempt} of ", _title(review.task))
 
 
 def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:
@@ -87,6 +111,10 @@ def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, .
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
             return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
+        case DecisionWithdrawn(reviewer_name=name, by_name=None):
+            return (Theirs(text=name), " has taken back their answer on ", *what, ".")
+        case DecisionWithdrawn(reviewer_name=name, by_name=str(by)):
+            return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
 

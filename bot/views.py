@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.blocks import LINE, escaped
-from bot.literal import clipped, excerpt, utf16
+from bot.blocks import LINE
+from bot.literal import clipped, excerpt
+from core.literal import escaped, utf16
 
 if TYPE_CHECKING:
     from bot.blocks import Block

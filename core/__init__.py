@@ -5,6 +5,7 @@ What everybody speaks of
     lifecycle.py policy.py          status + event -> status; who may decide, and what decisions add up to
     timetable.py timekeeper.py      when what is to happen to a review that waits; lets it happen
     explaining.py                   where a review stands and why
+    literal.py                      other people's text made safe to look at; what is short
     inforce.py                      people and policies as the configuration says now
     ports.py                        what core asks of the world
     service.py submissions.py       what the world may ask of core; how what it hands in is checked

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import sentences
 from core.errors import FlowError
-from core.model import Answer, Outcome
+from core.model import Answer, Outcome, Verdict
 from core.nodes import ReviewNode, note_answer, plain
 from core.threads import in_thread
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pocketflow import BaseNode
 
-    from core.model import Json, ReviewRequest
+    from core.model import Decision, Json, ReviewRequest
     from core.nodes import Shared
 
 BOOKKEEPING = frozenset(
@@ -101,11 +101,28 @@ def answer_of(review: ReviewRequest, first: Json) -> Answer:
         outcome=review.outcome,
         draft=review.draft,
         content=review.content,
-        comment=review.decisions[-1].comment if review.decisions else None,
+        comment=_comment(review),
         reviewers=tuple(decision.reviewer_name for decision in review.decisions),
         attempt=review.attempt,
         is_edited=review.content != first,
     )
+
+
+def _comment(review: ReviewRequest) -> str | None:
+    against = [made for made in review.decisions if made.verdict is Verdict.REJECT]
+    if review.outcome in _NO and len(against) > 1:
+        said = [f"{_named(made)}: {made.comment}" for made in against if made.comment]
+        return "\n".join(said) or None
+    if review.outcome in _NO and against:
+        return against[0].comment
+    return review.decisions[-1].comment if review.decisions else None
+
+
+_NO = frozenset({Outcome.REJECTED, Outcome.EXPIRED})
+
+
+def _named(made: Decision) -> str:
+    return f"{made.reviewer_name} for {made.person_name}" if made.person_name else made.reviewer_name
 
 
 def answers_of(reviews: Sequence[ReviewRequest]) -> list[Answer]:

@@ -113,6 +113,9 @@ class ReviewRequested:
     node: str | None = None
     """Where in its flow, and why there: one of `Point`. The first release did not store them."""
     point: str | None = None
+    policy: str | None = None
+    """By name, and by the hash that `countersign policy check` and explain give. Older rows have neither."""
+    policy_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +156,19 @@ class DecisionsCarried:
     review: str
     reviewers: list[Json]
     """Their names."""
+    decisions: list[Json] = field(default_factory=list)
+    """What they said, each with the fields of `DecisionRecorded` and `at`. Older rows have only the names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionsDropped:
+    """Answers that did not count when the review closed: of people who are no reviewers any more."""
+
+    review: str
+    people: list[Json]
+    """Names of those whose answers they were, also where a delegate gave them."""
+    ids: list[Json]
+    """Who they are in the configuration, in the same order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +346,7 @@ Event: TypeAlias = (
     | DecisionRecorded
     | DecisionWithdrawn
     | DecisionsCarried
+    | DecisionsDropped
     | ReviewerReminded
     | ReviewClaimed
     | ClaimEnded
@@ -362,6 +379,7 @@ EVENTS: tuple[type[Event], ...] = (
     DecisionRecorded,
     DecisionWithdrawn,
     DecisionsCarried,
+    DecisionsDropped,
     ReviewerReminded,
     ReviewClaimed,
     ClaimEnded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core import policy as rules
@@ -44,14 +44,17 @@ class Explanation:
 
     review: ReviewRequest
     policy_hash: str
-    """Of the policy that the review keeps, as `countersign policy check` names it."""
+    """Of the policy under which the review opened."""
     stage: int
     """The one that is being decided, from 1; the last one once all are met."""
     stages: int
     decided: tuple[Decision, ...]
+    counted: tuple[Decision, ...]
+    """Those of them that count: not what was said by people who are no reviewers any more, where the policy
+    drops it."""
     missing: tuple[Missing, ...]
     rejections: int
-    """How many more rejections would reject it."""
+    """How many more rejections would reject it; 0 once it is closed."""
     expires_at: datetime | None
     then: OnExpiry
     timers: tuple[Timer, ...]
@@ -63,11 +66,18 @@ class Explanation:
     """What the person who asks has answered, or a delegate in their place; they may take it back."""
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
-    can_be_met: bool
+    stuck: str | None
+    """Why nobody is left who could decide it; None where somebody is."""
     claims: tuple[Claim, ...]
     """Who is looking, and until when that is shown."""
     snoozed: tuple[Snooze, ...]
     """Who is reminded later than everybody."""
+    policies: Mapping[str, Policy]
+    """Those in force."""
+
+    @property
+    def can_be_met(self) -> bool:
+        return self.stuck is None
 
     @property
     def may_decide(self) -> bool:
@@ -81,7 +91,16 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        return standing(self.review)
+        """As a card says it, with the stage, whether it has escalated, and whether it is stuck."""
+        if not self.review.is_open:
+            return ""
+        parts = (
+            "escalated" if self.review.is_escalated else "",
+            f"stage {self.stage} of {self.stages}" if self.stages > 1 else "",
+            standing(self.review, self.policies),
+            "stuck, as too few are left who may decide" if self.stuck else "",
+        )
+        return " · ".join(filter(None, parts))
 
 
 def explain(
@@ -102,12 +121,14 @@ def explain(
     waited_for = rules.waited_for(now, policies) if review.is_open else []
     stage = rules.stage_now(review.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
+    is_stuck = review.is_open and not here and rules.is_stuck(review, policies)
     return Explanation(
         review=review,
-        policy_hash=policy_hash(review.policy),
+        policy_hash=hash_of(review),
         stage=len(review.policy.in_stages) if stage is None else stage + 1,
         stages=len(review.policy.in_stages),
         decided=review.decisions,
+        counted=now.decisions,
         missing=tuple(
             Missing(
                 quorum=quorum.name,
@@ -120,7 +141,7 @@ def explain(
             for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
-        rejections=max(0, review.policy.rejections - rejected),
+        rejections=max(0, review.policy.rejections - rejected) if review.is_open else 0,
         expires_at=review.expires_at,
         then=_then(review),
         timers=tuple(timers),
@@ -128,10 +149,16 @@ def explain(
         seat=None if seat is None else known.get(seat),
         mine=None if asking is None else answer_of(review, asking.id),
         refusal=refusal,
-        can_be_met=not review.is_open or bool(here) or not rules.is_stuck(review, policies),
+        stuck=why_stuck(review, policies) if is_stuck else None,
         claims=review.claims,
         snoozed=review.snoozes,
+        policies=policies,
     )
+
+
+def hash_of(review: ReviewRequest) -> str:
+    """Of the policy under which the review opened, also once it has escalated."""
+    return policy_hash(review.kept or review.policy)
 
 
 def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
@@ -139,14 +166,31 @@ def answer_of(review: ReviewRequest, person: PersonId) -> Decision | None:
     return next((made for made in review.decisions if person in {made.reviewer, made.seat}), None)
 
 
-def standing(review: ReviewRequest) -> str:
+def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> str:
     """One line for a card: what is missing, until when, what happens then. Empty where that is nothing new.
+
+    `policies` are those in force, by which what somebody said may count no more.
 
     `1 of 3 approvals · waits for legal and ops · until 2026-11-21 18:00 UTC, then rejected`
     """
     if not review.is_open:
         return ""
-    return " · ".join(part for part in (_count(review), _waits(review), _until(review)) if part)
+    counted = rules.as_it_counts(review, policies)
+    return " · ".join(part for part in (_count(counted), _waits(counted), _until(counted)) if part)
+
+
+def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
+    """A sentence on a review that those who may still decide cannot meet."""
+    makers = rules.makers(review)
+    if makers and not rules.is_stuck(
+        replace(review, policy=replace(review.policy, distinct_from=())), policies
+    ):
+        made = "submitted this task" if review.task.submitter in makers else "wrote this draft"
+        names = " and ".join(makers.values())
+        return (
+            f"{names} {made} and may not decide on it, and the others are too few for what the policy asks."
+        )
+    return "Those who may still decide are too few for what the policy asks."
 
 
 def looking(review: ReviewRequest) -> str:

@@ -432,7 +432,7 @@ class Answer:
     content: Json
     """What stands approved: the last edit, or the draft."""
     comment: str | None
-    """The last decision's."""
+    """The last decision's; where several people rejected, all that gave a reason, a line each, with names."""
     reviewers: tuple[str, ...]
     """Names of those who decided, in order."""
     attempt: int
@@ -445,6 +445,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What an earlier attempt put before reviewers."""
+
+    attempt: int
+    draft: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewRequest:
     """One attempt put before reviewers under one policy, as it stands now."""
 
@@ -453,7 +461,7 @@ class ReviewRequest:
     attempt: int
     node: str
     policy: Policy
-    """As it was when the review opened."""
+    """As it was when the review opened, widened by its escalation once that has happened."""
     draft: Json
     outcome: Outcome
     opened_at: datetime
@@ -466,22 +474,35 @@ class ReviewRequest:
     decisions: tuple[Decision, ...]
     """In the order in which they became durable."""
     previous: Decision | None = None
-    """The rejection that led to this attempt, if one did."""
+    """The rejection, or the edit, that led to this attempt, if one did."""
+    before_previous: tuple[Decision, ...] = ()
+    """The other rejections of the same review, before that one: several may have to reject."""
     point: Point = Point.REVIEW
     """Why the flow asked at `node`."""
     expires_at: datetime | None = None
     """By when it has to be decided."""
     is_escalated: bool = False
+    kept: Policy | None = None
+    """Where it has escalated, the policy as it was before, which its row keeps."""
     claims: tuple[Claim, ...] = ()
     """Who is looking, whoever began first coming first; one for each person. None once it is closed."""
     snoozes: tuple[Snooze, ...] = ()
     """Who wants to be reminded later; one for each person. None once it is closed."""
     questions: int = 0
     """How many were asked about it."""
+    earlier: Earlier | None = None
+    """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
 
     @property
     def is_open(self) -> bool:
         return self.closed_at is None
+
+    @property
+    def is_by_the_clock(self) -> bool:
+        """Whether the deadline closed it, and no decision: where it escalates, people may decide after it."""
+        closed, end = self.closed_at, self.expires_at
+        is_late = closed is not None and end is not None and closed >= end
+        return is_late and all(made.at != closed for made in self.decisions)
 
     @property
     def edit(self) -> Json:
@@ -710,6 +731,8 @@ class FlowSettings:
     graph: str | None = None
     """`module:function` that returns a PocketFlow graph; None is the shipped flow of this kind."""
     shipped: str = "draft"
+    is_named: bool = False
+    """Whether the configuration file has it; those that ship are there all the same."""
     processor: str | None = None
     prompt: str | None = None
     """What the model is told first: a text, or `@file` beside the configuration file."""

@@ -7,6 +7,7 @@ is served at a time, several recipients side by side.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Self
@@ -15,15 +16,24 @@ import structlog
 
 from core.errors import MessageGone, RateLimited, Unavailable, Undeliverable, Unreachable
 from core.model import Notice
+from core.policy import as_it_counts
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
     from types import TracebackType
 
-    from core.model import ChannelName, Delivery, MessageRef, Recipient, StoredEvent
+    from core.model import (
+        ChannelName,
+        Delivery,
+        MessageRef,
+        Policy,
+        Recipient,
+        ReviewRequest,
+        StoredEvent,
+    )
     from core.ports import Alarm, Channel, Clock, DeliveryStore
 
 log = structlog.get_logger()
@@ -46,7 +56,8 @@ SWEEP = timedelta(seconds=30)
 class Outbox:
     """`async with` it; give it to the store as a listener.
 
-    Asked when it is left, `grace` is how long calls under way may take to end.
+    Asked when it is left, `grace` is how long calls under way may take to end. Cards show no decision that
+    does not count by the `policies` in force.
     """
 
     def __init__(
@@ -55,12 +66,15 @@ class Outbox:
         channels: Sequence[Channel],
         clock: Clock,
         *,
+        policies: Mapping[str, Policy] = {},
         random: Random | None = None,
         grace: Callable[[], timedelta] = timedelta,
     ) -> None:
         self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
-        self._loops = {channel.name: ChannelLoop(store, channel, clock, chance) for channel in channels}
+        self._loops = {
+            channel.name: ChannelLoop(store, channel, clock, chance, policies) for channel in channels
+        }
 
     async def __aenter__(self) -> Self:
         for loop in self._loops.values():
@@ -85,11 +99,19 @@ class Outbox:
 class ChannelLoop:
     """Serves the deliveries of one channel."""
 
-    def __init__(self, store: DeliveryStore, channel: Channel, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        store: DeliveryStore,
+        channel: Channel,
+        clock: Clock,
+        random: Random,
+        policies: Mapping[str, Policy],
+    ) -> None:
         self._store = store
         self._channel = channel
         self._clock = clock
         self._random = random
+        self._policies = policies
         self._wake = asyncio.Event()
         self._alarm: Alarm | None = None
         self._serving: dict[Recipient, asyncio.Task[None]] = {}
@@ -212,12 +234,19 @@ class ChannelLoop:
 
     async def _call(self, delivery: Delivery) -> MessageRef:
         """Show what is stored now."""
-        content, thread = await self._store.delivery_content(delivery)
+        stored, thread = await self._store.delivery_content(delivery)
+        content = self._as_it_counts(stored)
         async with asyncio.timeout(CALL.total_seconds()):
             if delivery.message is None or isinstance(content, Notice):
                 return await self._channel.post(delivery, content, thread=thread)
             await self._channel.update(delivery, content, message=delivery.message)
             return delivery.message
+
+    def _as_it_counts(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
+        if not isinstance(content, Notice):
+            return as_it_counts(content, self._policies)
+        review = content.review
+        return content if review is None else replace(content, review=as_it_counts(review, self._policies))
 
     def _pace(self, delivery: Delivery) -> None:
         seconds = self._channel.spacing(delivery)

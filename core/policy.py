@@ -146,6 +146,16 @@ def _check_is_distinct(review: ReviewRequest, *people: PersonId) -> None:
         raise SelfReview("This draft is an edit of yours, so somebody else has to decide.")
 
 
+def makers(review: ReviewRequest) -> dict[PersonId, str]:
+    """Reviewers who may not decide as they made what is decided on, with their names."""
+    barred = _barred(review)
+    names = {review.task.submitter: review.task.submitter_name}
+    if review.previous is not None:
+        made = review.previous
+        names |= {made.reviewer: made.reviewer_name, made.seat: made.person_name or made.reviewer_name}
+    return {person: names[person] for person in review.policy.reviewers if person in barred}
+
+
 def _barred(review: ReviewRequest) -> set[PersonId]:
     parties = review.policy.distinct_from
     barred = {review.task.submitter} if Party.SUBMITTER in parties else set()
@@ -190,14 +200,24 @@ def stage_for(policy: Policy, decisions: Sequence[Decision], seat: PersonId, bef
 
 def check_answer(review: ReviewRequest, made: Decision) -> None:
     """Raise `AlreadyDecided` where the same was said before, `ConfirmOnPage` where a press in chat is not
-    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over."""
+    enough, `ReasonMissing` where nobody said why, `ReviewIsClosed` where the time is over.
+
+    The same with another comment is another answer; with none it is a press too many.
+    """
     check_in_time(review, made.at)
     check_assurance(review, made.via)
     standing = decision_of(review, made.seat)
-    if standing is not None and standing.verdict is made.verdict and made.verdict is not Verdict.EDIT:
+    if standing is not None and _is_repeated(standing, made):
         by = "You have" if standing.reviewer == made.reviewer else f"{standing.reviewer_name} has"
         raise AlreadyDecided(f"{by} already decided; the review waits for others.")
     check_reason(review.policy, made.verdict, made.comment)
+
+
+def _is_repeated(standing: Decision, made: Decision) -> bool:
+    if standing.verdict is not made.verdict or made.verdict is Verdict.EDIT:
+        return False
+    comment = (made.comment or "").strip()
+    return not comment or comment == (standing.comment or "").strip()
 
 
 def check_assurance(review: ReviewRequest, via: str) -> None:
@@ -237,8 +257,8 @@ def check_open(request: ReviewRequest) -> None:
         return
     if request.superseded_by is not None:
         sentence = f"This was attempt {request.attempt}; attempt {request.superseded_by} has replaced it."
-    elif request.outcome is Outcome.APPROVED and _is_by_the_clock(request):
-        sentence = f"Approved by its policy at {_shown(request.closed_at)}, as nobody decided in time."
+    elif request.outcome is Outcome.APPROVED and request.is_by_the_clock:
+        sentence = f"Approved by its policy at {_shown(request.closed_at)}, as it was not decided in time."
     elif request.decisions and request.outcome in DECIDED:
         last = request.decisions[-1]
         sentence = f"Already {request.outcome} by {last.reviewer_name} at {_shown(last.at)}."
@@ -247,12 +267,6 @@ def check_open(request: ReviewRequest) -> None:
     else:
         sentence = f"This review is closed: the task is {request.task.status}."
     raise ReviewIsClosed(sentence)
-
-
-def _is_by_the_clock(request: ReviewRequest) -> bool:
-    """Whether the deadline closed it, and no decision."""
-    closed, end = request.closed_at, request.expires_at
-    return closed is not None and end is not None and closed >= end
 
 
 def _shown(at: datetime | None) -> str:

@@ -242,6 +242,18 @@ class Store(QuestionStore, Protocol):
         """Show for a while that this person is looking; a refusal comes back beside the review."""
         ...
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `claim`, of the task's open review, where it is the one that is meant."""
+        ...
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         """The person looks no more. Idempotent."""
         ...
@@ -258,6 +270,19 @@ class Store(QuestionStore, Protocol):
         """Remind this person then, and not before; a refusal comes back beside the review."""
         ...
 
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """As `snooze`, of the task's open review, where it is the one that is meant."""
+        ...
+
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         """Remind this person when everybody is. Idempotent."""
         ...
@@ -270,6 +295,10 @@ class Store(QuestionStore, Protocol):
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        """What counts of these changed, where they are open still: so do their cards."""
         ...
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:

@@ -40,6 +40,7 @@ from core.routes import Route
 from core.running import Interrupt, Run, current
 from core.states import MAX_STATE, initial_state
 from core.stepping import conclude, fresh, has_prep, in_time, prepare, run, text_of
+from core.store.policies import policy_hash
 from core.telling import Telling
 
 if TYPE_CHECKING:
@@ -202,7 +203,13 @@ class Segment:
         )
         self._events.append(
             ReviewRequested(
-                review=review.id, attempt=self._attempt, draft=draft, node=self._path, point=point.value
+                review=review.id,
+                attempt=self._attempt,
+                draft=draft,
+                node=self._path,
+                point=point.value,
+                policy=under.name,
+                policy_hash=policy_hash(under),
             )
         )
         await self._store_step(point=point, review=review)

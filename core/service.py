@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from core.model import (
         ChannelName,
         Delivery,
+        FlowSettings,
         Fork,
         Json,
         MessageRef,
@@ -139,10 +140,24 @@ class Service:
 
     def _check_choice(self, flow: str, policy: str | None) -> None:
         """Who submits may not pick who judges, beyond what the flow offers."""
-        offered = self._flows[flow].settings.policies
-        if policy is not None and policy not in offered:
+        settings = self._flows[flow].settings
+        offered = settings.policies
+        if policy not in {None, settings.policy, *offered}:
             known = f"it offers: {', '.join(offered)}" if offered else "it offers none to choose"
             raise Invalid(f"The flow {flow!r} does not offer the policy {policy!r}; {known}.")
+
+    def offers(self) -> Sequence[FlowSettings]:
+        """The flows to choose from: those of the file, and `draft`, unless nobody may decide there."""
+        known = [flow.settings for flow in self._flows.values()]
+        return [
+            flow
+            for flow in sorted(known, key=lambda flow: flow.name != DEFAULT_FLOW)
+            if flow.is_named or (flow.name == DEFAULT_FLOW and self._has_reviewers(flow.policy))
+        ]
+
+    def _has_reviewers(self, policy: str) -> bool:
+        found = self._policies.get(policy)
+        return found is None or bool(found.reviewers or found.outside)
 
     async def task(self, task_id: str) -> Task:
         """Raises `NotFound`."""
@@ -277,6 +292,22 @@ class Service:
         )
         return self._heard("review_claimed", review, refusal, person=person, via=via)
 
+    async def claim_open(
+        self, task_id: str, person: PersonId, *, review_id: str | None = None, via: str
+    ) -> ReviewRequest:
+        """As `claim`, for whoever knows the task.
+
+        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
+        """
+        review, refusal = await self._store.claim_open(
+            checked_id(task_id, "task"),
+            self._known(person),
+            review_id=review_id,
+            via=via,
+            policies=self._policies,
+        )
+        return self._heard("review_claimed", review, refusal, person=person, via=via)
+
     async def release(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
         """This person looks no more; nothing happens where they did not. Raises `NotFound`."""
         review = await self._store.release(checked_id(review_id, "review"), self._known(person))
@@ -296,6 +327,26 @@ class Service:
         else:
             at = self._checked_snooze(until)
             review, refusal = await self._store.snooze(review_id, who, at, via=via, policies=self._policies)
+        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: PersonId,
+        until: datetime | timedelta,
+        *,
+        review_id: str | None = None,
+        via: str,
+    ) -> ReviewRequest:
+        """As `snooze`, for whoever knows the task; raises besides what `claim_open` does."""
+        review, refusal = await self._store.snooze_open(
+            checked_id(task_id, "task"),
+            self._known(person),
+            self._checked_snooze(until),
+            review_id=review_id,
+            via=via,
+            policies=self._policies,
+        )
         return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
 
     def _checked_snooze(self, until: datetime | timedelta) -> datetime:
@@ -543,6 +594,10 @@ class Service:
             if hopeless or met:
                 await self._store.mark_stuck([*hopeless, *met])
                 stuck += len(hopeless)
+            # Somebody's word may count no more, or again; which it was before, nobody knows.
+            changed = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
+            if changed:
+                await self._store.show_again(changed)
             if len(page) < OPEN_AT_A_TIME:
                 break
             last = (page[-1].opened_at, page[-1].id)

@@ -135,20 +135,28 @@ def link(person: str, revoke: bool) -> int:
 @click.option("--parse", is_flag=True, help="TEXT is JSON, and the input is what it says.")
 @click.option("--title", callback=_utf8, help="What cards and lists call it.")
 @click.option("--flow", callback=_utf8, help="One of the configured flows.")
+@click.option("--policy", callback=_utf8, help="One of those that the flow offers.")
 @click.option(
     "--key", callback=_printable, help="An idempotency key: the same key again makes no second task."
 )
 @click.option("--wait", is_flag=True, help="Watch it to its end, as `watch` does.")
 @click.option("--json", "as_json", is_flag=True, help="The task as JSON.")
 def submit(
-    text: str, parse: bool, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool
+    text: str,
+    parse: bool,
+    title: str | None,
+    flow: str | None,
+    policy: str | None,
+    key: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> int:
     """Hand in TEXT (`-` reads standard input) as a task; prints its id."""
     from countersign.client import run_submit
 
     text = _from_stdin() if text == "-" else text
     data = _parsed(text) if parse else text
-    return run_submit(data, title=title, flow=flow, key=key, wait=wait, as_json=as_json)
+    return run_submit(data, title=title, flow=flow, policy=policy, key=key, wait=wait, as_json=as_json)
 
 
 @commands.command()

@@ -30,10 +30,17 @@ class ServerError(CountersignError):
 
 
 def run_submit(
-    data: Json, *, title: str | None, flow: str | None, key: str | None, wait: bool, as_json: bool
+    data: Json,
+    *,
+    title: str | None,
+    flow: str | None,
+    policy: str | None,
+    key: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> int:
     """Hand in a task; with `wait`, watch it to its end."""
-    body = {"input": data, "title": title, "flow": flow}
+    body = {"input": data, "title": title, "flow": flow, "policy": policy}
     headers = {"Idempotency-Key": key} if key else {}
     with client() as http:
         task = answered(

@@ -156,7 +156,7 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outbox = Outbox(store, [*channels, *hooks], clock, grace=ending)
+        outbox = Outbox(store, [*channels, *hooks], clock, policies=configuration.policies, grace=ending)
         store.listen(outbox)
         await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)

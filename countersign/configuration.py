@@ -10,10 +10,11 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from bot.people import Directory
 from core.errors import SettingsError
@@ -25,7 +26,7 @@ from countersign.sources import Source, sources
 from web.hooks.inbound import Hook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_FILE = Path("countersign.toml")
 DEFAULT = "default"
@@ -113,14 +114,23 @@ class Configuration:
 
     @property
     def policies_of_nobody(self) -> list[str]:
-        """Policies that a flow in use asks for and nobody may decide under.
-
-        In use are those that the file names, and `draft`, which tasks take that name none.
-        """
-        in_use = (flow for name, flow in self.flows.items() if name in self.named or name == "draft")
-        asked_for = sorted({flow.policy for flow in in_use})
-        policies = [self.policies[name] for name in asked_for]
+        """Policies that a flow in use asks for, or offers, and nobody may decide under."""
+        policies = [self.policies[name] for name in sorted(self._asked_for)]
         return [policy.name for policy in policies if not policy.reviewers and not policy.outside]
+
+    def flows_under(self, policy: str) -> list[str]:
+        """Flows in use that ask for it, or offer it."""
+        return self._asked_for.get(policy, [])
+
+    @property
+    def _asked_for(self) -> dict[str, list[str]]:
+        """In use are flows that the file names, and `draft`, which tasks take that name none."""
+        found: dict[str, list[str]] = {}
+        for name, flow in self.flows.items():
+            if name in self.named or name == "draft":
+                for policy in dict.fromkeys((flow.policy, *flow.policies)):
+                    found.setdefault(policy, []).append(name)
+        return found
 
 
 def configuration(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -168,9 +178,55 @@ def _name(path: Path | None) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    reason = "is not a known key" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{key}: {reason.removeprefix('Value error, ')}."
+    place = [part for part in first["loc"] if part != "[key]"]
+    key = ".".join(map(str, place))
+    if first["type"] == "extra_forbidden":
+        return f"{key}: is not a known key; {_instead(place)}."
+    plain = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{key}: {_SHAPES.get(first['type'], plain)}."
+
+
+_SHAPES = {
+    "tuple_type": 'must be a list, such as ["…"]',
+    "list_type": 'must be a list, such as ["…"]',
+    "model_type": "must be a table, such as { … }",
+    "model_attributes_type": "must be a table, such as { … }",
+    "dict_type": "must be a table, such as { … }",
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "missing": "is missing",
+    "date_type": "must be a day, such as 2026-12-25",
+    "date_parsing": "must be a day, such as 2026-12-25",
+    "date_from_datetime_parsing": "must be a day, such as 2026-12-25",
+}
+"""What pydantic says of these would name its own types."""
+
+
+def _instead(place: Sequence[int | str]) -> str:
+    """What somebody may have meant: the nearest key there, or all that there are."""
+    known = _keys_at(place[:-1])
+    near = get_close_matches(str(place[-1]), known, n=1)
+    return f"perhaps {near[0]!r} is meant" if near else f"known are: {', '.join(known)}"
+
+
+def _keys_at(place: Sequence[int | str]) -> list[str]:
+    """Of the section there; names that people chose, and positions, are passed over."""
+    section: type[BaseModel] = ConfigurationFile
+    for part in place:
+        field = section.model_fields.get(str(part))
+        if field is not None:
+            section = next(_sections_in(field.annotation), section)
+    return list(section.model_fields)
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)
 
 
 def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[str, str]) -> Configuration:
@@ -189,7 +245,7 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         admins=_admins(file),
         directory=_directory(file),
         policies=policies,
-        flows={name: _flow(name, section, policies) for name, section in flows.items()},
+        flows={name: _flow(name, section, policies, file) for name, section in flows.items()},
         named=frozenset(file.flows),
         hooks={name: _hook(name, section, flows, environment) for name, section in file.hooks.items()},
         outside=outside,
@@ -223,7 +279,9 @@ def _directory(file: ConfigurationFile) -> Directory:
     )
 
 
-def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> FlowSettings:
+def _flow(
+    name: str, section: FlowSection, policies: Mapping[str, Policy], file: ConfigurationFile
+) -> FlowSettings:
     if section.policy not in policies:
         raise SettingsError(f"flows.{name}.policy: there is no policy {section.policy!r}.")
     for policy in section.policies:
@@ -234,6 +292,7 @@ def _flow(name: str, section: FlowSection, policies: Mapping[str, Policy]) -> Fl
         name=name,
         graph=section.graph,
         shipped="approval" if name == APPROVAL else "draft",
+        is_named=name in file.flows,
         interrupt_before=section.interrupt_before,
         interrupt_after=section.interrupt_after,
         strict_actions=section.strict_actions,

@@ -144,11 +144,16 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
             text="no countersign.toml, so nobody may review",
             mend="copy countersign.example.toml to countersign.toml and name people in it",
         )
+    under = [f"{name} (flow {' and '.join(configured.flows_under(name))})" for name in lonely]
+    mend = "name reviewers in the policy; empty means nobody"
+    is_draft = any("draft" in configured.flows_under(name) for name in lonely)
+    if is_draft and "draft" not in configured.named:
+        mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
     return Finding(
         check="configuration",
         is_well=False,
-        text=f"nobody may review under: {', '.join(lonely)}",
-        mend="name reviewers in the policy; empty means nobody",
+        text=f"nobody may review under: {', '.join(under)}",
+        mend=mend,
     )
 
 

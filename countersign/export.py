@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from countersign.client import client, listed
+from countersign.client import answered, client, listed
 from countersign.history import events, moment, reviews, until
 from countersign.terminal import Screen, bar
 
@@ -27,7 +27,7 @@ def run_export(*, status: str | None, flow: str | None, since: datetime | None, 
     with client() as http:
         for count, task in enumerate(_submitted(http, since, status=status, flow=flow), start=1):
             if history:
-                task["reviews"] = _reviews(http, task)
+                task["reviews"] = reviews_of(http, task)
             # UTF-8 whatever the locale; what is no character stays the escape that JSON has for it.
             click.echo(json.dumps(task, ensure_ascii=False).encode(errors="backslashreplace"))
             if is_apart and count % SHOWN_EVERY == 0:
@@ -45,10 +45,22 @@ def _submitted(
         yield task
 
 
-def _reviews(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
+def reviews_of(http: httpx.Client, task: dict[str, Any]) -> list[dict[str, Any]]:
     """Of a task that had ended up to that end, of one that goes on up to now."""
     found = events(http, task["task_id"], live=False)
-    return reviews(found if task["ended_at"] is None else until(found, task["ended_at"]))
+    known = reviews(found if task["ended_at"] is None else until(found, task["ended_at"]))
+    if known and known[-1]["closed_by"] is None and known[-1]["decisions"]:
+        _judge(http, task["task_id"], known[-1])
+    return known
+
+
+def _judge(http: httpx.Client, task: str, review: dict[str, Any]) -> None:
+    """Which decisions on an open review count depends on who is a reviewer now, which the server knows."""
+    asked = answered(http.get(f"/v1/tasks/{task}/explain"))
+    if asked["review_id"] == review["review_id"]:
+        lost = {(made["name"], made["at"]) for made in asked["decided"] if not made["counts"]}
+        for made in review["decisions"]:
+            made["counts"] = (made["reviewer_name"], made.get("at")) not in lost
 
 
 def progress(count: int, created_at: str, since: datetime | None) -> str:

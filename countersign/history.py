@@ -157,7 +157,9 @@ def until(found: Iterable[Event], ended_at: str) -> Iterator[Event]:
 
 
 def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
-    """Every review with the decisions that stand; the outcome of one that is open, or called off, is None."""
+    """Every review with its policy and the decisions that stand, those carried from the attempt before, too,
+    and whether each counts; `closed_by` is decision, deadline, cancel, resume or failure. The outcome of one
+    that is open, or called off, is None."""
     known: dict[str, dict[str, Any]] = {}
     for event in found:
         name = event["event"]
@@ -168,24 +170,48 @@ def reviews(found: Iterable[Event]) -> list[dict[str, Any]]:
                 "draft": event["draft"],
                 "node": event.get("node"),
                 "point": event.get("point"),
+                "policy": {"name": event.get("policy"), "hash": event.get("policy_hash")},
                 "opened_at": event["at"],
                 "outcome": None,
                 "closed_at": None,
+                "closed_by": None,
                 "decisions": [],
             }
-        elif name == "decision_recorded":
-            decision = {key: value for key, value in event.items() if key not in _NOT_OF_A_DECISION}
-            known[event["review"]]["decisions"].append(decision)
-        elif name == "decision_withdrawn":
-            standing = known[event["review"]]["decisions"]
-            standing[:] = [made for made in standing if made["reviewer"] != event["reviewer"]]
         elif name in _CLOSING:
             outcome = event.get("outcome") or name.removeprefix("review_")
-            known[event["review"]].update(outcome=outcome, closed_at=event["at"])
+            by = "deadline" if name == "review_expired" else "decision"
+            known[event["review"]].update(outcome=outcome, closed_at=event["at"], closed_by=by)
+        elif name in _CALLED_OFF:
+            for review in known.values():
+                if review["closed_at"] is None:
+                    review.update(closed_at=event["at"], closed_by=_CALLED_OFF[name])
+        elif event.get("review") in known:
+            _decided(known[event["review"]]["decisions"], event)
     return list(known.values())
 
 
+def _decided(standing: list[dict[str, Any]], event: Event) -> None:
+    """What an event makes of a review's decisions."""
+    match event["event"]:
+        case "decision_recorded":
+            made = {key: value for key, value in event.items() if key not in _NOT_OF_A_DECISION}
+            standing.append({**made, "carried": False, "counts": True})
+        case "decisions_carried":
+            # The first release told only their names.
+            named = [{"reviewer_name": name, "verdict": "approve"} for name in event["reviewers"]]
+            carried = event.get("decisions") or named
+            standing += [{**made, "carried": True, "counts": True} for made in carried]
+        case "decision_withdrawn":
+            standing[:] = [made for made in standing if made.get("reviewer") != event["reviewer"]]
+        case "decisions_dropped":
+            for made in standing:
+                if (made.get("person") or made.get("reviewer")) in event["ids"]:
+                    made["counts"] = False
+
+
 _CLOSING = frozenset({"review_approved", "review_rejected", "review_edited", "review_expired"})
+_CALLED_OFF = {"task_cancelled": "cancel", "task_rewound": "resume", "task_failed": "failure"}
+"""What closes a review that is still open, and what it was closed by."""
 _NOT_OF_A_DECISION = frozenset({"event", "task_id", "seq", "review"})
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from core.errors import SettingsError
 from core.model import (
@@ -38,10 +38,28 @@ def _cron(value: str) -> str:
 
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Approvals = Annotated[int, Field(ge=1, le=100)]
 QUICK_REASONS = 20
 """More than these no chat shows: Telegram's buttons tell 26 apart, and nobody reads so many."""
-ClaimTime = Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(days=1))]
+MOST_APPROVALS = 100
+
+
+def _approvals(value: object) -> object:
+    """Said here, for a number and a table alike: pydantic would name its own types."""
+    for name, number in value.items() if isinstance(value, dict) else [("", value)]:
+        if type(number) is not int or not 1 <= number <= MOST_APPROVALS:
+            of = f" for {name!r}" if name else ", or one for each group"
+            raise ValueError(f"must be a whole number from 1 to {MOST_APPROVALS}{of}")
+    return value
+
+
+def _claim(value: timedelta) -> timedelta:
+    if not timedelta(minutes=1) <= value <= timedelta(days=1):
+        raise ValueError("must be from 1m to 1d")
+    return value
+
+
+Approvals = Annotated[int | dict[str, int], BeforeValidator(_approvals)]
+ClaimTime = Annotated[Duration, AfterValidator(_claim)]
 
 
 class GroupSection(Section):
@@ -63,7 +81,7 @@ class StageSection(Section):
     """One of a policy's stages."""
 
     reviewers: tuple[str, ...]
-    approvals: Approvals | dict[str, Approvals] = 1
+    approvals: Approvals = 1
 
 
 class EscalationSection(Section):
@@ -78,7 +96,7 @@ class PolicySection(Section):
     """`[policies.NAME]`."""
 
     reviewers: tuple[str, ...] = ()
-    approvals: Approvals | dict[str, Approvals] = 1
+    approvals: Approvals = 1
     stages: tuple[StageSection, ...] = ()
     rejections: Annotated[int, Field(ge=1, le=100)] = 1
     self_review: bool | None = None
@@ -194,6 +212,7 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         recipients=(everywhere if section.recipients is None else section.recipients).recipients(),
         outside=groups.fed(names),
     )
+    _check_quorums(section, stages, policy, key)
     _check(policy, key)
     return policy
 
@@ -260,17 +279,7 @@ def _escalation(section: PolicySection, groups: Groups, key: str) -> Escalation 
 
 
 def _check(policy: Policy, key: str) -> None:
-    """What could never be met, and what would never happen.
-
-    How many come from outside is known only later; a review that too few may decide says so then.
-    """
-    if policy.outside:
-        _check_without_outside(policy, key)
-    elif policy.reviewers and not can_be_met(policy, (), policy.reviewers):
-        raise SettingsError(
-            f"{key}.approvals: {policy.approvals} can never be met by {len(policy.reviewers)} reviewers, "
-            "each of whom counts once."
-        )
+    """What would never happen."""
     if policy.reviewers and not policy.outside and policy.rejections > len(policy.reviewers):
         raise SettingsError(
             f"{key}.rejections: {policy.rejections} can never be met by {len(policy.reviewers)} reviewers."
@@ -287,13 +296,52 @@ def _check(policy: Policy, key: str) -> None:
         raise SettingsError(f"{key}.on_expiry: there is no `deadline`.")
 
 
-def _check_without_outside(policy: Policy, key: str) -> None:
-    """What the quorums ask for whose people all stand in the file."""
-    inside = tuple(tuple(one for one in stage if not one.outside) for stage in policy.stages)
-    alone = replace(policy, stages=tuple(stage for stage in inside if stage))
-    if alone.stages and not can_be_met(alone, (), policy.reviewers):
-        asked = " and ".join(f"{one.approvals} of {one.name}" for stage in alone.stages for one in stage)
-        raise SettingsError(f"{key}.approvals: {asked} can never be met by people who each count once.")
+def _check_quorums(
+    section: PolicySection, stages: tuple[tuple[Quorum, ...], ...], policy: Policy, key: str
+) -> None:
+    """What could never be met; where nobody at all may decide, that is what it says.
+
+    How many come from outside is known only later; a review that too few may decide says so then.
+    """
+    if not policy.reviewers and not policy.outside:
+        return
+    for number, stage in enumerate(stages, 1):
+        at = f"{key}.stages[{number}]" if section.stages else key
+        by_name = isinstance((section.stages[number - 1] if section.stages else section).approvals, dict)
+        for quorum in stage:
+            if not quorum.outside and len(quorum.people) < quorum.approvals:
+                raise SettingsError(_never(quorum, at, by_name=by_name))
+        _check_different(stage, at, "approvals")
+    _check_different(tuple(quorum for stage in stages for quorum in stage), key, "stages")
+
+
+def _never(quorum: Quorum, at: str, *, by_name: bool) -> str:
+    """Of one quorum that has too few people."""
+    count = len(quorum.people)
+    if by_name:
+        return (
+            f"{at}.approvals.{quorum.name}: {quorum.approvals} can never be met: "
+            f"{quorum.name!r} is {_people(count)}."
+        )
+    if not count:
+        return f"{at}.reviewers: names nobody, so this stage can never be met."
+    reviewers = f"{count} {'reviewer' if count == 1 else 'reviewers'}"
+    return f"{at}.approvals: {quorum.approvals} can never be met by {reviewers}; each counts once."
+
+
+def _people(count: int) -> str:
+    return f"{count} {'person' if count == 1 else 'people'}"
+
+
+def _check_different(quorums: tuple[Quorum, ...], at: str, what: str) -> None:
+    """Each has enough people; together they may need somebody twice."""
+    known = tuple(quorum for quorum in quorums if not quorum.outside)
+    people = tuple(dict.fromkeys(person for quorum in known for person in quorum.people))
+    if known and not can_be_met(Policy(name="", reviewers=people, stages=(known,)), (), people):
+        asked = " and ".join(f"{quorum.approvals} of {quorum.name}" for quorum in known)
+        raise SettingsError(
+            f"{at}.{what}: {asked} can never be met by {_people(len(people))}; each counts once."
+        )
 
 
 def _waits(policy: Policy) -> list[tuple[timedelta, str]]:

@@ -11,13 +11,14 @@ import click
 
 from core import policy as rules
 from core.errors import CountersignError, Unavailable
-from core.model import LOCAL, Outcome
+from core.model import LOCAL, OnExpiry, Outcome
 from core.store import reviews
 from core.store.database import database
 from core.store.schema import HEAD, revision
 from core.store.transaction import Transaction
 from countersign.configuration import configuration
 from countersign.membership import asked, asker
+from countersign.reloading import flows_changed
 from countersign.settings import environment, settings
 from countersign.terminal import literal
 
@@ -58,6 +59,7 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
     `Unavailable` where it is not known who is in a group."""
     found = settings()
     configured = configuration(path or found.core.config, environment())
+    running = None if path is None else configuration(found.core.config, environment())
     policies = _with_outside(configured, found)
     target = database(found.core.database_url.get_secret_value())
     looked_at, differences = 0, 0
@@ -72,7 +74,33 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
             f"{len(configured.policies)} policies are right; of {looked_at} decided reviews "
             f"{differences} would have gone another way."
         )
+        for sentence in _besides(configured, running):
+            click.echo(literal(sentence))
     return 1 if differences else 0
+
+
+def _besides(configured: Configuration, running: Configuration | None) -> Iterator[str]:
+    """What SIGHUP does not put in force, and whom nobody could ask."""
+    for policy in configured.policies_of_nobody:
+        flows = " and ".join(configured.flows_under(policy))
+        yield f"Nobody may decide under {policy}, which the flow {flows} asks for or offers."
+    changed = [] if running is None else flows_changed(running, configured)
+    gone = [
+        policy
+        for name in changed
+        if running is not None and name in running.flows
+        for policy in (running.flows[name].policy, *running.flows[name].policies)
+        if policy not in configured.policies
+    ]
+    if gone:
+        yield (
+            f"SIGHUP would refuse this file, as flows that run ask for policies that it has no more: "
+            f"{', '.join(dict.fromkeys(gone))}. Start anew with it, or keep them until then."
+        )
+    if changed:
+        yield f"Flows that changed wait for the next start: {', '.join(changed)}."
+    elif running is None:
+        yield "SIGHUP puts people, groups and policies in force; flows wait for the next start."
 
 
 def _with_outside(configured: Configuration, found: Settings) -> Mapping[str, Policy]:
@@ -131,7 +159,11 @@ def rehearsed(review: ReviewRequest, policies: Mapping[str, Policy]) -> Differen
         outcome = rules.outcome(under, stands.decisions)
         if outcome is not Outcome.OPEN:
             break
-    if outcome is Outcome.OPEN and not why:
+    if outcome is Outcome.OPEN and under.deadline is not None and review.is_by_the_clock:
+        is_approved = under.on_expiry is OnExpiry.APPROVE
+        outcome = Outcome.APPROVED if is_approved else Outcome.EXPIRED
+        why = f"It was decided by its deadline, where the policy says {under.on_expiry}."
+    elif outcome is Outcome.OPEN and not why:
         missing = [f"{lacks} of {quorum.name}" for quorum, lacks in rules.shortfall_now(stands) if lacks]
         why = f"It would wait for {' and '.join(missing)}."
     return None if outcome is review.outcome else _difference(review, outcome, why)

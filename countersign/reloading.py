@@ -97,7 +97,16 @@ def check_fits(new: Configuration, definitions: Mapping[str, FlowDefinition]) ->
     for name, definition in definitions.items():
         for policy in sorted(definition.policies_asked_for):
             if policy not in new.policies:
-                raise SettingsError(f"policies.{policy}: is gone, and the flow {name!r} asks for it.")
+                raise SettingsError(
+                    f"policies.{policy}: is gone, and the flow {name!r} that runs asks for it; flows wait "
+                    "for the next start, so keep the policy until then."
+                )
+
+
+def flows_changed(before: Configuration, now: Configuration) -> list[str]:
+    """Flows that the next start will read otherwise."""
+    names = {*before.flows, *now.flows}
+    return sorted(name for name in names if before.flows.get(name) != now.flows.get(name))
 
 
 class Reloader:
@@ -118,6 +127,7 @@ class Reloader:
     ) -> None:
         self._read = read
         self._live = live
+        self._started = live.read
         self._definitions = definitions
         self._service = service
         self._look = look
@@ -134,6 +144,9 @@ class Reloader:
         except SettingsError as error:
             log.warning("configuration_refused", reason=str(error))
             return False
+        changed_flows = flows_changed(self._started, new)
+        if changed_flows:
+            log.warning("flows_wait_for_restart", flows=changed_flows)
         async with self._one_at_a_time:
             if self._keeper is not None:
                 # A group that is new is asked first: for a moment it would be nobody's.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from core.model import ChannelName, Recipient
 
@@ -24,12 +24,17 @@ def _duration(value: object) -> object:
     if found is None:
         raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
     try:
-        return timedelta(**{_UNITS[found[2]]: float(found[1])})
+        wait = timedelta(**{_UNITS[found[2]]: float(found[1])})
     except OverflowError:
-        raise ValueError(f"must be at most {LONGEST.days}d") from None
+        wait = timedelta.max
+    if wait > LONGEST:
+        raise ValueError(f"must be at most {LONGEST.days}d")
+    if not wait:
+        raise ValueError("must be longer than nothing")
+    return wait
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0), le=LONGEST)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 

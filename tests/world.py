@@ -362,7 +362,7 @@ async def whole_core(
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
-        outbox = Outbox(store, channels, clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):
             store.listen(listener)
         timekeeper = Timekeeper(store, clock, people, in_force)

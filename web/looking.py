@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from core.errors import Invalid, NotWaiting, StaleReview
+from core.errors import Invalid
 from core.model import Person
 from core.timetable import next_morning
 from web.auth import CALLER
@@ -47,9 +47,7 @@ class Looking:
     async def claim(self, request: web.Request) -> web.Response:
         """The body may be left out."""
         body = await parsed(request, NewClaim) if request.can_read_body else NewClaim()
-        review = await self._open(request, body.review_id)
-        caller = request[CALLER]
-        return self._answer(request, await self._service.claim(review, caller.person, via=caller.via))
+        return self._answer(request, await self._claimed(request, body.review_id))
 
     async def release(self, request: web.Request) -> web.Response:
         """Again and again gives the same, also where nothing waits any more."""
@@ -61,10 +59,12 @@ class Looking:
 
     async def snooze(self, request: web.Request) -> web.Response:
         body = await parsed(request, NewSnooze)
-        review = await self._open(request, body.review_id)
         caller = request[CALLER]
-        until = body.wait if body.until is None else in_utc(body.until)
-        return self._answer(request, await self._service.snooze(review, caller.person, until, via=caller.via))
+        until = in_utc(body.until) if body.until is not None else body.wait or timedelta()
+        review = await self._service.snooze_open(
+            known_id(request), caller.person, until, review_id=body.review_id, via=caller.via
+        )
+        return self._answer(request, review)
 
     async def wake(self, request: web.Request) -> web.Response:
         """As `release`."""
@@ -75,9 +75,8 @@ class Looking:
         return self._answer(request, await self._service.snooze(review, caller.person, None, via=caller.via))
 
     async def claim_by_form(self, request: web.Request) -> web.Response:
-        body, caller = await parsed(request, ClaimForm), request[CALLER]
-        review = await self._open(request, body.review_id)
-        await self._service.claim(review, caller.person, via=caller.via)
+        body = await parsed(request, ClaimForm)
+        await self._claimed(request, body.review_id)
         return _back(request, body)
 
     async def release_by_form(self, request: web.Request) -> web.Response:
@@ -89,10 +88,11 @@ class Looking:
 
     async def snooze_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, SnoozeForm), request[CALLER]
-        review = await self._open(request, body.review_id)
         who = self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
         until = self._until(body, who)
-        await self._service.snooze(review, caller.person, until, via=caller.via)
+        await self._service.snooze_open(
+            known_id(request), caller.person, until, review_id=body.review_id, via=caller.via
+        )
         return _back(request, body)
 
     async def wake_by_form(self, request: web.Request) -> web.Response:
@@ -107,17 +107,14 @@ class Looking:
             return next_morning(self._clock.now(), person)
         return WAITS[body.wait] if body.wait else _time_of(body.until, person)
 
-    async def _open(self, request: web.Request, review_id: str | None) -> ReviewId:
-        """The task's open review. Raises `NotFound`, `NotWaiting`; `StaleReview` where another is named."""
-        task = await self._service.task(known_id(request))
-        if task.review is None:
-            raise NotWaiting(f"This task is {task.status.replace('_', ' ')}; there is nothing to decide now.")
-        if review_id not in {None, task.review}:
-            raise StaleReview(f"That is not the open review; attempt {task.attempt} is.")
-        return task.review
+    async def _claimed(self, request: web.Request, review_id: str | None) -> ReviewRequest:
+        caller = request[CALLER]
+        return await self._service.claim_open(
+            known_id(request), caller.person, review_id=review_id, via=caller.via
+        )
 
     async def _open_or_none(self, request: web.Request, review_id: str | None) -> ReviewId | None:
-        """The same for what is to end: of a review that is closed, nothing is left to end."""
+        """The open review, for what is to end: of one that is closed, nothing is left to end."""
         task = await self._service.task(known_id(request))
         return task.review if review_id in {None, task.review} else None
 

@@ -56,6 +56,10 @@ class Submit(_Lenient):
     data: str
     submitter: Name | None = None
     """Kept as `on_behalf_of`."""
+    title: Name | None = None
+    flow: Name | None = None
+    policy: Name | None = None
+    """As in `NewTask`; a form sends an empty text for what was not chosen."""
 
 
 class Feedback(_Lenient):
@@ -261,6 +265,8 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
                 "verdict": made.verdict,
                 "at": timestamp(made.at),
                 "via": made.via,
+                "counts": made in found.counted,
+                "carried": made.at < review.opened_at,
             }
             for made in found.decided
         ],
@@ -277,6 +283,7 @@ def explanation_json(found: Explanation, known: Known) -> dict[str, Json]:
         "can_be_met": found.can_be_met,
         "expires_at": None if found.expires_at is None else timestamp(found.expires_at),
         "then": found.then,
+        "escalated": review.is_escalated,
         "timers": [{"kind": timer.kind, "due_at": timestamp(timer.due_at)} for timer in found.timers],
         "away": [delegation_json(one, known) for one in found.away],
         "may_decide": found.may_decide,

@@ -54,6 +54,9 @@ class Tasks:
             Submission(
                 input=body.data,
                 submitter=request[CALLER].person,
+                flow=body.flow or None,
+                policy=body.policy or None,
+                title=body.title,
                 on_behalf_of=body.submitter,
                 idempotency_key=idempotency_key(request),
             )

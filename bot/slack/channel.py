@@ -13,6 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card
 from bot.errands import Errands
+from bot.files import file_of, is_file
 from bot.gate import Gate
 from bot.menu import Menu
 from bot.notices import words
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from bot.blocks import Block
     from bot.buttons import Buttons
+    from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
     from core.model import ChannelName, Delivery, ReviewRequest
@@ -85,8 +87,10 @@ class SlackChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        message = self._message(delivery, content)
         place = delivery.recipient.address
+        if isinstance(content, Notice) and is_file(content):
+            return await self._upload(place, file_of(content, thread))
+        message = self._message(delivery, content)
         async with self._gate.client() as client:
             self._pace.called(place, IN_A_CHANNEL)
             answer = await _asked(
@@ -100,6 +104,21 @@ class SlackChannel:
                 )
             )
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
+
+    async def _upload(self, place: str, file: DraftFile) -> MessageRef:
+        """Sharing a file takes a conversation's own id, which the card in it tells us."""
+        async with self._gate.client() as client:
+            self._pace.called(place, IN_A_CHANNEL)
+            answer = await _asked(
+                client.files_upload_v2(
+                    channel=_place(file.thread),
+                    thread_ts=_ts(file.thread),
+                    filename=file.name,
+                    content=file.content,
+                    initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
+                )
+            )
+        return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
 
     async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
         async with self._gate.client() as client:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable, Unreachable
 
-Failure = SlackApiError | aiohttp.ClientError | TimeoutError | OSError
-FAILURES = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
+Failure = SlackApiError | SlackRequestError | aiohttp.ClientError | TimeoutError | OSError
+FAILURES = (SlackApiError, SlackRequestError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call of `AsyncWebClient` raises."""
 
 BAD_TOKEN = frozenset(

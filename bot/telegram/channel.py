@@ -12,8 +12,9 @@ from telegram.error import ChatMigrated, TelegramError
 
 from bot.cards import card
 from bot.errands import Errands
+from bot.files import file_of, is_file
 from bot.gate import Gate
-from bot.markup import NO_PREVIEW, markup, said
+from bot.markup import NO_PREVIEW, attached, markup, said
 from bot.notices import words
 from bot.pace import Limit, Pace, limit
 from bot.telegram.door import Door
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from telegram import Bot, Message
 
     from bot.buttons import Buttons
+    from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
     from bot.telegram.updates import Intake
@@ -83,7 +85,10 @@ class TelegramChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        message = self._message(content)
+        if isinstance(content, Notice) and is_file(content):
+            message = _document(file_of(content, thread))
+        else:
+            message = self._message(content)
         place = _chat_id(delivery.recipient.address)
         async with self._gate.client() as bot:
             self._take_turn(delivery)
@@ -174,7 +179,8 @@ class TelegramChannel:
     async def _send(
         self, bot: Bot, chat_id: int | str, message: dict[str, Any], thread: MessageRef | None
     ) -> Message:
-        return await bot.send_message(chat_id, reply_parameters=_in_reply_to(thread, chat_id), **message)
+        send = bot.send_document if "document" in message else bot.send_message
+        return await send(chat_id, reply_parameters=_in_reply_to(thread, chat_id), **message)
 
     def _message(self, content: ReviewRequest | Notice) -> dict[str, Any]:
         if isinstance(content, Notice):
@@ -187,6 +193,17 @@ class TelegramChannel:
             "reply_markup": made.keyboard,
             "link_preview_options": NO_PREVIEW,
         }
+
+
+def _document(file: DraftFile) -> dict[str, Any]:
+    caption = attached(file)
+    return {
+        "document": file.content,
+        "filename": file.name,
+        "caption": caption.text,
+        "caption_entities": caption.entities,
+        "disable_content_type_detection": True,
+    }
 
 
 def _chat_id(address: str) -> int | str:

@@ -9,13 +9,13 @@ from telegram.constants import MessageLimit
 from bot.answers import OnThePage, sentence, thanks
 from bot.buttons import Action
 from bot.edits import UNDECIDED, consequence, difference
-from bot.literal import utf16
 from bot.markup import Markup, Span, joined
 from bot.telegram.desk import OVER, UNCHANGED, place_for_words
 from bot.telegram.places import copy_of
 from bot.telegram.prompts import proposal, reply_field, request_for_text
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, ReasonMissing, Unavailable
+from core.literal import utf16
 from core.model import Asks, Verdict, text_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, Mes
 
 from bot.buttons import CHOICES, Action
 from bot.edits import UNDECIDED
-from bot.literal import clipped, excerpt, literal, utf16
+from bot.literal import clipped, excerpt
 from bot.markup import LIMIT, MISSING, TITLE, Span, joined, theirs
+from core.literal import literal, utf16
 from core.model import text_of
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ from sqlalchemy import insert, literal_column, select
 
 from core import policy as rules
 from core.events import DecisionsCarried, ReviewRequested
-from core.model import LOCAL, Point, Verdict
+from core.model import LOCAL, Outcome, Point, Verdict, timestamp
 from core.store.policies import policy_of
 from core.store.rows import DECISION_COLUMNS, decision_of
 from core.store.statements import Statement, p
 from core.store.tables import decision, review
 
 if TYPE_CHECKING:
-    from core.model import Decision, NewReview, Policy, Step
+    from core.model import Decision, Json, NewReview, Policy, Step
     from core.store.transaction import Row, Transaction
 
 COLUMNS = ("number", *DECISION_COLUMNS)
 LAST_AT_NODE = Statement(
-    select(review.c.id, review.c.policy)
+    select(review.c.id, review.c.policy, review.c.outcome)
     .where(
         review.c.task_id == p("task"),
         review.c.node == p("node"),
@@ -43,7 +43,10 @@ INSERT = Statement(insert(decision), ("review_id", *COLUMNS))
 
 
 def carried(tx: Transaction, step: Step) -> list[Row]:
-    """The approvals that the review which `step` opens begins with; never enough to close it."""
+    """The approvals that the review which `step` opens begins with; never enough to close it.
+
+    None where the text is an edit: nobody has approved that but its author.
+    """
     new, asked = step.review, step.events[-1] if step.events else None
     if new is None or not isinstance(asked, ReviewRequested) or not new.policy.carries or step.attempt == 1:
         return []
@@ -51,7 +54,7 @@ def carried(tx: Transaction, step: Step) -> list[Row]:
     if new.point is Point.INSIDE or step.node is None:
         return []
     last = tx.one(LAST_AT_NODE, task=step.task, node=step.node, point=new.point.value, attempt=step.attempt)
-    if last is None or policy_of(last[1]).name != new.policy.name:
+    if last is None or policy_of(last[1]).name != new.policy.name or last[2] == Outcome.EDITED:
         return []
     rows = [row for row in tx.all(NUMBERED, review=last[0]) if _counts(new.policy, decision_of(row[1:]))]
     while rows and rules.stage_now(new.policy, [decision_of(row[1:]) for row in rows]) is None:
@@ -69,8 +72,26 @@ def told(step: Step, rows: list[Row]) -> Step:
     """The step, which says so in the history."""
     if not rows or step.review is None:
         return step
-    names: list[str] = [made.person_name or made.reviewer_name for made in (decision_of(r[1:]) for r in rows)]
-    return replace(step, events=(*step.events, DecisionsCarried(review=step.review.id, reviewers=[*names])))
+    decisions = [decision_of(row[1:]) for row in rows]
+    said = DecisionsCarried(
+        review=step.review.id,
+        reviewers=[made.person_name or made.reviewer_name for made in decisions],
+        decisions=[_said(made) for made in decisions],
+    )
+    return replace(step, events=(*step.events, said))
+
+
+def _said(made: Decision) -> dict[str, Json]:
+    return {
+        "reviewer": made.reviewer,
+        "reviewer_name": made.reviewer_name,
+        "verdict": made.verdict.value,
+        "comment": made.comment,
+        "via": made.via,
+        "person": made.person,
+        "person_name": made.person_name,
+        "at": timestamp(made.at),
+    }
 
 
 def carry(tx: Transaction, new: NewReview, rows: list[Row]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
     """The review as it is now or the notice's event; in a chat, with the thread that it belongs to."""
     if wanted.review is not None:
-        return reviews.one(tx, wanted.review), deliveries.thread_of(tx, wanted)
+        return reviews.on_card(tx, wanted.review), deliveries.thread_of(tx, wanted)
     stored = history.event_numbered(tx, wanted.task, wanted.event_seq)
     if stored is None:
         raise NotFound("There is no such event.")

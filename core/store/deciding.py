@@ -11,6 +11,7 @@ from core import policy as rules
 from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
 from core.events import (
     DecisionRecorded,
+    DecisionsDropped,
     DecisionWithdrawn,
     ReminderSnoozed,
     ReviewApproved,
@@ -24,7 +25,7 @@ from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
 from core.states import check_shape, diff
 from core.store import checkpoints, delegations, marks, reviews, timers
-from core.store.deliveries import adopt_copy, drop_words, raise_cards
+from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
 from core.store.rows import DECISION_COLUMNS, micros
@@ -203,7 +204,7 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 def withdraw(
     tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Take one's own answer back while the review is open."""
+    """Take one's own answer back while the review is open. No card shows it then, so the threads say so."""
     row, request = locked(tx, review_id)
     try:
         rules.check_open(request)
@@ -218,6 +219,7 @@ def withdraw(
     tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
     settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     _mark_if_stuck(tx, request, settled, policies)
     return settled, None
 
@@ -283,10 +285,26 @@ def _record(
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
     outcome = rules.outcome(request.policy, [*counted, made])
+    if outcome is not Outcome.OPEN:
+        events += drop(tx, request, standing, counted)
+        standing = tuple(counted)
     settled = settle(tx, row, request, events, (*standing, made), outcome)
     settled = marks.forget(tx, settled, made.reviewer)
     _mark_if_stuck(tx, request, settled, policies)
     return settled
+
+
+def drop(
+    tx: Transaction, request: ReviewRequest, standing: Sequence[Decision], counted: Sequence[Decision]
+) -> list[Event]:
+    """What stands on a review that closes is what counted; the history keeps the rest."""
+    dropped = [made for made in standing if made not in counted]
+    for made in dropped:
+        tx.run(DELETE_DECISION, review=request.id, reviewer=made.reviewer)
+    if not dropped:
+        return []
+    names: list[Json] = [made.person_name or made.reviewer_name for made in dropped]
+    return [DecisionsDropped(review=request.id, people=names, ids=[made.seat for made in dropped])]
 
 
 def _mark_if_stuck(

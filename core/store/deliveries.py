@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, or_, select, update
 
 from core.ids import new_id
-from core.model import ChannelName, DeliveryState, MessageRef
+from core.literal import is_short
+from core.model import ChannelName, DeliveryState, MessageRef, Recipient, text_of
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import delivery
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from core.model import Delivery, Policy, Recipient, ReviewRequest
+    from core.model import Delivery, Json, Policy, ReviewRequest
     from core.store.transaction import Transaction
 
 HEADS = 200
@@ -29,7 +30,11 @@ _waits_for_older = exists().where(
     _older.c.task_id == delivery.c.task_id,
     _older.c.channel == delivery.c.channel,
     _older.c.address == delivery.c.address,
-    _older.c.event_seq < delivery.c.event_seq,
+    or_(
+        _older.c.event_seq < delivery.c.event_seq,
+        # A draft's file follows its card.
+        and_(_older.c.event_seq == delivery.c.event_seq, delivery.c.review_id.is_(None)),
+    ),
     _older.c.review_id.is_not(None),
     _older.c.message.is_(None),
     _older.c.state == literal_column("'due'"),
@@ -118,6 +123,13 @@ DROP_WORDS = Statement(
         delivery.c.review_id.is_(None),
         delivery.c.channel != literal_column("'webhook'"),
         delivery.c.message.is_(None),
+    )
+)
+SHOWN_IN = Statement(
+    select(delivery.c.channel, delivery.c.address).where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id.is_not(None),
+        delivery.c.state != literal_column("'given_up'"),
     )
 )
 RAISE_REVIEW = Statement(
@@ -209,15 +221,31 @@ def insert_deliveries(tx: Transaction, rows: Iterable[Mapping[str, Any]]) -> Non
     tx.due.update(ChannelName(row["channel"]) for row in rows)
 
 
-def open_cards(tx: Transaction, task: str, seq: int, review: str, policy: Policy) -> None:
-    """One card for each of the policy's recipients."""
+def open_cards(
+    tx: Transaction, task: str, seq: int, review: str, places: Iterable[Recipient], draft: Json
+) -> None:
+    """One card for each place; where that cannot show the draft whole, the draft as a file besides."""
+    places = list(dict.fromkeys(places))
+    cards = [new_delivery(tx, task, seq, place.channel, place.address, review=review) for place in places]
+    insert_deliveries(tx, cards)
+    if not is_short(text_of(draft)):
+        say(tx, task, seq, places)
+
+
+def say(tx: Transaction, task: str, seq: int, places: Iterable[Recipient]) -> None:
+    """Tell each place, in the task's thread there, of the event numbered `seq`."""
     insert_deliveries(
         tx,
-        [
-            new_delivery(tx, task, seq, place.channel, place.address, review=review)
-            for place in dict.fromkeys(policy.recipients)
-        ],
+        [new_delivery(tx, task, seq, place.channel, place.address) for place in dict.fromkeys(places)],
     )
+
+
+def shown_in(tx: Transaction, task: str) -> list[Recipient]:
+    """Where the task has cards; a place as often as it has some."""
+    return [
+        Recipient(channel=ChannelName(channel), address=address)
+        for channel, address in tx.all(SHOWN_IN, task=task)
+    ]
 
 
 def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None:
@@ -230,7 +258,14 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
 def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> None:
     """What was still to be said about an open review is not said of a closed one."""
     policy = review.policy
-    if was_snoozed or review.questions or has_timers(policy) or policy.approvals > 1 or policy.rejections > 1:
+    if (
+        was_snoozed
+        or review.questions
+        or has_timers(policy)
+        or policy.approvals > 1
+        or policy.rejections > 1
+        or (policy.recipients and not is_short(text_of(review.draft)))
+    ):
         tx.run(DROP_WORDS, task=review.task.id)
 
 
@@ -266,14 +301,14 @@ def next_due(tx: Transaction, channel: str, after: datetime) -> datetime | None:
 
 
 def thread_of(tx: Transaction, wanted: Delivery) -> MessageRef | None:
-    """The task's first message in the same place, before this delivery."""
+    """The task's first message in the same place, before this delivery; a draft's file has its own card."""
     place = wanted.recipient
     row = tx.one(
         THREAD,
         task=wanted.task,
         channel=place.channel,
         address=place.address,
-        before=wanted.event_seq,
+        before=wanted.event_seq + (wanted.review is None),
     )
     return None if row is None else MessageRef(row[0])
 

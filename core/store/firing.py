@@ -10,11 +10,11 @@ from sqlalchemy import update
 from core import policy as rules
 from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
-from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind
+from core.explaining import why_stuck
+from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
-from core.store.deciding import locked, settle
-from core.store.deliveries import insert_deliveries, new_delivery
-from core.store.policies import policy_text
+from core.store.deciding import drop, locked, settle
+from core.store.deliveries import open_cards, say
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ESCALATE = Statement(
     update(review)
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
-    .values(policy=p("policy"), escalated=1, expires_at=p("expires_at"))
+    .values(escalated=1, expires_at=p("expires_at"))
 )
 
 
@@ -53,9 +53,9 @@ def fire(
         case TimerKind.CLAIM:
             _end_claims(tx, row, request)
         case TimerKind.ESCALATION:
-            escalate(tx, row, request, people, reason="Nobody has decided yet.")
+            escalate(tx, row, request, people, reason=_so_far(request, policies, "yet"))
         case TimerKind.EXPIRY:
-            _expire(tx, row, request, people)
+            _expire(tx, row, request, policies, people)
         case TimerKind.STUCK:
             _look_again(tx, row, request, policies, people)
     return True
@@ -141,17 +141,11 @@ def escalate(
     tx.run(
         ESCALATE,
         id=request.id,
-        policy=policy_text(policy),
         expires_at=None if expires_at is None else micros(expires_at),
     )
+    tx.run(timers.DROP_KIND, review=request.id, kind=TimerKind.ESCALATION.value)
     places = [place for place in wider.recipients if place not in request.policy.recipients]
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[EVENT_SEQ], place.channel, place.address, review=request.id)
-            for place in dict.fromkeys(places)
-        ],
-    )
+    open_cards(tx, request.task.id, row[EVENT_SEQ], request.id, places, request.draft)
     if anew and expires_at is not None:
         again = Timer(review=request.id, kind=TimerKind.EXPIRY, number=2, due_at=expires_at)
         timers.schedule(tx, [again])
@@ -162,7 +156,7 @@ def escalate(
         ids=list(wider.people),
         reason=reason,
     )
-    escalated = replace(request, policy=policy, is_escalated=True)
+    escalated = replace(request, policy=policy, is_escalated=True, kept=request.policy)
     tell(tx, row, escalated, asked)
     return escalated
 
@@ -179,11 +173,12 @@ def _look_again(
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
         rules.check_in_time(request, tx.now)
-        settle(tx, row, request, [], request.decisions, outcome)
+        counted = rules.as_it_counts(request, policies).decisions
+        settle(tx, row, request, drop(tx, request, request.decisions, counted), counted, outcome)
         return
     if not rules.is_stuck(request, policies):
         return
-    reason = "Those who may still decide are too few for what the policy asks."
+    reason = why_stuck(request, policies)
     if request.policy.escalation is not None and not request.is_escalated:
         escalated = escalate(tx, row, request, people, reason=reason)
         if rules.is_stuck(escalated, policies):
@@ -192,29 +187,43 @@ def _look_again(
         tell(tx, row, request, ReviewStuck(review=request.id, attempt=request.attempt, reason=reason))
 
 
-def _expire(tx: Transaction, row: Row, request: ReviewRequest, people: Mapping[PersonId, Person]) -> None:
-    on_expiry = request.policy.on_expiry
+def _expire(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    policies: Mapping[str, Policy],
+    people: Mapping[PersonId, Person],
+) -> None:
+    on_expiry, so_far = request.policy.on_expiry, _so_far(request, policies, "in time")
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
-        escalate(tx, row, request, people, reason="Nobody decided in time.", anew=True)
+        escalate(tx, row, request, people, reason=so_far, anew=True)
         return
     outcome = Outcome.APPROVED if on_expiry is OnExpiry.APPROVE else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
-    settle(tx, row, request, [], request.decisions, outcome, at_once=expired)
+    counted = rules.as_it_counts(request, policies).decisions
+    dropped = drop(tx, request, request.decisions, counted)
+    settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
         tx.position = None
-        tasks.fail(tx, request.task.id, "Nobody decided in time.")
+        tasks.fail(tx, request.task.id, so_far)
+
+
+def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -> str:
+    """What came of a review that is not decided `yet`, or was not `in time`."""
+    now = rules.as_it_counts(request, policies)
+    if not now.decisions:
+        return f"Nobody {'has decided' if when == 'yet' else 'decided'} {when}."
+    counts = [f"{rules.approvals_given(now)} of {now.policy.approvals} approvals"]
+    rejected = sum(1 for made in now.decisions if made.verdict is Verdict.REJECT)
+    if rejected:
+        counts.append(f"{rejected} of {now.policy.rejections} rejections")
+    return f"It {'is' if when == 'yet' else 'was'} not decided {when}: {', '.join(counts)}."
 
 
 def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> ReviewRequest:
     """Something happened to a review that is open still: in its history, on its cards, in its threads."""
     told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
-    insert_deliveries(
-        tx,
-        [
-            new_delivery(tx, request.task.id, row[SEQ] + 1, place.channel, place.address)
-            for place in dict.fromkeys(request.policy.recipients)
-        ],
-    )
+    say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     return told
 
 

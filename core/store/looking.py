@@ -10,7 +10,7 @@ from core.errors import AlreadyDecided, Forbidden, Refused
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed
 from core.model import Claim, Outcome, Snooze, timestamp
 from core.store import delegations, marks
-from core.store.deciding import locked, settle
+from core.store.deciding import locked, open_of_task, settle
 from core.store.firing import tell
 
 if TYPE_CHECKING:
@@ -29,7 +29,32 @@ def claim(
     tx: Transaction, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Show everybody that this person is looking; who may not decide may not. A refusal is a value."""
-    row, request = locked(tx, review_id)
+    return _claimed(tx, *locked(tx, review_id), person, via=via, policies=policies)
+
+
+def claim_open(
+    tx: Transaction,
+    task_id: str,
+    person: Person,
+    *,
+    review_id: str | None,
+    via: str,
+    policies: Mapping[str, Policy],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """As `claim`, of the task's open review, where that is meant; raises as a decision would."""
+    found = open_of_task(tx, task_id, person.id, review_id=review_id, attempt=None, policies=policies)
+    return _claimed(tx, *found, person, via=via, policies=policies)
+
+
+def _claimed(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    person: Person,
+    *,
+    via: str,
+    policies: Mapping[str, Policy],
+) -> tuple[ReviewRequest, CountersignError | None]:
     try:
         _seat(tx, request, person.id, policies)
     except (Refused, Forbidden) as error:
@@ -72,7 +97,34 @@ def snooze(
     policies: Mapping[str, Policy],
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Remind this person then, and not before; who may not decide, or has, is not reminded anyway."""
-    row, request = locked(tx, review_id)
+    return _put_off(tx, *locked(tx, review_id), person, until, via=via, policies=policies)
+
+
+def snooze_open(
+    tx: Transaction,
+    task_id: str,
+    person: Person,
+    until: datetime,
+    *,
+    review_id: str | None,
+    via: str,
+    policies: Mapping[str, Policy],
+) -> tuple[ReviewRequest, CountersignError | None]:
+    """As `snooze`, of the task's open review, where that is meant; raises as a decision would."""
+    found = open_of_task(tx, task_id, person.id, review_id=review_id, attempt=None, policies=policies)
+    return _put_off(tx, *found, person, until, via=via, policies=policies)
+
+
+def _put_off(
+    tx: Transaction,
+    row: Row,
+    request: ReviewRequest,
+    person: Person,
+    until: datetime,
+    *,
+    via: str,
+    policies: Mapping[str, Policy],
+) -> tuple[ReviewRequest, CountersignError | None]:
     try:
         seat = _seat(tx, request, person.id, policies)
         if rules.decision_of(request, seat) is not None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from core import policy as rules
 from core.jsontext import from_json, to_json
 from core.model import (
     Assurance,
@@ -76,6 +77,16 @@ def policy_of(text: str) -> Policy:
         data["recipients"] = [{"channel": c, "address": a} for c, a in data["recipients"]]
     read = {key: _READ[key](value) for key, value in data.items() if key in _READ}
     return Policy(**read)
+
+
+@lru_cache(KEPT)
+def policy_of_row(text: str, escalated: int) -> Policy:
+    """As a review is decided: the text stays as it was, and an escalation widens it.
+
+    What an earlier release escalated has the wider one in its text already; to widen that changes nothing.
+    """
+    kept = policy_of(text)
+    return rules.escalated(kept) if escalated else kept
 
 
 def _people(ids: Iterable[str]) -> tuple[PersonId, ...]:

@@ -16,7 +16,7 @@ from core.states import MAX_STATE, SCHEMA, check_edits
 from core.store import checkpoints, reviews, tasks
 from core.store.deliveries import raise_cards
 from core.store.history import append
-from core.store.policies import policy_of
+from core.store.policies import policy_of_row
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import checkpoint, review, task
@@ -69,7 +69,7 @@ HOLD = Statement(
         != func.coalesce(_replaced_by, literal_column("0")),
     )
     .values(superseded_by=_replaced_by)
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 REWIND = Statement(
     update(task)
@@ -183,8 +183,8 @@ def _take_up(tx: Transaction, task_id: str, since: Mapping[int, bool]) -> None:
 
 def _let_hold(tx: Transaction, task_id: str) -> None:
     """What is approved on the branch that goes on holds, unless it was asked anew there; cards say so."""
-    for review_id, policy in tx.changed(HOLD, task=task_id):
-        raise_cards(tx, task_id, review_id, policy_of(policy))
+    for review_id, policy, escalated in tx.changed(HOLD, task=task_id):
+        raise_cards(tx, task_id, review_id, policy_of_row(policy, escalated))
 
 
 def fork(

@@ -11,10 +11,10 @@ from sqlalchemy import and_, case, func, insert, literal_column, null, or_, sele
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
-from core.model import LOCAL, Outcome, Party, Timer, TimerKind, Verdict
+from core.model import LOCAL, Earlier, Outcome, Party, Point, Timer, TimerKind, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
-from core.store.policies import policy_of, policy_text
+from core.store.policies import policy_of_row, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
     REVIEW_COLUMNS,
@@ -29,7 +29,7 @@ from core.store.tables import decision, review, task
 from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from core.model import (
@@ -113,7 +113,7 @@ UNDO = Statement(
         claims=null(),
         snoozes=null(),
     )
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 REINSTATE = Statement(
     update(review)
@@ -164,16 +164,30 @@ DECISIONS = Statement(
     .where(decision.c.review_id == p("review"))
     .order_by(decision.c.number)
 )
-LAST_REJECTION = Statement(
+_against = decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'")))
+_last_against = (
+    select(review.c.id)
+    .join(decision, review.c.id == decision.c.review_id)
+    .where(review.c.task_id == p("task"), review.c.event_seq < p("before"), _stands, _against)
+    .order_by(review.c.event_seq.desc())
+    .limit(literal_column("1"))
+    .correlate(None)
+    .scalar_subquery()
+)
+LAST_REJECTIONS = Statement(
     select(*(decision.c[name] for name in DECISION_COLUMNS))
-    .join(review, review.c.id == decision.c.review_id)
+    .where(decision.c.review_id == _last_against, _against)
+    .order_by(decision.c.number)
+)
+EARLIER = Statement(
+    select(review.c.attempt, review.c.draft)
     .where(
         review.c.task_id == p("task"),
-        review.c.event_seq < p("before"),
-        _stands,
-        decision.c.verdict.in_((literal_column("'reject'"), literal_column("'edit'"))),
+        review.c.node == p("node"),
+        review.c.point == p("point"),
+        review.c.attempt < p("attempt"),
     )
-    .order_by(review.c.event_seq.desc(), decision.c.number.desc())
+    .order_by(review.c.event_seq.desc())
     .limit(literal_column("1"))
 )
 INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
@@ -200,7 +214,7 @@ SUPERSEDE = Statement(
         ),
     )
     .values(superseded_by=p("by"))
-    .returning(review.c.id, review.c.policy)
+    .returning(review.c.id, review.c.policy, review.c.escalated)
 )
 
 
@@ -231,7 +245,7 @@ def open_review(
         snoozes=None,
         questions=0,
     )
-    open_cards(tx, of, seq, new.id, new.policy)
+    open_cards(tx, of, seq, new.id, new.policy.recipients, draft)
     timers.schedule(tx, timetable(new.policy, new.id, tx.now))
     if new.is_hopeless:
         soon = tx.now + (MAY_STILL_COME if new.policy.outside else timedelta(0))
@@ -256,8 +270,8 @@ def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str)
     if attempt == 1:
         return
     asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
-    for review_id, policy in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
-        raise_cards(tx, of, review_id, policy_of(policy))
+    for review_id, policy, escalated in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
+        raise_cards(tx, of, review_id, policy_of_row(policy, escalated))
 
 
 def close_undecided(tx: Transaction, of: Task) -> None:
@@ -270,12 +284,35 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         tx.run(DROP_WORDS, task=of.id)
 
 
+def show_again(tx: Transaction, ids: Sequence[str]) -> None:
+    for review_id in ids:
+        found = one(tx, review_id)
+        if found.is_open:
+            raise_cards(tx, found.task.id, found.id, found.policy)
+
+
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
     """Raises `NotFound`."""
     row = tx.one(BY_ID, id=review_id)
     if row is None:
         raise NotFound("There is no such review.")
     return _request(tx, row)
+
+
+def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
+    """The review with what a card shows of its attempt: how it differs from the one before.
+
+    That is the last one seen in the same place of the flow, also where somebody has resumed the task from
+    before it. What a node asks itself may be another question each time, unless it is an edit of the last.
+    """
+    found = one(tx, review_id)
+    if found.attempt == 1:
+        return found
+    edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
+    if found.point is Point.INSIDE and not edited:
+        return found
+    row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
+    return found if row is None else replace(found, earlier=Earlier(attempt=row[0], draft=from_json(row[1])))
 
 
 def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:
@@ -303,8 +340,8 @@ def last_approved(tx: Transaction, task_id: str) -> Json:
 def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:
     """Close and supersede what was asked at a checkpoint or after it, on every card; how many it was."""
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
-    for review_id, policy in undone:
-        raise_cards(tx, task_id, review_id, policy_of(policy))
+    for review_id, policy, escalated in undone:
+        raise_cards(tx, task_id, review_id, policy_of_row(policy, escalated))
         tx.run(timers.DROP, review=review_id)
     if undone:
         tx.run(DROP_WORDS, task=task_id)
@@ -413,8 +450,8 @@ def _request(tx: Transaction, row: Row) -> ReviewRequest:
 
 
 def _with_previous(tx: Transaction, row: Row, found: ReviewRequest) -> ReviewRequest:
-    rejection = tx.one(LAST_REJECTION, task=row[0], before=row[EVENT_SEQ])
-    return found if rejection is None else replace(found, previous=decision_of(rejection))
+    against = [decision_of(one) for one in tx.all(LAST_REJECTIONS, task=row[0], before=row[EVENT_SEQ])]
+    return replace(found, previous=against[-1], before_previous=tuple(against[:-1])) if against else found
 
 
 def _may_decide(

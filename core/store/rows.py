@@ -35,7 +35,7 @@ from core.model import (
     TaskId,
     Verdict,
 )
-from core.store.policies import policy_of
+from core.store.policies import policy_of, policy_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,12 +137,13 @@ def review_of(
     row: Row, task: Task, decisions: Sequence[Decision], *, previous: Decision | None
 ) -> ReviewRequest:
     """A review from its `REVIEW_COLUMNS`."""
+    is_escalated = row[12] == 1
     return ReviewRequest(
         id=ReviewId(row[0]),
         task=task,
         attempt=row[2],
         node=row[3],
-        policy=policy_of(row[4]),
+        policy=policy_of_row(row[4], row[12]),
         draft=from_json(row[5]),
         outcome=Outcome(row[6]),
         opened_at=moment(row[7]),
@@ -150,7 +151,8 @@ def review_of(
         superseded_by=row[9],
         point=Point(row[10]),
         expires_at=None if row[11] is None else moment(row[11]),
-        is_escalated=row[12] == 1,
+        is_escalated=is_escalated,
+        kept=policy_of(row[4]) if is_escalated else None,
         claims=claims_of(row[13]),
         snoozes=snoozes_of(row[14]),
         questions=row[15],

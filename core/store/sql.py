@@ -290,6 +290,26 @@ class SqlStore:
             partial(looking.claim, review_id=review_id, person=person, via=via, policies=policies)
         )
 
+    async def claim_open(
+        self,
+        task_id: str,
+        person: Person,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.claim_open,
+                task_id=task_id,
+                person=person,
+                review_id=review_id,
+                via=via,
+                policies=policies,
+            )
+        )
+
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
         return await self._write.run(partial(looking.release, review_id=review_id, person=person))
 
@@ -305,6 +325,28 @@ class SqlStore:
         return await self._write.run(
             partial(
                 looking.snooze, review_id=review_id, person=person, until=until, via=via, policies=policies
+            )
+        )
+
+    async def snooze_open(
+        self,
+        task_id: str,
+        person: Person,
+        until: datetime,
+        *,
+        review_id: str | None,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        return await self._write.run(
+            partial(
+                looking.snooze_open,
+                task_id=task_id,
+                person=person,
+                until=until,
+                review_id=review_id,
+                via=via,
+                policies=policies,
             )
         )
 
@@ -354,6 +396,9 @@ class SqlStore:
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        await self._write.run(partial(reviews.show_again, ids=review_ids))
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         return await self._write.run(partial(admitting.admit, members=members))

@@ -20,6 +20,7 @@ from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import LOCAL, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
+from core.store.deliveries import say, shown_in
 from core.store.history import append
 from core.store.rows import (
     TASK_COLUMNS,
@@ -373,6 +374,7 @@ def store_step(tx: Transaction, step: Step) -> int:
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url)
     _open_review(tx, step)
+    _tell_the_end(tx, step)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
         if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
@@ -420,6 +422,18 @@ def _open_review(tx: Transaction, step: Step) -> None:
             )
 
 
+def _tell_the_end(tx: Transaction, step: Step) -> None:
+    """In every thread, where it is news: people who have approved something want to know what came of it."""
+    end = step.events[-1] if step.events else None
+    if not isinstance(end, TaskCompleted | TaskFailed) or not (places := shown_in(tx, step.task)):
+        return
+    if isinstance(end, TaskFailed) or (
+        # What was approved is on its card, and that nothing was, too.
+        end.final_result is not None and end.final_result != reviews.last_approved(tx, step.task)
+    ):
+        say(tx, step.task, step.seq + len(step.events), places)
+
+
 def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     """Raises `NotFound`, `Forbidden` or `TaskIsClosed`."""
     tx.lock(LOCK, id=task_id)
@@ -455,6 +469,8 @@ def _end(tx: Transaction, row: Row, event: Event) -> None:
         raise StaleRun("The task was moved on at the same moment.")
     append(tx, of.id, row[SEQ], [event], of.callback_url)
     reviews.close_undecided(tx, of)
+    if of.review is None:  # else its cards say so
+        say(tx, of.id, row[SEQ] + 1, shown_in(tx, of.id))
 
 
 def fail(tx: Transaction, task_id: str, error: str) -> None:

@@ -1,4 +1,4 @@
-"""Three sample tasks: one approved, one in its second attempt, one that waits.
+"""Four sample tasks: one approved, one in its second attempt, one that waits for two groups, one that waits.
 
 People decide by pressing in the simulated chats, so that everything goes the real way.
 """
@@ -24,6 +24,11 @@ ANNOUNCEMENT = """\
 Post to the status page: “Search was slow for some customers between 09:10 and 09:40. It is fast again.”"""
 REASON = "Say that no data was lost; people will ask."
 
+NOTICE = """\
+Publish the new privacy notice on 1 December.
+
+Customers in the EU are told by e-mail; the old notice stays readable under “Earlier versions”."""
+
 DEPLOYMENT = """\
 Deploy payments 4.12.0 to production.
 
@@ -45,12 +50,16 @@ async def submit_samples(service: Service, chats: SimulatedChats) -> None:
     await _submit(service, "press", "Status page: search was slow", ANNOUNCEMENT)
     await _reject(slack, await _card(slack, "Status page: search was slow"))
     await _card(slack, "Status page: search was slow", attempt=2)
+    await _submit(service, "press", "New privacy notice", NOTICE, policy="both")
+    await slack.press(await _card(slack, "New privacy notice"), "Approve", user=ANA)
     await _submit(service, "pipeline", "Deploy payments 4.12.0", DEPLOYMENT)
     await _card(slack, "Deploy payments 4.12.0")
 
 
-async def _submit(service: Service, submitter: str, title: str, text: str) -> None:
-    await service.submit(Submission(input=text, submitter=PersonId(submitter), title=title))
+async def _submit(
+    service: Service, submitter: str, title: str, text: str, *, policy: str | None = None
+) -> None:
+    await service.submit(Submission(input=text, submitter=PersonId(submitter), title=title, policy=policy))
 
 
 async def _reject(slack: SlackSimulator, card: Message) -> None:

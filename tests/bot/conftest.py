@@ -11,7 +11,9 @@ import pytest
 from bot.buttons import Buttons
 from bot.cards import Card, card
 from core.model import (
+    Claim,
     Decision,
+    Earlier,
     Outcome,
     PersonId,
     Policy,
@@ -93,6 +95,42 @@ def a_decision() -> Callable[..., Decision]:
         return replace(decision, **changes)
 
     return build
+
+
+def full(
+    a_decision: Callable[..., Decision],
+    title: str,
+    name: str,
+    draft: str,
+    earlier: str | None,
+    comment: str,
+    decided: int,
+    outcome: Outcome = Outcome.OPEN,
+) -> dict[str, Any]:
+    """A review with something in every place of its card, each as somebody else may have chosen it.
+
+    One that is approved is so with an edit.
+    """
+    closed = outcome is Outcome.APPROVED
+    said = a_decision(
+        Verdict.REJECT, reviewer_name=name, comment=comment, person=PersonId("cy"), person_name=name
+    )
+    edit = replace(said, verdict=Verdict.EDIT, content=f"{draft}\nand this")
+    names = {"title": title, "submitter_name": name, "on_behalf_of": name}
+    return {
+        "draft": draft,
+        "node": name,
+        "previous": said,
+        "before_previous": (said,) * decided,
+        "earlier": None if earlier is None else Earlier(attempt=1, draft=earlier),
+        "decisions": (*(said,) * decided, *((edit,) if closed else ())),
+        "outcome": outcome,
+        "closed_at": NOW if closed else None,
+        "superseded_by": 7 if closed else None,
+        "claims": (Claim(person=PersonId("ana"), name=name, until=NOW),) * 3,
+        "expires_at": NOW,
+        "task": names | {"error": comment, "status": Status.FAILED},
+    }
 
 
 @pytest.fixture(scope="session")

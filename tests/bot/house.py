@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from pocketflow import Flow
 
 from bot.buttons import Buttons
 from core.definitions import definition
@@ -16,7 +17,8 @@ from core.engines.local import LocalEngine
 from core.errors import StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
-from core.flow import FlowRunner
+from core.flow import FlowDefinition, FlowRunner
+from core.graph import Graph
 from core.model import (
     Assurance,
     Escalation,
@@ -27,10 +29,13 @@ from core.model import (
     Submission,
     TaskId,
 )
+from core.nodes import ProcessNode, ReviewNode
 from core.outbox import Outbox
+from core.processors.offline import offline
 from core.service import Service
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
+from tests.core.graphs import Does
 from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventually, flow_settings
 
 if TYPE_CHECKING:
@@ -168,6 +173,23 @@ def house_policies() -> tuple[Policy, ...]:
     )
 
 
+def paying(policies: dict[str, Policy]) -> FlowDefinition:
+    """What is approved is then paid, which gives a receipt, or fails where the input says so."""
+
+    async def pay(shared: dict[str, Any]) -> None:
+        if "broke" in shared["task_input"]:
+            raise ValueError("no money")
+        shared["final_result"] = f"receipt 7 for {shared['processed_output']}"
+
+    process, review = ProcessNode(processor=offline), ReviewNode(policy="lenient")
+    process >> review
+    review - "approved" >> Does("pay", pay)
+    review - "rejected" >> process
+    return FlowDefinition(
+        graph=Graph(Flow(start=process)), settings=flow_settings("paying", retries=0), policies=policies
+    )
+
+
 @asynccontextmanager
 async def core_with(
     database: Database,
@@ -188,6 +210,7 @@ async def core_with(
         name: definition(flow_settings(name, policy=name), own, None) for name in own
     }
     flows["approval"] = definition(flow_settings("approval", shipped="approval", policy="own"), own, None)
+    flows["paying"] = paying(own)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()

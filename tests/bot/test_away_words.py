@@ -40,6 +40,8 @@ async def absences(sqlite_database: Database, clock: StoppedClock) -> AsyncItera
         ("  @ben   UNTIL 2026-11-30 ", BEN.id, datetime(2026, 12, 1, tzinfo=UTC)),
         ("ben until 2026-11-21 18:30", BEN.id, datetime(2026, 11, 21, 18, 30, tzinfo=UTC)),
         ("until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("nobody until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("Nobody  until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
     ],
 )
 async def test_who_and_until_when(

@@ -6,15 +6,17 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.blocks import blocks, fallback, reason_view
+from bot.blocks import TEXT, blocks, fallback, reason_view
 from bot.cards import MENU, REMARKS
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
-from core.model import Outcome, Verdict
+from core.literal import SHORT, is_short, literal
+from core.model import Earlier, Outcome, Verdict
+from tests.bot.conftest import full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,22 +50,38 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
             yield from objects(inner)
 
 
-@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT, decided=st.integers(0, REMARKS + 2))
+@settings(deadline=None)  # the first of them waits for what is imported when it is needed
+@given(
+    title=ANY_TEXT,
+    name=ANY_TEXT,
+    draft=ANY_TEXT,
+    earlier=st.none() | ANY_TEXT,
+    comment=ANY_TEXT,
+    decided=st.integers(0, REMARKS + 2),
+    outcome=st.sampled_from([Outcome.OPEN, Outcome.APPROVED]),
+)
+@example("<" * 500, "<" * 500, "x" * SHORT, "<\n" * 400, "<" * 5000, REMARKS + 2, Outcome.OPEN)
+@example("<" * 500, "<" * 500, "x\n" * 1000, "y\n" * 900, "<" * 5000, REMARKS + 2, Outcome.APPROVED)
 def test_any_text_gives_blocks_within_every_limit(
     a_card: Callable[..., Card],
     a_decision: Callable[..., Decision],
     title: str,
     name: str,
     draft: str,
+    earlier: str | None,
     comment: str,
     decided: int,
+    outcome: Outcome,
 ) -> None:
-    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
-    task = {"title": title, "submitter_name": name, "on_behalf_of": name, "error": comment}
-    card = a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task)
+    card = a_card(**full(a_decision, title, name, draft, earlier, comment, decided, outcome))
     made = blocks(card)
     assert message_problems(made) == []
-    assert blocks_text_length(made) <= BLOCKS_TEXT
+    assert blocks_text_length(made) <= TEXT <= BLOCKS_TEXT
+    shown = [block["elements"][0]["elements"][0]["text"] for block in made if block["type"] == "rich_text"]
+    assert not is_short(card.draft) or (literal(card.draft) or "(empty)") in shown
+    compared = [line for line in lines_of_ours(made) if "since attempt 1" in line or "by the edit" in line]
+    assert len(compared) == (earlier is not None or outcome is Outcome.APPROVED)
+    assert any(block["type"] == "actions" for block in made) == (outcome is Outcome.OPEN)
     assert len(fallback(card)) <= 4000
     json.dumps(made, ensure_ascii=False).encode()  # no lone surrogate is left
     for block in Block.parse_all(made):
@@ -83,6 +101,34 @@ def test_markup_exists_only_in_our_own_footer(
     assert ">" not in fallback(card)
 
 
+def lines_of_ours(made: list[dict[str, Any]]) -> list[str]:
+    return [element["text"] for block in made if block["type"] == "context" for element in block["elements"]]
+
+
+def test_what_has_changed_stands_between_the_reviewers_words_and_the_draft(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    said = a_decision(Verdict.REJECT, comment="too much")
+    card = a_card(attempt=2, previous=said, draft="25 EUR", earlier=Earlier(attempt=1, draft="30 EUR"))
+    told = [
+        (element["type"], element["elements"][0]["text"])
+        for block in blocks(card)
+        if block["type"] == "rich_text"
+        for element in block["elements"]
+    ]
+    assert told == [
+        ("rich_text_quote", "too much"),
+        ("rich_text_preformatted", "-30 EUR\n+25 EUR"),
+        ("rich_text_quote", "25 EUR"),
+    ]
+
+
+def test_lines_that_do_not_fit_are_counted(a_card: Callable[..., Card]) -> None:
+    old, new = ("\n".join(f"{what} line {number}" for number in range(500)) for what in ("old", "new"))
+    ours = lines_of_ours(blocks(a_card(attempt=2, draft=new, earlier=Earlier(attempt=1, draft=old))))
+    assert [line for line in ours if line.startswith("Lines of it missing here: ")]
+
+
 def test_plain_text_never_turns_words_into_emoji(a_card: Callable[..., Card]) -> None:
     plain = [found for found in objects(blocks(a_card())) if found.get("type") == "plain_text"]
     assert plain
@@ -92,7 +138,9 @@ def test_plain_text_never_turns_words_into_emoji(a_card: Callable[..., Card]) ->
 def test_a_cut_draft_says_how_much_is_missing_and_where_it_is(a_card: Callable[..., Card]) -> None:
     card = a_card(draft="x" * 5000)
     text = json.dumps(blocks(card), ensure_ascii=False)
-    assert "Cut off here: 2,000 of 5,000 characters are missing" in text
+    assert (
+        "Cut off here: 2,000 of 5,000 characters are missing; the file below and its page have them" in text
+    )
     assert card.url in text
     assert card.sha256 in text
 

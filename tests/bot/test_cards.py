@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bot.buttons import Action
-from bot.cards import REMARKS, CardState, Remark, Theirs
-from core.model import Claim, OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
+from bot.cards import REMARKS, CardState, Difference, Remark, Theirs
+from core.literal import SHORT
+from core.model import Claim, Earlier, OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +83,23 @@ def test_the_next_attempt_quotes_the_reason_of_the_no_before(
     a_card: Callable[..., Card], a_decision: Callable[..., Decision]
 ) -> None:
     card = a_card(attempt=2, previous=a_decision(Verdict.REJECT, comment="too much"))
-    assert card.previous is not None
-    assert words(card.previous) == "Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
-    assert card.previous.comment == "too much"
+    assert words(card.previous[0]) == "Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC"
+    assert card.previous[0].comment == "too much"
+
+
+def test_the_next_attempt_quotes_everybody_who_said_no(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    first = a_decision(Verdict.REJECT, reviewer_name="Ben Okri", comment="too long")
+    last = a_decision(Verdict.REJECT, comment="too much")
+    card = a_card(attempt=2, before_previous=(first,), previous=last)
+    assert [(words(one), one.comment) for one in card.previous] == [
+        ("Before this, rejected by Ben Okri, 2026-11-05 14:02 UTC", "too long"),
+        ("Before this, rejected by Ana Ruiz, 2026-11-05 14:02 UTC", "too much"),
+    ]
+    card = a_card(attempt=2, before_previous=(first,) * 4, previous=last, decisions=(last,) * 6)
+    assert words(card.previous[0]) == "Rejections before these: 2"
+    assert len(card.previous) == 1 + 3
 
 
 def test_a_replaced_card_says_by_which_attempt(
@@ -128,8 +145,13 @@ def test_a_card_says_who_is_looking_and_keeps_its_buttons(a_card: Callable[..., 
 
 def test_many_decisions_are_counted(a_card: Callable[..., Card], a_decision: Callable[..., Decision]) -> None:
     card = a_card(policy=TWO_OF_THEM, decisions=(a_decision(),) * (REMARKS + 3))
-    assert words(card.remarks[0]) == "Decisions before these: 3"
-    assert len(card.remarks) == REMARKS + 1
+    assert len(card.remarks) == REMARKS
+    assert words(card.told(REMARKS)[0]) == "Decisions before these: 3"
+    assert len(card.told(REMARKS)) == REMARKS + 1
+    assert words(card.told(2)[0]) == f"Decisions before these: {REMARKS + 1}", (
+        "where there is no room for more"
+    )
+    assert len(card.told(2)) == 3
 
 
 def test_an_expired_card_says_when(a_card: Callable[..., Card]) -> None:
@@ -182,8 +204,7 @@ def test_an_edit_that_others_have_to_approve_leaves_its_card_as_it_was(
         "superseded by attempt 2",
     )
     after = a_card(attempt=2, previous=edit)
-    assert after.previous is not None
-    assert words(after.previous).startswith("Before this, edited by Ana Ruiz")
+    assert words(after.previous[0]).startswith("Before this, edited by Ana Ruiz")
 
 
 def test_a_card_says_where_in_its_flow_it_is_asked(a_card: Callable[..., Card]) -> None:
@@ -217,8 +238,7 @@ def test_whoever_decided_for_somebody_is_named_with_them(
     card = a_card(outcome=Outcome.APPROVED, closed_at=AT, decisions=(a_decision(**for_ana),))
     assert words(card.remarks[0]) == "Approved by Ben Okri for Ana Ruiz, 2026-11-05 14:02 UTC"
     after = a_card(attempt=2, previous=a_decision(Verdict.REJECT, **for_ana))
-    assert after.previous is not None
-    assert words(after.previous).startswith("Before this, rejected by Ben Okri for Ana Ruiz, ")
+    assert words(after.previous[0]).startswith("Before this, rejected by Ben Okri for Ana Ruiz, ")
 
 
 def test_what_time_approved_nobody_is_said_to_have_approved(
@@ -227,7 +247,7 @@ def test_what_time_approved_nobody_is_said_to_have_approved(
     by_time = Policy(name="p", reviewers=(PersonId("ana"),), on_expiry=OnExpiry.APPROVE)
     card = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT)
     assert [words(remark) for remark in card.remarks] == [
-        "Approved because nobody decided in time, 2026-11-05 14:02 UTC"
+        "Approved by its policy, as it was not decided in time, 2026-11-05 14:02 UTC"
     ]
     made = a_decision(at=AT)
     pressed = a_card(policy=by_time, outcome=Outcome.APPROVED, closed_at=AT, expires_at=AT, decisions=(made,))
@@ -239,3 +259,57 @@ def test_a_task_that_failed_in_the_end_shows_both(a_card: Callable[..., Card]) -
     card = a_card(outcome=Outcome.EXPIRED, closed_at=AT, task=failed)
     assert card.state is CardState.EXPIRED
     assert [remark.comment for remark in card.remarks] == ["Nobody decided in time."]
+
+
+def test_the_next_attempts_card_shows_what_has_changed(a_card: Callable[..., Card]) -> None:
+    card = a_card(attempt=2, draft="We refund 25 EUR.", earlier=Earlier(attempt=1, draft="We refund 30 EUR."))
+    assert card.difference == Difference(
+        words="Changed since attempt 1:", lines=("-We refund 30 EUR.", "+We refund 25 EUR.")
+    )
+
+
+def test_data_is_compared_as_it_is_read(a_card: Callable[..., Card]) -> None:
+    card = a_card(
+        attempt=3, draft={"eur": 25, "to": "ana"}, earlier=Earlier(attempt=1, draft={"eur": 30, "to": "ana"})
+    )
+    assert card.difference is not None
+    assert card.difference.lines == (" {", '-  "eur": 30,', '+  "eur": 25,', '   "to": "ana"', " }")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("a", "a", "Nothing was changed since attempt 1."),
+        ("a\r\nb", "a\nb", "Only line ends were changed since attempt 1."),
+        ("a\n" * 2000, "b\n" * 2000, "Changed since attempt 1: too much to be compared here."),
+    ],
+)
+def test_where_no_line_differs_or_too_many_the_card_says_so(
+    a_card: Callable[..., Card], before: str, now: str, said: str
+) -> None:
+    card = a_card(attempt=2, draft=now, earlier=Earlier(attempt=1, draft=before))
+    assert card.difference == Difference(words=said)
+
+
+def test_nothing_is_compared_where_nothing_came_before(a_card: Callable[..., Card]) -> None:
+    assert a_card().difference is None
+
+
+def test_an_approved_edit_is_compared_with_the_draft_that_it_changed(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    card = a_card(
+        draft="a",
+        outcome=Outcome.APPROVED,
+        closed_at=AT,
+        decisions=(a_decision(Verdict.EDIT, content="b"),),
+        earlier=Earlier(attempt=1, draft="c"),
+    )
+    assert card.draft == "b"
+    assert card.difference == Difference(words="Changed by the edit:", lines=("-a", "+b"))
+
+
+def test_a_long_draft_that_is_being_reviewed_has_a_file(a_card: Callable[..., Card]) -> None:
+    assert not a_card(draft="x" * SHORT).has_file
+    assert a_card(draft="x" * (SHORT + 1)).has_file
+    assert not a_card(draft="x" * (SHORT + 1), outcome=Outcome.EXPIRED, closed_at=AT).has_file

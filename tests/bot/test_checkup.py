@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from bot.checkup import Finding, slack_findings, telegram_findings
+from bot.checkup import NEEDED_SCOPES, Finding, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
@@ -63,11 +63,11 @@ async def test_a_slack_that_works_is_well(slack: SlackSimulator) -> None:
     assert all(each.is_well for each in found.values()), found
 
 
-@pytest.mark.parametrize("scope", ["chat:write", "commands"])
-async def test_a_scope_that_is_missing_is_named(scope: str) -> None:
+@pytest.mark.parametrize("scope", NEEDED_SCOPES)
+async def test_a_scope_that_is_missing_is_named_with_what_it_is_for(scope: str) -> None:
     async with SlackSimulator(bot_scopes=BOT_SCOPES - {scope}) as slack:
         found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
-    assert (found.is_well, found.text) == (False, f"missing: {scope}")
+    assert (found.is_well, found.text) == (False, f"missing: {scope} ({NEEDED_SCOPES[scope]})")
 
 
 async def test_a_telegram_that_works_is_well(telegram: TelegramSimulator) -> None:

@@ -6,14 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from telegram import MessageEntity
 
 from bot.cards import REMARKS
-from bot.literal import utf16
 from bot.markup import ENTITIES, LIMIT, markup
-from core.model import Outcome, Verdict
+from core.literal import SHORT, is_short, literal, utf16
+from core.model import Earlier, Outcome, Verdict
+from tests.bot.conftest import full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ NASTY = [
 ANY_TEXT = st.one_of(
     st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
 )
-OURS = re.compile(r"([A-Za-z0-9 \n:,;()·-]|\.\n)*")
+OURS = re.compile(r"([\w \n:,;()·\u2019-]|\.\n)*")
 """Only letters, digits and punctuation that start nothing."""
 QUOTING = {MessageEntity.CODE, MessageEntity.PRE}
 
@@ -51,21 +52,37 @@ def uncovered(made: Markup, kinds: set[str]) -> str:
     return units.decode("utf-16-le")
 
 
-@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT, decided=st.integers(0, REMARKS + 2))
-@example("x" * 5000, "y" * 5000, "z" * 9000, "c" * 5000, REMARKS + 2)
+@settings(deadline=None)  # the first of them waits for what is imported when it is needed
+@given(
+    title=ANY_TEXT,
+    name=ANY_TEXT,
+    draft=ANY_TEXT,
+    earlier=st.none() | ANY_TEXT,
+    comment=ANY_TEXT,
+    decided=st.integers(0, REMARKS + 2),
+    outcome=st.sampled_from([Outcome.OPEN, Outcome.APPROVED]),
+)
+@example("x" * 5000, "y" * 5000, "z" * 9000, None, "c" * 5000, REMARKS + 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z" * SHORT, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z\n" * 2000, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.APPROVED)
 def test_any_text_gives_a_message_within_every_limit(
     a_card: Callable[..., Card],
     a_decision: Callable[..., Decision],
     title: str,
     name: str,
     draft: str,
+    earlier: str | None,
     comment: str,
     decided: int,
+    outcome: Outcome,
 ) -> None:
-    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
-    task = {"title": title, "submitter_name": name, "on_behalf_of": name}
-    made = markup(a_card(draft=draft, previous=said, decisions=(said,) * decided, task=task))
+    card = a_card(**full(a_decision, title, name, draft, earlier, comment, decided, outcome))
+    made = markup(card)
     assert 0 < utf16(made.text) <= LIMIT
+    assert not is_short(card.draft) or (literal(card.draft) or "(empty)") in made.text
+    assert earlier is None or "since attempt 1" in made.text or outcome is Outcome.APPROVED
+    assert outcome is Outcome.OPEN or "by the edit" in made.text
+    assert (made.keyboard is None) == (outcome is Outcome.APPROVED)
     assert len(made.entities) <= ENTITIES
     made.text.encode()  # no lone surrogate is left
     ends = [0]
@@ -76,17 +93,17 @@ def test_any_text_gives_a_message_within_every_limit(
     assert ends[-1] <= utf16(made.text)
 
 
-@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, comment=ANY_TEXT)
+@given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, earlier=ANY_TEXT, comment=ANY_TEXT)
 def test_nothing_of_theirs_stands_where_telegram_looks_for_links_and_mentions(
     a_card: Callable[..., Card],
     a_decision: Callable[..., Decision],
     title: str,
     name: str,
     draft: str,
+    earlier: str,
     comment: str,
 ) -> None:
-    said = a_decision(Verdict.REJECT, reviewer_name=name, comment=comment)
-    card = a_card(draft=draft, previous=said, decisions=(said,), task={"title": title, "on_behalf_of": name})
+    card = a_card(**full(a_decision, title, name, draft, earlier, comment, 1))
     made = markup(card)
     assert {entity.type for entity in made.entities} <= {*QUOTING, MessageEntity.BOLD}
     ours = uncovered(made, QUOTING | {MessageEntity.BOLD}).replace(card.url, "")
@@ -110,6 +127,31 @@ def test_a_cut_draft_says_how_much_is_missing_and_where_it_is(a_card: Callable[.
     assert f"Cut off here: {9000 - shown.length:,} of 9,000 characters are missing" in made.text
     assert card.url in made.text
     assert card.sha256 in made.text
+
+
+def test_what_has_changed_stands_between_the_reviewers_words_and_the_draft(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    said = a_decision(Verdict.REJECT, comment="too much")
+    made = markup(
+        a_card(attempt=2, previous=said, draft="25 EUR", earlier=Earlier(attempt=1, draft="30 EUR"))
+    )
+    quoted = [
+        (entity.type, entity.language, made.text[entity.offset : entity.offset + entity.length])
+        for entity in made.entities
+        if entity.type in QUOTING
+    ]
+    assert quoted[1:4] == [
+        (MessageEntity.CODE, None, "too much"),
+        (MessageEntity.PRE, "diff", "-30 EUR\n+25 EUR"),
+        (MessageEntity.PRE, None, "25 EUR"),
+    ]
+
+
+def test_lines_that_do_not_fit_are_counted(a_card: Callable[..., Card]) -> None:
+    old, new = ("\n".join(f"{what} line {number}" for number in range(500)) for what in ("old", "new"))
+    made = markup(a_card(attempt=2, draft=new, earlier=Earlier(attempt=1, draft=old)))
+    assert "Lines of it missing here: " in made.text
 
 
 def test_offsets_count_utf_16_units(a_card: Callable[..., Card]) -> None:

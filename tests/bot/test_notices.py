@@ -12,19 +12,23 @@ from hypothesis import strategies as st
 from telegram import User
 
 from bot import blocks, markup
-from bot.literal import utf16
 from bot.notices import NAMED, Named, words
-from bot.simulator.slack.limits import message_problems
+from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems
 from core.errors import Undeliverable
 from core.events import (
+    DecisionWithdrawn,
     QuestionAnswered,
     QuestionAsked,
     ReminderSnoozed,
     ReviewerReminded,
     ReviewEscalated,
     ReviewStuck,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
 )
-from core.model import Notice, Outcome, PersonId, StoredEvent
+from core.literal import utf16
+from core.model import Notice, Outcome, PersonId, Policy, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +144,34 @@ def test_an_event_of_an_earlier_release_names_people_without_calling_them(
     assert Named(name="Ana Ruiz", person=None) in told.parts
 
 
+def test_an_answer_taken_back_is_told_with_who_did_it(a_review: Callable[..., ReviewRequest]) -> None:
+    two = a_review(policy=Policy(name="two", reviewers=(ANA, BEN), approvals=2))
+    own = DecisionWithdrawn(review="a" * 32, reviewer="ana", reviewer_name="Ana Ruiz", via="web")
+    assert plain(said(own, two)) == (
+        "Ana Ruiz has taken back their answer on attempt 1 of Refund for order 1042. 0 of 2 approvals."
+    )
+    other = replace(own, by="ben", by_name="Ben Okri")
+    assert plain(said(other, two)).startswith(
+        "Ben Okri has taken back the answer of Ana Ruiz on attempt 1 of "
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "words", "quote"),
+    [
+        (TaskCompleted(final_result="paid", outcome="approved"), "Completed", "paid"),
+        (TaskCompleted(final_result={"paid": 30}, outcome="approved"), "Completed", '{\n  "paid": 30\n}'),
+        (TaskFailed(error="The bank is closed."), "Failed", "The bank is closed."),
+        (TaskCancelled(by="cid"), "Cancelled", None),
+    ],
+)
+def test_the_end_of_a_task_says_what_came_of_it(
+    a_review: Callable[..., ReviewRequest], event: Event, words: str, quote: str | None
+) -> None:
+    told = said(event, a_review(outcome=Outcome.APPROVED, closed_at=AT))
+    assert (plain(told), told.quote) == (f"{words}, Refund for order 1042.", quote)
+
+
 def test_many_people_are_counted(a_review: Callable[..., ReviewRequest]) -> None:
     many = [f"P{number}" for number in range(NAMED + 3)]
     told = said(ReviewerReminded(review="a" * 32, attempt=1, people=[*many], ids=[*many]), a_review())
@@ -183,6 +215,22 @@ def test_in_telegram_it_fits_and_only_whom_we_name_is_called(
     called = [entity for entity in made.entities if entity.type == "text_mention"]
     assert {entity.user.id for entity in called if entity.user} <= {42}
     assert {entity.type for entity in made.entities} <= {"text_mention", "bold", "code"}
+
+
+@given(NASTY, st.one_of(NASTY, st.text(st.characters(codec=None), max_size=5000)))
+def test_what_a_task_ended_with_fits_and_nothing_in_it_is_alive(
+    a_review: Callable[..., ReviewRequest], title: str, result: str
+) -> None:
+    told = said(TaskCompleted(final_result=result, outcome="approved"), a_review(task={"title": title}))
+    made = blocks.said(told, {})
+    assert message_problems(made) == []
+    assert blocks_text_length(made) < BLOCKS_TEXT
+    kinds = {part["type"] for element in made[0]["elements"] for part in element["elements"]}
+    assert kinds == {"text", "link"}
+    drawn = markup.said(told, {})
+    assert utf16(drawn.text) <= markup.LIMIT
+    assert {entity.type for entity in drawn.entities} <= {"pre", "bold", "code"}
+    assert [entity.type for entity in drawn.entities].count("pre") == bool(result)
 
 
 @given(NASTY, NASTY)

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from telegram import MessageEntity, User
 
 from bot.buttons import Action
-from bot.literal import utf16
 from bot.markup import ENTITIES, LIMIT
 from bot.simulator.faults import Fault
 from bot.telegram.desk import NOT_HERE, OVER
 from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
+from core.literal import utf16
 from core.model import Policy, Submission, Verdict
 from tests.bot.telegram_house import (
     ANA_ID,

@@ -215,7 +215,7 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
 
 
 async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
-    assert "Say it as “/away Ben Okri until 2026-11-30”" in await answer_to(there, "/away")
+    assert "Say it as “/away Ben Okafor until 2026-11-30”" in await answer_to(there, "/away")
     assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")
     assert f"nobody is listed under yours, {EVE_ID}" in await answer_to(there, "/back", EVE_ID)
     assert list(await there.house.service.delegations()) == []

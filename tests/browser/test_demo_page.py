@@ -202,6 +202,21 @@ async def test_markup_in_a_text_is_shown_as_text_everywhere(visit: Open) -> None
             await expect(shown.locator("img, b")).to_have_count(0)
 
 
+async def test_a_long_text_is_a_file_in_both_chats(visit: Open) -> None:
+    text = "Long " + "and <b>longer</b> " * 200
+    async with visit(viewport={"width": 1440, "height": 900}) as page:
+        await page.get_by_label("What should be done?").fill(text)
+        await page.get_by_role("button", name="Submit").click()
+        for where in ("slack", "telegram"):
+            file = card(page, where, "characters of attempt 1").get_by_role("link", name="attempt-1.txt")
+            await expect(file).to_be_visible(timeout=SOON)
+            async with page.expect_download() as downloading:
+                await file.click()
+            download = await downloading.value
+            assert download.suggested_filename == "attempt-1.txt"
+            assert (await download.path()).read_text() == text.rstrip()
+
+
 async def test_the_chosen_task_stays_until_something_is_submitted(visit: Open) -> None:
     async with visit() as page:
         title = page.locator("#live h1")

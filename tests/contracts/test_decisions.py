@@ -24,20 +24,32 @@ from core.events import (
     AttemptStarted,
     DecisionRecorded,
     DecisionsCarried,
+    DecisionsDropped,
     DecisionWithdrawn,
     ReviewApproved,
     ReviewEdited,
+    ReviewExpired,
     ReviewRejected,
     ReviewRequested,
 )
-from core.model import Assurance, Outcome, Policy, Quorum, Status, TimerKind, Verdict
+from core.model import (
+    Assurance,
+    OnExpiry,
+    Outcome,
+    Policy,
+    Quorum,
+    Status,
+    TimerKind,
+    Verdict,
+    timestamp,
+)
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, parked, recorded, submitted, waiting
-from tests.world import ANA, BEN, CY, DESK, EVE, SAM
+from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
 
 if TYPE_CHECKING:
     from core.events import Event
-    from core.model import Decision
+    from core.model import Decision, Json, Person
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -60,6 +72,17 @@ NO = Verdict.REJECT
 async def history(store: SqlStore, review: str) -> list[Event]:
     task = (await store.review(review)).task.id
     return [stored.event for stored in await store.events(task, 0)]
+
+
+def made_by(person: Person, review: str) -> DecisionRecorded:
+    return DecisionRecorded(
+        review=review,
+        reviewer=person.id,
+        reviewer_name=person.name,
+        verdict="approve",
+        comment=None,
+        via="api",
+    )
 
 
 async def answers(store: SqlStore, review: str) -> list[tuple[str, str]]:
@@ -156,6 +179,34 @@ async def test_the_same_answer_again_changes_nothing(store: SqlStore) -> None:
     before = await history(store, review)
     assert isinstance((await decide(store, review, ANA))[1], AlreadyDecided)
     assert await history(store, review) == before
+
+
+async def test_the_same_verdict_with_another_comment_takes_the_place_of_the_one_before(
+    store: SqlStore,
+) -> None:
+    review = await waiting(store, TWO)
+    await recorded(store, review, ANA)
+    found = await recorded(store, review, ANA, comment="as agreed")
+    assert [(made.seat, made.comment) for made in found.decisions] == [("ana", "as agreed")]
+    assert [type(event) for event in (await history(store, review))[-2:]] == [
+        DecisionWithdrawn,
+        DecisionRecorded,
+    ]
+    assert isinstance((await decide(store, review, ANA))[1], AlreadyDecided)
+    assert (await recorded(store, review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_everybody_who_rejected_is_told_to_the_next_attempt(store: SqlStore) -> None:
+    review = await waiting(store, TWO_EACH)
+    await recorded(store, review, BEN, NO, comment="too long")
+    await recorded(store, review, CY)
+    await recorded(store, review, ANA, NO, comment="too late")
+    opened = await store.review(await next_attempt(store, review, TWO_EACH))
+    assert opened.previous is not None
+    assert [(made.seat, made.comment) for made in (*opened.before_previous, opened.previous)] == [
+        ("ben", "too long"),
+        ("ana", "too late"),
+    ]
 
 
 async def test_one_person_in_two_chats_at_once_has_one_vote(
@@ -306,6 +357,44 @@ async def test_a_rejection_of_a_struck_person_is_dropped_too(store: SqlStore) ->
     assert (await recorded(store, review, CY, NO, policies=today)).outcome is Outcome.REJECTED
 
 
+async def test_what_did_not_count_stands_no_more_once_the_review_is_closed(store: SqlStore) -> None:
+    policy = replace(TWO, keeps_removed=False)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    today = {"two": replace(policy, reviewers=(BEN.id, CY.id))}
+    await recorded(store, review, BEN, policies=today)
+    assert await answers(store, review) == [("ana", "approve"), ("ben", "approve")], "Ana may come back"
+    closed = await recorded(store, review, CY, policies=today)
+    assert [made.seat for made in closed.decisions] == ["ben", "cy"]
+    assert await answers(store, review) == [("ben", "approve"), ("cy", "approve")]
+    assert (await history(store, review))[-3:] == [
+        made_by(CY, review),
+        DecisionsDropped(review=review, people=[ANA.name], ids=[ANA.id]),
+        ReviewApproved(review=review, attempt=1),
+    ]
+
+
+async def test_who_returns_before_the_end_has_their_say_again(store: SqlStore) -> None:
+    policy = replace(TWO, keeps_removed=False)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, policies={"two": replace(policy, reviewers=(BEN.id, CY.id))})
+    closed = await recorded(store, review, CY, policies={"two": policy})
+    assert [made.seat for made in closed.decisions] == ["ana", "ben", "cy"]
+
+
+async def test_a_deadline_too_leaves_only_what_counted(store: SqlStore, clock: StoppedClock) -> None:
+    policy = replace(TWO, keeps_removed=False, deadline=timedelta(hours=1), on_expiry=OnExpiry.APPROVE)
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+    clock.advance(hours=1)
+    (expiry,) = await store.due_timers(9)
+    today = {"two": replace(policy, reviewers=(BEN.id, CY.id))}
+    assert await store.fire(expiry, policies=today, people=PEOPLE)
+    assert await answers(store, review) == []
+    assert [type(event) for event in (await history(store, review))[-2:]] == [DecisionsDropped, ReviewExpired]
+
+
 async def test_a_stage_that_lost_who_met_it_is_decided_again(store: SqlStore) -> None:
     policy = replace(THEN, keeps_removed=False)
     review = await waiting(store, policy)
@@ -353,7 +442,17 @@ async def test_approvals_carry_into_the_next_attempt_where_the_policy_says_so(st
     assert (opened.is_open, opened.decisions) == (True, (first,))
     events = await history(store, again)
     assert [type(event) for event in events[-3:]] == [AttemptStarted, ReviewRequested, DecisionsCarried]
-    assert events[-1] == DecisionsCarried(review=again, reviewers=[ANA.name])
+    said: Json = {
+        "reviewer": "ana",
+        "reviewer_name": ANA.name,
+        "verdict": "approve",
+        "comment": "fine",
+        "via": "api",
+        "person": None,
+        "person_name": None,
+        "at": timestamp(first.at),
+    }
+    assert events[-1] == DecisionsCarried(review=again, reviewers=[ANA.name], decisions=[said])
     assert [stored.seq for stored in await store.events(opened.task.id, 0)] == list(range(1, len(events) + 1))
     assert isinstance((await decide(store, again, ANA))[1], AlreadyDecided)
     closed = await recorded(store, again, BEN)
@@ -408,6 +507,17 @@ async def test_a_delegates_answer_is_carried_with_both_names(store: SqlStore, cl
     again = await next_attempt(store, review, CARRIES)
     made: Decision = (await store.review(again)).decisions[0]
     assert (made.reviewer, made.seat) == (EVE.id, ANA.id)
+
+
+async def test_nothing_carries_over_an_edit(store: SqlStore) -> None:
+    """Else a text would be released that nobody but its author has approved."""
+    review = await waiting(store, CARRIES)
+    await recorded(store, review, ANA)
+    closed = await recorded(store, review, BEN, Verdict.EDIT, content="better")
+    again = await parked(store, closed.task.id, CARRIES, attempt=2, draft="better")
+    assert await answers(store, again) == []
+    assert (await recorded(store, again, BEN)).is_open
+    assert (await recorded(store, again, CY)).outcome is Outcome.APPROVED
 
 
 async def test_what_was_carried_carries_on(store: SqlStore) -> None:

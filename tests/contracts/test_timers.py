@@ -19,6 +19,7 @@ from core.events import (
     TaskCompleted,
     TaskFailed,
 )
+from core.explaining import hash_of
 from core.model import (
     DeliveryState,
     Escalation,
@@ -33,7 +34,10 @@ from core.model import (
     TimerKind,
     Verdict,
 )
+from core.policy import escalated
+from core.store.policies import policy_hash, policy_text
 from core.store.sql import SqlStore
+from tests.contracts.conftest import on
 from tests.contracts.steps import (
     completed,
     decide,
@@ -238,6 +242,82 @@ async def test_an_escalation_lets_more_people_decide_and_shows_them_the_card(
     assert len(await told(store, review, ReviewEscalated)) == 1
     await recorded(store, review, CY)
     assert (await recorded(store, review, ANA)).outcome is Outcome.APPROVED
+
+
+async def test_an_escalation_leaves_the_policy_under_which_the_review_opened(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    policy = replace(TIMED, recipients=())
+    review = await waiting(store, policy)
+    clock.advance(3 * HOUR)
+    await fired(store)
+    found = await store.review(review)
+    assert (found.kept, found.policy) == (policy, escalated(policy))
+    assert hash_of(found) == policy_hash(policy)
+    waits = await store.waiting_for(CY.id, everybody=False, policies={}, limit=9)
+    assert [one.id for one in waits] == [review], "who was asked besides finds it in their inbox"
+    (card,) = [
+        place for place in await store.deliveries(found.task.id) if place.recipient == HALL and place.review
+    ]
+    await store.rewind(found.task.id, number=0, edits={}, node="process", by=ANA)
+    (after,) = [
+        place for place in await store.deliveries(found.task.id) if place.recipient == HALL and place.review
+    ]
+    assert after.version > card.version, "and its cards say what became of it"
+
+
+async def test_what_an_earlier_release_escalated_is_read_as_it_was(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """It wrote the wider policy over the one before."""
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, TIMED)
+    wider = policy_text(escalated(TIMED)).replace(":", r"\:")
+    on(any_database, f"UPDATE review SET escalated = 1, policy = '{wider}'")  # noqa: S608 - our own text
+    async with SqlStore(any_database, clock) as store:
+        found = await store.review(review)
+    assert (found.is_escalated, found.policy) == (True, escalated(TIMED))
+
+
+async def test_an_escalation_says_what_has_been_decided_so_far(store: SqlStore, clock: StoppedClock) -> None:
+    nobody, one, no = [await waiting(store, replace(TIMED, rejections=2)) for _ in range(3)]
+    await recorded(store, one, ANA)
+    await recorded(store, no, ANA, Verdict.REJECT)
+    clock.advance(3 * HOUR)
+    await fired(store)
+    reasons = {
+        review: event.reason
+        for review in (nobody, one, no)
+        for event in await told(store, review, ReviewEscalated)
+        if isinstance(event, ReviewEscalated)
+    }
+    assert reasons[nobody] == "Nobody has decided yet."
+    assert reasons[one] == "It is not decided yet: 1 of 2 approvals."
+
+
+async def test_a_deadline_says_what_was_decided_until_then(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, replace(PLAIN, on_expiry=OnExpiry.FAIL))
+    await recorded(store, review, ANA)
+    clock.advance(4 * HOUR)
+    await fired(store)
+    assert (await store.review(review)).task.error == "It was not decided in time: 1 of 2 approvals."
+
+
+async def test_what_has_escalated_early_does_not_escalate_later(store: SqlStore) -> None:
+    review = await hopeless(store, replace(TIMED, reviewers=(SAM.id, ANA.id)))
+    await fired(store)
+    assert (await store.review(review)).is_escalated
+    assert ("escalation", 1) not in await left(store, review)
+
+
+async def test_a_quorum_that_its_submitter_breaks_says_so(store: SqlStore) -> None:
+    review = await hopeless(store, Policy(name="p", reviewers=(SAM.id, ANA.id), approvals=2))
+    await fired(store)
+    (event,) = await told(store, review, ReviewStuck)
+    assert isinstance(event, ReviewStuck)
+    assert event.reason.startswith(
+        "Sam Lee submitted this task and may not decide on it, and the others are too"
+    )
 
 
 @pytest.mark.parametrize(

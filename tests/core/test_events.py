@@ -33,7 +33,7 @@ STORED = {
     "text_streamed": ["node", "text"],
     "task_rewound": ["checkpoint", "node", "attempt", "by", "by_name", "edited"],
     "task_forked": ["parent", "checkpoint", "by", "by_name", "edited"],
-    "review_requested": ["review", "attempt", "draft", "node", "point"],
+    "review_requested": ["review", "attempt", "draft", "node", "point", "policy", "policy_hash"],
     "decision_recorded": [
         "review",
         "reviewer",
@@ -47,7 +47,8 @@ STORED = {
         "person_name",
     ],
     "decision_withdrawn": ["review", "reviewer", "reviewer_name", "via", "by", "by_name"],
-    "decisions_carried": ["review", "reviewers"],
+    "decisions_carried": ["review", "reviewers", "decisions"],
+    "decisions_dropped": ["review", "people", "ids"],
     "reviewer_reminded": ["review", "attempt", "people", "ids"],
     "review_claimed": ["review", "attempt", "person", "person_name", "until", "via"],
     "claim_ended": ["review", "person", "person_name", "reason"],

@@ -46,7 +46,7 @@ def test_only_the_stage_that_is_being_decided_is_waited_for() -> None:
     found = explained(review(THEN_CY, by(BEN.id)))
     assert missing(found) == [("last", 1, ["cy"])]
     assert (found.stage, found.stages) == (2, 2)
-    assert found.sentence == "1 of 2 approvals · waits for last"
+    assert found.sentence == "stage 2 of 2 · 1 of 2 approvals · waits for last"
 
 
 def test_more_approvals_than_a_group_needs_are_not_counted() -> None:
@@ -66,11 +66,17 @@ def test_what_a_struck_person_said_is_not_told_as_given_where_it_is_dropped() ->
     found = explained(review(policy, by(ANA.id)), today)
     assert (found.stage, missing(found)) == (1, [("first", 1, ["ben"])])
     assert [made.reviewer for made in found.decided] == [ANA.id], "the record keeps it"
+    assert found.counted == ()
+    assert standing(found.review, today) == "0 of 2 approvals · waits for first"
+    assert found.sentence == f"stage 1 of 2 · {standing(found.review, today)}"
+    assert standing(found.review).startswith("1 of 2"), "who does not know the policies cannot know it"
 
 
 def test_a_review_that_cannot_be_met_says_so() -> None:
     today = {"staged": replace(THEN_CY, reviewers=(ANA.id, BEN.id))}
-    assert not explained(review(THEN_CY), today).can_be_met
+    found = explained(review(THEN_CY), today)
+    assert not found.can_be_met
+    assert found.sentence.endswith(" · stuck, as too few are left who may decide")
     assert explained(review(THEN_CY, by(ANA.id), closed=Outcome.REJECTED), today).can_be_met
 
 
@@ -98,11 +104,12 @@ def test_what_has_escalated_does_not_escalate_again() -> None:
     asked = replace(review(policy), expires_at=END, is_escalated=True)
     assert standing(asked) == "until 2026-11-21 18:00 UTC, then rejected"
     assert explained(asked).then is OnExpiry.REJECT
+    assert explained(asked).sentence == f"escalated · {standing(asked)}"
 
 
 def test_a_closed_review_waits_for_nobody() -> None:
     found = explained(review(OPS_AND_LEGAL, by(ANA.id, Verdict.REJECT), closed=Outcome.REJECTED))
-    assert (found.missing, found.sentence) == ((), "")
+    assert (found.missing, found.sentence, found.rejections) == ((), "", 0)
 
 
 def test_one_approval_of_anybody_needs_no_words() -> None:

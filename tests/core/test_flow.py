@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,17 @@ from core.model import Outcome, Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.processors import offline
 from tests.core.graphs import Does, DoesInThread, Shared, definition, drafting, in_a_row
-from tests.world import BEN, PATIENCE, StoppedClock, World, eventually, flow_settings, whole_core
+from tests.world import (
+    ANA,
+    BEN,
+    PATIENCE,
+    StoppedClock,
+    World,
+    eventually,
+    flow_settings,
+    policies,
+    whole_core,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +89,21 @@ async def test_the_seeds_keys_are_shared_and_feedback_reaches_the_next_attempt(
     assert (second["current_attempt"], second["processed_output"], second["attempt"]) == (1, "draft 1", 2)
     assert (third["feedback"], third["feedback_comment"], third["attempt"]) == ("rejected", None, 3)
     assert (done.final_result, done.draft, done.attempt) == ("draft 3", "draft 3", 3)
+
+
+async def test_the_reasons_of_all_who_rejected_reach_the_next_attempt(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    seen = Seen()
+    veto = replace(policies()["default"], rejections=2)
+    flow = replace(drafting(seen), policies={"default": veto})
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("do it")
+        review = await world.open_review(task.id)
+        await world.reject(review, BEN, "too long")
+        await world.reject(review, ANA, "too late")
+        await world.open_review(task.id, 2)
+    assert seen.shared[1]["feedback_comment"] == "Ben Okri: too long\nAna Ruiz: too late"
 
 
 async def test_the_last_checkpoint_holds_the_approval_and_its_comment(

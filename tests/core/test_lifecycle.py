@@ -12,6 +12,7 @@ from core.events import (
     ClaimEnded,
     DecisionRecorded,
     DecisionsCarried,
+    DecisionsDropped,
     DecisionWithdrawn,
     Event,
     NodeFinished,
@@ -71,6 +72,7 @@ ONE_OF_EACH: dict[type[Event], Event] = {
     ReviewExpired: ReviewExpired(review="r", attempt=1, outcome="expired"),
     DecisionWithdrawn: DecisionWithdrawn(review="r", reviewer="ana", reviewer_name="Ana", via="web"),
     DecisionsCarried: DecisionsCarried(review="r", reviewers=["Ana"]),
+    DecisionsDropped: DecisionsDropped(review="r", people=["Ana"], ids=["ana"]),
     ReviewerReminded: ReviewerReminded(review="r", attempt=1, people=["Ana"]),
     ReviewClaimed: ReviewClaimed(
         review="r", attempt=1, person="ana", person_name="Ana", until="2026-11-21T08:15:00Z", via="web"
@@ -129,6 +131,7 @@ ALLOWED = {
     (W, ReviewExpired): R,
     (W, DecisionWithdrawn): W,
     (W, DecisionsCarried): W,
+    (W, DecisionsDropped): W,
     (W, ReviewerReminded): W,
     (W, ReviewClaimed): W,
     (W, ClaimEnded): W,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ from tests.world import (
     draft_flows,
     eventually,
     flow_settings,
+    policies,
     whole_core,
 )
 
@@ -104,6 +106,29 @@ async def test_every_copy_of_a_card_is_posted_and_changed(
             assert call.content.outcome is Outcome.APPROVED
             assert call.content.decisions[0].reviewer_name == ANA.name
             assert str(call.message).startswith(call.delivery.recipient.address)
+
+
+async def test_a_card_shows_no_decision_that_counts_no_more(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    policy = replace(policies(DESK)["two"], keeps_removed=False)
+    flow = definition(flow_settings(policy="two"), {"two": policy}, None)
+    in_force = {"two": policy}
+    async with whole_core(
+        sqlite_database, clock, flows={"draft": flow}, channels=[paper], in_force=in_force
+    ) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        await settled(world, task.id)
+        shown = paper.calls[-1].content
+        assert isinstance(shown, ReviewRequest)
+        assert [made.reviewer for made in shown.decisions] == [ANA.id]
+        in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
+        await world.service.reconsider(["two"])
+        await settled(world, task.id)
+        shown = paper.calls[-1].content
+    assert isinstance(shown, ReviewRequest)
+    assert shown.decisions == ()
 
 
 async def test_the_next_attempts_card_follows_in_the_thread_and_the_old_one_says_superseded(

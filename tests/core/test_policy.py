@@ -412,6 +412,14 @@ def test_the_same_answer_again_is_refused_and_another_one_is_not() -> None:
         check_answer(asked, replace(by(EVE.id), person=A))
 
 
+@pytest.mark.parametrize("comment", [None, "", " ", "why", " why "])
+def test_the_same_verdict_without_a_new_comment_is_a_press_too_many(comment: str | None) -> None:
+    asked = review(replace(EVERYBODY, approvals=3), replace(by(A), comment="why"))
+    with pytest.raises(AlreadyDecided):
+        check_answer(asked, replace(by(A), comment=comment))
+    check_answer(asked, replace(by(A), comment="because"))
+
+
 # Delegates
 
 

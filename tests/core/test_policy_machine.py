@@ -225,6 +225,8 @@ class Model:
             self.outcome = "approved"
         elif self.stuck and not was_stuck:
             self.stuck_due = True
+        if self.outcome != "open":
+            self.answers = counting
 
     def escalate(self) -> None:
         if self.has_boss and not self.escalated:
@@ -254,9 +256,12 @@ class Model:
                 self.escalate()
                 self.expires = now + self.deadline
             else:
+                self.answers = self.counting
                 self.outcome = "approved" if self.on_expiry == "approve" else "expired"
 
     def carried(self, into: Model) -> list[Answer]:
+        if self.outcome == "edited":
+            return []
         kept = [
             one
             for one in self.answers

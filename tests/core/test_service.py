@@ -349,6 +349,9 @@ async def test_a_submitter_chooses_among_the_policies_that_the_flow_offers(
         task, _ = await world.service.submit(Submission(input="x", submitter=SAM.id, policy="two"))
         review = await world.service.review(await world.open_review(task.id))
         assert (task.policy, review.policy.name, review.policy.approvals) == ("two", "two", 2)
-        for refused in ("self", "default", "nothing"):
+        own, _ = await world.service.submit(Submission(input="x", submitter=SAM.id, policy="default"))
+        review = await world.service.review(await world.open_review(own.id))
+        assert review.policy.name == "default", "the flow's own can be named, too"
+        for refused in ("self", "nothing"):
             with pytest.raises(Invalid, match="offers: two"):
                 await world.service.submit(Submission(input="x", submitter=SAM.id, policy=refused))

@@ -216,7 +216,9 @@ def test_a_busy_port_is_one_sentence(served: Served, tmp_path: Path) -> None:
 
 def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     sam, ana = served.token("sam"), served.token("ana")
-    submitted = served.run("submit", "-", "--title", "A title", token=sam, stdin="ünïcode text")
+    submitted = served.run(
+        "submit", "-", "--title", "A title", "--policy", "default", token=sam, stdin="ünïcode text"
+    )
     task = submitted.stdout.strip()
     assert len(task) == 32
     assert submitted.stderr.strip() == f"{served.url}/tasks/{task}"

@@ -79,3 +79,14 @@ async def test_who_is_in_an_http_source_and_that_a_group_of_nobody_is_not_well(f
         legal = (await examined(file, text))["group legal"]
         assert (legal.is_well, legal.mend) == (False, "check `url` and `token_env`, and see docs/policies.md")
         assert legal.text.endswith("so nobody is in it: 127.0.0.1 answered 401")
+
+
+async def test_a_policy_of_nobody_is_named_with_the_flow_that_asks_for_it_or_offers_it(file: Path) -> None:
+    inside = '[groups.legal]\npeople = ["ana"]\n[policies.empty]\n[flows.release]\npolicies = ["empty"]\n'
+    found = (await examined(file, inside))["configuration"]
+    assert not found.is_well
+    assert found.text == "nobody may review under: empty (flow release)"
+    _write(file, '[people.ana]\nname = "Ana"\n')
+    found = {one.check: one async for one in findings()}["configuration"]
+    assert found.text == "nobody may review under: default (flow draft)"
+    assert "Tasks that name no flow take draft" in str(found.mend)

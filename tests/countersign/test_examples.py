@@ -125,3 +125,13 @@ async def test_a_models_text_is_revised_by_the_reviewers_words(
         said = [message["content"] for message in there.asked[-1].body["messages"]]
     assert said[:2] == ["A letter", "Dear team, hello."]
     assert "thank them" in said[2]
+
+
+def test_the_sample_of_the_policies_page_is_right_and_asks_somebody(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "policies.md").read_text(encoding="utf-8")
+    sample = page.split("```toml\n")[1].split("```")[0]
+    missing = [name for name in ("ana", "ben", "cy", "eve") if f"[people.{name}]" not in sample]
+    people = "".join(f"[people.{name}]\nname = '{name}'\n" for name in missing)
+    file = tmp_path / "countersign.toml"
+    file.write_text(people + sample, encoding="utf-8")
+    assert configuration(file, {"BOARD_TOKEN": "x"}).policies_of_nobody == []

@@ -140,7 +140,59 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ),
         (
             '[policies.x]\nreviewers = ["legal", "ops"]\napprovals = { legal = 2, ops = 3 }',
-            "line 26: policies.x.approvals: 5 can never be met by 4 reviewers",
+            "line 26: policies.x.approvals: 2 of legal and 3 of ops can never be met by 4 people",
+        ),
+        (
+            '[policies.x]\nreviewers = ["legal", "ops"]\napprovals = { legal = 1, ops = 4 }',
+            "line 26: policies.x.approvals.ops: 4 can never be met: 'ops' is 3 people.",
+        ),
+        (
+            '[policies.x]\nreviewers = ["ana", "ops"]\napprovals = { ana = 2, ops = 1 }',
+            "line 26: policies.x.approvals.ana: 2 can never be met: 'ana' is 1 person.",
+        ),
+        (
+            '[policies.x]\nreviewers = ["legal"]\napprovals = { legal = 0 }',
+            "line 26: policies.x.approvals: must be a whole number from 1 to 100 for 'legal'.",
+        ),
+        ('[policies.x]\napprovals = "two"', "from 1 to 100, or one for each group."),
+        ("[policies.x]\napprovals = true", "from 1 to 100, or one for each group."),
+        (
+            (
+                '[policies.x]\n# two stages\nstages = [\n{ reviewers = ["ana"] },\n'
+                '{ reviewers = ["ops"], approvals = 9 }]'
+            ),
+            "line 26: policies.x.stages[2].approvals: 9 can never be met by 3 reviewers; each counts once.",
+        ),
+        (
+            (
+                '[[policies.x.stages]]\nreviewers = ["ana"]\n'
+                "[[policies.x.stages]]\nreviewers = []\napprovals = 3"
+            ),
+            "line 27: policies.x.stages[2].reviewers: names nobody, so this stage can never be met.",
+        ),
+        (
+            '[policies.x]\nstages = [{ reviewers = ["ana"] }, { reviewers = ["ana"] }]',
+            "line 25: policies.x.stages: 1 of ana and 1 of ana can never be met by 1 person; each counts",
+        ),
+        ('[policies.x]\nreminders = "4h"', 'line 25: policies.x.reminders: must be a list, such as ["…"].'),
+        ('[policies.x]\nescalation = "eve"', "policies.x.escalation: must be a table, such as { … }."),
+        ('[policies.x]\ndeadline = "0s"', "policies.x.deadline: must be longer than nothing."),
+        (
+            '[policies.x]\nreason = "sometimes"',
+            "policies.x.reason: must be 'never', 'on_reject' or 'always'.",
+        ),
+        ('[policies.x]\nself_review = "maybe"', "policies.x.self_review: must be true or false."),
+        (
+            '[policy.release]\nreviewers = ["ana"]',
+            "line 24: policy: is not a known key; perhaps 'policies' is meant.",
+        ),
+        (
+            '[policies.x]\nescalation = { afetr = "1h" }',
+            "policies.x.escalation.afetr: is not a known key; perhaps 'after' is meant.",
+        ),
+        (
+            "[groups.a]\nxyz = 1",
+            "is not a known key; known are: people, groups, slack, url, token_env, refresh,",
         ),
         (
             '[policies.x]\nreviewers = ["legal"]\napprovals = { ops = 1 }',
@@ -158,7 +210,7 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ('[policies.x]\ndeadline = "1d"\non_expiry = "escalate"', "there is no `escalation`"),
         ('[policies.x]\ndeadline = "1h"\nreminders = ["2h"]', "policies.x.reminders: would come after"),
         ('[policies.x]\ndeadline = "-1h"', "policies.x.deadline"),
-        ('[policies.x]\nclaim = "59s"', "policies.x.claim"),
+        ('[policies.x]\nclaim = "59s"', "policies.x.claim: must be from 1m to 1d."),
         ('[policies.x]\nclaim = "25h"', "policies.x.claim"),
         ('[policies.x]\nescalation = { after = "1h" }', "names neither `reviewers` nor `recipients`"),
         ('[policies.x]\nescalation = { reviewers = ["ana"] }', "policies.x.escalation.after: is needed"),
@@ -188,6 +240,7 @@ def test_a_mistake_is_one_sentence_that_names_line_and_key(tmp_path: Path, text:
         ("policies.x.nothing", 2),
         ("people.ana.name", 6),
         ("flows", None),
+        ("policies", 2),
     ],
 )
 def test_where_a_key_stands(key: str, line: int | None) -> None:

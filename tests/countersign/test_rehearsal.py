@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.definitions import definition
+from core.model import OnExpiry
 from core.store.database import database
 from core.store.schema import migrate
 from countersign.cli import run
 from tests.countersign.test_membership import listing
-from tests.world import BEN, whole_core
+from tests.world import BEN, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +64,46 @@ async def test_what_would_differ(
     assert check(recorded, text) == status
     told = capsys.readouterr()
     assert said in told.out + told.err
+
+
+async def test_what_a_deadline_approved_is_no_difference(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'countersign.db'}"
+    migrate(database(url))
+    late = replace(policies()["default"], deadline=timedelta(hours=1), on_expiry=OnExpiry.APPROVE)
+    flow = definition(flow_settings(), {"default": late}, None)
+    async with whole_core(database(url), clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        await world.open_review(task.id)
+        clock.advance(hours=1)
+        await world.end(task.id)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", url)
+    file, text = tmp_path / "countersign.toml", '[policies.default]\nreviewers = ["ana"]\ndeadline = "2h"\n'
+    assert check(file, f'{text}on_expiry = "approve"') == 0
+    assert "of 1 decided reviews 0 would" in capsys.readouterr().out
+    assert check(file, text) == 1
+    assert "was approved, would be expired" in capsys.readouterr().out
+
+
+async def test_flows_that_wait_and_what_a_signal_would_refuse_are_told(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (
+        '[policies.default]\nreviewers = ["ana", "ben"]\n[policies.{0}]\n[flows.release]\npolicy = "{0}"\n'
+    )
+    assert check(recorded, before.format("old")) == 0
+    told = capsys.readouterr().out
+    assert "Nobody may decide under old, which the flow release asks for or offers." in told
+    assert "flows wait for the next start" in told
+    new = recorded.with_name("new.toml")
+    new.write_text(PEOPLE + before.format("new"))
+    assert run(["policy", "check", str(new)]) == 0
+    told = capsys.readouterr().out
+    assert "SIGHUP would refuse this file" in told
+    assert "no more: old." in told
+    assert "Flows that changed wait for the next start: release." in told
 
 
 async def test_a_script_gets_lines_of_json(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:

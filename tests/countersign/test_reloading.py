@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.errors import NotAReviewer, SettingsError
 from core.events import ReviewEscalated, ReviewStuck, kind
@@ -90,6 +91,32 @@ async def test_a_review_that_nobody_is_left_to_decide_says_so(
             await world.diary.until(
                 lambda: [e for e in world.diary.of(task.id) if isinstance(e, (ReviewStuck, ReviewEscalated))]
             )
+
+
+async def test_flows_that_changed_are_named_and_wait(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    own = '[policies.own]\nreviewers = ["ana"]\n'
+    file.write_text(BOTH + own + '[flows.release]\npolicy = "own"\n')
+    live = Live(configuration(file, {}))
+    known = flows(live.configuration)
+    async with whole_core(sqlite_database, clock) as world:
+        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+        with capture_logs() as logged:
+            assert await reloader.reload()
+        assert not [line for line in logged if line["log_level"] == "warning"]
+        file.write_text(BOTH + own + '[flows.release]\npolicy = "default"\n[flows.more]\n')
+        for _ in range(2):
+            with capture_logs() as logged:
+                assert await reloader.reload()
+            (line,) = [line for line in logged if line["log_level"] == "warning"]
+            assert (line["event"], line["flows"]) == ("flows_wait_for_restart", ["more", "release"])
+        file.write_text(BOTH + '[flows.release]\npolicy = "default"\n')
+        with capture_logs() as logged:
+            assert not await reloader.reload()
+        (line,) = logged
+        assert "flows wait for the next start" in line["reason"]
 
 
 async def test_a_file_that_was_changed_while_nobody_ran_is_looked_at_once(

@@ -97,9 +97,9 @@ def test_reviews_of_a_history_and_their_decisions() -> None:
         "review": "r",
         "verdict": "edit",
     }
-    history = [
+    history: list[dict[str, Any]] = [
         {"event": "attempt_started", "seq": 2, "at": "t2", "attempt": 1},
-        {**asked, **where, "review": "r"},
+        {**asked, **where, "review": "r", "policy": "release", "policy_hash": "0123456789ab"},
         decision,
         {"event": "review_approved", "seq": 5, "at": "t5", "review": "r", "attempt": 1},
         {**asked, "review": "s"},
@@ -111,10 +111,12 @@ def test_reviews_of_a_history_and_their_decisions() -> None:
         "draft": "d",
         "node": "review",
         "point": "review",
+        "policy": {"name": "release", "hash": "0123456789ab"},
         "opened_at": "t3",
         "outcome": "approved",
         "closed_at": "t5",
-        "decisions": [{"at": "t4", "verdict": "edit"}],
+        "closed_by": "decision",
+        "decisions": [{"at": "t4", "verdict": "edit", "carried": False, "counts": True}],
     }
     assert (second["outcome"], second["closed_at"], second["decisions"]) == (None, None, [])
 
@@ -133,7 +135,44 @@ def test_only_what_closes_a_review_is_its_outcome_and_what_was_withdrawn_does_no
     (closed,) = reviews(
         [*history, {"event": "review_expired", "review": "r", "at": "t6", "outcome": "approved"}]
     )
-    assert (closed["outcome"], closed["closed_at"]) == ("approved", "t6")
+    assert (closed["outcome"], closed["closed_at"], closed["closed_by"]) == ("approved", "t6", "deadline")
+
+
+@pytest.mark.parametrize(
+    ("event", "by"), [("task_cancelled", "cancel"), ("task_rewound", "resume"), ("task_failed", "failure")]
+)
+def test_what_called_a_review_off_is_told_and_changes_none_that_was_closed(event: str, by: str) -> None:
+    asked = {"event": "review_requested", "at": "t1", "attempt": 1, "draft": "d"}
+    history: list[dict[str, Any]] = [
+        {**asked, "review": "r"},
+        {"event": "review_rejected", "review": "r", "at": "t2"},
+        {**asked, "review": "s"},
+        {"event": event, "at": "t3"},
+    ]
+    found = [(one["outcome"], one["closed_at"], one["closed_by"]) for one in reviews(history)]
+    assert found == [("rejected", "t2", "decision"), (None, "t3", by)]
+
+
+def test_carried_approvals_and_those_that_did_not_count_are_told_apart() -> None:
+    ana: dict[str, Any] = {"reviewer": "ana", "reviewer_name": "Ana", "verdict": "approve", "at": "t0"}
+    eve = {"reviewer": "eve", "person": "ben", "review": "r", "verdict": "approve", "at": "t3"}
+    history: list[dict[str, Any]] = [
+        {"event": "review_requested", "review": "r", "at": "t1", "attempt": 2, "draft": "d"},
+        {"event": "decisions_carried", "review": "r", "at": "t1", "reviewers": ["Ana"], "decisions": [ana]},
+        {"event": "decision_recorded", "task_id": "t", "seq": 3, **eve},
+        {"event": "decisions_dropped", "review": "r", "at": "t4", "people": ["Ben"], "ids": ["ben"]},
+        {"event": "review_expired", "review": "r", "at": "t4", "outcome": "approved"},
+    ]
+    del eve["review"]
+    (found,) = reviews(history)
+    assert found["decisions"] == [
+        {**ana, "carried": True, "counts": True},
+        {**eve, "carried": False, "counts": False},
+    ]
+    del history[1]["decisions"]
+    (found,) = reviews(history[:2])
+    (named,) = found["decisions"]
+    assert (named["reviewer_name"], named["carried"]) == ("Ana", True), "as an earlier release told it"
 
 
 def test_a_history_is_read_to_the_end_that_the_task_had() -> None:

@@ -75,6 +75,26 @@ async def test_a_text_is_rejected_in_slack_and_its_second_attempt_approved_in_te
         assert "Name the holiday, too" in history[-1]["final_result"]
 
 
+async def test_a_long_text_can_be_downloaded_from_either_chat(demo: Demo) -> None:
+    text = "\n".join(f"{number}. The announcement goes on <b>and on</b>" for number in range(1, 200))
+    words = f"All {len(text):,} characters of attempt 1"
+    async with visiting(demo) as visitor:
+        await visitor.submit(text)
+        root = await visitor.once(lambda: visitor.slack_card("announcement goes on", "the file below"))
+        shared = await visitor.once(lambda: visitor.slack_reply(root, words))
+        sent = await visitor.once(lambda: visitor.telegram_card(words))
+        (file,) = shared["files"]
+        assert file["name"] == sent["document"]["file_name"] == "attempt-1.txt"
+        for where in (f"slack/files/{file['id']}", f"telegram/files/{sent['document']['file_id']}"):
+            answer = await visitor.http.get(f"/demo/{where}")
+            assert answer.text == text
+            assert answer.headers["Content-Disposition"] == "attachment"
+            assert answer.headers["Content-Type"] == "application/octet-stream"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        for where in ("slack/files/F0", "telegram/files/x"):
+            assert (await visitor.http.get(f"/demo/{where}")).status_code == 404
+
+
 async def test_it_opens_with_a_decided_card_a_second_attempt_and_one_that_waits(demo: Demo) -> None:
     async with visiting(demo) as visitor:
         refund = visitor.slack_card("Refund for order 1042")

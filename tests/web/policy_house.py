@@ -50,6 +50,13 @@ POLICIES = {
         Policy(name="confirm", reviewers=(ANA.id,), assurance=Assurance.CONFIRM),
         Policy(name="veto", reviewers=(ANA.id, BEN.id, CY.id), rejections=2),
         Policy(
+            name="late",
+            reviewers=(ANA.id,),
+            deadline=timedelta(hours=8),
+            on_expiry=OnExpiry.APPROVE,
+        ),
+        Policy(name="dropping", reviewers=(ANA.id, BEN.id, CY.id), approvals=2, keeps_removed=False),
+        Policy(
             name="wider",
             reviewers=(ANA.id, BEN.id),
             approvals=2,
@@ -62,7 +69,9 @@ POLICIES = {
 
 @dataclass
 class PolicyHouse(House):
-    """With time that a test moves on."""
+    """With time that a test moves on, and policies that it changes."""
+
+    in_force: dict[str, Policy]
 
     async def later(self, hours: float) -> None:
         """So much later; what fell due on open reviews has happened."""
@@ -82,7 +91,8 @@ async def policy_house(
         )
         for name in POLICIES
     }
-    async with whole_core(database, clock, flows=flows, in_force=POLICIES, admins=(EVE.id,)) as world:
-        made = PolicyHouse(world, stack)
+    in_force = dict(POLICIES)
+    async with whole_core(database, clock, flows=flows, in_force=in_force, admins=(EVE.id,)) as world:
+        made = PolicyHouse(world, stack, in_force)
         await made.start(WebSettings(port=0))
         yield made

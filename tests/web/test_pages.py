@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,17 @@ import pytest
 from core.errors import StoreUnavailable, Undeliverable
 from core.model import LOCAL, PersonId, Submission, Verdict
 from tests.web.web_house import PAGE, House
-from tests.world import DESK, HALL, PaperChannel, draft_flows, whole_core
+from tests.world import DESK, HALL, PaperChannel, draft_flows, policies, whole_core
 from web.pages.views import MANY
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from core.flow import FlowDefinition
+    from core.model import Policy
     from core.store.database import Database
+    from tests.web.policy_house import PolicyHouse
     from tests.web.web_house import Houses
     from tests.world import StoppedClock
 
@@ -181,7 +185,7 @@ async def test_only_those_who_may_see_the_buttons(house: House) -> None:
         assert page.buttons() == ({"approved", "rejected"} if may else set())
     await house.world.approve(await house.open_review(task_id))
     page = await seen(await house.signed_in("ana"), f"/tasks/{task_id}")
-    assert page.buttons() == {"rejected"}, "what she has said can be changed"
+    assert page.buttons() == {"rejected", "approved"}, "what she has said can be changed, or its reason"
     assert "Approved by Ana Ruiz" in " ".join(page.text.split())
 
 
@@ -308,3 +312,40 @@ async def test_a_form_that_is_not_filled_in_is_refused(house: House) -> None:
     async with sam.post("/submit", data={"data": " "}, headers=PAGE) as answer:
         assert answer.status == 422
         assert "white space" in await answer.text()
+
+
+async def test_the_form_offers_the_flows_of_the_file_and_the_policies_that_they_offer(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    def named(*names: str, offers: tuple[str, ...] = ()) -> dict[str, FlowDefinition]:
+        return {
+            name: replace(flow, settings=replace(flow.settings, is_named=name in names, policies=offers))
+            for name, flow in draft_flows().items()
+        }
+
+    async def form(flows: dict[str, FlowDefinition], in_force: dict[str, Policy]) -> Seen:
+        async with (
+            whole_core(sqlite_database, clock, flows=flows, in_force=in_force) as world,
+            AsyncExitStack() as stack,
+        ):
+            house = House(world, stack)
+            await house.start(WebSettings(port=0))
+            return await seen(await house.signed_in("sam"), "/")
+
+    page = await form(named("draft"), {})
+    assert not page.all("select"), "there is nothing to choose"
+    page = await form(named("two", offers=("three",)), {})
+    assert [one["name"] for one in page.all("select")] == ["flow", "policy"]
+    assert [one["value"] for one in page.all("option")] == ["draft", "two", "", "three", "three"]
+    nobody = replace(policies()["default"], reviewers=())
+    page = await form(named("two"), {"default": nobody})
+    assert [one["value"] for one in page.all("option")] == ["two"], "a draft of nobody's would wait for ever"
+
+
+async def test_recent_tasks_say_how_they_ended(office: PolicyHouse) -> None:
+    late = await office.submitted(flow="staged")
+    await office.later(8)
+    await office.world.end(late)
+    page = await seen(await office.signed_in("sam"), "/")
+    assert "expired" in page.text
+    assert "completed" not in page.text

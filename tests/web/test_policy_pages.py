@@ -11,6 +11,8 @@ import pytest
 
 from core.events import DecisionsCarried
 from core.model import PersonId, StoredEvent, TaskId, Verdict
+from core.store.policies import policy_hash
+from tests.web.policy_house import POLICIES
 from tests.web.test_pages import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE
 from tests.world import ANA, BEN, CY, EVE
@@ -40,6 +42,32 @@ def actions(page: Seen) -> set[str]:
     """What the page offers, but for what decides nothing."""
     found = {str(form["action"]).rsplit("/", 1)[1] for form in page.all("form")}
     return found - {"sign-out", "claim", "release", "snooze", "wake", "ask", "answer"}
+
+
+async def test_a_closed_review_names_the_policy_that_approved_it_at_the_deadline(
+    office: PolicyHouse,
+) -> None:
+    task_id = await office.submitted(flow="late")
+    await office.open_review(task_id)
+    await office.later(8)
+    page = words(await page_of(office, task_id, "sam"))
+    assert f"· policy late {policy_hash(POLICIES['late'])}" in page
+    assert "Not decided in time, so its policy made it approved." in page
+
+
+async def test_what_does_not_count_any_more_says_so_wherever_it_stands(office: PolicyHouse) -> None:
+    task_id = await office.submitted(flow="dropping")
+    await office.world.approve(await office.open_review(task_id), ANA)
+    (known,) = await office.world.service.reviews(task_id)
+    without = replace(known.policy, reviewers=(BEN.id, CY.id))
+    office.in_force["dropping"] = without
+    page = words(await page_of(office, task_id, "sam"))
+    assert page.count("Ana Ruiz: approved, which does not count any more") == 1, "in the panel"
+    assert page.count("Approved by Ana Ruiz, which does not count any more") == 1, "on the timeline"
+    async with office.http.get(f"/v1/tasks/{task_id}/explain", headers=await office.bearer("sam")) as answer:
+        explained = await answer.json()
+    assert explained["sentence"].startswith("0 of 2 approvals")
+    assert [(one["counts"], one["carried"]) for one in explained["decided"]] == [(False, False)]
 
 
 async def test_the_panel_says_who_is_missing_until_when_and_what_then(office: PolicyHouse) -> None:
@@ -95,8 +123,8 @@ async def test_an_answer_is_withdrawn_and_changed_by_forms(office: PolicyHouse) 
     await posted(ana, f"/feedback/{task_id}", feedback="approved", comment="Well done.")
     page = await seen(ana, path)
     assert actions(page) == {"withdraw", "edit", task_id}
-    assert page.buttons() == {"rejected"}
-    assert {"Withdraw my decision", "Reject instead"} <= set(page.text.split("\n"))
+    assert page.buttons() == {"rejected", "approved"}, "the same with another reason"
+    assert {"Withdraw my decision", "Reject instead", "Give another reason"} <= set(page.text.split("\n"))
     review = await office.open_review(task_id)
     assert await posted(ana, f"{path}/withdraw", review_id=review) == path
     page = await seen(ana, path)
@@ -183,8 +211,8 @@ async def test_the_timeline_tells_what_happened_while_a_review_waited(office: Po
     await office.later(hours=8)
     await office.world.end(task_id)
     page = words(await page_of(office, task_id, "sam"))
-    assert "Nobody decided in time, so it is expired." in page
-    assert page.index("Reminded:") < page.index("Nobody decided")
+    assert "Not decided in time, so its policy made it expired." in page
+    assert page.index("Reminded:") < page.index("Not decided")
     assert "Where it stands" not in page
 
 
@@ -223,8 +251,8 @@ async def test_a_review_that_nobody_can_meet_says_so(office: PolicyHouse) -> Non
     task_id = await office.submitted(flow="stuck")
     await office.later(hours=0)
     page = words(await page_of(office, task_id, "ana"))
-    assert page.count("Those who may still decide are too few for what the policy asks.") == 2
-    assert "Stuck: Those who may still decide" in page
+    assert page.count("Sam Lee submitted this task and may not decide on it, and the others are too few") == 2
+    assert "Stuck: Sam Lee submitted this task" in page
 
 
 async def test_the_inbox_shows_what_waits_for_this_person_only(office: PolicyHouse) -> None:

@@ -36,7 +36,8 @@ async def test_a_fresh_review_says_all_that_there_is_to_know(office: PolicyHouse
         "review_id": review,
         "attempt": 1,
         "outcome": "open",
-        "sentence": "0 of 2 approvals · waits for legal · until 2026-11-21 16:00 UTC, then rejected",
+        "sentence": "stage 1 of 2 · 0 of 2 approvals · waits for legal · "
+        "until 2026-11-21 16:00 UTC, then rejected",
         "policy": {"name": "staged", "hash": policy_hash(STAGED)},
         "stage": 1,
         "stages": 2,
@@ -47,6 +48,7 @@ async def test_a_fresh_review_says_all_that_there_is_to_know(office: PolicyHouse
         "can_be_met": True,
         "expires_at": "2026-11-21T16:00:00Z",
         "then": "reject",
+        "escalated": False,
         "timers": [
             {"kind": "reminder", "due_at": "2026-11-21T09:00:00Z"},
             {"kind": "expiry", "due_at": "2026-11-21T16:00:00Z"},

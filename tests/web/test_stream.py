@@ -123,6 +123,7 @@ async def test_every_event_has_its_message_or_none(house: House) -> None:
         "ReviewEdited",
         "DecisionWithdrawn",
         "DecisionsCarried",
+        "DecisionsDropped",
         "ReviewerReminded",
         "ReviewClaimed",
         "ClaimEnded",

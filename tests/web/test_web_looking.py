@@ -359,3 +359,26 @@ async def test_names_are_shown_as_they_are(office: PolicyHouse) -> None:
     assert (await office.world.service.review(review)).claims[0].until == (
         office.world.clock.now() + timedelta(minutes=15)
     )
+
+
+@pytest.mark.parametrize(("path", "body"), [("claims", {}), ("snoozes", {"for": "2h"})])
+async def test_a_closed_review_refuses_as_a_decision_on_it_would(
+    office: PolicyHouse, path: str, body: dict[str, str]
+) -> None:
+    task_id = await office.submitted()
+    review = await office.open_review(task_id)
+    decision = {"verdict": "approve", "review_id": review}
+    assert (await ask(office, "POST", f"/v1/tasks/{task_id}/decisions", json=decision))[0] == 200
+    for person, status, sentence in (
+        ("eve", 403, "You are not among the reviewers of this task."),
+        ("sam", 403, "You are not among the reviewers of this task."),
+        ("ana", 409, "Already approved by Ana Ruiz"),
+    ):
+        for named in ({}, {"review_id": review}):
+            found, problem = await ask(
+                office, "POST", f"/v1/tasks/{task_id}/{path}", person, json={**body, **named}
+            )
+            assert (found, sentence in problem["detail"]) == (status, True), problem
+            same, refused = await ask(office, "POST", f"/v1/tasks/{task_id}/decisions", person, json=decision)
+            assert (same, refused["detail"]) == (status, problem["detail"])
+    assert await untouched(office, task_id)

@@ -57,6 +57,19 @@ async def test_submitting(house: House, how: dict[str, Any]) -> None:
     assert (await house.task(body["task_id"])).input == "hello"
 
 
+async def test_the_seed_s_call_takes_flow_policy_and_title(house: House) -> None:
+    named = {"flow": "two", "policy": "two", "title": "A title", "colour": "blue"}
+    status, body = await ask(house, "POST", "/submit", json={"data": "hello", **named})
+    assert status == 202
+    task = await house.task(body["task_id"])
+    assert (task.flow, task.policy, task.title) == ("two", "two", "A title")
+    status, body = await ask(house, "POST", "/submit", data={"data": "hello", "flow": "", "policy": ""})
+    assert (await house.task(body["task_id"])).flow == "draft", "nothing was chosen in the form"
+    for wrong in ({"flow": "nothing"}, {"policy": "two"}):
+        status, _ = await ask(house, "POST", "/submit", json={"data": "hello", **wrong})
+        assert status == 422, "what is asked for is never passed over"
+
+
 async def test_a_browser_s_form_leads_to_the_task(house: House) -> None:
     browser = await house.signed_in("ana")
     async with browser.post(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from core.explaining import hash_of
 from core.model import text_of
 from web.auth import CALLER
 from web.pages.assets import Assets
@@ -55,6 +56,7 @@ class Pages:
             asked=asked,
             editable=editable,
             marked=marked,
+            policy_hash=hash_of,
             typed=typed,
             visible=visible,
             spelled=spelled,

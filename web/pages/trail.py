@@ -12,6 +12,7 @@ from core.events import (
     ClaimEnded,
     DecisionRecorded,
     DecisionsCarried,
+    DecisionsDropped,
     DecisionWithdrawn,
     ProgressReported,
     QuestionAnswered,
@@ -186,6 +187,9 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
     DecisionsCarried: lambda event: (
         f"Approvals of the attempt before count here, too: {_listed(event.reviewers)}."
     ),
+    DecisionsDropped: lambda event: (
+        f"No reviewers any more, so what they said did not count: {_listed(event.people)}."
+    ),
     ReviewerReminded: lambda event: f"Reminded: {_listed(event.people)}.",
     ReviewClaimed: lambda event: f"{event.person_name} is looking, until {_moment(event.until)}.",
     ClaimEnded: lambda event: (
@@ -204,7 +208,7 @@ _TOLD: Mapping[type, Callable[[Any], str]] = {
         f"Escalated: {event.reason}" + (f" {_listed(event.people)} may decide, too." if event.people else "")
     ),
     ReviewStuck: lambda event: f"Stuck: {event.reason}",
-    ReviewExpired: lambda event: f"Nobody decided in time, so it is {event.outcome}.",
+    ReviewExpired: lambda event: f"Not decided in time, so its policy made it {event.outcome}.",
 }
 """What a decision that is not among those that stand, and the events besides, are on the timeline."""
 

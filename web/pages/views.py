@@ -62,7 +62,7 @@ class Views:
 
     async def form(self, request: web.Request) -> web.Response:
         mine = await self._service.tasks(TaskFilter(submitter=request[CALLER].person), limit=RECENT)
-        return self._pages.page(request, "form.html", recent=mine.tasks)
+        return self._pages.page(request, "form.html", recent=mine.tasks, flows=self._service.offers())
 
     async def task(self, request: web.Request) -> web.Response:
         task_id = known_id(request)

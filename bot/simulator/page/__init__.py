@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bot.simulator.page.actions import SlackActions, TelegramActions
+from bot.simulator.page.downloads import Downloads
 from bot.simulator.page.files import Files, Frame
 from bot.simulator.page.stream import Stream
 
@@ -42,12 +43,14 @@ class Page:
         self._telegram = telegram
         self._files = Files(frame)
         self._stream = Stream(slack.snapshot, telegram.snapshot)
+        self._downloads = Downloads(slack, telegram)
         self._actions = (SlackActions(slack), TelegramActions(telegram))
 
     def routes(self) -> list[web.RouteDef]:
         """All of them below `PATH`."""
         acting = [route for actions in self._actions for route in actions.routes(PATH)]
-        return [*self._files.routes(PATH), *self._stream.routes(PATH), *acting]
+        shown = [*self._files.routes(PATH), *self._stream.routes(PATH), *self._downloads.routes(PATH)]
+        return [*shown, *acting]
 
     def tasks_changed(self) -> None:
         """Have every open page ask for the tasks again."""

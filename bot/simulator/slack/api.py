@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bot.simulator.faults import Call, Fault, Faults
-from bot.simulator.slack import chat_methods, directory_methods, usergroup_methods, view_methods
+from bot.simulator.slack import (
+    chat_methods,
+    directory_methods,
+    file_methods,
+    usergroup_methods,
+    view_methods,
+)
 from bot.simulator.slack.method import Args, Method
 from bot.simulator.slack.pace import TIER_1, Pace
 from bot.simulator.slack.workspace import SlackError, Workspace
@@ -26,6 +32,7 @@ METHODS: Mapping[str, Method] = {
     **chat_methods.METHODS,
     **view_methods.METHODS,
     **directory_methods.METHODS,
+    **file_methods.METHODS,
     **usergroup_methods.METHODS,
 }
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})

@@ -19,7 +19,7 @@ USER_IDS = ("U", "W")
 
 
 def post_message(workspace: Workspace, args: Args) -> Body:
-    channel = _open_channel(workspace, args)
+    channel = open_channel(workspace, args)
     text, warnings = _cut(args.text("text"))
     blocks = _checked_blocks(args) or ()
     _refuse_empty(text, blocks)
@@ -38,7 +38,7 @@ def _put(workspace: Workspace, channel: Channel, args: Args, **content: Any) -> 
         channel=channel.id,
         ts=workspace.next_ts(),
         user=workspace.bot.id,
-        thread_ts=_thread_root(channel, args.text("thread_ts")),
+        thread_ts=thread_root(channel, args.text("thread_ts")),
         **content,
     )
     return workspace.put(message, "ephemeral" if message.only_for else "message")
@@ -64,7 +64,7 @@ def delete(workspace: Workspace, args: Args) -> Body:
 
 
 def post_ephemeral(workspace: Workspace, args: Args) -> Body:
-    channel = _open_channel(workspace, args)
+    channel = open_channel(workspace, args)
     user = args.required("user")
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
@@ -108,9 +108,9 @@ def _updated(workspace: Workspace, old: Message, args: Args) -> Message:
     )
 
 
-def _open_channel(workspace: Workspace, args: Args) -> Channel:
-    """Where the bot may post: `channel` is an id, a #name, or a user, whose direct conversation is meant."""
-    wanted = args.required("channel")
+def open_channel(workspace: Workspace, args: Args, name: str = "channel") -> Channel:
+    """Where the bot may post: `name` holds an id, a #name, or a user, whose direct conversation is meant."""
+    wanted = args.required(name)
     if wanted.startswith(USER_IDS) and wanted in workspace.users:
         return workspace.im_with(wanted)
     named = [c for c in workspace.channels.values() if c.name == wanted.removeprefix("#") and not c.is_im]
@@ -169,7 +169,7 @@ def _metadata(args: Args) -> Mapping[str, Any] | None:
     return metadata
 
 
-def _thread_root(channel: Channel, thread_ts: str) -> Ts | None:
+def thread_root(channel: Channel, thread_ts: str) -> Ts | None:
     """The first message of the thread, also where the call names a reply of it."""
     if not thread_ts:
         return None

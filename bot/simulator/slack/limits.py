@@ -35,6 +35,8 @@ UPDATED_TEXT = 4000
 BLOCKS_TEXT = 12_000
 """All texts of a message's blocks together, else `msg_blocks_too_long`: what Slack's staff name in bolt-js
 issue 2509. Issue 2867 there saw 11,341 in 45 blocks refused and 9,597 in 50 accepted: stay well below."""
+FILE_BYTES = 1_000_000_000
+"""`file_upload_size_restricted`; Slack's help names 1 GB for a file."""
 METADATA_BYTES = 16_000
 """`metadata_too_large`; Slack names 16 kB."""
 

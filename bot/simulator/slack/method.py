@@ -11,7 +11,7 @@ from bot.simulator.slack.workspace import SlackError, Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bot.simulator.slack.model import Blocks, Body, Channel
+    from bot.simulator.slack.model import Blocks, Body, Channel, File
     from bot.simulator.slack.pace import Rate
 
 BOT_SCOPES = frozenset(
@@ -30,6 +30,7 @@ BOT_SCOPES = frozenset(
         "groups:history",
         "channels:join",
         "reactions:write",
+        "files:write",
         "usergroups:read",
     ]
 )
@@ -121,10 +122,15 @@ def message_json(workspace: Workspace, channel: Channel, ts: str) -> Body:
         "reply_count": replies or None,
         "metadata": message.metadata,
         "edited": {"user": message.user, "ts": message.edited} if message.edited else None,
+        "files": [_file(file) for file in message.files] or None,
         "reactions": [{"name": name, "count": 1, "users": [workspace.bot.id]} for name in message.reactions]
         or None,
     }
     return {key: value for key, value in shown.items() if value is not None}
+
+
+def _file(file: File) -> Body:
+    return {"id": file.id, "name": file.name, "title": file.title, "size": len(file.content)}
 
 
 def blocks_of(args: Args) -> Blocks | None:

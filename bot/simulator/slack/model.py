@@ -28,6 +28,26 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """What was uploaded and shared."""
+
+    id: str
+    name: str
+    title: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Upload:
+    """A file on its way; `content` is None until it has arrived."""
+
+    file_id: str
+    name: str
+    length: int
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserGroup:
     """A user group (S…) as it stands now; `changed_at` is in seconds since 1970."""
 
@@ -56,6 +76,7 @@ class Message:
     only_for: str | None = None
     """The one user who sees it, where it is ephemeral."""
     reactions: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

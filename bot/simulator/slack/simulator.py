@@ -23,12 +23,13 @@ from aiohttp import web
 
 from bot.simulator.slack.api import WebApi
 from bot.simulator.slack.delivery import Deliveries, Forgery, Knobs
+from bot.simulator.slack.file_methods import take_upload
 from bot.simulator.slack.forms import NotOffered
 from bot.simulator.slack.http import SignedHttp, refuse_foreign_host
 from bot.simulator.slack.limits import ACK_SECONDS, EVENT_RETRY_SECONDS
 from bot.simulator.slack.live import Changes, snapshot
 from bot.simulator.slack.method import APP_SCOPES, BOT_SCOPES
-from bot.simulator.slack.model import Change, Channel, Message, Ts, User, UserGroup, View
+from bot.simulator.slack.model import Change, Channel, File, Message, Ts, User, UserGroup, View
 from bot.simulator.slack.people import EVENTS, People
 from bot.simulator.slack.response_url import respond
 from bot.simulator.slack.socket import Reason, SocketMode
@@ -88,9 +89,10 @@ class SlackSimulator(People):
     # -- life -------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_route("*", "/api/{method}", self._api.handle)
         app.router.add_get("/link/", self._sockets.handle)
+        app.router.add_post("/upload/v1/{token}", self._take_upload)
         app.router.add_post("/actions/{team}/{token}", self._respond)
         app.router.add_get("/", self._about)
         app.on_response_prepare.append(_mark_as_simulated)
@@ -203,6 +205,12 @@ class SlackSimulator(People):
         places = self._workspace.channels.values() if channel is None else [self._place(channel)]
         return tuple(m for c in places for m in c.ephemerals.values() if m.only_for == user and not m.deleted)
 
+    def file(self, file_id: str) -> File:
+        """What was shared under this id; raises `NotOffered` where nothing was."""
+        if file_id not in self._workspace.files:
+            raise NotOffered(f"there is no file {file_id!r}")
+        return self._workspace.files[file_id]
+
     def open_views(self, user: str) -> tuple[View, ...]:
         """This user's open dialogs, the topmost last."""
         return tuple(self._workspace.stacks.get(user, ()))
@@ -285,6 +293,9 @@ class SlackSimulator(People):
 
     async def _respond(self, request: web.Request) -> web.Response:
         return await respond(self._workspace, request)
+
+    async def _take_upload(self, request: web.Request) -> web.Response:
+        return await take_upload(self._workspace, request)
 
     async def _about(self, _: web.Request) -> web.Response:
         return web.Response(text="This is a simulated Slack for tests and the demo. Nothing here is real.\n")

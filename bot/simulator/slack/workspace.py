@@ -23,7 +23,7 @@ from bot.simulator.slack.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bot.simulator.slack.model import Body
+    from bot.simulator.slack.model import Body, File, Upload
 
 
 class SlackError(Exception):
@@ -51,6 +51,9 @@ class Workspace:
         self.homes: dict[str, View] = {}
         self.triggers: dict[str, Trigger] = {}
         self.response_urls: dict[str, ResponseUrl] = {}
+        self.uploads: dict[str, Upload] = {}
+        """By what their URL ends in."""
+        self.files: dict[str, File] = {}
         self.on_change: list[Callable[[Change], object]] = []
         self._last_ts = 0
         self.bot = User(id="U0BOT", name="countersign", team=team_id, is_bot=True)

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
+from bot.simulator.slack.forms import NotOffered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -443,6 +444,58 @@ async def test_slack_sdk_s_own_retry_gets_through(slack: SlackSimulator, client:
 
 
 # -- the App Home and what onlookers see ------------------------------------------------------------------
+
+
+async def test_a_file_lands_in_the_thread_in_three_steps(
+    slack: SlackSimulator, client: AsyncWebClient
+) -> None:
+    root = await client.chat_postMessage(channel=GENERAL, text="a card")
+    answer = await client.files_upload_v2(
+        channel=GENERAL,
+        thread_ts=root["ts"],
+        filename="attempt-1.txt",
+        content="é" * 9,
+        initial_comment="all",
+    )
+    methods = [call.method for call in slack.calls]
+    assert methods[1:] == ["files.getUploadURLExternal", "files.completeUploadExternal"]
+    (_, shared) = slack.messages(GENERAL)
+    assert (shared.thread_ts, shared.text) == (root["ts"], "all")
+    (file,) = shared.files
+    assert (file.name, file.title, file.content) == ("attempt-1.txt", "attempt-1.txt", ("é" * 9).encode())
+    assert answer["files"] == [{"id": file.id, "title": file.title}], "it does not say where it is shared"
+    assert slack.file(file.id) == file
+    assert "é" not in repr(slack.calls)
+    (channel,) = slack.snapshot()["channels"]
+    shown = channel["messages"][0]["replies"][0]["files"]
+    assert shown == [{"id": file.id, "name": file.name, "title": file.title, "size": 18}]
+
+
+async def test_uploads_are_refused_as_slack_does(slack: SlackSimulator, client: AsyncWebClient) -> None:
+    ask = client.files_getUploadURLExternal
+    assert await error(ask(filename="a", length=0)) == "invalid_arguments"
+    assert await error(ask(filename="a", length=2 * 10**9)) == "file_upload_size_restricted"
+    complete = client.files_completeUploadExternal
+    unfinished = (await ask(filename="a", length=3))["file_id"]
+    assert await error(complete(files=[{"id": unfinished}])) == "file_not_found"
+    for place, said in ((ANA, "invalid_arguments"), ("C0NOWHERE", "channel_not_found")):
+        assert await error(client.files_upload_v2(channel=place, filename="a", content="b")) == said
+    slack.add_channel("C02OUT", "out", with_bot=False)
+    assert (
+        await error(client.files_upload_v2(channel="C02OUT", filename="a", content="b")) == "not_in_channel"
+    )
+    with pytest.raises(NotOffered):
+        slack.file("F0NOWHERE")
+
+
+async def test_an_upload_has_the_length_that_was_named_and_an_address_of_its_own(
+    slack: SlackSimulator, client: AsyncWebClient
+) -> None:
+    url = (await client.files_getUploadURLExternal(filename="a", length=3))["upload_url"]
+    async with aiohttp.ClientSession() as session:
+        for address, body, status in ((url, b"four", 400), (f"{url}x", b"abc", 404), (url, b"abc", 200)):
+            async with session.post(address, data=body) as response:
+                assert response.status == status
 
 
 async def test_an_app_home_is_published_and_guarded_by_its_hash(

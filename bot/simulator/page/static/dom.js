@@ -40,6 +40,17 @@ export function link(address, words) {
 }
 
 /**
+ * A file that somebody sent.
+ * @param {string} address
+ * @param {string} name
+ * @param {number} bytes
+ */
+export function attachment(address, name, bytes) {
+  const size = bytes < 1024 ? `${bytes} bytes` : `${Math.round(bytes / 1024).toLocaleString()} KiB`;
+  return h("p", { class: "file" }, h("a", { href: address, download: name }, name), ` · ${size}`);
+}
+
+/**
  * The beginning of a digest is enough to compare by eye; all of it is the tooltip.
  * @param {string} words
  */

@@ -1,7 +1,7 @@
 // @ts-check
 import { drawn, marked } from "./blocks.js";
 import { avatar, Chat, OURS } from "./chat.js";
-import { clock, h } from "./dom.js";
+import { attachment, clock, h } from "./dom.js";
 import { show } from "./log.js";
 
 /** The simulated Slack: one channel, seen by one of its people. */
@@ -84,7 +84,10 @@ export class Slack {
 
   /** @param {any} message */
   content(message) {
-    if (!message.blocks?.length) return [h("p", { class: "text" }, ...marked(message.text))];
+    const files = (message.files || []).map((/** @type {any} */ file) =>
+      attachment(`/demo/slack/files/${encodeURIComponent(file.id)}`, file.name, file.size),
+    );
+    if (!message.blocks?.length) return [h("p", { class: "text" }, ...marked(message.text)), ...files];
     return drawn(message.blocks, (element, option) => this.press(message, element, option));
   }
 

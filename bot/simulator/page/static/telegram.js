@@ -1,6 +1,6 @@
 // @ts-check
 import { avatar, Chat, OURS } from "./chat.js";
-import { clock, h, link } from "./dom.js";
+import { attachment, clock, h, link } from "./dom.js";
 import { drawn } from "./entities.js";
 import { show } from "./log.js";
 
@@ -71,12 +71,18 @@ export class Telegram {
           h("p", { class: "from" }, h("strong", {}, name), this.replier(message)),
           answered && h("p", { class: "quoted" }, summary(answered)),
           h("div", { class: "text" }, ...drawn(message.text, message.entities)),
-          message.document && h("p", { class: "file" }, message.document.file_name),
+          message.document && this.file(message.document),
           h("p", { class: "meta" }, message.edited ? "edited " : "", clock(message.date)),
         ),
         this.keyboard(message),
       ),
     );
+  }
+
+  /** @param {any} file */
+  file(file) {
+    const address = `/demo/telegram/files/${encodeURIComponent(file.file_id)}`;
+    return attachment(address, file.file_name, file.file_size);
   }
 
   /** @param {any} message */

@@ -1,0 +1,114 @@
+"""What has changed between two drafts, line by line, for the narrow room of a card. Pure.
+
+Lines are those of `diff -u` without its numbers: `-` was there before, `+` is there now, ` ` is around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from difflib import SequenceMatcher
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from bot.literal import clipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+COMPARED = 100_000
+"""Characters of each draft; cards are drawn between presses, which nothing may hold up."""
+LINES = 1_000
+"""Lines of each that are left once those that both begin and end with are taken off."""
+COMMON = 20
+"""A line that stands there more often, as a blank one or a bracket, marks no place; and the time that
+comparing takes grows with the square of it."""
+AROUND = 2
+"""Lines shown around a change."""
+GAP = "@@"
+"""Stands for lines that are left out between two changes, as in `diff -u`."""
+LONG = 160
+"""Prose comes as one line for each paragraph; a line as long as this is compared by its sentences."""
+ELIDED = "…"
+"""Stands for the same words in a line before and the line after."""
+
+_NARROW = 60
+"""Room in which nothing but one line is shown."""
+_SENTENCE = re.compile(r"(?<=[.!?;:] )(?=\S)")
+_WORDS_KEPT = 40
+"""Characters kept, at least, of what two long lines have in common around their difference."""
+
+
+def changes(before: str, now: str) -> list[str] | None:
+    """The lines to show; empty where no line differs, None for texts too long or too different to compare."""
+    if max(len(before), len(now)) > COMPARED:
+        return None
+    one, other = _lines(before), _lines(now)
+    head = _common(one, other)
+    tail = _common(one[head:][::-1], other[head:][::-1])
+    first, last = max(0, head - AROUND), max(0, tail - AROUND)
+    one, other = one[first : len(one) - last], other[first : len(other) - last]
+    if one == other:
+        return []
+    return None if max(len(one), len(other)) > LINES else _told(one, other)
+
+
+def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tuple[str, int]:
+    """The first lines, made visible, as far as `length` measures them within `room`; how many are missing."""
+    shown: list[str] = []
+    for line in lines:
+        # A single line leaves room for the one that came in its place.
+        drawn = clipped(line, max(room // 3, min(room, _NARROW)), length)
+        room -= length(drawn) + 1
+        if room < 0:
+            break
+        shown.append(drawn)
+    return "\n".join(shown), len(lines) - len(shown)
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("\r\n", "\n").split("\n")
+    return list(chain.from_iterable(_SENTENCE.split(line) if len(line) > LONG else [line] for line in lines))
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _told(one: list[str], other: list[str]) -> list[str]:
+    told: list[str] = []
+    counted = Counter(other)
+    matcher = SequenceMatcher(
+        lambda line: not line.strip() or counted[line] > COMMON, one, other, autojunk=False
+    )
+    for group in matcher.get_grouped_opcodes(AROUND):
+        told += [GAP] if told else []
+        for kind, start, end, begin, until in group:
+            if kind == "equal":
+                told += [f" {line}" for line in one[start:end]]
+            else:
+                told += _replaced(one[start:end], other[begin:until])
+    return told
+
+
+def _replaced(gone: list[str], come: list[str]) -> list[str]:
+    """As many lines in place of as many: each beside its own."""
+    if len(gone) != len(come):
+        return [*(f"-{line}" for line in gone), *(f"+{line}" for line in come)]
+    pairs = (_elided(before, now) for before, now in zip(gone, come, strict=True))
+    return [line for before, now in pairs for line in (f"-{before}", f"+{now}")]
+
+
+def _elided(before: str, now: str) -> tuple[str, str]:
+    """Two long lines without most of what they have in common, which is left out between words."""
+    if min(len(before), len(now)) <= LONG:
+        return before, now
+    start = before.rfind(" ", 0, max(0, _common(before, now) - _WORDS_KEPT)) + 1
+    before, now = before[start:], now[start:]
+    shared = _common(before[::-1], now[::-1])
+    keep = before.find(" ", len(before) - shared + _WORDS_KEPT) if shared > _WORDS_KEPT else -1
+    end = 0 if keep < 0 else len(before) - keep
+    head, tail = ELIDED * bool(start), ELIDED * bool(end)
+    return tuple(f"{head}{line[: len(line) - end]}{tail}" for line in (before, now))  # type: ignore[return-value]

@@ -1,0 +1,93 @@
+"""What has changed between two drafts, as a card shows it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.changes import COMPARED, GAP, LINES, LONG, changes, fitting
+from core.literal import escaped, utf16
+
+LINE = st.sampled_from(["", "a", "b", "c", "}", "a long sentence. " * 20, "x" * 300, "one.\r"])
+TEXT = st.lists(LINE, max_size=30).map("\n".join)
+
+
+def test_a_changed_line_stands_beside_its_own() -> None:
+    before, now = "1\n2\n3\n4\n5\n6", "1\n2\n3!\n4!\n5\n6"
+    assert changes(before, now) == [" 1", " 2", "-3", "+3!", "-4", "+4!", " 5", " 6"]
+
+
+def test_what_lies_between_two_changes_is_left_out() -> None:
+    middle = "\n".join(f"line {number}" for number in range(10))
+    found = changes(f"a\n{middle}\nb", f"A\n{middle}\nB")
+    assert found == ["-a", "+A", " line 0", " line 1", GAP, " line 8", " line 9", "-b", "+B"]
+
+
+def test_prose_is_compared_by_its_sentences() -> None:
+    prose = " ".join(f"This is sentence number {number}." for number in range(20))
+    found = changes(prose, prose.replace("number 7.", "number seven."))
+    assert found is not None
+    assert [line.rstrip() for line in found if line[0] != " "] == [
+        "-This is sentence number 7.",
+        "+This is sentence number seven.",
+    ]
+
+
+def test_two_long_lines_show_where_they_differ() -> None:
+    found = changes("word " * 100 + "alpha" + " word" * 100, "word " * 100 + "beta" + " word" * 100)
+    assert found is not None
+    assert [len(line) < LONG for line in found] == [True, True]
+    assert "alpha" in found[0]
+    assert "beta" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("x" * (COMPARED + 1), "y"),
+        ("\n".join(map(str, range(LINES + 1))), "\n".join(f"{number}!" for number in range(LINES + 1))),
+    ],
+)
+def test_texts_too_long_or_too_different_are_not_compared(before: str, now: str) -> None:
+    assert changes(before, now) is None
+
+
+def test_one_change_in_a_long_text_is_found() -> None:
+    text = "\n".join(f"line {number}" for number in range(5 * LINES))
+    assert changes(text, text.replace("line 4242", "this one")) == [
+        " line 4240",
+        " line 4241",
+        "-line 4242",
+        "+this one",
+        " line 4243",
+        " line 4244",
+    ]
+
+
+@given(TEXT, TEXT)
+def test_the_lines_account_for_both_texts(before: str, now: str) -> None:
+    found = changes(before, now)
+    assert found is not None
+    same = before.replace("\r\n", "\n") == now.replace("\r\n", "\n")
+    assert (found == []) == same
+    assert all(line[0] in " +-" for line in found if line != GAP)
+    shorter = len(before) + len(now)
+    assert sum(len(line) - 1 for line in found if line[0] == "-") <= shorter + 2 * len(found)
+
+
+@given(
+    st.lists(st.text(max_size=400).map(lambda text: text.replace("\n", " ")), max_size=20),
+    st.integers(0, 600),
+)
+def test_what_fits_fits_and_the_rest_is_counted(lines: list[str], room: int) -> None:
+    for length in (utf16, escaped):
+        text, missing = fitting(lines, room, length)
+        assert length(text) <= max(room, 0)
+        assert text.count("\n") + 1 == len(lines) - missing or not text
+
+
+def test_one_line_never_takes_all_the_room() -> None:
+    text, missing = fitting(["-" + "x" * 5000, "+" + "y" * 5000], 600, utf16)
+    assert missing == 0
+    assert text.splitlines()[1].startswith("+yyy")
