@@ -60,6 +60,8 @@ class ShakyService(Service):
     is_down = False
     slow: asyncio.Event | None = None
     """Decisions wait for it."""
+    slow_checks: asyncio.Event | None = None
+    """What is to be known before somebody is asked waits for it."""
 
     async def decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.slow is not None:
@@ -74,6 +76,8 @@ class ShakyService(Service):
         return await super().withdraw(*args, **options)
 
     async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.slow_checks is not None:
+            await self.slow_checks.wait()
         if self.is_down:
             raise DOWN
         return await super().check_may_decide(*args, **options)

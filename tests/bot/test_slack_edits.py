@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.simulator.faults import Fault
 from bot.simulator.slack import limits
+from bot.slack.desk import SLOW
 from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, question_view
 from core.model import Outcome, Policy, Status, Submission, Verdict
 from tests.bot.house import PUBLIC_URL
@@ -367,6 +369,25 @@ async def test_a_confirmation_that_takes_too_long_says_so_in_its_dialog_and_goes
     await there.slack.submit(the_view(there), user="U01ANA")
     assert the_view(there).errors[EDIT_BLOCK].startswith("Already approved by Ana Ruiz at ")
     assert len(await decisions(there, task)) == 1
+
+
+async def test_a_dialog_that_does_not_open_is_told(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    there.slack.faults.add(Fault(method="views.open", body={"ok": False, "error": "expired_trigger_id"}))
+    assert (await there.slack.press(await there.card(), "Edit…", user="U01ANA")).status == 200
+    assert "Slack did not open the dialog. Nothing was changed" in await there.told("U01ANA")
+    assert await decisions(there, task) == ()
+
+
+async def test_a_database_that_is_slow_opens_no_dialog_without_the_draft(over_socket: SlackHouse) -> None:
+    """Slack's trigger lives for 3 s, and a dialog without the draft would be of no use."""
+    there = over_socket
+    await there.house.submit()
+    card = await there.card()
+    there.house.service.slow_checks = asyncio.Event()
+    assert (await there.slack.press(card, "Edit…", user="U01ANA")).ok
+    assert await there.told("U01ANA") == SLOW
+    assert there.slack.open_views("U01ANA") == ()
 
 
 # Any text
