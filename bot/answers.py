@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from bot.literal import clipped
 from core.errors import (
+    AlreadyAnswered,
     AlreadyDecided,
     ConfirmOnPage,
     CountersignError,
     Invalid,
+    KeyReused,
     NotAReviewer,
     NotFound,
+    NotTheSubmitter,
     NotWaiting,
     NotYourTurn,
     Overloaded,
@@ -43,13 +46,20 @@ class StillDeciding(CountersignError):
     """The platform waits no longer for the answer; the decision itself goes on."""
 
 
+class OnThePage(Invalid):
+    """This platform cannot do it; whoever is refused is given the page's address."""
+
+
 SENTENCES: dict[type[CountersignError], str | None] = {
     NotAReviewer: None,
     SelfReview: None,
+    AlreadyAnswered: None,
     AlreadyDecided: None,
     NotYourTurn: None,
     ConfirmOnPage: None,
     Invalid: None,
+    KeyReused: "Nothing was changed: this dialog has sent another question before.",
+    NotTheSubmitter: None,
     NotFound: "Nothing was changed: this review no longer exists.",
     NotWaiting: None,
     ReviewIsClosed: None,

@@ -61,6 +61,9 @@ LINE = 200
 NAME = 80
 NOTE = 400
 
+BUTTONS = frozenset({Action.EDIT})
+"""What of a card's menu has a button of its own."""
+
 MENU_ACTION = "countersign_menu"
 REASON_BLOCK = "reason"
 REASON_INPUT = "text"
@@ -147,13 +150,27 @@ def fallback(card: Card) -> str:
     return escape(clipped(f"{card.state}: {card.title}", FALLBACK // 5) + f" ({_line(card.byline)})")
 
 
-def said(words: Words, users: Mapping[PersonId, str]) -> list[Block]:
+def said(words: Words, users: Mapping[PersonId, str], *, answer: str | None = None) -> list[Block]:
     """A notice; `users` are the people of it whom Slack knows, by their user ids. In rich_text nothing else
-    than a `user` element calls anybody."""
+    than a `user` element calls anybody. `answer` is the token of a question's button."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
     elements = [*(one for part in words.parts for one in _element(part, users)), *in_zone(" "), link]
     line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
-    return [line, *(_quoted(words.quote, QUOTE) if words.quote else ())]
+    return [
+        line,
+        *(_quoted(words.quote, QUOTE) if words.quote else ()),
+        *([_answering(answer)] if answer else ()),
+    ]
+
+
+def _answering(token: str) -> Block:
+    button = {
+        "type": "button",
+        "text": _plain("Answer…"),
+        "value": token,
+        "action_id": action_id(Action.ANSWER),
+    }
+    return {"type": "actions", "elements": [button]}
 
 
 def listed(answer: Answer) -> list[Block]:
@@ -356,25 +373,32 @@ def _quoted(text: str, limit: int) -> list[Block]:
 
 
 def _actions(card: Card) -> Block:
+    """Verdicts are buttons; what decides nothing is in the menu."""
+    beside = [button for button in card.menu if button.action in BUTTONS]
+    menu = [button for button in card.menu if button.action not in BUTTONS]
     return {
         "type": "actions",
-        "elements": [*map(_button, card.buttons), *([_menu(card)] if card.menu else [])],
+        "elements": [*map(_button, (*card.buttons, *beside)), *([_menu(menu)] if menu else [])],
     }
 
 
-def _menu(card: Card) -> Block:
-    options = [{"text": _plain(button.label), "value": button.token} for button in card.menu]
+def _menu(offered: Sequence[Button]) -> Block:
+    options = [{"text": _plain(button.label), "value": button.token} for button in offered]
     return {"type": "overflow", "action_id": MENU_ACTION, "options": options}
 
 
 def _button(button: Button) -> Block:
+    style = _STYLES.get(button.action)
     return {
         "type": "button",
         "text": _plain(button.label),
-        "style": "primary" if button.action is Action.APPROVE else "danger",
+        **({"style": style} if style else {}),
         "value": button.token,
         "action_id": action_id(button.action),
     }
+
+
+_STYLES = {Action.APPROVE: "primary", Action.REJECT: "danger"}
 
 
 def action_id(action: Action) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from core.model import ReviewId
+from core.model import QuestionId, ReviewId
 
 if TYPE_CHECKING:
     from core.ports import Secrets
@@ -44,6 +44,14 @@ class Action(StrEnum):
     """Remind me tomorrow morning."""
     WITHDRAW = "w"
     """Take back what I decided."""
+    EDIT = "e"
+    """Let me write what shall stand instead."""
+    CONFIRM = "k"
+    """That edit is what I want."""
+    ASK = "q"
+    """Let me ask the submitter something."""
+    ANSWER = "s"
+    """Let me answer that; the token's id is the question's, where others have the review's."""
     CHOOSE = "A"
     """The answer to that question: the first of the policy's reasons; `B` is the second, and so on."""
 
@@ -61,6 +69,11 @@ class Press:
     action: Action
     choice: int = 0
     """Which of the policy's reasons, from 0, where the action is `CHOOSE`."""
+
+    @property
+    def question(self) -> QuestionId:
+        """Which one, where the action is `ANSWER`."""
+        return QuestionId(self.review)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,10 @@ class Buttons:
         """
         said = f"{review}.{chr(ord(action) + choice)}{attempt}"
         return f"{said}.{self._mac(said)}"
+
+    def answer_token(self, question: QuestionId, attempt: int) -> str:
+        """Likewise, for the button of a question."""
+        return self.token(ReviewId(question), attempt, Action.ANSWER)
 
     def read(self, token: object) -> Press | None:
         """None unless we made this very token."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.model import Decision, Json, ReviewRequest, TaskId
 
 MENU = 5
-"""Options of Slack's smallest menu, its "overflow"."""
+"""Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
 PREVIOUS = 3
@@ -107,7 +107,7 @@ class Card:
     note: str | None
     buttons: tuple[Button, ...]
     menu: tuple[Button, ...]
-    """What somebody may do besides deciding; none where there are no buttons, at most `MENU`."""
+    """What somebody may do besides; none where there are no buttons. Without `Action.EDIT` at most `MENU`."""
     url: str
     """The task's page."""
     sha256: str
@@ -291,6 +291,8 @@ _DID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.EDIT: "
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
 _DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
 _MENU = (
+    ("Edit…", Action.EDIT),
+    ("Ask…", Action.ASK),
     ("I'm looking", Action.CLAIM),
     ("Remind me in 1 hour", Action.SNOOZE_HOUR),
     ("Remind me tomorrow", Action.SNOOZE_DAY),

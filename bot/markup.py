@@ -37,7 +37,7 @@ LIMIT = 4096
 ENTITIES = 100
 """Entities of a message; more are dropped (telegram.constants.MessageLimit.MESSAGE_ENTITIES)."""
 
-SHOWN = frozenset({Action.CLAIM})
+SHOWN = frozenset({Action.EDIT, Action.ASK, Action.CLAIM})
 """What of a card's menu has a button; each takes a row's worth of a phone's screen."""
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -112,7 +112,8 @@ def _units(spans: Iterable[Span]) -> int:
 def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
     """A notice; `users` are the people of it whom Telegram knows."""
     quote = _quoted(words.quote, QUOTE) if words.quote else ()
-    return joined((*(_part(part, users) for part in words.parts), *quote, Span(text=f"\n{words.url}")))
+    how = "\nReply to this message to answer, or on the page:" if words.question else ""
+    return joined((*(_part(part, users) for part in words.parts), *quote, Span(text=f"{how}\n{words.url}")))
 
 
 def _quoted(text: str, limit: int) -> tuple[Span, ...]:

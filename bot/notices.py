@@ -21,7 +21,7 @@ from core.events import (
     TaskFailed,
 )
 from core.explaining import standing
-from core.model import Outcome, PersonId, Verdict, text_of
+from core.model import Outcome, PersonId, QuestionId, Verdict, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,10 @@ class Words:
     """What somebody wrote, or a task ended with, to stand below them as it is."""
     url: str
     """The task's page."""
+    question: QuestionId | None = None
+    """What can be answered."""
+    attempt: int = 1
+    """Of which review."""
 
 
 def words(notice: Notice, *, public_url: str) -> Words:
@@ -68,7 +72,10 @@ def words(notice: Notice, *, public_url: str) -> Words:
     if review is None or not review.is_open:
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
-        return Words(parts=_said(event, review), quote=event.text, url=url)
+        asked = QuestionId(event.question) if isinstance(event, QuestionAsked) else None
+        return Words(
+            parts=_said(event, review), quote=event.text, url=url, question=asked, attempt=review.attempt
+        )
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 
 

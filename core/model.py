@@ -806,6 +806,19 @@ class ChatUpdate:
     body: bytes
 
 
+class Asks(StrEnum):
+    """What somebody is asked for in a dialog."""
+
+    REASON = "reason"
+    """Why they decide as they do."""
+    QUESTION = "question"
+    """What they want to know of the submitter."""
+    TEXT = "text"
+    """What shall stand in place of the draft."""
+    CONSENT = "consent"
+    """Whether the edit that they were shown is what they want: by a button, never in words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialog:
     """A question put to one person in a chat, whose answer belongs to a review (why do you reject?).
@@ -818,7 +831,12 @@ class Dialog:
     review: ReviewId
     person: PersonId
     verdict: Verdict
+    """What the answer leads to. Of a `QUESTION`, which leads to none, it is `EDIT`: an earlier release takes
+    every dialog for one about reasons, and then refuses the answer, since an edit without a text is none."""
     expires_at: datetime
+    asks: Asks = Asks.REASON
+    content: Json = None
+    """An edit that waits for its confirmation, or for the reason that is asked for with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

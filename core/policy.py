@@ -7,9 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from core.errors import (
+    AlreadyAnswered,
     AlreadyDecided,
     ConfirmOnPage,
     NotAReviewer,
+    NotTheSubmitter,
     NotYourTurn,
     ReasonMissing,
     ReviewIsClosed,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from core.model import Decision, PersonId, Policy, Quorum, ReviewRequest
+    from core.model import Decision, PersonId, Policy, Question, Quorum, ReviewRequest
 
 
 T = TypeVar("T")
@@ -73,6 +75,15 @@ def check_may_ask(
     if person != LOCAL:
         seat = _seat(review, person, policies, delegators)
         _check_is_distinct(review, person, seat)
+    check_open(review)
+
+
+def check_may_answer(asked: Question, review: ReviewRequest, person: PersonId, *, is_admin: bool) -> None:
+    """Raise `NotTheSubmitter`, `AlreadyAnswered` or `ReviewIsClosed` where this person may not answer."""
+    if person not in {review.task.submitter, LOCAL} and not is_admin:
+        raise NotTheSubmitter(f"{review.task.submitter_name} is asked; nobody else answers for them.")
+    if asked.reply is not None:
+        raise AlreadyAnswered(f"{asked.reply.name} has answered this question already.")
     check_open(review)
 
 

@@ -139,12 +139,22 @@ class QuestionStore(Protocol):
         """Raises `NotFound`."""
         ...
 
+    async def question_at(self, channel: ChannelName, message: MessageRef) -> Question | None:
+        """The question that a message of ours tells."""
+        ...
+
     async def questions(self, task_id: str) -> Sequence[Question]:
         """All of a task, oldest first."""
         ...
 
     async def unanswered(self, submitter: PersonId, *, limit: int) -> Sequence[Question]:
         """Those about open reviews of this submitter's tasks, oldest first."""
+        ...
+
+    async def review(self, review_id: str) -> ReviewRequest: ...
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All that are in force now."""
         ...
 
 
@@ -162,8 +172,6 @@ class Store(QuestionStore, Protocol):
     async def tasks(self, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage: ...
 
     async def cancel(self, task_id: str, person: PersonId) -> Task: ...
-
-    async def review(self, review_id: str) -> ReviewRequest: ...
 
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]: ...
 
@@ -303,10 +311,6 @@ class Store(QuestionStore, Protocol):
 
     async def revoke_delegation(self, person: PersonId) -> bool:
         """Whether there was one. Idempotent."""
-        ...
-
-    async def delegations(self) -> Sequence[Delegation]:
-        """All that are in force now."""
         ...
 
     async def timers(self, review_id: str) -> Sequence[Timer]:

@@ -10,14 +10,14 @@ import structlog
 from core.errors import CountersignError, Forbidden, Invalid, Refused
 from core.ids import new_id
 from core.model import NewQuestion, QuestionId
-from core.policy import check_may_ask
+from core.policy import check_in_time, check_may_answer, check_may_ask
 from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from core.model import Person, PersonId, Policy, Question, ReviewRequest
-    from core.ports import QuestionStore
+    from core.model import ChannelName, MessageRef, Person, PersonId, Policy, Question, ReviewRequest
+    from core.ports import Clock, QuestionStore
 
 ANSWERABLE = 100
 """Questions listed for one submitter."""
@@ -35,12 +35,17 @@ class Questions:
         policies: Mapping[str, Policy],
         known: Callable[[PersonId], Person],
         is_admin: Callable[[PersonId], bool],
+        with_others: Callable[[CountersignError, ReviewRequest], CountersignError],
+        clock: Clock,
     ) -> None:
-        """`policies` are those in force now; `known` raises for somebody whom the configuration lacks."""
+        """`policies` are those in force now; `known` raises for somebody whom the configuration lacks;
+        `with_others` makes a refusal name who can instead."""
         self._store = store
         self._policies = policies
         self._known = known
         self._is_admin = is_admin
+        self._with_others = with_others
+        self._clock = clock
 
     async def ask(
         self, review_id: str, person: PersonId, text: str, *, via: str, key: str | None = None
@@ -97,6 +102,34 @@ class Questions:
             is_admin=self._is_admin(person),
         )
         return await _logged("question_answered", answering, person=person, via=via)
+
+    async def check_may_ask(self, review_id: str, person: PersonId) -> ReviewRequest:
+        """The review, where this person could ask about it now; raises as `ask` would, and names who can.
+
+        For a front end that asks for the words first. Changes nothing.
+        """
+        self._known(person)
+        review = await self._store.review(checked_id(review_id, "review"))
+        away = () if person in review.policy.reviewers else await self._store.delegations()
+        for_whom = [of.person for of in away if of.delegate == person]
+        try:
+            check_may_ask(review, person, self._policies, for_whom)
+            check_in_time(review, self._clock.now())
+        except (Forbidden, Refused) as error:
+            raise self._with_others(error, review) from None
+        return review
+
+    async def check_may_answer(self, question_id: str, person: PersonId) -> Question:
+        """The question, where this person could answer it now; raises as `answer` would. Likewise."""
+        self._known(person)
+        asked = await self.one(question_id)
+        review = await self._store.review(asked.review)
+        check_may_answer(asked, review, person, is_admin=self._is_admin(person))
+        return asked
+
+    async def told_at(self, channel: ChannelName, message: MessageRef) -> Question | None:
+        """The question that a message of ours in a chat tells; None for every other message."""
+        return await self._store.question_at(channel, message)
 
     async def one(self, question_id: str) -> Question:
         """Raises `NotFound`."""

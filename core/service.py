@@ -24,6 +24,7 @@ from core.policy import (
     waited_for,
 )
 from core.questions import Questions
+from core.states import check_shape, content_of
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
@@ -109,7 +110,12 @@ class Service:
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
         self.questions = Questions(
-            store, policies=policies, known=self._known, is_admin=lambda person: person in self._admins
+            store,
+            policies=policies,
+            known=self._known,
+            is_admin=lambda person: person in self._admins,
+            with_others=self._with_others,
+            clock=self._clock,
         )
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
@@ -518,6 +524,25 @@ class Service:
             raise
         await self._adopt(review, copy)
         return review
+
+    async def check_edit(
+        self,
+        review_id: str,
+        person: PersonId,
+        typed: str,
+        *,
+        via: str,
+    ) -> tuple[ReviewRequest, Json]:
+        """The review, and what would stand in place of its draft if `typed` became this person's edit.
+
+        For a front end that shows the difference before it asks whether that is what they want; raises as
+        `decide` would, which judges again. Changes nothing.
+        """
+        review = await self.check_may_decide(review_id, person, via=via)
+        content = content_of(typed, review.draft)
+        check_content(Verdict.EDIT, content)
+        check_shape(review.draft, content)
+        return review, content
 
     async def _adopt(self, review: ReviewRequest, copy: tuple[Recipient, MessageRef] | None) -> None:
         """Ask before writing: nearly every copy is known."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from pydantic_core import from_json
+
 from core.errors import Invalid
 from core.jsontext import to_sorted_json
 from core.model import text_of
@@ -52,6 +54,29 @@ def diff(before: Json, now: Json, names: tuple[str, str] = ("draft", "edited")) 
     if max(len(one), len(other)) > COMPARED_LINES:
         return None
     return "\n".join(difflib.unified_diff(one, other, *names, lineterm=""))[:LONGEST_DIFF]
+
+
+def content_of(typed: str, draft: Json) -> Json:
+    """The edited draft that somebody `typed`: text where the draft is text, else JSON. Raises `Invalid`."""
+    if not isinstance(draft, str):
+        return parsed(typed, "The draft is JSON, and what you wrote is not")
+    plain = _lines(typed)
+    if plain == _lines(draft):
+        return draft  # as it was, but for the line ends, which every browser and chat sends its own way
+    return plain.replace("\n", "\r\n") if "\r\n" in draft else plain
+
+
+def parsed(typed: str, complaint: str) -> Json:
+    """JSON that somebody typed. Raises `Invalid`, whose sentence begins with `complaint`."""
+    try:
+        found: Json = from_json(typed, allow_inf_nan=False)
+    except ValueError as error:
+        raise Invalid(f"{complaint}: {error}.") from None
+    return found
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_shape(draft: Json, content: Json) -> None:

@@ -12,13 +12,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
 from bot.cards import card, retired
-from bot.desk import Desk
 from bot.errands import Errands
 from bot.files import file_of, is_file
 from bot.gate import Gate
 from bot.menu import Menu
 from bot.notices import words
 from bot.pace import Pace, limit
+from bot.reception import Reception
 from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
@@ -177,7 +177,9 @@ class SlackChannel:
                 people=self._people,
                 errands=errands,
                 menu=menu,
-                desk=Desk(service=self._service, public_url=self._public_url, channel=SLACK, link=self._link),
+                reception=Reception(
+                    service=self._service, public_url=self._public_url, channel=SLACK, link=self._link
+                ),
             )
             self._homes = Homes(commands=commands, client=client, errands=errands, clock=self._clock)
             stack.callback(self._homes.close)
@@ -245,7 +247,8 @@ class SlackChannel:
 
     def _notice(self, notice: Notice) -> tuple[str, list[Block]]:
         told = words(notice, public_url=self._public_url)
-        return said_plainly(told), said(told, self._people.slack_users())
+        answer = told.question and self._buttons.answer_token(told.question, told.attempt)
+        return said_plainly(told), said(told, self._people.slack_users(), answer=answer)
 
 
 async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:

@@ -14,8 +14,8 @@ from slack_bolt.response import BoltResponse
 from bot.absence import HOW, Absences
 from bot.answers import NOT_RECORDED, SLOW, STRANGER
 from bot.blocks import escape, listed
-from bot.desk import Asked, introduced
 from bot.menu import Answer, Word
+from bot.reception import Asked, introduced
 from bot.slack.payloads import SLACK, Typing
 from bot.slack.wording import as_typed
 from bot.zones import has_moment
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncAck
 
     from bot.blocks import Block
-    from bot.desk import Desk
     from bot.errands import Errands
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.reception import Reception
     from core.model import MessageRef, PersonId, ReviewId
     from core.service import Service
 
@@ -77,12 +77,12 @@ class Commands:
     """The listener; called by bolt with `ack` and the payload."""
 
     def __init__(
-        self, *, service: Service, people: Directory, errands: Errands, menu: Menu, desk: Desk
+        self, *, service: Service, people: Directory, errands: Errands, menu: Menu, reception: Reception
     ) -> None:
         self._people = people
         self._errands = errands
         self._menu = menu
-        self._desk = desk
+        self._reception = reception
         self._service = service
         self._absences = Absences(service=service, people=people)
         self.own_team = ""
@@ -118,10 +118,10 @@ class Commands:
         person = self._person(said)
         match word:
             case Asked.PENDING:
-                return await self._desk.pending(person)
+                return await self._reception.pending(person)
             case Asked.SUBMIT:
                 tell = Recipient(channel=SLACK, address=said.user)
-                return await self._desk.submit(
+                return await self._reception.submit(
                     person, as_typed(rest), key=said.key, tell=tell, where=WHERE, prefix=said.prefix
                 )
             case "away":
@@ -156,12 +156,12 @@ class Commands:
     async def list_for(self, user: str, team: str) -> Answer:
         """What waits for whoever opens our Home; to strangers, who they are. Raises what `Service` does."""
         person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
-        return self.introduction(user, team) if person is None else await self._desk.pending(person)
+        return self.introduction(user, team) if person is None else await self._reception.pending(person)
 
     def introduction(self, user: str, team: str) -> Answer:
         """Who that is to us; answered to strangers, too."""
         person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
-        return self._desk.whoami(person, user if team == self.own_team else f"{team}/{user}")
+        return self._reception.whoami(person, user if team == self.own_team else f"{team}/{user}")
 
     def _mentioned(self, text: str) -> PersonId | None:
         """Raises `Invalid` where a mention names nobody that we know."""

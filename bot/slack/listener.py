@@ -20,6 +20,7 @@ from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
 from bot.slack.payloads import SLACK
 from bot.slack.socket import CONNECTIONS, Socket
+from bot.views import ANSWER_VIEW, EDIT_VIEW, QUESTION_VIEW
 from core.errors import DeliveryError, SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -154,7 +155,12 @@ class Listener:
         app.action(action_id(Action.APPROVE))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
         app.action(MENU_ACTION)(self._presses.chosen)
+        app.action(action_id(Action.EDIT))(self._presses.edits.pressed)
+        app.action(action_id(Action.ANSWER))(self._presses.inquiries.pressed)
         app.view(REASON_VIEW)(self._presses.reason_sent)
+        app.view(EDIT_VIEW)(self._presses.edits.sent)
+        app.view(QUESTION_VIEW)(self._presses.inquiries.question_sent)
+        app.view(ANSWER_VIEW)(self._presses.inquiries.answer_sent)
         app.command(COMMAND)(self._commands.typed)
         app.event("app_mention")(self._mentions.said)
         app.event("app_home_opened")(self._homes.opened)

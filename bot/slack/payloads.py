@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.answers import UNREADABLE
+from core.errors import Invalid
 from core.model import ChannelName, MessageRef, Recipient
 
 if TYPE_CHECKING:
@@ -143,25 +145,46 @@ class Typed(Shape):
 class State(Shape):
     values: dict[str, dict[str, Typed]]
 
+    def typed(self, block: str, action: str) -> str:
+        """What stands in that input; empty where there is none."""
+        found = self.values.get(block, {}).get(action)
+        return (found.value if found else None) or ""
+
 
 class View(Shape):
+    id: str
     private_metadata: str
     state: State
 
 
 class DialogSent(Interaction):
-    """view_submission of the dialog that asks why."""
+    """view_submission of a dialog."""
 
     type: Literal["view_submission"]
     view: View
 
+    @property
+    def origin(self) -> Origin:
+        """Raises `Invalid` for what we did not write."""
+        try:
+            return Origin.model_validate_json(self.view.private_metadata)
+        except ValidationError:
+            raise Invalid(UNREADABLE) from None
+
 
 class Origin(Shape):
-    """What the dialog has to know of the press that opened it; kept in its private_metadata."""
+    """What a dialog has to know of the press that opened it; kept in its private_metadata."""
 
     token: str
     channel: str
     ts: str
+    shown: str | None = None
+    """The SHA-256 of the text whose difference from the draft this person is looking at."""
+
+    @classmethod
+    def of(cls, press: ButtonPress) -> Self:
+        place = press.container
+        return cls(token=press.token or "", channel=place.channel_id, ts=place.message_ts)
 
     @property
     def copy_pressed(self) -> tuple[Recipient, MessageRef]:

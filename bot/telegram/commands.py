@@ -12,9 +12,9 @@ from telegram.error import Forbidden, TelegramError
 
 from bot.absence import Absences
 from bot.answers import ANONYMOUS, STRANGER
-from bot.desk import Asked, introduced
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
+from bot.reception import Asked, introduced
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
 from bot.telegram.places import address_of, is_anonymous, ref_of
@@ -25,10 +25,10 @@ from core.model import Recipient
 if TYPE_CHECKING:
     from telegram import Bot, Message, Update, User
 
-    from bot.desk import Desk
     from bot.markup import Markup
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.reception import Reception
     from core.model import PersonId, ReviewId
     from core.service import Service
 
@@ -76,11 +76,11 @@ async def offer_commands(bot: Bot) -> None:
 class Commands:
     """The handler; called by python-telegram-bot with the update."""
 
-    def __init__(self, *, service: Service, people: Directory, menu: Menu, desk: Desk) -> None:
+    def __init__(self, *, service: Service, people: Directory, menu: Menu, reception: Reception) -> None:
         self._service = service
         self._people = people
         self._menu = menu
-        self._desk = desk
+        self._reception = reception
         self._absences = Absences(service=service, people=people)
 
     async def typed(self, update: Update, _: object) -> None:
@@ -110,11 +110,11 @@ class Commands:
     async def _act(self, message: Message, word: str, rest: str, review: ReviewId | None) -> Answer:
         if word in {"start", Asked.WHOAMI}:
             user = _user(message)
-            return self._desk.whoami(self._people.telegram_person(user.id), user.id)
+            return self._reception.whoami(self._people.telegram_person(user.id), user.id)
         person = self._person(message)
         match word:
             case Asked.PENDING:
-                return await self._desk.pending(person)
+                return await self._reception.pending(person)
             case Asked.SUBMIT:
                 return await self._submit(person, message, rest)
             case "back":
@@ -135,7 +135,7 @@ class Commands:
                 )
 
     async def _submit(self, person: PersonId, message: Message, text: str) -> Answer:
-        return await self._desk.submit(
+        return await self._reception.submit(
             person,
             text,
             # not the update's id, which Telegram may give anew after a week
@@ -163,7 +163,7 @@ class Commands:
 
     @property
     def _page(self) -> tuple[tuple[str, str], ...]:
-        return (("Your inbox", self._desk.inbox),)
+        return (("Your inbox", self._reception.inbox),)
 
     async def _pointed_at(self, message: Message) -> ReviewId | None:
         """The review whose card, or notice, this is a reply to.

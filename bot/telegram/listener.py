@@ -20,11 +20,14 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
-from bot.desk import Desk
 from bot.menu import Menu
+from bot.reception import Reception
 from bot.telegram.commands import Commands, offer_commands
+from bot.telegram.desk import Desk
+from bot.telegram.edits import Edits
 from bot.telegram.failures import failure
 from bot.telegram.hearing import Hearing
+from bot.telegram.inquiries import Inquiries
 from bot.telegram.links import message_link
 from bot.telegram.presses import Presses
 from bot.telegram.reasons import Reasons
@@ -90,18 +93,21 @@ class Listener:
         self._hearing = Hearing(inbox=inbox, clock=clock)
         self.bot = self._new_bot()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
-        reasons = Reasons(
-            service=service,
-            buttons=buttons,
-            dialogs=dialogs,
-            bot=self.bot,
-            clock=clock,
-            public_url=public_url,
-        )
+        desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
+        reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
-        presses = Presses(service=service, people=people, buttons=buttons, reasons=reasons, menu=menu)
-        desk = Desk(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
-        commands = Commands(service=service, people=people, menu=menu, desk=desk)
+        presses = Presses(
+            service=service,
+            people=people,
+            buttons=buttons,
+            desk=desk,
+            reasons=reasons,
+            edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
+            inquiries=Inquiries(service=service, desk=desk),
+            menu=menu,
+        )
+        reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
+        commands = Commands(service=service, people=people, menu=menu, reception=reception)
         self._watch: asyncio.Task[None] | None = None
         """Belongs to the listener: cancelled by `_stop`."""
         self._app = self._application(queue, presses, commands)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import structlog
 from telegram.error import TelegramError
 
-from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, sentence, thanks
+from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, OnThePage, sentence, thanks
 from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
+from bot.telegram.desk import IN_WORDS, OVER
+from bot.telegram.edits import PRESS
 from bot.telegram.failures import failure
-from bot.telegram.places import copy_of, is_anonymous
+from bot.telegram.places import copy_of, is_anonymous, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import (
     ConfirmOnPage,
@@ -22,16 +24,19 @@ from core.errors import (
     ReasonMissing,
     Unavailable,
 )
-from core.model import Verdict
+from core.model import Asks, Verdict
 
 if TYPE_CHECKING:
-    from telegram import CallbackQuery, Update, User
+    from telegram import CallbackQuery, Message, Update, User
 
-    from bot.buttons import Buttons
+    from bot.buttons import Buttons, Press
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.telegram.desk import Desk
+    from bot.telegram.edits import Edits
+    from bot.telegram.inquiries import Inquiries
     from bot.telegram.reasons import Reasons
-    from core.model import PersonId
+    from core.model import Dialog, PersonId
     from core.service import Service
 
 log = structlog.get_logger()
@@ -41,12 +46,24 @@ class Presses:
     """The handlers; each is called by python-telegram-bot with the update."""
 
     def __init__(
-        self, *, service: Service, people: Directory, buttons: Buttons, reasons: Reasons, menu: Menu
+        self,
+        *,
+        service: Service,
+        people: Directory,
+        buttons: Buttons,
+        desk: Desk,
+        reasons: Reasons,
+        edits: Edits,
+        inquiries: Inquiries,
+        menu: Menu,
     ) -> None:
         self._service = service
         self._people = people
         self._buttons = buttons
+        self._desk = desk
         self._reasons = reasons
+        self._edits = edits
+        self._inquiries = inquiries
         self._menu = menu
 
     async def pressed(self, update: Update, _: object) -> None:
@@ -59,10 +76,10 @@ class Presses:
         except Unavailable:
             await self._answer(query, KEPT, alert=True)
             raise
-        except ConfirmOnPage as error:
+        except (ConfirmOnPage, OnThePage) as error:
             await self._answer(query, sentence(error), alert=True)
             if said := self._buttons.read(query.data):
-                await self._reasons.send_to_page(query.from_user, sentence(error), said.review)
+                await self._desk.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
             await self._answer(query, sentence(error), alert=True)
         else:
@@ -75,7 +92,35 @@ class Presses:
             return
         is_somebody = message.sender_chat is None and not is_anonymous(message.from_user)
         person = self._people.telegram_person(message.from_user.id) if is_somebody else None
-        await self._reasons.replied(message, person)
+        await self._take(message, person)
+
+    async def _take(self, reply: Message, person: PersonId | None) -> None:
+        """Only what answers a question of ours, by the person asked, is taken for anything."""
+        words, above = (reply.text or "").strip(), reply.reply_to_message
+        dialog = await self._desk.dialog_at(above)
+        if dialog is not None:
+            await self._take_words(reply, words, dialog, person)
+        elif words and above is not None:
+            asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
+            if asked is not None:
+                await self._inquiries.take_answer(reply, words, asked, person)
+
+    async def _take_words(self, reply: Message, words: str, dialog: Dialog, person: PersonId | None) -> None:
+        try:
+            self._desk.check_asked(dialog, person)
+        except NotAReviewer as error:
+            await self._desk.tell(reply.from_user, sentence(error))
+            return
+        if dialog.asks is Asks.CONSENT:
+            await self._desk.refuse(reply, Invalid(PRESS))
+        elif not words:
+            await self._desk.tell(reply.from_user, IN_WORDS)
+        elif dialog.asks is Asks.TEXT:
+            await self._edits.take_text(reply, words, dialog)
+        elif dialog.asks is Asks.QUESTION:
+            await self._inquiries.take_question(reply, words, dialog)
+        else:
+            await self._reasons.take_words(reply, words, dialog)
 
     async def _act(self, query: CallbackQuery) -> str | None:
         """What the presser reads once it is done; raises a refusal."""
@@ -86,11 +131,20 @@ class Presses:
         person = self._person(query.from_user)
         if said.action in ACTIONS:
             return clipped((await self._menu.pressed(said, person, via=TELEGRAM)).text, LIMIT)
-        if said.action is Action.REJECT:
-            await self._reasons.ask(query, said, person, Verdict.REJECT)
-            return None
-        if said.action is not Action.APPROVE:
-            return await self._reasons.pressed(query, said, person)
+        match said.action:
+            case Action.APPROVE:
+                return await self._approve(query, said, person)
+            case Action.REJECT:
+                await self._reasons.ask(query, said, person, Verdict.REJECT)
+            case Action.EDIT:
+                await self._edits.ask(query, said, person)
+            case Action.ASK:
+                await self._inquiries.ask(query, said, person)
+            case _:
+                return await self._pressed_in_dialog(query, said, person)
+        return None
+
+    async def _approve(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         try:
             review = await self._service.decide(
                 said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
@@ -99,6 +153,22 @@ class Presses:
             await self._reasons.ask(query, said, person, Verdict.APPROVE)
             return None
         return thanks(review, Verdict.APPROVE)
+
+    async def _pressed_in_dialog(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
+        """What stands under the message decides what a button means: a client can send any with any."""
+        prompt = query.message
+        dialog = await self._desk.dialog_at(prompt)
+        if prompt is None or dialog is None or dialog.review != said.review:
+            # nothing is tidied up: a client can name any message, a card of ours too
+            raise Invalid(OVER)
+        self._desk.check_asked(dialog, person)
+        match dialog.asks:
+            case Asks.REASON:
+                return await self._reasons.pressed(query, said, dialog, prompt)
+            case Asks.CONSENT:
+                return await self._edits.pressed(query, said, dialog)
+            case _:
+                raise Invalid(OVER)
 
     def _person(self, user: User) -> PersonId:
         if is_anonymous(user):

@@ -1,4 +1,4 @@
-"""The questions that ask why, as messages. They name whom they ask: everybody in the chat sees them."""
+"""Questions that ask why, or for words, as messages. They name whom they ask: all in the chat see them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity
 
 from bot.buttons import CHOICES, Action
-from bot.literal import clipped
-from bot.markup import TITLE, Span, joined, theirs
+from bot.edits import UNDECIDED
+from bot.literal import clipped, excerpt
+from bot.markup import LIMIT, MISSING, TITLE, Span, joined, theirs
+from core.literal import literal, utf16
+from core.model import text_of
 
 if TYPE_CHECKING:
     from telegram import User
@@ -67,9 +70,62 @@ def request_for_reason(review: ReviewRequest, user: User, verdict: Verdict) -> M
     return joined([*_opening(review, user, verdict), Span(text=ending)])
 
 
-def reply_field(verdict: Verdict) -> ForceReply:
-    """Its placeholder has at most 64 characters (Bot API, ForceReply, input_field_placeholder)."""
-    return ForceReply(selective=True, input_field_placeholder=f"Why do you {verdict} it?")
+def reply_field(placeholder: str) -> ForceReply:
+    """The placeholder has at most 64 characters (Bot API, ForceReply, input_field_placeholder)."""
+    return ForceReply(selective=True, input_field_placeholder=placeholder)
+
+
+def request_for_text(review: ReviewRequest, user: User) -> Markup:
+    """Likewise; where the draft fits and a copy of it is the draft, it is there to be copied."""
+    kind = "text" if isinstance(review.draft, str) else "JSON"
+    before = f", send the whole new {kind} of attempt {review.attempt} of "
+    after = f" as a reply to this message within {MINUTES} minutes. {UNDECIDED}"
+    spans = [_mention(user), Span(text=before), theirs(review.task.title, TITLE), Span(text=after)]
+    draft = text_of(review.draft)
+    room = LIMIT - sum(utf16(span.text) for span in spans) - len(_COPY)
+    if draft.strip() and utf16(draft) <= room and literal(draft) == draft:
+        spans += [Span(text=_COPY), Span(text=draft, kind=MessageEntity.PRE)]
+    return joined(spans)
+
+
+_COPY = " Copy it from here:\n"
+
+
+def request_for_question(review: ReviewRequest, user: User) -> Markup:
+    """Likewise."""
+    return joined(
+        [
+            _mention(user),
+            Span(text=", what do you want to ask "),
+            theirs(review.task.submitter_name),
+            Span(text=f" about attempt {review.attempt} of "),
+            theirs(review.task.title, TITLE),
+            Span(text=f"? Reply to this message within {MINUTES} minutes. It decides nothing."),
+        ]
+    )
+
+
+def proposal(
+    review: ReviewRequest, user: User | None, buttons: Buttons, *, changes: str, note: str, url: str
+) -> Markup:
+    """What an edit changes, with the buttons that decide; at most `LIMIT` units, whatever it changes."""
+    whom = [_mention(user), Span(text=", your")] if user else [Span(text="Your")]
+    head = [
+        *whom,
+        Span(text=f" edit changes attempt {review.attempt} of "),
+        theirs(review.task.title, TITLE),
+        Span(text=":\n"),
+    ]
+    tail = [Span(text=f"\n{note}\n{url}")]
+    room = LIMIT - sum(utf16(span.text) for span in (*head, *tail)) - MISSING
+    shown = excerpt(changes, room)
+    cut = f"\nCut off here: {shown.missing:,} more characters of changes." if shown.missing else ""
+    body = [Span(text=shown.text, kind=MessageEntity.PRE), Span(text=cut)]
+    row = [
+        InlineKeyboardButton(label, callback_data=buttons.token(review.id, review.attempt, action))
+        for label, action in (("Confirm", Action.CONFIRM), ("Discard", Action.NEVER_MIND))
+    ]
+    return joined([*head, *body, *tail], keyboard=InlineKeyboardMarkup([row]))
 
 
 def _opening(review: ReviewRequest, user: User, verdict: Verdict) -> tuple[Span, ...]:

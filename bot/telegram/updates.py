@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor
 
-from bot.desk import Asked
 from bot.menu import Word
+from bot.reception import Asked
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
 

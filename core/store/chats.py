@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from core.jsontext import to_json
 from core.store.rows import chat_update_of, dialog_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import chat_update, dialog
@@ -43,6 +44,8 @@ _dialog = (
     dialog.c.person,
     dialog.c.verdict,
     dialog.c.expires_at,
+    dialog.c.asks,
+    dialog.c.content,
 )
 _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("message"))
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
@@ -84,6 +87,8 @@ def open_dialog(tx: Transaction, opened: Dialog) -> None:
         person=opened.person,
         verdict=opened.verdict.value,
         expires_at=micros(opened.expires_at),
+        asks=opened.asks.value,
+        content=None if opened.content is None else to_json(opened.content),
     )
 
 

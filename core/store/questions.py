@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, literal_column, select, update
 
 from core import policy as rules
-from core.errors import (
-    AlreadyAnswered,
-    Invalid,
-    KeyReused,
-    NotFound,
-    NotTheSubmitter,
-)
+from core.errors import Invalid, KeyReused, NotFound
 from core.events import QuestionAnswered, QuestionAsked
-from core.model import LOCAL, Question, Reply
+from core.model import Question, Reply
 from core.store import delegations
 from core.store.deciding import locked, open_of_task
 from core.store.firing import tell
 from core.store.reviews import SEQ
 from core.store.rows import QUESTION_COLUMNS, micros, question_of
 from core.store.statements import Statement, p
-from core.store.tables import question, review, task
+from core.store.tables import delivery, question, review, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +35,18 @@ INSERT = Statement(
 )
 ONE = Statement(select(*_columns).where(question.c.id == p("id")))
 OF_TASK = Statement(select(*_columns).where(question.c.task_id == p("task")).order_by(question.c.event_seq))
+AT_MESSAGE = Statement(
+    select(*_columns)
+    .join(
+        delivery, (delivery.c.task_id == question.c.task_id) & (delivery.c.event_seq == question.c.event_seq)
+    )
+    .where(
+        delivery.c.channel == p("channel"),
+        delivery.c.message == p("message"),
+        delivery.c.review_id.is_(None),
+    )
+    .limit(literal_column("1"))
+)
 UNANSWERED = Statement(
     select(*_columns)
     .join(task, task.c.id == question.c.task_id)
@@ -113,13 +119,9 @@ def answer(
     asked = one(tx, question_id)
     row, request = locked(tx, asked.review)
     asked = one(tx, question_id)  # as it stands behind the lock
-    if person.id not in {request.task.submitter, LOCAL} and not is_admin:
-        raise NotTheSubmitter(f"{request.task.submitter_name} is asked; nobody else answers for them.")
-    if asked.reply is not None:
-        if (asked.reply.person, asked.reply.text) == (person.id, text):
-            return asked
-        raise AlreadyAnswered(f"{asked.reply.name} has answered this question already.")
-    rules.check_open(request)
+    if asked.reply is not None and (asked.reply.person, asked.reply.text) == (person.id, text):
+        return asked
+    rules.check_may_answer(asked, request, person.id, is_admin=is_admin)
     reply = Reply(text=text, person=person.id, name=person.name, via=via, at=tx.now)
     tx.run(
         ANSWER,
@@ -151,6 +153,12 @@ def one(tx: Transaction, question_id: str) -> Question:
     if row is None:
         raise NotFound("There is no such question.")
     return question_of(row)
+
+
+def at_message(tx: Transaction, channel: str, message: str) -> Question | None:
+    """What a notice of ours asks; None for every other message."""
+    row = tx.one(AT_MESSAGE, channel=channel, message=message)
+    return None if row is None else question_of(row)
 
 
 def of_task(tx: Transaction, task_id: str) -> list[Question]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from core.events import decode
 from core.jsontext import from_json, to_json
 from core.model import (
+    Asks,
     ChannelName,
     ChatUpdate,
     Claim,
@@ -321,6 +322,8 @@ def dialog_of(row: Row) -> Dialog:
         person=PersonId(row[3]),
         verdict=Verdict(row[4]),
         expires_at=moment(row[5]),
+        asks=Asks(row[6]),
+        content=from_json(row[7]),
     )
 
 

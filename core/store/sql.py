@@ -381,6 +381,9 @@ class SqlStore:
     async def question(self, question_id: str) -> Question:
         return await self._read.run(partial(questions.one, question_id=question_id))
 
+    async def question_at(self, channel: ChannelName, message: MessageRef) -> Question | None:
+        return await self._read.run(partial(questions.at_message, channel=channel, message=message))
+
     async def questions(self, task_id: str) -> Sequence[Question]:
         return await self._read.run(partial(questions.of_task, task_id=task_id))
 

@@ -300,6 +300,9 @@ dialog = Table(
     Column("person", String, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("asks", String(16), nullable=False, server_default="reason"),
+    # The edit that waits for its confirmation, or for the reason that is asked for with it.
+    Column("content", Text),
 )
 
 chat_update = Table(

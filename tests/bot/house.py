@@ -40,9 +40,9 @@ from tests.world import ANA, BEN, CY, PEOPLE, SAM, Diary, draft_flows, eventuall
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
-    from core.model import ChannelName, ChatUpdate, Delivery, Recipient, ReviewRequest, Task
+    from core.model import ChannelName, ChatUpdate, Delivery, PersonId, Recipient, ReviewRequest, Task
     from core.ports import Channel
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -60,6 +60,8 @@ class ShakyService(Service):
     is_down = False
     slow: asyncio.Event | None = None
     """Decisions wait for it."""
+    slow_checks: asyncio.Event | None = None
+    """What is to be known before somebody is asked waits for it."""
 
     async def decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.slow is not None:
@@ -74,6 +76,8 @@ class ShakyService(Service):
         return await super().withdraw(*args, **options)
 
     async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.slow_checks is not None:
+            await self.slow_checks.wait()
         if self.is_down:
             raise DOWN
         return await super().check_may_decide(*args, **options)
@@ -220,21 +224,24 @@ async def core_with(
     recipients: Iterable[Recipient],
     *makes: Callable[[House], Channel],
     in_force: Mapping[str, Policy] = {},
+    admins: Collection[PersonId] = (),
 ) -> AsyncIterator[House]:
     """Core as it runs, with the channels that `makes` make; their listening is the caller's affair.
 
-    Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name.
+    Besides the flows of `tests.world` there are those of `house_policies`, each under its policy's name, and
+    `approval`, whose draft is the input as it is, under `own`.
     """
     places = tuple(recipients)
     own = {policy.name: replace(policy, recipients=places) for policy in house_policies()}
     flows = draft_flows(*places) | {
         name: definition(flow_settings(name, policy=name), own, None) for name in own
     }
+    flows["approval"] = definition(flow_settings("approval", shipped="approval", policy="own"), own, None)
     flows["paying"] = paying(own)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary = Feed(store), Diary()
-        service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, clock=clock)
+        service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, admins=admins, clock=clock)
         inbox = ShakyInbox(store)
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)

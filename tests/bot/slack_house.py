@@ -17,9 +17,10 @@ from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from bot.simulator.slack import Message
+    from core.model import PersonId, Policy
     from core.store.database import Database
     from tests.bot.house import House
     from tests.world import StoppedClock
@@ -89,6 +90,8 @@ async def slack_house(
     http: bool,
     listening: bool = True,
     running: SlackSimulator | None = None,
+    admins: Collection[PersonId] = (),
+    in_force: Mapping[str, Policy] = {},
     **options: Any,
 ) -> AsyncIterator[SlackHouse]:
     """Leaving it leaves a Slack that was `running` before as it is, as when the service stops."""
@@ -110,7 +113,9 @@ async def slack_house(
             return channels[0]
 
         recipient = Recipient(channel=ChannelName("slack"), address=GENERAL)
-        house = await stack.enter_async_context(core_with(database, clock, [recipient], make))
+        house = await stack.enter_async_context(
+            core_with(database, clock, [recipient], make, admins=admins, in_force=in_force)
+        )
         house.store.listen(channels[0])
         url = None
         if http:

@@ -18,10 +18,11 @@ from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from bot.simulator.telegram import TelegramSimulator as Simulator
     from bot.simulator.telegram.chats import Message
+    from core.model import PersonId, Policy
     from core.store.database import Database
     from tests.bot.house import House
     from tests.world import StoppedClock
@@ -86,6 +87,8 @@ async def telegram_house(
     listening: bool = True,
     telegram: Simulator | None = None,
     chat: int | str = GROUP,
+    admins: Collection[PersonId] = (),
+    in_force: Mapping[str, Policy] = {},
 ) -> AsyncIterator[TelegramHouse]:
     """Leaving it leaves a `telegram` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:
@@ -111,7 +114,9 @@ async def telegram_house(
             return channels[0]
 
         recipient = Recipient(channel=ChannelName("telegram"), address=str(chat))
-        house = await stack.enter_async_context(core_with(database, clock, [recipient], make))
+        house = await stack.enter_async_context(
+            core_with(database, clock, [recipient], make, admins=admins, in_force=in_force)
+        )
         if listening:
             await stack.enter_async_context(channels[0].listening())
         yield TelegramHouse(there, house, channels[0], url and f"{url}/telegram/webhook")

@@ -148,7 +148,7 @@ def test_a_cut_draft_says_how_much_is_missing_and_where_it_is(a_card: Callable[.
 
 def test_buttons_carry_their_token_and_say_which_is_which(a_card: Callable[..., Card]) -> None:
     card = a_card()
-    approve, reject = (found for found in objects(blocks(card)) if found.get("type") == "button")
+    approve, reject, edit = (found for found in objects(blocks(card)) if found.get("type") == "button")
     assert (approve["text"]["text"], approve["style"], approve["value"]) == (
         "Approve",
         "primary",
@@ -159,6 +159,8 @@ def test_buttons_carry_their_token_and_say_which_is_which(a_card: Callable[..., 
         "danger",
         card.buttons[1].token,
     )
+    assert (edit["text"]["text"], edit["value"]) == ("Edit…", card.menu[0].token)
+    assert "style" not in edit
 
 
 def test_the_menu_is_within_its_limits_and_carries_tokens(
@@ -167,16 +169,18 @@ def test_the_menu_is_within_its_limits_and_carries_tokens(
     card = a_card(decisions=(a_decision(),))
     (menu,) = (found for found in objects(blocks(card)) if found.get("type") == "overflow")
     assert [(option["text"]["text"], option["value"]) for option in menu["options"]] == [
-        (button.label, button.token) for button in card.menu
+        (button.label, button.token) for button in card.menu[1:]
     ]
     assert [button.label for button in card.menu] == [
+        "Edit…",
+        "Ask…",
         "I'm looking",
         "Remind me in 1 hour",
         "Remind me tomorrow",
         "Take back my decision",
     ]
-    assert len(card.menu) <= MENU
-    assert [button.label for button in a_card().menu] == [button.label for button in card.menu[:3]]
+    assert len(menu["options"]) <= MENU
+    assert [button.label for button in a_card().menu] == [button.label for button in card.menu[:-1]]
 
 
 def test_a_decided_card_has_no_buttons(

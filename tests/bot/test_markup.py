@@ -167,7 +167,8 @@ def test_the_keyboard_carries_the_tokens(a_card: Callable[..., Card]) -> None:
     assert keyboard is not None
     shown = [[(button.text, button.callback_data) for button in row] for row in keyboard.inline_keyboard]
     deciding = [(button.label, button.token) for button in card.buttons]
-    assert shown == [deciding, [(card.menu[0].label, card.menu[0].token)]]
+    assert shown == [deciding, [(button.label, button.token) for button in card.menu[:3]]]
+    assert [label for label, _ in shown[1]] == ["Edit…", "Ask…", "I'm looking"]
 
 
 def test_a_decided_card_has_no_keyboard(a_card: Callable[..., Card]) -> None:

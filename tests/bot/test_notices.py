@@ -110,6 +110,7 @@ def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
     assert (plain(answered), answered.quote) == (f"Sam Lee answers Ana Ruiz {about}", "Acme.")
     for told, person in ((asked, "sam"), (answered, "ana")):
         assert [part.person for part in told.parts if isinstance(part, Named)] == [person]
+    assert (asked.question, answered.question) == ("b" * 32, None), "an answer asks nothing"
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:

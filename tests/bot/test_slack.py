@@ -54,7 +54,7 @@ async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIt
 async def test_a_card_is_posted_with_both_buttons(there: SlackHouse) -> None:
     task = await there.house.submit("please refund")
     card = await there.card()
-    assert card.labels == ("Approve", "Reject…")
+    assert card.labels == ("Approve", "Reject…", "Edit…")
     assert f"{PUBLIC_URL}/tasks/{task.id}" in text_of(card)
     assert "attempt 1 · submitted by Sam Lee" in text_of(card)
 
@@ -170,7 +170,7 @@ async def test_below_the_quorum_the_card_counts_and_keeps_its_buttons(there: Sla
     task = await there.house.submit(flow="two")
     await there.slack.press(await there.card(), "Approve", user="U01ANA")
     counted = await there.card_with("1 of 2 approvals")
-    assert counted.labels == ("Approve", "Reject…")
+    assert counted.labels == ("Approve", "Reject…", "Edit…")
     await there.slack.press(counted, "Approve", user="U01ANA")
     assert "already decided" in await there.told("U01ANA")
     await there.slack.press(counted, "Approve", user="U01BEN")

@@ -71,7 +71,7 @@ async def decided(there: TelegramHouse, task: Task) -> Decision:
 async def test_a_card_is_posted_with_both_buttons(there: TelegramHouse) -> None:
     task = await there.house.submit("please refund")
     card = await there.card()
-    assert card.labels == ("Approve", "Reject…", "I'm looking")
+    assert card.labels == ("Approve", "Reject…", "Edit…", "Ask…", "I'm looking")
     assert f"/tasks/{task.id}" in card.text
     assert "attempt 1 · submitted by Sam Lee" in card.text
 
@@ -347,7 +347,7 @@ async def test_a_question_that_cannot_be_sent_is_told(there: TelegramHouse) -> N
     )
     press = await there.telegram.press(card, "Reject…", user=ANA_ID)
     assert press.text is not None
-    assert press.text.startswith("Nothing was changed: Telegram could not ask you why.")
+    assert press.text.startswith("Nothing was changed: Telegram could not ask you.")
 
 
 async def test_in_a_channel_no_typed_reason_is_offered_to_whom_we_may_not_write(

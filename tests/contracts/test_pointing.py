@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.model import ChannelName, MessageRef, Policy, Verdict
+from core.model import ChannelName, MessageRef, NewQuestion, Policy, QuestionId, Verdict
 from tests.contracts.steps import decide, delegated, fired, parked, recorded, waiting
-from tests.world import ANA, BEN, CY, DESK, EVE, PAPER
+from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, SAM
 
 if TYPE_CHECKING:
     from core.model import Person
@@ -22,6 +22,12 @@ async def show(store: SqlStore, message: str) -> None:
     """What is due on paper first, changes before new cards, is shown as that message."""
     due, *_ = await store.due_deliveries(PAPER)
     await store.delivery_shown(due, MessageRef(message))
+
+
+async def tell(store: SqlStore, message: str) -> None:
+    """All that is due on paper is shown, what is new as that message."""
+    while due := await store.due_deliveries(PAPER):
+        await store.delivery_shown(due[0], due[0].message or MessageRef(message))
 
 
 async def shown_at(store: SqlStore, message: str, channel: str = PAPER) -> str | None:
@@ -48,12 +54,28 @@ async def test_a_notice_tells_of_its_tasks_newest_review(store: SqlStore, clock:
     await show(store, "card")
     clock.advance(hours=1)
     await fired(store)
-    while due := await store.due_deliveries(PAPER):
-        await store.delivery_shown(due[0], due[0].message or MessageRef("reminder"))
+    await tell(store, "reminder")
     assert await shown_at(store, "reminder") == first
     await decide(store, first, verdict=Verdict.REJECT)
     second = await parked(store, (await store.review(first)).task.id, TWO, attempt=2)
     assert await shown_at(store, "reminder") == second
+
+
+async def test_a_question_is_found_by_its_notice_and_by_no_other_message(store: SqlStore) -> None:
+    async def found(message: str, channel: str = PAPER) -> str | None:
+        asked = await store.question_at(ChannelName(channel), MessageRef(message))
+        return None if asked is None else asked.id
+
+    review = await waiting(store, TWO)
+    await show(store, "card")
+    first = NewQuestion(id=QuestionId("1" * 32), person=ANA, text="Why?", via="web")
+    await store.ask(review, first, policies={})
+    await tell(store, "question")
+    await store.answer(first.id, SAM, "So.", via="web", is_admin=False)
+    await tell(store, "answer")
+    assert await found("question") == first.id
+    assert [await found(message) for message in ("card", "answer", "else")] == [None] * 3
+    assert await found("question", "slack") is None
 
 
 async def test_what_somebody_decided_is_found_while_it_is_open(store: SqlStore) -> None:

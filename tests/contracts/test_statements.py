@@ -143,6 +143,7 @@ READS: dict[str, dict[str, Any]] = {
     "timers.NEXT": {},
     "timers.OF_REVIEW": {"review": "OPEN"},
     "questions.ONE": {"id": "QUESTION"},
+    "questions.AT_MESSAGE": {"channel": "paper", "message": "a notice"},
     "questions.OF_TASK": {"task": "WAITING"},
     "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
     "delegations.TO": {"delegate": "ben", "now": 0},
@@ -211,7 +212,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     await store.delivery_shown(card, MessageRef("desk/9"))
     await decide(store, await waiting(store, replace(ANYONE, approvals=2)), BEN)
     open_review = await store.review(
-        await waiting(store, replace(ANYONE, deadline=timedelta(hours=1), outside=("legal",)))
+        await waiting(store, replace(policy, deadline=timedelta(hours=1), outside=("legal",)))
     )
     await store.claim(open_review.id, ANA, via="web")
     await store.snooze(open_review.id, ANA, at + timedelta(minutes=5), via="web")
@@ -220,6 +221,8 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         NewQuestion(id=QuestionId("e" * 32), person=ANA, text="Why?", via="web"),
         policies={},
     )
+    notice = (await store.deliveries(open_review.task.id))[-1]
+    await store.delivery_shown(notice, MessageRef("a notice"))
     await store.open_dialog(
         Dialog(
             message=MessageRef("a question"),

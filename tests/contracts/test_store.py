@@ -35,6 +35,7 @@ from core.events import (
 )
 from core.model import (
     LOCAL,
+    Asks,
     ChannelName,
     ChatUpdate,
     Credential,
@@ -63,6 +64,7 @@ from tests.contracts.steps import ANYONE, completed, decide, new_id, parked, ste
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PATIENCE, SAM, START, Diary
 
 if TYPE_CHECKING:
+    from core.model import Json
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -1027,6 +1029,26 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     clock.advance(minutes=10)
     assert await store.dialog(PAPER, MessageRef("m2")) is None
     await store.forget_old()
+
+
+async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store)
+    contents: tuple[Json, ...] = ("a text", "", {"a": [1, None]}, ["ü"], False, None)
+    for number, content in enumerate(contents):
+        kept = Dialog(
+            message=MessageRef(f"m{number}"),
+            channel=PAPER,
+            review=review,
+            person=ANA.id,
+            verdict=Verdict.EDIT,
+            expires_at=clock.now() + timedelta(minutes=10),
+            asks=Asks.CONSENT,
+            content=content,
+        )
+        await store.open_dialog(kept)
+        assert await store.dialog(PAPER, kept.message) == kept
 
 
 async def test_a_revoked_token_is_unknown(store: SqlStore, clock: StoppedClock) -> None:

@@ -66,6 +66,9 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
         service.release(text, ANA.id, via="web"),
         service.snooze(text, ANA.id, timedelta(hours=1), via="web"),
         service.snooze(text, ANA.id, None, via="web"),
+        service.check_edit(text, ANA.id, "better", via="web"),
+        service.questions.check_may_ask(text, ANA.id),
+        service.questions.check_may_answer(text, ANA.id),
     ):
         with pytest.raises(NotFound):
             await asked
@@ -308,12 +311,32 @@ async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_o
             service.decide(review, ANA.id, Verdict.APPROVE, via="slack"),
             service.decide_open(task.id, ANA.id, Verdict.APPROVE, via="api"),
             service.decide(review, EVE.id, Verdict.APPROVE, via="slack"),
+            service.check_edit(review, ANA.id, "better", via="slack"),
+            service.questions.check_may_ask(review, ANA.id),
         ):
             with pytest.raises(NotAReviewer):
                 await asked
         assert await service.waiting_for(ANA.id) == []
         assert [found.id for found in await service.waiting_for(BEN.id)] == [review]
         assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_an_edit_is_checked_as_a_decision_would_and_changes_nothing(any_world: World) -> None:
+    task = await any_world.submit("one\r\ntwo ")
+    review = await any_world.open_review(task.id)
+    service = any_world.service
+    draft = str((await service.review(review)).draft)
+    found, content = await service.check_edit(review, ANA.id, f"{draft}\nthree", via="slack")
+    assert (found.id, content) == (review, f"{draft}\nthree")
+    for typed, words in ((draft, "This is the draft as it is"), ("a\x00", "NUL"), ("\ud800", "surrogate")):
+        with pytest.raises(Invalid, match=words):
+            await service.check_edit(review, ANA.id, typed, via="slack")
+    with pytest.raises(Forbidden):
+        await service.check_edit(review, SAM.id, "better", via="slack")
+    assert (await service.review(review)).decisions == ()
+    await any_world.approve(review)
+    with pytest.raises(ReviewIsClosed):
+        await service.check_edit(review, ANA.id, "better", via="slack")
 
 
 async def test_a_submitter_chooses_among_the_policies_that_the_flow_offers(

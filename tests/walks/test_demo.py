@@ -39,7 +39,7 @@ async def test_a_text_is_rejected_in_slack_and_its_second_attempt_approved_in_te
         task = await visitor.submit("Announce the new opening hours")
         first = await visitor.once(lambda: visitor.slack_card("opening hours", "attempt 1"))
         card = await visitor.once(lambda: visitor.telegram_card("opening hours", "attempt 1"))
-        assert telegram_labels(card) == ["Approve", "Reject…", "I'm looking"]
+        assert telegram_labels(card) == ["Approve", "Reject…", "Edit…", "Ask…", "I'm looking"]
 
         assert await visitor.press_in_slack(first, "Reject…", user=ANA) == {"ok": True}
         await visitor.until(lambda: visitor.seen["slack"]["views"])
@@ -106,7 +106,11 @@ async def test_it_opens_with_a_decided_card_a_second_attempt_and_one_that_waits(
         assert visitor.slack_reply(status, "attempt 2", "no data was lost") is not None
         waiting = visitor.slack_card("Deploy payments 4.12.0")
         assert waiting is not None
-        assert [button["text"]["text"] for button in slack_buttons(waiting)] == ["Approve", "Reject…"]
+        assert [button["text"]["text"] for button in slack_buttons(waiting)] == [
+            "Approve",
+            "Reject…",
+            "Edit…",
+        ]
 
 
 async def test_who_is_no_reviewer_is_refused_in_private(demo: Demo) -> None:

@@ -9,10 +9,11 @@ from aiohttp import web
 
 from core.errors import CountersignError, NotFound
 from core.model import Status, Verdict
+from core.states import content_of
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other, wants_page
-from web.pages.forms import content_of, edits_of
+from web.pages.forms import edits_of
 from web.pages.trail import leaf
 from web.parameters import known_id, known_number
 from web.problems import problem_of

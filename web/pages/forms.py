@@ -1,13 +1,12 @@
-"""What people write into the forms of a task: an edited draft, a state to go on with."""
+"""What people write into the forms of a task: a state to go on with."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from pydantic_core import from_json
-
 from core.errors import Invalid
+from core.states import parsed
 from web.pages.text import beginning
 
 if TYPE_CHECKING:
@@ -25,21 +24,11 @@ def editable(value: Json) -> str | None:
     return text if is_whole and len(text.encode(errors="replace")) <= LONGEST else None
 
 
-def content_of(typed: str, draft: Json) -> Json:
-    """The edited draft: text where that is text, else JSON. Raises `Invalid`."""
-    if not isinstance(draft, str):
-        return _json(typed, "The draft is JSON, and what you wrote is not")
-    plain = _lines(typed)
-    if plain == _lines(draft):
-        return draft  # as it was, but for the line ends, which every browser sends its own way
-    return plain.replace("\n", "\r\n") if "\r\n" in draft else plain
-
-
 def edits_of(typed: str, state: Mapping[str, Json]) -> dict[str, Json]:
     """The keys that differ from `state`; none where nothing was typed. Raises `Invalid`."""
     if not typed.strip():
         return {}
-    wanted = _json(typed, "The state is JSON, and what you wrote is not")
+    wanted = parsed(typed, "The state is JSON, and what you wrote is not")
     if not isinstance(wanted, dict):
         raise Invalid("The state has to be a JSON object, in braces.")
     if missing := [key for key in state if key not in wanted]:
@@ -47,18 +36,6 @@ def edits_of(typed: str, state: Mapping[str, Json]) -> dict[str, Json]:
             f"No key can be left out, but it can be null; missing: {', '.join(map(repr, missing[:3]))}."
         )
     return {key: value for key, value in wanted.items() if key not in state or _differ(state[key], value)}
-
-
-def _json(typed: str, complaint: str) -> Json:
-    try:
-        found: Json = from_json(typed, allow_inf_nan=False)
-    except ValueError as error:
-        raise Invalid(f"{complaint}: {error}.") from None
-    return found
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _differ(one: Json, other: Json) -> bool:

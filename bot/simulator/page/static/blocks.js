@@ -83,6 +83,9 @@ function input(block) {
     placeholder: block.element.placeholder?.text,
     "aria-describedby": block.hint ? `${id}-hint` : undefined,
   });
+  if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement) {
+    field.value = block.element.initial_value || "";
+  }
   const optional = block.optional ? h("small", {}, " (optional)") : null;
   const hint = block.hint ? h("small", { class: "hint", id: `${id}-hint` }, block.hint.text) : null;
   return h("div", { class: "b-input" }, h("label", { for: id }, block.label.text, optional), field, hint);

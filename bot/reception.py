@@ -49,7 +49,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Reception:
     """Raises what `Service` raises, and `Invalid` for wrong words.
 
     `link` leads to a message of ours in the channel; None where there is no such link.

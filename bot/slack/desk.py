@@ -1,0 +1,202 @@
+"""Who pressed or sent what in Slack, and how they are answered.
+
+The answer to a press is given after what it asked for is durable, and says nothing else than that; past
+`DECIDE_SECONDS` the person is told that it may not be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from pydantic import ValidationError
+from slack_bolt.response import BoltResponse
+
+from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeciding, sentence
+from bot.blocks import escape, link_to
+from bot.cards import url_of
+from bot.slack.failures import FAILURES, failure
+from bot.slack.payloads import ButtonPress, DialogSent, copy_at
+from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from slack_bolt.async_app import AsyncAck
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    from bot.blocks import Block
+    from bot.buttons import Action, Buttons, Press
+    from bot.errands import Errands
+    from bot.people import Directory
+    from bot.slack.payloads import Interaction
+    from core.errors import DeliveryError
+    from core.model import MessageRef, PersonId, Recipient, ReviewId
+    from core.service import Service
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+CHECK_SECONDS = 0.3
+"""Whoever may not decide is told so instead of being asked; but the dialog's trigger lives for 3 s only
+(docs.slack.dev, trigger_id), so a slow database does not hold the question back."""
+OPEN_SECONDS = 2.0
+"""Slack waits 3 s for the answer to a press (docs.slack.dev, "Acknowledgment response")."""
+DECIDE_SECONDS = 2.5
+"""Likewise: what takes longer is answered before its end."""
+
+SLOW = "Nothing was changed: the database is slow. Please press again in a moment."
+NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press again."
+
+
+class Desk:
+    """What every listener needs; `own_team` is set before anybody can press: only Slack can tell."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        people: Directory,
+        buttons: Buttons,
+        client: AsyncWebClient,
+        errands: Errands,
+        public_url: str,
+    ) -> None:
+        self._service = service
+        self._people = people
+        self._buttons = buttons
+        self._client = client
+        self._errands = errands
+        self._public_url = public_url
+        self.own_team = ""
+
+    async def pressed(
+        self, ack: AsyncAck, body: Mapping[str, Any], act: Callable[[ButtonPress], Awaitable[None]]
+    ) -> BoltResponse:
+        """Do what a button asks for; a refusal is said in private."""
+        try:
+            press = ButtonPress.model_validate(body)
+        except ValidationError:
+            return BoltResponse(status=400)
+        try:
+            with self._errands.busy():
+                await act(press)
+        except Unavailable as error:
+            log.warning("press_not_recorded", reason=type(error).__name__)
+            self.tell(press, NOT_RECORDED)
+            return BoltResponse(status=503)
+        except (ConfirmOnPage, OnThePage) as error:
+            self._errands.start(self._send_to_page(press, sentence(error)), "slack private answer")
+        except CountersignError as error:
+            self.tell(press, sentence(error))
+        return await ack()
+
+    async def sent(
+        self,
+        ack: AsyncAck,
+        body: Mapping[str, Any],
+        take: Callable[[DialogSent], Awaitable[Block | None]],
+        *,
+        block: str,
+    ) -> BoltResponse:
+        """Take what a dialog brings; the view that shall stand in its place, if any.
+
+        A refusal stands in the dialog, below its input `block`, and what was written stays.
+        """
+        try:
+            with self._errands.busy():
+                view = await take(DialogSent.model_validate(body))
+        except ValidationError:
+            return BoltResponse(status=400)
+        except CountersignError as error:
+            return await ack(response_action="errors", errors={block: sentence(error)})
+        return await ack() if view is None else await ack(response_action="update", view=view)
+
+    async def open(self, press: ButtonPress, view: Block) -> None:
+        """Within the time that the press's trigger lives; where Slack does not open it, that is said."""
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._client.views_open(trigger_id=press.trigger_id, view=view)
+        except FAILURES as error:
+            log.warning("dialog_not_opened", view=view["callback_id"], error=str(failure(error)))
+            self.tell(press, NOT_OPENED)
+
+    async def soon(self, check: Awaitable[T]) -> T | None:
+        """What is to be known before a dialog opens, unless reading it takes too long; raises refusals."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await check
+        except TimeoutError:
+            log.warning("check_took_too_long")
+            return None
+
+    async def in_time(self, call: Coroutine[Any, Any, T], review: ReviewId) -> T:
+        """Raises `StillDeciding` where it takes too long; what was asked for goes on all the same."""
+        deciding = self._errands.start(self._outcome(call), "slack decision")
+        done, _ = await asyncio.wait({deciding}, timeout=DECIDE_SECONDS)
+        if not done:
+            log.warning("decision_took_too_long", review_id=review)
+            raise StillDeciding
+        outcome = deciding.result()
+        if isinstance(outcome, CountersignError):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, call: Coroutine[Any, Any, T]) -> T | CountersignError:
+        try:
+            with self._errands.busy():
+                return await call
+        except CountersignError as error:
+            return error
+
+    def said(self, token: str | None, *actions: Action) -> Press:
+        """What a button of ours says, if it is one of these."""
+        said = self._buttons.read(token)
+        if said is None or said.action not in actions:
+            log.warning("token_refused", channel="slack")
+            raise Invalid(UNREADABLE)
+        return said
+
+    def person(self, interaction: Interaction) -> PersonId:
+        user, team = interaction.user.id, interaction.user_team
+        person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
+        if person is None:
+            log.info("stranger_refused", channel="slack", team=team, user=user)
+            raise NotAReviewer(STRANGER.format(f"{team}/{user}"))
+        return person
+
+    def tell(self, press: ButtonPress, words: str) -> None:
+        """Only this person reads it; nobody waits for that."""
+        self._errands.start(self._tell_privately(press, words), "slack private answer")
+
+    async def _send_to_page(self, press: ButtonPress, words: str) -> None:
+        said = self._buttons.read(press.token)
+        link = ""
+        if said is not None:
+            with contextlib.suppress(CountersignError):
+                review = await self._service.review(said.review)
+                link = f" {link_to(url_of(review.task.id, self._public_url))}"
+        await self._tell_privately(press, words, link)
+
+    async def _tell_privately(self, press: ButtonPress, words: str, link: str = "") -> None:
+        """`link` is markup of ours."""
+        try:
+            await self._client.chat_postEphemeral(
+                channel=press.container.channel_id,
+                user=press.user.id,
+                text=escape(words) + link,
+                thread_ts=press.container.thread_ts,
+                parse="none",
+                link_names=False,
+            )
+        except FAILURES as error:
+            reason: DeliveryError = failure(error)
+            log.warning("private_answer_lost", channel="slack", error=str(reason))
+
+
+def pressed_copy(press: ButtonPress) -> tuple[Recipient, MessageRef]:
+    """The message whose button it was."""
+    return copy_at(press.container.channel_id, press.container.message_ts)

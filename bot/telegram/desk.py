@@ -1,0 +1,180 @@
+"""Questions as messages, kept in the database until they are answered or expire; and private words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from telegram import ReplyParameters
+from telegram.constants import ChatType
+from telegram.error import TelegramError
+
+from bot.answers import OnThePage, sentence
+from bot.cards import url_of
+from bot.markup import NO_PREVIEW, Markup
+from bot.telegram.failures import failure
+from bot.telegram.places import parts, ref_of, topic_of
+from bot.telegram.prompts import MINUTES
+from bot.telegram.updates import TELEGRAM
+from core.errors import CountersignError, Invalid, NotAReviewer
+from core.model import Asks, Dialog
+
+if TYPE_CHECKING:
+    from telegram import (
+        Bot,
+        ForceReply,
+        InlineKeyboardMarkup,
+        MaybeInaccessibleMessage,
+        Message,
+        User,
+    )
+
+    from core.model import Json, PersonId, ReviewId, ReviewRequest, Verdict
+    from core.ports import Clock, Dialogs
+    from core.service import Service
+
+log = structlog.get_logger()
+
+NO_QUESTION = "Nothing was changed: Telegram could not ask you. Please use the task's page instead."
+OVER = "This question is over. Please press the button on the card again."
+UNCHANGED = "Nothing was changed."
+IN_WORDS = "Please answer in words: reply to the question with a text message."
+NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
+
+
+class Desk:
+    """What reasons, edits and inquiries need."""
+
+    def __init__(
+        self, *, service: Service, dialogs: Dialogs, bot: Bot, clock: Clock, public_url: str
+    ) -> None:
+        self._service = service
+        self._dialogs = dialogs
+        self._bot = bot
+        self._clock = clock
+        self._public_url = public_url
+
+    def url_of(self, review: ReviewRequest) -> str:
+        return url_of(review.task.id, self._public_url)
+
+    async def dialog_at(self, message: MaybeInaccessibleMessage | None) -> Dialog | None:
+        """What that message asks, while it does."""
+        return None if message is None else await self._dialogs.dialog(TELEGRAM, ref_of(message))
+
+    def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
+        """Raise `NotAReviewer` for everybody else than the person asked."""
+        if dialog.person != person:
+            asked = self._service.person(dialog.person)
+            raise NotAReviewer(f"Only {asked.name if asked else dialog.person} can answer this question.")
+
+    async def open(
+        self,
+        prompt: Message,
+        review: ReviewRequest,
+        person: PersonId,
+        verdict: Verdict,
+        *,
+        asks: Asks = Asks.REASON,
+        content: Json = None,
+    ) -> None:
+        """From now on `prompt` asks that, for `MINUTES`."""
+        dialog = Dialog(
+            message=ref_of(prompt),
+            channel=TELEGRAM,
+            review=review.id,
+            person=person,
+            verdict=verdict,
+            expires_at=self._clock.now() + timedelta(minutes=MINUTES),
+            asks=asks,
+            content=content,
+        )
+        await self._dialogs.open_dialog(dialog)
+
+    async def end(self, dialog: Dialog) -> None:
+        """The answer is durable by now; a question that stays standing is only untidy."""
+        await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+        chat_id, message_id = parts(dialog.message)
+        try:
+            await self._bot.delete_message(chat_id, message_id)
+        except TelegramError as error:
+            log.info("question_not_removed", message=dialog.message, error=str(failure(error)))
+
+    async def send(
+        self,
+        asked: Markup,
+        keyboard: InlineKeyboardMarkup | ForceReply | None,
+        *,
+        to: MaybeInaccessibleMessage,
+    ) -> Message:
+        """In reply to that message. Raises `Invalid`."""
+        try:
+            return await self._bot.send_message(
+                to.chat.id,
+                asked.text,
+                entities=asked.entities,
+                reply_markup=keyboard,
+                reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
+                message_thread_id=topic_of(to),
+                link_preview_options=NO_PREVIEW,
+            )
+        except TelegramError as error:
+            log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+            raise Invalid(NO_QUESTION) from error
+
+    async def send_privately(
+        self, asked: Markup, keyboard: InlineKeyboardMarkup | ForceReply | None, user: User
+    ) -> Message | None:
+        """To their own chat with the bot; None where they never started one."""
+        try:
+            return await self._bot.send_message(
+                user.id,
+                asked.text,
+                entities=asked.entities,
+                reply_markup=keyboard,
+                link_preview_options=NO_PREVIEW,
+            )
+        except TelegramError as error:
+            log.info("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+            return None
+
+    async def send_to_page(self, user: User, words: str, review_id: ReviewId) -> None:
+        """The same words again, where Telegram allows it, with an address that can be followed."""
+        try:
+            review = await self._service.review(review_id)
+        except CountersignError:
+            return
+        await self.tell(user, f"{words}\n{self.url_of(review)}")
+
+    async def refuse(self, reply: Message, error: CountersignError) -> None:
+        """Here is no press to be answered in private, so a refusal goes where Telegram lets it."""
+        if not await self.tell(reply.from_user, sentence(error)):
+            await self.tell_in_reply(reply, Markup(text=sentence(error), entities=()))
+
+    async def tell(self, user: User | None, words: str) -> bool:
+        """In their own chat with the bot, which Telegram allows with whoever has started it."""
+        if user is None:
+            return False
+        try:
+            await self._bot.send_message(user.id, words, link_preview_options=NO_PREVIEW)
+        except TelegramError as error:
+            log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
+            return False
+        return True
+
+    async def tell_in_reply(self, message: Message, words: Markup) -> None:
+        try:
+            await message.reply_text(
+                words.text, entities=words.entities, do_quote=True, link_preview_options=NO_PREVIEW
+            )
+        except TelegramError as error:
+            log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+
+def place_for_words(card: MaybeInaccessibleMessage | None) -> MaybeInaccessibleMessage:
+    """Where somebody can be asked for words. Raises `Invalid`, of a channel `OnThePage`."""
+    if card is None:
+        raise Invalid(NO_QUESTION)
+    if card.chat.type == ChatType.CHANNEL:
+        raise OnThePage(NOT_HERE)
+    return card

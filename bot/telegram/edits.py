@@ -1,0 +1,130 @@
+"""Edit, in Telegram: the whole new text as a reply, then the difference, and only then a decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telegram.constants import MessageLimit
+
+from bot.answers import OnThePage, sentence, thanks
+from bot.buttons import Action
+from bot.edits import UNDECIDED, consequence, difference
+from bot.markup import Markup, Span, joined
+from bot.telegram.desk import OVER, UNCHANGED, place_for_words
+from bot.telegram.places import copy_of
+from bot.telegram.prompts import proposal, reply_field, request_for_text
+from bot.telegram.updates import TELEGRAM
+from core.errors import CountersignError, Invalid, ReasonMissing, Unavailable
+from core.literal import utf16
+from core.model import Asks, Verdict, text_of
+
+if TYPE_CHECKING:
+    from telegram import CallbackQuery, Message
+
+    from bot.buttons import Buttons, Press
+    from bot.telegram.desk import Desk
+    from bot.telegram.reasons import Reasons
+    from core.model import Dialog, Json, PersonId
+    from core.service import Service
+
+LONGEST = 4000
+"""UTF-16 units of a draft that is edited here, so that what replaces it fits into a message, too."""
+TOO_LONG = "Telegram takes {:,} characters in a message, and this draft has {:,}: edit it on the task's page."
+CUT = (
+    "Nothing was changed: Telegram takes {:,} characters in a message, so the end of yours may be missing. "
+    "Please edit it on the task's page: {}"
+)
+PRESS = "Words are not taken for a confirmation. Please press Confirm or Discard."
+
+
+class Edits:
+    """Asks for the text, shows what it changes, and takes a press, by the person asked, for a decision."""
+
+    def __init__(self, *, service: Service, buttons: Buttons, desk: Desk, reasons: Reasons) -> None:
+        self._service = service
+        self._buttons = buttons
+        self._desk = desk
+        self._reasons = reasons
+
+    async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
+        """Ask for the whole new text; raises where this person may not decide."""
+        review = await self._service.check_may_decide(
+            said.review, person, via=TELEGRAM, copy=copy_of(query.message)
+        )
+        card = place_for_words(query.message)
+        draft = text_of(review.draft)
+        if utf16(draft) > LONGEST:
+            raise OnThePage(TOO_LONG.format(MessageLimit.MAX_TEXT_LENGTH, len(draft)))
+        asked = request_for_text(review, query.from_user)
+        prompt = await self._desk.send(asked, reply_field("The whole new text"), to=card)
+        await self._desk.open(prompt, review, person, Verdict.EDIT, asks=Asks.TEXT)
+
+    async def take_text(self, reply: Message, words: str, dialog: Dialog) -> None:
+        """Show what that would change, and ask for a press. A text that cannot be is asked for again."""
+        try:
+            await self._propose(reply, words, dialog)
+        except Unavailable:
+            raise
+        except Invalid as error:
+            # the sentence may quote what is in the draft
+            await self._desk.tell_in_reply(reply, joined([Span(text=sentence(error), kind="code")]))
+        except CountersignError as error:
+            await self._desk.refuse(reply, error)
+            await self._desk.end(dialog)
+
+    async def _propose(self, reply: Message, words: str, dialog: Dialog) -> None:
+        review = await self._service.review(dialog.review)
+        url = self._desk.url_of(review)
+        if utf16(words) >= MessageLimit.MAX_TEXT_LENGTH:
+            cut = CUT.format(MessageLimit.MAX_TEXT_LENGTH, url)
+            await self._desk.tell_in_reply(reply, Markup(text=cut, entities=()))
+            return
+        review, content = await self._service.check_edit(
+            dialog.review, dialog.person, _framed(words, review.draft), via=TELEGRAM
+        )
+        shown = proposal(
+            review,
+            reply.from_user,
+            self._buttons,
+            changes=difference(review.draft, content),
+            note=f"{UNDECIDED} {consequence(review)}",
+            url=url,
+        )
+        sent = await self._desk.send(shown, shown.keyboard, to=reply)
+        await self._desk.open(sent, review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)
+        await self._desk.end(dialog)
+
+    async def pressed(self, query: CallbackQuery, said: Press, dialog: Dialog) -> str | None:
+        """The words for who confirmed or discarded; None where a question follows."""
+        if said.action not in {Action.CONFIRM, Action.NEVER_MIND}:
+            raise Invalid(OVER)
+        if said.action is Action.NEVER_MIND:
+            await self._desk.end(dialog)
+            return UNCHANGED
+        try:
+            words = await self._confirmed(query, said, dialog)
+        except Unavailable:
+            raise
+        except CountersignError:
+            await self._desk.end(dialog)
+            raise
+        await self._desk.end(dialog)
+        return words
+
+    async def _confirmed(self, query: CallbackQuery, said: Press, dialog: Dialog) -> str | None:
+        try:
+            review = await self._service.decide(
+                dialog.review, dialog.person, Verdict.EDIT, content=dialog.content, via=TELEGRAM
+            )
+        except ReasonMissing:
+            await self._reasons.ask_of_edit(query, said, dialog)
+            return None
+        return thanks(review, Verdict.EDIT)
+
+
+def _framed(words: str, draft: Json) -> str:
+    """Telegram drops white space around a message, which nobody meant to drop from the draft."""
+    if not isinstance(draft, str) or not draft.strip():
+        return words
+    begin = len(draft) - len(draft.lstrip())
+    return draft[:begin] + words.strip() + draft[len(draft.rstrip()) :]

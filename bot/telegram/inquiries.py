@@ -1,0 +1,63 @@
+"""Ask, in Telegram: what a reviewer replies to us is asked; what the submitter replies to that is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.answers import STRANGER, sentence
+from bot.telegram.desk import place_for_words
+from bot.telegram.prompts import reply_field, request_for_question
+from bot.telegram.updates import TELEGRAM
+from core.errors import CountersignError, NotTheSubmitter, Unavailable
+from core.model import Asks, Verdict
+
+if TYPE_CHECKING:
+    from telegram import CallbackQuery, Message
+
+    from bot.buttons import Press
+    from bot.telegram.desk import Desk
+    from core.model import Dialog, PersonId, Question
+    from core.service import Service
+
+
+class Inquiries:
+    """Takes what reviewers ask and submitters answer. Neither decides anything."""
+
+    def __init__(self, *, service: Service, desk: Desk) -> None:
+        self._questions = service.questions
+        self._desk = desk
+
+    async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
+        """Ask what they want to know; raises where this person may not ask."""
+        review = await self._questions.check_may_ask(said.review, person)
+        card = place_for_words(query.message)
+        asked = request_for_question(review, query.from_user)
+        prompt = await self._desk.send(asked, reply_field("Your question"), to=card)
+        await self._desk.open(prompt, review, person, Verdict.EDIT, asks=Asks.QUESTION)
+
+    async def take_question(self, reply: Message, words: str, dialog: Dialog) -> None:
+        """Handed to the submitter; the same dialog asks once."""
+        key = f"{TELEGRAM}:{dialog.message}"
+        try:
+            await self._questions.ask(dialog.review, dialog.person, words, via=TELEGRAM, key=key)
+        except Unavailable:
+            raise
+        except CountersignError as error:
+            await self._desk.refuse(reply, error)
+        await self._desk.end(dialog)
+
+    async def take_answer(self, reply: Message, words: str, asked: Question, person: PersonId | None) -> None:
+        """What somebody (None: nobody we know) wrote in reply to a question."""
+        if person is None:
+            user = reply.from_user
+            await self._desk.tell(user, STRANGER.format(user.id if user else "unknown"))
+            return
+        try:
+            await self._questions.answer(asked.id, person, words, via=TELEGRAM)
+        except Unavailable:
+            raise
+        except NotTheSubmitter as error:
+            # people may talk below a question; that is not worth a message that all of them read
+            await self._desk.tell(reply.from_user, sentence(error))
+        except CountersignError as error:
+            await self._desk.refuse(reply, error)
