@@ -95,8 +95,8 @@ async def test_a_decision_is_taken_back_in_the_cards_menu_and_twice_is_harmless(
     said = await chosen(there, approved, WITHDRAW)
     assert said == "Your decision on attempt 1 of &lt;b&gt; &amp; more is taken back."
     assert await decisions(there, task) == ()
-    again = await there.card_with("0 of 2 approvals")
-    assert "Ana Ruiz" not in text_of(again)
+    await there.slack.until(lambda: "0 of 2" in text_of(there.slack.message(card.channel, card.ts)))
+    assert "Ana Ruiz" not in text_of(there.slack.message(card.channel, card.ts))
     assert await chosen(there, approved, WITHDRAW) == "You have not decided on this review."
 
 
