@@ -526,12 +526,29 @@ class Reviewing(RuleBasedStateMachine):
             self.put_off_until.pop(who, None)
         self.time_passes()
 
-    @rule(but=st.sampled_from(REVIEWERS), verdict=st.sampled_from([Verdict.APPROVE, Verdict.REJECT]))
-    def all_press_but_one(self, but: PersonId, verdict: Verdict) -> None:
-        """So that it hangs on whoever comes in, is struck, or is back."""
+    def all_press_but(self, one: PersonId, verdict: Verdict) -> None:
         for who in (*REVIEWERS, BOSS):
-            if who != but:
+            if who != one:
                 self.press(who, verdict, "web")
+
+    @rule(one=st.sampled_from(REVIEWERS))
+    def all_approve_but_one_and_more_are_asked(self, one: PersonId) -> None:
+        """Some of whom have approved already."""
+        self.all_press_but(one, Verdict.APPROVE)
+        self.jump(121, restart=False)
+
+    @rule(
+        one=st.sampled_from(REVIEWERS),
+        struck=st.sampled_from([*REVIEWERS, BOSS]),
+        verdict=st.sampled_from([Verdict.APPROVE, Verdict.REJECT]),
+    )
+    def somebody_is_struck_until_all_others_have_pressed(
+        self, one: PersonId, struck: PersonId, verdict: Verdict
+    ) -> None:
+        self.press(struck, verdict, "web")
+        self.reload({struck}, set(), is_renamed=False)
+        self.all_press_but(one, verdict)
+        self.reload(set(), set(), is_renamed=False)
 
     @rule(who=st.sampled_from(EVERYBODY))
     def withdraw(self, who: PersonId) -> None:
