@@ -14,6 +14,7 @@ from tests.visitor import running_demo
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from playwright.async_api import Browser, Locator, Page
 
@@ -27,9 +28,10 @@ SOON = 20_000
 """Milliseconds: the chats' cards keep to the platforms' own pace."""
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with running_demo(tmp_path_factory.mktemp("demo"), "--port", "0") as started:
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """One for each test: together they need more new messages in a minute than a Telegram group takes."""
+    with running_demo(tmp_path, "--port", "0") as started:
         yield started
 
 
