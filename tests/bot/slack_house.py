@@ -60,6 +60,10 @@ class SlackHouse:
         return seen.text
 
 
+LINES = frozenset({"rich_text_section", "rich_text_quote", "rich_text_preformatted"})
+"""What reads as one line: its parts are texts, dates and people."""
+
+
 def text_of(message: Message) -> str:
     """Everything that the message's blocks say."""
     return "\n".join(_texts(list(message.blocks)))
@@ -67,6 +71,9 @@ def text_of(message: Message) -> str:
 
 def _texts(value: object) -> list[str]:
     if isinstance(value, dict):
+        if str(value.get("type")) in LINES:
+            parts = [part.get("text") or part.get("fallback", "") for part in value["elements"]]
+            return ["".join(parts)]
         inner = [text for each in value.values() for text in _texts(each)]
         return [value["text"], *inner] if isinstance(value.get("text"), str) else inner
     return [text for each in value for text in _texts(each)] if isinstance(value, list) else []
