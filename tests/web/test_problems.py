@@ -21,6 +21,8 @@ TIMED = (errors.Unavailable, errors.RateLimited)
 def made(cls: type[errors.CountersignError]) -> errors.CountersignError:
     if issubclass(cls, TIMED):
         return cls("A sentence.", retry_after=timedelta(seconds=2.5))
+    if issubclass(cls, errors.PlaceMoved):
+        return cls("A sentence.", address="-100")
     return cls("A sentence.")
 
 
