@@ -6,13 +6,19 @@ import re
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from core.durations import UNITS, duration
 from core.timetable import MORNING, next_day
 
 if TYPE_CHECKING:
     from core.model import Person
 
-_WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)\s*(m|min|minutes?|h|hours?|d|days?|w|weeks?)")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {
+    **dict.fromkeys(("m", "min", "minute", "minutes"), UNITS["m"]),
+    **dict.fromkeys(("h", "hour", "hours"), UNITS["h"]),
+    **dict.fromkeys(("d", "day", "days"), UNITS["d"]),
+    **dict.fromkeys(("w", "week", "weeks"), timedelta(weeks=1)),
+}
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=[a-z])")
 _PREPOSITION = re.compile(r"^(?:in|on|until|till)\s+")
 
 
@@ -31,8 +37,8 @@ def later(words: str, now: datetime, person: Person) -> datetime:
     Raises `ValueError` or `OverflowError` for other words.
     """
     said = _PREPOSITION.sub("", " ".join(words.lower().split()))
-    if (wait := _WAIT.fullmatch(said)) is not None:
-        return now + timedelta(**{_UNITS[wait[2][0]]: float(wait[1])})
+    if (wait := duration(_BEFORE_UNIT.sub("", said), _UNITS)) is not None:
+        return now + wait
     day, _, hour = said.partition(" ")
     on = next_day(now, person) if day == "tomorrow" else date.fromisoformat(day)
     return _at(on, hour.upper(), person) if hour else person.utc(datetime.combine(on, MORNING))

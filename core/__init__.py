@@ -33,6 +33,7 @@ Around it
     store/ engines/                 rows in a database; where and when stored work runs
     outbox.py feed.py               cards to chats; events to followers
     settings.py addresses.py        core's knobs; what an address says
+    durations.py                    how long, as people write it: `2h`
     imports.py columns.py           functions by `module:function`; how wide text is
     clock.py ids.py stopping.py     time, new ids, an end in good order
 """

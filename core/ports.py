@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
 
@@ -291,6 +291,17 @@ class Store(QuestionStore, Protocol):
         self, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ReviewRequest]:
         """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
+        ...
+
+    async def policies_changed(
+        self, policies: Mapping[str, Policy], besides: Collection[str]
+    ) -> frozenset[str] | None:
+        """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
+        None where it never was."""
+        ...
+
+    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
+        """Note that what is open was looked over under these, but for `besides`."""
         ...
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:

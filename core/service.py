@@ -10,7 +10,6 @@ import structlog
 
 from core.clock import SystemClock
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
-from core.events import ReviewStuck
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
@@ -19,7 +18,6 @@ from core.policy import (
     check_in_time,
     check_may_decide,
     comes_to,
-    is_gone,
     is_stuck,
     waited_for,
 )
@@ -583,44 +581,55 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def reconsider(self, policies: Collection[str], *, unsaid: bool = False) -> int:
-        """Look for open reviews under these policies that nobody is left to decide; how many there are.
+    async def look_over(self, *, besides: Collection[str] = ()) -> int:
+        """Reconsider what is open under policies that changed since the last look, of this process or an
+        earlier one; how many reviews nobody is left to decide.
 
-        They escalate, or say so; with `unsaid` those that have not said so yet, also under policies that are
-        in force no more. Those that are decided by who may decide now are closed, likewise: a word that did
-        not count may count again; and cards show how many count. To be called when policies changed; page by
-        page, and no decision waits.
+        Without a change it reads one small table. `besides` are policies of which is not known yet who is in
+        them.
+        """
+        changed = await self._store.policies_changed(self._policies, besides)
+        if changed is not None and not changed:
+            return 0
+        stuck = await self.reconsider(changed, besides=besides)
+        await self._store.looked_over(self._policies, besides)
+        return stuck
+
+    async def reconsider(self, policies: Collection[str] | None, *, besides: Collection[str] = ()) -> int:
+        """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
+        to decide; how many there are.
+
+        They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
+        that did not count may count again; and cards show how many count. Page by page: no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
-        while policies or unsaid:
+        while True:
             page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
             concerned = [
                 review
                 for review in page
-                if review.policy.name in policies or (unsaid and is_gone(review, self._policies))
+                if (review.policy.name not in besides if policies is None else review.policy.name in policies)
             ]
-            hopeless = [
-                review.id
-                for review in concerned
-                if review.task.submitter != LOCAL
-                and is_stuck(review, self._policies)
-                and not (unsaid and await self._is_said(review))
-            ]
-            met = [r.id for r in concerned if comes_to(r, self._policies) is not Outcome.OPEN]
-            # Cards say how many count; who counts may be others now.
-            shown = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
-            if found := list(dict.fromkeys([*hopeless, *met, *shown])):
-                await self._store.mark_stuck(found)
-                stuck += len(hopeless)
-            # Somebody's word may count no more, or again; which it was before, nobody knows.
-            changed = [r.id for r in concerned if r.decisions and not r.policy.keeps_removed]
-            if changed:
-                await self._store.show_again(changed)
+            stuck += await self._reconsidered(concerned)
             if len(page) < OPEN_AT_A_TIME:
-                break
+                return stuck
             last = (page[-1].opened_at, page[-1].id)
-        return stuck
+
+    async def _reconsidered(self, reviews: Sequence[ReviewRequest]) -> int:
+        hopeless = [
+            review.id
+            for review in reviews
+            if review.task.submitter != LOCAL and is_stuck(review, self._policies)
+        ]
+        met = [one.id for one in reviews if comes_to(one, self._policies) is not Outcome.OPEN]
+        if hopeless or met:
+            await self._store.mark_stuck([*hopeless, *met])
+        # Somebody's word may count no more, or again; which it was before, nobody knows.
+        recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
+        if recounted:
+            await self._store.show_again(recounted)
+        return len(hopeless)
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         """Let those who are in groups from outside now decide on what is open under these groups, too.
@@ -628,12 +637,6 @@ class Service:
         How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
         """
         return await self._store.admit(members)
-
-    async def _is_said(self, review: ReviewRequest) -> bool:
-        """Whether its history says already that it is stuck."""
-        turns = (await self._store.story(review.task.id)).turns
-        said = [stored.event for stored in turns if isinstance(stored.event, ReviewStuck)]
-        return any(event.review == review.id for event in said)
 
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`

@@ -133,8 +133,6 @@ class Reloader:
         self._look = look
         self._keeper = keeper
         self._one_at_a_time = asyncio.Lock()
-        self._unlooked = {name for name, policy in live.read.policies.items() if groups_of(policy)}
-        """Policies that changed, under which open reviews were not looked at yet."""
 
     async def reload(self) -> bool:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
@@ -163,10 +161,9 @@ class Reloader:
     async def look_over(self) -> None:
         """Once, at the start: the file may have been changed while nobody ran."""
         async with self._one_at_a_time:
-            self._unlooked.update(self._live.read.policies)
             with suppress(Unavailable):
                 await self._service.end_delegations_of_strangers()
-                await self._reconsider(unsaid=True)
+                await self._reconsider()
 
     async def members_changed(self) -> None:
         """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
@@ -177,26 +174,20 @@ class Reloader:
             await self._reconsider()
 
     def _replace(self, new: Configuration) -> list[str]:
-        changed = self._live.replace(new, self._keeper.members() if self._keeper else {})
-        self._unlooked.update(changed)
-        return changed
+        return self._live.replace(new, self._keeper.members() if self._keeper else {})
 
     def _counts(self) -> dict[str, int]:
         """How many of [people] are in each group from outside; those that nobody knows are not there."""
         return {group: len(people) for group, people in self._live.members.items()}
 
-    async def _reconsider(self, *, unsaid: bool = False) -> None:
+    async def _reconsider(self) -> None:
         """What is open: who came may decide on it, too; where too few are left, it is to say so.
 
         Not yet, where it depends on a group of which nothing is known since the start.
         """
         if self._live.members:
             await self._service.admit(self._live.members)
-        ready = self._unlooked - self._waiting()
-        if not ready and not unsaid:
-            return
-        stuck = await self._service.reconsider(ready, unsaid=unsaid)
-        self._unlooked -= ready
+        stuck = await self._service.look_over(besides=self._waiting())
         self._look()
         if stuck:
             log.warning("reviews_stuck", count=stuck)

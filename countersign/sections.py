@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+from core.durations import duration
 from core.model import ChannelName, Recipient
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LONGEST = timedelta(days=366)
 
 
@@ -21,13 +20,9 @@ def _duration(value: object) -> object:
     """`"60s"`; a bare number would leave its unit to guessing."""
     if isinstance(value, timedelta):
         return value
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    wait = duration(value) if isinstance(value, str) else None
+    if wait is None:
         raise ValueError('must be a duration such as "500ms", "60s", "5m", "2h" or "3d"')
-    try:
-        wait = timedelta(**{_UNITS[found[2]]: float(found[1])})
-    except OverflowError:
-        wait = timedelta.max
     if wait > LONGEST:
         raise ValueError(f"must be at most {LONGEST.days}d")
     if not wait:

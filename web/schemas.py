@@ -6,7 +6,6 @@ Types are checked here; lengths, empty texts and characters that cannot be store
 from __future__ import annotations
 
 import json
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from core.durations import UNITS, duration
 from core.model import Verdict, timestamp
 from core.states import diff
 
@@ -165,14 +165,13 @@ def _wait(text: object) -> object:
     """`"2h"`; a bare number would leave its unit to guessing."""
     if isinstance(text, timedelta):
         return text
-    found = _WAIT.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
+    wait = duration(text, _UNITS) if isinstance(text, str) else None
+    if wait is None:
         raise ValueError('`for` is a wait such as "30m", "2h" or "3d".')
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    return wait
 
 
-_WAIT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(m|h|d)", re.ASCII)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {unit: UNITS[unit] for unit in ("m", "h", "d")}
 Wait = Annotated[timedelta, BeforeValidator(_wait)]
 
 

@@ -14,7 +14,7 @@ from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import drop, locked, settle
-from core.store.deliveries import open_cards, raise_cards, say
+from core.store.deliveries import open_cards, say
 from core.store.history import event_numbered
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
@@ -207,13 +207,12 @@ def _look_again(
     people: Mapping[PersonId, Person],
 ) -> None:
     """Reviewers changed: close what is decided by that; where too few are left, ask more people; where there
-    are none to ask, say so for an administrator to see. Cards say how many count, in any case."""
+    are none to ask, say so for an administrator to see."""
     outcome = rules.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
         _close(tx, row, request, policies, outcome)
         return
     if not rules.is_stuck(request, policies):
-        raise_cards(tx, request.task.id, request.id, request.policy)
         return
     is_gone = rules.is_gone(request, policies)
     reason = f"{rules.gone(request.policy)} {WAY_OUT}" if is_gone else why_stuck(request, policies)
@@ -224,9 +223,7 @@ def _look_again(
     else:
         stuck = ReviewStuck(review=request.id, attempt=request.attempt, reason=reason)
         said = event_numbered(tx, request.task.id, row[SEQ])
-        if said is not None and said.event == stuck:  # that is the last word already
-            raise_cards(tx, request.task.id, request.id, request.policy)
-        else:
+        if said is None or said.event != stuck:  # else that is the last word already
             tell(tx, row, request, stuck)
 
 

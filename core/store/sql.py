@@ -19,6 +19,7 @@ from core.store import (
     deliveries,
     firing,
     history,
+    looked_over,
     looking,
     places,
     questions,
@@ -30,7 +31,7 @@ from core.store import (
 from core.store.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
     from types import TracebackType
 
@@ -394,6 +395,14 @@ class SqlStore:
         self, *, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ReviewRequest]:
         return await self._read.run(partial(reviews.open_page, after=after, limit=limit))
+
+    async def policies_changed(
+        self, policies: Mapping[str, Policy], besides: Collection[str]
+    ) -> frozenset[str] | None:
+        return await self._read.run(partial(looked_over.changed, policies=policies, besides=besides))
+
+    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
+        await self._write.run(partial(looked_over.note, policies=policies, besides=besides))
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(timers.mark_stuck, reviews=reviews))

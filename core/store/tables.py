@@ -291,6 +291,15 @@ heard = Table(
     sqlite_with_rowid=False,
 )
 
+# Under which policies what is open was last looked over for reviews that too few may decide.
+looked_over = Table(
+    "looked_over",
+    metadata,
+    Column("policy", String, primary_key=True),
+    Column("hash", String(12), nullable=False),
+    sqlite_with_rowid=False,
+)
+
 dialog = Table(
     "dialog",
     metadata,

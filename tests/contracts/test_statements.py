@@ -146,6 +146,7 @@ READS: dict[str, dict[str, Any]] = {
     "questions.AT_MESSAGE": {"channel": "paper", "message": "a notice"},
     "questions.OF_TASK": {"task": "WAITING"},
     "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
+    "looked_over.ALL": {},
     "delegations.TO": {"delegate": "ben", "now": 0},
     "delegations.OF": {"person": "ana", "now": 0},
     "delegations.ALL": {"now": 0},
@@ -180,6 +181,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
     """Something of everything that is stored; the ids that `READS` name."""
     policy = replace(ANYONE, recipients=(DESK,))
     await store.secret("a")
+    await store.looked_over({policy.name: policy}, ())
     at = clock.now()
     await store.add_credential(Credential(id="c" * 32, person=ANA.id, token_hash="a" * 64, created_at=at))
     await submitted(store, key="once")
