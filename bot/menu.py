@@ -155,7 +155,7 @@ class Menu:
             case Word.LOOKING if not said:
                 return self._claim, False
             case Word.LATER if said in OFF:
-                return partial(self._snooze, until=None), True
+                return self._wake, True
             case Word.LATER:
                 return partial(self._snooze, until=self._moment(said, person, prefix)), False
         raise Invalid(LOOKING.format(prefix))
@@ -196,13 +196,15 @@ class Menu:
         return self._said("The cards no longer say that you are looking at", released)
 
     async def _snooze(
-        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta | None
+        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta
     ) -> Answer:
         snoozed = await self.service.snooze(review, person, until, via=via)
-        at = next((one.until for one in snoozed.snoozes if one.person == person), None)
-        if at is None:
-            return self._said("You are reminded of", snoozed, " when everybody is.")
+        at = next(one.until for one in snoozed.snoozes if one.person == person)
         return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
+
+    async def _wake(self, review: ReviewId, person: PersonId, via: str) -> Answer:
+        woken = await self.service.wake(review, person, via=via)
+        return self._said("You are reminded of", woken, " when everybody is.")
 
     async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         withdrawn = await self.service.withdraw(review, person, via=via)

@@ -529,6 +529,19 @@ class ReviewRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReview:
+    """The open review of a task, for whoever knows the task; and what they saw of it, if they say."""
+
+    task: str
+    review: str | None = None
+    attempt: int | None = None
+
+    def is_meant(self, review: ReviewRequest) -> bool:
+        """Whether that review of the task can be the one they saw."""
+        return self.review in {None, review.id} and self.attempt in {None, review.attempt}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
     """A numbered fact about one task; `seq` starts at 1 and rises by 1."""
 

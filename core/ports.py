@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MessageRef,
         NewQuestion,
         Notice,
+        OpenReview,
         Person,
         PersonId,
         Policy,
@@ -119,14 +120,10 @@ class Listener(Protocol):
 class QuestionStore(Protocol):
     """What `questions` needs of the store; refusals are raised, since they write nothing."""
 
-    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
-        """Store a question and tell it in the review's threads; one that is known is not asked again."""
-        ...
-
-    async def ask_open(
-        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    async def ask(
+        self, which: str | OpenReview, new: NewQuestion, *, policies: Mapping[str, Policy]
     ) -> Question:
-        """As `ask`, of the task's open review, where it is the one that is meant."""
+        """Store a question and tell it in the review's threads; one that is known is not asked again."""
         ...
 
     async def answer(
@@ -196,7 +193,7 @@ class Store(QuestionStore, Protocol):
 
     async def decide(
         self,
-        review_id: str,
+        which: str | OpenReview,
         reviewer: Person,
         verdict: Verdict,
         *,
@@ -207,51 +204,22 @@ class Store(QuestionStore, Protocol):
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Judge and record; a refusal comes back beside the review.
+        """Judge and record; a refusal comes back beside the review, unless none is open that is meant.
 
         The person has to be a reviewer by the review's own policy, and by that of its name in `policies`.
         """
         ...
 
-    async def decide_open(
-        self,
-        task_id: str,
-        reviewer: Person,
-        verdict: Verdict,
-        *,
-        review_id: str | None,
-        attempt: int | None,
-        comment: str | None,
-        content: Json = None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-        people: Mapping[PersonId, Person] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """The same for the task's open review, where it is the one that is meant."""
-        ...
-
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
         ...
 
     async def claim(
-        self, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Show for a while that this person is looking; a refusal comes back beside the review."""
-        ...
-
-    async def claim_open(
-        self,
-        task_id: str,
-        person: Person,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """As `claim`, of the task's open review, where it is the one that is meant."""
         ...
 
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
@@ -260,7 +228,7 @@ class Store(QuestionStore, Protocol):
 
     async def snooze(
         self,
-        review_id: str,
+        which: str | OpenReview,
         person: Person,
         until: datetime,
         *,
@@ -268,19 +236,6 @@ class Store(QuestionStore, Protocol):
         policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Remind this person then, and not before; a refusal comes back beside the review."""
-        ...
-
-    async def snooze_open(
-        self,
-        task_id: str,
-        person: Person,
-        until: datetime,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """As `snooze`, of the task's open review, where it is the one that is meant."""
         ...
 
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:

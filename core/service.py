@@ -31,6 +31,7 @@ from core.submissions import (
     check_json,
     check_text,
     checked_id,
+    checked_review,
     is_id,
     page_after,
     title_of,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         Fork,
         Json,
         MessageRef,
+        OpenReview,
         Policy,
         Recipient,
         ReviewRequest,
@@ -201,7 +203,7 @@ class Service:
 
     async def decide(
         self,
-        review_id: str,
+        which: str | OpenReview,
         reviewer: PersonId,
         verdict: Verdict,
         *,
@@ -212,16 +214,19 @@ class Service:
     ) -> ReviewRequest:
         """Record one reviewer's answer; the review as it stands after it (still open below the quorum).
 
+        `which` names it by its id, or as a task's open review, which is checked against what the caller saw.
         An edit says in `content` what is to stand in place of the draft, of the draft's own shape.
         `copy` names the message whose button was pressed; where no delivery knows it (a post whose answer
         was lost), it is adopted, so that it changes like every other copy.
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `AlreadyDecided`, `Invalid`
-        (a comment too long), `Unavailable`. A refusal changes nothing of the record.
+        (a comment too long), `Unavailable`; for a task's open review also `NotWaiting`, and `StaleReview`
+        where another one or another attempt was meant, both with the sentence that its id would have brought.
+        A refusal changes nothing of the record.
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
         review, refusal = await self._store.decide(
-            checked_id(review_id, "review"),
+            checked_review(which),
             self._known(reviewer),
             verdict,
             comment=comment or None,
@@ -233,47 +238,14 @@ class Service:
         )
         return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
-    async def decide_open(
-        self,
-        task_id: str,
-        reviewer: PersonId,
-        verdict: Verdict,
-        *,
-        review_id: str | None = None,
-        attempt: int | None = None,
-        comment: str | None = None,
-        content: Json = None,
-        via: str,
-    ) -> ReviewRequest:
-        """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
-
-        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one; both
-        with the sentence that `decide` has for the review that was meant.
-        """
-        check_text(comment, "comment", MAX_COMMENT)
-        check_content(verdict, content)
-        review, refusal = await self._store.decide_open(
-            checked_id(task_id, "task"),
-            self._known(reviewer),
-            verdict,
-            review_id=review_id,
-            attempt=attempt,
-            comment=comment or None,
-            content=content,
-            via=via,
-            policies=self._policies,
-            people=self._people,
-        )
-        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
-
-    async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
+    async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
 
         Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `NotAReviewer` where it is that
         of somebody who was struck since, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
-            checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
+            checked_review(which), self._known(reviewer), via=via, policies=self._policies
         )
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
@@ -281,30 +253,15 @@ class Service:
         log.info("decision_withdrawn", **facts)
         return review
 
-    async def claim(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+    async def claim(self, which: str | OpenReview, person: PersonId, *, via: str) -> ReviewRequest:
         """Show on every card, for as long as the policy says, that this person is looking. It binds nobody.
 
         Again begins the time anew; within a minute it changes nothing, as each time changes every card.
-        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`.
+        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`; for a
+        task's open review also `NotWaiting` and `StaleReview`, as `decide`.
         """
         review, refusal = await self._store.claim(
-            checked_id(review_id, "review"), self._known(person), via=via, policies=self._policies
-        )
-        return self._heard("review_claimed", review, refusal, person=person, via=via)
-
-    async def claim_open(
-        self, task_id: str, person: PersonId, *, review_id: str | None = None, via: str
-    ) -> ReviewRequest:
-        """As `claim`, for whoever knows the task.
-
-        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
-        """
-        review, refusal = await self._store.claim_open(
-            checked_id(task_id, "task"),
-            self._known(person),
-            review_id=review_id,
-            via=via,
-            policies=self._policies,
+            checked_review(which), self._known(person), via=via, policies=self._policies
         )
         return self._heard("review_claimed", review, refusal, person=person, via=via)
 
@@ -314,40 +271,22 @@ class Service:
         return self._heard("claim_released", review, None, person=person, via=via)
 
     async def snooze(
-        self, review_id: str, person: PersonId, until: datetime | timedelta | None, *, via: str
+        self, which: str | OpenReview, person: PersonId, until: datetime | timedelta, *, via: str
     ) -> ReviewRequest:
-        """Remind this person then (or so long from now), and not before; with None when everybody is.
+        """Remind this person then (or so long from now), and not before.
 
-        A decision of theirs ends it, as does whatever closes the review. None is never refused.
+        A decision of theirs ends it, as does whatever closes the review.
         Raises as `claim`, `AlreadyDecided`, and `Invalid` for a time too soon or too far.
         """
-        review_id, who = checked_id(review_id, "review"), self._known(person)
-        if until is None:
-            review, refusal = await self._store.wake(review_id, who, via=via), None
-        else:
-            at = self._checked_snooze(until)
-            review, refusal = await self._store.snooze(review_id, who, at, via=via, policies=self._policies)
+        which, who = checked_review(which), self._known(person)
+        at = self._checked_snooze(until)
+        review, refusal = await self._store.snooze(which, who, at, via=via, policies=self._policies)
         return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
 
-    async def snooze_open(
-        self,
-        task_id: str,
-        person: PersonId,
-        until: datetime | timedelta,
-        *,
-        review_id: str | None = None,
-        via: str,
-    ) -> ReviewRequest:
-        """As `snooze`, for whoever knows the task; raises besides what `claim_open` does."""
-        review, refusal = await self._store.snooze_open(
-            checked_id(task_id, "task"),
-            self._known(person),
-            self._checked_snooze(until),
-            review_id=review_id,
-            via=via,
-            policies=self._policies,
-        )
-        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
+    async def wake(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+        """Remind this person when everybody is. Never refused. Raises `NotFound`."""
+        review = await self._store.wake(checked_id(review_id, "review"), self._known(person), via=via)
+        return self._heard("reminder_snoozed", review, None, person=person, via=via)
 
     def _checked_snooze(self, until: datetime | timedelta) -> datetime:
         """Whoever names a moment has read the clock before."""

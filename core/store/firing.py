@@ -13,9 +13,10 @@ from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExp
 from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
 from core.store import delegations, marks, tasks, timers
-from core.store.deciding import drop, locked, settle
+from core.store.deciding import drop, settle
 from core.store.deliveries import open_cards, say
 from core.store.history import event_numbered
+from core.store.holding import locked
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p

@@ -22,7 +22,7 @@ from core.errors import (
     StaleReview,
 )
 from core.events import QuestionAnswered, QuestionAsked, kind
-from core.model import LOCAL, NewQuestion, Policy, QuestionId, Quorum, Verdict
+from core.model import LOCAL, NewQuestion, OpenReview, Policy, QuestionId, Quorum, Verdict
 from core.service import LOCAL_PERSON
 from core.store import questions
 from core.store.sql import SqlStore
@@ -181,7 +181,7 @@ async def test_a_repeated_request_asks_nothing_again(any_database: Database, clo
         task = (await task_of(store, review)).id
         once = new(question_id="a" * 32)
         found = await asyncio.gather(*(store.ask(review, once, policies={}) for _ in range(4)))
-        found.append(await store.ask_open(task, once, review_id=None, policies={}))
+        found.append(await store.ask(OpenReview(task=task), once, policies={}))
         assert len({one.id for one in found}) == 1
         assert len(await said(store, review)) == 1
         with pytest.raises(KeyReused):
@@ -196,7 +196,7 @@ async def test_nothing_is_asked_or_answered_of_what_is_closed(
         task = (await task_of(store, review)).id
         asked = await ask(store, review)
         with pytest.raises(StaleReview):
-            await store.ask_open(task, new(), review_id="b" * 32, policies={})
+            await store.ask(OpenReview(task=task, review="b" * 32), new(), policies={})
         clock.advance(hours=1)
         with pytest.raises(ReviewIsClosed, match="expired"):
             await ask(store, review)
@@ -207,7 +207,7 @@ async def test_nothing_is_asked_or_answered_of_what_is_closed(
         with pytest.raises(ReviewIsClosed):
             await answer(store, asked.id)
         with pytest.raises(NotWaiting):
-            await store.ask_open(task, new(), review_id=None, policies={})
+            await store.ask(OpenReview(task=task), new(), policies={})
         for gone in (
             store.ask("c" * 32, new(), policies={}),
             answer(store, "d" * 32),

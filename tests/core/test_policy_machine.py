@@ -41,6 +41,7 @@ from core.inforce import InForce
 from core.model import (
     Escalation,
     OnExpiry,
+    OpenReview,
     Outcome,
     Party,
     Person,
@@ -594,7 +595,11 @@ class Reviewing(RuleBasedStateMachine):
             seat = self.model.seat(who, self.delegators(who))
             wanted = "AlreadyDecided" if any(one.seat == seat for one in self.model.counting) else None
         until = None if hours is None else hours * HOUR
-        found = self.tried(self.service.snooze(self.review, who, until, via="web"))
+        found = self.tried(
+            self.service.wake(self.review, who, via="web")
+            if until is None
+            else self.service.snooze(self.review, who, until, via="web")
+        )
         assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
         if wanted is None:
             before = self.put_off_until.pop(who, None)
@@ -780,10 +785,10 @@ class NeverExpires(Reviewing):
 class Forgetful(Service):
     """Says that an answer is taken back, and keeps it."""
 
-    async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> Any:
-        review = await self.review(review_id)
+    async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> Any:
+        review = await self.review(str(which))
         mine = any(reviewer in {made.reviewer, made.seat} for made in review.decisions)
-        return review if mine and review.is_open else await super().withdraw(review_id, reviewer, via=via)
+        return review if mine and review.is_open else await super().withdraw(which, reviewer, via=via)
 
 
 class KeepsWhatWasTakenBack(Reviewing):
@@ -794,11 +799,11 @@ class KeepsWhatWasTakenBack(Reviewing):
 class Reserving(Service):
     """Whoever is looking keeps the others away."""
 
-    async def decide(self, review_id: str, reviewer: PersonId, verdict: Verdict, **how: Any) -> Any:
-        claims = (await self.review(review_id)).claims
+    async def decide(self, which: str | OpenReview, reviewer: PersonId, verdict: Verdict, **how: Any) -> Any:
+        claims = (await self.review(str(which))).claims
         if claims and all(one.person != reviewer for one in claims):
             raise NotYourTurn("Somebody else is looking.")
-        return await super().decide(review_id, reviewer, verdict, **how)
+        return await super().decide(which, reviewer, verdict, **how)
 
 
 class ReservesWhatIsLookedAt(Reviewing):
