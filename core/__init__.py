@@ -26,7 +26,8 @@ A task in its flow
     stepping.py threads.py          one node, as PocketFlow would run it; what blocks, off the event loop
     running.py telling.py           what a node may ask while it runs; what it says of its progress
     asking.py                       what reviewers are shown, and what their answer does to the state
-    states.py jsontext.py           how states differ, and may be edited; as they are stored
+    states.py jsontext.py           what a state begins with, and how it may be edited; as it is stored
+    differences.py                  how two texts differ, line by line
     sentences.py                    what went wrong in somebody else's code
 
 Around it

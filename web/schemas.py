@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from core.differences import diff
 from core.durations import UNITS, duration
 from core.model import Verdict, timestamp
-from core.states import diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, literal_column, update
 
 from core import policy as rules
+from core.differences import diff
 from core.errors import Forbidden, Invalid, NotWaiting, Refused, ReviewIsClosed
 from core.events import (
     DecisionRecorded,
@@ -23,7 +24,7 @@ from core.events import (
 from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict
-from core.states import check_shape, diff
+from core.states import check_shape
 from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
