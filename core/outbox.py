@@ -96,7 +96,7 @@ class Outbox:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+    def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         for name in due:
             if loop := self._loops.get(name):
                 loop.wake()

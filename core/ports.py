@@ -108,7 +108,7 @@ class Engine(Protocol):
 class Listener(Protocol):
     """Who is to know of every commit."""
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName], /) -> None:
         """Called on the event loop after each commit, before its answers; must not raise or wait.
 
         `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
