@@ -12,11 +12,10 @@ from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.commands import WORDS_DECIDE_NOTHING
 from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
-from core.errors import StoreUnavailable
 from core.model import Status, TaskFilter, Verdict
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
-from tests.world import ANA, BEN, CY, SAM, StoppedClock, eventually
+from tests.world import ANA, BEN, CY, SAM, StoppedClock, eventually, locked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -244,14 +243,10 @@ async def test_nothing_to_hand_in_an_unknown_flow_and_hostile_words(there: Slack
     assert {one.flow for one in await tasks(there)} == {"draft", "brief"}
 
 
-async def test_a_database_that_is_away_says_so(
-    over_socket: SlackHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def down(*_: object, **__: object) -> None:
-        raise StoreUnavailable("The database is locked.")
-
-    monkeypatch.setattr(over_socket.house.service, "submit", down)
-    assert "could not be recorded" in (await typed(over_socket, "submit x", "U01SAM")).text
+async def test_a_database_that_is_away_says_so(over_socket: SlackHouse, sqlite_database: Database) -> None:
+    with locked(sqlite_database.url.database):
+        assert "could not be recorded" in (await typed(over_socket, "submit x", "U01SAM")).text
+    assert await tasks(over_socket) == ()
 
 
 # Mentions

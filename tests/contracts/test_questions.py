@@ -24,7 +24,7 @@ from core.errors import (
 from core.events import QuestionAnswered, QuestionAsked, kind
 from core.model import LOCAL, NewQuestion, OpenReview, Policy, QuestionId, Quorum, Verdict
 from core.service import LOCAL_PERSON
-from core.store import questions
+from core.store.questions import MOST
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, new_id, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, SAM
@@ -234,13 +234,9 @@ async def test_what_waits_for_the_submitter_s_answer(any_database: Database, clo
         assert [one.text for one in await store.unanswered(SAM.id, limit=9)] == ["three"]
 
 
-async def test_a_conversation_has_an_end(
-    any_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(questions, "MOST", 2)
+async def test_a_conversation_has_an_end(any_database: Database, clock: StoppedClock) -> None:
     async with SqlStore(any_database, clock) as store:
         review = await waiting(store, PLAIN)
-        await ask(store, review)
-        await ask(store, review)
-        with pytest.raises(Invalid, match="2 questions were asked"):
+        await asyncio.gather(*(ask(store, review) for _ in range(MOST)))
+        with pytest.raises(Invalid, match=f"{MOST} questions were asked"):
             await ask(store, review)
