@@ -12,7 +12,6 @@ from bot.buttons import Action
 from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
 from core.errors import ConfirmOnPage, Invalid
-from core.model import Person
 from core.timetable import next_morning
 
 if TYPE_CHECKING:
@@ -112,9 +111,8 @@ class Menu:
             case Action.SNOOZE_HOUR:
                 return await self._snooze(said.review, person, via, until=timedelta(hours=1))
             case Action.SNOOZE_DAY:
-                return await self._snooze(
-                    said.review, person, via, until=next_morning(self.clock.now(), self._who(person))
-                )
+                morning = next_morning(self.clock.now(), self.service.somebody(person))
+                return await self._snooze(said.review, person, via, until=morning)
             case _:
                 return await self._withdraw(said.review, person, via)
 
@@ -219,9 +217,6 @@ class Menu:
 
     def _moment(self, said: str, person: PersonId, prefix: str) -> datetime:
         try:
-            return later(said, self.clock.now(), self._who(person))
+            return later(said, self.clock.now(), self.service.somebody(person))
         except (ValueError, OverflowError):
             raise Invalid(LATER.format(prefix)) from None
-
-    def _who(self, person: PersonId) -> Person:
-        return self.service.person(person) or Person(id=person, name=person)

@@ -108,8 +108,7 @@ class Reception:
         if person in known:
             return []
         absent = [one.person for one in away if one.delegate == person and one.person in known]
-        found = [(who, self.service.person(who)) for who in absent]
-        return [who if somebody is None else somebody.name for who, somebody in found]
+        return [self.service.somebody(who).name for who in absent]
 
     def whoami(self, person: PersonId | None, user: str | int) -> Answer:
         """The id as `countersign.toml` wants it, and whom it has under it; answers whoever asks."""

@@ -125,6 +125,11 @@ class Person:
         return self.utc(datetime.combine(day + timedelta(days=1), time()))
 
 
+def name_of(person: PersonId, people: Mapping[PersonId, Person]) -> str:
+    """The name, or the id of whom the configuration names no more."""
+    return people[person].name if person in people else person
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """A place in a channel: a Slack channel id, a Telegram chat id, a webhook's URL."""

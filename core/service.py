@@ -128,13 +128,11 @@ class Service:
         if flow not in self._flows:
             raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
         self._check_choice(flow, submission.policy)
-        person = self.person(submission.submitter)
-        name = person.name if person else submission.submitter
         task, is_new = await self._store.create(
             TaskId(new_id()),
             replace(submission, flow=flow),
             title=title_of(submission),
-            name=name,
+            name=self.somebody(submission.submitter).name,
         )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
@@ -654,6 +652,10 @@ class Service:
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
+
+    def somebody(self, person_id: str) -> Person:
+        """As `person`; whom the configuration names no more is called by their id."""
+        return self.person(person_id) or Person(id=PersonId(person_id), name=person_id)
 
     def people(self) -> Sequence[Person]:
         """All whom the configuration in force names, in its order."""

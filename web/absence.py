@@ -45,7 +45,7 @@ class Absences:
 
     async def all(self, _request: web.Request) -> web.Response:
         found = await self._service.delegations()
-        return json_response({"delegations": [delegation_json(one, self._service.person) for one in found]})
+        return json_response({"delegations": [delegation_json(one, self._service.somebody) for one in found]})
 
     async def put(self, request: web.Request) -> web.Response:
         """In place of what the person had said before."""
@@ -55,7 +55,7 @@ class Absences:
         made = await self._service.delegate(
             person.id, delegate, _end(person, body.until), by=request[CALLER].person
         )
-        return json_response(delegation_json(made, self._service.person))
+        return json_response(delegation_json(made, self._service.somebody))
 
     async def end(self, request: web.Request) -> web.Response:
         """Again and again gives the same."""
@@ -102,7 +102,7 @@ class Absences:
             last_day="" if mine is None else _last_day(me, mine.until),
             standing=standing,
             people=[person for person in self._service.people() if person.id != me.id],
-            name=self._name,
+            somebody=self._service.somebody,
             today=me.local(self._clock.now()).date().isoformat(),
             is_alone=me.id == LOCAL,
         )
@@ -111,8 +111,7 @@ class Absences:
 
     def _me(self, request: web.Request) -> Person:
         """The caller, as the file names them now."""
-        caller = request[CALLER]
-        return self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+        return self._service.somebody(request[CALLER].person)
 
     def _named(self, request: web.Request) -> Person:
         """The person in the path; raises `NotFound`."""
@@ -120,10 +119,6 @@ class Absences:
         if person is None:
             raise NotFound("There is no such person in countersign.toml.")
         return person
-
-    def _name(self, person_id: PersonId) -> str:
-        person = self._service.person(person_id)
-        return person_id if person is None else person.name
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

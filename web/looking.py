@@ -87,7 +87,7 @@ class Looking:
 
     async def snooze_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, SnoozeForm), request[CALLER]
-        who = self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+        who = self._service.somebody(caller.person)
         until = self._until(body, who)
         which = OpenReview(task=known_id(request), review=body.review_id)
         await self._service.snooze(which, caller.person, until, via=caller.via)
@@ -116,7 +116,7 @@ class Looking:
         return task.review if review_id in {None, task.review} else None
 
     def _answer(self, request: web.Request, review: ReviewRequest | None) -> web.Response:
-        return json_response(looking_json(known_id(request), review, self._service.person))
+        return json_response(looking_json(known_id(request), review, self._service.somebody))
 
 
 def _back(request: web.Request, body: ClaimForm) -> web.Response:

@@ -39,7 +39,7 @@ class Standing:
         found = await self._service.explain(known_id(request), request[CALLER].person)
         if found is None:
             raise NotFound("No review of this task has been asked for yet.")
-        return json_response(explanation_json(found, self._service.person))
+        return json_response(explanation_json(found, self._service.somebody))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         review = await self._withdrawn(request, named_review(request))

@@ -23,7 +23,7 @@ from core.events import (
 )
 from core.jsontext import to_json
 from core.lifecycle import after
-from core.model import Decision, Outcome, Point, Position, Verdict
+from core.model import Decision, Outcome, Point, Position, Verdict, name_of
 from core.states import check_shape
 from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
@@ -167,8 +167,7 @@ def _judged(
             request, made.reviewer, policies, delegations.delegators(tx, request.policy, made.reviewer)
         )
         if seat != made.reviewer:
-            name = people[seat].name if seat in people else seat
-            made = replace(made, person=seat, person_name=name)
+            made = replace(made, person=seat, person_name=name_of(seat, people))
         rules.check_answer(request, made)
         if made.verdict is Verdict.EDIT:
             check_shape(request.draft, made.content)

@@ -11,7 +11,7 @@ from core import policy as rules
 from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
 from core.explaining import why_stuck
-from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
+from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
 from core.store import delegations, marks, tasks, timers
 from core.store.deciding import drop, settle
 from core.store.deliveries import open_cards, say
@@ -24,10 +24,10 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from core.events import Event
-    from core.model import Json, Person, PersonId, Policy, ReviewRequest
+    from core.model import Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 ESCALATE = Statement(
@@ -105,7 +105,10 @@ def _remind(
         request = marks.snoozed(tx, request, later)
     if asked:
         reminded = ReviewerReminded(
-            review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
+            review=request.id,
+            attempt=request.attempt,
+            people=[name_of(one, people) for one in asked],
+            ids=list(asked),
         )
         tell(tx, row, request, reminded)
 
@@ -172,7 +175,7 @@ def escalate(
     asked = ReviewEscalated(
         review=request.id,
         attempt=request.attempt,
-        people=_names(wider.people, people),
+        people=[name_of(one, people) for one in wider.people],
         ids=list(wider.people),
         reason=reason,
     )
@@ -270,7 +273,3 @@ def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> Rev
     told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
     say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     return told
-
-
-def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[Json]:
-    return [people[person].name if person in people else person for person in ids]

@@ -148,7 +148,6 @@ READS: dict[str, dict[str, Any]] = {
     "questions.UNANSWERED": {"submitter": "sam", "limit": 5},
     "looked_over.ALL": {},
     "delegations.TO": {"delegate": "ben", "now": 0},
-    "delegations.OF": {"person": "ana", "now": 0},
     "delegations.ALL": {"now": 0},
     "history.AFTER": {"task": "TASK", "after": 0},
     "history.NEWEST": {"task": "TASK"},
