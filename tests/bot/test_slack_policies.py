@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,39 +10,16 @@ import pytest
 from bot.simulator.faults import Fault
 from bot.simulator.slack.forms import NotOffered
 from core.model import Outcome, Status, Verdict
-from tests.bot.house import PUBLIC_URL
-from tests.bot.slack_house import GENERAL, SlackHouse, slack_house, text_of
-from tests.world import ANA, BEN, SAM, StoppedClock, eventually
+from tests.bot import slack_fixtures
+from tests.bot.house import PUBLIC_URL, decisions
+from tests.bot.slack_house import GENERAL, SlackHouse, text_of
+from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from core.model import Decision, Task
-    from core.store.database import Database
+    from core.model import Task
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
-
-
-async def decisions(there: SlackHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
+clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
 async def failed_once(there: SlackHouse, task: Task) -> bool:

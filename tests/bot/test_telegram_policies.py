@@ -8,32 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import Outcome, Verdict
+from tests.bot import telegram_fixtures
+from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
-from tests.world import ANA, BEN, eventually
+from tests.world import ANA, BEN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from core.model import Decision, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
 
-@pytest.fixture(params=["polling", "webhook"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=request.param == "webhook") as started:
-        yield started
-
-
-async def decisions(there: TelegramHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
-
-
-async def decided(there: TelegramHouse, task: Task) -> Decision:
-    (decision,) = await eventually(lambda: decisions(there, task))
-    return decision
+there = telegram_fixtures.there
 
 
 async def test_a_reminder_calls_who_has_not_decided_in_the_thread(there: TelegramHouse) -> None:
