@@ -2,8 +2,9 @@
 
 What everybody speaks of
     model.py events.py errors.py    tasks and reviews; what has happened to them; what may go wrong
-    lifecycle.py policy.py          status + event -> status; who may decide, and what decisions add up to
-    seating.py                      who takes a place in which quorum
+    lifecycle.py policy.py          status + event -> status; who may decide
+    counting.py seating.py          what decisions add up to; who takes a place in which quorum
+    amendments.py                   what becomes of a policy while a review is open under it
     timetable.py timekeeper.py      when what is to happen to a review that waits; lets it happen
     explaining.py                   where a review stands and why
     literal.py                      other people's text made safe to look at; what is short

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
+from core.counting import as_it_counts
 from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
 from core.model import Notice
-from core.policy import as_it_counts
 from core.stopping import cut_off
 
 if TYPE_CHECKING:

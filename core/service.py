@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
+from core.counting import comes_to, is_stuck, waited_for
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
 from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
-from core.policy import (
-    check_assurance,
-    check_in_time,
-    check_may_decide,
-    comes_to,
-    is_stuck,
-    waited_for,
-)
+from core.policy import check_assurance, check_in_time, check_may_decide
 from core.questions import Questions
 from core.states import check_shape, content_of
 from core.submissions import (

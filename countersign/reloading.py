@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.people import Directory
+from core.amendments import admitted, groups_of
 from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
-from core.policy import admitted, groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, literal_column, update
 
+from core import amendments, counting
 from core import policy as rules
 from core.differences import diff
 from core.errors import Forbidden, Invalid, NotWaiting, Refused, ReviewIsClosed
@@ -180,7 +181,7 @@ def _record(
     tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> ReviewRequest:
     """Store an answer in place of the one that the same person gave before, if any."""
-    before = rules.decision_of(request, made.seat)
+    before = counting.decision_of(request, made.seat)
     events: list[Event] = []
     standing = request.decisions
     if before is not None:
@@ -188,13 +189,13 @@ def _record(
         tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     rest = request if before is None else replace(request, decisions=standing)
-    now = rules.as_it_counts(rest, policies)
-    made = replace(made, stage=rules.stage_for(now.policy, now.decisions, made.seat, before))
+    now = counting.as_it_counts(rest, policies)
+    made = replace(made, stage=counting.stage_for(now.policy, now.decisions, made.seat, before))
     if now.policy is not request.policy and request.policy.keeps_removed:
         request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
-    outcome = rules.outcome(now.policy, [*now.decisions, made])
+    outcome = counting.outcome(now.policy, [*now.decisions, made])
     if outcome is not Outcome.OPEN:
         events += drop(tx, request, standing, now.decisions)
         standing = now.decisions
@@ -221,20 +222,20 @@ def _mark_if_stuck(
     tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
 ) -> None:
     """Have it said where this answer, or its taking back, leaves too few."""
-    if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
+    if now.is_open and counting.is_stuck(now, policies) and not counting.is_stuck(before, policies):
         timers.mark_stuck(tx, [now.id])
 
 
 def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Policy) -> ReviewRequest:
     """The review, whose text has the seat where it is today: it is to count there only, tomorrow too."""
     before = request.kept or request.policy
-    policy = rules.confined(before, seat, now)
+    policy = amendments.confined(before, seat, now)
     if policy == before:
         return request
     tx.run(CONFINE, id=request.id, policy=policy_text(policy))
     if request.kept is None:
         return replace(request, policy=policy)
-    return replace(request, policy=rules.escalated(policy), kept=policy)
+    return replace(request, policy=amendments.escalated(policy), kept=policy)
 
 
 def settle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from core import counting
 from core import policy as rules
 from core.errors import AlreadyDecided, Forbidden, Refused
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed
@@ -82,7 +83,7 @@ def snooze(
     row, request = held(tx, which, person.id, policies)
     try:
         seat = _seat(tx, request, person.id, policies)
-        if rules.decision_of(request, seat) is not None:
+        if counting.decision_of(request, seat) is not None:
             raise AlreadyDecided("You have already decided; the review waits for others.")
     except (Refused, Forbidden) as error:
         return request, error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.counting import waited_for
 from core.errors import (
     AlreadyDecided,
     ConfirmOnPage,
@@ -47,7 +48,6 @@ from core.model import (
     Verdict,
     timestamp,
 )
-from core.policy import waited_for
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.amendments import escalated
 from core.events import (
     AttemptStarted,
     ReviewApproved,
@@ -36,7 +37,6 @@ from core.model import (
     TimerKind,
     Verdict,
 )
-from core.policy import escalated
 from core.service import LOCAL_PERSON
 from core.store.policies import policy_hash, policy_text
 from core.store.sql import SqlStore

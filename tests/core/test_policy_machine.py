@@ -1,12 +1,12 @@
 """Everything that can happen to a review, in any order, against a plain model that tries every assignment.
 
-The model knows nothing of `core/policy.py`: it counts by brute force over who could sit where. The machine
+The model knows nothing of `core/counting.py`: it counts by brute force over who could sit where. The machine
 drives the real service and the real store, on a SQLite file that is opened anew at every restart.
 
 `FAULTS` are wrong on purpose: core is given another policy than the model, or a door that forgets. A machine
 that does not find each of them would be no proof. Planted for a moment in core itself, it found these, too:
-seats given to whoever comes first (`core/policy.py`), a delegate with a vote of their own (`core/model.py`),
-timers that outlive the decision (`core/store/deciding.py`).
+seats given to whoever comes first (`core/counting.py`), a delegate with a vote of their own
+(`core/model.py`), timers that outlive the decision (`core/store/deciding.py`).
 """
 
 from __future__ import annotations
