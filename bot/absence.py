@@ -54,12 +54,12 @@ class Absences:
         until = _moment(me, found[2], found[3], prefix)
         if found[1] and delegate is None and found[1].casefold() != NO_ONE:
             delegate = self.named(found[1])
-        made = await self.service.delegate(person, delegate, until, by=person)
+        made = await self.service.delegations.add(person, delegate, until, by=person)
         ends = me.local(made.until)
         return f"You are away until {ends:%Y-%m-%d %H:%M} {clock_name(ends)}; {self._consequence(delegate)}"
 
     async def back(self, person: PersonId) -> str:
-        return WELCOME if await self.service.end_delegation(person, by=person) else NOT_AWAY
+        return WELCOME if await self.service.delegations.end(person, by=person) else NOT_AWAY
 
     def named(self, words: str) -> PersonId:
         """By key, or by name where that is one person's alone. Raises `Invalid`."""

@@ -69,7 +69,7 @@ class Reception:
         found = await self.service.waiting_for(person, limit=MOST)
         if not found:
             return Answer(line=(NOTHING,), links=(("Your inbox", self.inbox),))
-        away = await self.service.delegations()
+        away = await self.service.delegations.standing()
         return Answer(
             line=(_how_many(len(found)),),
             entries=tuple([await self._entry(review, person, away) for review in found[:LISTED]]),

@@ -11,7 +11,8 @@ What everybody speaks of
     inforce.py                      people and policies as the configuration says now
     ports.py                        what core asks of the world
     service.py submissions.py       what the world may ask of core; how what it hands in is checked
-    questions.py                    what reviewers ask the submitter, and the answers
+    questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
+    reconsidering.py                open reviews, once who may decide has changed
 
 A flow, before any task runs in it
     definitions.py                  from `[flows.NAME]` to a checked flow: the two that ship, and users' own

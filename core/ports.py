@@ -117,6 +117,55 @@ class Listener(Protocol):
         ...
 
 
+class DelegationStore(Protocol):
+    """What `delegations` needs of the store."""
+
+    async def delegate(self, new: Delegation) -> None:
+        """In place of what the person had said before."""
+        ...
+
+    async def revoke_delegation(self, person: PersonId) -> bool:
+        """Whether there was one. Idempotent."""
+        ...
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All that are in force now."""
+        ...
+
+
+class OpenReviewStore(Protocol):
+    """What `reconsidering` needs of the store."""
+
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
+        ...
+
+    async def policies_changed(
+        self, policies: Mapping[str, Policy], besides: Collection[str]
+    ) -> frozenset[str] | None:
+        """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
+        None where it never was."""
+        ...
+
+    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
+        """Note that what is open was looked over under these, but for `besides`."""
+        ...
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        """What counts of these changed, where they are open still: so do their cards."""
+        ...
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
+        ...
+
+
 class QuestionStore(Protocol):
     """What `questions` needs of the store; refusals are raised, since they write nothing."""
 
@@ -155,7 +204,7 @@ class QuestionStore(Protocol):
         ...
 
 
-class Store(QuestionStore, Protocol):
+class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -240,43 +289,6 @@ class Store(QuestionStore, Protocol):
 
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         """Remind this person when everybody is. Idempotent."""
-        ...
-
-    async def open_reviews(
-        self, *, after: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[ReviewRequest]:
-        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
-        ...
-
-    async def policies_changed(
-        self, policies: Mapping[str, Policy], besides: Collection[str]
-    ) -> frozenset[str] | None:
-        """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
-        None where it never was."""
-        ...
-
-    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
-        """Note that what is open was looked over under these, but for `besides`."""
-        ...
-
-    async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
-        ...
-
-    async def show_again(self, review_ids: Sequence[str]) -> None:
-        """What counts of these changed, where they are open still: so do their cards."""
-        ...
-
-    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
-        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
-        ...
-
-    async def delegate(self, new: Delegation) -> None:
-        """In place of what the person had said before."""
-        ...
-
-    async def revoke_delegation(self, person: PersonId) -> bool:
-        """Whether there was one. Idempotent."""
         ...
 
     async def timers(self, review_id: str) -> Sequence[Timer]:

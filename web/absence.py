@@ -44,7 +44,7 @@ class Absences:
         ]
 
     async def all(self, _request: web.Request) -> web.Response:
-        found = await self._service.delegations()
+        found = await self._service.delegations.standing()
         return json_response({"delegations": [delegation_json(one, self._service.somebody) for one in found]})
 
     async def put(self, request: web.Request) -> web.Response:
@@ -52,14 +52,14 @@ class Absences:
         person = self._named(request)
         body = await parsed(request, Absence)
         delegate = None if body.delegate is None else PersonId(body.delegate)
-        made = await self._service.delegate(
+        made = await self._service.delegations.add(
             person.id, delegate, _end(person, body.until), by=request[CALLER].person
         )
         return json_response(delegation_json(made, self._service.somebody))
 
     async def end(self, request: web.Request) -> web.Response:
         """Again and again gives the same."""
-        await self._service.end_delegation(self._named(request).id, by=request[CALLER].person)
+        await self._service.delegations.end(self._named(request).id, by=request[CALLER].person)
         return web.Response(status=204)
 
     async def page(self, request: web.Request) -> web.Response:
@@ -70,7 +70,9 @@ class Absences:
         person = request[CALLER].person
         try:
             delegate = PersonId(body.delegate) if body.delegate else None
-            await self._service.delegate(person, delegate, _end_of(self._me(request), body.until), by=person)
+            await self._service.delegations.add(
+                person, delegate, _end_of(self._me(request), body.until), by=person
+            )
         except CountersignError as error:
             if not wants_page(request):
                 raise
@@ -79,7 +81,7 @@ class Absences:
 
     async def come_back(self, request: web.Request) -> web.Response:
         person = request[CALLER].person
-        await self._service.end_delegation(person, by=person)
+        await self._service.delegations.end(person, by=person)
         return see_other("/away")
 
     async def _shown(
@@ -87,7 +89,7 @@ class Absences:
     ) -> web.Response:
         """The page; with what was refused above it, and what was typed kept."""
         me = self._me(request)
-        standing = await self._service.delegations()
+        standing = await self._service.delegations.standing()
         mine = next((one for one in standing if one.person == me.id), None)
         problem = None if error is None else problem_of(error)
         if problem is not None:

@@ -86,7 +86,7 @@ async def test_what_a_delegate_decided_in_ones_place_is_taken_back(over_socket: 
     there = over_socket
     task = await there.house.submit(flow="staged")
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, CY.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, CY.id, until, by=ANA.id)
     review = await there.house.review(task)
     await there.house.service.decide(review.id, CY.id, Verdict.APPROVE, via="web")
     card = await there.card_with("Approved by Cy Young for Ana Ruiz")

@@ -175,7 +175,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: SlackHouse, lab
     task = await there.house.submit(flow="timed")
     card = await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await there.slack.press(card, label, user="U01BEN")
     for view in there.slack.open_views("U01BEN"):
         await there.slack.submit(view, {"Reason": "no"}, user="U01BEN")
@@ -187,7 +187,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: SlackHouse, lab
 async def test_a_delegate_of_the_submitter_is_told_why_not(there: SlackHouse) -> None:
     task = await there.house.submit(flow="own")
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(SAM.id, BEN.id, until, by=SAM.id)
+    await there.house.service.delegations.add(SAM.id, BEN.id, until, by=SAM.id)
     await there.slack.press(await there.card(), "Reject…", user="U01BEN")
     assert await there.told("U01BEN") == (
         "The person for whom you decide submitted this task, so somebody else has to decide. Ana Ruiz can."
@@ -208,7 +208,7 @@ async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there
     tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
     said = await typed(there, f"away <@U01BEN|ben> until {tomorrow}")
     assert said.endswith(" UTC; Ben Okri decides for you.")
-    (made,) = await there.house.service.delegations()
+    (made,) = await there.house.service.delegations.standing()
     assert (made.person, made.delegate) == (ANA.id, BEN.id)
     task = await there.house.submit(flow="timed")
     await there.slack.press(await there.card(), "Approve", user="U01BEN")
@@ -224,4 +224,4 @@ async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHou
     assert "Nobody of that name" in await typed(there, f"away <!channel> until {tomorrow}")
     assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
     assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []

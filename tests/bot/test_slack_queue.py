@@ -117,7 +117,7 @@ async def test_a_delegate_reads_for_whom(over_socket: SlackHouse) -> None:
     await there.house.submit(flow="brief")
     await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     seen = await mentioned(there, "pending", "U01BEN", under=None)
     assert "you decide for Ana Ruiz" in text_of(seen)
     assert "you decide for" not in text_of(await typed(there, "pending"))

@@ -163,7 +163,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: TelegramHouse, 
     task = await there.house.submit(flow="timed")
     card = await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await there.telegram.press(card, label, user=BEN_ID)
     if label != "Approve":
         await there.telegram.press(await there.card_with("why do you"), "No reason", user=BEN_ID)
@@ -196,14 +196,14 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
     assert await answer_to(there, f"/back@{me}", chat=chat) == (
         "Welcome back: nobody decides for you any more."
     )
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []
 
 
 async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
     assert "Say it as “/away Ben Okafor until 2026-11-30”" in await answer_to(there, "/away")
     assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")
     assert f"nobody is listed under yours, {EVE_ID}" in await answer_to(there, "/back", EVE_ID)
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []
 
 
 async def test_another_bots_command_and_talk_are_not_ours(there: TelegramHouse) -> None:

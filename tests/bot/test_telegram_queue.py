@@ -101,7 +101,7 @@ async def test_ten_at_most_are_listed_within_one_message(polling: TelegramHouse)
 async def test_a_delegate_reads_for_whom(polling: TelegramHouse) -> None:
     await polling.house.review(await polling.house.submit(flow="brief"))
     until = polling.house.clock.now() + timedelta(days=1)
-    await polling.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await polling.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await polling.telegram.say(BEN_ID, "/start", user=BEN_ID)
     told = await said(polling, "/pending", user=BEN_ID, chat=BEN_ID)
     assert "you decide for Ana Ruiz" in told.text

@@ -124,7 +124,7 @@ async def test_a_card_shows_no_decision_that_counts_no_more(
         assert isinstance(shown, ReviewRequest)
         assert [made.reviewer for made in shown.decisions] == [ANA.id]
         in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
-        await world.service.reconsider(["two"])
+        await world.service.reconsidering.under(["two"])
         await settled(world, task.id)
         shown = paper.calls[-1].content
     assert isinstance(shown, ReviewRequest)

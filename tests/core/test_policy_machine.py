@@ -623,7 +623,7 @@ class Reviewing(RuleBasedStateMachine):
                 wanted = "Invalid"
                 break
             at = chain.get(at)  # type: ignore[assignment]
-        found = self.tried(self.service.delegate(person, delegate, until, by=person))
+        found = self.tried(self.service.delegations.add(person, delegate, until, by=person))
         assert found == wanted, f"{person} to {delegate}: {found} instead of {wanted}"
         if wanted is None:
             self.number += 1
@@ -633,7 +633,7 @@ class Reviewing(RuleBasedStateMachine):
 
     @rule(person=st.sampled_from([*REVIEWERS, SAM.id]))
     def come_back(self, person: PersonId) -> None:
-        self.run(self.service.end_delegation(person, by=person))
+        self.run(self.service.delegations.end(person, by=person))
         self.delegations.pop(person, None)
 
     @rule(minutes=st.sampled_from([1, 30, 60, 121, 299, 300, 601]), restart=st.booleans())
@@ -664,7 +664,7 @@ class Reviewing(RuleBasedStateMachine):
         self.is_renamed = is_renamed
         self.put_in_force()
         self.model.today = self.of_today()
-        self.run(self.service.reconsider({"p"}))
+        self.run(self.service.reconsidering.under({"p"}))
         self.model.look_due = True
         self.time_passes()
 

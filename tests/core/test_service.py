@@ -176,7 +176,7 @@ async def test_asking_first_tells_what_deciding_would(world: World) -> None:
 async def test_asking_first_knows_delegates(world: World) -> None:
     review = await world.open_review((await world.submit()).id)
     until = world.clock.now() + timedelta(days=1)
-    await world.service.delegate(ANA.id, EVE.id, until, by=ANA.id)
+    await world.service.delegations.add(ANA.id, EVE.id, until, by=ANA.id)
     assert (await world.service.check_may_decide(review, EVE.id)).id == review
     with pytest.raises(NotAReviewer):
         await world.service.check_may_decide(review, SAM.id)

@@ -232,4 +232,4 @@ async def test_a_review_that_lost_what_a_struck_person_said_is_looked_at_again(
         review = await waiting(store, policy)
         await store.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None)
         # Ben is enough where Ana's word is kept, and not where it is dropped.
-        assert await service.reconsider(["two"]) == (0 if keeps else 1)
+        assert await service.reconsidering.under(["two"]) == (0 if keeps else 1)

@@ -158,15 +158,15 @@ async def test_a_delegation_of_whoever_is_named_no_more_ends(
     async with whole_core(sqlite_database, clock, flows=known, people=live.configuration.people) as world:
         reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
         until = clock.now() + timedelta(days=9)
-        await world.service.delegate(ANA.id, SAM.id, until, by=ANA.id)
-        await world.service.delegate(BEN.id, ANA.id, until, by=BEN.id)
+        await world.service.delegations.add(ANA.id, SAM.id, until, by=ANA.id)
+        await world.service.delegations.add(BEN.id, ANA.id, until, by=BEN.id)
         file.write_text(BOTH.replace('[people.sam]\nname = "Sam"\n', ""))
         if by_signal:
             assert await reloader.reload()
         else:
             live.replace(configuration(file, {}))
             await reloader.look_over()
-        assert [of.person for of in await world.service.delegations()] == [BEN.id]
+        assert [of.person for of in await world.service.delegations.standing()] == [BEN.id]
 
 
 async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(

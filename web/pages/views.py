@@ -110,7 +110,7 @@ class Views:
         person = request[CALLER].person
         waiting = await self._service.waiting_for(person)
         elsewhere = None if waiting else await self._waiting_elsewhere(person)
-        standing = await self._service.delegations()
+        standing = await self._service.delegations.standing()
         return self._pages.page(
             request,
             "inbox.html",
