@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from tests.world import StoppedClock
 
-DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.psycopg.dialect()}  # type: ignore[no-untyped-call]
+DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.psycopg.dialect()}  # type: ignore[no-untyped-call]  # theirs
 
 
 def statements() -> dict[str, Statement]:
@@ -260,7 +260,7 @@ async def test_the_driver_answers_what_sqlalchemy_answers(
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     with create_engine(url, poolclass=NullPool).connect() as alchemy:
-        expected = plain(alchemy.execute(ALL[name].expression, {f"p_{k}": v for k, v in parameters.items()}))  # type: ignore[call-overload]
+        expected = plain(alchemy.execute(ALL[name].expression, {f"p_{k}": v for k, v in parameters.items()}))  # type: ignore[call-overload]  # any of its kinds
     assert through_the_driver == expected
     assert expected, "the sample has something to answer"
 

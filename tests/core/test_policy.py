@@ -252,7 +252,7 @@ def staged(*stages: tuple[Quorum, ...], **more: object) -> Policy:
     everybody = dict.fromkeys(person for stage in stages for one in stage for person in one.people)
     asked = sum(one.approvals for stage in stages for one in stage)
     policy = Policy(name="staged", reviewers=tuple(everybody), approvals=asked, stages=stages)
-    return replace(policy, **more)  # type: ignore[arg-type]
+    return replace(policy, **more)  # type: ignore[arg-type]  # the values are of many types
 
 
 A, B, C, D, E = PEOPLE

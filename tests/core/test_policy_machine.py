@@ -622,7 +622,7 @@ class Reviewing(RuleBasedStateMachine):
             if at == person:
                 wanted = "Invalid"
                 break
-            at = chain.get(at)  # type: ignore[assignment]
+            at = chain.get(at)  # type: ignore[assignment]  # None ends it
         found = self.tried(self.service.delegations.add(person, delegate, until, by=person))
         assert found == wanted, f"{person} to {delegate}: {found} instead of {wanted}"
         if wanted is None:

@@ -86,7 +86,7 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
     assert list(await service.reviews(text)) == []
     assert list(await service.deliveries(text)) == []
     with pytest.raises(NotFound):
-        async for _ in service.follow(text):  # type: ignore[arg-type]
+        async for _ in service.follow(text):  # type: ignore[arg-type]  # no id at all
             pass
 
 
