@@ -18,7 +18,7 @@ from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeci
 from bot.blocks import escape, link_to
 from bot.cards import url_of
 from bot.slack.failures import FAILURES, failure
-from bot.slack.payloads import ButtonPress, DialogSent, copy_at
+from bot.slack.payloads import ButtonPress, DialogClosed, DialogSent, copy_at
 from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
 
 if TYPE_CHECKING:
@@ -114,6 +114,18 @@ class Desk:
         except CountersignError as error:
             return await ack(response_action="errors", errors={block: sentence(error)})
         return await ack() if view is None else await ack(response_action="update", view=view)
+
+    async def closed(self, ack: AsyncAck, body: Mapping[str, Any]) -> BoltResponse:
+        """A dialog given up decides nothing, and nothing is to be dropped: it alone held what was written.
+
+        It is in the log for whoever asks why nobody decided.
+        """
+        try:
+            given_up = DialogClosed.model_validate(body)
+        except ValidationError:
+            return BoltResponse(status=400)
+        log.info("dialog_closed", channel="slack", view=given_up.view.callback_id)
+        return await ack()
 
     async def open(self, press: ButtonPress, view: Block) -> None:
         """Within the time that the press's trigger lives; where Slack does not open it, that is said."""
