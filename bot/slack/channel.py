@@ -130,7 +130,9 @@ class SlackChannel:
             )
         return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         async with self._gate.client() as client:
             self._check_edits_are_welcome()
             self._pace.called("", EDITS)
@@ -230,7 +232,7 @@ class SlackChannel:
     def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
         payload = {"delivery": delivery.id, "version": delivery.version}
         if isinstance(content, Notice):
-            text, drawn = self._notice(content)
+            text, drawn = self._notice(content, is_said=delivery.message is not None)
             kind = "countersign_notice"
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
@@ -245,8 +247,8 @@ class SlackChannel:
             "link_names": False,
         }
 
-    def _notice(self, notice: Notice) -> tuple[str, list[Block]]:
-        told = words(notice, public_url=self._public_url)
+    def _notice(self, notice: Notice, *, is_said: bool) -> tuple[str, list[Block]]:
+        told = words(notice, public_url=self._public_url, is_said=is_said)
         answer = told.question and self._buttons.answer_token(told.question, told.attempt)
         return said_plainly(told), said(told, self._people.slack_users(), answer=answer)
 
