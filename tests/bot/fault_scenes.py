@@ -195,7 +195,11 @@ class Scene:
         await self.settled()
         for name in self.tasks:
             await self._was_decided_once(name)
-        # A copy whose post was never answered is known to nobody: a press changes nothing, and closes it.
+        if self.is_slack:
+            assert not self.open_cards(), "a post whose answer was lost is found again"
+            assert all(len(self.cards(name)) <= 1 for name in self.tasks)
+        # In Telegram a copy whose post was never answered is known to nobody: a press changes nothing, and
+        # closes it.
         for card in self.open_cards():
             words = await self.room.refusal(card, "Approve", "ben")
             assert "Already approved by" in words, words
@@ -249,7 +253,9 @@ async def scene(transport: str, database: Database, clock: StoppedClock) -> Asyn
                 return (time.time() + clock.now().timestamp()) / 2
 
             clock.advance(datetime.now(UTC) - clock.now())
-            slack = await stack.enter_async_context(slack_house.simulated(signature_clock=signed_at))
+            slack = await stack.enter_async_context(
+                slack_house.simulated(signature_clock=signed_at, now=lambda: clock.now().timestamp())
+            )
             made = Scene(
                 transport, slack, SlackRoom(slack, slack_house.GENERAL, SLACK_PEOPLE), database, clock
             )
