@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -159,3 +160,17 @@ async def test_a_closing_that_cannot_be_read_breaks_nothing(there: SlackHouse, v
     assert not [entry for entry in logs if entry["log_level"] in {"error", "critical"}]
     assert there.slack.open_views(ANA) == (open_view,)
     assert (await there.house.review(task)).is_open
+
+
+@pytest.mark.parametrize(
+    ("label", "view"), [("Reject…", "countersign_reason"), ("Edit…", "countersign_edit")]
+)
+async def test_a_dialog_opens_after_one_read_and_waits_for_nothing_else(
+    there: SlackHouse, label: str, view: str
+) -> None:
+    """Its trigger lives for three seconds."""
+    await there.house.submit()
+    there.house.service.slow_copies = asyncio.Event()
+    assert (await there.slack.press(await there.card(), label, user=ANA)).ok
+    assert the_view(there, ANA).body["callback_id"] == view
+    there.house.service.slow_copies.set()
