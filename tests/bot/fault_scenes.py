@@ -173,6 +173,17 @@ class Scene:
         while self.clock.now() < until:
             await self.turn()
 
+    async def waited_in_vain(self) -> None:
+        """A new card's post and the change of another have failed: nothing was heard of them in time."""
+
+        async def ask() -> bool:
+            found = [
+                one for task in self.tasks.values() for one in await self.house.store.deliveries(task.id)
+            ]
+            return {one.message is None for one in found if one.tries} == {True, False}
+
+        await eventually(ask)
+
     async def unsettled(self) -> list[Delivery]:
         """What does not show yet what it should."""
         found = [one for task in self.tasks.values() for one in await self.house.store.deliveries(task.id)]
