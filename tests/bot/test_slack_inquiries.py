@@ -10,7 +10,7 @@ import pytest
 from bot.blocks import MENU_ACTION
 from bot.views import ANSWER_BLOCK, QUESTION_BLOCK
 from core.events import QuestionAnswered, QuestionAsked
-from core.model import Verdict
+from core.model import LOCAL, Verdict
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, BEN, SAM, StoppedClock
 
@@ -166,6 +166,9 @@ async def ends(there: SlackHouse, task: Task, how: str) -> None:
         case "superseded":
             await service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
             await there.house.review(task, 2)
+        case "gone back":
+            await service.resume(task.id, LOCAL, checkpoint=0)
+            await there.house.review(task, 2)
         case "cancelled":
             await service.cancel(task.id, SAM.id)
         case "expired":
@@ -178,6 +181,7 @@ async def ends(there: SlackHouse, task: Task, how: str) -> None:
 ENDS = {
     "approved": "Already approved by Ana Ruiz at ",
     "superseded": "This was attempt 1; attempt 2 has replaced it.",
+    "gone back": "This was attempt 1; attempt 2 has replaced it.",
     "cancelled": "This review is closed: the task is cancelled.",
     "expired": "This review expired undecided at ",
     "answered": "Sam Lee has answered this question already.",

@@ -16,7 +16,7 @@ from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
 from core.literal import utf16
-from core.model import Policy, Submission, Verdict
+from core.model import LOCAL, Policy, Submission, Verdict
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -561,6 +561,9 @@ async def ends(there: TelegramHouse, task: Task, how: str) -> None:
         case "superseded":
             await service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
             await there.house.review(task, 2)
+        case "gone back":
+            await service.resume(task.id, LOCAL, checkpoint=0)
+            await there.house.review(task, 2)
         case "cancelled":
             await service.cancel(task.id, SAM.id)
         case "expired":
@@ -573,6 +576,7 @@ async def ends(there: TelegramHouse, task: Task, how: str) -> None:
 ENDS = {
     "approved": "Already approved by Ana Ruiz at ",
     "superseded": "This was attempt 1; attempt 2 has replaced it.",
+    "gone back": "This was attempt 1; attempt 2 has replaced it.",
     "cancelled": "This review is closed: the task is cancelled.",
     "expired": "This review expired undecided at ",
     "answered": "Sam Lee has answered this question already.",
