@@ -290,6 +290,7 @@ def reason_view(
         "title": _plain(verb),
         "submit": _plain(verb),
         "close": _plain("Cancel"),
+        "notify_on_close": True,
         "blocks": [
             {"type": "section", "text": _plain(clipped(what, LINE, escaped) or "(untitled)")},
             *([_choices(choices)] if choices else []),

@@ -33,7 +33,12 @@ NEEDED_SCOPES = {
     "app_mentions:read": "to hear @Countersign in threads",
     "files:write": "to put long drafts into the thread as files",
 }
-"""Without these something does not work; the manifest in docs asks for a few more."""
+"""Without these something does not work."""
+WANTED_SCOPES = {
+    "channels:history": "channels",
+    "groups:history": "private channels",
+}
+"""Without these a card stands twice in such a place when Slack's answer to its post was lost."""
 SKEW = timedelta(seconds=60)
 """Slack's requests count as stale when the clock is five minutes off; a minute is worth a word."""
 PATIENCE = 15.0
@@ -150,7 +155,11 @@ def _scopes(headers: Mapping[str, str]) -> Finding:
             text="missing: " + ", ".join(f"{scope} ({NEEDED_SCOPES[scope]})" for scope in missing),
             mend="add them under OAuth & Permissions and install the app again",
         )
-    return Finding(check="slack scopes", is_well=True, text="every needed scope is granted")
+    text = "every needed scope is granted"
+    if unread := [scope for scope in WANTED_SCOPES if scope not in granted]:
+        where = " and ".join(WANTED_SCOPES[scope] for scope in unread)
+        text += f"; without {' and '.join(unread)} a card may come twice to {where} after an outage"
+    return Finding(check="slack scopes", is_well=True, text=text)
 
 
 def _clock(headers: Mapping[str, str], whose: str) -> Finding:

@@ -52,13 +52,13 @@ class Words:
     url: str
     """The task's page."""
     question: QuestionId | None = None
-    """What can be answered."""
+    """What can be answered now."""
     attempt: int = 1
     """Of which review."""
 
 
-def words(notice: Notice, *, public_url: str) -> Words:
-    """Whom it concerns, what is asked and until when.
+def words(notice: Notice, *, public_url: str, is_said: bool = False) -> Words:
+    """Whom it concerns, what is asked and until when; of a question that `is_said` already, as it stands now.
 
     Raises `Undeliverable` where there is nothing to be said: the review was decided in this very moment.
     """
@@ -69,12 +69,16 @@ def words(notice: Notice, *, public_url: str) -> Words:
     if (end := _end(notice)) is not None:
         return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
-    if review is None or not review.is_open:
+    if review is None or not (review.is_open or is_said):
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
     if isinstance(event, (QuestionAsked, QuestionAnswered)):
-        asked = QuestionId(event.question) if isinstance(event, QuestionAsked) else None
+        is_asking = isinstance(event, QuestionAsked) and review.is_open and not notice.is_answered
         return Words(
-            parts=_said(event, review), quote=event.text, url=url, question=asked, attempt=review.attempt
+            parts=_said(event, review),
+            quote=event.text,
+            url=url,
+            question=QuestionId(event.question) if is_asking else None,
+            attempt=review.attempt,
         )
     return Words(parts=(*_begin(event, review), *_until(review)), url=url)
 

@@ -108,6 +108,7 @@ def _modal(kind: str, *, title: str, submit: str, private_metadata: str, blocks:
         "title": _plain(title),
         "submit": _plain(submit),
         "close": _plain("Cancel"),
+        "notify_on_close": True,
         "blocks": blocks,
     }
 

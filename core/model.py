@@ -578,6 +578,8 @@ class Notice:
     """In a chat, the review that the event is about, as it stands now; of the end, the task's last one."""
     to_submitter: bool = False
     """Whether it tells whoever handed the task in, in a chat, how it ended."""
+    is_answered: bool = False
+    """Whether it tells a question that has its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

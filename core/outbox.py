@@ -273,7 +273,7 @@ class ChannelLoop:
         stored, thread = await self._store.delivery_content(delivery)
         content = self._as_it_counts(stored)
         async with asyncio.timeout(CALL.total_seconds()):
-            if delivery.message is None or isinstance(content, Notice):
+            if delivery.message is None:
                 return await self._channel.post(delivery, content, thread=thread)
             await self._channel.update(delivery, content, message=delivery.message)
             return delivery.message

@@ -84,7 +84,9 @@ class Channel(Protocol):
         """Show `content` as it is now; `thread` is the task's first message in the same place, if any."""
         ...
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         """Make a sent message show `content` as it is now; doing so twice is harmless."""
         ...
 

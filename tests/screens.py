@@ -1,9 +1,10 @@
-"""`make screens`: the pictures in the README, taken from a running demo by a real Chromium.
+"""`make screens`: the pictures in the README and in docs, taken from a running demo by a real Chromium.
 
     python -m tests.screens [FOLDER]
 
 The story is the product's own: a text is submitted and rejected in Slack with a reason; its second attempt
-waits in both chats.
+waits in both chats, and is approved there. Of its cards there is a picture in each chat before, after,
+superseded, and with what has changed.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ ARGUMENTS = [
 LARGEST = 200_000
 """Bytes of a picture: the README should load at once."""
 SOON = 20_000
+CHATS = ("slack", "telegram")
 
 DESK: dict[str, Any] = {"viewport": {"width": 1440, "height": 880}}
+WALL: dict[str, Any] = {"viewport": {"width": 1440, "height": 1800}}
+"""As high as a card may be."""
 PAGE: dict[str, Any] = {"viewport": {"width": 860, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
 
@@ -61,9 +65,13 @@ def main(folder: Path) -> int:
 
 
 def take_all(browser: Browser, base: str, folder: Path) -> None:
-    desk = opened(browser, f"{base}/demo", **DESK)
+    desk, wall = opened(browser, f"{base}/demo", **DESK), opened(browser, f"{base}/demo", **WALL)
+    handed_in(desk)
+    pictured(wall, folder, "before", TEXT)
     address = second_attempt(desk, base)
     desk.screenshot(path=folder / "demo.png")
+    pictured(wall, folder, "superseded", "attempt 1 ·", "superseded by attempt 2")
+    pictured(wall, folder, "diff", "attempt 2 ·", "Changed since attempt 1")
     phone = opened(browser, f"{base}/demo", **PHONE)
     expect(card(phone, "telegram", "attempt 2", REASON)).to_be_attached()
     phone.get_by_role("link", name="Telegram").click()
@@ -71,6 +79,16 @@ def take_all(browser: Browser, base: str, folder: Path) -> None:
     for name, path in {"form": "/", "task": address, "inbox": "/inbox"}.items():
         page = opened(browser, f"{base}{path}", **PAGE)
         cropped(page, folder / f"{name}.png")
+    card(desk, "slack", "attempt 2", REASON).get_by_role("button", name="Approve").click()
+    pictured(wall, folder, "after", "attempt 2 ·", "Approved by")
+
+
+def pictured(page: Page, folder: Path, name: str, *words: str) -> None:
+    """The card that says so, in both chats."""
+    for where in CHATS:
+        found = card(page, where, *words)
+        expect(found).to_be_visible(timeout=SOON)
+        found.screenshot(path=folder / f"{where}-{name}.png")
 
 
 def opened(browser: Browser, address: str, **how: Any) -> Page:
@@ -79,16 +97,21 @@ def opened(browser: Browser, address: str, **how: Any) -> Page:
     return page
 
 
-def second_attempt(page: Page, base: str) -> str:
-    """Submit on the page, reject in its Slack; the path of the task whose second attempt waits."""
+def handed_in(page: Page) -> None:
+    """Submit on the page; its card is in Slack."""
     page.get_by_label("What should be done?").fill(TEXT)
     page.get_by_role("button", name="Submit").click()
     first = card(page, "slack", TEXT)
     expect(first.get_by_role("button", name="Reject…")).to_be_visible(timeout=SOON)
+
+
+def second_attempt(page: Page, base: str) -> str:
+    """Reject in the page's Slack; the path of the task whose second attempt waits."""
+    first = card(page, "slack", TEXT)
     first.get_by_role("button", name="Reject…").click()
     page.locator("#slack").get_by_label("Reason").fill(REASON)
     page.locator("#slack").get_by_role("dialog").get_by_role("button", name="Reject").click()
-    for where in ("slack", "telegram"):
+    for where in CHATS:
         expect(card(page, where, "attempt 2", REASON)).to_be_visible(timeout=SOON)
         expect(card(page, where, "superseded by attempt 2", REASON)).to_be_attached(timeout=SOON)
     expect(page.locator("#live")).to_contain_text("superseded by attempt 2")

@@ -211,7 +211,9 @@ class PaperChannel(Board):
         await self._call(Call("post", delivery, content, None, thread))
         return MessageRef(f"{delivery.recipient.address}/{number}")
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         await self._call(Call("update", delivery, content, message, None))
 
     async def _call(self, call: Call) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import structlog
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -25,12 +26,13 @@ from bot.slack.failures import FAILURES, failure
 from bot.slack.home import Homes
 from bot.slack.links import archive_link
 from bot.slack.listener import Listener
+from bot.slack.lost import LostPosts, Place
 from bot.slack.mentions import Mentions
 from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
-from core.errors import RateLimited
+from core.errors import RateLimited, Undeliverable
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from core.model import ChannelName, Delivery, Recipient, ReviewRequest, StoredEvent
     from core.ports import Clock
     from core.service import Service
+
+log = structlog.get_logger()
 
 ROUTE = "/slack/events"
 CALL_SECONDS = 10.0
@@ -83,6 +87,7 @@ class SlackChannel:
         self._public_url = public_url
         self._usergroup_changed = usergroup_changed
         self._pace = Pace(clock)
+        self._lost = LostPosts(clock, Pace(clock))
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
         self._homes: Homes | None = None
@@ -98,21 +103,44 @@ class SlackChannel:
         place = delivery.recipient.address
         if isinstance(content, Notice) and is_file(content):
             return await self._upload(place, file_of(content, thread))
-        message = self._message(delivery, content)
+        where = Place(_place(thread), _ts(thread)) if thread else Place(place, None)
         async with self._gate.client() as client:
-            self._pace.called(place, IN_A_CHANNEL)
+            found = await self._lost.find(client, delivery, where)
+            if found is None:
+                message = await self._post(client, delivery, content, where)
+            else:
+                log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
+                message = MessageRef(f"{found.channel}/{found.ts}")
+        if found is not None and found.version != delivery.version:
+            await self.update(delivery, content, message=message)
+        self._lost.settled(delivery)
+        if self._homes is not None:
+            self._homes.posted()
+        return message
+
+    async def _post(
+        self, client: AsyncWebClient, delivery: Delivery, content: ReviewRequest | Notice, where: Place
+    ) -> MessageRef:
+        shown = self._message(delivery, content)
+        self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
+        self._lost.begun(delivery)
+        try:
             answer = await _asked(
                 client.chat_postMessage(
-                    channel=place,
-                    thread_ts=_ts(thread) if thread else None,
+                    channel=delivery.recipient.address,
+                    thread_ts=where.thread,
                     unfurl_links=False,
                     unfurl_media=False,
                     mrkdwn=False,
-                    **message,
+                    **shown,
                 )
             )
-        if self._homes is not None:
-            self._homes.posted()
+        except RateLimited:
+            self._lost.refused(delivery)
+            raise
+        except Undeliverable:
+            self._lost.settled(delivery)
+            raise
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def _upload(self, place: str, file: DraftFile) -> MessageRef:
@@ -130,7 +158,9 @@ class SlackChannel:
             )
         return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         async with self._gate.client() as client:
             self._check_edits_are_welcome()
             self._pace.called("", EDITS)
@@ -230,7 +260,7 @@ class SlackChannel:
     def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
         payload = {"delivery": delivery.id, "version": delivery.version}
         if isinstance(content, Notice):
-            text, drawn = self._notice(content)
+            text, drawn = self._notice(content, is_said=delivery.message is not None)
             kind = "countersign_notice"
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
@@ -245,8 +275,8 @@ class SlackChannel:
             "link_names": False,
         }
 
-    def _notice(self, notice: Notice) -> tuple[str, list[Block]]:
-        told = words(notice, public_url=self._public_url)
+    def _notice(self, notice: Notice, *, is_said: bool) -> tuple[str, list[Block]]:
+        told = words(notice, public_url=self._public_url, is_said=is_said)
         answer = told.question and self._buttons.answer_token(told.question, told.attempt)
         return said_plainly(told), said(told, self._people.slack_users(), answer=answer)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeci
 from bot.blocks import escape, link_to
 from bot.cards import url_of
 from bot.slack.failures import FAILURES, failure
-from bot.slack.payloads import ButtonPress, DialogSent, copy_at
+from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.slack.payloads import Interaction
     from core.errors import DeliveryError
-    from core.model import MessageRef, PersonId, Recipient, ReviewId
+    from core.model import MessageRef, PersonId, Recipient, ReviewId, ReviewRequest
     from core.service import Service
 
 log = structlog.get_logger()
@@ -115,6 +116,18 @@ class Desk:
             return await ack(response_action="errors", errors={block: sentence(error)})
         return await ack() if view is None else await ack(response_action="update", view=view)
 
+    async def closed(self, ack: AsyncAck, body: Mapping[str, Any]) -> BoltResponse:
+        """A dialog given up decides nothing, and nothing is to be dropped: it alone held what was written.
+
+        It is in the log for whoever asks why nobody decided.
+        """
+        try:
+            given_up = DialogClosed.model_validate(body)
+        except ValidationError:
+            return BoltResponse(status=400)
+        log.info("dialog_closed", channel="slack", view=given_up.view.callback_id)
+        return await ack()
+
     async def open(self, press: ButtonPress, view: Block) -> None:
         """Within the time that the press's trigger lives; where Slack does not open it, that is said."""
         try:
@@ -123,6 +136,18 @@ class Desk:
         except FAILURES as error:
             log.warning("dialog_not_opened", view=view["callback_id"], error=str(failure(error)))
             self.tell(press, NOT_OPENED)
+
+    async def may_decide(self, press: ButtonPress, said: Press) -> ReviewRequest | None:
+        """The review, where this person could decide it now; None where reading it takes too long.
+
+        One read, for the press's trigger lives for 3 s only: whether this copy of the card is known is looked
+        up besides. Raises refusals.
+        """
+        check = partial(self._service.check_may_decide, said.review, self.person(press), via=SLACK)
+        try:
+            return await self.soon(check())
+        finally:
+            self._errands.start(self._outcome(check(copy=pressed_copy(press))), "slack copy")
 
     async def soon(self, check: Awaitable[T]) -> T | None:
         """What is to be known before a dialog opens, unless reading it takes too long; raises refusals."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.answers import OnThePage
 from bot.buttons import Action
 from bot.edits import UNDECIDED, consequence, difference
-from bot.slack.desk import SLOW, pressed_copy
+from bot.slack.desk import SLOW
 from bot.slack.payloads import SLACK, Origin
 from bot.views import EDIT_BLOCK, INPUT, TEXT, WHY_BLOCK, edit_view, fits
 from core.errors import Invalid, ReasonMissing
@@ -45,10 +45,7 @@ class Edits:
 
     async def _open(self, press: ButtonPress) -> None:
         said = self._desk.said(press.token, Action.EDIT)
-        person, copy = self._desk.person(press), pressed_copy(press)
-        review = await self._desk.soon(
-            self._service.check_may_decide(said.review, person, via=SLACK, copy=copy)
-        )
+        review = await self._desk.may_decide(press, said)
         if review is None:
             raise Invalid(SLOW)
         text = text_of(review.draft)

@@ -161,6 +161,8 @@ class Listener:
         app.view(EDIT_VIEW)(self._presses.edits.sent)
         app.view(QUESTION_VIEW)(self._presses.inquiries.question_sent)
         app.view(ANSWER_VIEW)(self._presses.inquiries.answer_sent)
+        for view in (REASON_VIEW, EDIT_VIEW, QUESTION_VIEW, ANSWER_VIEW):
+            app.view_closed(view)(self._presses.desk.closed)
         app.command(COMMAND)(self._commands.typed)
         app.event("app_mention")(self._mentions.said)
         app.event("app_home_opened")(self._homes.opened)

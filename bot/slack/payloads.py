@@ -172,6 +172,17 @@ class DialogSent(Interaction):
             raise Invalid(UNREADABLE) from None
 
 
+class ClosedView(Shape):
+    callback_id: str
+
+
+class DialogClosed(Interaction):
+    """view_closed: a dialog was given up, and what stood in it is gone with it."""
+
+    type: Literal["view_closed"]
+    view: ClosedView
+
+
 class Origin(Shape):
     """What a dialog has to know of the press that opened it; kept in its private_metadata."""
 

@@ -101,10 +101,7 @@ class Presses:
         self.desk.tell(press, (await self.desk.in_time(call, said.review)).text)
 
     async def _ask_why(self, press: ButtonPress, said: Press) -> None:
-        person, copy = self.desk.person(press), pressed_copy(press)
-        review = await self.desk.soon(
-            self._service.check_may_decide(said.review, person, via=SLACK, copy=copy)
-        )
+        review = await self.desk.may_decide(press, said)
         verdict = _VERDICTS[said.action]
         title = f"Attempt {said.attempt}" + (f" of {review.task.title}" if review else "")
         view = reason_view(

@@ -111,7 +111,9 @@ class TelegramChannel:
             except TelegramError as error:
                 raise failure(error) from error
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
             self._take_turn(Place(chat_id, None), edits=True)
@@ -207,7 +209,8 @@ class TelegramChannel:
 
     def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
         if isinstance(content, Notice):
-            made = said(words(content, public_url=self._public_url), self._called())
+            told = words(content, public_url=self._public_url, is_said=delivery.message is not None)
+            made = said(told, self._called())
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
             made = markup(retired(shown) if delivery.is_retired else shown)

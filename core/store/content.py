@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.errors import NotFound
+from core.events import QuestionAsked
 from core.model import Notice
-from core.store import deliveries, history, reviews, tasks
+from core.store import deliveries, history, questions, reviews, tasks
 
 if TYPE_CHECKING:
     from core.model import Delivery, MessageRef, ReviewRequest
@@ -29,5 +30,7 @@ def of_delivery(tx: Transaction, wanted: Delivery) -> tuple[ReviewRequest | Noti
         review = next(iter(reviews.of_task(tx, wanted.task)[-1:]), None)
     else:
         review = None if about is None else reviews.one(tx, about)
-    told = Notice(task=task, event=stored, review=review, to_submitter=to_submitter)
+    asked = stored.event
+    is_answered = isinstance(asked, QuestionAsked) and questions.one(tx, asked.question).reply is not None
+    told = Notice(task=task, event=stored, review=review, to_submitter=to_submitter, is_answered=is_answered)
     return told, deliveries.thread_of(tx, wanted)

@@ -13,7 +13,7 @@ from core.model import ChannelName, DeliveryState, MessageRef, Recipient, text_o
 from core.store.policies import policy_of
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
-from core.store.tables import delivery, review
+from core.store.tables import delivery, question, review
 from core.timetable import has_timers
 
 if TYPE_CHECKING:
@@ -126,6 +126,39 @@ DROP_WORDS = Statement(
         delivery.c.message.is_(None),
     )
 )
+_raised = {
+    "version": delivery.c.version + literal_column("1"),
+    "due_at": p("now"),
+    "tries": literal_column("0"),
+}
+_asks = and_(_open, delivery.c.review_id.is_(None), delivery.c.channel != literal_column("'webhook'"))
+# A question that is not said yet, or in this moment, is then said as it stands by then.
+RAISE_QUESTION = Statement(
+    update(delivery)
+    .where(
+        _asks,
+        delivery.c.event_seq.in_(select(question.c.event_seq).where(question.c.id == p("question"))),
+    )
+    .values(**_raised)
+)
+RAISE_UNANSWERED = Statement(
+    update(delivery)
+    .where(
+        _asks,
+        delivery.c.message.is_not(None),
+        delivery.c.event_seq.in_(
+            select(question.c.event_seq).where(
+                question.c.task_id == p("task"),
+                question.c.review_id == p("review"),
+                question.c.reply.is_(None),
+            )
+        ),
+    )
+    .values(**_raised)
+)
+ASKS = Statement(
+    select(question.c.id).where(question.c.task_id == p("task"), question.c.event_seq == p("seq"))
+)
 SHOWN_IN = Statement(
     select(delivery.c.channel, delivery.c.address).where(
         delivery.c.task_id == p("task"),
@@ -133,11 +166,7 @@ SHOWN_IN = Statement(
         delivery.c.state != literal_column("'given_up'"),
     )
 )
-RAISE_REVIEW = Statement(
-    update(delivery)
-    .where(_open, delivery.c.review_id == p("review"))
-    .values(version=delivery.c.version + literal_column("1"), due_at=p("now"), tries=literal_column("0"))
-)
+RAISE_REVIEW = Statement(update(delivery).where(_open, delivery.c.review_id == p("review")).values(**_raised))
 SHOWN = Statement(
     update(delivery)
     .where(delivery.c.id == p("id"))
@@ -266,8 +295,25 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None
         tx.due.update(channels)
 
 
+def raise_question(tx: Transaction, task: str, asked: str, policy: Policy) -> None:
+    """It has been answered: what asks it anywhere offers no answer any more."""
+    tx.run(RAISE_QUESTION, task=task, question=asked, now=micros(tx.now))
+    tx.due.update(policy.channels)
+
+
+def end_words(tx: Transaction, task: str, review: str, policy: Policy) -> None:
+    """Of a review that is closed nothing more is said, and what it asked cannot be answered any more."""
+    tx.run(DROP_WORDS, task=task)
+    _raise_unanswered(tx, task, review, policy)
+
+
+def _raise_unanswered(tx: Transaction, task: str, review: str, policy: Policy) -> None:
+    if tx.run(RAISE_UNANSWERED, task=task, review=review, now=micros(tx.now)):
+        tx.due.update(policy.channels)
+
+
 def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> None:
-    """What was still to be said about an open review is not said of a closed one."""
+    """As `end_words`, where there may be some."""
     policy = review.policy
     if (
         was_snoozed
@@ -278,6 +324,8 @@ def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> 
         or (policy.recipients and not is_short(text_of(review.draft)))
     ):
         tx.run(DROP_WORDS, task=review.task.id)
+    if review.questions:
+        _raise_unanswered(tx, review.task.id, review.id, policy)
 
 
 def adopt_copy(
@@ -331,10 +379,12 @@ def of_task(tx: Transaction, task: str) -> list[Delivery]:
 
 
 def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
-    tx.run(
+    noted = tx.run(
         SHOWN, id=wanted.id, message=message, shown=wanted.version, version=wanted.version, now=micros(tx.now)
     )
-    if wanted.message is None and wanted.review is not None:
+    if not noted and wanted.review is None:
+        _take_back(tx, wanted, message)
+    elif wanted.message is None and wanted.review is not None:
         # A press may have been quicker than this note, and its copy taken for one that nobody knew.
         tx.run(
             DISOWN,
@@ -344,6 +394,16 @@ def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
             channel=wanted.recipient.channel,
             message=message,
         )
+
+
+def _take_back(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
+    """A question whose review was closed while it was being said: nobody can answer it any more."""
+    if tx.one(ASKS, task=wanted.task, seq=wanted.event_seq) is None:
+        return
+    place = wanted.recipient
+    row = new_delivery(tx, wanted.task, wanted.event_seq, place.channel, place.address)
+    said = {"id": wanted.id, "state": DeliveryState.SENT.value, "message": message, "shown": wanted.version}
+    insert_deliveries(tx, [{**row, **said, "version": wanted.version + 1}])
 
 
 def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, literal_column, null, or_, select, update
 
-from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.deliveries import insert_deliveries, new_delivery, shown
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import delivery, heard, moved_place, review
@@ -49,6 +49,8 @@ MOVE_PLACE = Statement(
         delivery.c.address == p("address"),
         delivery.c.state != literal_column("'given_up'"),
         delivery.c.retired == literal_column("0"),
+        # what was said stays where it was said
+        or_(delivery.c.review_id.is_not(None), delivery.c.message.is_(None)),
         or_(delivery.c.due_at.is_not(None), delivery.c.review_id.in_(_open_reviews)),
     )
     .values(**_anew)
@@ -95,6 +97,10 @@ def place_moved(tx: Transaction, place: Recipient, address: str) -> None:
 
 
 def delivery_moved(tx: Transaction, wanted: Delivery, address: str) -> None:
+    if wanted.review is None and wanted.message is not None:
+        # nothing at the old address can be changed, and nobody presses anything there
+        shown(tx, wanted, wanted.message)
+        return
     tx.run(MOVE, id=wanted.id, address=wanted.recipient.address, moved_to=address, now=micros(tx.now))
     tx.due.add(wanted.recipient.channel)
 

@@ -11,7 +11,7 @@ from core import policy as rules
 from core.errors import Invalid, KeyReused, NotFound
 from core.events import QuestionAnswered, QuestionAsked
 from core.model import Question, Reply
-from core.store import delegations
+from core.store import delegations, deliveries
 from core.store.firing import tell
 from core.store.holding import held, locked
 from core.store.reviews import SEQ
@@ -123,6 +123,7 @@ def answer(
         asked_by_name=asked.name,
         via=via,
     )
+    deliveries.raise_question(tx, request.task.id, asked.id, request.policy)
     tell(tx, row, request, told)
     return replace(asked, reply=reply)
 

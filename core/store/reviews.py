@@ -14,7 +14,7 @@ from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
 from core.model import LOCAL, Earlier, Outcome, Party, Point, Timer, TimerKind, Verdict
 from core.store import delegations, timers
-from core.store.deliveries import DROP_WORDS, at_message, open_cards, raise_cards
+from core.store.deliveries import at_message, end_words, open_cards, raise_cards
 from core.store.policies import policy_of_row, policy_text
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -282,7 +282,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
         raise_cards(tx, of.id, of.review, found.policy)
         tx.run(timers.DROP, review=of.review)
-        tx.run(DROP_WORDS, task=of.id)
+        end_words(tx, of.id, of.review, found.policy)
 
 
 def show_again(tx: Transaction, ids: Sequence[str]) -> None:
@@ -341,11 +341,11 @@ def last_approved(tx: Transaction, task_id: str) -> Json:
 def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:
     """Close and supersede what was asked at a checkpoint or after it, on every card; how many it was."""
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
-    for review_id, policy, escalated in undone:
-        raise_cards(tx, task_id, review_id, policy_of_row(policy, escalated))
+    for review_id, text, escalated in undone:
+        policy = policy_of_row(text, escalated)
+        raise_cards(tx, task_id, review_id, policy)
         tx.run(timers.DROP, review=review_id)
-    if undone:
-        tx.run(DROP_WORDS, task=task_id)
+        end_words(tx, task_id, review_id, policy)
     return len(undone)
 
 

@@ -71,6 +71,8 @@ class ShakyService(Service):
     """Decisions wait for it."""
     slow_checks: asyncio.Event | None = None
     """What is to be known before somebody is asked waits for it."""
+    slow_copies: asyncio.Event | None = None
+    """Whether the copy that was pressed is known waits for it."""
 
     async def decide(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.slow is not None:
@@ -85,6 +87,8 @@ class ShakyService(Service):
         return await super().withdraw(*args, **options)
 
     async def check_may_decide(self, *args: Any, **options: Any) -> ReviewRequest:
+        if self.slow_copies is not None and options.get("copy"):
+            await self.slow_copies.wait()
         if self.slow_checks is not None:
             await self.slow_checks.wait()
         if self.is_down:

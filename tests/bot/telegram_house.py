@@ -87,6 +87,7 @@ async def telegram_house(
     listening: bool = True,
     telegram: Simulator | None = None,
     chat: int | str = GROUP,
+    also: Collection[int] = (),
     admins: Collection[PersonId] = (),
     in_force: Mapping[str, Policy] = {},
 ) -> AsyncIterator[TelegramHouse]:
@@ -113,9 +114,9 @@ async def telegram_house(
             )
             return channels[0]
 
-        recipient = Recipient(channel=ChannelName("telegram"), address=str(chat))
+        recipients = [Recipient(channel=ChannelName("telegram"), address=str(one)) for one in (chat, *also)]
         house = await stack.enter_async_context(
-            core_with(database, clock, [recipient], make, admins=admins, in_force=in_force)
+            core_with(database, clock, recipients, make, admins=admins, in_force=in_force)
         )
         if listening:
             await stack.enter_async_context(channels[0].listening())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from bot.checkup import NEEDED_SCOPES, Finding, slack_findings, telegram_findings
+from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES, Finding, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
@@ -68,6 +68,16 @@ async def test_a_scope_that_is_missing_is_named_with_what_it_is_for(scope: str) 
     async with SlackSimulator(bot_scopes=BOT_SCOPES - {scope}) as slack:
         found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
     assert (found.is_well, found.text) == (False, f"missing: {scope} ({NEEDED_SCOPES[scope]})")
+
+
+async def test_a_scope_that_one_can_do_without_is_named_with_what_that_costs() -> None:
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - WANTED_SCOPES.keys()) as slack:
+        found = (await of_slack(slack_house.settings_for(slack, http=False)))["slack scopes"]
+    assert found.is_well
+    assert found.text == (
+        "every needed scope is granted; without channels:history and groups:history a card may come twice to "
+        "channels and private channels after an outage"
+    )
 
 
 async def test_a_telegram_that_works_is_well(telegram: TelegramSimulator) -> None:

@@ -62,6 +62,21 @@ async def acts_and_breaks(there: Scene) -> None:
     await through(there, *after_acting(there, status=502), minutes=1)
 
 
+async def acts_and_says_so_too_late(there: Scene) -> None:
+    """Our calls wait for an answer in real seconds: ten in Slack, five in Telegram."""
+    await there.posted("one", "two")
+    for fault in after_acting(there, delay=60.0):
+        there.faults.add(fault)
+    await there.submit("three")
+    there.press("two")
+    await there.decided("two")
+    await there.decide("one")
+    await there.waited_in_vain()
+    there.faults.clear()
+    await there.decide("three")
+    await there.is_right()
+
+
 def after_acting(there: Scene, **how: Any) -> list[Fault]:
     return [Fault(method=method, after_acting=True, times=2, **how) for method in (there.post, there.edit)]
 
@@ -197,6 +212,7 @@ TABLE = (
     Line("every line cut for ten minutes", TRANSPORTS, is_cut),
     Line("the line cut after the server acted", TRANSPORTS, acts_and_is_cut),
     Line("5xx after the server acted", TRANSPORTS, acts_and_breaks),
+    Line("no answer in time after the server acted", (SOCKET, POLLING), acts_and_says_so_too_late),
     Line("an edit answered 'not modified'", TELEGRAM, is_not_modified),
     Line("an edit answered 'not found'", TRANSPORTS, is_deleted),
     Line("presses come twice and in the wrong order", TRANSPORTS, come_twice_and_reversed),

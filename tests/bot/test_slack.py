@@ -182,6 +182,9 @@ async def test_a_reject_token_does_not_approve(there: SlackHouse) -> None:
 
 
 async def test_a_card_whose_answer_was_lost_is_adopted_when_it_is_pressed(there: SlackHouse) -> None:
+    """Where we are not granted to look for it."""
+    refusal = {"ok": False, "error": "missing_scope"}
+    there.slack.faults.add(Fault(method="conversations.history", body=refusal, times=None))
     there.slack.faults.add(Fault(method="chat.postMessage", cut=True, after_acting=True))
     task = await there.house.submit()
     unknown = await there.card()

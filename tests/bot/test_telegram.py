@@ -16,7 +16,7 @@ import pytest
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import MessageShape
 from core.errors import RateLimited, SettingsError
-from core.model import ChannelName, ChatUpdate, DeliveryState, Outcome, Status, Verdict
+from core.model import ChannelName, ChatUpdate, DeliveryState, Outcome, Status, TaskFilter, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import (
@@ -212,6 +212,18 @@ async def test_an_anonymous_admin_gets_a_hint(there: TelegramHouse) -> None:
     assert press.text is not None
     assert "anonymous admin" in press.text
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
+
+
+@pytest.mark.parametrize("words", ["/pending", "/submit pay me", "/looking"])
+async def test_an_anonymous_admin_who_types_gets_the_hint_too(there: TelegramHouse, words: str) -> None:
+    await there.house.submit()
+    card = await there.card()
+    anonymous = there.telegram.add_user(1087968824, "Group", username="GroupAnonymousBot")
+    there.telegram.join(GROUP, anonymous)
+    said = await there.telegram.say(GROUP, words, user=anonymous, reply_to=card)
+    told = await there.card_with("anonymous admin")
+    assert told.reply_to == said.id
+    assert len((await there.house.service.tasks(TaskFilter())).tasks) == 1
 
 
 async def test_a_late_press_learns_who_was_first_and_when(there: TelegramHouse) -> None:
@@ -468,6 +480,24 @@ async def test_a_pause_that_telegram_asks_for_is_kept(polling: TelegramHouse) ->
     await polling.house.delivery(task, lambda found: found.due_at == due)
     polling.house.clock.advance(seconds=7)
     await polling.card()
+
+
+async def test_a_pause_of_one_chat_holds_up_no_other(sqlite_database: Database, clock: StoppedClock) -> None:
+    wait = {"ok": False, "description": "Too Many Requests", "parameters": {"retry_after": 60}}
+    async with simulated() as telegram:
+        telegram.add_chat(-7, "group", "Another", [ANA_ID])
+        for method in ("sendMessage", "editMessageText"):
+            telegram.faults.add(Fault(method=method, contains=str(GROUP), status=429, body=wait, times=1))
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, also=[-7]
+        ) as there:
+            task = await there.house.submit()
+            await telegram.press(await there.card(chat=-7), "Approve", user=ANA_ID)
+            assert (await decided(there, task)).reviewer == ANA.id
+            await there.card_with("Approved by Ana Ruiz", chat=-7)
+            assert there.ours(GROUP) == []
+            clock.advance(seconds=60)
+            assert (await there.card()).labels == ()
 
 
 async def test_a_group_that_became_a_supergroup_is_followed(

@@ -22,7 +22,18 @@ from core.errors import (
     StaleReview,
 )
 from core.events import QuestionAnswered, QuestionAsked, kind
-from core.model import LOCAL, NewQuestion, OpenReview, Policy, QuestionId, Quorum, Verdict
+from core.model import (
+    LOCAL,
+    DeliveryState,
+    MessageRef,
+    NewQuestion,
+    Notice,
+    OpenReview,
+    Policy,
+    QuestionId,
+    Quorum,
+    Verdict,
+)
 from core.service import LOCAL_PERSON
 from core.store.questions import MOST
 from core.store.sql import SqlStore
@@ -32,7 +43,7 @@ from tests.world import ANA, BEN, CY, DESK, EVE, SAM
 if TYPE_CHECKING:
     from core.errors import CountersignError
     from core.events import Event
-    from core.model import Person, Question, Task
+    from core.model import Delivery, Person, Question, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -240,3 +251,113 @@ async def test_a_conversation_has_an_end(any_database: Database, clock: StoppedC
         await asyncio.gather(*(ask(store, review) for _ in range(MOST)))
         with pytest.raises(Invalid, match=f"{MOST} questions were asked"):
             await ask(store, review)
+
+
+async def notices(store: SqlStore, review: str) -> list[Delivery]:
+    found = await store.deliveries((await task_of(store, review)).id)
+    return [one for one in found if one.review is None]
+
+
+async def told(store: SqlStore, review: str) -> tuple[Question, Delivery]:
+    """A question, and the message that tells it."""
+    asked = await ask(store, review)
+    fresh = (await notices(store, review))[-1]
+    await store.delivery_shown(fresh, MessageRef(f"desk/{asked.id}"))
+    (notice,) = [one for one in await notices(store, review) if one.id == fresh.id]
+    assert (notice.state, notice.due_at) == (DeliveryState.SENT, None)
+    return asked, notice
+
+
+async def as_shown(store: SqlStore, notice: Delivery) -> Notice:
+    content, _ = await store.delivery_content(notice)
+    assert isinstance(content, Notice)
+    return content
+
+
+async def test_what_tells_a_question_is_changed_once_it_has_its_answer(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, PLAIN)
+        asked, notice = await told(store, review)
+        _, other = await told(store, review)
+        assert not (await as_shown(store, notice)).is_answered
+        await answer(store, asked.id)
+        changed, same, _answer = await notices(store, review)
+        assert (changed.id, changed.message, changed.version) == (notice.id, notice.message, 2)
+        assert changed.due_at == clock.now()
+        assert same == other
+        assert (await as_shown(store, changed)).is_answered
+        await store.delivery_shown(changed, MessageRef("desk/1"))
+        await answer(store, asked.id)
+        assert (await notices(store, review))[0].due_at is None, "the same answer once more changes nothing"
+
+
+async def test_a_question_answered_before_it_was_told_is_told_with_its_answer(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, PLAIN)
+        asked = await ask(store, review)
+        (begun,) = await notices(store, review)
+        await answer(store, asked.id)
+        assert (await as_shown(store, begun)).is_answered
+        await store.delivery_shown(begun, MessageRef("desk/1"))
+        due = (await notices(store, review))[0]
+        assert (due.message, due.due_at) == ("desk/1", clock.now()), "it may have been told as unanswered"
+
+
+@pytest.mark.parametrize("how", ["approved", "rejected", "cancelled"])
+async def test_what_tells_a_question_is_changed_once_its_review_is_closed(
+    any_database: Database, clock: StoppedClock, how: str
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review, elsewhere = await waiting(store, PLAIN), await waiting(store, PLAIN)
+        _, notice = await told(store, review)
+        asked, _ = await told(store, review)
+        await answer(store, asked.id)
+        _, other = await told(store, elsewhere)
+        for one in (await notices(store, review))[1:]:
+            await store.delivery_shown(one, MessageRef(f"desk/{one.event_seq}"))
+        if how == "cancelled":
+            await store.cancel((await task_of(store, review)).id, SAM.id)
+        else:
+            verdict = Verdict.APPROVE if how == "approved" else Verdict.REJECT
+            await decide(store, review, verdict=verdict)
+        due, *answered = [one for one in await notices(store, review) if one.message]
+        assert (due.id, due.due_at) == (notice.id, clock.now())
+        assert {one.due_at for one in answered} == {None}
+        assert (await notices(store, elsewhere)) == [other]
+
+
+async def test_a_question_that_was_being_told_as_its_review_closed_is_changed_too(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, PLAIN)
+        await ask(store, review)
+        (begun,) = await notices(store, review)
+        await decide(store, review)
+        assert await notices(store, review) == [], "what was not told is not told any more"
+        await store.delivery_shown(begun, MessageRef("desk/7"))
+        (due,) = await notices(store, review)
+        assert (due.message, due.due_at, due.shown, due.version) == ("desk/7", clock.now(), 1, 2)
+        await store.delivery_shown(due, MessageRef("desk/7"))
+        (over,) = await notices(store, review)
+        assert over.due_at is None
+
+
+async def test_what_was_told_at_an_address_that_is_no_more_is_left_there(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, PLAIN)
+        asked, _ = await told(store, review)
+        await answer(store, asked.id)
+        due, unsaid = await notices(store, review)
+        await store.place_moved(DESK, "attic")
+        assert [one.recipient.address for one in await notices(store, review)] == ["desk", "attic"]
+        await store.delivery_moved(due, "attic")
+        left, moved = await notices(store, review)
+        assert (left.recipient, left.due_at, left.message) == (DESK, None, due.message)
+        assert (moved.id, moved.message) == (unsaid.id, None)

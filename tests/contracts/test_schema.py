@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.errors import SettingsError, StoreUnavailable
+from core.store import deliveries, questions, reviews
 from core.store.database import database
 from core.store.deliveries import AT_MESSAGE
 from core.store.lock import exclusive
@@ -95,6 +97,30 @@ def test_what_many_rows_are_searched_for_is_found_by_its_index(
         query = query.replace(f":{name}", str(value))
     found = on(sqlite_database, f"EXPLAIN QUERY PLAN {query}")
     assert [row[-1] for row in found] == [plan]
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        (reviews.BY_ID, ("id",)),
+        (reviews.DECISIONS, ("review",)),
+        (reviews.LAST_REJECTIONS, ("task", "before")),
+        (questions.ONE, ("id",)),
+        (deliveries.RAISE_QUESTION, ("task", "question", "now")),
+        (deliveries.RAISE_UNANSWERED, ("task", "review", "now")),
+        (deliveries.ASKS, ("task", "seq")),
+    ],
+)
+def test_no_press_reads_a_whole_table(
+    sqlite_database: Database, statement: Statement, names: tuple[str, ...]
+) -> None:
+    """Before a dialog opens there is time for one look only; before an answer, for little more."""
+    query, constants = statement.text(sqlite_database.dialect)
+    for name, value in {**dict.fromkeys(names, "'x'"), **constants}.items():
+        query = re.sub(rf":{name}\b", str(value), query)
+    plan = [row[-1] for row in on(sqlite_database, f"EXPLAIN QUERY PLAN {query}")]
+    assert plan
+    assert not [step for step in plan if step.startswith("SCAN")], plan
 
 
 def test_asking_for_the_revision_changes_nothing(tmp_path: Path, migrated_file: Path) -> None:

@@ -135,6 +135,7 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
     "deliveries.OPEN_POLICY": {"review": "OPEN"},
     "deliveries.PLACES": {"task": "TASK", "review": "REVIEW"},
+    "deliveries.ASKS": {"task": "WAITING", "seq": "ASKED_AT"},
     "places.MOVED_PLACES": {"channel": "paper"},
     "places.HEARD": {"channel": "paper"},
     "places.OPEN_CARDS": {"channel": "paper"},
@@ -176,8 +177,8 @@ def is_read(statement: Statement) -> bool:
     return isinstance(statement.expression, Select) and not is_lock
 
 
-async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
-    """Something of everything that is stored; the ids that `READS` name."""
+async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
+    """Something of everything that is stored; the ids and numbers that `READS` name."""
     policy = replace(ANYONE, recipients=(DESK,))
     await store.secret("a")
     await store.looked_over({policy.name: policy}, ())
@@ -241,6 +242,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, str]:
         "REVIEW": rejected,
         "OPEN": open_review.id,
         "QUESTION": asked.id,
+        "ASKED_AT": notice.event_seq,
         "APPROVED": of,
     }
 

@@ -86,7 +86,9 @@ class FileChat:
         self._note("post", delivery, content)
         return MessageRef(delivery.id)
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         self._note("update", delivery, content)
 
     def _note(self, kind: str, delivery: Delivery, content: ReviewRequest | Notice) -> None:

@@ -15,7 +15,7 @@ import tomllib
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -84,10 +84,10 @@ class Platforms:
 
 @asynccontextmanager
 async def platforms(
-    *, channels: tuple[str, ...] = (GENERAL,), groups: tuple[int, ...] = (GROUP,)
+    *, channels: tuple[str, ...] = (GENERAL,), groups: tuple[int, ...] = (GROUP,), **app: Any
 ) -> AsyncIterator[Platforms]:
-    """Ana, Ben, Sam and Eve are in every channel and group."""
-    async with SlackSimulator() as slack, TelegramSimulator() as telegram:
+    """Ana, Ben, Sam and Eve are in every channel and group; `app` is what Slack is told of ours."""
+    async with SlackSimulator(**app) as slack, TelegramSimulator() as telegram:
         for person, slack_id in SLACK.items():
             slack.add_user(slack_id, person.title())
             telegram.add_user(TELEGRAM[person], person.title(), started=True)

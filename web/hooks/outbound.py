@@ -100,7 +100,9 @@ class WebhookChannel:
         await self._send(url, delivery.id, payload(content, base_url=self._base_url))
         return MessageRef(delivery.id)
 
-    async def update(self, delivery: Delivery, content: ReviewRequest, *, message: MessageRef) -> None:
+    async def update(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
+    ) -> None:
         """A notice once told stays as it is."""
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:

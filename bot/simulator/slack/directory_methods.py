@@ -52,8 +52,8 @@ def members(workspace: Workspace, args: Args) -> Body:
 def history(workspace: Workspace, args: Args) -> Body:
     """Newest first, without replies."""
     channel = _joined(workspace, args)
-    roots = [m for m in _standing(channel) if m.thread_ts is None]
-    page, metadata = args.page([message_json(workspace, channel, m.ts) for m in reversed(roots)])
+    roots = [m for m in _standing(channel) if m.thread_ts is None and _is_asked(m, args)]
+    page, metadata = args.page([_read(workspace, channel, m, args) for m in reversed(roots)])
     return {"messages": page, "has_more": bool(metadata["next_cursor"]), "response_metadata": metadata}
 
 
@@ -62,8 +62,23 @@ def replies(workspace: Workspace, args: Args) -> Body:
     thread = workspace.thread(channel, Ts(args.required("ts")))
     if not thread:
         raise SlackError("thread_not_found")
-    page, metadata = args.page([message_json(workspace, channel, m.ts) for m in thread])
+    asked = [m for m in thread if m.ts == thread[0].ts or _is_asked(m, args)]
+    page, metadata = args.page([_read(workspace, channel, m, args) for m in asked])
     return {"messages": page, "has_more": bool(metadata["next_cursor"]), "response_metadata": metadata}
+
+
+def _is_asked(message: Message, args: Args) -> bool:
+    """`oldest` itself is left out unless it is `inclusive`."""
+    oldest = float(args.text("oldest") or 0)
+    return float(message.ts) > oldest or (args.flag("inclusive") and float(message.ts) == oldest)
+
+
+def _read(workspace: Workspace, channel: Channel, message: Message, args: Args) -> Body:
+    """Of metadata only its type is told to who does not ask for more."""
+    shown = message_json(workspace, channel, message.ts)
+    if message.metadata is not None and not args.flag("include_all_metadata"):
+        shown["metadata"] = {"event_type": message.metadata.get("event_type")}
+    return shown
 
 
 def join(workspace: Workspace, args: Args) -> Body:

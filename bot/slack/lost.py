@@ -1,0 +1,189 @@
+"""Posts whose answer was lost: found again by the metadata that Slack keeps with them, not posted twice.
+
+A place is read only where a post may stand there without our knowing: its call ended without a word from
+Slack, or it was due before we were started, so that a crash may have come between. One reading serves every
+such post of its place. Where we are not allowed to read, what may stand there is posted again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+from slack_sdk.errors import SlackApiError
+
+from bot.pace import limit
+from bot.slack.failures import FAILURES, failure, refusal_of
+from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    from bot.pace import Pace
+    from core.model import Delivery, DeliveryId
+    from core.ports import Clock
+
+log = structlog.get_logger()
+
+READS = (limit(50, 60.0),)
+"""conversations.history and .replies: Tier 3, 50 a minute each (docs.slack.dev, rate limits)."""
+PAGE, PAGES = 200, 5
+"""A channel in which more was said meanwhile is not read to its end."""
+SKEW = timedelta(minutes=5)
+"""Between Slack's clock and ours; more than that, and no signature of Slack's would count."""
+KEPT = 100
+"""Readings that are kept for other posts of their places."""
+PATIENCE = timedelta(minutes=10)
+"""How long a channel that cannot be read holds up a post."""
+
+
+class Place(NamedTuple):
+    channel: str
+    thread: str | None
+    """The ts of its first message; None for what stands in the channel itself."""
+
+
+class Found(NamedTuple):
+    channel: str
+    ts: str
+    version: int
+    """What it shows, as `Delivery.version` counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was found of ours in a place."""
+
+    number: int
+    since: datetime
+    found: Mapping[str, Found]
+    """By the ids of deliveries."""
+
+
+class LostPosts:
+    """Remembers, for as long as we run, which posts may stand there."""
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._started = clock.now()
+        self._number = 0
+        """Counts posts and readings: a reading tells nothing of a post that came after it."""
+        self._begun: dict[DeliveryId, int] = {}
+        """Posts that Slack has not answered, by the number of the last try."""
+        self._refused: set[DeliveryId] = set()
+        """Posts of which Slack said that they do not stand there."""
+        self._readings: dict[Place, Reading] = {}
+        self._failing: dict[Place, datetime] = {}
+        self._own_bot: str | None = None
+
+    def begun(self, delivery: Delivery) -> None:
+        self._number += 1
+        self._begun[delivery.id] = self._number
+        self._refused.discard(delivery.id)
+
+    def refused(self, delivery: Delivery) -> None:
+        """For now: it will be tried again."""
+        self._begun.pop(delivery.id, None)
+        self._refused.add(delivery.id)
+
+    def settled(self, delivery: Delivery) -> None:
+        """It stands there, or never will."""
+        self._begun.pop(delivery.id, None)
+        self._refused.discard(delivery.id)
+
+    async def find(self, client: AsyncWebClient, delivery: Delivery, place: Place) -> Found | None:
+        """Where this post stands; None where it does not, or nobody knows. Raises as a post does."""
+        if not self._is_in_doubt(delivery) or place.channel[:1] in _PEOPLE:
+            return None
+        since = (delivery.failing_since or delivery.due_at or self._started) - SKEW
+        reading = self._readings.get(place)
+        if reading is None or reading.number <= self._begun.get(delivery.id, 0) or reading.since > since:
+            reading = await self._read(client, place, since)
+            if len(self._readings) >= KEPT:
+                self._readings.clear()
+            self._readings[place] = reading
+        return reading.found.get(delivery.id)
+
+    def _is_in_doubt(self, delivery: Delivery) -> bool:
+        if delivery.id in self._begun or delivery.id in self._refused:
+            return delivery.id in self._begun
+        due = delivery.due_at
+        return delivery.failing_since is not None or (due is not None and due < self._started)
+
+    async def _read(self, client: AsyncWebClient, place: Place, since: datetime) -> Reading:
+        self._number += 1
+        number = self._number
+        try:
+            found = await self._posts(client, place, since)
+        except FAILURES as error:
+            found = self._unreadable(place, failure(error), _code(error))
+        else:
+            self._failing.pop(place, None)
+        return Reading(number=number, since=since, found=found)
+
+    def _unreadable(self, place: Place, error: DeliveryError, code: str) -> Mapping[str, Found]:
+        """Nothing, where it will stay like that; else raises, and the post waits."""
+        since = self._failing.setdefault(place, self._clock.now())
+        is_for_good = isinstance(error, (Undeliverable, MessageGone)) or code == "missing_scope"
+        if not is_for_good and self._clock.now() - since < PATIENCE:
+            raise error
+        log.warning("lost_posts_not_looked_for", channel="slack", place=place.channel, error=str(error))
+        return {}
+
+    async def _posts(self, client: AsyncWebClient, place: Place, since: datetime) -> Mapping[str, Found]:
+        """Of several copies the first."""
+        found: dict[str, Found] = {}
+        asked: dict[str, Any] = {"oldest": f"{since.timestamp():.6f}", "limit": PAGE}
+        for _ in range(PAGES):
+            answer = await self._page(client, place, asked)
+            for message in answer.get("messages") or ():
+                self._note(message, place, found)
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+            asked["cursor"] = cursor
+        return found
+
+    async def _page(self, client: AsyncWebClient, place: Place, asked: dict[str, Any]) -> Any:
+        if self._own_bot is None:
+            self._own_bot = str((await client.auth_test()).get("bot_id") or "")
+        method = "history" if place.thread is None else "replies"
+        wait = self._pace.wait(method, READS)
+        if wait > 0:
+            retry_after = timedelta(seconds=wait)
+            raise RateLimited(
+                "Slack lets no more be read for a while.", retry_after=retry_after, lane_only=True
+            )
+        self._pace.called(method, READS)
+        if place.thread is None:
+            return await client.conversations_history(
+                channel=place.channel, include_all_metadata=True, **asked
+            )
+        return await client.conversations_replies(
+            channel=place.channel, ts=place.thread, include_all_metadata=True, **asked
+        )
+
+    def _note(self, message: Any, place: Place, found: dict[str, Found]) -> None:
+        """Anybody may put any metadata on a message: only our own count."""
+        payload = (message.get("metadata") or {}).get("event_payload") or {}
+        delivery, version, ts = payload.get("delivery"), payload.get("version"), message.get("ts")
+        is_ours = bool(self._own_bot) and message.get("bot_id") == self._own_bot
+        if not (is_ours and isinstance(delivery, str) and isinstance(version, int) and isinstance(ts, str)):
+            return
+        known = found.get(delivery)
+        if known is None or ts < known.ts:
+            found[delivery] = Found(place.channel, ts, version)
+
+
+_PEOPLE = frozenset({"U", "W"})
+"""What is posted to a person's id lands in a conversation of another id; it has no buttons."""
+
+
+def _code(error: Exception) -> str:
+    return refusal_of(error).code if isinstance(error, SlackApiError) else ""

@@ -1,0 +1,270 @@
+"""Posts that Slack made and never answered: found again, and not posted twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.simulator.faults import Fault
+from bot.simulator.slack.method import BOT_SCOPES
+from bot.simulator.slack.model import Message, Ts
+from core.model import DeliveryState, Verdict
+from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
+from tests.world import ANA, StoppedClock, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bot.simulator.slack import SlackSimulator
+    from core.model import Delivery, Task
+    from core.store.database import Database
+
+HISTORY, REPLIES, POST = "conversations.history", "conversations.replies", "chat.postMessage"
+UNANSWERED = Fault(method=POST, after_acting=True, cut=True)
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """bolt and the simulator sign and check by the machine's clock."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture
+async def slack(clock: StoppedClock) -> AsyncIterator[SlackSimulator]:
+    """Its clock is ours: messages of the last minutes are looked at."""
+    async with simulated(now=lambda: clock.now().timestamp()) as started:
+        yield started
+
+
+@pytest.fixture
+async def there(
+    sqlite_database: Database, clock: StoppedClock, slack: SlackSimulator
+) -> AsyncIterator[SlackHouse]:
+    async with slack_house(sqlite_database, clock, http=False, running=slack) as started:
+        yield started
+
+
+async def deliveries(there: SlackHouse, task: Task) -> list[Delivery]:
+    return list(await there.house.service.deliveries(task.id))
+
+
+async def settled(there: SlackHouse, task: Task, count: int = 1) -> list[Delivery]:
+    """Once so many deliveries show what they should; time passes meanwhile, a second at a look."""
+
+    async def ask() -> list[Delivery]:
+        await there.house.quiet()
+        there.house.clock.advance(seconds=1)
+        found = await deliveries(there, task)
+        is_done = len(found) == count and all(one.shown == one.version for one in found)
+        return found if is_done else []
+
+    return await eventually(ask)
+
+
+async def failed(there: SlackHouse, task: Task) -> Delivery:
+    """Its first delivery, once a try of it has failed."""
+    return await there.house.delivery(task, lambda one: one.tries or one.failing_since)
+
+
+def cards(slack: SlackSimulator) -> list[Message]:
+    return list(slack.messages(GENERAL))
+
+
+def calls(slack: SlackSimulator, method: str) -> int:
+    return [call.method for call in slack.calls].count(method)
+
+
+def a_moment_ago(there: SlackHouse) -> Ts:
+    return Ts(f"{there.house.clock.now().timestamp() - 1:.6f}")
+
+
+async def test_a_post_that_was_answered_is_never_looked_for(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    await settled(there, task)
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
+    await settled(there, task, 2)
+    assert calls(there.slack, HISTORY) == calls(there.slack, REPLIES) == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        UNANSWERED,
+        Fault(method=POST, after_acting=True, status=502),
+        Fault(method=POST, after_acting=True, status=500),
+    ],
+    ids=["cut", "502", "500"],
+)
+async def test_a_card_whose_answer_was_lost_is_found_and_not_posted_again(
+    there: SlackHouse, fault: Fault
+) -> None:
+    there.slack.faults.add(fault)
+    task = await there.house.submit()
+    (card,) = await settled(there, task)
+    (shown,) = cards(there.slack)
+    assert card.message == f"{GENERAL}/{shown.ts}"
+    assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (1, 1)
+    await there.slack.press(shown, "Approve", user="U01ANA")
+    await settled(there, task)
+    (closed,) = cards(there.slack)
+    assert closed.labels == ()
+    assert "Approved by Ana Ruiz" in text_of(closed)
+
+
+async def test_a_post_that_was_not_made_is_made(there: SlackHouse) -> None:
+    there.slack.faults.add(Fault(method=POST, cut=True))
+    task = await there.house.submit()
+    await settled(there, task)
+    assert len(cards(there.slack)) == 1
+    assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (2, 1)
+
+
+async def test_a_reply_is_found_in_its_thread(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    await settled(there, task)
+    there.slack.faults.add(UNANSWERED)
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
+    await settled(there, task, 2)
+    first, second = cards(there.slack)
+    assert second.thread_ts == first.ts
+    assert (calls(there.slack, REPLIES), calls(there.slack, HISTORY)) == (1, 0)
+
+
+async def test_what_was_decided_meanwhile_is_shown_by_the_copy_that_is_found(there: SlackHouse) -> None:
+    there.slack.faults.add(UNANSWERED)
+    task = await there.house.submit()
+    review = await there.house.review(task)
+    await failed(there, task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
+    await settled(there, task)
+    (closed,) = cards(there.slack)
+    assert closed.labels == ()
+    assert "Approved by Ana Ruiz" in text_of(closed)
+
+
+async def test_it_is_found_after_a_restart_too(
+    sqlite_database: Database, clock: StoppedClock, slack: SlackSimulator
+) -> None:
+    """Also where the crash came before anybody could note that the call had failed."""
+    slack.faults.add(Fault(method=POST, after_acting=True, delay=30.0))
+    async with slack_house(sqlite_database, clock, http=False, running=slack) as there:
+        task = await there.house.submit()
+        await slack.until(lambda: cards(slack))
+        (before,) = await deliveries(there, task)
+        assert (before.tries, before.message) == (0, None)
+    clock.advance(seconds=10)
+    async with slack_house(sqlite_database, clock, http=False, running=slack) as there:
+        (card,) = await settled(there, task)
+        (shown,) = cards(slack)
+        assert card.message == f"{GENERAL}/{shown.ts}"
+
+
+async def test_one_reading_serves_all_that_waited_there(
+    sqlite_database: Database, clock: StoppedClock, slack: SlackSimulator
+) -> None:
+    async with slack_house(sqlite_database, clock, http=False, running=slack, listening=False) as there:
+        tasks = [await there.house.submit(f"number {number}") for number in range(5)]
+        for task in tasks:
+            await there.house.review(task)
+    clock.advance(seconds=10)
+    async with slack_house(sqlite_database, clock, http=False, running=slack) as there:
+        for task in tasks:
+            await settled(there, task)
+    assert len(cards(slack)) == 5
+    assert (calls(slack, HISTORY), calls(slack, POST)) == (1, 5)
+
+
+async def test_without_the_scope_it_is_posted_again_and_that_is_logged(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """As it was before there was such a scope; the copy that nobody knows closes when it is pressed."""
+    scopes = BOT_SCOPES - {"channels:history", "groups:history", "im:history"}
+    async with (
+        simulated(bot_scopes=scopes, now=lambda: clock.now().timestamp()) as slack,
+        slack_house(sqlite_database, clock, http=False, running=slack) as there,
+    ):
+        slack.faults.add(UNANSWERED)
+        with capture_logs() as logs:
+            task = await there.house.submit()
+            await settled(there, task)
+        (entry,) = [entry for entry in logs if entry["event"] == "lost_posts_not_looked_for"]
+        assert "missing_scope" in entry["error"]
+        first, second = cards(slack)
+        for pressed in (second, first):
+            await slack.press(pressed, "Approve", user="U01ANA")
+        await slack.until(lambda: not [card for card in cards(slack) if card.labels])
+
+
+async def test_a_pause_asked_for_is_kept_and_then_it_is_found(there: SlackHouse) -> None:
+    there.slack.faults.add(UNANSWERED)
+    there.slack.faults.add(Fault(method=HISTORY, status=429, headers={"Retry-After": "30"}))
+    task = await there.house.submit()
+    await there.slack.until(lambda: calls(there.slack, POST) == 1)
+    began = there.house.clock.now()
+    await settled(there, task)
+    assert there.house.clock.now() - began >= timedelta(seconds=30)
+    assert (len(cards(there.slack)), calls(there.slack, HISTORY)) == (1, 2)
+
+
+async def test_a_channel_that_cannot_be_read_holds_a_card_up_for_minutes_only(there: SlackHouse) -> None:
+    there.slack.faults.add(UNANSWERED)
+    there.slack.faults.add(Fault(method=HISTORY, status=502, times=None))
+    task = await there.house.submit()
+    began = there.house.clock.now()
+    await settled(there, task)
+    assert timedelta(minutes=10) <= there.house.clock.now() - began <= timedelta(minutes=20)
+    assert len(cards(there.slack)) == 2
+
+
+async def test_somebody_else_s_message_with_the_same_metadata_is_not_taken_for_ours(
+    there: SlackHouse,
+) -> None:
+    """Who reads a channel can copy what stands there, and put it up earlier than we look."""
+    there.slack.faults.add(Fault(method=POST, cut=True))
+    task = await there.house.submit()
+    await there.house.review(task)
+    (card,) = await deliveries(there, task)
+    forged = Message(
+        channel=GENERAL,
+        ts=a_moment_ago(there),
+        user="U01EVE",
+        text="Mine",
+        metadata={"event_type": "countersign_card", "event_payload": {"delivery": card.id, "version": 1}},
+    )
+    there.slack.channel(GENERAL).messages[forged.ts] = forged
+    (card,) = await settled(there, task)
+    assert card.state is DeliveryState.SENT
+    assert card.message != f"{GENERAL}/{forged.ts}"
+    assert calls(there.slack, HISTORY) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"event_type": "x"},
+        {"event_type": "x", "event_payload": {"delivery": 7, "version": 1}},
+        {"event_type": "x", "event_payload": {"delivery": "other", "version": "1"}},
+    ],
+)
+async def test_other_messages_of_ours_are_passed_over(
+    there: SlackHouse, metadata: dict[str, Any] | None
+) -> None:
+    other = Message(
+        channel=GENERAL,
+        ts=a_moment_ago(there),
+        user=there.slack.bot_user.id,
+        text="Ours",
+        metadata=metadata,
+    )
+    there.slack.channel(GENERAL).messages[other.ts] = other
+    there.slack.faults.add(UNANSWERED)
+    task = await there.house.submit()
+    (card,) = await settled(there, task)
+    assert len(cards(there.slack)) == 2
+    assert card.message == f"{GENERAL}/{cards(there.slack)[-1].ts}"
