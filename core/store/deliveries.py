@@ -10,6 +10,7 @@ from core.ids import new_id
 from core.jsontext import from_json
 from core.literal import is_short
 from core.model import ChannelName, DeliveryState, MessageRef, Recipient, text_of
+from core.store.chats import find_dialog
 from core.store.policies import policy_of
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
@@ -285,10 +286,13 @@ def adopt_copy(
 ) -> None:
     """A card that no delivery knows, as after a post whose answer was lost, is shown like every other.
 
-    One that was given up is tried again: who presses it shows that its place is open to us.
+    One that was given up is tried again: who presses it shows that its place is open to us. A message that is
+    another review's card, a notice or a question stays what it is: a client can name any message.
     """
     known = tx.one(KNOWN_COPY, task=task, review=review, channel=recipient.channel, message=message)
     if known is None:
+        if at_message(tx, recipient.channel, message) or find_dialog(tx, recipient.channel, message):
+            return
         row = new_delivery(tx, task, seq, recipient.channel, recipient.address, review=review)
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
     elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
