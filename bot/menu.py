@@ -12,6 +12,7 @@ from bot.buttons import Action
 from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
 from core.errors import ConfirmOnPage, Invalid
+from core.literal import literal
 from core.model import Person
 from core.timetable import next_morning
 
@@ -86,14 +87,15 @@ class Answer:
     """What stands below all else, as the links of an entry."""
 
     @property
-    def is_line(self) -> bool:
-        """Whether there is nothing else than the line."""
-        return not (self.choices or self.code or self.entries or self.links)
+    def is_plain(self) -> bool:
+        """Whether there is nothing else than the line, and that in words of ours."""
+        has_more = self.choices or self.code or self.entries or self.links
+        return not has_more and not any(isinstance(part, Theirs) for part in self.line)
 
     @property
     def text(self) -> str:
-        """The line alone, where nothing in it can come alive."""
-        return "".join(part.text if isinstance(part, Theirs) else part for part in self.line)
+        """The line alone, made visible: for notifications, and where nothing in it can come alive."""
+        return "".join(literal(part.text) if isinstance(part, Theirs) else part for part in self.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,8 +182,8 @@ class Commands:
 
 
 def drawn(answer: Answer) -> list[Block] | None:
-    """Blocks where text alone would not do."""
-    return None if answer.is_line and not has_moment(answer.text) else listed(answer)
+    """Blocks where text alone would not do: Slack reads it as markup, and nobody's clock shows its times."""
+    return None if answer.is_plain and not has_moment(answer.text) else listed(answer)
 
 
 def _first_word(text: str) -> tuple[str, str]:
