@@ -38,6 +38,7 @@ LATER = (
     "unless a time follows. “{0}later off” takes it back."
 )
 LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
+WITHDRAW = "Say it as “{0}withdraw”, and nothing after it: it takes back what you decided."
 """`{0}` is what commands begin with on the platform."""
 WAITING = (
     "No review waits for you.",
@@ -150,8 +151,10 @@ class Menu:
         """What to do, and whether that ends what was said before. Raises `Invalid`."""
         said = words.strip().lower()
         match word:
-            case Word.WITHDRAW:
+            case Word.WITHDRAW if not said:
                 return self._withdraw, False
+            case Word.WITHDRAW:
+                raise Invalid(WITHDRAW.format(prefix))
             case Word.LOOKING if said in OFF:
                 return self._release, True
             case Word.LOOKING if not said:

@@ -26,6 +26,7 @@ from core.states import check_shape, content_of
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
+    as_named,
     check,
     check_content,
     check_json,
@@ -124,7 +125,8 @@ class Service:
         check(submission)
         flow = submission.flow or DEFAULT_FLOW
         if flow not in self._flows:
-            raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
+            known = ", ".join(sorted(self._flows))
+            raise UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
         self._check_choice(flow, submission.policy)
         person = self.person(submission.submitter)
         name = person.name if person else submission.submitter

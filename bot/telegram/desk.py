@@ -62,6 +62,10 @@ class Desk:
         """What that message asks, while it does."""
         return None if message is None else await self._dialogs.dialog(TELEGRAM, ref_of(message))
 
+    async def is_late(self, message: MaybeInaccessibleMessage, person: PersonId) -> bool:
+        """Whether that message asked this person something, and asks no more since its time is over."""
+        return await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message)) == person
+
     def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
         """Raise `NotAReviewer` for everybody else than the person asked."""
         if dialog.person != person:

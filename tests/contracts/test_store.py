@@ -1049,9 +1049,15 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     await store.close_dialog(PAPER, MessageRef("m1"))
     await store.close_dialog(PAPER, MessageRef("m1"))
     assert await store.dialog(PAPER, MessageRef("m1")) is None
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
     clock.advance(minutes=10)
     assert await store.dialog(PAPER, MessageRef("m2")) is None
     await store.forget_old()
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == BEN.id
+    assert await store.asked_in_vain(PAPER, MessageRef("m1")) is None, "it has its answer"
+    clock.advance(days=1)
+    await store.forget_old()
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
 
 
 async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(
