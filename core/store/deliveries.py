@@ -198,7 +198,7 @@ OPEN_POLICY = Statement(
     select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
 )
 PLACES = Statement(
-    select(delivery.c.channel, delivery.c.address).where(
+    select(delivery.c.channel, delivery.c.address, delivery.c.state).where(
         delivery.c.task_id == p("task"), delivery.c.review_id == p("review")
     )
 )
@@ -365,7 +365,10 @@ def retry_failed(tx: Transaction, channel: str) -> None:
 
 
 def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
-    """A card of an open review goes to the policy's fallback: once, and again for the next review."""
+    """A card of an open review goes to the policy's fallback: once, and again for the next review.
+
+    That it went there is said where some place of the fallback was not given up as well.
+    """
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
     tx.run(GIVEN_UP, id=wanted.id, error=error)
@@ -379,7 +382,8 @@ def _fall_back(tx: Transaction, wanted: Delivery) -> bool:
         return False
     places = policy_of(found[0]).fallback
     others = [place for place in dict.fromkeys(places) if place != wanted.recipient]
-    known = {(row[0], row[1]) for row in tx.all(PLACES, task=wanted.task, review=wanted.review)}
+    known = {(row[0], row[1]): row[2] for row in tx.all(PLACES, task=wanted.task, review=wanted.review)}
     new = [place for place in others if (place.channel, place.address) not in known]
     open_cards(tx, wanted.task, wanted.event_seq, wanted.review, new, from_json(found[1]))
-    return bool(others)
+    states = [known.get((place.channel, place.address)) for place in others]
+    return any(state != DeliveryState.GIVEN_UP.value for state in states)
