@@ -126,6 +126,9 @@ class Presses:
 
     async def _take_words(self, reply: Message, dialog: Dialog) -> None:
         words = (reply.text or "").strip()
+        if not is_somebody(reply):
+            await self._desk.refuse(reply, NotAReviewer(ANONYMOUS))
+            return
         try:
             self._desk.check_asked(dialog, self._writer(reply))
         except NotAReviewer as error:

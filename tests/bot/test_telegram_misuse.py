@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bot.answers import ANONYMOUS
 from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
@@ -118,6 +119,15 @@ async def test_a_picture_instead_of_words_is_told_so_where_we_may_not_write(ther
     prompt = await there.card(2)
     await there.telegram.say(GROUP, " ", user=BEN_ID, reply_to=prompt)
     assert (await there.card_with(IN_WORDS)).reply_to is not None
+
+
+async def test_an_answer_of_an_anonymous_admin_gets_a_hint(there: TelegramHouse) -> None:
+    await asked_for_text(there)
+    prompt = await prompt_of(there)
+    anonymous = there.telegram.add_user(1087968824, "Group", username="GroupAnonymousBot")
+    there.telegram.join(GROUP, anonymous)
+    await there.telegram.say(GROUP, "better", user=anonymous, reply_to=prompt)
+    assert (await there.card(3)).text == ANONYMOUS
 
 
 async def test_a_task_that_may_have_been_cut_is_not_handed_in(there: TelegramHouse) -> None:
