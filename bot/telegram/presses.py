@@ -91,10 +91,11 @@ class Presses:
         message = update.message
         if message is None or message.reply_to_message is None:
             return
-        dialog = await self._desk.dialog_at(message.reply_to_message)
-        if dialog is not None:
-            await self._take_words(message, dialog)
-        elif message.text:
+        async with self._desk.dialog_at(message.reply_to_message) as dialog:
+            if dialog is not None:
+                await self._take_words(message, dialog)
+                return
+        if message.text:
             await self._take(message, message.reply_to_message, message.text.strip())
 
     async def brings_text(self, update: Update) -> bool:
@@ -103,13 +104,14 @@ class Presses:
         Raises `Unavailable`, likewise.
         """
         message = update.message
-        dialog = await self._desk.dialog_at(message.reply_to_message) if message else None
-        if message is None or dialog is None or dialog.asks is not Asks.TEXT:
+        if message is None:
             return False
-        if dialog.person != self._writer(message):
-            return False
-        await self._take_words(message, dialog)
-        return True
+        async with self._desk.dialog_at(message.reply_to_message) as dialog:
+            is_text = dialog is not None and dialog.asks is Asks.TEXT
+            if dialog is None or not is_text or dialog.person != self._writer(message):
+                return False
+            await self._take_words(message, dialog)
+            return True
 
     async def _take(self, reply: Message, above: Message, words: str) -> None:
         """Only what answers a question of ours, by the person asked, is taken for anything."""
@@ -180,18 +182,18 @@ class Presses:
     async def _pressed_in_dialog(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         """What stands under the message decides what a button means: a client can send any with any."""
         prompt = query.message
-        dialog = await self._desk.dialog_at(prompt)
-        if prompt is None or dialog is None or dialog.review != said.review:
-            # nothing is tidied up: a client can name any message, a card of ours too
-            raise Invalid(OVER)
-        self._desk.check_asked(dialog, person)
-        match dialog.asks:
-            case Asks.REASON:
-                return await self._reasons.pressed(query, said, dialog, prompt)
-            case Asks.CONSENT:
-                return await self._edits.pressed(query, said, dialog)
-            case _:
+        async with self._desk.dialog_at(prompt) as dialog:
+            if prompt is None or dialog is None or dialog.review != said.review:
+                # nothing is tidied up: a client can name any message, a card of ours too
                 raise Invalid(OVER)
+            self._desk.check_asked(dialog, person)
+            match dialog.asks:
+                case Asks.REASON:
+                    return await self._reasons.pressed(query, said, dialog, prompt)
+                case Asks.CONSENT:
+                    return await self._edits.pressed(query, said, dialog)
+                case _:
+                    raise Invalid(OVER)
 
     def _writer(self, message: Message) -> PersonId | None:
         """None for nobody whom we know."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
 from core.model import Verdict
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, telegram_house
-from tests.bot.test_telegram_edits import asked_for_text, prompt_of
+from tests.bot.test_telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.test_telegram_queue import said, tasks
 from tests.world import BEN
 
@@ -49,6 +50,25 @@ async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_i
     shown = there.telegram.message(GROUP, other.id)
     assert "the second" in shown.text
     assert shown.labels == other.labels
+
+
+@pytest.mark.parametrize("second", ["Discard", "Confirm"])
+async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
+    there: TelegramHouse, second: str
+) -> None:
+    await asked_for_text(there)
+    shown = await proposed(there, "better")
+    there.house.service.slow = asyncio.Event()
+    first = there.telegram.tap(shown, "Confirm", user=ANA_ID)
+    other = there.telegram.tap(shown, second, user=ANA_ID)
+    await there.telegram.say(GROUP, "/back", user=ANA_ID)
+    await there.card_with("You were not away.")  # by then both are under way
+    assert not first.answered
+    assert not other.answered, "nothing was changed would not be true"
+    there.house.service.slow.set()
+    for press in (first, other):
+        await press.wait(5)
+    assert (first.text, other.text) == ("Your edit is recorded.", OVER)
 
 
 # Words
