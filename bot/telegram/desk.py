@@ -44,6 +44,8 @@ log = structlog.get_logger()
 NO_QUESTION = "Nothing was changed: Telegram could not ask you. Please use the task's page instead."
 OVER = "This question is over. Please press the button on the card again."
 UNCHANGED = "Nothing was changed."
+CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
+"""Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
 

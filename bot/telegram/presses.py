@@ -12,7 +12,7 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
-from bot.telegram.desk import IN_WORDS, OVER
+from bot.telegram.desk import CANCEL, IN_WORDS, OVER, UNCHANGED
 from bot.telegram.edits import PRESS
 from bot.telegram.failures import failure
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
@@ -142,6 +142,9 @@ class Presses:
             await self._desk.refuse(reply, Invalid(IN_WORDS))
         elif dialog.asks is Asks.TEXT:
             await self._edits.take_text(reply, words, dialog)
+        elif words.casefold().rstrip(".!") in CANCEL:
+            await self._desk.end(dialog)
+            await self._desk.refuse(reply, Invalid(UNCHANGED))
         elif dialog.asks is Asks.QUESTION:
             await self._inquiries.take_question(reply, words, dialog)
         else:

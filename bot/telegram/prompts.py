@@ -66,7 +66,7 @@ def _reasons(review: ReviewRequest, said: Press, buttons: Buttons) -> list[list[
 
 def request_for_reason(review: ReviewRequest, user: User, verdict: Verdict) -> Markup:
     """To be sent with `reply_field`, which opens the reply field of the person whom the text mentions."""
-    ending = f"? Reply to this message within {MINUTES} minutes."
+    ending = f"? Reply to this message within {MINUTES} minutes, with “cancel” if nothing shall happen."
     return joined([*_opening(review, user, verdict), Span(text=ending)])
 
 

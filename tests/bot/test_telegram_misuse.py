@@ -12,7 +12,7 @@ from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
 from bot.telegram.commands import ANSWERED
-from bot.telegram.desk import IN_WORDS, OVER
+from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
 from core.model import Verdict
@@ -124,6 +124,22 @@ async def test_a_reply_to_a_card_that_sounds_like_a_decision_is_told_that_it_is_
     await there.telegram.say(GROUP, words, user=BEN_ID, reply_to=card)
     await said(there, "/back")
     assert len(there.ours()) == 3, "a closed card needs no such word"
+
+
+@pytest.mark.parametrize("label", ["Reject…", "Ask…"])
+@pytest.mark.parametrize("words", ["cancel", "Never mind.", "/cancel"])
+async def test_cancel_is_no_reason_and_no_question(there: TelegramHouse, label: str, words: str) -> None:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), label, user=ANA_ID)
+    prompt = await there.card(2)
+    if label == "Reject…":
+        await there.telegram.press(prompt, "Give a reason", user=ANA_ID)
+        prompt = await there.card_with("Reply to this message within")
+    await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=prompt)
+    await there.gone(prompt)
+    assert (await there.card(chat=ANA_ID)).text == UNCHANGED
+    review = await there.house.review(task)
+    assert (review.is_open, review.decisions, review.questions) == (True, (), 0)
 
 
 async def test_help_and_words_of_decision_are_answered(there: TelegramHouse) -> None:
