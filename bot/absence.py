@@ -50,16 +50,16 @@ class Absences:
         found = _AWAY.fullmatch(said) if len(said) <= LONGEST else None
         if found is None or (delegate is not None and not _MENTION.fullmatch(found[1] or "")):
             raise Invalid(HOW.format(prefix))
-        me = self.service.person(person) or Person(id=person, name=person)
+        me = self.service.somebody(person)
         until = _moment(me, found[2], found[3], prefix)
         if found[1] and delegate is None and found[1].casefold() != NO_ONE:
             delegate = self.named(found[1])
-        made = await self.service.delegate(person, delegate, until, by=person)
+        made = await self.service.delegations.add(person, delegate, until, by=person)
         ends = me.local(made.until)
         return f"You are away until {ends:%Y-%m-%d %H:%M} {clock_name(ends)}; {self._consequence(delegate)}"
 
     async def back(self, person: PersonId) -> str:
-        return WELCOME if await self.service.end_delegation(person, by=person) else NOT_AWAY
+        return WELCOME if await self.service.delegations.end(person, by=person) else NOT_AWAY
 
     def named(self, words: str) -> PersonId:
         """By key, or by name where that is one person's alone. Raises `Invalid`."""
@@ -80,8 +80,7 @@ class Absences:
     def _consequence(self, delegate: PersonId | None) -> str:
         if delegate is None:
             return "nobody decides for you, and reminders leave you in peace."
-        known = self.service.person(delegate)
-        return f"{known.name if known else delegate} decides for you."
+        return f"{self.service.somebody(delegate).name} decides for you."
 
 
 def _moment(person: Person, day: str, hour: str | None, prefix: str) -> datetime:

@@ -12,14 +12,13 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from bot.literal import clipped
+from core.differences import CHANGED, common, ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 COMPARED = 100_000
 """Characters of each draft; cards are drawn between presses, which nothing may hold up."""
-LINES = 1_000
-"""Lines of each that are left once those that both begin and end with are taken off."""
 COMMON = 20
 """A line that stands there more often, as a blank one or a bracket, marks no place; and the time that
 comparing takes grows with the square of it."""
@@ -44,13 +43,12 @@ def changes(before: str, now: str) -> list[str] | None:
     if max(len(before), len(now)) > COMPARED:
         return None
     one, other = _lines(before), _lines(now)
-    head = _common(one, other)
-    tail = _common(one[head:][::-1], other[head:][::-1])
+    head, tail = ends(one, other)
     first, last = max(0, head - AROUND), max(0, tail - AROUND)
     one, other = one[first : len(one) - last], other[first : len(other) - last]
     if one == other:
         return []
-    return None if max(len(one), len(other)) > LINES else _told(one, other)
+    return None if max(len(one), len(other)) > CHANGED else _told(one, other)
 
 
 def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tuple[str, int]:
@@ -69,12 +67,6 @@ def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tu
 def _lines(text: str) -> list[str]:
     lines = text.replace("\r\n", "\n").split("\n")
     return list(chain.from_iterable(_SENTENCE.split(line) if len(line) > LONG else [line] for line in lines))
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many both begin with."""
-    pairs = zip(one, other, strict=False)
-    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _told(one: list[str], other: list[str]) -> list[str]:
@@ -105,10 +97,10 @@ def _elided(before: str, now: str) -> tuple[str, str]:
     """Two long lines without most of what they have in common, which is left out between words."""
     if min(len(before), len(now)) <= LONG:
         return before, now
-    start = before.rfind(" ", 0, max(0, _common(before, now) - _WORDS_KEPT)) + 1
+    start = before.rfind(" ", 0, max(0, common(before, now) - _WORDS_KEPT)) + 1
     before, now = before[start:], now[start:]
-    shared = _common(before[::-1], now[::-1])
+    shared = common(before[::-1], now[::-1])
     keep = before.find(" ", len(before) - shared + _WORDS_KEPT) if shared > _WORDS_KEPT else -1
     end = 0 if keep < 0 else len(before) - keep
     head, tail = ELIDED * bool(start), ELIDED * bool(end)
-    return tuple(f"{head}{line[: len(line) - end]}{tail}" for line in (before, now))  # type: ignore[return-value]
+    return f"{head}{before[: len(before) - end]}{tail}", f"{head}{now[: len(now) - end]}{tail}"

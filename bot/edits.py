@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
+from core.differences import unified
 from core.model import Party, text_of
 
 if TYPE_CHECKING:
     from core.model import Json, ReviewRequest
 
 UNDECIDED = "Nothing is decided until you confirm."
-AROUND = 3
-"""Lines shown before and after a change."""
 
 
 def difference(draft: Json, content: Json) -> str:
     """Line by line, as `diff -u` shows it; a line ends at a line feed only, so that every change shows."""
     before, now = text_of(draft).split("\n"), text_of(content).split("\n")
-    return "\n".join([*difflib.unified_diff(before, now, n=AROUND, lineterm="")][2:])
+    lines = unified(before, now)
+    if lines is None:
+        return "\n".join([*(f"-{line}" for line in before), *(f"+{line}" for line in now)])
+    return "\n".join(lines[2:])
 
 
 def consequence(review: ReviewRequest) -> str:

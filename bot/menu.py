@@ -13,7 +13,6 @@ from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
 from core.errors import ConfirmOnPage, Invalid
 from core.literal import literal
-from core.model import Person
 from core.timetable import next_morning
 
 if TYPE_CHECKING:
@@ -115,9 +114,8 @@ class Menu:
             case Action.SNOOZE_HOUR:
                 return await self._snooze(said.review, person, via, until=timedelta(hours=1))
             case Action.SNOOZE_DAY:
-                return await self._snooze(
-                    said.review, person, via, until=next_morning(self.clock.now(), self._who(person))
-                )
+                morning = next_morning(self.clock.now(), self.service.somebody(person))
+                return await self._snooze(said.review, person, via, until=morning)
             case _:
                 return await self._withdraw(said.review, person, via)
 
@@ -160,7 +158,7 @@ class Menu:
             case Word.LOOKING if not said:
                 return self._claim, False
             case Word.LATER if said in OFF:
-                return partial(self._snooze, until=None), True
+                return self._wake, True
             case Word.LATER:
                 return partial(self._snooze, until=self._moment(said, person, prefix)), False
         raise Invalid(LOOKING.format(prefix))
@@ -201,13 +199,15 @@ class Menu:
         return self._said("The cards no longer say that you are looking at", released)
 
     async def _snooze(
-        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta | None
+        self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta
     ) -> Answer:
         snoozed = await self.service.snooze(review, person, until, via=via)
-        at = next((one.until for one in snoozed.snoozes if one.person == person), None)
-        if at is None:
-            return self._said("You are reminded of", snoozed, " when everybody is.")
+        at = next(one.until for one in snoozed.snoozes if one.person == person)
         return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
+
+    async def _wake(self, review: ReviewId, person: PersonId, via: str) -> Answer:
+        woken = await self.service.wake(review, person, via=via)
+        return self._said("You are reminded of", woken, " when everybody is.")
 
     async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         withdrawn = await self.service.withdraw(review, person, via=via)
@@ -222,9 +222,6 @@ class Menu:
 
     def _moment(self, said: str, person: PersonId, prefix: str) -> datetime:
         try:
-            return later(said, self.clock.now(), self._who(person))
+            return later(said, self.clock.now(), self.service.somebody(person))
         except (ValueError, OverflowError):
             raise Invalid(LATER.format(prefix)) from None
-
-    def _who(self, person: PersonId) -> Person:
-        return self.service.person(person) or Person(id=person, name=person)

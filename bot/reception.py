@@ -83,7 +83,7 @@ class Reception:
         found = await self.service.waiting_for(person, limit=MOST)
         if not found:
             return Answer(line=(NOTHING,), links=(("Your inbox", self.inbox),))
-        away = await self.service.delegations()
+        away = await self.service.delegations.standing()
         return Answer(
             line=(_how_many(len(found)),),
             entries=tuple([await self._entry(review, person, away) for review in found[:LISTED]]),
@@ -122,8 +122,7 @@ class Reception:
         if person in known:
             return []
         absent = [one.person for one in away if one.delegate == person and one.person in known]
-        found = [(who, self.service.person(who)) for who in absent]
-        return [who if somebody is None else somebody.name for who, somebody in found]
+        return [self.service.somebody(who).name for who in absent]
 
     def whoami(self, person: PersonId | None, user: str | int) -> Answer:
         """The id as `countersign.toml` wants it, and whom it has under it; answers whoever asks."""

@@ -2,15 +2,17 @@
 
 What everybody speaks of
     model.py events.py errors.py    tasks and reviews; what has happened to them; what may go wrong
-    lifecycle.py policy.py          status + event -> status; who may decide, and what decisions add up to
-    seating.py                      who takes a place in which quorum
+    lifecycle.py policy.py          status + event -> status; who may decide
+    counting.py seating.py          what decisions add up to; who takes a place in which quorum
+    amendments.py                   what becomes of a policy while a review is open under it
     timetable.py timekeeper.py      when what is to happen to a review that waits; lets it happen
     explaining.py                   where a review stands and why
     literal.py                      other people's text made safe to look at; what is short
     inforce.py                      people and policies as the configuration says now
     ports.py                        what core asks of the world
     service.py submissions.py       what the world may ask of core; how what it hands in is checked
-    questions.py                    what reviewers ask the submitter, and the answers
+    questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
+    reconsidering.py                open reviews, once who may decide has changed
 
 A flow, before any task runs in it
     definitions.py                  from `[flows.NAME]` to a checked flow: the two that ship, and users' own
@@ -26,7 +28,8 @@ A task in its flow
     stepping.py threads.py          one node, as PocketFlow would run it; what blocks, off the event loop
     running.py telling.py           what a node may ask while it runs; what it says of its progress
     asking.py                       what reviewers are shown, and what their answer does to the state
-    states.py jsontext.py           how states differ, and may be edited; as they are stored
+    states.py jsontext.py           what a state begins with, and how it may be edited; as it is stored
+    differences.py                  how two texts differ, line by line
     sentences.py                    what went wrong in somebody else's code
 
 Around it

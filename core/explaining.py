@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core import policy as rules
+from core import counting
 from core.model import LOCAL, OnExpiry, Verdict
 from core.store.policies import policy_hash
 
@@ -117,11 +117,11 @@ def explain(
     # In open mode whoever sits at the machine can decide, and stands in no policy.
     here = (asking,) if asking is not None and asking.id == LOCAL and refusal is None else ()
     known = {**people, **{person.id: person for person in here}}
-    now = rules.as_it_counts(review, policies)
-    waited_for = rules.waited_for(now, policies) if review.is_open else []
-    stage = rules.stage_now(now.policy, now.decisions)
+    now = counting.as_it_counts(review, policies)
+    waited_for = counting.waited_for(now, policies) if review.is_open else []
+    stage = counting.stage_now(now.policy, now.decisions)
     rejected = sum(1 for decision in now.decisions if decision.verdict is Verdict.REJECT)
-    is_stuck = review.is_open and not here and rules.is_stuck(review, policies)
+    is_stuck = review.is_open and not here and counting.is_stuck(review, policies)
     return Explanation(
         review=review,
         policy_hash=hash_of(review),
@@ -138,7 +138,7 @@ def explain(
                     *here,
                 ),
             )
-            for quorum, lacks in (rules.shortfall_now(now, policies) if review.is_open else ())
+            for quorum, lacks in (counting.shortfall_now(now, policies) if review.is_open else ())
             if lacks
         ),
         rejections=max(0, review.policy.rejections - rejected) if review.is_open else 0,
@@ -175,14 +175,14 @@ def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
     """
     if not review.is_open:
         return ""
-    counted = rules.as_it_counts(review, policies)
+    counted = counting.as_it_counts(review, policies)
     return " · ".join(part for part in (_count(counted), _waits(counted), _until(counted)) if part)
 
 
 def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
     """A sentence on a review that those who may still decide cannot meet."""
-    makers = rules.makers(review)
-    if makers and not rules.is_stuck(
+    makers = counting.makers(review)
+    if makers and not counting.is_stuck(
         replace(review, policy=replace(review.policy, distinct_from=())), policies
     ):
         made = "submitted this task" if review.task.submitter in makers else "wrote this draft"
@@ -215,14 +215,14 @@ def looking(review: ReviewRequest) -> str:
 def _count(review: ReviewRequest) -> str:
     if review.policy.approvals == 1:
         return ""
-    return f"{rules.approvals_given(review)} of {review.policy.approvals} approvals"
+    return f"{counting.approvals_given(review)} of {review.policy.approvals} approvals"
 
 
 def _waits(review: ReviewRequest) -> str:
     """Only where there are groups to tell apart."""
     if not review.policy.stages:
         return ""
-    missing = [quorum.name for quorum, lacks in rules.shortfall_now(review) if lacks]
+    missing = [quorum.name for quorum, lacks in counting.shortfall_now(review) if lacks]
     return f"waits for {' and '.join(missing)}" if missing else ""
 
 

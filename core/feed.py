@@ -54,7 +54,7 @@ class Feed:
         self._store = store
         self._followers: dict[TaskId, set[Follower]] = {}
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+    def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         for event in events:
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)

@@ -125,6 +125,11 @@ class Person:
         return self.utc(datetime.combine(day + timedelta(days=1), time()))
 
 
+def name_of(person: PersonId, people: Mapping[PersonId, Person]) -> str:
+    """The name, or the id of whom the configuration names no more."""
+    return people[person].name if person in people else person
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """A place in a channel: a Slack channel id, a Telegram chat id, a webhook's URL."""
@@ -526,6 +531,19 @@ class ReviewRequest:
         """What stands: the edit where one is approved, else the draft."""
         edit = self.edit if self.outcome is Outcome.APPROVED else None
         return self.draft if edit is None else edit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReview:
+    """The open review of a task, for whoever knows the task; and what they saw of it, if they say."""
+
+    task: str
+    review: str | None = None
+    attempt: int | None = None
+
+    def is_meant(self, review: ReviewRequest) -> bool:
+        """Whether that review of the task can be the one they saw."""
+        return self.review in {None, review.id} and self.attempt in {None, review.attempt}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

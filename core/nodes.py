@@ -120,7 +120,7 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
     def exec(self, prep_res: Json) -> None:  # noqa: ARG002 - PocketFlow's signature
         raise FlowError("A ReviewNode waits for people; run its flow with Countersign.")
 
-    def post(self, shared: Shared, prep_res: Json, exec_res: Answer) -> str:  # noqa: ARG002
+    def post(self, shared: Shared, prep_res: Json, exec_res: Answer) -> str:  # noqa: ARG002 - likewise
         note_answer(shared, exec_res)
         if self.apply is not None:
             plain(self, "apply", self.apply(shared, exec_res))

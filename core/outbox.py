@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
+from core.counting import as_it_counts
 from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
 from core.model import Notice
-from core.policy import as_it_counts
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Outbox:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+    def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         for name in due:
             if loop := self._loops.get(name):
                 loop.wake()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MessageRef,
         NewQuestion,
         Notice,
+        OpenReview,
         Person,
         PersonId,
         Policy,
@@ -107,7 +108,7 @@ class Engine(Protocol):
 class Listener(Protocol):
     """Who is to know of every commit."""
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName], /) -> None:
         """Called on the event loop after each commit, before its answers; must not raise or wait.
 
         `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
@@ -116,17 +117,62 @@ class Listener(Protocol):
         ...
 
 
+class DelegationStore(Protocol):
+    """What `delegations` needs of the store."""
+
+    async def delegate(self, new: Delegation) -> None:
+        """In place of what the person had said before."""
+        ...
+
+    async def revoke_delegation(self, person: PersonId) -> bool:
+        """Whether there was one. Idempotent."""
+        ...
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All that are in force now."""
+        ...
+
+
+class OpenReviewStore(Protocol):
+    """What `reconsidering` needs of the store."""
+
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
+        ...
+
+    async def policies_changed(
+        self, policies: Mapping[str, Policy], besides: Collection[str]
+    ) -> frozenset[str] | None:
+        """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
+        None where it never was."""
+        ...
+
+    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
+        """Note that what is open was looked over under these, but for `besides`."""
+        ...
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
+        ...
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        """What counts of these changed, where they are open still: so do their cards."""
+        ...
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
+        ...
+
+
 class QuestionStore(Protocol):
     """What `questions` needs of the store; refusals are raised, since they write nothing."""
 
-    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
-        """Store a question and tell it in the review's threads; one that is known is not asked again."""
-        ...
-
-    async def ask_open(
-        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    async def ask(
+        self, which: str | OpenReview, new: NewQuestion, *, policies: Mapping[str, Policy]
     ) -> Question:
-        """As `ask`, of the task's open review, where it is the one that is meant."""
+        """Store a question and tell it in the review's threads; one that is known is not asked again."""
         ...
 
     async def answer(
@@ -158,7 +204,7 @@ class QuestionStore(Protocol):
         ...
 
 
-class Store(QuestionStore, Protocol):
+class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -196,7 +242,7 @@ class Store(QuestionStore, Protocol):
 
     async def decide(
         self,
-        review_id: str,
+        which: str | OpenReview,
         reviewer: Person,
         verdict: Verdict,
         *,
@@ -207,51 +253,22 @@ class Store(QuestionStore, Protocol):
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Judge and record; a refusal comes back beside the review.
+        """Judge and record; a refusal comes back beside the review, unless none is open that is meant.
 
         The person has to be a reviewer by the review's own policy, and by that of its name in `policies`.
         """
         ...
 
-    async def decide_open(
-        self,
-        task_id: str,
-        reviewer: Person,
-        verdict: Verdict,
-        *,
-        review_id: str | None,
-        attempt: int | None,
-        comment: str | None,
-        content: Json = None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-        people: Mapping[PersonId, Person] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """The same for the task's open review, where it is the one that is meant."""
-        ...
-
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
         ...
 
     async def claim(
-        self, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Show for a while that this person is looking; a refusal comes back beside the review."""
-        ...
-
-    async def claim_open(
-        self,
-        task_id: str,
-        person: Person,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """As `claim`, of the task's open review, where it is the one that is meant."""
         ...
 
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
@@ -260,7 +277,7 @@ class Store(QuestionStore, Protocol):
 
     async def snooze(
         self,
-        review_id: str,
+        which: str | OpenReview,
         person: Person,
         until: datetime,
         *,
@@ -270,58 +287,8 @@ class Store(QuestionStore, Protocol):
         """Remind this person then, and not before; a refusal comes back beside the review."""
         ...
 
-    async def snooze_open(
-        self,
-        task_id: str,
-        person: Person,
-        until: datetime,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """As `snooze`, of the task's open review, where it is the one that is meant."""
-        ...
-
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         """Remind this person when everybody is. Idempotent."""
-        ...
-
-    async def open_reviews(
-        self, *, after: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[ReviewRequest]:
-        """A page of them, oldest first; `after` is when the last page's last one opened, and its id."""
-        ...
-
-    async def policies_changed(
-        self, policies: Mapping[str, Policy], besides: Collection[str]
-    ) -> frozenset[str] | None:
-        """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
-        None where it never was."""
-        ...
-
-    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
-        """Note that what is open was looked over under these, but for `besides`."""
-        ...
-
-    async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
-        ...
-
-    async def show_again(self, review_ids: Sequence[str]) -> None:
-        """What counts of these changed, where they are open still: so do their cards."""
-        ...
-
-    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
-        """Let the `members` of groups from outside decide on open reviews, too; on how many more."""
-        ...
-
-    async def delegate(self, new: Delegation) -> None:
-        """In place of what the person had said before."""
-        ...
-
-    async def revoke_delegation(self, person: PersonId) -> bool:
-        """Whether there was one. Idempotent."""
         ...
 
     async def timers(self, review_id: str) -> Sequence[Timer]:

@@ -11,12 +11,21 @@ from core.errors import CountersignError, Forbidden, Invalid, Refused
 from core.ids import new_id
 from core.model import NewQuestion, QuestionId
 from core.policy import check_in_time, check_may_answer, check_may_ask
-from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id
+from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id, checked_review
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from core.model import ChannelName, MessageRef, Person, PersonId, Policy, Question, ReviewRequest
+    from core.model import (
+        ChannelName,
+        MessageRef,
+        OpenReview,
+        Person,
+        PersonId,
+        Policy,
+        Question,
+        ReviewRequest,
+    )
     from core.ports import Clock, QuestionStore
 
 ANSWERABLE = 100
@@ -48,37 +57,23 @@ class Questions:
         self._clock = clock
 
     async def ask(
-        self, review_id: str, person: PersonId, text: str, *, via: str, key: str | None = None
+        self,
+        which: str | OpenReview,
+        person: PersonId,
+        text: str,
+        *,
+        via: str,
+        key: str | None = None,
     ) -> Question:
         """Ask the submitter something about an open review, on the task's page and in its threads.
 
         Every reviewer may, also who waits for their turn or has decided. A request that is repeated with the
         same `key` asks nothing again.
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `Invalid`, `KeyReused`,
-        `Unavailable`.
+        `Unavailable`; for a task's open review also `NotWaiting`, and `StaleReview` where another was meant.
         """
         new = self._new(person, text, via, key)
-        asking = self._store.ask(checked_id(review_id, "review"), new, policies=self._policies)
-        return await _logged("question_asked", asking, person=person, via=via)
-
-    async def ask_open(
-        self,
-        task_id: str,
-        person: PersonId,
-        text: str,
-        *,
-        review_id: str | None = None,
-        via: str,
-        key: str | None = None,
-    ) -> Question:
-        """As `ask`, for whoever knows the task.
-
-        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
-        """
-        new = self._new(person, text, via, key)
-        asking = self._store.ask_open(
-            checked_id(task_id, "task"), new, review_id=review_id, policies=self._policies
-        )
+        asking = self._store.ask(checked_review(which), new, policies=self._policies)
         return await _logged("question_asked", asking, person=person, via=via)
 
     def may_ask(self, review: ReviewRequest, person: PersonId) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from core import asking, sentences
+from core.counting import is_hopeless
 from core.errors import FlowError, StaleRun, Unavailable
 from core.events import (
     AttemptStarted,
@@ -34,7 +35,6 @@ from core.model import (
     cause_of,
 )
 from core.nodes import ResultNode, ReviewNode
-from core.policy import is_hopeless
 from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.clock import SystemClock
+from core.counting import waited_for
+from core.delegations import Delegations
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
-from core.model import LOCAL, Delegation, DeliveryState, Outcome, Person, PersonId, TaskId, Verdict
-from core.policy import (
-    check_assurance,
-    check_in_time,
-    check_may_decide,
-    comes_to,
-    is_stuck,
-    waited_for,
-)
+from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
+from core.policy import check_assurance, check_in_time, check_may_decide
 from core.questions import Questions
+from core.reconsidering import Reconsidering
 from core.states import check_shape, content_of
 from core.submissions import (
     MAX_COMMENT,
@@ -32,6 +28,7 @@ from core.submissions import (
     check_json,
     check_text,
     checked_id,
+    checked_review,
     is_id,
     page_after,
     title_of,
@@ -48,11 +45,13 @@ if TYPE_CHECKING:
     from core.graph import Graph
     from core.model import (
         ChannelName,
+        Delegation,
         Delivery,
         FlowSettings,
         Fork,
         Json,
         MessageRef,
+        OpenReview,
         Policy,
         Recipient,
         ReviewRequest,
@@ -74,8 +73,6 @@ PAGE = 200
 """The most tasks on one page."""
 NAMED = 5
 """Names in one sentence."""
-OPEN_AT_A_TIME = 100
-LONGEST_ABSENCE = timedelta(days=366)
 SHORTEST_SNOOZE, LONGEST_SNOOZE = timedelta(minutes=1), timedelta(days=30)
 ON_ITS_WAY = timedelta(seconds=10)
 """How long what somebody asked for may have been under way."""
@@ -112,10 +109,14 @@ class Service:
             store,
             policies=policies,
             known=self._known,
-            is_admin=lambda person: person in self._admins,
+            is_admin=self._is_admin,
             with_others=self._with_others,
             clock=self._clock,
         )
+        self.delegations = Delegations(
+            store, person=self.person, known=self._known, is_admin=self._is_admin, clock=self._clock
+        )
+        self.reconsidering = Reconsidering(store, policies=policies)
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -128,13 +129,11 @@ class Service:
             known = ", ".join(sorted(self._flows))
             raise UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
         self._check_choice(flow, submission.policy)
-        person = self.person(submission.submitter)
-        name = person.name if person else submission.submitter
         task, is_new = await self._store.create(
             TaskId(new_id()),
             replace(submission, flow=flow),
             title=title_of(submission),
-            name=name,
+            name=self.somebody(submission.submitter).name,
         )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
@@ -203,7 +202,7 @@ class Service:
 
     async def decide(
         self,
-        review_id: str,
+        which: str | OpenReview,
         reviewer: PersonId,
         verdict: Verdict,
         *,
@@ -214,16 +213,19 @@ class Service:
     ) -> ReviewRequest:
         """Record one reviewer's answer; the review as it stands after it (still open below the quorum).
 
+        `which` names it by its id, or as a task's open review, which is checked against what the caller saw.
         An edit says in `content` what is to stand in place of the draft, of the draft's own shape.
         `copy` names the message whose button was pressed; where no delivery knows it (a post whose answer
         was lost), it is adopted, so that it changes like every other copy.
         Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `AlreadyDecided`, `Invalid`
-        (a comment too long), `Unavailable`. A refusal changes nothing of the record.
+        (a comment too long), `Unavailable`; for a task's open review also `NotWaiting`, and `StaleReview`
+        where another one or another attempt was meant, both with the sentence that its id would have brought.
+        A refusal changes nothing of the record.
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
         review, refusal = await self._store.decide(
-            checked_id(review_id, "review"),
+            checked_review(which),
             self._known(reviewer),
             verdict,
             comment=comment or None,
@@ -235,47 +237,14 @@ class Service:
         )
         return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
 
-    async def decide_open(
-        self,
-        task_id: str,
-        reviewer: PersonId,
-        verdict: Verdict,
-        *,
-        review_id: str | None = None,
-        attempt: int | None = None,
-        comment: str | None = None,
-        content: Json = None,
-        via: str,
-    ) -> ReviewRequest:
-        """As `decide`, for whoever knows the task: its open review, checked against what the caller saw.
-
-        Raises besides `NotWaiting`, and `StaleReview` for another review or attempt than the open one; both
-        with the sentence that `decide` has for the review that was meant.
-        """
-        check_text(comment, "comment", MAX_COMMENT)
-        check_content(verdict, content)
-        review, refusal = await self._store.decide_open(
-            checked_id(task_id, "task"),
-            self._known(reviewer),
-            verdict,
-            review_id=review_id,
-            attempt=attempt,
-            comment=comment or None,
-            content=content,
-            via=via,
-            policies=self._policies,
-            people=self._people,
-        )
-        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
-
-    async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> ReviewRequest:
+    async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
 
         Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `NotAReviewer` where it is that
         of somebody who was struck since, `Unavailable`.
         """
         review, refusal = await self._store.withdraw(
-            checked_id(review_id, "review"), self._known(reviewer), via=via, policies=self._policies
+            checked_review(which), self._known(reviewer), via=via, policies=self._policies
         )
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
@@ -283,30 +252,15 @@ class Service:
         log.info("decision_withdrawn", **facts)
         return review
 
-    async def claim(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+    async def claim(self, which: str | OpenReview, person: PersonId, *, via: str) -> ReviewRequest:
         """Show on every card, for as long as the policy says, that this person is looking. It binds nobody.
 
         Again begins the time anew; within a minute it changes nothing, as each time changes every card.
-        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`.
+        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`; for a
+        task's open review also `NotWaiting` and `StaleReview`, as `decide`.
         """
         review, refusal = await self._store.claim(
-            checked_id(review_id, "review"), self._known(person), via=via, policies=self._policies
-        )
-        return self._heard("review_claimed", review, refusal, person=person, via=via)
-
-    async def claim_open(
-        self, task_id: str, person: PersonId, *, review_id: str | None = None, via: str
-    ) -> ReviewRequest:
-        """As `claim`, for whoever knows the task.
-
-        Raises besides `NotWaiting`, and `StaleReview` for another review than the open one.
-        """
-        review, refusal = await self._store.claim_open(
-            checked_id(task_id, "task"),
-            self._known(person),
-            review_id=review_id,
-            via=via,
-            policies=self._policies,
+            checked_review(which), self._known(person), via=via, policies=self._policies
         )
         return self._heard("review_claimed", review, refusal, person=person, via=via)
 
@@ -316,40 +270,22 @@ class Service:
         return self._heard("claim_released", review, None, person=person, via=via)
 
     async def snooze(
-        self, review_id: str, person: PersonId, until: datetime | timedelta | None, *, via: str
+        self, which: str | OpenReview, person: PersonId, until: datetime | timedelta, *, via: str
     ) -> ReviewRequest:
-        """Remind this person then (or so long from now), and not before; with None when everybody is.
+        """Remind this person then (or so long from now), and not before.
 
-        A decision of theirs ends it, as does whatever closes the review. None is never refused.
+        A decision of theirs ends it, as does whatever closes the review.
         Raises as `claim`, `AlreadyDecided`, and `Invalid` for a time too soon or too far.
         """
-        review_id, who = checked_id(review_id, "review"), self._known(person)
-        if until is None:
-            review, refusal = await self._store.wake(review_id, who, via=via), None
-        else:
-            at = self._checked_snooze(until)
-            review, refusal = await self._store.snooze(review_id, who, at, via=via, policies=self._policies)
+        which, who = checked_review(which), self._known(person)
+        at = self._checked_snooze(until)
+        review, refusal = await self._store.snooze(which, who, at, via=via, policies=self._policies)
         return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
 
-    async def snooze_open(
-        self,
-        task_id: str,
-        person: PersonId,
-        until: datetime | timedelta,
-        *,
-        review_id: str | None = None,
-        via: str,
-    ) -> ReviewRequest:
-        """As `snooze`, for whoever knows the task; raises besides what `claim_open` does."""
-        review, refusal = await self._store.snooze_open(
-            checked_id(task_id, "task"),
-            self._known(person),
-            self._checked_snooze(until),
-            review_id=review_id,
-            via=via,
-            policies=self._policies,
-        )
-        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
+    async def wake(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
+        """Remind this person when everybody is. Never refused. Raises `NotFound`."""
+        review = await self._store.wake(checked_id(review_id, "review"), self._known(person), via=via)
+        return self._heard("reminder_snoozed", review, None, person=person, via=via)
 
     def _checked_snooze(self, until: datetime | timedelta) -> datetime:
         """Whoever names a moment has read the clock before."""
@@ -447,52 +383,6 @@ class Service:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         return f" {', '.join(names[:NAMED])}{more} can."
 
-    async def delegate(
-        self, person: PersonId, delegate: PersonId | None, until: datetime, *, by: PersonId
-    ) -> Delegation:
-        """Let somebody decide in a person's place until then; with None nobody, the person is only away.
-
-        Replaces what the person had said before. For oneself, or by an administrator.
-        Raises `Forbidden`, `Invalid` (for a circle, too).
-        """
-        self._known(by)
-        if by != person and by not in self._admins:
-            raise Forbidden("Only the person, or somebody whom [admins] lists, may delegate.")
-        if self.person(person) is None or (delegate is not None and self.person(delegate) is None):
-            raise Invalid("There is no such person in countersign.toml.")
-        if delegate == person:
-            raise Invalid("Nobody can be their own delegate.")
-        if LOCAL in {person, delegate}:
-            raise Invalid("In open mode there is only one person, and nobody to decide instead.")
-        now = self._clock.now()
-        if not now < until <= now + LONGEST_ABSENCE:
-            raise Invalid(f"The end has to be in the future, at most {LONGEST_ABSENCE.days} days from now.")
-        made = Delegation(id=new_id(), person=person, delegate=delegate, until=until, made_by=by, made_at=now)
-        await self._store.delegate(made)
-        log.info("delegated", person=person, delegate=delegate, until=until.isoformat(), by=by)
-        return made
-
-    async def end_delegation(self, person: PersonId, *, by: PersonId) -> bool:
-        """The person is back; whether they were away. Raises `Forbidden`."""
-        self._known(by)
-        if by != person and by not in self._admins:
-            raise Forbidden("Only the person, or somebody whom [admins] lists, may end this.")
-        ended = await self._store.revoke_delegation(person)
-        if ended:
-            log.info("delegation_ended", person=person, by=by)
-        return ended
-
-    async def end_delegations_of_strangers(self) -> None:
-        """Whom the configuration names no more is nobody's delegate, and has none, also once named again."""
-        for of in await self._store.delegations():
-            if any(who is not None and self.person(who) is None for who in (of.person, of.delegate)):
-                await self._store.revoke_delegation(of.person)
-                log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
-
-    async def delegations(self) -> Sequence[Delegation]:
-        """All in force now, oldest first."""
-        return await self._store.delegations()
-
     def _known(self, person_id: PersonId) -> Person:
         person = self.person(person_id)
         if person is None:
@@ -583,71 +473,17 @@ class Service:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
 
-    async def look_over(self, *, besides: Collection[str] = ()) -> int:
-        """Reconsider what is open under policies that changed since the last look, of this process or an
-        earlier one; how many reviews nobody is left to decide.
-
-        Without a change it reads one small table. `besides` are policies of which is not known yet who is in
-        them.
-        """
-        changed = await self._store.policies_changed(self._policies, besides)
-        if changed is not None and not changed:
-            return 0
-        stuck = await self.reconsider(changed, besides=besides)
-        await self._store.looked_over(self._policies, besides)
-        return stuck
-
-    async def reconsider(self, policies: Collection[str] | None, *, besides: Collection[str] = ()) -> int:
-        """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
-        to decide; how many there are.
-
-        They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again; and cards show how many count. Page by page: no decision waits.
-        """
-        stuck = 0
-        last: tuple[datetime, str] | None = None
-        while True:
-            page = await self._store.open_reviews(after=last, limit=OPEN_AT_A_TIME)
-            concerned = [
-                review
-                for review in page
-                if (review.policy.name not in besides if policies is None else review.policy.name in policies)
-            ]
-            stuck += await self._reconsidered(concerned)
-            if len(page) < OPEN_AT_A_TIME:
-                return stuck
-            last = (page[-1].opened_at, page[-1].id)
-
-    async def _reconsidered(self, reviews: Sequence[ReviewRequest]) -> int:
-        hopeless = [
-            review.id
-            for review in reviews
-            if review.task.submitter != LOCAL and is_stuck(review, self._policies)
-        ]
-        met = [one.id for one in reviews if comes_to(one, self._policies) is not Outcome.OPEN]
-        if hopeless or met:
-            await self._store.mark_stuck([*hopeless, *met])
-        # Somebody's word may count no more, or again; which it was before, nobody knows.
-        recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
-        if recounted:
-            await self._store.show_again(recounted)
-        return len(hopeless)
-
-    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
-        """Let those who are in groups from outside now decide on what is open under these groups, too.
-
-        How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
-        """
-        return await self._store.admit(members)
-
     async def forks(self, task_id: str) -> Sequence[Fork]:
         """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
         for an id that is none."""
         return await self._store.forks(checked_id(task_id, "task"))
 
+    def _is_admin(self, person: PersonId) -> bool:
+        return person in self._admins
+
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
-        return person == LOCAL or person in self._admins
+        return person == LOCAL or self._is_admin(person)
 
     async def resume(
         self,
@@ -717,6 +553,10 @@ class Service:
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""
         return LOCAL_PERSON if person_id == LOCAL else self._people.get(PersonId(person_id))
+
+    def somebody(self, person_id: str) -> Person:
+        """As `person`; whom the configuration names no more is called by their id."""
+        return self.person(person_id) or Person(id=PersonId(person_id), name=person_id)
 
     def people(self) -> Sequence[Person]:
         """All whom the configuration in force names, in its order."""

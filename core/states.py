@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from core.errors import Invalid
 from core.jsontext import to_sorted_json
-from core.model import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +18,6 @@ SCHEMA = 1
 """Of how states are stored with a checkpoint; a later release's is not run."""
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
-COMPARED_LINES = 5_000
-"""In each text: comparing takes time that grows with their square, and a transaction waits for it."""
-LONGEST_DIFF = 20_000
-"""Characters of a diff that are kept; whoever needs more has both texts."""
 
 
 def initial_state(task_id: str, task_input: Json) -> dict[str, Json]:
@@ -46,14 +40,6 @@ def changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tu
         for key in (*before, *(key for key in now if key not in before))
         if (key in before, before.get(key)) != (key in now, now.get(key))
     }
-
-
-def diff(before: Json, now: Json, names: tuple[str, str] = ("draft", "edited")) -> str | None:
-    """What was changed, line by line, as `diff -u` shows it; None for texts too long to compare."""
-    one, other = text_of(before).splitlines(), text_of(now).splitlines()
-    if max(len(one), len(other)) > COMPARED_LINES:
-        return None
-    return "\n".join(difflib.unified_diff(one, other, *names, lineterm=""))[:LONGEST_DIFF]
 
 
 def content_of(typed: str, draft: Json) -> Json:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.errors import Invalid, NotFound
-from core.model import Verdict, text_of
+from core.model import OpenReview, Verdict, text_of
 
 if TYPE_CHECKING:
     from core.model import Json, Submission
@@ -56,6 +57,13 @@ def checked_id(text: str, what: str) -> str:
     if not is_id(text):
         raise NotFound(f"There is no such {what}.")
     return text
+
+
+def checked_review(which: str | OpenReview) -> str | OpenReview:
+    """The review that is named by its id, or as its task's open one. Raises `NotFound`."""
+    if isinstance(which, OpenReview):
+        return replace(which, task=checked_id(which.task, "task"))
+    return checked_id(which, "review")
 
 
 def page_after(cursor: str | None) -> tuple[int, str] | None:

@@ -70,9 +70,8 @@ class Timekeeper:
         if self._task is not None:
             await cut_off([self._task])
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+    def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         """Look at timers that were set just now; nearly all reviews have none."""
-        del events
         if TIMERS in due:
             self._wake.set()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from core.counting import can_be_met
 from core.errors import SettingsError
 from core.model import (
     Assurance,
@@ -20,7 +21,6 @@ from core.model import (
     ReasonRule,
     WorkingHours,
 )
-from core.policy import can_be_met
 from countersign.sections import (
     Duration,
     Line,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core import amendments, counting
 from core import policy as rules
 from core.errors import CountersignError, Unavailable
 from core.model import LOCAL, OnExpiry, Outcome
@@ -116,7 +117,7 @@ def _with_outside(configured: Configuration, found: Settings) -> Mapping[str, Po
         members[group] = people
         others = f", and {len(strangers)} others" if strangers else ""
         click.echo(f"group {group}: {len(people)} of [people]{others}", err=True)
-    return {name: rules.admitted(policy, members) for name, policy in configured.policies.items()}
+    return {name: amendments.admitted(policy, members) for name, policy in configured.policies.items()}
 
 
 def _row(difference: Difference) -> dict[str, str | int]:
@@ -145,7 +146,7 @@ def rehearsed(review: ReviewRequest, policies: Mapping[str, Policy]) -> Differen
     policy = policies.get(review.policy.name)
     if policy is None:
         return _difference(review, Outcome.OPEN, "The file has no policy of this name.")
-    under = rules.escalated(policy) if review.is_escalated else policy
+    under = amendments.escalated(policy) if review.is_escalated else policy
     stands = replace(
         review, policy=under, outcome=Outcome.OPEN, closed_at=None, superseded_by=None, decisions=()
     )
@@ -156,7 +157,7 @@ def rehearsed(review: ReviewRequest, policies: Mapping[str, Policy]) -> Differen
             why = why or f"{decision.reviewer_name}'s decision would be refused: {refusal}"
             continue
         stands = again
-        outcome = rules.outcome(under, stands.decisions)
+        outcome = counting.outcome(under, stands.decisions)
         if outcome is not Outcome.OPEN:
             break
     if outcome is Outcome.OPEN and under.deadline is not None and review.is_by_the_clock:
@@ -164,7 +165,7 @@ def rehearsed(review: ReviewRequest, policies: Mapping[str, Policy]) -> Differen
         outcome = Outcome.APPROVED if is_approved else Outcome.EXPIRED
         why = f"It was decided by its deadline, where the policy says {under.on_expiry}."
     elif outcome is Outcome.OPEN and not why:
-        missing = [f"{lacks} of {quorum.name}" for quorum, lacks in rules.shortfall_now(stands) if lacks]
+        missing = [f"{lacks} of {quorum.name}" for quorum, lacks in counting.shortfall_now(stands) if lacks]
         why = f"It would wait for {' and '.join(missing)}."
     return None if outcome is review.outcome else _difference(review, outcome, why)
 
@@ -180,7 +181,7 @@ def _again(
         return None, str(error)
     if decision.reviewer == LOCAL:
         return replace(stands, decisions=(*stands.decisions, decision)), ""
-    made = replace(decision, stage=rules.stage_now(stands.policy, stands.decisions) or 0)
+    made = replace(decision, stage=counting.stage_now(stands.policy, stands.decisions) or 0)
     return replace(stands, decisions=(*stands.decisions, made)), ""
 
 

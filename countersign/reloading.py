@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.people import Directory
+from core.amendments import admitted, groups_of
 from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
-from core.policy import admitted, groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -154,7 +154,7 @@ class Reloader:
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             with suppress(Unavailable):
-                await self._service.end_delegations_of_strangers()
+                await self._service.delegations.end_those_of_strangers()
                 await self._reconsider()
         return True
 
@@ -162,7 +162,7 @@ class Reloader:
         """Once, at the start: the file may have been changed while nobody ran."""
         async with self._one_at_a_time:
             with suppress(Unavailable):
-                await self._service.end_delegations_of_strangers()
+                await self._service.delegations.end_those_of_strangers()
                 await self._reconsider()
 
     async def members_changed(self) -> None:
@@ -186,8 +186,8 @@ class Reloader:
         Not yet, where it depends on a group of which nothing is known since the start.
         """
         if self._live.members:
-            await self._service.admit(self._live.members)
-        stuck = await self._service.look_over(besides=self._waiting())
+            await self._service.reconsidering.admit(self._live.members)
+        stuck = await self._service.reconsidering.look_over(besides=self._waiting())
         self._look()
         if stuck:
             log.warning("reviews_stuck", count=stuck)

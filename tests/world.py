@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from contextlib import AsyncExitStack, asynccontextmanager
+import sqlite3
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -45,8 +46,9 @@ from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from core.events import Event
     from core.flow import FlowDefinition
@@ -244,6 +246,18 @@ async def eventually(ask: Callable[[], Awaitable[T]]) -> T:
         while not (found := await ask()):
             continue
     return found
+
+
+@contextmanager
+def locked(path: str | Path | None) -> Iterator[None]:
+    """Another program holds the SQLite file: whoever wants to write gives up after 2 s, really."""
+    other = sqlite3.connect(str(path), isolation_level=None, timeout=10)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
 
 
 def flow_settings(

@@ -44,22 +44,22 @@ class Absences:
         ]
 
     async def all(self, _request: web.Request) -> web.Response:
-        found = await self._service.delegations()
-        return json_response({"delegations": [delegation_json(one, self._service.person) for one in found]})
+        found = await self._service.delegations.standing()
+        return json_response({"delegations": [delegation_json(one, self._service.somebody) for one in found]})
 
     async def put(self, request: web.Request) -> web.Response:
         """In place of what the person had said before."""
         person = self._named(request)
         body = await parsed(request, Absence)
         delegate = None if body.delegate is None else PersonId(body.delegate)
-        made = await self._service.delegate(
+        made = await self._service.delegations.add(
             person.id, delegate, _end(person, body.until), by=request[CALLER].person
         )
-        return json_response(delegation_json(made, self._service.person))
+        return json_response(delegation_json(made, self._service.somebody))
 
     async def end(self, request: web.Request) -> web.Response:
         """Again and again gives the same."""
-        await self._service.end_delegation(self._named(request).id, by=request[CALLER].person)
+        await self._service.delegations.end(self._named(request).id, by=request[CALLER].person)
         return web.Response(status=204)
 
     async def page(self, request: web.Request) -> web.Response:
@@ -70,7 +70,9 @@ class Absences:
         person = request[CALLER].person
         try:
             delegate = PersonId(body.delegate) if body.delegate else None
-            await self._service.delegate(person, delegate, _end_of(self._me(request), body.until), by=person)
+            await self._service.delegations.add(
+                person, delegate, _end_of(self._me(request), body.until), by=person
+            )
         except CountersignError as error:
             if not wants_page(request):
                 raise
@@ -79,7 +81,7 @@ class Absences:
 
     async def come_back(self, request: web.Request) -> web.Response:
         person = request[CALLER].person
-        await self._service.end_delegation(person, by=person)
+        await self._service.delegations.end(person, by=person)
         return see_other("/away")
 
     async def _shown(
@@ -87,7 +89,7 @@ class Absences:
     ) -> web.Response:
         """The page; with what was refused above it, and what was typed kept."""
         me = self._me(request)
-        standing = await self._service.delegations()
+        standing = await self._service.delegations.standing()
         mine = next((one for one in standing if one.person == me.id), None)
         problem = None if error is None else problem_of(error)
         if problem is not None:
@@ -102,7 +104,7 @@ class Absences:
             last_day="" if mine is None else _last_day(me, mine.until),
             standing=standing,
             people=[person for person in self._service.people() if person.id != me.id],
-            name=self._name,
+            somebody=self._service.somebody,
             today=me.local(self._clock.now()).date().isoformat(),
             is_alone=me.id == LOCAL,
         )
@@ -111,8 +113,7 @@ class Absences:
 
     def _me(self, request: web.Request) -> Person:
         """The caller, as the file names them now."""
-        caller = request[CALLER]
-        return self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+        return self._service.somebody(request[CALLER].person)
 
     def _named(self, request: web.Request) -> Person:
         """The person in the path; raises `NotFound`."""
@@ -120,10 +121,6 @@ class Absences:
         if person is None:
             raise NotFound("There is no such person in countersign.toml.")
         return person
-
-    def _name(self, person_id: PersonId) -> str:
-        person = self._service.person(person_id)
-        return person_id if person is None else person.name
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -128,10 +128,9 @@ class Callers:
             raise Forbidden("This form is not from this session's pages; load the page again.")
 
     def _local(self, request: web.Request) -> Caller:
-        person = self._service.person(LOCAL)
         # Every browser says Sec-Fetch-Mode on this machine; scripts do not.
         via = "web" if "Sec-Fetch-Mode" in request.headers else "api"
-        return Caller(person=LOCAL, name=person.name if person else "local (open)", via=via)
+        return Caller(person=LOCAL, name=self._service.somebody(LOCAL).name, via=via)
 
     def _caller(self, credential: Credential, *, via: str) -> Caller:
         person = self._service.person(credential.person)

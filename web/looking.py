@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from core.errors import Invalid
-from core.model import Person
+from core.model import OpenReview, Person
 from core.timetable import next_morning
 from web.auth import CALLER
 from web.bodies import parsed
@@ -61,9 +61,8 @@ class Looking:
         body = await parsed(request, NewSnooze)
         caller = request[CALLER]
         until = in_utc(body.until) if body.until is not None else body.wait or timedelta()
-        review = await self._service.snooze_open(
-            known_id(request), caller.person, until, review_id=body.review_id, via=caller.via
-        )
+        which = OpenReview(task=known_id(request), review=body.review_id)
+        review = await self._service.snooze(which, caller.person, until, via=caller.via)
         return self._answer(request, review)
 
     async def wake(self, request: web.Request) -> web.Response:
@@ -72,7 +71,7 @@ class Looking:
         caller = request[CALLER]
         if review is None:
             return self._answer(request, None)
-        return self._answer(request, await self._service.snooze(review, caller.person, None, via=caller.via))
+        return self._answer(request, await self._service.wake(review, caller.person, via=caller.via))
 
     async def claim_by_form(self, request: web.Request) -> web.Response:
         body = await parsed(request, ClaimForm)
@@ -88,18 +87,17 @@ class Looking:
 
     async def snooze_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, SnoozeForm), request[CALLER]
-        who = self._service.person(caller.person) or Person(id=caller.person, name=caller.name)
+        who = self._service.somebody(caller.person)
         until = self._until(body, who)
-        await self._service.snooze_open(
-            known_id(request), caller.person, until, review_id=body.review_id, via=caller.via
-        )
+        which = OpenReview(task=known_id(request), review=body.review_id)
+        await self._service.snooze(which, caller.person, until, via=caller.via)
         return _back(request, body)
 
     async def wake_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, ClaimForm), request[CALLER]
         review = await self._open_or_none(request, body.review_id)
         if review is not None:
-            await self._service.snooze(review, caller.person, None, via=caller.via)
+            await self._service.wake(review, caller.person, via=caller.via)
         return _back(request, body)
 
     def _until(self, body: SnoozeForm, person: Person) -> datetime | timedelta:
@@ -109,9 +107,8 @@ class Looking:
 
     async def _claimed(self, request: web.Request, review_id: str | None) -> ReviewRequest:
         caller = request[CALLER]
-        return await self._service.claim_open(
-            known_id(request), caller.person, review_id=review_id, via=caller.via
-        )
+        which = OpenReview(task=known_id(request), review=review_id)
+        return await self._service.claim(which, caller.person, via=caller.via)
 
     async def _open_or_none(self, request: web.Request, review_id: str | None) -> ReviewId | None:
         """The open review, for what is to end: of one that is closed, nothing is left to end."""
@@ -119,7 +116,7 @@ class Looking:
         return task.review if review_id in {None, task.review} else None
 
     def _answer(self, request: web.Request, review: ReviewRequest | None) -> web.Response:
-        return json_response(looking_json(known_id(request), review, self._service.person))
+        return json_response(looking_json(known_id(request), review, self._service.somebody))
 
 
 def _back(request: web.Request, body: ClaimForm) -> web.Response:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from core.errors import Invalid, NotFound
+from core.model import OpenReview
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other
@@ -42,11 +43,10 @@ class Conversation:
     async def ask(self, request: web.Request) -> web.Response:
         """Of the task's open review, or of the one that is named where it is that."""
         body, caller = await parsed(request, NewQuestion), request[CALLER]
-        asked = await self._service.questions.ask_open(
-            known_id(request),
+        asked = await self._service.questions.ask(
+            OpenReview(task=known_id(request), review=body.review_id),
             caller.person,
             body.text,
-            review_id=body.review_id,
             via=caller.via,
             key=idempotency_key(request),
         )
@@ -60,9 +60,8 @@ class Conversation:
 
     async def ask_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, QuestionForm), request[CALLER]
-        await self._service.questions.ask_open(
-            known_id(request), caller.person, body.text, review_id=body.review_id, via=caller.via
-        )
+        which = OpenReview(task=known_id(request), review=body.review_id)
+        await self._service.questions.ask(which, caller.person, body.text, via=caller.via)
         return see_other(f"/tasks/{known_id(request)}")
 
     async def answer_by_form(self, request: web.Request) -> web.Response:

@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from core.differences import diff
 from core.durations import UNITS, duration
 from core.model import Verdict, timestamp
-from core.states import diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.explaining import Explanation
     from core.model import Delegation, Json, Person, Question, ReviewRequest, StoredCheckpoint, Task
 
-    Known = Callable[[str], Person | None]
+    Known = Callable[[str], Person]
 
 
 Name = Annotated[str, Field(max_length=200)]
@@ -335,23 +335,18 @@ def claims_json(review: ReviewRequest) -> list[Json]:
 def snoozed_json(review: ReviewRequest, known: Known) -> list[Json]:
     """Who is reminded later than everybody."""
     return [
-        {"person": one.person, "name": _name(one.person, known), "until": timestamp(one.until)}
+        {"person": one.person, "name": known(one.person).name, "until": timestamp(one.until)}
         for one in review.snoozes
     ]
-
-
-def _name(person_id: str, known: Known) -> str:
-    person = known(person_id)
-    return person_id if person is None else person.name
 
 
 def delegation_json(one: Delegation, known: Known) -> dict[str, Json]:
     """Ids, as calls take them, and names, as people read them."""
     return {
         "person": one.person,
-        "person_name": _name(one.person, known),
+        "person_name": known(one.person).name,
         "delegate": one.delegate,
-        "delegate_name": None if one.delegate is None else _name(one.delegate, known),
+        "delegate_name": None if one.delegate is None else known(one.delegate).name,
         "until": timestamp(one.until),
         "made_by": one.made_by,
         "made_at": timestamp(one.made_at),

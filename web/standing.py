@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from core.errors import NotFound, NotWaiting
+from core.errors import NotFound
+from core.model import OpenReview
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other
@@ -38,7 +39,7 @@ class Standing:
         found = await self._service.explain(known_id(request), request[CALLER].person)
         if found is None:
             raise NotFound("No review of this task has been asked for yet.")
-        return json_response(explanation_json(found, self._service.person))
+        return json_response(explanation_json(found, self._service.somebody))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         review = await self._withdrawn(request, named_review(request))
@@ -54,13 +55,6 @@ class Standing:
 
         Raises `NotFound`, `NotWaiting`, `ReviewIsClosed`.
         """
-        task = await self._service.task(known_id(request))
-        if review_id is None:
-            if task.review is None:
-                words = task.status.replace("_", " ")
-                raise NotWaiting(f"This task is {words}; there is no decision to take back now.")
-            review_id = task.review
-        elif (await self._service.review(review_id)).task.id != task.id:
-            raise NotFound("There is no such review.")
         caller = request[CALLER]
-        return await self._service.withdraw(review_id, caller.person, via=caller.via)
+        which = OpenReview(task=known_id(request), review=review_id)
+        return await self._service.withdraw(which, caller.person, via=caller.via)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from core.errors import Invalid
 from core.events import FINAL, ReviewRequested
-from core.model import Submission, Verdict
+from core.model import OpenReview, Submission, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other, wants_page
@@ -129,12 +129,10 @@ class Tasks:
         content: Json = None,
     ) -> ReviewRequest:
         caller = request[CALLER]
-        return await self._service.decide_open(
-            task_id,
+        return await self._service.decide(
+            OpenReview(task=task_id, review=body.review_id, attempt=body.attempt),
             caller.person,
             verdict,
-            review_id=body.review_id,
-            attempt=body.attempt,
             comment=body.comment.strip() if body.comment else None,
             content=content,
             via=caller.via,

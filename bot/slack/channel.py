@@ -207,7 +207,7 @@ class SlackChannel:
         self._listener = None
         self._homes = None
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+    def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         """As a `core.ports.Listener`: lists in people's Homes may have changed."""
         if self._homes is not None:
             self._homes.committed(events)

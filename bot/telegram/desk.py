@@ -86,8 +86,8 @@ class Desk:
     def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
         """Raise `NotAReviewer` for everybody else than the person asked."""
         if dialog.person != person:
-            asked = self._service.person(dialog.person)
-            raise NotAReviewer(f"Only {asked.name if asked else dialog.person} can answer this question.")
+            asked = self._service.somebody(dialog.person)
+            raise NotAReviewer(f"Only {asked.name} can answer this question.")
 
     async def open(
         self,

@@ -201,9 +201,7 @@ class Listener:
         except BadRequest as error:
             sentence = f"COUNTERSIGN_PUBLIC_URL: Telegram refuses it as a webhook ({error.message})."
             raise SettingsError(sentence) from error
-        self._watch = self._watch or asyncio.create_task(
-            self._hearing.watch(self.bot), name="telegram hearing"
-        )
+        self._watch = self._watch or self._errands.start(self._hearing.watch(self.bot), "telegram hearing")
 
     async def _failed(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
         error = context.error

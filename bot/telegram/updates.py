@@ -153,9 +153,9 @@ class Intake:
         for left in await self._inbox.unhandled_updates(TELEGRAM):
             try:
                 self._queue.put_nowait(self._update(shape_of(json.loads(left.body))))
-            except (Unreadable, ValueError):
-                # no traceback: it would quote what people wrote
-                log.error("stored_update_unreadable", channel=TELEGRAM, update_id=left.id)  # noqa: TRY400
+            except (Unreadable, ValueError) as problem:
+                facts = {"channel": TELEGRAM, "update_id": left.id, "error": type(problem).__name__}
+                log.error("stored_update_unreadable", **facts)  # noqa: TRY400 - it would quote what people wrote
                 await self._inbox.update_handled(TELEGRAM, left.id)
 
     def postpone(self, update: Update, error: Unavailable) -> None:

@@ -125,7 +125,7 @@ class LocalEngine:
             # The rest of the house is still to be stopped.
             log.exception("put_back_broke", tasks=len(tasks))
 
-    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:  # noqa: ARG002
+    def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         for stored in events:
             if type(stored.event) in WORK:
                 self.run(stored.task)

@@ -57,11 +57,11 @@ def processor(
 
             return HttpProcessor(spec, within=timeout)
         case "exec":
-            from core.processors.command import CommandProcessor  # noqa: PLC0415
+            from core.processors.command import CommandProcessor  # noqa: PLC0415 - likewise
 
             return CommandProcessor(rest, beside=beside)
         case "model" if spec == "model":
-            from core.processors.model import ModelProcessor, instructions  # noqa: PLC0415
+            from core.processors.model import ModelProcessor, instructions  # noqa: PLC0415 - likewise
 
             return ModelProcessor(model, prompt=instructions(prompt, beside), within=timeout)
         case _:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import literal_column, select, update
 
-from core import policy as rules
+from core import amendments
 from core.store.policies import policy_of, policy_text
 from core.store.statements import Statement, p
 from core.store.tables import review
@@ -32,7 +32,7 @@ def admit(tx: Transaction, members: Mapping[str, Sequence[PersonId]]) -> int:
     """How many open reviews heard of somebody new. Idempotent."""
     told = 0
     for (text,) in tx.all(POLICIES):
-        wider = policy_text(rules.admitted(policy_of(text), members))
+        wider = policy_text(amendments.admitted(policy_of(text), members))
         if wider != text:
             told += tx.run(REPLACE, old=text, new=wider)
     return told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, literal_column, select
 
-from core import policy as rules
+from core import counting
 from core.events import DecisionsCarried, ReviewRequested
 from core.model import LOCAL, Outcome, Point, Verdict, timestamp
 from core.store.policies import policy_of
@@ -57,7 +57,7 @@ def carried(tx: Transaction, step: Step) -> list[Row]:
     if last is None or policy_of(last[1]).name != new.policy.name or last[2] == Outcome.EDITED:
         return []
     rows = [row for row in tx.all(NUMBERED, review=last[0]) if _counts(new.policy, decision_of(row[1:]))]
-    while rows and rules.stage_now(new.policy, [decision_of(row[1:]) for row in rows]) is None:
+    while rows and counting.stage_now(new.policy, [decision_of(row[1:]) for row in rows]) is None:
         rows.pop()
     return rows
 

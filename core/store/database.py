@@ -113,7 +113,7 @@ class SQLite:
     def mark(self, cursor: Cursor) -> str | None:  # noqa: ARG002 - a COMMIT here is a call, not a message
         return None
 
-    def was_committed(self, cursor: Cursor, mark: str) -> bool:  # noqa: ARG002
+    def was_committed(self, cursor: Cursor, mark: str) -> bool:  # noqa: ARG002 - likewise
         return False
 
 

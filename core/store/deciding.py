@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, literal_column, select, update
+from sqlalchemy import delete, insert, literal_column, update
 
+from core import amendments, counting
 from core import policy as rules
-from core.errors import Forbidden, Invalid, NotFound, NotWaiting, Refused, ReviewIsClosed, StaleReview
+from core.differences import diff
+from core.errors import Forbidden, Invalid, NotWaiting, Refused, ReviewIsClosed
 from core.events import (
     DecisionRecorded,
     DecisionsDropped,
@@ -22,13 +24,14 @@ from core.events import (
 )
 from core.jsontext import to_json
 from core.lifecycle import after
-from core.model import Decision, Outcome, Point, Position, Verdict
-from core.states import check_shape, diff
+from core.model import Decision, Outcome, Point, Position, Verdict, name_of
+from core.states import check_shape
 from core.store import checkpoints, delegations, marks, reviews, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
+from core.store.holding import held, held_or_closed, locked
 from core.store.policies import policy_text
-from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since, as_it_stands
+from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
@@ -38,7 +41,17 @@ if TYPE_CHECKING:
 
     from core.errors import CountersignError
     from core.events import Event
-    from core.model import Json, MessageRef, Person, PersonId, Policy, Recipient, ReviewRequest, Status
+    from core.model import (
+        Json,
+        MessageRef,
+        OpenReview,
+        Person,
+        PersonId,
+        Policy,
+        Recipient,
+        ReviewRequest,
+        Status,
+    )
     from core.store.transaction import Row, Transaction
 
 TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
@@ -46,16 +59,6 @@ TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
 """What is said in a card's thread and leaves the card as it is."""
 
-# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: each unit locks one task.
-# A group of units on PostgreSQL may lock several in another order than that of a second server; the database
-# then ends one of the two after its `deadlock_timeout` (1 s unless set), and its units are run again.
-LOCK_TASK_OF = Statement(
-    select(task.c.id)
-    .join(review, review.c.task_id == task.c.id)
-    .where(review.c.id == p("id"))
-    .with_for_update(of=task)
-)
-LOCK_TASK = Statement(select(task.c.id).where(task.c.id == p("id")).with_for_update())
 INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
 DELETE_DECISION = Statement(
     delete(decision).where(
@@ -78,104 +81,9 @@ MOVED = Statement(
 )
 
 
-def decide_open(
-    tx: Transaction,
-    task_id: str,
-    reviewer: Person,
-    verdict: Verdict,
-    *,
-    review_id: str | None,
-    attempt: int | None,
-    comment: str | None,
-    content: Json,
-    via: str,
-    policies: Mapping[str, Policy],
-    people: Mapping[PersonId, Person],
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """Decide the task's open review, where it is the one that is meant.
-
-    Raises `NotFound`, `NotWaiting`, or `StaleReview` for a `review_id` or `attempt` that is not the open one;
-    `Forbidden` before both of them.
-    """
-    row, request = open_of_task(
-        tx, task_id, reviewer.id, review_id=review_id, attempt=attempt, policies=policies
-    )
-    made = _decision(tx, reviewer, verdict, comment, content, via)
-    return _judged(tx, row, request, made, policies, people)
-
-
-def open_of_task(
-    tx: Transaction,
-    task_id: str,
-    person: PersonId,
-    *,
-    review_id: str | None,
-    attempt: int | None,
-    policies: Mapping[str, Policy],
-) -> tuple[Row, ReviewRequest]:
-    """The task's open review, locked, where it is the one that `person` means; raises as `decide_open`."""
-    tx.lock(LOCK_TASK, id=task_id)
-    row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
-    request = None if row is None else as_it_stands(tx, row)
-    if (
-        row is None
-        or request is None
-        or review_id not in {None, request.id}
-        or attempt not in {None, request.attempt}
-    ):
-        meant = _meant(tx, task_id, review_id=review_id, attempt=attempt)
-        raise _not_open(tx, task_id, request, _why_closed(tx, meant, person, policies))
-    if review_id is None and attempt is not None:
-        _check_is_only_one(tx, row, attempt)
-    return row, request
-
-
-def _meant(
-    tx: Transaction, task_id: str, *, review_id: str | None, attempt: int | None
-) -> ReviewRequest | None:
-    """The review of the task that somebody names; who names none means the newest."""
-    found = [
-        of
-        for of in reviews.of_task(tx, task_id)
-        if review_id in {None, of.id} and attempt in {None, of.attempt}
-    ]
-    return found[-1] if found else None
-
-
-def _why_closed(
-    tx: Transaction, meant: ReviewRequest | None, person: PersonId, policies: Mapping[str, Policy]
-) -> str | None:
-    """What whoever presses a button of that review is told; raises `Forbidden`, as there."""
-    if meant is None:
-        return None
-    try:
-        rules.check_may_decide(meant, person, policies, delegations.delegators(tx, meant.policy, person))
-    except Refused as error:
-        return str(error)
-    return None
-
-
-def _not_open(
-    tx: Transaction, task_id: str, other: ReviewRequest | None, why: str | None
-) -> NotFound | NotWaiting | StaleReview:
-    """For an answer to what is not open; `other` is."""
-    if other is not None:
-        return StaleReview(why or f"That is not the open review; attempt {other.attempt} is.")
-    row = tx.one(reviews.STATUS_OF_TASK, id=task_id)
-    if row is None:
-        return NotFound("There is no such task.")
-    return NotWaiting(why or f"This task is {row[0].replace('_', ' ')}; there is nothing to decide now.")
-
-
-def _check_is_only_one(tx: Transaction, row: Row, attempt: int) -> None:
-    """Where an attempt has several reviews, its number does not say which of them somebody has seen."""
-    if tx.one(reviews.BEFORE_IT, task=row[0], attempt=attempt, before=row[EVENT_SEQ]) is not None:
-        raise StaleReview(f"Attempt {attempt} has more than one review; name the open one's `review_id`.")
-
-
 def decide(
     tx: Transaction,
-    review_id: str,
+    which: str | OpenReview,
     reviewer: Person,
     verdict: Verdict,
     *,
@@ -187,32 +95,23 @@ def decide(
     people: Mapping[PersonId, Person],
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
-    the pressed card, if no delivery knows it, is adopted in either case."""
-    row, request = locked(tx, review_id)
+    the pressed card, if no delivery knows it, is adopted in either case. Raises as `held`."""
+    row, request = held(tx, which, reviewer.id, policies)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     request, refusal = _judged(tx, row, request, made, policies, people)
     if copy is not None and not isinstance(refusal, Forbidden):
-        adopt_copy(tx, request.task.id, row[EVENT_SEQ], review_id, *copy)
+        adopt_copy(tx, request.task.id, row[EVENT_SEQ], request.id, *copy)
     return request, refusal
 
 
-def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
-    """The review, which nobody else changes before the commit. Raises `NotFound`."""
-    tx.lock(LOCK_TASK_OF, id=review_id)
-    row = tx.one(reviews.BY_ID, id=review_id)
-    if row is None:
-        raise NotFound("There is no such review.")
-    return row, as_it_stands(tx, row)
-
-
 def withdraw(
-    tx: Transaction, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
+    tx: Transaction, which: str | OpenReview, reviewer: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
     """Take one's own answer back while the review is open; who was struck may not.
 
-    No card shows it then, so the threads say so.
+    No card shows it then, so the threads say so. Raises as `held_or_closed`.
     """
-    row, request = locked(tx, review_id)
+    row, request = held_or_closed(tx, which)
     try:
         rules.check_open(request)
         rules.check_in_time(request, tx.now)
@@ -269,8 +168,7 @@ def _judged(
             request, made.reviewer, policies, delegations.delegators(tx, request.policy, made.reviewer)
         )
         if seat != made.reviewer:
-            name = people[seat].name if seat in people else seat
-            made = replace(made, person=seat, person_name=name)
+            made = replace(made, person=seat, person_name=name_of(seat, people))
         rules.check_answer(request, made)
         if made.verdict is Verdict.EDIT:
             check_shape(request.draft, made.content)
@@ -283,7 +181,7 @@ def _record(
     tx: Transaction, row: Row, request: ReviewRequest, made: Decision, policies: Mapping[str, Policy]
 ) -> ReviewRequest:
     """Store an answer in place of the one that the same person gave before, if any."""
-    before = rules.decision_of(request, made.seat)
+    before = counting.decision_of(request, made.seat)
     events: list[Event] = []
     standing = request.decisions
     if before is not None:
@@ -291,13 +189,13 @@ def _record(
         tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     rest = request if before is None else replace(request, decisions=standing)
-    now = rules.as_it_counts(rest, policies)
-    made = replace(made, stage=rules.stage_for(now.policy, now.decisions, made.seat, before))
+    now = counting.as_it_counts(rest, policies)
+    made = replace(made, stage=counting.stage_for(now.policy, now.decisions, made.seat, before))
     if now.policy is not request.policy and request.policy.keeps_removed:
         request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))
     tx.insert(INSERT_DECISION, **_columns(request, made, row[SEQ] + len(events)))
-    outcome = rules.outcome(now.policy, [*now.decisions, made])
+    outcome = counting.outcome(now.policy, [*now.decisions, made])
     if outcome is not Outcome.OPEN:
         events += drop(tx, request, standing, now.decisions)
         standing = now.decisions
@@ -324,20 +222,20 @@ def _mark_if_stuck(
     tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
 ) -> None:
     """Have it said where this answer, or its taking back, leaves too few."""
-    if now.is_open and rules.is_stuck(now, policies) and not rules.is_stuck(before, policies):
+    if now.is_open and counting.is_stuck(now, policies) and not counting.is_stuck(before, policies):
         timers.mark_stuck(tx, [now.id])
 
 
 def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Policy) -> ReviewRequest:
     """The review, whose text has the seat where it is today: it is to count there only, tomorrow too."""
     before = request.kept or request.policy
-    policy = rules.confined(before, seat, now)
+    policy = amendments.confined(before, seat, now)
     if policy == before:
         return request
     tx.run(CONFINE, id=request.id, policy=policy_text(policy))
     if request.kept is None:
         return replace(request, policy=policy)
-    return replace(request, policy=rules.escalated(policy), kept=policy)
+    return replace(request, policy=amendments.escalated(policy), kept=policy)
 
 
 def settle(

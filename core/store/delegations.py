@@ -27,7 +27,6 @@ TO = Statement(
     .where(delegation.c.delegate == p("delegate"), *_stands)
     .order_by(delegation.c.made_at, delegation.c.id)
 )
-OF = Statement(select(*_columns).where(delegation.c.person == p("person"), *_stands))
 ALL = Statement(select(*_columns).where(*_stands).order_by(delegation.c.made_at, delegation.c.id))
 REVOKE = Statement(
     update(delegation)
@@ -76,10 +75,6 @@ def add(tx: Transaction, new: Delegation) -> None:
 def revoke(tx: Transaction, person: str) -> bool:
     """The person is back; whether they were away. Idempotent."""
     return tx.run(REVOKE, person=person, now=micros(tx.now)) > 0
-
-
-def of_person(tx: Transaction, person: str) -> list[Delegation]:
-    return [_delegation(row) for row in tx.all(OF, person=person, now=micros(tx.now))]
 
 
 def standing(tx: Transaction) -> list[Delegation]:

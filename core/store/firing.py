@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from core import policy as rules
+from core import amendments, counting
 from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
 from core.explaining import why_stuck
-from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict
+from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
 from core.store import delegations, marks, tasks, timers
-from core.store.deciding import drop, locked, settle
+from core.store.deciding import drop, settle
 from core.store.deliveries import open_cards, say
 from core.store.history import event_numbered
+from core.store.holding import locked
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -23,10 +24,10 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from core.events import Event
-    from core.model import Json, Person, PersonId, Policy, ReviewRequest
+    from core.model import Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 ESCALATE = Statement(
@@ -104,7 +105,10 @@ def _remind(
         request = marks.snoozed(tx, request, later)
     if asked:
         reminded = ReviewerReminded(
-            review=request.id, attempt=request.attempt, people=_names(asked, people), ids=list(asked)
+            review=request.id,
+            attempt=request.attempt,
+            people=[name_of(one, people) for one in asked],
+            ids=list(asked),
         )
         tell(tx, row, request, reminded)
 
@@ -114,7 +118,7 @@ def _asked(
 ) -> list[tuple[PersonId, PersonId]]:
     """Who is waited for, each with who is to be reminded of it: their delegate, while they are away."""
     away = {of.person: of.delegate for of in delegations.standing(tx)}
-    asked = [(person, away.get(person, person)) for person in rules.waited_for(request, policies)]
+    asked = [(person, away.get(person, person)) for person in counting.waited_for(request, policies)]
     # In open mode whoever sits at the machine is waited for, too, but stands in no policy.
     here = [(one.person, one.person) for one in request.snoozes if one.person == LOCAL]
     return here + [
@@ -158,9 +162,9 @@ def escalate(
     wider = request.policy.escalation
     if wider is None or request.is_escalated:
         return request
-    policy = rules.escalated(request.policy)
+    policy = amendments.escalated(request.policy)
     escalated = replace(request, policy=policy, is_escalated=True, kept=request.policy)
-    outcome = rules.comes_to(escalated, policies)
+    outcome = counting.comes_to(escalated, policies)
     expires_at = expiry(policy, tx.now) if anew and outcome is Outcome.OPEN else request.expires_at
     tx.run(
         ESCALATE,
@@ -171,7 +175,7 @@ def escalate(
     asked = ReviewEscalated(
         review=request.id,
         attempt=request.attempt,
-        people=_names(wider.people, people),
+        people=[name_of(one, people) for one in wider.people],
         ids=list(wider.people),
         reason=reason,
     )
@@ -194,7 +198,7 @@ def _close(
     *before: Event,
 ) -> ReviewRequest:
     """What counts is enough, without a new answer."""
-    counted = rules.as_it_counts(request, policies).decisions
+    counted = counting.as_it_counts(request, policies).decisions
     dropped = drop(tx, request, request.decisions, counted)
     return settle(tx, row, request, [*before, *dropped], counted, outcome)
 
@@ -208,17 +212,17 @@ def _look_again(
 ) -> None:
     """Reviewers changed: close what is decided by that; where too few are left, ask more people; where there
     are none to ask, say so for an administrator to see."""
-    outcome = rules.comes_to(request, policies)
+    outcome = counting.comes_to(request, policies)
     if outcome is not Outcome.OPEN:
         _close(tx, row, request, policies, outcome)
         return
-    if not rules.is_stuck(request, policies):
+    if not counting.is_stuck(request, policies):
         return
-    is_gone = rules.is_gone(request, policies)
-    reason = f"{rules.gone(request.policy)} {WAY_OUT}" if is_gone else why_stuck(request, policies)
+    is_gone = amendments.is_gone(request, policies)
+    reason = f"{amendments.gone(request.policy)} {WAY_OUT}" if is_gone else why_stuck(request, policies)
     if not is_gone and request.policy.escalation is not None and not request.is_escalated:
         escalated = escalate(tx, row, request, policies, people, reason=reason)
-        if escalated.is_open and rules.is_stuck(escalated, policies):
+        if escalated.is_open and counting.is_stuck(escalated, policies):
             timers.mark_stuck(tx, [request.id])
     else:
         stuck = ReviewStuck(review=request.id, attempt=request.attempt, reason=reason)
@@ -237,14 +241,14 @@ def _expire(
     on_expiry, so_far = request.policy.on_expiry, _so_far(request, policies, "in time")
     if on_expiry is OnExpiry.ESCALATE and request.policy.escalation is not None and not request.is_escalated:
         again = escalate(tx, row, request, policies, people, reason=so_far, anew=True)
-        if again.is_open and rules.is_stuck(again, policies):
+        if again.is_open and counting.is_stuck(again, policies):
             timers.mark_stuck(tx, [request.id])
         return
     # Nobody could have said no to what opened under a policy that is gone.
-    approves = on_expiry is OnExpiry.APPROVE and not rules.is_gone(request, policies)
+    approves = on_expiry is OnExpiry.APPROVE and not amendments.is_gone(request, policies)
     outcome = Outcome.APPROVED if approves else Outcome.EXPIRED
     expired = ReviewExpired(review=request.id, attempt=request.attempt, outcome=outcome.value)
-    counted = rules.as_it_counts(request, policies).decisions
+    counted = counting.as_it_counts(request, policies).decisions
     dropped = drop(tx, request, request.decisions, counted)
     settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
@@ -254,10 +258,10 @@ def _expire(
 
 def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -> str:
     """What came of a review that is not decided `yet`, or was not `in time`."""
-    now = rules.as_it_counts(request, policies)
+    now = counting.as_it_counts(request, policies)
     if not now.decisions:
         return f"Nobody {'has decided' if when == 'yet' else 'decided'} {when}."
-    counts = [f"{rules.approvals_given(now)} of {now.policy.approvals} approvals"]
+    counts = [f"{counting.approvals_given(now)} of {now.policy.approvals} approvals"]
     rejected = sum(1 for made in now.decisions if made.verdict is Verdict.REJECT)
     if rejected:
         counts.append(f"{rejected} of {now.policy.rejections} rejections")
@@ -269,7 +273,3 @@ def tell(tx: Transaction, row: Row, request: ReviewRequest, event: Event) -> Rev
     told = settle(tx, row, request, [event], request.decisions, Outcome.OPEN)
     say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     return told
-
-
-def _names(ids: Iterable[PersonId], people: Mapping[PersonId, Person]) -> list[Json]:
-    return [people[person].name if person in people else person for person in ids]

@@ -5,20 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from core import counting
 from core import policy as rules
 from core.errors import AlreadyDecided, Forbidden, Refused
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed
 from core.model import Claim, Outcome, Snooze, timestamp
 from core.store import delegations, marks
-from core.store.deciding import locked, open_of_task, settle
+from core.store.deciding import settle
 from core.store.firing import tell
+from core.store.holding import held, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from core.errors import CountersignError
-    from core.model import Person, PersonId, Policy, ReviewRequest
+    from core.model import OpenReview, Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 RENEWED_AFTER = timedelta(minutes=1)
@@ -26,35 +28,13 @@ RENEWED_AFTER = timedelta(minutes=1)
 
 
 def claim(
-    tx: Transaction, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy]
+    tx: Transaction, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy]
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Show everybody that this person is looking; who may not decide may not. A refusal is a value."""
-    return _claimed(tx, *locked(tx, review_id), person, via=via, policies=policies)
+    """Show everybody that this person is looking; who may not decide may not. A refusal is a value.
 
-
-def claim_open(
-    tx: Transaction,
-    task_id: str,
-    person: Person,
-    *,
-    review_id: str | None,
-    via: str,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """As `claim`, of the task's open review, where that is meant; raises as a decision would."""
-    found = open_of_task(tx, task_id, person.id, review_id=review_id, attempt=None, policies=policies)
-    return _claimed(tx, *found, person, via=via, policies=policies)
-
-
-def _claimed(
-    tx: Transaction,
-    row: Row,
-    request: ReviewRequest,
-    person: Person,
-    *,
-    via: str,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
+    Raises as `held`.
+    """
+    row, request = held(tx, which, person.id, policies)
     try:
         _seat(tx, request, person.id, policies)
     except (Refused, Forbidden) as error:
@@ -89,45 +69,21 @@ def release(tx: Transaction, review_id: str, person: Person) -> ReviewRequest:
 
 def snooze(
     tx: Transaction,
-    review_id: str,
+    which: str | OpenReview,
     person: Person,
     until: datetime,
     *,
     via: str,
     policies: Mapping[str, Policy],
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Remind this person then, and not before; who may not decide, or has, is not reminded anyway."""
-    return _put_off(tx, *locked(tx, review_id), person, until, via=via, policies=policies)
+    """Remind this person then, and not before; who may not decide, or has, is not reminded anyway.
 
-
-def snooze_open(
-    tx: Transaction,
-    task_id: str,
-    person: Person,
-    until: datetime,
-    *,
-    review_id: str | None,
-    via: str,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """As `snooze`, of the task's open review, where that is meant; raises as a decision would."""
-    found = open_of_task(tx, task_id, person.id, review_id=review_id, attempt=None, policies=policies)
-    return _put_off(tx, *found, person, until, via=via, policies=policies)
-
-
-def _put_off(
-    tx: Transaction,
-    row: Row,
-    request: ReviewRequest,
-    person: Person,
-    until: datetime,
-    *,
-    via: str,
-    policies: Mapping[str, Policy],
-) -> tuple[ReviewRequest, CountersignError | None]:
+    Raises as `held`.
+    """
+    row, request = held(tx, which, person.id, policies)
     try:
         seat = _seat(tx, request, person.id, policies)
-        if rules.decision_of(request, seat) is not None:
+        if counting.decision_of(request, seat) is not None:
             raise AlreadyDecided("You have already decided; the review waits for others.")
     except (Refused, Forbidden) as error:
         return request, error

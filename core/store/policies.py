@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from core import policy as rules
+from core import amendments
 from core.jsontext import from_json, to_json
 from core.model import (
     Assurance,
@@ -86,7 +86,7 @@ def policy_of_row(text: str, escalated: int) -> Policy:
     What an earlier release escalated has the wider one in its text already; to widen that changes nothing.
     """
     kept = policy_of(text)
-    return rules.escalated(kept) if escalated else kept
+    return amendments.escalated(kept) if escalated else kept
 
 
 def _people(ids: Iterable[str]) -> tuple[PersonId, ...]:

@@ -12,8 +12,8 @@ from core.errors import Invalid, KeyReused, NotFound
 from core.events import QuestionAnswered, QuestionAsked
 from core.model import Question, Reply
 from core.store import delegations
-from core.store.deciding import locked, open_of_task
 from core.store.firing import tell
+from core.store.holding import held, locked
 from core.store.reviews import SEQ
 from core.store.rows import QUESTION_COLUMNS, micros, question_of
 from core.store.statements import Statement, p
@@ -22,7 +22,7 @@ from core.store.tables import delivery, question, review, task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from core.model import NewQuestion, Person, Policy, ReviewRequest
+    from core.model import NewQuestion, OpenReview, Person, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
 MOST = 100
@@ -76,37 +76,17 @@ ANSWER = Statement(
 )
 
 
-def ask_open(
-    tx: Transaction,
-    task_id: str,
-    new: NewQuestion,
-    *,
-    review_id: str | None,
-    policies: Mapping[str, Policy],
+def ask(
+    tx: Transaction, which: str | OpenReview, new: NewQuestion, *, policies: Mapping[str, Policy]
 ) -> Question:
-    """As `ask`, of the task's open review, where it is the one that is meant.
-
-    Raises besides `NotFound`, `NotWaiting`, `StaleReview`.
-    """
-    known = _repeated(tx, new)
-    if known is not None:
-        return known
-    row, request = open_of_task(
-        tx, task_id, new.person.id, review_id=review_id, attempt=None, policies=policies
-    )
-    return _asked(tx, row, request, new, policies)
-
-
-def ask(tx: Transaction, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
     """Store a question and tell it in the review's threads; one that is known by its id is not asked again.
 
-    Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `Invalid`, `KeyReused`.
+    Raises `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `Invalid`, `KeyReused`, and as `held`.
     """
     known = _repeated(tx, new)
     if known is not None:
         return known
-    row, request = locked(tx, review_id)
-    return _asked(tx, row, request, new, policies)
+    return _asked(tx, *held(tx, which, new.person.id, policies), new, policies)
 
 
 def answer(

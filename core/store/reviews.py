@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, insert, literal_column, null, or_, select, update
 
+from core import counting
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json, to_json
@@ -260,7 +261,7 @@ def mark_if_stuck(tx: Transaction, review_id: str) -> None:
     """
     found = one(tx, review_id)
     people = {found.task.submitter, *(() if found.previous is None else (found.previous.reviewer,))}
-    if LOCAL not in people and rules.is_stuck(found):
+    if LOCAL not in people and counting.is_stuck(found):
         timers.mark_stuck(tx, [review_id])
 
 
@@ -470,4 +471,4 @@ def _may_decide(
         rules.check_in_time(request, at)
     except (Refused, Forbidden):
         return False
-    return rules.decision_of(request, seat) is None
+    return counting.decision_of(request, seat) is None

@@ -102,10 +102,10 @@ def _copy(database: SQLite) -> Path:
 
 def _upgrade(database: Database, to: str = "head") -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
-    from alembic.config import Config  # noqa: PLC0415
-    from sqlalchemy import create_engine  # noqa: PLC0415
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415 - likewise
+    from sqlalchemy import create_engine  # noqa: PLC0415 - likewise
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - likewise
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415 - likewise
 
     url = database.url
     if url.get_backend_name() == "postgresql":
@@ -129,7 +129,7 @@ def _upgrade(database: Database, to: str = "head") -> None:
 
 def _begin_before_ddl(engine: Engine) -> None:
     """Make a migration one transaction: sqlite3 itself begins one before INSERT, not before CREATE TABLE."""
-    from sqlalchemy import event  # noqa: PLC0415
+    from sqlalchemy import event  # noqa: PLC0415 - likewise
 
     @event.listens_for(engine, "connect")
     def autocommit(connection: sqlite3.Connection, _record: object) -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         MessageRef,
         NewQuestion,
         Notice,
+        OpenReview,
         Person,
         PersonId,
         Policy,
@@ -200,7 +201,7 @@ class SqlStore:
 
     async def decide(
         self,
-        review_id: str,
+        which: str | OpenReview,
         reviewer: Person,
         verdict: Verdict,
         *,
@@ -214,7 +215,7 @@ class SqlStore:
         return await self._write.run(
             partial(
                 deciding.decide,
-                review_id=review_id,
+                which=which,
                 reviewer=reviewer,
                 verdict=verdict,
                 comment=comment,
@@ -228,36 +229,6 @@ class SqlStore:
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         await self._write.run(partial(deciding.adopt, review_id=review_id, copy=copy))
-
-    async def decide_open(
-        self,
-        task_id: str,
-        reviewer: Person,
-        verdict: Verdict,
-        *,
-        review_id: str | None,
-        attempt: int | None,
-        comment: str | None,
-        content: Json = None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-        people: Mapping[PersonId, Person] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        return await self._write.run(
-            partial(
-                deciding.decide_open,
-                task_id=task_id,
-                reviewer=reviewer,
-                verdict=verdict,
-                review_id=review_id,
-                attempt=attempt,
-                comment=comment,
-                content=content,
-                via=via,
-                policies=policies,
-                people=people,
-            )
-        )
 
     async def review(self, review_id: str) -> ReviewRequest:
         return await self._read.run(partial(reviews.one, review_id=review_id))
@@ -279,37 +250,17 @@ class SqlStore:
         return await self._read.run(partial(reviews.shown_at, channel=channel, message=message))
 
     async def withdraw(
-        self, review_id: str, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(deciding.withdraw, review_id=review_id, reviewer=reviewer, via=via, policies=policies)
+            partial(deciding.withdraw, which=which, reviewer=reviewer, via=via, policies=policies)
         )
 
     async def claim(
-        self, review_id: str, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+        self, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(looking.claim, review_id=review_id, person=person, via=via, policies=policies)
-        )
-
-    async def claim_open(
-        self,
-        task_id: str,
-        person: Person,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        return await self._write.run(
-            partial(
-                looking.claim_open,
-                task_id=task_id,
-                person=person,
-                review_id=review_id,
-                via=via,
-                policies=policies,
-            )
+            partial(looking.claim, which=which, person=person, via=via, policies=policies)
         )
 
     async def release(self, review_id: str, person: Person) -> ReviewRequest:
@@ -317,7 +268,7 @@ class SqlStore:
 
     async def snooze(
         self,
-        review_id: str,
+        which: str | OpenReview,
         person: Person,
         until: datetime,
         *,
@@ -325,45 +276,16 @@ class SqlStore:
         policies: Mapping[str, Policy] = {},
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
-            partial(
-                looking.snooze, review_id=review_id, person=person, until=until, via=via, policies=policies
-            )
-        )
-
-    async def snooze_open(
-        self,
-        task_id: str,
-        person: Person,
-        until: datetime,
-        *,
-        review_id: str | None,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        return await self._write.run(
-            partial(
-                looking.snooze_open,
-                task_id=task_id,
-                person=person,
-                until=until,
-                review_id=review_id,
-                via=via,
-                policies=policies,
-            )
+            partial(looking.snooze, which=which, person=person, until=until, via=via, policies=policies)
         )
 
     async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
         return await self._write.run(partial(looking.wake, review_id=review_id, person=person, via=via))
 
-    async def ask(self, review_id: str, new: NewQuestion, *, policies: Mapping[str, Policy]) -> Question:
-        return await self._write.run(partial(questions.ask, review_id=review_id, new=new, policies=policies))
-
-    async def ask_open(
-        self, task_id: str, new: NewQuestion, *, review_id: str | None, policies: Mapping[str, Policy]
+    async def ask(
+        self, which: str | OpenReview, new: NewQuestion, *, policies: Mapping[str, Policy]
     ) -> Question:
-        return await self._write.run(
-            partial(questions.ask_open, task_id=task_id, new=new, review_id=review_id, policies=policies)
-        )
+        return await self._write.run(partial(questions.ask, which=which, new=new, policies=policies))
 
     async def answer(
         self, question_id: str, person: Person, text: str, *, via: str, is_admin: bool

@@ -43,7 +43,7 @@ class Counts(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         return "again" if shared["visits"] < VISITS else "enough"
 
 
-class Calls(AsyncParallelBatchNode):  # type: ignore[misc]
+class Calls(AsyncParallelBatchNode):  # type: ignore[misc]  # PocketFlow has no types
     """Notes how long it took from its prep to its post."""
 
     def __init__(self, took: list[float]) -> None:

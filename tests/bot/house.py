@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 from pocketflow import Flow
@@ -42,7 +42,16 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
-    from core.model import ChannelName, ChatUpdate, Delivery, PersonId, Recipient, ReviewRequest, Task
+    from core.model import (
+        ChannelName,
+        ChatUpdate,
+        Decision,
+        Delivery,
+        PersonId,
+        Recipient,
+        ReviewRequest,
+        Task,
+    )
     from core.ports import Channel
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -168,6 +177,23 @@ class House:
         found = await eventually(look)
         assert found is not None
         return found
+
+
+class Housed(Protocol):
+    """A house with a chat."""
+
+    house: House
+
+
+async def decisions(there: Housed, task: Task) -> tuple[Decision, ...]:
+    """On the task's first review."""
+    return (await there.house.service.reviews(task.id))[0].decisions
+
+
+async def decided(there: Housed, task: Task) -> Decision:
+    """The only one, once it is made."""
+    (decision,) = await eventually(lambda: decisions(there, task))
+    return decision
 
 
 def house_policies() -> tuple[Policy, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
     from bot.simulator.slack import Message
+    from bot.simulator.slack.model import View
     from core.model import PersonId, Policy
     from core.store.database import Database
     from tests.bot.house import House
@@ -142,3 +143,18 @@ async def simulated(**options: Any) -> AsyncIterator[SlackSimulator]:
         slack.add_user("U01BEN", "Ben Okri", team=PARTNER)
         slack.add_channel(GENERAL, "general", members=["U01ANA", "U01SAM", "U01EVE", "U01BEN"])
         yield slack
+
+
+async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> Message:
+    """What only they read in answer to a slash command."""
+    before = len(there.slack.ephemerals(user))
+    answer = await there.slack.command("/countersign", text, user=user, channel=GENERAL)
+    assert answer.status == 200
+    (seen,) = there.slack.ephemerals(user)[before:]
+    return seen
+
+
+def the_view(there: SlackHouse, user: str = "U01ANA") -> View:
+    """The only dialog that this person has open."""
+    (view,) = there.slack.open_views(user)
+    return view

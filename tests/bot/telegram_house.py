@@ -145,3 +145,21 @@ async def simulated(**options: Any) -> AsyncIterator[Simulator]:
         ]
         telegram.add_chat(GROUP, "supergroup", "Reviews", people)
         yield telegram
+
+
+async def said(
+    there: TelegramHouse,
+    text: str,
+    *,
+    user: int = ANA_ID,
+    chat: int = GROUP,
+    reply_to: Message | None = None,
+) -> Message:
+    """What the bot answers to that, where it was said."""
+    message = await there.telegram.say(chat, text, user=user, reply_to=reply_to)
+    return (
+        await there.telegram.until(
+            lambda: next((one for one in there.ours(chat) if one.reply_to == message.id), None)
+        )
+        or message
+    )

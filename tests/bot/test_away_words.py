@@ -48,7 +48,7 @@ async def test_who_and_until_when(
     absences: Absences, words: str, delegate: PersonId | None, until: datetime
 ) -> None:
     said = await absences.away(ANA.id, words, prefix="/")
-    (made,) = await absences.service.delegations()
+    (made,) = await absences.service.delegations.standing()
     assert (made.person, made.delegate, made.until) == (ANA.id, delegate, until)
     whom = "Ben Okri decides" if delegate else "nobody decides"
     assert said.startswith(f"You are away until {until:%Y-%m-%d %H:%M} UTC; {whom} for you")
@@ -67,7 +67,7 @@ async def test_days_and_times_are_of_who_goes(
     absences: Absences, words: str, until: datetime, shown: str
 ) -> None:
     said = await absences.away(EMMA.id, words, prefix="/")
-    (made,) = await absences.service.delegations()
+    (made,) = await absences.service.delegations.standing()
     assert made.until == until
     assert said.startswith(f"You are away until {shown}; ")
 
@@ -89,7 +89,7 @@ async def test_wrong_words_are_answered_with_right_ones(absences: Absences, word
     with pytest.raises(Invalid) as refused:
         await absences.away(ANA.id, words, prefix="/countersign ")
     assert str(refused.value) == HOW.format("/countersign ")
-    assert await absences.service.delegations() == []
+    assert await absences.service.delegations.standing() == []
 
 
 async def test_whom_a_mention_names_is_meant_alone(absences: Absences) -> None:
@@ -97,7 +97,7 @@ async def test_whom_a_mention_names_is_meant_alone(absences: Absences) -> None:
         with pytest.raises(Invalid):
             await absences.away(ANA.id, words, prefix="/", delegate=CY.id)
     await absences.away(ANA.id, "<@U1|cy> until 2026-11-30", prefix="/", delegate=CY.id)
-    assert [made.delegate for made in await absences.service.delegations()] == [CY.id]
+    assert [made.delegate for made in await absences.service.delegations.standing()] == [CY.id]
 
 
 @pytest.mark.timeout(20)
@@ -134,4 +134,4 @@ async def test_whoever_is_back_decides_alone(absences: Absences) -> None:
     assert await absences.back(ANA.id) == NOT_AWAY
     await absences.away(ANA.id, "ben until 2026-11-30", prefix="/")
     assert await absences.back(ANA.id) == WELCOME
-    assert await absences.service.delegations() == []
+    assert await absences.service.delegations.standing() == []

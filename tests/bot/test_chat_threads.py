@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bot.simulator.faults import Fault
 from core.model import DeliveryState, Verdict
+from tests.bot import slack_fixtures
 from tests.bot import slack_house as slack
 from tests.bot import telegram_house as telegram
 from tests.world import ANA, BEN, StoppedClock, eventually
@@ -41,10 +41,7 @@ NASTY = [
 ]
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
+clock = slack_fixtures.clock
 
 
 @pytest.fixture

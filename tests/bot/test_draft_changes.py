@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.changes import COMPARED, GAP, LINES, LONG, changes, fitting
+from bot.changes import COMPARED, GAP, LONG, changes, fitting
+from bot.edits import difference
+from core.differences import CHANGED
 from core.literal import escaped, utf16
 
 LINE = st.sampled_from(["", "a", "b", "c", "}", "a long sentence. " * 20, "x" * 300, "one.\r"])
@@ -46,7 +48,7 @@ def test_two_long_lines_show_where_they_differ() -> None:
     ("before", "now"),
     [
         ("x" * (COMPARED + 1), "y"),
-        ("\n".join(map(str, range(LINES + 1))), "\n".join(f"{number}!" for number in range(LINES + 1))),
+        ("\n".join(map(str, range(CHANGED + 1))), "\n".join(f"{number}!" for number in range(CHANGED + 1))),
     ],
 )
 def test_texts_too_long_or_too_different_are_not_compared(before: str, now: str) -> None:
@@ -54,7 +56,7 @@ def test_texts_too_long_or_too_different_are_not_compared(before: str, now: str)
 
 
 def test_one_change_in_a_long_text_is_found() -> None:
-    text = "\n".join(f"line {number}" for number in range(5 * LINES))
+    text = "\n".join(f"line {number}" for number in range(5 * CHANGED))
     assert changes(text, text.replace("line 4242", "this one")) == [
         " line 4240",
         " line 4241",
@@ -91,3 +93,9 @@ def test_one_line_never_takes_all_the_room() -> None:
     text, missing = fitting(["-" + "x" * 5000, "+" + "y" * 5000], 600, utf16)
     assert missing == 0
     assert text.splitlines()[1].startswith("+yyy")
+
+
+def test_an_edit_that_changes_too_much_to_be_compared_is_shown_as_one_for_the_other() -> None:
+    before, now = "1\n" * (CHANGED + 1), "2\n" * (CHANGED + 1)
+    lines = difference(before, now).split("\n")
+    assert lines == ["-1"] * (CHANGED + 1) + ["-"] + ["+2"] * (CHANGED + 1) + ["+"]

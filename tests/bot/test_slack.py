@@ -6,7 +6,7 @@ import asyncio
 import io
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,6 +15,7 @@ import pytest
 from bot.simulator.faults import Fault
 from core.errors import RateLimited, SettingsError
 from core.model import DeliveryState, Outcome, Status, Verdict
+from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, PARTNER, SlackHouse, slack_house, text_of
 from tests.world import ANA, BEN, StoppedClock
@@ -25,30 +26,12 @@ if TYPE_CHECKING:
     from core.store.database import Database
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_http(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=True) as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
+clock, there, over_http, over_socket = (
+    slack_fixtures.clock,
+    slack_fixtures.there,
+    slack_fixtures.over_http,
+    slack_fixtures.over_socket,
+)
 
 
 async def test_a_card_is_posted_with_both_buttons(there: SlackHouse) -> None:

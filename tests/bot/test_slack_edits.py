@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,52 +15,25 @@ from bot.simulator.slack import limits
 from bot.slack.desk import SLOW
 from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, question_view
 from core.model import Outcome, Policy, Status, Submission, Verdict
-from tests.bot.house import PUBLIC_URL
-from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of
+from tests.bot import slack_fixtures
+from tests.bot.house import PUBLIC_URL, decisions
+from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, the_view
 from tests.bot.test_blocks import ANY_TEXT
 from tests.world import ANA, SAM, StoppedClock, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.slack.model import View
-    from core.model import Decision, Task
+    from core.model import Task
     from core.store.database import Database
 
 HOSTILE = "<!channel> <@U01EVE> *bold* <https://evil.example|here> \u202edlrow\u200b & 😀"
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
-
-
-async def decisions(there: SlackHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
+clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
 async def the_draft(there: SlackHouse, task: Task) -> str:
     return str((await there.house.review(task)).draft)
-
-
-def the_view(there: SlackHouse, user: str = "U01ANA") -> View:
-    (view,) = there.slack.open_views(user)
-    return view
 
 
 def said_in(view: View) -> str:

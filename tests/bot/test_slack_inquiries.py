@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +10,14 @@ from bot.blocks import MENU_ACTION
 from bot.views import ANSWER_BLOCK, QUESTION_BLOCK
 from core.events import QuestionAnswered, QuestionAsked
 from core.model import Verdict
-from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of
+from tests.bot import slack_fixtures
+from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, the_view
 from tests.world import ANA, BEN, SAM, StoppedClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from bot.simulator.slack import Message
-    from bot.simulator.slack.model import View
     from core.model import Question, Task
     from core.store.database import Database
 
@@ -26,10 +25,7 @@ WHY = "Which <!channel> customer? <@U01EVE> \u202e"
 BECAUSE = "Acme, *all* of it. <https://evil.example|x>"
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
+clock = slack_fixtures.clock
 
 
 @pytest.fixture(params=["socket mode", "http"])
@@ -38,11 +34,6 @@ async def there(
 ) -> AsyncIterator[SlackHouse]:
     async with slack_house(sqlite_database, clock, http=request.param == "http", admins=[BEN.id]) as started:
         yield started
-
-
-def the_view(there: SlackHouse, user: str = "U01ANA") -> View:
-    (view,) = there.slack.open_views(user)
-    return view
 
 
 async def questions(there: SlackHouse, task: Task) -> Sequence[Question]:

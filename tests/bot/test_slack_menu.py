@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,15 +14,14 @@ from bot.simulator.slack.forms import NotOffered
 from core.events import ReminderSnoozed, ReviewClaimed
 from core.model import Verdict
 from core.timetable import next_morning
-from tests.bot.house import PUBLIC_URL
-from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
+from tests.bot import slack_fixtures
+from tests.bot.house import PUBLIC_URL, decisions
+from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, typed
 from tests.world import ANA, CY, StoppedClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.slack import Message
-    from core.model import Decision, Task
+    from core.model import Task
     from core.store.database import Database
 
 WITHDRAW = "Take back my decision"
@@ -31,28 +30,7 @@ IN_AN_HOUR = "Remind me in 1 hour"
 TOMORROW = "Remind me tomorrow"
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
-
-
-async def decisions(there: SlackHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
+clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
 async def chosen(there: SlackHouse, card: Message, option: str, user: str = "U01ANA") -> str:
@@ -79,15 +57,6 @@ async def test_a_title_in_a_private_answer_is_text_and_times_are_the_readers(the
         assert {block["type"] for block in answer.blocks} == {"rich_text"}, "which knows no markup"
         assert "\u202e" not in answer.text
     assert '"date"' in json.dumps(list(later.blocks))
-
-
-async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> Message:
-    """What only they read in answer to a slash command."""
-    before = len(there.slack.ephemerals(user))
-    answer = await there.slack.command("/countersign", text, user=user, channel=GENERAL)
-    assert answer.status == 200
-    (seen,) = there.slack.ephemerals(user)[before:]
-    return seen
 
 
 async def half_approved(there: SlackHouse, text: str = "hello world", flow: str = "lenient") -> Task:
@@ -134,7 +103,7 @@ async def test_what_a_delegate_decided_in_ones_place_is_taken_back(over_socket: 
     there = over_socket
     task = await there.house.submit(flow="staged")
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, CY.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, CY.id, until, by=ANA.id)
     review = await there.house.review(task)
     await there.house.service.decide(review.id, CY.id, Verdict.APPROVE, via="web")
     card = await there.card_with("Approved by Cy Young for Ana Ruiz")

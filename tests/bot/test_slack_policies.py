@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,39 +10,16 @@ import pytest
 from bot.simulator.faults import Fault
 from bot.simulator.slack.forms import NotOffered
 from core.model import Outcome, Status, Verdict
-from tests.bot.house import PUBLIC_URL
-from tests.bot.slack_house import GENERAL, SlackHouse, slack_house, text_of
-from tests.world import ANA, BEN, SAM, StoppedClock, eventually
+from tests.bot import slack_fixtures
+from tests.bot.house import PUBLIC_URL, decisions
+from tests.bot.slack_house import GENERAL, SlackHouse, text_of
+from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from core.model import Decision, Task
-    from core.store.database import Database
+    from core.model import Task
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
-
-
-async def decisions(there: SlackHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
+clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
 async def failed_once(there: SlackHouse, task: Task) -> bool:
@@ -198,7 +175,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: SlackHouse, lab
     task = await there.house.submit(flow="timed")
     card = await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await there.slack.press(card, label, user="U01BEN")
     for view in there.slack.open_views("U01BEN"):
         await there.slack.submit(view, {"Reason": "no"}, user="U01BEN")
@@ -210,7 +187,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: SlackHouse, lab
 async def test_a_delegate_of_the_submitter_is_told_why_not(there: SlackHouse) -> None:
     task = await there.house.submit(flow="own")
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(SAM.id, BEN.id, until, by=SAM.id)
+    await there.house.service.delegations.add(SAM.id, BEN.id, until, by=SAM.id)
     await there.slack.press(await there.card(), "Reject…", user="U01BEN")
     assert await there.told("U01BEN") == (
         "The person for whom you decide submitted this task, so somebody else has to decide. Ana Ruiz can."
@@ -231,7 +208,7 @@ async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there
     tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
     said = await typed(there, f"away <@U01BEN|ben> until {tomorrow}")
     assert said.endswith(" UTC; Ben Okri decides for you.")
-    (made,) = await there.house.service.delegations()
+    (made,) = await there.house.service.delegations.standing()
     assert (made.person, made.delegate) == (ANA.id, BEN.id)
     task = await there.house.submit(flow="timed")
     await there.slack.press(await there.card(), "Approve", user="U01BEN")
@@ -247,4 +224,4 @@ async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHou
     assert "Nobody of that name" in await typed(there, f"away <!channel> until {tomorrow}")
     assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
     assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,14 +12,14 @@ from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
-from core.errors import StoreUnavailable
 from core.model import Status, TaskFilter, Verdict
+from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL
-from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
-from tests.world import ANA, BEN, CY, SAM, StoppedClock, eventually
+from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of, typed
+from tests.world import ANA, BEN, CY, SAM, StoppedClock, eventually, locked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from bot.simulator.slack import Message
     from core.model import Task
@@ -28,33 +28,7 @@ if TYPE_CHECKING:
 HOSTILE = "<!channel> <@U01ANA> *bold* <https://evil.example|click> &amp; \u202e :boom:"
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
-
-
-@pytest.fixture
-async def over_socket(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False) as started:
-        yield started
-
-
-async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> Message:
-    """What only they read in answer to a slash command."""
-    before = len(there.slack.ephemerals(user))
-    answer = await there.slack.command("/countersign", text, user=user, channel=GENERAL)
-    assert answer.status == 200
-    (seen,) = there.slack.ephemerals(user)[before:]
-    return seen
+clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
 async def mentioned(there: SlackHouse, text: str, user: str = "U01ANA", *, under: Message | None) -> Message:
@@ -143,7 +117,7 @@ async def test_a_delegate_reads_for_whom(over_socket: SlackHouse) -> None:
     await there.house.submit(flow="brief")
     await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     seen = await mentioned(there, "pending", "U01BEN", under=None)
     assert "you decide for Ana Ruiz" in text_of(seen)
     assert "you decide for" not in text_of(await typed(there, "pending"))
@@ -244,14 +218,10 @@ async def test_nothing_to_hand_in_an_unknown_flow_and_hostile_words(there: Slack
     assert {one.flow for one in await tasks(there)} == {"draft", "brief"}
 
 
-async def test_a_database_that_is_away_says_so(
-    over_socket: SlackHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def down(*_: object, **__: object) -> None:
-        raise StoreUnavailable("The database is locked.")
-
-    monkeypatch.setattr(over_socket.house.service, "submit", down)
-    assert "could not be recorded" in (await typed(over_socket, "submit x", "U01SAM")).text
+async def test_a_database_that_is_away_says_so(over_socket: SlackHouse, sqlite_database: Database) -> None:
+    with locked(sqlite_database.url.database):
+        assert "could not be recorded" in (await typed(over_socket, "submit x", "U01SAM")).text
+    assert await tasks(over_socket) == ()
 
 
 # Mentions

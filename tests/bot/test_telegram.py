@@ -17,6 +17,8 @@ from bot.simulator.faults import Fault
 from bot.simulator.telegram import MessageShape
 from core.errors import RateLimited, SettingsError
 from core.model import ChannelName, ChatUpdate, DeliveryState, Outcome, Status, Verdict
+from tests.bot import telegram_fixtures
+from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -31,41 +33,12 @@ from tests.bot.telegram_house import (
 from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.telegram.chats import Message
-    from core.model import Decision, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
 
-@pytest.fixture(params=["polling", "webhook"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=request.param == "webhook") as started:
-        yield started
-
-
-@pytest.fixture
-async def polling(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=False) as started:
-        yield started
-
-
-@pytest.fixture
-async def by_webhook(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=True) as started:
-        yield started
-
-
-async def decisions(there: TelegramHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
-
-
-async def decided(there: TelegramHouse, task: Task) -> Decision:
-    (decision,) = await eventually(lambda: decisions(there, task))
-    return decision
+there, polling, by_webhook = telegram_fixtures.there, telegram_fixtures.polling, telegram_fixtures.by_webhook
 
 
 async def test_a_card_is_posted_with_both_buttons(there: TelegramHouse) -> None:

@@ -17,7 +17,8 @@ from bot.telegram.prompts import MINUTES, proposal, request_for_question, reques
 from core.events import QuestionAnswered, QuestionAsked
 from core.literal import utf16
 from core.model import Policy, Submission, Verdict
-from tests.bot.house import PUBLIC_URL
+from tests.bot import telegram_fixtures
+from tests.bot.house import PUBLIC_URL, decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons
     from bot.simulator.telegram.chats import Message
-    from core.model import Decision, Question, ReviewRequest, Task
+    from core.model import Question, ReviewRequest, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -53,23 +54,7 @@ async def there(
         yield started
 
 
-@pytest.fixture
-async def polling(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=False) as started:
-        yield started
-
-
-async def decisions(there: TelegramHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
-
-
-async def decided(there: TelegramHouse, task: Task) -> Decision:
-    async def first() -> Decision | None:
-        return next(iter(await decisions(there, task)), None)
-
-    found = await eventually(first)
-    assert found is not None
-    return found
+polling = telegram_fixtures.polling
 
 
 async def asked_for_text(there: TelegramHouse, flow: str = "draft", text: str = "hello world") -> Task:

@@ -11,6 +11,7 @@ from bot.simulator.faults import Fault
 from bot.telegram.updates import COMMANDS, DECISIONS
 from core.events import ReviewClaimed, ReviewerReminded
 from core.model import Verdict
+from tests.bot import telegram_fixtures
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -18,16 +19,15 @@ from tests.bot.telegram_house import (
     GROUP,
     SAM_ID,
     TelegramHouse,
+    said,
     simulated,
     telegram_house,
 )
 from tests.world import ANA, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.telegram.chats import Message
-    from core.model import Decision, ReviewRequest, Task
+    from core.model import ReviewRequest
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -36,22 +36,7 @@ CLAIMED = "The cards say that you are looking at attempt 1 of hello world."
 NOT_DECIDED = "You have not decided on this review."
 
 
-@pytest.fixture(params=["polling", "webhook"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=request.param == "webhook") as started:
-        yield started
-
-
-@pytest.fixture
-async def polling(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=False) as started:
-        yield started
-
-
-async def decisions(there: TelegramHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
+there, polling = telegram_fixtures.there, telegram_fixtures.polling
 
 
 async def half_approved(there: TelegramHouse, text: str = "hello world", flow: str = "lenient") -> Message:
@@ -67,24 +52,6 @@ async def the_review(there: TelegramHouse) -> ReviewRequest:
     """The one that waits for Ben."""
     (review,) = await there.house.service.waiting_for(ANA.id) or await there.house.service.answered_by(ANA.id)
     return review
-
-
-async def said(
-    there: TelegramHouse,
-    text: str,
-    *,
-    user: int = ANA_ID,
-    chat: int = GROUP,
-    reply_to: Message | None = None,
-) -> Message:
-    """What the bot answers to that."""
-    message = await there.telegram.say(chat, text, user=user, reply_to=reply_to)
-    return (
-        await there.telegram.until(
-            lambda: next((one for one in there.ours(chat) if one.reply_to == message.id), None)
-        )
-        or message
-    )
 
 
 # By button

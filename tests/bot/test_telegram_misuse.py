@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,22 +16,13 @@ from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
 from core.model import Verdict
-from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, telegram_house
+from tests.bot import telegram_fixtures
+from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, said
 from tests.bot.test_telegram_edits import asked_for_text, prompt_of, proposed
-from tests.bot.test_telegram_queue import said, tasks
+from tests.bot.test_telegram_queue import tasks
 from tests.world import BEN
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from core.store.database import Database
-    from tests.world import StoppedClock
-
-
-@pytest.fixture
-async def there(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=False) as started:
-        yield started
+there = telegram_fixtures.polling
 
 
 async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_is(

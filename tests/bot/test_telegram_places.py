@@ -13,26 +13,19 @@ from bot.simulator.faults import Fault
 from bot.telegram.hearing import EVERY, KEPT
 from core.errors import PlaceMoved, RateLimited
 from core.model import ChannelName, DeliveryState, Verdict
+from tests.bot.house import decided
 from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, TelegramHouse, simulated, telegram_house
 from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
-    from core.model import Decision, Delivery, Task
+    from core.model import Delivery, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
 TELEGRAM = ChannelName("telegram")
 BASIC = -5
 NEWS = -1009
-
-
-async def decided(there: TelegramHouse, task: Task) -> Decision:
-    async def ask() -> tuple[Decision, ...]:
-        return (await there.house.service.reviews(task.id))[0].decisions
-
-    (decision,) = await eventually(ask)
-    return decision
 
 
 async def in_time(there: TelegramHouse, clock: StoppedClock, words: str, chat: int) -> Message:

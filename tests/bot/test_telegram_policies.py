@@ -8,32 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import Outcome, Verdict
+from tests.bot import telegram_fixtures
+from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
-from tests.world import ANA, BEN, eventually
+from tests.world import ANA, BEN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from core.model import Decision, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
 
-@pytest.fixture(params=["polling", "webhook"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=request.param == "webhook") as started:
-        yield started
-
-
-async def decisions(there: TelegramHouse, task: Task) -> tuple[Decision, ...]:
-    return (await there.house.service.reviews(task.id))[0].decisions
-
-
-async def decided(there: TelegramHouse, task: Task) -> Decision:
-    (decision,) = await eventually(lambda: decisions(there, task))
-    return decision
+there = telegram_fixtures.there
 
 
 async def test_a_reminder_calls_who_has_not_decided_in_the_thread(there: TelegramHouse) -> None:
@@ -178,7 +163,7 @@ async def test_a_delegate_decides_and_the_card_names_both(there: TelegramHouse, 
     task = await there.house.submit(flow="timed")
     card = await there.card()
     until = there.house.clock.now() + timedelta(days=1)
-    await there.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await there.telegram.press(card, label, user=BEN_ID)
     if label != "Approve":
         await there.telegram.press(await there.card_with("why do you"), "No reason", user=BEN_ID)
@@ -211,14 +196,14 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
     assert await answer_to(there, f"/back@{me}", chat=chat) == (
         "Welcome back: nobody decides for you any more."
     )
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []
 
 
 async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
     assert "Say it as “/away Ben Okafor until 2026-11-30”" in await answer_to(there, "/away")
     assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")
     assert f"nobody is listed under yours, {EVE_ID}" in await answer_to(there, "/back", EVE_ID)
-    assert list(await there.house.service.delegations()) == []
+    assert list(await there.house.service.delegations.standing()) == []
 
 
 async def test_another_bots_command_and_talk_are_not_ours(there: TelegramHouse) -> None:

@@ -12,6 +12,7 @@ from bot.menu import LISTED
 from bot.simulator.faults import Fault
 from bot.telegram.commands import ANSWERED, LOST
 from core.model import TaskFilter, Verdict
+from tests.bot import telegram_fixtures
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -19,13 +20,14 @@ from tests.bot.telegram_house import (
     GROUP,
     SAM_ID,
     TelegramHouse,
+    said,
     simulated,
     telegram_house,
 )
 from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from bot.simulator.telegram.chats import Message
     from core.model import Task
@@ -35,29 +37,7 @@ if TYPE_CHECKING:
 NOTHING = "Nothing waits for you."
 
 
-@pytest.fixture(params=["polling", "webhook"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=request.param == "webhook") as started:
-        yield started
-
-
-@pytest.fixture
-async def polling(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[TelegramHouse]:
-    async with telegram_house(sqlite_database, clock, webhook=False) as started:
-        yield started
-
-
-async def said(there: TelegramHouse, text: str, *, user: int = ANA_ID, chat: int = GROUP) -> Message:
-    """What the bot answers to that, where it was said."""
-    message = await there.telegram.say(chat, text, user=user)
-    return (
-        await there.telegram.until(
-            lambda: next((one for one in there.ours(chat) if one.reply_to == message.id), None)
-        )
-        or message
-    )
+there, polling = telegram_fixtures.there, telegram_fixtures.polling
 
 
 async def tasks(there: TelegramHouse) -> Sequence[Task]:
@@ -121,7 +101,7 @@ async def test_ten_at_most_are_listed_within_one_message(polling: TelegramHouse)
 async def test_a_delegate_reads_for_whom(polling: TelegramHouse) -> None:
     await polling.house.review(await polling.house.submit(flow="brief"))
     until = polling.house.clock.now() + timedelta(days=1)
-    await polling.house.service.delegate(ANA.id, BEN.id, until, by=ANA.id)
+    await polling.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
     await polling.telegram.say(BEN_ID, "/start", user=BEN_ID)
     told = await said(polling, "/pending", user=BEN_ID, chat=BEN_ID)
     assert "you decide for Ana Ruiz" in told.text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.counting import waited_for
 from core.errors import (
     AlreadyDecided,
     ConfirmOnPage,
@@ -36,6 +37,7 @@ from core.model import (
     Assurance,
     Escalation,
     OnExpiry,
+    OpenReview,
     Outcome,
     Person,
     PersonId,
@@ -46,7 +48,6 @@ from core.model import (
     Verdict,
     timestamp,
 )
-from core.policy import waited_for
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
@@ -123,6 +124,32 @@ async def test_nothing_to_take_back_is_refused_and_changes_nothing(store: SqlSto
     assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
     with pytest.raises(NotFound):
         await store.withdraw("0" * 32, ANA, via="web")
+
+
+async def test_an_answer_is_taken_back_by_the_task_where_that_is_clear(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO_EACH, rejections=1))
+    task = (await store.review(review)).task.id
+    for which in (OpenReview(task=task), OpenReview(task=task, review=review, attempt=1)):
+        await recorded(store, review, ANA)
+        found, refusal = await store.withdraw(which, ANA, via="web")
+        assert (refusal, found.decisions) == (None, ())
+    await recorded(store, review, ANA, NO)
+    with pytest.raises(NotWaiting, match="is running; there is no decision to take back now"):
+        await store.withdraw(OpenReview(task=task), ANA, via="web")
+    again = await next_attempt(store, review, TWO_EACH)
+    for which in (OpenReview(task=task, review=review), OpenReview(task=task, attempt=1)):
+        found, refusal = await store.withdraw(which, ANA, via="web")
+        assert (found.id, type(refusal)) == (review, ReviewIsClosed), "not the open one instead"
+    others = await waiting(store, TWO)
+    for which in (
+        OpenReview(task=task, review=others),
+        OpenReview(task=task, review="\x00"),
+        OpenReview(task=task, review=again, attempt=1),
+        OpenReview(task="0" * 32),
+        OpenReview(task="0" * 32, review=review),
+    ):
+        with pytest.raises(NotFound, match="task" if which.task != task else "review"):
+            await store.withdraw(which, ANA, via="web")
 
 
 async def test_where_the_page_decides_a_chat_takes_nothing_back(store: SqlStore) -> None:

@@ -22,9 +22,9 @@ from core.errors import (
     StaleReview,
 )
 from core.events import QuestionAnswered, QuestionAsked, kind
-from core.model import LOCAL, NewQuestion, Policy, QuestionId, Quorum, Verdict
+from core.model import LOCAL, NewQuestion, OpenReview, Policy, QuestionId, Quorum, Verdict
 from core.service import LOCAL_PERSON
-from core.store import questions
+from core.store.questions import MOST
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, new_id, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, SAM
@@ -181,7 +181,7 @@ async def test_a_repeated_request_asks_nothing_again(any_database: Database, clo
         task = (await task_of(store, review)).id
         once = new(question_id="a" * 32)
         found = await asyncio.gather(*(store.ask(review, once, policies={}) for _ in range(4)))
-        found.append(await store.ask_open(task, once, review_id=None, policies={}))
+        found.append(await store.ask(OpenReview(task=task), once, policies={}))
         assert len({one.id for one in found}) == 1
         assert len(await said(store, review)) == 1
         with pytest.raises(KeyReused):
@@ -196,7 +196,7 @@ async def test_nothing_is_asked_or_answered_of_what_is_closed(
         task = (await task_of(store, review)).id
         asked = await ask(store, review)
         with pytest.raises(StaleReview):
-            await store.ask_open(task, new(), review_id="b" * 32, policies={})
+            await store.ask(OpenReview(task=task, review="b" * 32), new(), policies={})
         clock.advance(hours=1)
         with pytest.raises(ReviewIsClosed, match="expired"):
             await ask(store, review)
@@ -207,7 +207,7 @@ async def test_nothing_is_asked_or_answered_of_what_is_closed(
         with pytest.raises(ReviewIsClosed):
             await answer(store, asked.id)
         with pytest.raises(NotWaiting):
-            await store.ask_open(task, new(), review_id=None, policies={})
+            await store.ask(OpenReview(task=task), new(), policies={})
         for gone in (
             store.ask("c" * 32, new(), policies={}),
             answer(store, "d" * 32),
@@ -234,13 +234,9 @@ async def test_what_waits_for_the_submitter_s_answer(any_database: Database, clo
         assert [one.text for one in await store.unanswered(SAM.id, limit=9)] == ["three"]
 
 
-async def test_a_conversation_has_an_end(
-    any_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(questions, "MOST", 2)
+async def test_a_conversation_has_an_end(any_database: Database, clock: StoppedClock) -> None:
     async with SqlStore(any_database, clock) as store:
         review = await waiting(store, PLAIN)
-        await ask(store, review)
-        await ask(store, review)
-        with pytest.raises(Invalid, match="2 questions were asked"):
+        await asyncio.gather(*(ask(store, review) for _ in range(MOST)))
+        with pytest.raises(Invalid, match=f"{MOST} questions were asked"):
             await ask(store, review)

@@ -137,9 +137,9 @@ async def test_the_same_key_with_another_request_is_refused(
     store: SqlStore, other: dict[str, object]
 ) -> None:
     asked: dict[str, object] = {"input": "x", "submitter": SAM.id, "flow": "draft", "idempotency_key": "k"}
-    await store.create(TaskId(new_id()), Submission(**asked), title="t", name="n")  # type: ignore[arg-type]
+    await store.create(TaskId(new_id()), Submission(**asked), title="t", name="n")  # type: ignore[arg-type]  # the values are of many types
     with pytest.raises(KeyReused):
-        await store.create(TaskId(new_id()), Submission(**{**asked, **other}), title="t", name="n")  # type: ignore[arg-type]
+        await store.create(TaskId(new_id()), Submission(**{**asked, **other}), title="t", name="n")  # type: ignore[arg-type]  # the values are of many types
     assert len((await store.tasks(TaskFilter(), cursor=None, limit=10)).tasks) == 1
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from core.amendments import escalated
 from core.events import (
     AttemptStarted,
     ReviewApproved,
@@ -36,7 +37,6 @@ from core.model import (
     TimerKind,
     Verdict,
 )
-from core.policy import escalated
 from core.service import LOCAL_PERSON
 from core.store.policies import policy_hash, policy_text
 from core.store.sql import SqlStore
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from tests.world import StoppedClock
 
+E = TypeVar("E", bound="Event")
 HOUR = timedelta(hours=1)
 TIMED = Policy(
     name="timed",
@@ -78,7 +79,8 @@ async def left(store: SqlStore, review: str) -> list[tuple[str, int]]:
     return [(timer.kind.value, timer.number) for timer in await store.timers(review)]
 
 
-async def told(store: SqlStore, review: str, kind: type[Event]) -> list[Event]:
+async def told(store: SqlStore, review: str, kind: type[E]) -> list[E]:
+    """What has happened of that kind to the task of the review."""
     task = (await store.review(review)).task.id
     return [stored.event for stored in await store.events(task, 0) if isinstance(stored.event, kind)]
 
@@ -184,7 +186,7 @@ async def test_those_who_have_decided_are_not_reminded(store: SqlStore, clock: S
     await recorded(store, review, ANA)
     clock.advance(HOUR)
     await fired(store)
-    assert [event.people for event in await told(store, review, ReviewerReminded)] == [[BEN.name]]  # type: ignore[union-attr]
+    assert [event.people for event in await told(store, review, ReviewerReminded)] == [[BEN.name]]
 
 
 async def test_who_is_away_is_left_in_peace_and_their_delegate_is_not(
@@ -195,7 +197,7 @@ async def test_who_is_away_is_left_in_peace_and_their_delegate_is_not(
     await delegated(store, BEN, None, clock)
     clock.advance(HOUR)
     await fired(store)
-    assert [event.people for event in await told(store, review, ReviewerReminded)] == [[EVE.name]]  # type: ignore[union-attr]
+    assert [event.people for event in await told(store, review, ReviewerReminded)] == [[EVE.name]]
 
 
 async def test_a_delegate_who_is_a_reviewer_and_has_decided_is_not_reminded_for_another(
@@ -292,7 +294,6 @@ async def test_an_escalation_says_what_has_been_decided_so_far(store: SqlStore, 
         review: event.reason
         for review in (nobody, one, no)
         for event in await told(store, review, ReviewEscalated)
-        if isinstance(event, ReviewEscalated)
     }
     assert reasons[nobody] == "Nobody has decided yet."
     assert reasons[one] == "It is not decided yet: 1 of 2 approvals."

@@ -36,7 +36,7 @@ class Does(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         return await self.work(shared)
 
 
-class DoesInThread(Node):  # type: ignore[misc]
+class DoesInThread(Node):  # type: ignore[misc]  # PocketFlow has no types
     """A synchronous node that notes the thread that it ran in."""
 
     def __init__(self, name: str, work: Callable[[Shared], str | None]) -> None:

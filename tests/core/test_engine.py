@@ -205,7 +205,7 @@ async def test_a_database_that_was_away_is_asked_again(
     for times in (2, 3):
         await runner.until(lambda: clock.next_alarm == clock.now() + PAUSE)
         clock.advance(PAUSE)
-        await runner.until(lambda times=times: len(runner.begun) == times and not runner.inside)  # type: ignore[misc]
+        await runner.until(lambda times=times: len(runner.begun) == times and not runner.inside)  # type: ignore[misc]  # mypy does not infer a lambda with defaults
 
 
 async def test_a_segment_that_breaks_fails_its_task(engine: LocalEngine, runner: Runner, work: Work) -> None:
@@ -250,7 +250,7 @@ async def test_a_sweep_that_failed_is_followed_by_another(
     for sweeps in (2, 3):
         await eventually(lambda: has_alarm(clock))
         clock.advance(SWEEP)
-        await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]
+        await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]  # likewise
 
 
 async def test_what_is_old_is_forgotten_once_an_hour_or_as_soon_as_it_can_be(

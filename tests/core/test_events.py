@@ -105,13 +105,13 @@ def test_fields_of_a_later_release_are_passed_over(event: Event) -> None:
 
 @given(JSON)
 def test_any_draft_comes_back_as_it_was_stored(draft: object) -> None:
-    event = ReviewRequested(review="r", attempt=1, draft=draft)  # type: ignore[arg-type]
+    event = ReviewRequested(review="r", attempt=1, draft=draft)  # type: ignore[arg-type]  # what a type would not let through
     assert decode(kind(event), from_json(to_json(encode(event)))) == event
 
 
 def test_a_retry_as_the_first_release_stored_it_is_still_read() -> None:
     stored = {"node": "n", "retry": 1, "error": "e"}
-    assert decode("step_retried", stored) == NodeRetried(**stored)  # type: ignore[arg-type]
+    assert decode("step_retried", stored) == NodeRetried(**stored)  # type: ignore[arg-type]  # the values are of many types
 
 
 def test_a_review_as_the_first_release_stored_it_is_still_read() -> None:

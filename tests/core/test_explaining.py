@@ -26,7 +26,7 @@ def explained(request: ReviewRequest, today: dict[str, Policy] | None = None, **
         "seat": None,
         **more,
     }
-    return explain(request, PEOPLE, today or {}, **known)  # type: ignore[arg-type]
+    return explain(request, PEOPLE, today or {}, **known)  # type: ignore[arg-type]  # the values are of many types
 
 
 def missing(found: Explanation) -> list[tuple[str, int, list[str]]]:

@@ -673,7 +673,7 @@ def test_two_nodes_of_one_name_are_refused() -> None:
 
 
 def test_a_plain_node_is_named_by_its_class() -> None:
-    class Price(Node):  # type: ignore[misc]
+    class Price(Node):  # type: ignore[misc]  # PocketFlow has no types
         pass
 
     first, loop = Price(), ReviewNode()

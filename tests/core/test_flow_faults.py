@@ -13,7 +13,7 @@ from pocketflow import AsyncFlow, Flow
 
 from core.errors import CountersignError, StaleReview
 from core.events import DecisionRecorded, NodeRetried, ReviewRequested
-from core.model import LOCAL, Answer, Outcome, ReviewRequest, Status, Verdict
+from core.model import LOCAL, Answer, OpenReview, Outcome, ReviewRequest, Status, Verdict
 from core.nodes import ReviewNode, progress, review
 from core.states import MAX_STATE
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
@@ -108,13 +108,13 @@ async def test_an_attempt_does_not_name_the_second_of_its_reviews(
     async with whole_core(any_database, clock, flows={"draft": flow}) as world:
         task = await world.submit()
         await world.open_review(task.id)
-        decide = partial(world.service.decide_open, task.id, ANA.id, Verdict.APPROVE, attempt=1, via="api")
-        await decide()
+        decide = partial(world.service.decide, reviewer=ANA.id, verdict=Verdict.APPROVE, via="api")
+        await decide(OpenReview(task=task.id, attempt=1))
         second = await world.open_review(task.id, 2)
         with pytest.raises(StaleReview, match="review_id"):
-            await decide()
+            await decide(OpenReview(task=task.id, attempt=1))
         assert (await world.service.review(second)).is_open
-        await decide(review_id=second)
+        await decide(OpenReview(task=task.id, review=second, attempt=1))
         assert (await world.end(task.id)).outcome is Outcome.APPROVED
 
 

@@ -93,7 +93,7 @@ async def test_what_reviewers_see_and_what_becomes_of_their_answer_is_the_flows_
         return {"amount": shared["amount"], "to": "Sam"}
 
     def fold(shared: Shared, answer: Answer) -> None:
-        shared["amount"] = answer.content["amount"]  # type: ignore[index, call-overload]
+        shared["amount"] = answer.content["amount"]  # type: ignore[index, call-overload]  # JSON, as a user's code takes it
         shared["said"] = [answer.comment, answer.is_edited, list(answer.reviewers)]
 
     node = ReviewNode("check", show=show, apply=fold)
@@ -418,7 +418,7 @@ async def test_an_interrupted_node_that_fails_is_tried_again_without_asking_agai
 # Inside a node
 
 
-class Asks(AsyncNode):  # type: ignore[misc]
+class Asks(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
     """Asks twice, and notes what it went through."""
 
     def __init__(self, seen: list[Any]) -> None:
@@ -468,7 +468,7 @@ async def test_an_interrupted_node_that_fails_later_keeps_its_answers(
 ) -> None:
     calls: list[int] = []
 
-    class Fails(AsyncNode):  # type: ignore[misc]
+    class Fails(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         name = "fails"
 
         async def exec_async(self, prep_res: object) -> str:
@@ -493,7 +493,7 @@ async def test_an_interrupted_node_that_fails_later_keeps_its_answers(
 async def test_an_edit_under_a_quorum_inside_a_node_is_asked_about_again(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
-    class One(AsyncNode):  # type: ignore[misc]
+    class One(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         name = "one"
 
         async def exec_async(self, prep_res: object) -> list[Any]:
@@ -515,7 +515,7 @@ async def test_an_edit_under_a_quorum_inside_a_node_is_asked_about_again(
 async def test_a_sequential_batch_may_ask_for_each_item(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
-    class Each(AsyncBatchNode):  # type: ignore[misc]
+    class Each(AsyncBatchNode):  # type: ignore[misc]  # PocketFlow has no types
         name = "each"
 
         async def prep_async(self, shared: Shared) -> list[str]:
@@ -535,7 +535,7 @@ async def test_a_sequential_batch_may_ask_for_each_item(
 
 
 async def test_a_policy_that_is_not_there_is_named(sqlite_database: Database, clock: StoppedClock) -> None:
-    class Asks(AsyncNode):  # type: ignore[misc]
+    class Asks(AsyncNode):  # type: ignore[misc]  # PocketFlow has no types
         async def exec_async(self, prep_res: object) -> object:
             return await review("x", policy="nowhere")
 
@@ -550,7 +550,7 @@ async def test_a_review_asked_from_a_task_of_the_nodes_own_is_refused(
     async def ask() -> object:
         return await review("x")
 
-    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]
+    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]  # PocketFlow has no types
         async def prep_async(self, shared: Shared) -> list[int]:
             return [1, 2]
 
@@ -570,7 +570,7 @@ async def test_a_review_asked_from_a_task_of_the_nodes_own_is_refused(
 async def test_a_review_in_a_nested_flow_waits_with_what_the_flow_prepared(
     any_database: Database, clock: StoppedClock, outer: type[Flow]
 ) -> None:
-    class Inner(Flow):  # type: ignore[misc]
+    class Inner(Flow):  # type: ignore[misc]  # PocketFlow has no types
         name = "inner"
 
         def prep(self, shared: Shared) -> Json:
@@ -636,7 +636,7 @@ def test_what_cannot_wait_is_refused_when_it_is_loaded() -> None:
     with pytest.raises(FlowError, match="'legal' asks for a review inside 'BatchFlow'"):
         Graph(Flow(start=inner))
 
-    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]
+    class Parallel(AsyncParallelBatchNode):  # type: ignore[misc]  # PocketFlow has no types
         async def exec_async(self, item: object) -> object:
             return [await review(str(one)) for one in [item]]
 
@@ -741,7 +741,7 @@ async def test_progress_and_text_are_events_from_threads_too(
 
 
 def test_a_node_may_be_tried_without_countersign() -> None:
-    class Plain(Node):  # type: ignore[misc]
+    class Plain(Node):  # type: ignore[misc]  # PocketFlow has no types
         def exec(self, prep_res: object) -> None:
             progress(0.5)
             stream_text("x")
@@ -799,7 +799,7 @@ async def test_letting_a_node_run_leaves_it_what_an_earlier_review_said(
 async def test_a_flows_own_prep_is_held_to_what_nodes_are(
     sqlite_database: Database, clock: StoppedClock, how: str
 ) -> None:
-    class Inner(AsyncFlow):  # type: ignore[misc]
+    class Inner(AsyncFlow):  # type: ignore[misc]  # PocketFlow has no types
         name = "inner"
 
         async def prep_async(self, shared: Shared) -> object:

@@ -112,7 +112,7 @@ async def test_a_time_or_a_wait_will_do(world: World, clock: StoppedClock, wait:
     found = await world.service.snooze(review, ANA.id, wait, via="web")
     assert found == await world.service.snooze(review, ANA.id, clock.now() + wait, via="web")
     assert [one.until for one in found.snoozes] == [START + wait]
-    found = await world.service.snooze(review, ANA.id, None, via="web")
+    found = await world.service.wake(review, ANA.id, via="web")
     assert found.snoozes == ()
 
 

@@ -124,7 +124,7 @@ async def test_a_card_shows_no_decision_that_counts_no_more(
         assert isinstance(shown, ReviewRequest)
         assert [made.reviewer for made in shown.decisions] == [ANA.id]
         in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
-        await world.service.reconsider(["two"])
+        await world.service.reconsidering.under(["two"])
         await settled(world, task.id)
         shown = paper.calls[-1].content
     assert isinstance(shown, ReviewRequest)
@@ -458,7 +458,7 @@ async def test_a_message_that_was_deleted_is_not_edited_again(desk: World, paper
 async def test_a_channels_defect_is_tried_again_like_any_failure(
     desk: World, paper: PaperChannel, clock: StoppedClock, fault: BaseException
 ) -> None:
-    paper.faults = [fault]  # type: ignore[list-item]
+    paper.faults = [fault]  # type: ignore[list-item]  # not only errors of deliveries
     task = await desk.submit("x")
     (card,) = await eventually(lambda: noted(desk, task.id, 1))
     assert card.error

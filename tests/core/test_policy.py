@@ -9,6 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.amendments import admitted, escalated, groups_of
+from core.counting import (
+    able,
+    approvals_given,
+    can_be_met,
+    comes_to,
+    is_hopeless,
+    is_stuck,
+    outcome,
+    shortfall,
+    shortfall_now,
+    stage_for,
+    stage_now,
+    waited_for,
+)
 from core.errors import (
     AlreadyDecided,
     ConfirmOnPage,
@@ -39,27 +54,7 @@ from core.model import (
     TaskId,
     Verdict,
 )
-from core.policy import (
-    able,
-    admitted,
-    approvals_given,
-    can_be_met,
-    check_answer,
-    check_may_ask,
-    check_may_decide,
-    check_open,
-    comes_to,
-    escalated,
-    groups_of,
-    is_hopeless,
-    is_stuck,
-    outcome,
-    shortfall,
-    shortfall_now,
-    stage_for,
-    stage_now,
-    waited_for,
-)
+from core.policy import check_answer, check_may_ask, check_may_decide, check_open
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, SAM, START
 
 ONE = Policy(name="one", reviewers=(ANA.id, BEN.id, SAM.id))
@@ -257,7 +252,7 @@ def staged(*stages: tuple[Quorum, ...], **more: object) -> Policy:
     everybody = dict.fromkeys(person for stage in stages for one in stage for person in one.people)
     asked = sum(one.approvals for stage in stages for one in stage)
     policy = Policy(name="staged", reviewers=tuple(everybody), approvals=asked, stages=stages)
-    return replace(policy, **more)  # type: ignore[arg-type]
+    return replace(policy, **more)  # type: ignore[arg-type]  # the values are of many types
 
 
 A, B, C, D, E = PEOPLE

@@ -1,12 +1,12 @@
 """Everything that can happen to a review, in any order, against a plain model that tries every assignment.
 
-The model knows nothing of `core/policy.py`: it counts by brute force over who could sit where. The machine
+The model knows nothing of `core/counting.py`: it counts by brute force over who could sit where. The machine
 drives the real service and the real store, on a SQLite file that is opened anew at every restart.
 
 `FAULTS` are wrong on purpose: core is given another policy than the model, or a door that forgets. A machine
 that does not find each of them would be no proof. Planted for a moment in core itself, it found these, too:
-seats given to whoever comes first (`core/policy.py`), a delegate with a vote of their own (`core/model.py`),
-timers that outlive the decision (`core/store/deciding.py`).
+seats given to whoever comes first (`core/counting.py`), a delegate with a vote of their own
+(`core/model.py`), timers that outlive the decision (`core/store/deciding.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from core.inforce import InForce
 from core.model import (
     Escalation,
     OnExpiry,
+    OpenReview,
     Outcome,
     Party,
     Person,
@@ -594,7 +595,11 @@ class Reviewing(RuleBasedStateMachine):
             seat = self.model.seat(who, self.delegators(who))
             wanted = "AlreadyDecided" if any(one.seat == seat for one in self.model.counting) else None
         until = None if hours is None else hours * HOUR
-        found = self.tried(self.service.snooze(self.review, who, until, via="web"))
+        found = self.tried(
+            self.service.wake(self.review, who, via="web")
+            if until is None
+            else self.service.snooze(self.review, who, until, via="web")
+        )
         assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
         if wanted is None:
             before = self.put_off_until.pop(who, None)
@@ -617,8 +622,8 @@ class Reviewing(RuleBasedStateMachine):
             if at == person:
                 wanted = "Invalid"
                 break
-            at = chain.get(at)  # type: ignore[assignment]
-        found = self.tried(self.service.delegate(person, delegate, until, by=person))
+            at = chain.get(at)  # type: ignore[assignment]  # None ends it
+        found = self.tried(self.service.delegations.add(person, delegate, until, by=person))
         assert found == wanted, f"{person} to {delegate}: {found} instead of {wanted}"
         if wanted is None:
             self.number += 1
@@ -628,7 +633,7 @@ class Reviewing(RuleBasedStateMachine):
 
     @rule(person=st.sampled_from([*REVIEWERS, SAM.id]))
     def come_back(self, person: PersonId) -> None:
-        self.run(self.service.end_delegation(person, by=person))
+        self.run(self.service.delegations.end(person, by=person))
         self.delegations.pop(person, None)
 
     @rule(minutes=st.sampled_from([1, 30, 60, 121, 299, 300, 601]), restart=st.booleans())
@@ -659,7 +664,7 @@ class Reviewing(RuleBasedStateMachine):
         self.is_renamed = is_renamed
         self.put_in_force()
         self.model.today = self.of_today()
-        self.run(self.service.reconsider({"p"}))
+        self.run(self.service.reconsidering.under({"p"}))
         self.model.look_due = True
         self.time_passes()
 
@@ -780,10 +785,10 @@ class NeverExpires(Reviewing):
 class Forgetful(Service):
     """Says that an answer is taken back, and keeps it."""
 
-    async def withdraw(self, review_id: str, reviewer: PersonId, *, via: str) -> Any:
-        review = await self.review(review_id)
+    async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> Any:
+        review = await self.review(str(which))
         mine = any(reviewer in {made.reviewer, made.seat} for made in review.decisions)
-        return review if mine and review.is_open else await super().withdraw(review_id, reviewer, via=via)
+        return review if mine and review.is_open else await super().withdraw(which, reviewer, via=via)
 
 
 class KeepsWhatWasTakenBack(Reviewing):
@@ -794,11 +799,11 @@ class KeepsWhatWasTakenBack(Reviewing):
 class Reserving(Service):
     """Whoever is looking keeps the others away."""
 
-    async def decide(self, review_id: str, reviewer: PersonId, verdict: Verdict, **how: Any) -> Any:
-        claims = (await self.review(review_id)).claims
+    async def decide(self, which: str | OpenReview, reviewer: PersonId, verdict: Verdict, **how: Any) -> Any:
+        claims = (await self.review(str(which))).claims
         if claims and all(one.person != reviewer for one in claims):
             raise NotYourTurn("Somebody else is looking.")
-        return await super().decide(review_id, reviewer, verdict, **how)
+        return await super().decide(which, reviewer, verdict, **how)
 
 
 class ReservesWhatIsLookedAt(Reviewing):

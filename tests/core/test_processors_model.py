@@ -115,7 +115,7 @@ async def test_the_prompt_comes_first_and_feedback_as_the_next_word(there: Loopb
 
 def test_json_is_told_as_people_read_it_and_silence_in_words() -> None:
     state: dict[str, Any] = {**SECOND, "task_input": {"a": 1}, "feedback_comment": None}
-    assert [turn["content"] for turn in messages(state, None)] == [  # type: ignore[index,call-overload]
+    assert [turn["content"] for turn in messages(state, None)] == [  # type: ignore[index,call-overload]  # JSON
         '{\n  "a": 1\n}',
         "d1",
         NO_REASON,

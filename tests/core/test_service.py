@@ -23,7 +23,18 @@ from core.errors import (
     UnknownFlow,
 )
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
-from core.model import LOCAL, Outcome, Person, PersonId, Policy, Status, Submission, TaskFilter, Verdict
+from core.model import (
+    LOCAL,
+    OpenReview,
+    Outcome,
+    Person,
+    PersonId,
+    Policy,
+    Status,
+    Submission,
+    TaskFilter,
+    Verdict,
+)
 from tests.core.graphs import drafting
 from tests.world import ANA, BEN, CY, EVE, SAM, World, draft_flows, whole_core
 
@@ -65,7 +76,7 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
         service.claim(text, ANA.id, via="web"),
         service.release(text, ANA.id, via="web"),
         service.snooze(text, ANA.id, timedelta(hours=1), via="web"),
-        service.snooze(text, ANA.id, None, via="web"),
+        service.wake(text, ANA.id, via="web"),
         service.check_edit(text, ANA.id, "better", via="web"),
         service.questions.check_may_ask(text, ANA.id),
         service.questions.check_may_answer(text, ANA.id),
@@ -75,7 +86,7 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
     assert list(await service.reviews(text)) == []
     assert list(await service.deliveries(text)) == []
     with pytest.raises(NotFound):
-        async for _ in service.follow(text):  # type: ignore[arg-type]
+        async for _ in service.follow(text):  # type: ignore[arg-type]  # no id at all
             pass
 
 
@@ -165,7 +176,7 @@ async def test_asking_first_tells_what_deciding_would(world: World) -> None:
 async def test_asking_first_knows_delegates(world: World) -> None:
     review = await world.open_review((await world.submit()).id)
     until = world.clock.now() + timedelta(days=1)
-    await world.service.delegate(ANA.id, EVE.id, until, by=ANA.id)
+    await world.service.delegations.add(ANA.id, EVE.id, until, by=ANA.id)
     assert (await world.service.check_may_decide(review, EVE.id)).id == review
     with pytest.raises(NotAReviewer):
         await world.service.check_may_decide(review, SAM.id)
@@ -309,7 +320,7 @@ async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_o
         for asked in (
             service.check_may_decide(review, ANA.id),
             service.decide(review, ANA.id, Verdict.APPROVE, via="slack"),
-            service.decide_open(task.id, ANA.id, Verdict.APPROVE, via="api"),
+            service.decide(OpenReview(task=task.id), ANA.id, Verdict.APPROVE, via="api"),
             service.decide(review, EVE.id, Verdict.APPROVE, via="slack"),
             service.check_edit(review, ANA.id, "better", via="slack"),
             service.questions.check_may_ask(review, ANA.id),

@@ -24,7 +24,7 @@ from core.errors import (
 )
 from core.events import DecisionRecorded, ReviewApproved
 from core.feed import Feed
-from core.model import Outcome, Person, PersonId, Policy, Verdict
+from core.model import OpenReview, Outcome, Person, PersonId, Policy, Verdict
 from core.service import Service
 from core.store.sql import SqlStore
 from tests.contracts.steps import delegated, fired, parked, waiting
@@ -200,11 +200,12 @@ async def test_every_surface_gives_the_same_answer(
         answers, kinds = set(), set()
         for via in SURFACES:
             asked = [
-                partial(service.decide, review, person.id, Verdict.APPROVE, via=via),
-                partial(
-                    service.decide_open, before.task.id, person.id, Verdict.APPROVE, review_id=review, via=via
-                ),
-                partial(service.decide_open, before.task.id, person.id, Verdict.APPROVE, attempt=1, via=via),
+                partial(service.decide, which, person.id, Verdict.APPROVE, via=via)
+                for which in (
+                    review,
+                    OpenReview(task=before.task.id, review=review),
+                    OpenReview(task=before.task.id, attempt=1),
+                )
             ]
             if name != "already decided":  # they may still change it
                 asked.append(partial(service.check_may_decide, review, person.id, via=via))
@@ -231,4 +232,4 @@ async def test_a_review_that_lost_what_a_struck_person_said_is_looked_at_again(
         review = await waiting(store, policy)
         await store.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None)
         # Ben is enough where Ana's word is kept, and not where it is dropped.
-        assert await service.reconsider(["two"]) == (0 if keeps else 1)
+        assert await service.reconsidering.under(["two"]) == (0 if keeps else 1)

@@ -256,9 +256,9 @@ async def test_one_that_somebody_else_overtook_is_looked_at_again_soon(
         async def overtaken(timer: Timer, **known: object) -> bool:
             if refused:
                 raise refused.pop()
-            return await fire(timer, **known)  # type: ignore[arg-type]
+            return await fire(timer, **known)  # type: ignore[arg-type]  # passed on
 
-        kept.faulty.fire = overtaken  # type: ignore[method-assign]
+        kept.faulty.fire = overtaken  # type: ignore[method-assign]  # the moment before it
         clock.advance(HOUR)
         await idle(kept, clock)
         clock.advance(seconds=2)

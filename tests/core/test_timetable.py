@@ -22,7 +22,7 @@ FRIDAY = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)  # 16:30 in Madrid
 
 
 def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]  # as many as there are
 
 
 def planned(policy: Policy, opened_at: datetime) -> list[tuple[TimerKind, int, datetime]]:
@@ -78,7 +78,7 @@ def test_one_group_at_work_is_enough() -> None:
     assert at_work([], FRIDAY) == FRIDAY
 
 
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001 - it wants them without a zone
 def test_it_is_never_earlier_and_always_at_work(at: datetime) -> None:
     found = at_work([MADRID], at)
     assert found >= at

@@ -347,7 +347,7 @@ async def test_a_database_that_cannot_be_asked_keeps_nobody_who_left(
             tried.append(1)
             raise StoreUnavailable("The database is locked.")
 
-        monkeypatch.setattr(here.world.service, "reconsider", locked)
+        monkeypatch.setattr(here.world.service.reconsidering, "under", locked)
         lists.body = "[]"
         clock.advance(REFRESH)
         await here.legal_is()

@@ -76,8 +76,8 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         approvals=3,
         stages=(
             (
-                Quorum(name="legal", people=("ana", "ben"), approvals=1),  # type: ignore[arg-type]
-                Quorum(name="ops", people=("ben", "cy", "dee"), approvals=2),  # type: ignore[arg-type]
+                Quorum(name="legal", people=("ana", "ben"), approvals=1),  # type: ignore[arg-type]  # as people's ids are
+                Quorum(name="ops", people=("ben", "cy", "dee"), approvals=2),  # type: ignore[arg-type]  # as people's ids are
             ),
         ),
         rejections=2,
@@ -89,8 +89,8 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         reminders=(timedelta(hours=4), timedelta(days=1)),
         escalation=Escalation(
             after=timedelta(days=2),
-            people=("eve",),  # type: ignore[arg-type]
-            recipients=(Recipient(channel="slack", address="C02OPS"),),  # type: ignore[arg-type]
+            people=("eve",),  # type: ignore[arg-type]  # as people's ids are
+            recipients=(Recipient(channel="slack", address="C02OPS"),),  # type: ignore[arg-type]  # as people's ids are
         ),
         on_expiry=OnExpiry.ESCALATE,
         hours=(
@@ -99,7 +99,7 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         carries=True,
         keeps_removed=False,
         claim=timedelta(hours=1),
-        recipients=(Recipient(channel="telegram", address="-100"),),  # type: ignore[arg-type]
+        recipients=(Recipient(channel="telegram", address="-100"),),  # type: ignore[arg-type]  # as people's ids are
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,14 +21,33 @@ from countersign.reloading import Live, Reloader, follow
 from tests.world import ANA, BEN, SAM, PaperChannel, whole_core
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from core.store.database import Database
-    from tests.world import StoppedClock
+    from tests.world import StoppedClock, World
 
 PEOPLE = "".join(f'[people.{name}]\nname = "{name.title()}"\n' for name in ("ana", "ben", "sam"))
 BOTH = PEOPLE + '[policies.default]\nreviewers = ["ana", "ben"]\n'
 ONLY_BEN = PEOPLE + '[policies.default]\nreviewers = ["ben"]\n'
+
+
+@asynccontextmanager
+async def started(
+    file: Path,
+    database: Database,
+    clock: StoppedClock,
+    *,
+    look: Callable[[], object] = list,
+    channels: Sequence[PaperChannel] = (),
+) -> AsyncIterator[tuple[World, Live, Reloader]]:
+    """As `serve` puts it together, by what the file says now."""
+    live = Live(configuration(file, {}))
+    known, now = flows(live.configuration), live.configuration
+    async with whole_core(
+        database, clock, flows=known, channels=channels, people=now.people, in_force=now.policies
+    ) as world:
+        yield world, live, Reloader(lambda: configuration(file, {}), live, known, world.service, look=look)
 
 
 async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
@@ -34,19 +55,9 @@ async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
 ) -> None:
     file = tmp_path / "countersign.toml"
     file.write_text(BOTH)
-    live = Live(configuration(file, {}))
-    known = flows(live.configuration)
-    async with whole_core(
-        sqlite_database,
-        clock,
-        flows=known,
-        people=live.configuration.people,
-        in_force=live.configuration.policies,
-    ) as world:
-        looked: list[int] = []
-        reloader = Reloader(
-            lambda: configuration(file, {}), live, known, world.service, look=lambda: looked.append(1)
-        )
+    looked: list[int] = []
+    look = partial(looked.append, 1)
+    async with started(file, sqlite_database, clock, look=look) as (world, _, reloader):
         asked = await world.open_review((await world.submit("x")).id)
         file.write_text(ONLY_BEN)
         assert await reloader.reload()
@@ -74,18 +85,14 @@ async def test_a_review_that_nobody_is_left_to_decide_says_so(
 ) -> None:
     file = tmp_path / "countersign.toml"
     file.write_text(BOTH.replace('"ana", "ben"', '"ana"'))
-    live = Live(configuration(file, {}))
-    known = flows(live.configuration)
-    async with whole_core(
-        sqlite_database,
-        clock,
-        flows=known,
-        people=live.configuration.people,
-        in_force=live.configuration.policies,
-    ) as world:
-        keeper = Timekeeper(world.store, clock, live.configuration.people, live.configuration.policies)
-        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=keeper.look)
-        async with keeper:
+    keepers: list[Timekeeper] = []
+
+    def look() -> None:
+        keepers[0].look()
+
+    async with started(file, sqlite_database, clock, look=look) as (world, live, reloader):
+        keepers.append(Timekeeper(world.store, clock, live.configuration.people, live.configuration.policies))
+        async with keepers[0]:
             task = await world.submit("x")
             await world.open_review(task.id)
             file.write_text(ONLY_BEN)
@@ -131,17 +138,15 @@ async def test_what_changed_while_nothing_ran_is_looked_at_at_the_start(
     for then in (text, text.replace('"ana"', '"ben"').replace("default", name), None):
         if then is not None:
             file.write_text(then)
-        live = Live(configuration(file, {}))
-        people, policies = live.configuration.people, live.configuration.policies
-        known = flows(live.configuration)
-        async with whole_core(sqlite_database, clock, flows=known, people=people, in_force=policies) as world:
+        async with started(file, sqlite_database, clock) as (world, live, reloader):
             if then == text:
                 task = await world.submit("x")
                 review = await world.open_review(task.id)
-            reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
             await reloader.look_over()
             for timer in await world.store.timers(review):
-                await world.store.fire(timer, policies=policies, people=people)
+                await world.store.fire(
+                    timer, policies=live.configuration.policies, people=live.configuration.people
+                )
             said = [e for e in await world.history(task.id) if isinstance(e, ReviewStuck)]
             assert len(said) == (0 if then == text else 1)
 
@@ -153,20 +158,17 @@ async def test_a_delegation_of_whoever_is_named_no_more_ends(
     """Else it stood again once they are named again."""
     file = tmp_path / "countersign.toml"
     file.write_text(BOTH)
-    live = Live(configuration(file, {}))
-    known = flows(live.configuration)
-    async with whole_core(sqlite_database, clock, flows=known, people=live.configuration.people) as world:
-        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+    async with started(file, sqlite_database, clock) as (world, live, reloader):
         until = clock.now() + timedelta(days=9)
-        await world.service.delegate(ANA.id, SAM.id, until, by=ANA.id)
-        await world.service.delegate(BEN.id, ANA.id, until, by=BEN.id)
+        await world.service.delegations.add(ANA.id, SAM.id, until, by=ANA.id)
+        await world.service.delegations.add(BEN.id, ANA.id, until, by=BEN.id)
         file.write_text(BOTH.replace('[people.sam]\nname = "Sam"\n', ""))
         if by_signal:
             assert await reloader.reload()
         else:
             live.replace(configuration(file, {}))
             await reloader.look_over()
-        assert [of.person for of in await world.service.delegations()] == [BEN.id]
+        assert [of.person for of in await world.service.delegations.standing()] == [BEN.id]
 
 
 async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
@@ -178,17 +180,8 @@ async def test_cards_change_where_the_file_says_that_a_decision_counts_no_more(
         'reviewers = ["ana", "ben", "cy"]\napprovals = 2\nremoved = "drop"\n'
     )
     file.write_text(three)
-    live = Live(configuration(file, {}))
-    known, paper = flows(live.configuration), PaperChannel(ChannelName("slack"))
-    async with whole_core(
-        sqlite_database,
-        clock,
-        flows=known,
-        channels=[paper],
-        people=live.configuration.people,
-        in_force=live.configuration.policies,
-    ) as world:
-        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+    paper = PaperChannel(ChannelName("slack"))
+    async with started(file, sqlite_database, clock, channels=[paper]) as (world, _, reloader):
         asked = await world.open_review((await world.submit("x")).id)
         await paper.called(1)
         await world.approve(asked, ANA)
@@ -208,20 +201,11 @@ async def test_a_file_that_was_changed_while_nobody_ran_is_looked_at_once(
     told: list[list[str]] = []
     task = ""
     for _ in range(3):
-        live = Live(configuration(file, {}))
-        known = flows(live.configuration)
-        async with whole_core(
-            sqlite_database,
-            clock,
-            flows=known,
-            people=live.configuration.people,
-            in_force=live.configuration.policies,
-        ) as world:
+        async with started(file, sqlite_database, clock) as (world, live, reloader):
             if not task:
                 task = (await world.submit("x")).id
                 await world.open_review(task)
                 file.write_text(ONLY_BEN)
-            reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
             await reloader.look_over()
             for timer in await world.store.due_timers(10):
                 await world.store.fire(timer, policies=live.configuration.policies, people={})
@@ -240,16 +224,7 @@ async def test_a_mistake_leaves_in_force_what_was(
 ) -> None:
     file = tmp_path / "countersign.toml"
     file.write_text(BOTH + '[policies.own]\nreviewers = ["ana"]\n[flows.draft]\npolicy = "own"\n')
-    live = Live(configuration(file, {}))
-    known = flows(live.configuration)
-    async with whole_core(
-        sqlite_database,
-        clock,
-        flows=known,
-        people=live.configuration.people,
-        in_force=live.configuration.policies,
-    ) as world:
-        reloader = Reloader(lambda: configuration(file, {}), live, known, world.service, look=list)
+    async with started(file, sqlite_database, clock) as (_, live, reloader):
         file.write_text(text)
         assert not await reloader.reload()
         assert live.configuration.policies["own"].reviewers == (ANA.id,)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from tests.bench.server import environment, free_port
+from tests.world import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,17 +159,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
         served.kill()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Another program holds the database."""
-    other = sqlite3.connect(folder / "countersign.db", isolation_level=None, timeout=10)
-    try:
-        other.execute("BEGIN EXCLUSIVE")
-        yield
-    finally:
-        other.close()
-
-
 def goes_on(served: Served) -> None:
     served.start(GOOD)
     served.once(lambda: served.task()["status"] == "waiting_for_review")
@@ -188,7 +177,7 @@ def test_whatever_a_processor_does_the_process_ends_in_time(served: Served, proc
 def test_with_the_database_held_by_another_program_too(served: Served, tmp_path: Path) -> None:
     served.start(DEAF)
     served.submit()
-    with locked(tmp_path):
+    with locked(tmp_path / "countersign.db"):
         status, seconds = served.stop()
     assert (status, seconds < SECONDS) == (0, True), (seconds, served.log)
     goes_on(served)

@@ -144,7 +144,7 @@ async def run(folder: Path, *, die_after: int | None, tasks: int, with_shapes: b
             await asyncio.gather(*(play(service, number) for number in range(tasks)))
         else:
             await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
-        while await store.next_due_delivery(CHAT, after=clock.now() - timedelta(hours=1)) is not None:  # noqa: ASYNC110
+        while await store.next_due_delivery(CHAT, after=clock.now() - timedelta(hours=1)) is not None:  # noqa: ASYNC110 - the store tells nobody else
             await asyncio.sleep(0.01)
 
 

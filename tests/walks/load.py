@@ -108,7 +108,7 @@ class Load:
 
     async def __aenter__(self) -> Self:
         self._http = await self._stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
-        self._chance = Random(self.seed)  # noqa: S311
+        self._chance = Random(self.seed)  # noqa: S311 - repeatable on purpose
         self._free = asyncio.Semaphore(self.in_flight)
         self.receiver = await self._receive()
         self.alive.set()

@@ -23,7 +23,7 @@ def seeded() -> tuple[int, Random]:
 
 def figures(**found: object) -> None:
     """One line for docs/evidence.md."""
-    print("figures: " + " ".join(f"{name}={value}" for name, value in found.items()))  # noqa: T201
+    print("figures: " + " ".join(f"{name}={value}" for name, value in found.items()))  # noqa: T201 - read by who runs it
 
 
 async def eventually(look: Callable[[], Awaitable[T]], *, within: float = 20.0) -> T:

@@ -15,6 +15,7 @@ from core.store.database import SQLite
 from core.store.database import database as database_at
 from tests.walks.runs import eventually
 from tests.walks.town import SLACK, TELEGRAM, town
+from tests.world import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
     from tests.walks.town import Platforms, Town
 
 TEXT = "Announce the new opening hours"
-
-
-@contextmanager
-def locked(database: Database) -> Iterator[None]:
-    """Another program holds the file."""
-    other = sqlite3.connect(str(database.url.database), isolation_level=None, timeout=10)
-    try:
-        other.execute("BEGIN EXCLUSIVE")
-        yield
-        other.execute("ROLLBACK")
-    finally:
-        other.close()
 
 
 class SmallDisk(SQLite):
@@ -90,7 +79,7 @@ async def test_a_locked_file_is_never_answered_falsely_and_comes_back_by_itself(
     in_slack, in_telegram = await there.slack.card("first"), await there.telegram.card("second")
     await sam.waits(one)
     slack, telegram = there.chats.slack, there.chats.telegram
-    with locked(sqlite_database):
+    with locked(sqlite_database.url.database):
         press = asyncio.create_task(slack.press(in_slack, "Approve", user=SLACK["ana"]))
         tap = telegram.tap(in_telegram, "Approve", user=TELEGRAM["ben"])
         replies = await asyncio.gather(

@@ -86,7 +86,7 @@ async def test_a_week_of_a_review(sqlite_database: Database) -> None:
         await posted(paper, "Escalated")
 
         clock.advance(hours=1)
-        await world.service.delegate(ANA, BEN, clock.now() + timedelta(days=7), by=ANA)
+        await world.service.delegations.add(ANA, BEN, clock.now() + timedelta(days=7), by=ANA)
         clock.advance(madrid(26, 14, 30) - clock.now())
         await world.event(task.id, ReviewerReminded, 2)
         await posted(paper, "Reminder for Ben Okri and Cy Young")

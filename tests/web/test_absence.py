@@ -191,5 +191,5 @@ async def test_in_open_mode_nobody_is_away(houses: Houses) -> None:
         "/v1/delegations/local", json={"delegate": None, "until": "2026-11-25T08:00:00Z"}
     ) as answer:
         assert answer.status == 422
-    assert list(await house.world.service.delegations()) == []
+    assert list(await house.world.service.delegations.standing()) == []
     assert house.world.service.person(PersonId("local")) is not None

@@ -13,6 +13,8 @@ from web.pages.assets import FILES, STATIC, Assets
 from web.pages.text import HIDDEN, spelled, visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.web.web_house import House
 
 VENDOR = STATIC / "vendor"
@@ -42,8 +44,8 @@ def test_every_vendored_file_is_listed() -> None:
 @pytest.mark.parametrize(
     "path", [*(STATIC / name for name in OURS), *TEMPLATES.glob("*.html")], ids=lambda path: path.name
 )
-def test_nothing_of_ours_names_another_machine(path: object) -> None:
-    text = path.read_text()  # type: ignore[attr-defined]
+def test_nothing_of_ours_names_another_machine(path: Path) -> None:
+    text = path.read_text()
     addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"')]*", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}
 

@@ -35,7 +35,7 @@ async def page_of(office: PolicyHouse, task_id: str, person: str) -> Seen:
 async def away(office: PolicyHouse, person: str, delegate: str | None) -> None:
     until = office.world.clock.now() + timedelta(days=1)
     who = None if delegate is None else PersonId(delegate)
-    await office.world.service.delegate(PersonId(person), who, until, by=PersonId(person))
+    await office.world.service.delegations.add(PersonId(person), who, until, by=PersonId(person))
 
 
 def actions(page: Seen) -> set[str]:

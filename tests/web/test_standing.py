@@ -25,7 +25,7 @@ async def explained(office: PolicyHouse, task_id: str, person: str) -> Any:
 async def away(office: PolicyHouse, person: str, delegate: str | None, days: int = 1) -> None:
     until = office.world.clock.now() + timedelta(days=days)
     who = None if delegate is None else PersonId(delegate)
-    await office.world.service.delegate(PersonId(person), who, until, by=PersonId(person))
+    await office.world.service.delegations.add(PersonId(person), who, until, by=PersonId(person))
 
 
 async def test_a_fresh_review_says_all_that_there_is_to_know(office: PolicyHouse) -> None:

@@ -142,12 +142,12 @@ async def test_a_reader_who_has_seen_the_end_is_answered_although_the_task_is_re
     async def a_moment_ago(task_id: str) -> Any:
         return ended
 
-    service.task = a_moment_ago  # type: ignore[method-assign]
+    service.task = a_moment_ago  # type: ignore[method-assign]  # the moment between two reads
     headers = {**await house.bearer("sam"), "Last-Event-ID": str(last)}
     async with asyncio.timeout(10), house.http.get(f"/v1/tasks/{task_id}/events", headers=headers) as answer:
         assert answer.status == 200
         assert b"task_rewound" in await answer.content.readuntil(b"\n\n")
-    service.task = read  # type: ignore[method-assign]
+    service.task = read  # type: ignore[method-assign]  # the moment between two reads
 
 
 async def test_nobody_but_administrators_goes_past_a_review(house: House) -> None:

@@ -77,7 +77,7 @@ def test_the_allow_list_is_split_on_commas(environment: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("settings", "url"),
     [
-        (WebSettings(host="0.0.0.0", port=9), "http://localhost:9"),  # noqa: S104
+        (WebSettings(host="0.0.0.0", port=9), "http://localhost:9"),  # noqa: S104 - a comparison
         (WebSettings(host="::1", port=9), "http://[::1]:9"),
         (WebSettings(public_url="https://c.example/"), "https://c.example"),
         (WebSettings(public_url=""), "http://127.0.0.1:8080"),

@@ -336,12 +336,12 @@ async def test_prefer_wait_is_bounded(idle_house: House) -> None:
 )
 def test_preferred_wait(header: str, seconds: int) -> None:
     class Asked:
-        class headers:  # noqa: N801
+        class headers:  # noqa: N801 - an attribute of the request's
             @staticmethod
             def getall(_name: str, _default: object) -> list[str]:
                 return [header]
 
-    assert preferred_wait(Asked()) == seconds  # type: ignore[arg-type]
+    assert preferred_wait(Asked()) == seconds  # type: ignore[arg-type]  # all that it reads
 
 
 async def test_pages_of_tasks(house: House, clock: StoppedClock) -> None:

@@ -97,7 +97,7 @@ async def test_a_last_day_ends_where_the_person_is(lived: Lived) -> None:
     page = await seen(ana, "/away")
     assert "(to its end, in Europe/Madrid)" in page.text
     assert await posted(ana, "/away", delegate="ben", until="2026-11-23") == "/away"
-    (made,) = await lived.house.world.service.delegations()
+    (made,) = await lived.house.world.service.delegations.standing()
     assert made.until.isoformat() == "2026-11-23T23:00:00+00:00"
     page = await seen(ana, "/away")
     assert "Until 24 Nov 2026, 00:00:00 CET." in page.text

@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from core.errors import CountersignError, NotFound
-from core.model import Status, Verdict
+from core.model import OpenReview, Status, Verdict
 from core.states import content_of
 from web.auth import CALLER
 from web.bodies import parsed
@@ -64,11 +64,10 @@ class Changes:
 
     async def _record(self, request: web.Request, review: ReviewRequest, body: Edit) -> None:
         caller = request[CALLER]
-        await self._service.decide_open(
-            review.task.id,
+        await self._service.decide(
+            OpenReview(task=review.task.id, review=review.id),
             caller.person,
             Verdict.EDIT,
-            review_id=review.id,
             comment=body.comment.strip() if body.comment else None,
             content=content_of(body.content, review.draft),
             via=caller.via,

@@ -92,7 +92,7 @@ class Views:
             questions=await self._questions(task),
             may_ask=asking is not None and self._may_ask(asking, caller.person),
             may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
-            name=self._name,
+            somebody=self._service.somebody,
             undelivered=undelivered(await self._service.deliveries(task.id)),
         )
 
@@ -110,7 +110,7 @@ class Views:
         person = request[CALLER].person
         waiting = await self._service.waiting_for(person)
         elsewhere = None if waiting else await self._waiting_elsewhere(person)
-        standing = await self._service.delegations()
+        standing = await self._service.delegations.standing()
         return self._pages.page(
             request,
             "inbox.html",
@@ -119,7 +119,7 @@ class Views:
             asked=await self._service.questions.for_submitter(person),
             away=next((one for one in standing if one.person == person), None),
             decides_for={review.id: decides_for(review, person, standing) for review in waiting},
-            name=self._name,
+            somebody=self._service.somebody,
         )
 
     async def sign_in(self, request: web.Request) -> web.Response:
@@ -169,10 +169,6 @@ class Views:
     async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
         """The open review, explained to the viewer."""
         return None if task.review is None else await self._service.explain(task.id, caller.person)
-
-    def _name(self, person_id: PersonId) -> str:
-        person = self._service.person(person_id)
-        return person_id if person is None else person.name
 
 
 def decides_for(review: ReviewRequest, person: PersonId, standing: Sequence[Delegation]) -> list[PersonId]:

@@ -30,8 +30,8 @@ class Payloads:
     def message_action(self, user: User, message: Message, block: Body, element: Body, extra: Body) -> Body:
         """block_actions of a press on a message; that of an ephemeral one carries no message."""
         channel = self._workspace.channels[message.channel]
-        container = {"type": "message", "message_ts": message.ts, "channel_id": channel.id}
-        container["is_ephemeral"] = message.only_for is not None  # type: ignore[assignment]  # the only bool
+        container: Body = {"type": "message", "message_ts": message.ts, "channel_id": channel.id}
+        container["is_ephemeral"] = message.only_for is not None
         if message.thread_ts is not None:
             container["thread_ts"] = message.thread_ts
         return {

@@ -132,8 +132,8 @@ def get_chat(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def get_chat_member(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
     chat = state.open_chat(params.get("chat_id"))
-    user_id = params.get("user_id")
-    user = state.bot if user_id == state.bot.id else state.users.get(user_id)  # type: ignore[arg-type]  # None is nobody
+    user_id = params.get("user_id", 0)  # which nobody has
+    user = state.bot if user_id == state.bot.id else state.users.get(user_id)
     if user is None:
         raise bad_request("invalid user_id specified")
     return member(state, chat, user)

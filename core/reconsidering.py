@@ -1,0 +1,83 @@
+"""Open reviews, once the configuration says something else of who may decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.counting import comes_to, is_stuck
+from core.model import LOCAL, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from core.model import PersonId, Policy, ReviewRequest
+    from core.ports import OpenReviewStore
+
+AT_A_TIME = 100
+
+
+class Reconsidering:
+    """What is called at a start, and whenever the configuration was read anew."""
+
+    def __init__(self, store: OpenReviewStore, *, policies: Mapping[str, Policy]) -> None:
+        """`policies` are those in force now."""
+        self._store = store
+        self._policies = policies
+
+    async def look_over(self, *, besides: Collection[str] = ()) -> int:
+        """Reconsider what is open under policies that changed since the last look, of this process or an
+        earlier one; how many reviews nobody is left to decide.
+
+        Without a change it reads one small table. `besides` are policies of which is not known yet who is in
+        them.
+        """
+        changed = await self._store.policies_changed(self._policies, besides)
+        if changed is not None and not changed:
+            return 0
+        stuck = await self.under(changed, besides=besides)
+        await self._store.looked_over(self._policies, besides)
+        return stuck
+
+    async def under(self, policies: Collection[str] | None, *, besides: Collection[str] = ()) -> int:
+        """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
+        to decide; how many there are.
+
+        They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
+        that did not count may count again; and cards show how many count. Page by page: no decision waits.
+        """
+        stuck = 0
+        last: tuple[datetime, str] | None = None
+        while True:
+            page = await self._store.open_reviews(after=last, limit=AT_A_TIME)
+            concerned = [
+                review
+                for review in page
+                if (review.policy.name not in besides if policies is None else review.policy.name in policies)
+            ]
+            stuck += await self._reconsidered(concerned)
+            if len(page) < AT_A_TIME:
+                return stuck
+            last = (page[-1].opened_at, page[-1].id)
+
+    async def _reconsidered(self, reviews: Sequence[ReviewRequest]) -> int:
+        hopeless = [
+            review.id
+            for review in reviews
+            if review.task.submitter != LOCAL and is_stuck(review, self._policies)
+        ]
+        met = [one.id for one in reviews if comes_to(one, self._policies) is not Outcome.OPEN]
+        if hopeless or met:
+            await self._store.mark_stuck([*hopeless, *met])
+        # Somebody's word may count no more, or again; which it was before, nobody knows.
+        recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
+        if recounted:
+            await self._store.show_again(recounted)
+        return len(hopeless)
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        """Let those who are in groups from outside now decide on what is open under these groups, too.
+
+        How many open reviews heard of somebody new. Takes nobody away: the policies in force do. Idempotent.
+        """
+        return await self._store.admit(members)
