@@ -34,7 +34,7 @@ LIMIT = 200
 """Characters of a private answer (Telegram Bot API, answerCallbackQuery; Slack takes more)."""
 
 STRANGER = "Nothing was changed: people are known here by their id, and nobody is listed under yours, {}."
-ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, then press again."
+ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, then try again."
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
 MAYBE = "The database is slow: this may not have been recorded. Please look at the card in a moment."

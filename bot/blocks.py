@@ -92,10 +92,14 @@ def blocks(card: Card) -> list[Block]:
 
 def _head(card: Card) -> list[Block]:
     return [
-        {"type": "header", "text": _plain(clipped(f"{card.state}: {card.title}", HEADER, escaped))},
+        {"type": "header", "text": _plain(clipped(_headline(card), HEADER, escaped))},
         _context(_line(card.byline)),
         *(block for remark in card.previous for block in _remark(remark, WORDS // len(card.previous))),
     ]
+
+
+def _headline(card: Card) -> str:
+    return f"{card.state}: {card.title or '(untitled)'}"
 
 
 def _end(card: Card) -> list[Block]:
@@ -147,7 +151,7 @@ def _remarks(card: Card, room: int) -> list[Block]:
 
 def fallback(card: Card) -> str:
     """The message's `text`, for notifications and screen readers; what Slack reads as control is escaped."""
-    return escape(clipped(f"{card.state}: {card.title}", FALLBACK // 5) + f" ({_line(card.byline)})")
+    return escape(clipped(_headline(card), FALLBACK // 5) + f" ({_line(card.byline)})")
 
 
 def said(words: Words, users: Mapping[PersonId, str], *, answer: str | None = None) -> list[Block]:

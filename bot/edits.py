@@ -29,4 +29,4 @@ def consequence(review: ReviewRequest) -> str:
         return f"{policy.approvals} people have to approve, so your text becomes the next attempt."
     if Party.EDITOR in policy.distinct_from:
         return "Somebody else has to approve it, so your text becomes the next attempt."
-    return "Your text is approved in place of the draft."
+    return "Then your text is approved in place of the draft."

@@ -12,6 +12,7 @@ from bot.buttons import Action
 from bot.cards import Line, Theirs, clock_time, url_of
 from bot.moments import later
 from core.errors import ConfirmOnPage, Invalid
+from core.literal import literal
 from core.timetable import next_morning
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ LATER = (
     "unless a time follows. “{0}later off” takes it back."
 )
 LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
+WITHDRAW = "Say it as “{0}withdraw”, and nothing after it: it takes back what you decided."
 """`{0}` is what commands begin with on the platform."""
 WAITING = (
     "No review waits for you.",
@@ -85,14 +87,15 @@ class Answer:
     """What stands below all else, as the links of an entry."""
 
     @property
-    def is_line(self) -> bool:
-        """Whether there is nothing else than the line."""
-        return not (self.choices or self.code or self.entries or self.links)
+    def is_plain(self) -> bool:
+        """Whether there is nothing else than the line, and that in words of ours."""
+        has_more = self.choices or self.code or self.entries or self.links
+        return not has_more and not any(isinstance(part, Theirs) for part in self.line)
 
     @property
     def text(self) -> str:
-        """The line alone, where nothing in it can come alive."""
-        return "".join(part.text if isinstance(part, Theirs) else part for part in self.line)
+        """The line alone, made visible: for notifications, and where nothing in it can come alive."""
+        return "".join(literal(part.text) if isinstance(part, Theirs) else part for part in self.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +149,10 @@ class Menu:
         """What to do, and whether that ends what was said before. Raises `Invalid`."""
         said = words.strip().lower()
         match word:
-            case Word.WITHDRAW:
+            case Word.WITHDRAW if not said:
                 return self._withdraw, False
+            case Word.WITHDRAW:
+                raise Invalid(WITHDRAW.format(prefix))
             case Word.LOOKING if said in OFF:
                 return self._release, True
             case Word.LOOKING if not said:

@@ -44,6 +44,20 @@ UNKNOWN = (
 )
 WHO_TO_ADD = " Say “{0}whoami” for the lines that make you known."
 
+HELP = (
+    "“{0}pending” lists what waits for you, “{0}submit TEXT” hands in a task, “{0}whoami” says who you are "
+    "here. “{0}looking” and “{0}later 2h” are about the one review that waits for you, “{0}withdraw” takes "
+    "back what you decided while others are still to decide. “{0}away Ben Okafor until 2026-11-30” says who "
+    "decides for you meanwhile, “{0}back” that you do again."
+)
+WORDS_DECIDE_NOTHING = "Words never decide: a decision takes the buttons on the card, or its page."
+
+_CONSENT = re.compile(
+    r"approved?|accept(?:ed)?|agreed?|confirm(?:ed)?|done|fine|good|go|lgtm|ok(?:ay)?|ship(?:it)?"
+    r"|sure|yes|yep|yeah|y|reject(?:ed)?|declined?|deny|denied|refused?|veto|nope|no|n"
+    r"|[+-]1|thumbs(?:up|down)|white_check_mark|x|👍|👎|✅|❌"
+)
+"""Words and signs that somebody may take for a decision."""
 _FLOW = re.compile(r"flow:(\S+)(?:\s+|$)")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -148,10 +162,15 @@ class Reception:
         )
         page = url_of(task.id, self.public_url)
         return Answer(
-            line=("Handed in: ", Theirs(text=task.title), f". How it ends you hear {where}."),
+            line=("Handed in: ", Theirs(text=task.title or "(untitled)"), f". How it ends you hear {where}."),
             page="your task",
             links=(("The task's page", page),),
         )
+
+
+def is_consent(word: str) -> bool:
+    """Whether somebody may take it for a decision; a word alone, whatever stands around it."""
+    return _CONSENT.fullmatch(word.lower().strip(".,!:*_~` \n")) is not None
 
 
 def _how_many(number: int) -> str:

@@ -22,6 +22,7 @@ from core.states import check_shape, content_of
 from core.submissions import (
     MAX_COMMENT,
     MAX_NAME,
+    as_named,
     check,
     check_content,
     check_json,
@@ -125,7 +126,8 @@ class Service:
         check(submission)
         flow = submission.flow or DEFAULT_FLOW
         if flow not in self._flows:
-            raise UnknownFlow(f"There is no flow {flow!r}; there are: {', '.join(sorted(self._flows))}.")
+            known = ", ".join(sorted(self._flows))
+            raise UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
         self._check_choice(flow, submission.policy)
         task, is_new = await self._store.create(
             TaskId(new_id()),

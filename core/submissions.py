@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from core.model import Json, Submission
 
 _ID = re.compile("[0-9a-f]{32}")
+_NAME = re.compile(r"[\w-]{1,64}")
 MAX_DEPTH = 64
 """Levels of lists and objects; deeper ones would exhaust the stack of somebody who reads them."""
 MAX_BITS = 4096
@@ -119,9 +120,14 @@ def _check_characters(value: str, name: str) -> None:
         raise Invalid(f"{name} holds half of a surrogate pair, which is not text.") from None
 
 
+def as_named(name: str) -> str:
+    """A name that somebody gave and there is not, for a sentence: quoted where nothing in it comes alive."""
+    return repr(name) if _NAME.fullmatch(name) else "of that name"
+
+
 def title_of(submission: Submission) -> str:
     """The title given, or the first words of the input."""
     if submission.title and submission.title.strip():
         return " ".join(submission.title.split())
-    words = " ".join(text_of(submission.input)[:1000].split())
+    words = " ".join(text_of(submission.input).lstrip()[:1000].split())
     return words if len(words) <= 80 else words[:79].rstrip() + "…"

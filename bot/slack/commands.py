@@ -11,11 +11,11 @@ import structlog
 from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
-from bot.absence import HOW, Absences
+from bot.absence import Absences
 from bot.answers import NOT_RECORDED, SLOW, STRANGER
 from bot.blocks import escape, listed
 from bot.menu import Answer, Word
-from bot.reception import Asked, introduced
+from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced, is_consent
 from bot.slack.payloads import SLACK, Typing
 from bot.slack.wording import as_typed
 from bot.zones import has_moment
@@ -39,23 +39,12 @@ COMMAND = "/countersign"
 PREFIX = f"{COMMAND} "
 POINTING = "Use the menu on its card, or say it to me in its thread."
 """Slack takes no commands in threads, so that they cannot point at a card."""
-HELP = (
-    "“{0}pending” lists what waits for you, “{0}submit TEXT” hands in a task, “{0}whoami” says who you are "
-    "here. “{0}looking”, “{0}later 2h” and “{0}withdraw” are about the one review that waits for you. "
-) + HOW
-WORDS_DECIDE_NOTHING = "Words never decide: a decision takes the buttons on the card, or its page."
 SECONDS = 2.5
 """Slack waits 3 s for the answer (docs.slack.dev, "Acknowledgment response")."""
 WHERE = "in a direct message from me"
 
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 """How a command's text names somebody where the manifest says `should_escape`."""
-_CONSENT = re.compile(
-    r"approved?|accept(?:ed)?|agreed?|confirm(?:ed)?|done|fine|good|go|lgtm|ok(?:ay)?|ship(?:it)?"
-    r"|sure|yes|yep|yeah|y|reject(?:ed)?|declined?|deny|denied|refused?|veto|nope|no|n"
-    r"|[+-]1|thumbs(?:up|down)|white_check_mark|x|👍|👎|✅|❌"
-)
-"""Words and signs that somebody may take for a decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +129,7 @@ class Commands:
                     pointing=POINTING,
                     review=await self._meant_in(said.thread),
                 )
-            case _ if _CONSENT.fullmatch(word.strip(".,!:*_~`")):
+            case _ if is_consent(word):
                 raise Invalid(WORDS_DECIDE_NOTHING)
             case _:
                 raise Invalid(HELP.format(said.prefix))
@@ -182,8 +171,8 @@ class Commands:
 
 
 def drawn(answer: Answer) -> list[Block] | None:
-    """Blocks where text alone would not do."""
-    return None if answer.is_line and not has_moment(answer.text) else listed(answer)
+    """Blocks where text alone would not do: Slack reads it as markup, and nobody's clock shows its times."""
+    return None if answer.is_plain and not has_moment(answer.text) else listed(answer)
 
 
 def _first_word(text: str) -> tuple[str, str]:

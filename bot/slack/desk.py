@@ -193,9 +193,9 @@ class Desk:
             raise NotAReviewer(STRANGER.format(f"{team}/{user}"))
         return person
 
-    def tell(self, press: ButtonPress, words: str) -> None:
-        """Only this person reads it; nobody waits for that."""
-        self._errands.start(self._tell_privately(press, words), "slack private answer")
+    def tell(self, press: ButtonPress, words: str, drawn: list[Block] | None = None) -> None:
+        """Only this person reads it, `drawn` where it has words of other people; nobody waits for that."""
+        self._errands.start(self._tell_privately(press, words, drawn=drawn), "slack private answer")
 
     async def _send_to_page(self, press: ButtonPress, words: str) -> None:
         said = self._buttons.read(press.token)
@@ -206,13 +206,16 @@ class Desk:
                 link = f" {link_to(url_of(review.task.id, self._public_url))}"
         await self._tell_privately(press, words, link)
 
-    async def _tell_privately(self, press: ButtonPress, words: str, link: str = "") -> None:
+    async def _tell_privately(
+        self, press: ButtonPress, words: str, link: str = "", *, drawn: list[Block] | None = None
+    ) -> None:
         """`link` is markup of ours."""
         try:
             await self._client.chat_postEphemeral(
                 channel=press.container.channel_id,
                 user=press.user.id,
                 text=escape(words) + link,
+                blocks=drawn,
                 thread_ts=press.container.thread_ts,
                 parse="none",
                 link_names=False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bot.blocks import CHOICE_BLOCK, CHOICE_INPUT, REASON_BLOCK, REASON_INPUT, reason_view
 from bot.buttons import Action
 from bot.menu import ACTIONS
+from bot.slack.commands import drawn
 from bot.slack.desk import Desk, pressed_copy
 from bot.slack.edits import Edits
 from bot.slack.inquiries import Inquiries
@@ -98,7 +99,8 @@ class Presses:
             await self.inquiries.ask(press, said)
             return
         call = self._menu.pressed(said, self.desk.person(press), via=SLACK)
-        self.desk.tell(press, (await self.desk.in_time(call, said.review)).text)
+        answer = await self.desk.in_time(call, said.review)
+        self.desk.tell(press, answer.text, drawn(answer))
 
     async def _ask_why(self, press: ButtonPress, said: Press) -> None:
         review = await self.desk.may_decide(press, said)

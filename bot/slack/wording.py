@@ -13,7 +13,8 @@ def as_typed(text: str) -> str:
 
 
 def _words(found: re.Match[str]) -> str:
-    """`<@U1|ana>` is `@ana`, `<#C1|general>` is `#general`, `<!here>` is `@here`, `<URL|label>` its URL."""
+    """`<@U1|ana>` is `@ana`, `<#C1|general>` is `#general`, `<!here>` is `@here`, `<URL|label>` its URL;
+    where Slack made a link of an address by itself, the label is what was typed."""
     what, label = found[1], found[2]
     match what[:1]:
         case "@" | "#":
@@ -21,7 +22,13 @@ def _words(found: re.Match[str]) -> str:
         case "!":
             return label or f"@{what[1:].partition('^')[0]}"
         case _:
-            return what
+            is_typed = label is not None and what.rstrip("/") in _links_of(label.rstrip("/"))
+            return label if is_typed and label is not None else what
+
+
+def _links_of(address: str) -> tuple[str, ...]:
+    """What Slack may have made of an address."""
+    return tuple(f"{scheme}{address}" for scheme in ("", "http://", "https://", "mailto:", "tel:"))
 
 
 def _unescaped(text: str) -> str:

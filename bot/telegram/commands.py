@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 from telegram import BotCommand
-from telegram.constants import ChatType
+from telegram.constants import ChatType, MessageLimit
 from telegram.error import Forbidden, TelegramError
 
 from bot.absence import Absences
 from bot.answers import ANONYMOUS, STRANGER
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
-from bot.reception import Asked, introduced
+from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
-from bot.telegram.places import address_of, is_anonymous, ref_of
-from bot.telegram.updates import COMMAND, TELEGRAM
+from bot.telegram.places import address_of, is_somebody, ref_of
+from bot.telegram.updates import COMMAND, DECISIONS, TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.literal import utf16
 from core.model import Recipient
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ log = structlog.get_logger()
 PREFIX = "/"
 POINTING = "Reply to its card with the command."
 NO_NAMES = "Telegram does not tell bots whose @name that is: write the person's name instead."
+CUT = (
+    "Nothing was handed in: Telegram takes {:,} characters in a message, so the end of yours may be missing. "
+    "Please hand it in on the page:"
+)
 OFFERED = tuple(
     BotCommand(command, description)
     for command, description in (
@@ -48,6 +53,7 @@ OFFERED = tuple(
         (Word.WITHDRAW, "Take back your decision on it, while it is open"),
         ("away", "Say until when you are away, and who decides for you"),
         ("back", "Decide for yourself again"),
+        ("help", "See what you can say here"),
     )
 )
 """What Telegram lists to whoever types a `/`."""
@@ -100,9 +106,8 @@ class Commands:
             raise
         except CountersignError as error:
             review, answer = None, Answer(line=(str(error),))
-        else:
-            if word in PRIVATE and message.chat.type != ChatType.PRIVATE:
-                answer = await self._answer_in_private(message, answer)
+        if word in PRIVATE and message.chat.type != ChatType.PRIVATE and is_somebody(message):
+            answer = await self._answer_in_private(message, answer)
         # a group may read what stands on the cards that are in it
         has_titles = review is not None or message.chat.type == ChatType.PRIVATE
         await self._reply(message, listed(answer, has_titles=has_titles))
@@ -117,6 +122,10 @@ class Commands:
                 return await self._reception.pending(person)
             case Asked.SUBMIT:
                 return await self._submit(person, message, rest)
+            case "help":
+                raise Invalid(HELP.format(PREFIX))
+            case _ if word in DECISIONS:
+                raise Invalid(WORDS_DECIDE_NOTHING)
             case "back":
                 return Answer(line=(await self._absences.back(person),))
             case "away":
@@ -135,6 +144,10 @@ class Commands:
                 )
 
     async def _submit(self, person: PersonId, message: Message, text: str) -> Answer:
+        if utf16(message.text or "") >= MessageLimit.MAX_TEXT_LENGTH:
+            # clients send what is longer as several messages, of which the first is the command
+            words = CUT.format(MessageLimit.MAX_TEXT_LENGTH)
+            return Answer(line=(words,), links=(("Hand it in", self._reception.public_url),))
         return await self._reception.submit(
             person,
             text,
@@ -194,7 +207,6 @@ class Commands:
 
 def _user(message: Message) -> User:
     """Raises `NotAReviewer` for somebody whom Telegram does not name."""
-    user = message.from_user
-    if user is None or message.sender_chat is not None or is_anonymous(user):
+    if message.from_user is None or not is_somebody(message):
         raise NotAReviewer(ANONYMOUS)
-    return user
+    return message.from_user

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 from telegram import ReplyParameters
@@ -21,6 +24,8 @@ from core.errors import CountersignError, Invalid, NotAReviewer
 from core.model import Asks, Dialog
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from telegram import (
         Bot,
         ForceReply,
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
         User,
     )
 
-    from core.model import Json, PersonId, ReviewId, ReviewRequest, Verdict
+    from core.model import Json, MessageRef, PersonId, ReviewId, ReviewRequest, Verdict
     from core.ports import Clock, Dialogs
     from core.service import Service
 
@@ -39,6 +44,8 @@ log = structlog.get_logger()
 NO_QUESTION = "Nothing was changed: Telegram could not ask you. Please use the task's page instead."
 OVER = "This question is over. Please press the button on the card again."
 UNCHANGED = "Nothing was changed."
+CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
+"""Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
 
@@ -53,14 +60,28 @@ class Desk:
         self._dialogs = dialogs
         self._bot = bot
         self._clock = clock
+        self._turns: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
         self._public_url = public_url
 
     def url_of(self, review: ReviewRequest) -> str:
         return url_of(review.task.id, self._public_url)
 
-    async def dialog_at(self, message: MaybeInaccessibleMessage | None) -> Dialog | None:
-        """What that message asks, while it does."""
-        return None if message is None else await self._dialogs.dialog(TELEGRAM, ref_of(message))
+    @asynccontextmanager
+    async def dialog_at(self, message: MaybeInaccessibleMessage | None) -> AsyncIterator[Dialog | None]:
+        """What that message asks, while it does.
+
+        Answers to it go one after the other: who discards an edit while they confirm it is told no untruth.
+        """
+        if message is None:
+            yield None
+            return
+        place = ref_of(message)
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            yield await self._dialogs.dialog(TELEGRAM, place)
+
+    async def is_late(self, message: MaybeInaccessibleMessage, person: PersonId) -> bool:
+        """Whether that message asked this person something, and asks no more since its time is over."""
+        return await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message)) == person
 
     def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
         """Raise `NotAReviewer` for everybody else than the person asked."""

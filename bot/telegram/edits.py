@@ -55,7 +55,7 @@ class Edits:
         draft = text_of(review.draft)
         if utf16(draft) > LONGEST:
             raise OnThePage(TOO_LONG.format(MessageLimit.MAX_TEXT_LENGTH, len(draft)))
-        asked = request_for_text(review, query.from_user)
+        asked = request_for_text(review, query.from_user, self._desk.url_of(review))
         prompt = await self._desk.send(asked, reply_field("The whole new text"), to=card)
         await self._desk.open(prompt, review, person, Verdict.EDIT, asks=Asks.TEXT)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import structlog
@@ -153,7 +154,7 @@ class Listener:
             builder = builder.updater(None)
         app: App = builder.concurrent_updates(Processor(self._intake)).build()
         app.add_handler(CallbackQueryHandler(presses.pressed))
-        app.add_handler(MessageHandler(filters.Regex(COMMAND), commands.typed))
+        app.add_handler(MessageHandler(filters.Regex(COMMAND), partial(_typed, presses, commands)))
         app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, self._hearing.moved))
         app.add_handler(MessageHandler(filters.REPLY, presses.replied))
         app.add_error_handler(self._failed)
@@ -224,6 +225,12 @@ class Listener:
             await _within(STOP_SECONDS, self._app.stop(), "handling")
         await _within(STOP_SECONDS, self._app.shutdown(), "connections")
         await self.bot.shutdown()
+
+
+async def _typed(presses: Presses, commands: Commands, update: Update, context: object) -> None:
+    """A draft that begins like a command is no command, whoever sends it back to us."""
+    if not await presses.brings_text(update):
+        await commands.typed(update, context)
 
 
 def _poll_failed(error: TelegramError) -> None:

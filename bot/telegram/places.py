@@ -56,6 +56,12 @@ def is_anonymous(user: User) -> bool:
     return user.id in NOBODY or user.is_bot
 
 
+def is_somebody(message: Message) -> bool:
+    """Whether Telegram names the person who wrote it."""
+    user = message.from_user
+    return user is not None and message.sender_chat is None and not is_anonymous(user)
+
+
 def ref(chat_id: int, message_id: int) -> MessageRef:
     return MessageRef(f"{chat_id}/{message_id}")
 

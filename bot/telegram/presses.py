@@ -11,10 +11,11 @@ from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, OnThePage,
 from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
-from bot.telegram.desk import IN_WORDS, OVER
+from bot.reception import WORDS_DECIDE_NOTHING, is_consent
+from bot.telegram.desk import CANCEL, IN_WORDS, OVER, UNCHANGED
 from bot.telegram.edits import PRESS
 from bot.telegram.failures import failure
-from bot.telegram.places import copy_of, is_anonymous, ref_of
+from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import (
     ConfirmOnPage,
@@ -88,35 +89,62 @@ class Presses:
     async def replied(self, update: Update, _: object) -> None:
         """Raises `Unavailable`, likewise."""
         message = update.message
-        if message is None or message.from_user is None:
+        if message is None or message.reply_to_message is None:
             return
-        is_somebody = message.sender_chat is None and not is_anonymous(message.from_user)
-        person = self._people.telegram_person(message.from_user.id) if is_somebody else None
-        await self._take(message, person)
+        async with self._desk.dialog_at(message.reply_to_message) as dialog:
+            if dialog is not None:
+                await self._take_words(message, dialog)
+                return
+        if message.text:
+            await self._take(message, message.reply_to_message, message.text.strip())
 
-    async def _take(self, reply: Message, person: PersonId | None) -> None:
+    async def brings_text(self, update: Update) -> bool:
+        """Whether it is the whole new text that we asked its writer for, and no command, however it begins.
+
+        Raises `Unavailable`, likewise.
+        """
+        message = update.message
+        if message is None:
+            return False
+        async with self._desk.dialog_at(message.reply_to_message) as dialog:
+            is_text = dialog is not None and dialog.asks is Asks.TEXT
+            if dialog is None or not is_text or dialog.person != self._writer(message):
+                return False
+            await self._take_words(message, dialog)
+            return True
+
+    async def _take(self, reply: Message, above: Message, words: str) -> None:
         """Only what answers a question of ours, by the person asked, is taken for anything."""
-        words, above = (reply.text or "").strip(), reply.reply_to_message
-        dialog = await self._desk.dialog_at(above)
-        if dialog is not None:
-            await self._take_words(reply, words, dialog, person)
-        elif words and above is not None:
-            asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
-            if asked is not None:
-                await self._inquiries.take_answer(reply, words, asked, person)
+        person = self._writer(reply)
+        asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
+        if asked is not None:
+            await self._inquiries.take_answer(reply, words, asked, person)
+        elif person is not None and await self._desk.is_late(above, person):
+            await self._desk.refuse(reply, Invalid(OVER))
+        elif person is not None and is_consent(words):
+            shown = await self._service.shown_at(TELEGRAM, ref_of(above))
+            if shown is not None and shown.is_open:
+                await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING))
 
-    async def _take_words(self, reply: Message, words: str, dialog: Dialog, person: PersonId | None) -> None:
+    async def _take_words(self, reply: Message, dialog: Dialog) -> None:
+        words = (reply.text or "").strip()
+        if not is_somebody(reply):
+            await self._desk.refuse(reply, NotAReviewer(ANONYMOUS))
+            return
         try:
-            self._desk.check_asked(dialog, person)
+            self._desk.check_asked(dialog, self._writer(reply))
         except NotAReviewer as error:
             await self._desk.tell(reply.from_user, sentence(error))
             return
         if dialog.asks is Asks.CONSENT:
             await self._desk.refuse(reply, Invalid(PRESS))
         elif not words:
-            await self._desk.tell(reply.from_user, IN_WORDS)
+            await self._desk.refuse(reply, Invalid(IN_WORDS))
         elif dialog.asks is Asks.TEXT:
             await self._edits.take_text(reply, words, dialog)
+        elif words.casefold().rstrip(".!") in CANCEL:
+            await self._desk.end(dialog)
+            await self._desk.refuse(reply, Invalid(UNCHANGED))
         elif dialog.asks is Asks.QUESTION:
             await self._inquiries.take_question(reply, words, dialog)
         else:
@@ -157,18 +185,24 @@ class Presses:
     async def _pressed_in_dialog(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         """What stands under the message decides what a button means: a client can send any with any."""
         prompt = query.message
-        dialog = await self._desk.dialog_at(prompt)
-        if prompt is None or dialog is None or dialog.review != said.review:
-            # nothing is tidied up: a client can name any message, a card of ours too
-            raise Invalid(OVER)
-        self._desk.check_asked(dialog, person)
-        match dialog.asks:
-            case Asks.REASON:
-                return await self._reasons.pressed(query, said, dialog, prompt)
-            case Asks.CONSENT:
-                return await self._edits.pressed(query, said, dialog)
-            case _:
+        async with self._desk.dialog_at(prompt) as dialog:
+            if prompt is None or dialog is None or dialog.review != said.review:
+                # nothing is tidied up: a client can name any message, a card of ours too
                 raise Invalid(OVER)
+            self._desk.check_asked(dialog, person)
+            match dialog.asks:
+                case Asks.REASON:
+                    return await self._reasons.pressed(query, said, dialog, prompt)
+                case Asks.CONSENT:
+                    return await self._edits.pressed(query, said, dialog)
+                case _:
+                    raise Invalid(OVER)
+
+    def _writer(self, message: Message) -> PersonId | None:
+        """None for nobody whom we know."""
+        user = message.from_user
+        known = user is not None and is_somebody(message)
+        return self._people.telegram_person(user.id) if user is not None and known else None
 
     def _person(self, user: User) -> PersonId:
         if is_anonymous(user):

@@ -66,7 +66,7 @@ def _reasons(review: ReviewRequest, said: Press, buttons: Buttons) -> list[list[
 
 def request_for_reason(review: ReviewRequest, user: User, verdict: Verdict) -> Markup:
     """To be sent with `reply_field`, which opens the reply field of the person whom the text mentions."""
-    ending = f"? Reply to this message within {MINUTES} minutes."
+    ending = f"? Reply to this message within {MINUTES} minutes, with “cancel” if nothing shall happen."
     return joined([*_opening(review, user, verdict), Span(text=ending)])
 
 
@@ -75,20 +75,24 @@ def reply_field(placeholder: str) -> ForceReply:
     return ForceReply(selective=True, input_field_placeholder=placeholder)
 
 
-def request_for_text(review: ReviewRequest, user: User) -> Markup:
-    """Likewise; where the draft fits and a copy of it is the draft, it is there to be copied."""
+def request_for_text(review: ReviewRequest, user: User, url: str) -> Markup:
+    """Likewise; the draft is there to be copied, where it fits and a copy of it is the draft; else its page's
+    `url` is."""
     kind = "text" if isinstance(review.draft, str) else "JSON"
     before = f", send the whole new {kind} of attempt {review.attempt} of "
     after = f" as a reply to this message within {MINUTES} minutes. {UNDECIDED}"
     spans = [_mention(user), Span(text=before), theirs(review.task.title, TITLE), Span(text=after)]
     draft = text_of(review.draft)
     room = LIMIT - sum(utf16(span.text) for span in spans) - len(_COPY)
-    if draft.strip() and utf16(draft) <= room and literal(draft) == draft:
-        spans += [Span(text=_COPY), Span(text=draft, kind=MessageEntity.PRE)]
-    return joined(spans)
+    if not draft.strip():
+        return joined(spans)
+    if utf16(draft) <= room and literal(draft) == draft:
+        return joined([*spans, Span(text=_COPY), Span(text=draft, kind=MessageEntity.PRE)])
+    return joined([*spans, Span(text=f"{_ELSEWHERE}{url}")])
 
 
 _COPY = " Copy it from here:\n"
+_ELSEWHERE = " It is too long to be copied here, or has characters that cannot be seen; its page has it:\n"
 
 
 def request_for_question(review: ReviewRequest, user: User) -> Markup:

@@ -29,7 +29,9 @@ log = structlog.get_logger()
 
 TELEGRAM = ChannelName("telegram")
 ALLOWED = (Update.MESSAGE, Update.CALLBACK_QUERY)
-COMMANDS = ("start", *Asked, *Word, "away", "back")
+DECISIONS = ("approve", "reject")
+"""Words that decide nothing here, and are told so."""
+COMMANDS = ("start", "help", *Asked, *Word, "away", "back", *DECISIONS)
 COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 SIDE_BY_SIDE = 64
@@ -73,6 +75,11 @@ class MessageShape(RepliedShape):
     reply_to_message: RepliedShape | None = None
     migrate_to_chat_id: Id | None = None
 
+    def is_reply_to(self, bot: int) -> bool:
+        """Whether it may be: whose message that was, Telegram does not always say."""
+        above = self.reply_to_message
+        return above is not None and (above.sender is None or above.sender.id == bot)
+
 
 class QueryShape(Shape):
     id: str
@@ -87,15 +94,14 @@ class UpdateShape(Shape):
     message: MessageShape | None = None
     callback_query: QueryShape | None = None
 
-    @property
-    def concerns_us(self) -> bool:
-        """Presses, replies to something, our commands, and that a group has moved.
+    def concerns(self, bot: int) -> bool:
+        """Presses, replies to this bot's messages, our commands, and that a group has moved.
 
-        What people tell each other is not even stored.
+        What people tell each other is not even stored: in a forum all of it replies to its topic's first.
         """
         said = self.message
         is_for_us = said is not None and (
-            said.reply_to_message or said.migrate_to_chat_id or COMMAND.match(said.text or "")
+            said.is_reply_to(bot) or said.migrate_to_chat_id or COMMAND.match(said.text or "")
         )
         return bool(self.callback_query or is_for_us)
 
@@ -134,7 +140,7 @@ class Intake:
     async def take(self, raw: Mapping[str, Any]) -> None:
         """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`."""
         shape = shape_of(raw)
-        if not shape.concerns_us:
+        if not shape.concerns(self._bot.id):
             return
         kept = ChatUpdate(channel=TELEGRAM, id=str(shape.update_id), body=json.dumps(raw).encode())
         if await self._inbox.keep_update(kept):

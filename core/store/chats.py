@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, insert, select, update
 
 from core.jsontext import to_json
+from core.model import PersonId
 from core.store.rows import chat_update_of, dialog_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import chat_update, dialog
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 REMEMBERED = timedelta(days=31)
 """How long an update's id is remembered: Telegram's become random after a week without updates."""
+
+ASKED = timedelta(days=1)
+"""How long it is remembered whom a dialog asked that expired: so late somebody may answer, and is told."""
 
 INSERT_UPDATE = Statement(insert(chat_update), ("channel", "id", "body", "kept_at", "handled_at"))
 KNOWN_UPDATE = Statement(
@@ -51,7 +55,8 @@ _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("mess
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
 DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
-EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("now")))
+ASKED_IN_VAIN = Statement(select(dialog.c.person).where(_one_dialog, dialog.c.expires_at <= p("now")))
+EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
 
 
 def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
@@ -97,11 +102,16 @@ def find_dialog(tx: Transaction, channel: str, message: str) -> Dialog | None:
     return None if row is None else dialog_of(row)
 
 
+def asked_in_vain(tx: Transaction, channel: str, message: str) -> PersonId | None:
+    row = tx.one(ASKED_IN_VAIN, channel=channel, message=message, now=micros(tx.now))
+    return None if row is None else PersonId(row[0])
+
+
 def close_dialog(tx: Transaction, channel: str, message: str) -> None:
     tx.run(CLOSE_DIALOG, channel=channel, message=message)
 
 
 def forget_old(tx: Transaction) -> None:
-    """Drop expired dialogs and the ids of updates handled long ago."""
-    tx.run(EXPIRED_DIALOGS, now=micros(tx.now))
+    """Drop dialogs that expired long ago and the ids of updates handled long ago."""
+    tx.run(EXPIRED_DIALOGS, before=micros(tx.now - ASKED))
     tx.run(FORGET, before=micros(tx.now - REMEMBERED))

@@ -10,6 +10,7 @@ from core.ids import new_id
 from core.jsontext import from_json
 from core.literal import is_short
 from core.model import ChannelName, DeliveryState, MessageRef, Recipient, text_of
+from core.store.chats import find_dialog
 from core.store.policies import policy_of
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
@@ -226,7 +227,7 @@ OPEN_POLICY = Statement(
     select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
 )
 PLACES = Statement(
-    select(delivery.c.channel, delivery.c.address).where(
+    select(delivery.c.channel, delivery.c.address, delivery.c.state).where(
         delivery.c.task_id == p("task"), delivery.c.review_id == p("review")
     )
 )
@@ -333,10 +334,13 @@ def adopt_copy(
 ) -> None:
     """A card that no delivery knows, as after a post whose answer was lost, is shown like every other.
 
-    One that was given up is tried again: who presses it shows that its place is open to us.
+    One that was given up is tried again: who presses it shows that its place is open to us. A message that is
+    another review's card, a notice or a question stays what it is: a client can name any message.
     """
     known = tx.one(KNOWN_COPY, task=task, review=review, channel=recipient.channel, message=message)
     if known is None:
+        if at_message(tx, recipient.channel, message) or find_dialog(tx, recipient.channel, message):
+            return
         row = new_delivery(tx, task, seq, recipient.channel, recipient.address, review=review)
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
     elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
@@ -421,7 +425,10 @@ def retry_failed(tx: Transaction, channel: str) -> None:
 
 
 def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
-    """A card of an open review goes to the policy's fallback: once, and again for the next review."""
+    """A card of an open review goes to the policy's fallback: once, and again for the next review.
+
+    That it went there is said where some place of the fallback was not given up as well.
+    """
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
     tx.run(GIVEN_UP, id=wanted.id, error=error)
@@ -435,7 +442,8 @@ def _fall_back(tx: Transaction, wanted: Delivery) -> bool:
         return False
     places = policy_of(found[0]).fallback
     others = [place for place in dict.fromkeys(places) if place != wanted.recipient]
-    known = {(row[0], row[1]) for row in tx.all(PLACES, task=wanted.task, review=wanted.review)}
+    known = {(row[0], row[1]): row[2] for row in tx.all(PLACES, task=wanted.task, review=wanted.review)}
     new = [place for place in others if (place.channel, place.address) not in known]
     open_cards(tx, wanted.task, wanted.event_seq, wanted.review, new, from_json(found[1]))
-    return bool(others)
+    states = [known.get((place.channel, place.address)) for place in others]
+    return any(state != DeliveryState.GIVEN_UP.value for state in states)

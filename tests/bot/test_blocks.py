@@ -130,6 +130,12 @@ def test_lines_that_do_not_fit_are_counted(a_card: Callable[..., Card]) -> None:
     assert [line for line in ours if line.startswith("Lines of it missing here: ")]
 
 
+def test_a_task_without_a_title_says_so(a_card: Callable[..., Card]) -> None:
+    card = a_card(task={"title": ""})
+    assert blocks(card)[0]["text"]["text"] == "Review: (untitled)"
+    assert fallback(card).startswith("Review: (untitled) (")
+
+
 def test_plain_text_never_turns_words_into_emoji(a_card: Callable[..., Card]) -> None:
     plain = [found for found in objects(blocks(a_card())) if found.get("type") == "plain_text"]
     assert plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -57,3 +58,19 @@ def test_any_text_is_read(text: str) -> None:
 def test_a_title_that_looks_like_a_moment_stays_text(a_card: Callable[..., Card]) -> None:
     drawn = blocks(a_card(task={"title": "2026-11-21 18:20 UTC", "submitter_name": "2026-11-21 18:20 UTC"}))
     assert "date" not in {one["type"] for block in drawn for one in block.get("elements", ())}
+
+
+@pytest.mark.parametrize(
+    ("sent", "typed"),
+    [
+        ("<http://a.example|a.example>", "a.example"),
+        ("<https://a.example/|https://a.example>", "https://a.example"),
+        ("<mailto:ana@a.example|ana@a.example>", "ana@a.example"),
+        ("<tel:+4930123|+4930123>", "+4930123"),
+        ("<https://evil.example|a.example>", "https://evil.example"),
+        ("<https://a.example?a=1&amp;b=2|a.example?a=1&amp;b=2>", "a.example?a=1&b=2"),
+        ("<https://a.example>", "https://a.example"),
+    ],
+)
+def test_an_address_is_what_was_typed_and_never_what_hides_another(sent: str, typed: str) -> None:
+    assert as_typed(f"write to {sent}.") == f"write to {typed}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,22 @@ async def chosen(there: SlackHouse, card: Message, option: str, user: str = "U01
     await there.slack.until(lambda: len(there.slack.ephemerals(user)) > before)
     (seen,) = there.slack.ephemerals(user)[before:]
     return seen.text
+
+
+async def test_a_title_in_a_private_answer_is_text_and_times_are_the_readers(there: SlackHouse) -> None:
+    await there.house.submit("*bold* <https://evil.example> \u202eeman")
+    card = await there.card()
+    shown = "*bold* <https://evil.example> ⟨U+202E⟩eman"
+    before = len(there.slack.ephemerals("U01ANA"))
+    await chosen(there, card, LOOKING)
+    await chosen(there, card, IN_AN_HOUR)
+    await typed(there, "looking off")
+    looking, later, no_more = there.slack.ephemerals("U01ANA")[before:]
+    for answer in (looking, later, no_more):
+        assert shown in text_of(answer)
+        assert {block["type"] for block in answer.blocks} == {"rich_text"}, "which knows no markup"
+        assert "\u202e" not in answer.text
+    assert '"date"' in json.dumps(list(later.blocks))
 
 
 async def half_approved(there: SlackHouse, text: str = "hello world", flow: str = "lenient") -> Task:

@@ -220,7 +220,7 @@ async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there
 async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHouse) -> None:
     tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
     for words in ("", "help", "away", f"away <@U01BEN|ben> {tomorrow}"):
-        assert "Say it as “/countersign away Ben Okafor until 2026-11-30”" in await typed(there, words)
+        assert "“/countersign away Ben Okafor until 2026-11-30”" in await typed(there, words)
     assert "Nobody of that name" in await typed(there, f"away <!channel> until {tomorrow}")
     assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
     assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")

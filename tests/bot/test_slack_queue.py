@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.menu import LISTED
+from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
-from bot.slack.commands import WORDS_DECIDE_NOTHING
 from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
 from core.model import Status, TaskFilter, Verdict
 from tests.bot import slack_fixtures

@@ -80,7 +80,7 @@ async def test_a_typed_reason_reaches_the_next_attempt(there: TelegramHouse) -> 
     first = await there.card()
     await there.telegram.press(first, "Reject…", user=ANA_ID)
     await there.telegram.press(await there.card(2), "Give a reason", user=ANA_ID)
-    question = await there.card_with("Reply to this message within 30 minutes.")
+    question = await there.card_with("Reply to this message within 30 minutes, ")
     assert question.force_reply is not None
     assert question.force_reply["selective"] is True
     await there.telegram.say(GROUP, "too long", user=ANA_ID, reply_to=question)

@@ -18,7 +18,7 @@ from core.events import QuestionAnswered, QuestionAsked
 from core.literal import utf16
 from core.model import LOCAL, Policy, Submission, Verdict
 from tests.bot import telegram_fixtures
-from tests.bot.house import decided, decisions
+from tests.bot.house import PUBLIC_URL, decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -98,7 +98,10 @@ async def test_a_new_text_is_sent_its_difference_shown_and_then_confirmed(there:
     assert prompt.force_reply["selective"] is True
     shown = await proposed(there, "hello\nmoon")
     assert " hello\n-world\n+moon" in shown.text
-    assert "Your text is approved in place of the draft." in shown.text
+    assert (
+        "Nothing is decided until you confirm. Then your text is approved in place of the draft."
+        in shown.text
+    )
     assert shown.labels == ("Confirm", "Discard")
     await there.gone(prompt)
     assert await decisions(there, task) == (), "seeing is not deciding"
@@ -620,7 +623,7 @@ def test_any_text_yields_messages_within_every_limit(
     user = User(id=1, first_name=name, is_bot=False)
     note, url = "n" * 200, "https://sign.example.com/tasks/" + "7" * 32
     for made in (
-        request_for_text(review, user),
+        request_for_text(review, user, url),
         request_for_question(review, user),
         proposal(review, user, buttons, changes=changes or "-a", note=note, url=url),
     ):
@@ -630,3 +633,12 @@ def test_any_text_yields_messages_within_every_limit(
     shown = proposal(review, user, buttons, changes=changes or "-a", note=note, url=url)
     assert any(entity.type == MessageEntity.PRE for entity in shown.entities)
     assert url in shown.text
+
+
+@pytest.mark.parametrize("text", ["pay\u202eme", "x" * 3900])
+async def test_a_draft_that_cannot_be_copied_from_the_question_is_on_its_page(
+    polling: TelegramHouse, text: str
+) -> None:
+    task = await asked_for_text(polling, text=text)
+    prompt = await prompt_of(polling)
+    assert prompt.text.endswith(f"its page has it:\n{PUBLIC_URL}/tasks/{task.id}")

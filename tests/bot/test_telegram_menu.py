@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.simulator.faults import Fault
-from bot.telegram.updates import COMMANDS
+from bot.telegram.updates import COMMANDS, DECISIONS
 from core.events import ReviewClaimed, ReviewerReminded
 from core.model import Verdict
 from tests.bot import telegram_fixtures
@@ -277,7 +277,7 @@ async def test_all_commands_are_offered_and_registered_once(
         for _ in range(2):
             async with telegram_house(sqlite_database, clock, webhook=False, telegram=telegram):
                 listed = telegram.snapshot()["commands"]
-                assert {one["command"] for one in listed} == set(COMMANDS) - {"start"}
+                assert {one["command"] for one in listed} == set(COMMANDS) - {"start", *DECISIONS}
         assert len(telegram.calls_of("setMyCommands")) == 1
 
 

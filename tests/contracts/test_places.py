@@ -52,6 +52,14 @@ async def test_a_card_that_cannot_be_shown_goes_to_the_fallback_once(store: SqlS
     assert (await store.review(review)).is_open, "nothing is decided by it"
 
 
+async def test_where_the_fallback_fails_as_well_nobody_says_that_the_card_went_there(store: SqlStore) -> None:
+    review = await waiting(store, WITH_FALLBACK)
+    for place in (DESK, HALL, WALL):
+        await store.delivery_given_up(await card(store, review, place), "No.")
+    errors = [(await card(store, review, place)).error for place in (HALL, WALL)]
+    assert errors == ["No. The card went to the fallback.", "No."], "the second was the last place"
+
+
 async def test_a_decision_changes_the_card_in_the_fallback_too(store: SqlStore) -> None:
     review = await waiting(store, WITH_FALLBACK)
     await store.delivery_given_up(await card(store, review), "No.")

@@ -162,6 +162,7 @@ READS: dict[str, dict[str, Any]] = {
     "chats.UNHANDLED": {"channel": "telegram"},
     "chats.KNOWN_UPDATE": {"channel": "telegram", "id": "1"},
     "chats.DIALOG": {"channel": "paper", "message": "a question", "now": 0},
+    "chats.ASKED_IN_VAIN": {"channel": "paper", "message": "a question", "now": 2**62},
 }
 
 

@@ -904,6 +904,29 @@ async def test_a_stranger_adopts_nothing(store: SqlStore) -> None:
     assert [d.message for d in await store.deliveries((await store.review(review)).task.id)] == [None]
 
 
+async def test_what_is_another_message_of_ours_is_not_adopted(store: SqlStore, clock: StoppedClock) -> None:
+    policy = Policy(name="x", reviewers=(ANA.id, BEN.id), approvals=2, recipients=(DESK,))
+    pressed, other = await waiting(store, policy), await waiting(store, policy)
+    for card in await store.due_deliveries(PAPER):
+        await store.delivery_shown(card, MessageRef(f"card of {card.review}"))
+    for card in await store.due_deliveries(PAPER):
+        await store.delivery_shown(card, MessageRef(f"card of {card.review}"))
+    asked = Dialog(
+        channel=PAPER,
+        message=MessageRef("asks"),
+        review=other,
+        person=ANA.id,
+        verdict=Verdict.REJECT,
+        expires_at=clock.now() + timedelta(minutes=30),
+    )
+    await store.open_dialog(asked)
+    for message in (f"card of {other}", "asks"):
+        await decide(store, pressed, copy=(DESK, MessageRef(message)))
+        await store.adopt_copy(pressed, (DESK, MessageRef(message)))
+    task = (await store.review(pressed)).task.id
+    assert [each.message for each in await store.deliveries(task)] == [f"card of {pressed}"]
+
+
 async def test_a_press_that_is_quicker_than_the_note_of_its_post_makes_no_second_card(
     store: SqlStore,
 ) -> None:
@@ -1026,9 +1049,15 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     await store.close_dialog(PAPER, MessageRef("m1"))
     await store.close_dialog(PAPER, MessageRef("m1"))
     assert await store.dialog(PAPER, MessageRef("m1")) is None
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
     clock.advance(minutes=10)
     assert await store.dialog(PAPER, MessageRef("m2")) is None
     await store.forget_old()
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == BEN.id
+    assert await store.asked_in_vain(PAPER, MessageRef("m1")) is None, "it has its answer"
+    clock.advance(days=1)
+    await store.forget_old()
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
 
 
 async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(

@@ -119,6 +119,7 @@ def test_a_title_that_was_given_is_kept() -> None:
     assert title_of(replace(GOOD, title=" the  plan ")) == "the plan"
     assert title_of(replace(GOOD, title="  ")) == "hello"
     assert title_of(replace(GOOD, input="word " * 100)).endswith("…")
+    assert title_of(replace(GOOD, input="\n" * 2_000 + "the plan")) == "the plan"
     assert title_of(replace(GOOD, input={"a": 1})) == '{ "a": 1 }'
 
 

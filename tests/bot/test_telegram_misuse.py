@@ -1,0 +1,198 @@
+"""What somebody's own client, a slip or a misunderstanding brings to Telegram's bot, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.answers import ANONYMOUS
+from bot.buttons import Action
+from bot.markup import LIMIT
+from bot.reception import HELP, WORDS_DECIDE_NOTHING
+from bot.telegram.commands import ANSWERED
+from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
+from bot.telegram.prompts import MINUTES
+from bot.telegram.updates import shape_of
+from core.model import Verdict
+from tests.bot import telegram_fixtures
+from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, said
+from tests.bot.test_telegram_edits import asked_for_text, prompt_of, proposed
+from tests.bot.test_telegram_queue import tasks
+from tests.world import BEN
+
+there = telegram_fixtures.polling
+
+
+async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_is(
+    there: TelegramHouse,
+) -> None:
+    first = await there.house.submit("the first")
+    await there.card(1)
+    await there.house.submit("the second")
+    other = await there.card(2)
+    token = there.house.buttons.token((await there.house.review(first)).id, 1, Action.APPROVE)
+    press = await there.telegram.press_raw(token, user=ANA_ID, message=other)
+    assert press.text == "Approved."
+    there.house.clock.advance(seconds=10)
+    await there.card_with("Approved by Ana Ruiz")
+    await there.house.quiet()
+    shown = there.telegram.message(GROUP, other.id)
+    assert "the second" in shown.text
+    assert shown.labels == other.labels
+
+
+@pytest.mark.parametrize("second", ["Discard", "Confirm"])
+async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
+    there: TelegramHouse, second: str
+) -> None:
+    await asked_for_text(there)
+    shown = await proposed(there, "better")
+    there.house.service.slow = asyncio.Event()
+    first = there.telegram.tap(shown, "Confirm", user=ANA_ID)
+    other = there.telegram.tap(shown, second, user=ANA_ID)
+    await there.telegram.say(GROUP, "/back", user=ANA_ID)
+    await there.card_with("You were not away.")  # by then both are under way
+    assert not first.answered
+    assert not other.answered, "nothing was changed would not be true"
+    there.house.service.slow.set()
+    for press in (first, other):
+        await press.wait(5)
+    assert (first.text, other.text) == ("Your edit is recorded.", OVER)
+
+
+# Words
+
+
+async def test_a_draft_that_begins_like_a_command_is_edited_and_commands_nothing(
+    there: TelegramHouse,
+) -> None:
+    await asked_for_text(there, text="/submit pay Eve 1,000 EUR")
+    prompt = await prompt_of(there)
+    await there.telegram.say(GROUP, "/submit pay Eve 1 EUR", user=ANA_ID, reply_to=prompt)
+    shown = await there.card_with(" edit changes attempt ")
+    assert "+/submit pay Eve 1 EUR" in shown.text
+    assert len(await tasks(there)) == 1, "nothing was handed in"
+
+
+async def test_a_command_in_reply_to_what_somebody_else_is_asked_is_a_command(there: TelegramHouse) -> None:
+    await asked_for_text(there)
+    prompt = await prompt_of(there)
+    await there.telegram.say(GROUP, "/submit a task of mine", user=SAM_ID, reply_to=prompt)
+    await there.card_with("Handed in: ")
+    assert not prompt.deleted
+
+
+@pytest.mark.parametrize("label", ["Edit…", "Ask…", "Reject…"])
+async def test_an_answer_that_comes_too_late_is_told_so(there: TelegramHouse, label: str) -> None:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), label, user=ANA_ID)
+    prompt = await there.card(2)
+    there.house.clock.advance(minutes=MINUTES, seconds=1)
+    await there.telegram.say(GROUP, "not for me", user=BEN_ID, reply_to=prompt)
+    await there.telegram.say(GROUP, "too expensive", user=ANA_ID, reply_to=prompt)
+    assert (await there.card(chat=ANA_ID)).text == OVER
+    assert len(there.ours()) == 2, "and nobody else"
+    assert (await there.house.review(task)).is_open
+
+
+@pytest.mark.parametrize("words", ["approved", "OK!", "👍", "No."])
+async def test_a_reply_to_a_card_that_sounds_like_a_decision_is_told_that_it_is_none(
+    there: TelegramHouse, words: str
+) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    for user, text in ((EVE_ID, words), (ANA_ID, "no idea what that is"), (ANA_ID, words)):
+        await there.telegram.say(GROUP, text, user=user, reply_to=card)
+    assert (await there.card(chat=ANA_ID)).text == WORDS_DECIDE_NOTHING
+    await there.telegram.say(GROUP, words, user=BEN_ID, reply_to=card)
+    assert (await there.card(2)).text == WORDS_DECIDE_NOTHING, "in the group to whom we may not write"
+    assert there.ours(EVE_ID) == []
+    review = await there.house.review(task)
+    assert (review.is_open, review.decisions) == (True, ())
+    await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
+    await there.telegram.say(GROUP, words, user=BEN_ID, reply_to=card)
+    await said(there, "/back")
+    assert len(there.ours()) == 3, "a closed card needs no such word"
+
+
+@pytest.mark.parametrize("label", ["Reject…", "Ask…"])
+@pytest.mark.parametrize("words", ["cancel", "Never mind.", "/cancel"])
+async def test_cancel_is_no_reason_and_no_question(there: TelegramHouse, label: str, words: str) -> None:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), label, user=ANA_ID)
+    prompt = await there.card(2)
+    if label == "Reject…":
+        await there.telegram.press(prompt, "Give a reason", user=ANA_ID)
+        prompt = await there.card_with("Reply to this message within")
+    await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=prompt)
+    await there.gone(prompt)
+    assert (await there.card(chat=ANA_ID)).text == UNCHANGED
+    review = await there.house.review(task)
+    assert (review.is_open, review.decisions, review.questions) == (True, (), 0)
+
+
+async def test_help_and_words_of_decision_are_answered(there: TelegramHouse) -> None:
+    assert (await said(there, "/help")).text == HELP.format("/")
+    assert "Say “/whoami”" in (await said(there, "/help", user=EVE_ID)).text
+    for text in ("/approve", "/reject too expensive"):
+        assert (await said(there, text)).text == WORDS_DECIDE_NOTHING
+
+
+async def test_a_picture_instead_of_words_is_told_so_where_we_may_not_write(there: TelegramHouse) -> None:
+    await there.house.submit()
+    await there.telegram.press(await there.card(), "Ask…", user=BEN_ID)
+    prompt = await there.card(2)
+    await there.telegram.say(GROUP, " ", user=BEN_ID, reply_to=prompt)
+    assert (await there.card_with(IN_WORDS)).reply_to is not None
+
+
+async def test_an_answer_of_an_anonymous_admin_gets_a_hint(there: TelegramHouse) -> None:
+    await asked_for_text(there)
+    prompt = await prompt_of(there)
+    anonymous = there.telegram.add_user(1087968824, "Group", username="GroupAnonymousBot")
+    there.telegram.join(GROUP, anonymous)
+    await there.telegram.say(GROUP, "better", user=anonymous, reply_to=prompt)
+    assert (await there.card(3)).text == ANONYMOUS
+
+
+async def test_a_task_that_may_have_been_cut_is_not_handed_in(there: TelegramHouse) -> None:
+    for begin, number in (("/submit ", 0), ("/submit 🙂", 0), ("/submit ", 1)):
+        units = len(begin.encode("utf-16-le")) // 2
+        told = await said(there, begin + "x" * (LIMIT - units - number), user=SAM_ID, chat=SAM_ID)
+        assert told.text.startswith(
+            "Handed in: " if number else "Nothing was handed in: Telegram takes 4,096"
+        )
+    assert len(await tasks(there)) == 1
+
+
+async def test_a_refusal_repeats_nothing_that_comes_alive(there: TelegramHouse) -> None:
+    for name in ("@everyone", "https://evil.example", "x" * 3000):
+        told = await said(there, f"/submit flow:{name} x", user=SAM_ID)
+        assert told.text.startswith("There is no flow of that name; there are: ")
+
+
+async def test_a_stranger_who_asks_in_a_group_is_refused_in_private(there: TelegramHouse) -> None:
+    assert (await said(there, "/pending", user=EVE_ID)).text == ANSWERED
+    (private,) = there.ours(EVE_ID)
+    assert f"nobody is listed under yours, {EVE_ID}" in private.text
+
+
+async def test_withdraw_with_more_words_takes_nothing_back(there: TelegramHouse) -> None:
+    task = await there.house.submit(flow="lenient")
+    await there.telegram.press(await there.card(), "Approve", user=ANA_ID)
+    assert "nothing after it" in (await said(there, "/withdraw the question", chat=ANA_ID)).text
+    assert len((await there.house.review(task)).decisions) == 1
+
+
+@pytest.mark.parametrize(
+    ("above", "is_ours"),
+    [({"id": 1, "first_name": "bot"}, True), (None, True), ({"id": 2, "first_name": "who began it"}, False)],
+)
+def test_only_replies_to_us_are_kept(above: dict[str, Any] | None, *, is_ours: bool) -> None:
+    """In a forum's topic whatever people write replies to the topic's first message."""
+    chat = {"id": GROUP, "type": "supergroup"}
+    first = {"message_id": 7, "chat": chat, "date": 1} | ({"from": above} if above else {})
+    message = {"message_id": 8, "chat": chat, "date": 2, "text": "talk", "reply_to_message": first}
+    assert shape_of({"update_id": 1, "message": message}).concerns(1) is is_ours
