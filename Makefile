@@ -10,7 +10,7 @@ demo: $(VENV)/run
 	@exec $(BIN)/countersign demo
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -m "not soak" -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
