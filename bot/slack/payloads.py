@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, Self
-from urllib.parse import parse_qs
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -196,24 +196,27 @@ def copy_at(channel: str, ts: str) -> tuple[Recipient, MessageRef]:
     return Recipient(channel=SLACK, address=channel), MessageRef(f"{channel}/{ts}")
 
 
-def readable(body: bytes, content_type: str) -> str | None:
-    """The body as text, where it is one that bolt can take without an error; else None.
+def read(body: bytes, content_type: str) -> dict[str, Any] | None:
+    """What a request brings, where it is something that bolt can take without an error; else None.
 
     Interactions come as a form whose `payload` is JSON, commands as a flat form, events as JSON.
     """
     try:
-        text = body.decode()
-        return text if _is_readable(text, content_type) else None
+        return _read(body.decode(), content_type)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_readable(text: str, content_type: str) -> bool:
-    # bolt takes what begins like JSON for JSON, whatever its type, and the last of several payloads
+def _read(text: str, content_type: str) -> dict[str, Any] | None:
+    # as bolt itself does: what begins like JSON is JSON, whatever its type, and the last of several counts
     if content_type == "application/json" or text.startswith("{"):
-        return isinstance(json.loads(text), dict)
-    form = parse_qs(text, keep_blank_values=True, strict_parsing=True, max_num_fields=100)
-    return _is_interaction(json.loads(form["payload"][-1])) if "payload" in form else bool(form)
+        event = json.loads(text)
+        return event if isinstance(event, dict) else None
+    form = dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=100))
+    if "payload" not in form:
+        return form or None
+    payload: dict[str, Any] = json.loads(form["payload"])
+    return payload if _is_interaction(payload) else None
 
 
 def _is_interaction(payload: Mapping[str, object]) -> bool:
