@@ -20,12 +20,12 @@ from web.settings import WebSettings
 from web.stream import intermediate_result, status_message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     import aiohttp
     from aiohttp.web import Server
 
-    from core.model import Json
+    from core.model import Json, Piece
     from tests.web.web_house import Houses
     from tests.world import StoppedClock, World
 
@@ -273,10 +273,10 @@ class Leaving(Troubled):
         self._leave()
         return found
 
-    async def follow(self, task_id: str, **how: Any) -> AsyncIterator[StoredEvent]:
-        async for stored in self._part.follow(task_id, **how):
+    async def follow_in_pieces(self, task_id: str, **how: Any) -> AsyncGenerator[Piece]:
+        async for piece in self._part.follow_in_pieces(task_id, **how):
             self._leave()
-            yield stored
+            yield piece
 
     def _leave(self) -> None:
         self.handling = asyncio.current_task()
