@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
@@ -52,6 +53,10 @@ GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
 SWEEP = timedelta(seconds=30)
 """How often a loop looks at the store although nobody woke it."""
+REST = 9
+"""How many times as long as a look has taken the loop rests before the next, and lets others read."""
+LONGEST_REST = 0.25
+"""Seconds of such a rest, for which a card may wait."""
 
 
 class Outbox:
@@ -163,6 +168,7 @@ class ChannelLoop:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began = monotonic()
             try:
                 await self._serve_due()
             except Unavailable as error:
@@ -172,6 +178,9 @@ class ChannelLoop:
                 # A defect must not end the loop: the channel would be dumb until the next start.
                 log.exception("outbox_broke", channel=self._channel.name)
                 self._wake_at(self._clock.now() + SWEEP)
+            # A look reads all that is due: while a thousand cards wait for their turn, and every decision
+            # makes one more due, it would be taken again at once, and again.
+            await asyncio.sleep(min(REST * (monotonic() - began), LONGEST_REST))
 
     async def _serve_due(self) -> None:
         now = self._clock.now()
