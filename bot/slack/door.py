@@ -88,8 +88,8 @@ class Door:
     def _remember(self, body: bytes, response: web.Response) -> None:
         now = self._clock.now()
         self._answered[hashlib.sha256(body).digest()] = (now, response.text or "", response.content_type)
-        for digest, (at, _, _) in list(self._answered.items()):
-            # a timestamp may lie that far ahead of our clock, and is then good for as long behind it
-            if now - at <= 2 * WINDOW and len(self._answered) <= REMEMBERED:
-                break
-            del self._answered[digest]
+        oldest, (at, _, _) = next(iter(self._answered.items()))
+        # a timestamp may lie that far ahead of our clock, and is then good for as long behind it
+        while now - at > 2 * WINDOW or len(self._answered) > REMEMBERED:
+            del self._answered[oldest]
+            oldest, (at, _, _) = next(iter(self._answered.items()))
