@@ -17,7 +17,7 @@ from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
 from core.model import LOCAL, PersonId, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from web.settings import WebSettings
-from web.stream import intermediate_result, status_message
+from web.stream import MOST_AT_ONCE, intermediate_result, status_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -65,12 +65,22 @@ async def decided(house: House, task_id: str, verdict: Verdict, comment: str | N
         await house.world.end(task_id)
 
 
-async def finished(house: House) -> str:
+async def finished(house: House, text: str = "hello") -> str:
     """A task with two attempts, completed."""
-    task_id = await house.submitted()
+    task_id = await house.submitted(text)
     await decided(house, task_id, Verdict.REJECT, "why?")
     await decided(house, task_id, Verdict.APPROVE)
     return task_id
+
+
+async def test_a_history_too_long_for_one_packet_arrives_whole(house: House) -> None:
+    task_id = await finished(house, "x" * MOST_AT_ONCE)
+    status, seen = await history(house, task_id)
+    assert status == 200
+    numbers = [number for number, _ in seen]
+    assert (numbers, seen[-1][1]["status"]) == (sorted(numbers), "completed")
+    drafts = [message["output_to_review"] for _, message in seen if "output_to_review" in message]
+    assert drafts == [review.draft for review in await house.service.reviews(task_id)]
 
 
 async def test_the_shapes_are_the_contract_s(house: House) -> None:
