@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from core.events import FINAL
+from core.model import Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -41,8 +42,12 @@ class Follower:
         if self.arrived is not None and not self.arrived.done():
             self.arrived.set_result(None)
 
+    @property
+    def has_more(self) -> bool:
+        return bool(self.news) or self.overflowed
+
     async def wait(self) -> None:
-        if not self.news and not self.overflowed:
+        if not self.has_more:
             self.arrived = asyncio.get_running_loop().create_future()
             await self.arrived
 
@@ -67,45 +72,49 @@ class Feed:
         Where it is not `live`, it ends with what is stored now.
         Raises `NotFound` at the first step where there is no such task.
         """
+        pieces = self.follow_in_pieces(task_id, after=after, live=live)
+        try:
+            async for piece in pieces:
+                for event in piece.events:
+                    yield event
+                del piece, event  # a draft may be large, and the next event days away
+        finally:
+            await pieces.aclose()
+
+    async def follow_in_pieces(
+        self, task_id: TaskId, *, after: int = 0, live: bool = True
+    ) -> AsyncGenerator[Piece]:
+        """As `follow`, what is known at once in one piece."""
         follower = Follower()
         self._followers.setdefault(task_id, set()).add(follower)
         try:
-            async for event in self._from(follower, task_id, after, live=live):
-                yield event
-        finally:
-            self._leave(task_id, follower)
-
-    async def _from(
-        self, follower: Follower, task_id: TaskId, after: int, *, live: bool
-    ) -> AsyncGenerator[StoredEvent]:
-        stored = await self._store.events(task_id, after)
-        if not stored and (await self._store.task(task_id)).status.is_final:
-            # It may have ended between the two reads.
             stored = await self._store.events(task_id, after)
-            if not stored:
-                return
-        while True:
-            ended = bool(stored) and type(stored[-1].event) in FINAL
-            for event in stored:
-                if event.seq > after:
-                    after = event.seq
-                    yield event
-                del event
-            if not live:
-                return
-            if ended and not follower.news and not follower.overflowed:
+            if not stored and (await self._store.task(task_id)).status.is_final:
+                # It may have ended between the two reads.
+                stored = await self._store.events(task_id, after)
+                if not stored:
+                    return
+            while True:
                 # Not at an end that somebody went back on since. Also for a follower who claims to have
                 # seen more than there ever was.
-                return
-            # A draft may be large, and the next event days away.
-            stored = ()
-            await follower.wait()
-            if follower.overflowed:
-                follower.overflowed = False
-                stored = await self._store.events(task_id, after)
-            else:
-                stored = tuple(follower.news)
-                follower.news.clear()
+                ends = bool(stored) and type(stored[-1].event) in FINAL and not follower.has_more
+                ends = ends or not live
+                if piece := [event for event in stored if event.seq > after]:
+                    after = piece[-1].seq
+                    yield Piece(events=piece, is_last=ends)
+                if ends:
+                    return
+                # A draft may be large, and the next event days away.
+                stored, piece = (), []
+                await follower.wait()
+                if follower.overflowed:
+                    follower.overflowed = False
+                    stored = await self._store.events(task_id, after)
+                else:
+                    stored = tuple(follower.news)
+                    follower.news.clear()
+        finally:
+            self._leave(task_id, follower)
 
     def _leave(self, task_id: TaskId, follower: Follower) -> None:
         followers = self._followers[task_id]

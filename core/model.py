@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NewType, TypeAlias
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from core.events import Event
@@ -554,6 +554,16 @@ class StoredEvent:
     seq: int
     at: datetime
     event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What a follower of a task learns at once."""
+
+    events: Sequence[StoredEvent]
+    """In their order; at least one."""
+    is_last: bool
+    """Whether nothing comes after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

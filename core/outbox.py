@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
@@ -52,6 +53,11 @@ GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
 SWEEP = timedelta(seconds=30)
 """How often a loop looks at the store although nobody woke it."""
+REST = 9
+"""After a look that found only what has to wait for its turn, the loop rests so many times as long as that
+took, and lets others read."""
+LONGEST_REST = 0.25
+"""Seconds of such a rest, for which a card may wait."""
 
 
 class Outbox:
@@ -163,8 +169,9 @@ class ChannelLoop:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began, found_only_queues = monotonic(), False
             try:
-                await self._serve_due()
+                found_only_queues = await self._serve_due()
             except Unavailable as error:
                 log.warning("outbox_postponed", channel=self._channel.name, reason=str(error))
                 self._wake_at(self._clock.now() + FIRST_RETRY)
@@ -172,27 +179,35 @@ class ChannelLoop:
                 # A defect must not end the loop: the channel would be dumb until the next start.
                 log.exception("outbox_broke", channel=self._channel.name)
                 self._wake_at(self._clock.now() + SWEEP)
+            if found_only_queues:
+                # A look reads all that is due: while a thousand cards wait for their turn, and every decision
+                # makes one more due, it would be taken again at once, and again.
+                await asyncio.sleep(min(REST * (monotonic() - began), LONGEST_REST))
 
-    async def _serve_due(self) -> None:
+    async def _serve_due(self) -> bool:
+        """Whether something is due and nothing of it could be begun, as its turn has not come."""
         now = self._clock.now()
         if self._closed_until is not None and self._closed_until > now:
             self._wake_at(self._closed_until)
-            return
+            return False
         if self._is_new:
             await self._store.retry_failed(self._channel.name)
             self._moved = dict(await self._store.moved_places(self._channel.name))
             self._is_new = False
         # Taken before the read: of who was served while it ran it may tell what has been shown since.
         busy = frozenset(self._serving)
-        for delivery in await self._store.due_deliveries(self._channel.name):
+        due, has_begun = await self._store.due_deliveries(self._channel.name), False
+        for delivery in due:
             if len(self._serving) >= SIDE_BY_SIDE:
                 break
             lane = _lane(delivery)
             if lane not in busy and self._is_free(lane, now):
+                has_begun = True
                 self._serving[lane] = asyncio.create_task(
                     self._serve(delivery, lane), name=f"delivery {delivery.id}"
                 )
         await self._wake_when_due(now)
+        return bool(due) and not has_begun
 
     def _is_free(self, lane: Lane, now: datetime) -> bool:
         """Posts wait while an edit is made there: it is not to lose to them what the platform still takes."""

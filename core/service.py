@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Json,
         MessageRef,
         OpenReview,
+        Piece,
         Policy,
         Recipient,
         ReviewRequest,
@@ -549,6 +550,12 @@ class Service:
         Raises `NotFound`, for an id that is none at once, else at the first step.
         """
         return self._feed.follow(TaskId(checked_id(task_id, "task")), after=after, live=live)
+
+    def follow_in_pieces(
+        self, task_id: TaskId, *, after: int = 0, live: bool = True
+    ) -> AsyncGenerator[Piece]:
+        """As `follow`, what is known at once in one piece."""
+        return self._feed.follow_in_pieces(TaskId(checked_id(task_id, "task")), after=after, live=live)
 
     def person(self, person_id: str) -> Person | None:
         """Who that is, by the configuration in force; None for nobody."""

@@ -35,7 +35,7 @@ from web.problems import HttpRefusal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from core.model import Json, PersonId, StoredEvent, TaskId
+    from core.model import Json, PersonId, Piece, StoredEvent, TaskId
     from core.service import Service
     from web.auth import Callers
     from web.closing import Closing
@@ -49,6 +49,9 @@ SEND_SECONDS = 30
 
 LONGEST_RESULT = 64 * 1024
 """Characters of JSON that a node's intermediate result takes in a message."""
+
+MOST_AT_ONCE = 64 * 1024
+"""Bytes of messages that are sent together, or one message that is longer."""
 
 Message = tuple[str | None, str]
 """An SSE message's event name (None for the unnamed ones) and its data: ASCII JSON, hence one line."""
@@ -177,7 +180,7 @@ class Streams:
         try:
             return await anext(events, None) is None
         finally:
-            await _close(events)
+            await events.aclose()
 
     def _take_place(self, person: PersonId) -> None:
         if self._open[person] >= self._settings.max_streams_per_person:
@@ -189,19 +192,19 @@ class Streams:
     async def _send_all(
         self, request: web.Request, task_id: TaskId, after: int, shape: Shape
     ) -> web.StreamResponse:
-        events = self._service.follow(task_id, after=after, live=is_live(request))
+        pieces = self._service.follow_in_pieces(task_id, after=after, live=is_live(request))
         try:
             # Where there is no such task, this says so before anything is sent.
-            first = None if after else await anext(events)
-            return await self._send(request, first, events, shape)
+            first = None if after else await anext(pieces)
+            return await self._send(request, first, pieces, shape)
         finally:
-            await _close(events)
+            await pieces.aclose()
 
     async def _send(
         self,
         request: web.Request,
-        first: StoredEvent | None,
-        events: AsyncIterator[StoredEvent],
+        first: Piece | None,
+        pieces: AsyncIterator[Piece],
         shape: Shape,
     ) -> web.StreamResponse:
         response = EventSourceResponse(sep="\n", send_timeout=SEND_SECONDS)
@@ -215,11 +218,11 @@ class Streams:
                 self._closing.enter(scope)
                 self._pings.join(scope, response, _transport(request))
                 if first is not None:
-                    await self._write(request, response, await shape(first), first.seq)
+                    await self._write(request, response, first, shape)
                 del first
-                async for stored in events:
-                    await self._write(request, response, await shape(stored), stored.seq)
-                    del stored  # a draft may be large, and the next event days away
+                async for piece in pieces:
+                    await self._write(request, response, piece, shape)
+                    del piece  # a draft may be large, and the next event days away
         except (ConnectionResetError, TimeoutError):
             pass  # the reader went away or is stuck, or the server stops
         except CountersignError as error:
@@ -231,23 +234,34 @@ class Streams:
         return response
 
     async def _write(
-        self, request: web.Request, response: web.StreamResponse, message: Message | None, seq: int
+        self, request: web.Request, response: web.StreamResponse, piece: Piece, shape: Shape
     ) -> None:
-        if message is not None:
+        """In as few packets as there can be: sending one costs as much as all that is done for a message."""
+        ready: list[bytes] = []
+        size = 0
+        for stored in piece.events:
+            message = await shape(stored)
+            if message is None:
+                continue
+            ready.append(framed(message, stored.seq))
+            size += len(ready[-1])
+            if size > MOST_AT_ONCE:
+                await self._callers.caller(request)
+                await response.write(b"".join(ready))
+                ready.clear()
+                size = 0
+        if ready:
             await self._callers.caller(request)  # a session may have died since the last message
-            await response.write(framed(message, seq))
+        if piece.is_last:
+            await response.write_eof(b"".join(ready))
+        elif ready:
+            await response.write(b"".join(ready))
 
 
 def _transport(request: web.Request) -> asyncio.Transport:
     if request.transport is None:
         raise ConnectionResetError("the reader went away")
     return request.transport
-
-
-async def _close(events: AsyncIterator[StoredEvent]) -> None:
-    close = getattr(events, "aclose", None)
-    if close is not None:
-        await close()
 
 
 _SOON = {"Retry-After": "15"}

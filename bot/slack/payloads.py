@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, Self
-from urllib.parse import parse_qs
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from yarl import URL
 
 from bot.answers import UNREADABLE
 from core.errors import Invalid
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SLACK = ChannelName("slack")
+FIELDS = 100
+"""The most that a form has; Slack's have ten."""
 
 
 class Shape(BaseModel):
@@ -207,24 +209,36 @@ def copy_at(channel: str, ts: str) -> tuple[Recipient, MessageRef]:
     return Recipient(channel=SLACK, address=channel), MessageRef(f"{channel}/{ts}")
 
 
-def readable(body: bytes, content_type: str) -> str | None:
-    """The body as text, where it is one that bolt can take without an error; else None.
+def read(body: bytes, content_type: str) -> dict[str, Any] | None:
+    """What a request brings, where it is something that bolt can take without an error; else None.
 
     Interactions come as a form whose `payload` is JSON, commands as a flat form, events as JSON.
     """
     try:
-        text = body.decode()
-        return text if _is_readable(text, content_type) else None
+        return _read(body.decode(), content_type)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_readable(text: str, content_type: str) -> bool:
-    # bolt takes what begins like JSON for JSON, whatever its type, and the last of several payloads
+def _read(text: str, content_type: str) -> dict[str, Any] | None:
+    # as bolt itself does: what begins like JSON is JSON, whatever its type, and the last of several counts
     if content_type == "application/json" or text.startswith("{"):
-        return isinstance(json.loads(text), dict)
-    form = parse_qs(text, keep_blank_values=True, strict_parsing=True, max_num_fields=100)
-    return _is_interaction(json.loads(form["payload"][-1])) if "payload" in form else bool(form)
+        event = json.loads(text)
+        return event if isinstance(event, dict) else None
+    form = _fields(text)
+    if "payload" not in form:
+        return form
+    payload: dict[str, Any] = json.loads(form["payload"])
+    return payload if _is_interaction(payload) else None
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """Of a form, read as an address's query: a tenth of what `parse_qsl` takes for so many escapes. Raises
+    `ValueError` for what is no form."""
+    fields = text.split("&")
+    if len(fields) > FIELDS or not all("=" in field for field in fields):
+        raise ValueError("no form")
+    return dict(URL.build(path="/", query_string=text, encoded=True).query.items())
 
 
 def _is_interaction(payload: Mapping[str, object]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SECONDS = 5.0
 """For each of: reaching Telegram, and its next bytes (as python-telegram-bot has it)."""
 CONNECTIONS = 256
+FORM = "application/x-www-form-urlencoded"
 
 
 class AiohttpRequest(BaseRequest):
@@ -92,11 +93,12 @@ def _seconds(given: Any) -> float | None:
     return SECONDS if given is BaseRequest.DEFAULT_NONE else given
 
 
-def _body(data: RequestData | None) -> dict[str, str] | aiohttp.FormData | None:
+def _body(data: RequestData | None) -> aiohttp.Payload | aiohttp.FormData | None:
     if data is None:
         return None
     if not data.contains_files:
-        return data.json_parameters
+        # Of a dict aiohttp makes the same text, by way of a form with files that it does not send.
+        return aiohttp.BytesPayload(data.url_encoded_parameters().encode(), content_type=FORM)
     form = aiohttp.FormData()
     for name, value in data.json_parameters.items():
         form.add_field(name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import func, insert, literal_column, select, update
+from sqlalchemy import exists, func, insert, literal_column, select, update
 
 from core.errors import NotFound
 from core.jsontext import from_json
@@ -12,7 +12,7 @@ from core.model import Point, StoredCheckpoint, TaskId, cause_of
 from core.states import MAX_STATE, SCHEMA, changes, initial_state
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
-from core.store.tables import checkpoint
+from core.store.tables import checkpoint, review
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,12 +38,19 @@ COLUMNS = (
 _columns = [checkpoint.c[name] for name in COLUMNS]
 
 INSERT = Statement(insert(checkpoint), ("task_id", *COLUMNS))
+_edited_since = exists().where(
+    review.c.task_id == checkpoint.c.task_id,
+    review.c.checkpoint == checkpoint.c.number,
+    review.c.outcome == literal_column("'edited'"),
+    review.c.undone == literal_column("0"),
+)
 LAST = Statement(
     select(
         *(
             checkpoint.c[name]
             for name in ("number", "state", "action", "frames", "schema", "node", "point", "cause")
-        )
+        ),
+        _edited_since,
     )
     .where(checkpoint.c.task_id == p("task"))
     .order_by(checkpoint.c.number.desc())
@@ -95,6 +102,8 @@ class Last(NamedTuple):
     schema: int
     leads_to: str
     """The cause of the checkpoint after it; empty before the first."""
+    was_edited: bool
+    """Whether others had to approve somebody's edit of what has been asked since, as far as that is known."""
 
 
 def insert_checkpoints(
@@ -129,11 +138,12 @@ def last(tx: Transaction, task_id: str) -> Last:
     """The task's last checkpoint; number 0 and no state before the first."""
     row = tx.one(LAST, task=task_id)
     if row is None:
-        return Last(0, None, None, (), SCHEMA, "")
-    number, state, action, frames, schema, node, point, cause = row
+        return Last(0, None, None, (), SCHEMA, "", was_edited=True)
+    number, state, action, frames, schema, node, point, cause, was_edited = row
     # A node that was let past its `interrupt_before` runs because of those who let it.
     leads_to = cause if point == Point.BEFORE else cause_of(node, action)
-    return Last(number, from_json(state), action, tuple(from_json(frames) or ()), schema, leads_to or "")
+    before = tuple(from_json(frames) or ())
+    return Last(number, from_json(state), action, before, schema, leads_to or "", bool(was_edited))
 
 
 def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:

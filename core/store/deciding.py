@@ -320,8 +320,9 @@ def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: 
 def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
     last = checkpoints.last(tx, settled.task.id)
-    # Before the second attempt there was no edit that others had to approve.
-    answers = (settled,) if settled.attempt == 1 else answers_since(tx, settled.task, last.number)
+    # What was closed at this checkpoint before is edits that others had to approve.
+    is_only_one = settled.attempt == 1 or not last.was_edited
+    answers = (settled,) if is_only_one else answers_since(tx, settled.task, last.number)
     return Position(
         task=settled.task,
         version=row[VERSION] + 1,

@@ -114,6 +114,18 @@ async def test_a_follower_who_comes_back_goes_on_where_it_was(history: History, 
     assert await seqs(history.feed.follow(T, after=after)) == list(range(after + 1, 5))
 
 
+async def test_what_is_known_at_once_comes_in_one_piece_and_the_last_says_so(history: History) -> None:
+    history.add(3)
+    pieces = history.feed.follow_in_pieces(T)
+    async with asyncio.timeout(PATIENCE):
+        first = await anext(pieces)
+        history.add(1)
+        history.add(final=True)
+        rest = [piece async for piece in pieces]
+    seen = [([event.seq for event in piece.events], piece.is_last) for piece in (first, *rest)]
+    assert seen == [([1, 2, 3], False), ([4, 5], True)]
+
+
 async def test_the_end_between_two_reads_is_seen(history: History) -> None:
     history.add(2)
     history.after.clear()

@@ -17,15 +17,15 @@ from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
 from core.model import LOCAL, PersonId, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from web.settings import WebSettings
-from web.stream import intermediate_result, status_message
+from web.stream import MOST_AT_ONCE, intermediate_result, status_message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     import aiohttp
     from aiohttp.web import Server
 
-    from core.model import Json
+    from core.model import Json, Piece
     from tests.web.web_house import Houses
     from tests.world import StoppedClock, World
 
@@ -65,12 +65,22 @@ async def decided(house: House, task_id: str, verdict: Verdict, comment: str | N
         await house.world.end(task_id)
 
 
-async def finished(house: House) -> str:
+async def finished(house: House, text: str = "hello") -> str:
     """A task with two attempts, completed."""
-    task_id = await house.submitted()
+    task_id = await house.submitted(text)
     await decided(house, task_id, Verdict.REJECT, "why?")
     await decided(house, task_id, Verdict.APPROVE)
     return task_id
+
+
+async def test_a_history_too_long_for_one_packet_arrives_whole(house: House) -> None:
+    task_id = await finished(house, "x" * MOST_AT_ONCE)
+    status, seen = await history(house, task_id)
+    assert status == 200
+    numbers = [number for number, _ in seen]
+    assert (numbers, seen[-1][1]["status"]) == (sorted(numbers), "completed")
+    drafts = [message["output_to_review"] for _, message in seen if "output_to_review" in message]
+    assert drafts == [review.draft for review in await house.service.reviews(task_id)]
 
 
 async def test_the_shapes_are_the_contract_s(house: House) -> None:
@@ -273,10 +283,10 @@ class Leaving(Troubled):
         self._leave()
         return found
 
-    async def follow(self, task_id: str, **how: Any) -> AsyncIterator[StoredEvent]:
-        async for stored in self._part.follow(task_id, **how):
+    async def follow_in_pieces(self, task_id: str, **how: Any) -> AsyncGenerator[Piece]:
+        async for piece in self._part.follow_in_pieces(task_id, **how):
             self._leave()
-            yield stored
+            yield piece
 
     def _leave(self) -> None:
         self.handling = asyncio.current_task()

@@ -1,0 +1,21 @@
+"""Ids: in order, never the same, in any thread."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from core.ids import AT_A_TIME, new_id
+
+
+def test_ids_are_in_the_order_of_their_milliseconds_and_never_the_same() -> None:
+    ids = [new_id() for _ in range(3 * AT_A_TIME)]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in ids)
+    assert [one[:12] for one in ids] == sorted(one[:12] for one in ids)
+    assert len({one[12:] for one in ids}) == len(ids)
+
+
+def test_threads_never_get_the_same() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: new_id(), range(20 * AT_A_TIME)))
+    assert len({one[12:] for one in ids}) == len(ids)
