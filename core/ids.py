@@ -13,6 +13,8 @@ AT_A_TIME = 256
 asked for each id, it was a third of all that the threads waited for each other in a round trip."""
 
 _drawn: deque[str] = deque()
+if hasattr(os, "register_at_fork"):  # a child would give the same ones as its parent
+    os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def new_id() -> str:
