@@ -95,7 +95,7 @@ class Outbox:
 
     @property
     def under_way(self) -> int:
-        """How many deliveries are being shown at this moment."""
+        """How many deliveries are being shown at this moment, and how many channels rest between looks."""
         return sum(loop.under_way for loop in self._loops.values())
 
     async def stop(self, grace: timedelta) -> None:
@@ -141,6 +141,7 @@ class ChannelLoop:
         self._moved: dict[str, str] = {}
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
+        self._is_resting = False
         self._is_new = True
         """Whether what is stored of the time before the start is still to be taken up."""
 
@@ -153,7 +154,7 @@ class ChannelLoop:
 
     @property
     def under_way(self) -> int:
-        return len(self._serving)
+        return len(self._serving) + self._is_resting
 
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
@@ -182,7 +183,9 @@ class ChannelLoop:
             if found_only_queues:
                 # A look reads all that is due: while a thousand cards wait for their turn, and every decision
                 # makes one more due, it would be taken again at once, and again.
+                self._is_resting = True
                 await asyncio.sleep(min(REST * (monotonic() - began), LONGEST_REST))
+                self._is_resting = False
 
     async def _serve_due(self) -> bool:
         """Whether something is due and nothing of it could be begun, as its turn has not come."""
