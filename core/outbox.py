@@ -56,15 +56,16 @@ SWEEP = timedelta(seconds=30)
 REST = 9
 """After a look that found only what has to wait for its turn, the loop rests so many times as long as that
 took, and lets others read."""
-LONGEST_REST = 0.25
-"""Seconds of such a rest, for which a card may wait."""
+LONGEST_REST = timedelta(milliseconds=250)
+"""Such a rest, for which a card may wait."""
 
 
 class Outbox:
     """`async with` it; give it to the store as a listener.
 
     Asked when it is left, `grace` is how long calls under way may take to end. Cards show no decision that
-    does not count by the `policies` in force.
+    does not count by the `policies` in force. `rest` is the longest that it rests, by the real time, after a
+    look that found only what has to wait for its turn.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class Outbox:
         policies: Mapping[str, Policy] = {},
         random: Random | None = None,
         grace: Callable[[], timedelta] = timedelta,
+        rest: timedelta = timedelta(),
     ) -> None:
         self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
         self._loops = {
-            channel.name: ChannelLoop(store, channel, clock, chance, policies) for channel in channels
+            channel.name: ChannelLoop(store, channel, clock, chance, policies, rest) for channel in channels
         }
 
     async def __aenter__(self) -> Self:
@@ -95,7 +97,7 @@ class Outbox:
 
     @property
     def under_way(self) -> int:
-        """How many deliveries are being shown at this moment, and how many channels rest between looks."""
+        """How many deliveries are being shown at this moment."""
         return sum(loop.under_way for loop in self._loops.values())
 
     async def stop(self, grace: timedelta) -> None:
@@ -125,6 +127,7 @@ class ChannelLoop:
         clock: Clock,
         random: Random,
         policies: Mapping[str, Policy],
+        rest: timedelta,
     ) -> None:
         self._store = store
         self._channel = channel
@@ -141,7 +144,7 @@ class ChannelLoop:
         self._moved: dict[str, str] = {}
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
-        self._is_resting = False
+        self._longest_rest = rest.total_seconds()
         self._is_new = True
         """Whether what is stored of the time before the start is still to be taken up."""
 
@@ -154,7 +157,7 @@ class ChannelLoop:
 
     @property
     def under_way(self) -> int:
-        return len(self._serving) + self._is_resting
+        return len(self._serving)
 
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
@@ -183,9 +186,7 @@ class ChannelLoop:
             if found_only_queues:
                 # A look reads all that is due: while a thousand cards wait for their turn, and every decision
                 # makes one more due, it would be taken again at once, and again.
-                self._is_resting = True
-                await asyncio.sleep(min(REST * (monotonic() - began), LONGEST_REST))
-                self._is_resting = False
+                await asyncio.sleep(min(REST * (monotonic() - began), self._longest_rest))
 
     async def _serve_due(self) -> bool:
         """Whether something is due and nothing of it could be begun, as its turn has not come."""

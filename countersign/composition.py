@@ -16,7 +16,7 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
-from core.outbox import Outbox
+from core.outbox import LONGEST_REST, Outbox
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.sql import SqlStore
@@ -157,7 +157,14 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outbox = Outbox(store, [*channels, *hooks], clock, policies=configuration.policies, grace=ending)
+        outbox = Outbox(
+            store,
+            [*channels, *hooks],
+            clock,
+            policies=configuration.policies,
+            grace=ending,
+            rest=LONGEST_REST,
+        )
         store.listen(outbox)
         await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)

@@ -26,7 +26,7 @@ from core.model import (
     Status,
     Verdict,
 )
-from core.outbox import GIVE_UP_AFTER, Outbox
+from core.outbox import GIVE_UP_AFTER, LONGEST_REST, Outbox
 from core.store.sql import SqlStore
 from tests.contracts.steps import waiting
 from tests.world import (
@@ -524,6 +524,38 @@ async def test_a_card_noted_while_the_due_ones_were_read_is_not_posted_again(
             assert paper.kinds == ["post"]
         (card,) = await store.deliveries((await store.review(review)).task.id)
         assert card.shown == card.version
+
+
+class CountingReader(SqlStore):
+    """Counts how often it is asked what is due."""
+
+    reads = 0
+
+    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
+        self.reads += 1
+        return await super().due_deliveries(channel)
+
+
+async def test_while_all_has_to_wait_the_outbox_rests_between_looks(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with CountingReader(sqlite_database, clock) as store:
+        desk = Policy(name="desk", reviewers=(ANA.id,), recipients=(DESK,))
+        for _ in range(2):
+            await waiting(store, desk)
+        paper.faults = [RateLimited("no posts now", retry_after=timedelta(hours=1), lane_only=True)]
+        async with Outbox(store, [paper], clock, rest=LONGEST_REST) as outbox:
+            await paper.called(1)
+            await quiet(store)
+            before = store.reads
+            for _ in range(100):
+                outbox.committed([], {PAPER})
+                await store.counts()
+            assert 0 < store.reads - before < 30, "without a rest, fifty"
+            clock.advance(hours=1)
+            await paper.called(2)
+            clock.advance(hours=1)
+            await paper.called(3)
 
 
 async def test_a_post_whose_note_was_lost_comes_again_with_the_same_id(
