@@ -22,7 +22,7 @@ from core.model import Notice
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
     from types import TracebackType
@@ -56,16 +56,25 @@ SWEEP = timedelta(seconds=30)
 REST = 9
 """After a look that found only what has to wait for its turn, the loop rests so many times as long as that
 took, and lets others read."""
-LONGEST_REST = timedelta(milliseconds=250)
-"""Such a rest, for which a card may wait."""
+LONGEST_REST = 0.25
+"""Seconds of such a rest, for which a card may wait."""
+
+
+async def rest(seconds: float) -> None:
+    """After a look that took so long, by the real time."""
+    await asyncio.sleep(min(REST * seconds, LONGEST_REST))
+
+
+async def no_rest(_seconds: float) -> None:
+    """For a clock that stands still."""
 
 
 class Outbox:
     """`async with` it; give it to the store as a listener.
 
     Asked when it is left, `grace` is how long calls under way may take to end. Cards show no decision that
-    does not count by the `policies` in force. `rest` is the longest that it rests, by the real time, after a
-    look that found only what has to wait for its turn.
+    does not count by the `policies` in force. `rest` is waited for after a look that found only what has
+    to wait for its turn, and told the seconds that it took.
     """
 
     def __init__(
@@ -77,7 +86,7 @@ class Outbox:
         policies: Mapping[str, Policy] = {},
         random: Random | None = None,
         grace: Callable[[], timedelta] = timedelta,
-        rest: timedelta = timedelta(),
+        rest: Callable[[float], Awaitable[object]] = no_rest,
     ) -> None:
         self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
@@ -127,7 +136,7 @@ class ChannelLoop:
         clock: Clock,
         random: Random,
         policies: Mapping[str, Policy],
-        rest: timedelta,
+        rest: Callable[[float], Awaitable[object]],
     ) -> None:
         self._store = store
         self._channel = channel
@@ -144,7 +153,7 @@ class ChannelLoop:
         self._moved: dict[str, str] = {}
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
-        self._longest_rest = rest.total_seconds()
+        self._rest = rest
         self._is_new = True
         """Whether what is stored of the time before the start is still to be taken up."""
 
@@ -186,7 +195,7 @@ class ChannelLoop:
             if found_only_queues:
                 # A look reads all that is due: while a thousand cards wait for their turn, and every decision
                 # makes one more due, it would be taken again at once, and again.
-                await asyncio.sleep(min(REST * (monotonic() - began), self._longest_rest))
+                await self._rest(monotonic() - began)
 
     async def _serve_due(self) -> bool:
         """Whether something is due and nothing of it could be begun, as its turn has not come."""

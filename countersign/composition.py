@@ -16,7 +16,7 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
-from core.outbox import LONGEST_REST, Outbox
+from core.outbox import Outbox, rest
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.sql import SqlStore
@@ -163,7 +163,7 @@ async def house(
             clock,
             policies=configuration.policies,
             grace=ending,
-            rest=LONGEST_REST,
+            rest=rest,
         )
         store.listen(outbox)
         await stack.enter_async_context(outbox)
