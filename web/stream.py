@@ -194,9 +194,9 @@ class Streams:
     ) -> web.StreamResponse:
         pieces = self._service.follow_in_pieces(task_id, after=after, live=is_live(request))
         try:
-            # Where there is no such task, this says so before anything is sent.
-            first = None if after else await anext(pieces)
-            return await self._send(request, first, pieces, shape)
+            # Where there is no such task, the first piece says so before anything is sent. It has no name
+            # here: it would be kept for as long as the stream is open, drafts and all.
+            return await self._send(request, None if after else await anext(pieces), pieces, shape)
         finally:
             await pieces.aclose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from contextlib import AsyncExitStack
@@ -14,8 +15,9 @@ from aiohttp import ClientConnectionError
 from structlog.testing import capture_logs
 
 from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
-from core.model import LOCAL, PersonId, StoredEvent, TaskId, Verdict
+from core.model import LOCAL, PersonId, Piece, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
+from tests.world import eventually
 from web.settings import WebSettings
 from web.stream import MOST_AT_ONCE, intermediate_result, status_message
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp.web import Server
 
-    from core.model import Json, Piece
+    from core.model import Json
     from tests.web.web_house import Houses
     from tests.world import StoppedClock, World
 
@@ -81,6 +83,18 @@ async def test_a_history_too_long_for_one_packet_arrives_whole(house: House) -> 
     assert (numbers, seen[-1][1]["status"]) == (sorted(numbers), "completed")
     drafts = [message["output_to_review"] for _, message in seen if "output_to_review" in message]
     assert drafts == [review.draft for review in await house.service.reviews(task_id)]
+
+
+async def test_what_was_sent_is_not_kept_while_the_stream_is_open(house: House) -> None:
+    """A draft may be large, and the next event days away."""
+    task_id = await house.submitted("hello")
+    async with house.http.get(f"/stream/{task_id}", headers=await house.bearer("ana")) as answer:
+        await read(answer, until="waiting_for_review")
+
+        async def ask() -> bool:
+            return not any(isinstance(found, Piece) for found in gc.get_objects())
+
+        await eventually(ask)
 
 
 async def test_the_shapes_are_the_contract_s(house: House) -> None:
