@@ -201,7 +201,8 @@ class SlackChannel:
             errands = await stack.enter_async_context(Errands())
             client = _web_client(self._settings, session)
             menu = Menu(service=self._service, clock=self._clock, public_url=self._public_url)
-            presses = self._presses(_web_client(self._settings, session, Patience()), errands, menu)
+            patient = _web_client(self._settings, session, Patience())
+            presses = self._presses(patient, errands, menu)
             commands = Commands(
                 service=self._service,
                 people=self._people,
@@ -219,7 +220,7 @@ class SlackChannel:
                 presses=presses,
                 commands=commands,
                 errands=errands,
-                mentions=Mentions(commands=commands, client=client, errands=errands),
+                mentions=Mentions(commands=commands, client=patient, errands=errands),
                 homes=self._homes,
                 usergroup_changed=self._usergroup_changed,
             )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from yarl import URL
 
 from bot.answers import UNREADABLE
 from core.errors import Invalid
@@ -225,20 +225,11 @@ def _read(text: str, content_type: str) -> dict[str, Any] | None:
     if content_type == "application/json" or text.startswith("{"):
         event = json.loads(text)
         return event if isinstance(event, dict) else None
-    form = _fields(text)
+    form = dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=FIELDS))
     if "payload" not in form:
-        return form
+        return form or None
     payload: dict[str, Any] = json.loads(form["payload"])
     return payload if _is_interaction(payload) else None
-
-
-def _fields(text: str) -> dict[str, Any]:
-    """Of a form, read as an address's query: a tenth of what `parse_qsl` takes for so many escapes. Raises
-    `ValueError` for what is no form."""
-    fields = text.split("&")
-    if len(fields) > FIELDS or not all("=" in field for field in fields):
-        raise ValueError("no form")
-    return dict(URL.build(path="/", query_string=text, encoded=True).query.items())
 
 
 def _is_interaction(payload: Mapping[str, object]) -> bool:

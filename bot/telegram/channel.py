@@ -116,7 +116,7 @@ class TelegramChannel:
     ) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
-            self._take_turn(Place(chat_id, None), edits=True)
+            self._take_turn(place_of(delivery.recipient.address), edits=True)
             editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             try:
                 await self._asked(editing, self._message(delivery, content))
@@ -134,8 +134,9 @@ class TelegramChannel:
                     raise
                 log.warning("button_styles_refused", channel=TELEGRAM)
                 self._has_styles = False
-        plain = without_styles(message["reply_markup"])
-        return await call(**message | {"reply_markup": plain})
+        if "reply_markup" not in message:  # a file has no buttons
+            return await call(**message)
+        return await call(**message | {"reply_markup": without_styles(message["reply_markup"])})
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         place = place_of(recipient.address)

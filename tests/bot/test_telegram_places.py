@@ -206,11 +206,13 @@ async def test_a_channel_is_announced_to_by_its_name_and_the_thread_holds(
         ) as there:
             task = await there.house.submit()
             card = await there.card(chat=NEWS)
+            clock.advance(minutes=1)  # it takes three messages in as many seconds
             await there.house.service.decide(
                 (await there.house.review(task)).id, BEN.id, Verdict.REJECT, via="web"
             )
             second = await there.card_with("attempt 2 ·", chat=NEWS)
             assert second.reply_to == card.id
+            clock.advance(minutes=1)
             await telegram.press(second, "Approve", user=ANA_ID)
             await there.card_with("Approved by Ana Ruiz", chat=NEWS)
 
@@ -263,6 +265,10 @@ async def test_a_server_that_refuses_styles_gets_none_from_then_on(
             assert [call.status for call in telegram.calls_of("sendMessage")] == [400, 200, 200]
             await telegram.press(card, "Approve", user=ANA_ID)
             await there.card_with("Approved by Ana Ruiz")
+            clock.advance(minutes=1)
+            await there.house.submit("long " * 1_000)
+            await telegram.until(lambda: telegram.calls_of("sendDocument"))
+            assert [call.status for call in telegram.calls_of("sendDocument")] == [200]
 
 
 # -- a long silence
