@@ -78,12 +78,12 @@ def unhandled_updates(tx: Transaction, channel: str) -> list[ChatUpdate]:
 
 
 def update_handled(tx: Transaction, channel: str, update_id: str) -> None:
-    tx.run(HANDLED, channel=channel, id=update_id, now=micros(tx.now), body=b"")
+    tx.send(HANDLED, channel=channel, id=update_id, now=micros(tx.now), body=b"")
 
 
 def open_dialog(tx: Transaction, opened: Dialog) -> None:
     """A prompt of the same message replaces the one before."""
-    tx.run(CLOSE_DIALOG, channel=opened.channel, message=opened.message)
+    tx.send(CLOSE_DIALOG, channel=opened.channel, message=opened.message)
     tx.insert(
         INSERT_DIALOG,
         channel=opened.channel,
@@ -108,7 +108,7 @@ def asked_in_vain(tx: Transaction, channel: str, message: str) -> PersonId | Non
 
 
 def close_dialog(tx: Transaction, channel: str, message: str) -> None:
-    tx.run(CLOSE_DIALOG, channel=channel, message=message)
+    tx.send(CLOSE_DIALOG, channel=channel, message=message)
 
 
 def forget_old(tx: Transaction) -> None:

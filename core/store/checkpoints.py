@@ -148,7 +148,7 @@ def last(tx: Transaction, task_id: str) -> Last:
 
 def leave_behind(tx: Transaction, task_id: str, after: int, by: int) -> None:
     """Mark what came after a checkpoint as superseded by the one numbered `by`."""
-    tx.run(LEAVE, task=task_id, after=after, by=by)
+    tx.send(LEAVE, task=task_id, after=after, by=by)
 
 
 def of_task(tx: Transaction, task: Task, *, before: int | None, limit: int) -> list[StoredCheckpoint]:

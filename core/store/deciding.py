@@ -126,7 +126,7 @@ def withdraw(
     except Forbidden as error:
         return request, error
     rest = tuple(made for made in request.decisions if made is not mine)
-    tx.run(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
+    tx.send(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
     taken_back = _withdrawn(request, mine, reviewer.id, reviewer.name, via)
     settled = settle(tx, row, request, [taken_back], rest, Outcome.OPEN)
     say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
@@ -186,7 +186,7 @@ def _record(
     standing = request.decisions
     if before is not None:
         standing = tuple(other for other in standing if other is not before)
-        tx.run(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
+        tx.send(DELETE_DECISION, review=request.id, reviewer=before.reviewer)
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     rest = request if before is None else replace(request, decisions=standing)
     now = counting.as_it_counts(rest, policies)
@@ -211,7 +211,7 @@ def drop(
     """What stands on a review that closes is what counted; the history keeps the rest."""
     dropped = [made for made in standing if made not in counted]
     for made in dropped:
-        tx.run(DELETE_DECISION, review=request.id, reviewer=made.reviewer)
+        tx.send(DELETE_DECISION, review=request.id, reviewer=made.reviewer)
     if not dropped:
         return []
     names: list[Json] = [made.person_name or made.reviewer_name for made in dropped]
@@ -232,7 +232,7 @@ def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Poli
     policy = amendments.confined(before, seat, now)
     if policy == before:
         return request
-    tx.run(CONFINE, id=request.id, policy=policy_text(policy))
+    tx.send(CONFINE, id=request.id, policy=policy_text(policy))
     if request.kept is None:
         return replace(request, policy=policy)
     return replace(request, policy=amendments.escalated(policy), kept=policy)

@@ -292,19 +292,19 @@ def shown_in(tx: Transaction, task: str) -> list[Recipient]:
 def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None:
     """Every card of the review has something newer to show."""
     if channels := policy.channels:
-        tx.run(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
+        tx.send(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
         tx.due.update(channels)
 
 
 def raise_question(tx: Transaction, task: str, asked: str, policy: Policy) -> None:
     """It has been answered: what asks it anywhere offers no answer any more."""
-    tx.run(RAISE_QUESTION, task=task, question=asked, now=micros(tx.now))
+    tx.send(RAISE_QUESTION, task=task, question=asked, now=micros(tx.now))
     tx.due.update(policy.channels)
 
 
 def end_words(tx: Transaction, task: str, review: str, policy: Policy) -> None:
     """Of a review that is closed nothing more is said, and what it asked cannot be answered any more."""
-    tx.run(DROP_WORDS, task=task)
+    tx.send(DROP_WORDS, task=task)
     _raise_unanswered(tx, task, review, policy)
 
 
@@ -324,7 +324,7 @@ def drop_words(tx: Transaction, review: ReviewRequest, *, was_snoozed: bool) -> 
         or policy.rejections > 1
         or (policy.recipients and not is_short(text_of(review.draft)))
     ):
-        tx.run(DROP_WORDS, task=review.task.id)
+        tx.send(DROP_WORDS, task=review.task.id)
     if review.questions:
         _raise_unanswered(tx, review.task.id, review.id, policy)
 
@@ -411,12 +411,12 @@ def _take_back(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
 
 
 def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:
-    tx.run(FAILED, id=wanted.id, error=error, due_at=micros(due_at), now=micros(tx.now))
+    tx.send(FAILED, id=wanted.id, error=error, due_at=micros(due_at), now=micros(tx.now))
 
 
 def postponed(tx: Transaction, wanted: Delivery, due_at: datetime) -> None:
     """Not counted among the tries, as the platform asked for patience; but not asked for ever, either."""
-    tx.run(POSTPONED, id=wanted.id, due_at=micros(due_at), now=micros(tx.now))
+    tx.send(POSTPONED, id=wanted.id, due_at=micros(due_at), now=micros(tx.now))
 
 
 def retry_failed(tx: Transaction, channel: str) -> None:
@@ -431,7 +431,7 @@ def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
     """
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
-    tx.run(GIVEN_UP, id=wanted.id, error=error)
+    tx.send(GIVEN_UP, id=wanted.id, error=error)
 
 
 def _fall_back(tx: Transaction, wanted: Delivery) -> bool:

@@ -1,6 +1,6 @@
 """A thread with one connection that runs units of work in groups.
 
-The writer lane commits up to `GROUP` units at once: one fsync for all of them. The reader lane has a
+The writer lane commits up to `Database.group` units at once: one fsync for all of them. The reader lane has a
 connection of its own, so that reading never waits for a commit. Answers leave a lane only when their
 group has ended, and each group wakes the event loop once.
 """
@@ -32,8 +32,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-GROUP = 256
-"""Units in one commit: at 100 rows a commit a row costs 1/20 of one alone, and little more is won above."""
 WAITING = 20_000
 """Units that may wait for a lane; beyond, callers are told to come back."""
 
@@ -138,7 +136,7 @@ class Lane:
         if job is None:
             return [], True
         group = [job]
-        return group, self._take_waiting(group, GROUP - 1)
+        return group, self._take_waiting(group, self._database.group - 1)
 
     def _take_waiting(self, group: list[Job[Any]], most: int) -> bool:
         """Move up to `most` waiting jobs into the group; True where the lane is to stop after them."""
@@ -201,11 +199,29 @@ class Lane:
                     return False
                 wrote += self._transaction.writes
             mark = self._database.mark(self._cursor) if wrote else None
-            self._cursor.execute("COMMIT", {})
+            self._commit()
             self.failing = self.failing and not wrote
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
-            if mark is None or not self._had_committed(mark):
-                self._fail(group, error)
+            return self._ended(group, error, mark)
+        return True
+
+    def _commit(self) -> None:
+        if self._writes:
+            self._cursor.execute("COMMIT", {})
+        else:
+            self._database.leave(self._cursor)
+
+    def _ended(self, group: list[Job[Any]], error: Exception, mark: str | None) -> bool:
+        """What came of a group that did not reach the end of its COMMIT; as `_attempt`."""
+        known = error if isinstance(error, StoreUnavailable) else self._database.unavailable(error)
+        if known is None:
+            # The database refused a statement, most likely one for whose answer no unit had waited.
+            self._rollback()
+            for job in group:
+                job.error = error
+            return False
+        if mark is None or not self._had_committed(mark):
+            self._fail(group, known)
         return True
 
     def _had_committed(self, mark: str) -> bool:
@@ -239,12 +255,11 @@ class Lane:
     def _begin(self) -> None:
         if self._connection is None:
             self._connect()
-        database = self._database
-        self._cursor.execute(database.begin_write if self._writes else database.begin_read, {})
+        self._database.begin(self._cursor, writes=self._writes)
 
     def _connect(self) -> None:
         self._connection = self._database.connect()
-        self._cursor = self._connection.cursor()
+        self._cursor = self._database.cursor(self._connection)
         self._transaction = Transaction(self._cursor, self._database.dialect)
 
     def _disconnect(self) -> None:
@@ -264,17 +279,12 @@ class Lane:
             log.warning("connection_dropped", error=type(error).__name__)
             self._disconnect()
 
-    def _fail(self, group: list[Job[Any]], error: Exception) -> None:
+    def _fail(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
         self._disconnect()
-        known = error if isinstance(error, StoreUnavailable) else self._database.unavailable(error)
-        log.warning("group_failed", units=len(group), error=str(known or type(error).__name__))
-        if known is not None:
-            self.failing, self._outage = True, known
-            self._refuse(group, known)
-            return
-        for job in group:
-            job.error = error
+        log.warning("group_failed", units=len(group), error=str(outage))
+        self.failing, self._outage = True, outage
+        self._refuse(group, outage)
 
     def _refuse(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         for job in group:

@@ -25,14 +25,14 @@ SNOOZED = Statement(update(review).where(review.c.id == p("id")).values(snoozes=
 
 def claimed(tx: Transaction, request: ReviewRequest, claims: Sequence[Claim]) -> ReviewRequest:
     """The open review, at which these look from now on."""
-    tx.run(CLAIMED, id=request.id, claims=claims_text(claims))
+    tx.send(CLAIMED, id=request.id, claims=claims_text(claims))
     timers.rearm(tx, request.id, TimerKind.CLAIM, min((one.until for one in claims), default=None))
     return replace(request, claims=tuple(claims))
 
 
 def snoozed(tx: Transaction, request: ReviewRequest, snoozes: Sequence[Snooze]) -> ReviewRequest:
     """The open review, of which these are reminded later from now on."""
-    tx.run(SNOOZED, id=request.id, snoozes=snoozes_text(snoozes))
+    tx.send(SNOOZED, id=request.id, snoozes=snoozes_text(snoozes))
     timers.rearm(tx, request.id, TimerKind.SNOOZE, min((one.until for one in snoozes), default=None))
     return replace(request, snoozes=tuple(snoozes))
 

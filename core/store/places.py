@@ -110,7 +110,7 @@ def note_heard(tx: Transaction, channel: str, kept: timedelta) -> int:
     if row is None:
         tx.insert(INSERT_HEARD, channel=channel, at=micros(tx.now))
         return 0
-    tx.run(HEAR, channel=channel, now=micros(tx.now))
+    tx.send(HEAR, channel=channel, now=micros(tx.now))
     return _renew(tx, channel) if tx.now - moment(row[0]) > kept else 0
 
 

@@ -193,7 +193,7 @@ def _asked(
         via=asked.via,
         at=micros(asked.at),
     )
-    tx.run(COUNTED, id=request.id)
+    tx.send(COUNTED, id=request.id)
     told = QuestionAsked(
         review=request.id,
         attempt=request.attempt,

@@ -281,7 +281,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
         found = one(tx, of.review)
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
         raise_cards(tx, of.id, of.review, found.policy)
-        tx.run(timers.DROP, review=of.review)
+        tx.send(timers.DROP, review=of.review)
         end_words(tx, of.id, of.review, found.policy)
 
 
@@ -344,7 +344,7 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     for review_id, text, escalated in undone:
         policy = policy_of_row(text, escalated)
         raise_cards(tx, task_id, review_id, policy)
-        tx.run(timers.DROP, review=review_id)
+        tx.send(timers.DROP, review=review_id)
         end_words(tx, task_id, review_id, policy)
     return len(undone)
 

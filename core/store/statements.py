@@ -40,7 +40,12 @@ class Statement:
         found = self._compiled.get(dialect.name)
         if found is None:
             compiled = self.expression.compile(dialect=dialect, column_keys=self.keys)
-            constants = {name: value for name, value in compiled.params.items() if value is not None}
+            given = self.keys or ()
+            constants = {
+                name: value
+                for name, value in compiled.params.items()
+                if value is not None and name not in given
+            }
             text = str(compiled).replace(":p_", ":").replace("%(p_", "%(")
             found = self._compiled[dialect.name] = (text, constants)
         return found

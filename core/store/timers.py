@@ -77,7 +77,7 @@ def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
 
 def rearm(tx: Transaction, review: ReviewId, kind: TimerKind, due_at: datetime | None) -> None:
     """The one timer of this kind is due then; None is never."""
-    tx.run(DROP_KIND, review=review, kind=kind.value)
+    tx.send(DROP_KIND, review=review, kind=kind.value)
     if due_at is not None:
         schedule(tx, [Timer(review=review, kind=kind, number=1, due_at=due_at)])
 
@@ -91,7 +91,7 @@ def drop(tx: Transaction, review: ReviewRequest) -> None:
         or review.claims
         or review.snoozes
     ):
-        tx.run(DROP, review=review.id)
+        tx.send(DROP, review=review.id)
 
 
 def take(tx: Transaction, wanted: Timer) -> bool:

@@ -30,10 +30,12 @@ class Cursor(Protocol):
 class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
-    __slots__ = ("_cursor", "_dialect", "due", "events", "now", "position", "writes")
+    __slots__ = ("_cursor", "_dialect", "_send", "due", "events", "now", "position", "writes")
 
     def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
         self._cursor = cursor
+        # Where the cursor can leave a statement on its way (core/store/pipeline.py), it does.
+        self._send = getattr(cursor, "send", cursor.execute)
         self._dialect = dialect
         self.now: datetime
         """What the units of one group stamp on what they store: they become durable together."""
@@ -48,12 +50,25 @@ class Transaction:
         self.position: Position | None = None
         """Where a runner takes up the task to which this unit gave work; saves it a read."""
         self.writes = 0
-        """Rows changed by this unit; a refusal before the first write leaves its group alone."""
+        """How much this unit changed, at most: rows where it learnt how many, statements where it did not
+        ask. A refusal before the first write leaves its group alone."""
 
     def run(self, statement: Statement, /, **parameters: Any) -> int:
         """Run a statement that changes rows; how many it changed."""
         self._execute(statement, parameters)
-        return self._count()
+        count = self._cursor.rowcount
+        self.writes += max(count, 0)
+        return count
+
+    def send(self, statement: Statement, /, **parameters: Any) -> None:
+        """Run a statement that changes rows, where nobody needs to know whether it found any.
+
+        On PostgreSQL it is not waited for: where it fails, the next wait raises that, another unit's or
+        the commit's, and its group is run apart.
+        """
+        text, constants = statement.text(self._dialect)
+        self._send(text, {**constants, **parameters} if constants else parameters)
+        self.writes += 1
 
     def changed(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Run an update that says `RETURNING`; what it returns of the rows that it changed."""
@@ -61,19 +76,18 @@ class Transaction:
         self.writes += len(rows)
         return rows
 
-    def insert(self, statement: Statement, /, **columns: Any) -> int:
-        """Insert one row; 0 where `ON CONFLICT DO NOTHING` found it there."""
-        self._execute(statement, columns)
-        return self._count()
+    def insert(self, statement: Statement, /, **columns: Any) -> None:
+        """Insert one row; it fails as `send` does."""
+        self.send(statement, **columns)
 
     def insert_many(self, statement: Statement, rows: Iterable[Mapping[str, Any]], /) -> None:
         rows = list(rows)
         if len(rows) == 1:
-            self._execute(statement, rows[0])
+            self.send(statement, **rows[0])
         elif rows:
             text, constants = statement.text(self._dialect)
             self._cursor.executemany(text, [{**constants, **row} for row in rows] if constants else rows)
-        self.writes += len(rows)
+            self.writes += len(rows)
 
     def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
         self._execute(statement, parameters)
@@ -95,8 +109,3 @@ class Transaction:
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)
         self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
-
-    def _count(self) -> int:
-        count = self._cursor.rowcount
-        self.writes += max(count, 0)
-        return count

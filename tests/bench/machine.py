@@ -64,10 +64,10 @@ class Process:
         self._folder = Path(f"/proc/{pid}")
         self._tick = os.sysconf("SC_CLK_TCK")
 
-    def cpu(self) -> float:
-        """Seconds of CPU so far, user and system."""
+    def cpu(self, *, ended: bool = False) -> float:
+        """Seconds of CPU so far, user and system; with those of its children that have `ended`."""
         fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / self._tick
+        return sum(map(int, fields[11 : 15 if ended else 13])) / self._tick
 
     def memory(self) -> int:
         """Resident bytes."""

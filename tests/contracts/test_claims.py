@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import Insert
 
 from core.errors import AlreadyDecided, NotAReviewer, NotFound, NotYourTurn, ReviewIsClosed, SelfReview
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed, ReviewerReminded
@@ -435,6 +436,11 @@ class Noting(Transaction):
     def run(self, statement: Statement, /, **parameters: Any) -> int:
         self.ran.append(statement)
         return super().run(statement, **parameters)
+
+    def send(self, statement: Statement, /, **parameters: Any) -> None:
+        if not isinstance(statement.expression, Insert):
+            self.ran.append(statement)
+        super().send(statement, **parameters)
 
 
 async def test_a_decision_costs_no_more_where_nobody_said_anything(

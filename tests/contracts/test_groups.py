@@ -456,16 +456,14 @@ class Cutter:
             threading.Thread(target=self._back, args=(server, client), daemon=True).start()
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
-        parsed = False
         while data := _received(client):
-            if parsed and not self.cuts:
+            if b"COMMIT" in data and not self.cuts:  # prepared and run in one
                 self.cuts += 1
                 _end(client)
                 if self._deliver:
                     server.sendall(data)
                     _received(server)
                 break
-            parsed = b"COMMIT" in data  # it is prepared first, and what comes next runs it
             server.sendall(data)
         _end(server)
 

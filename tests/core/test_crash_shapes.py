@@ -59,18 +59,38 @@ class Mortal:
     def begin_read(self) -> str:
         return self._real.begin_read
 
+    @property
+    def group(self) -> int:
+        return self._real.group
+
     def connect(self, *, read_only: bool = False) -> Connection:
         self.check()
         return MortalConnection(self, self._real.connect(read_only=read_only))
+
+    def cursor(self, connection: Connection) -> Cursor:
+        assert isinstance(connection, MortalConnection)
+        return MortalCursor(self, self._real.cursor(connection.real))
+
+    def begin(self, cursor: Cursor, *, writes: bool) -> None:
+        assert isinstance(cursor, MortalCursor)
+        self.check()
+        cursor.writes = writes
+        self._real.begin(cursor.real, writes=writes)
+
+    def leave(self, cursor: Cursor) -> None:
+        assert isinstance(cursor, MortalCursor)
+        self._real.leave(cursor.real)
 
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
         return error if isinstance(error, StoreUnavailable) else self._real.unavailable(error)
 
     def mark(self, cursor: Cursor) -> str | None:
-        return self._real.mark(cursor)
+        assert isinstance(cursor, MortalCursor)
+        return self._real.mark(cursor.real)
 
     def was_committed(self, cursor: Cursor, mark: str) -> bool:
-        return self._real.was_committed(cursor, mark)
+        assert isinstance(cursor, MortalCursor)
+        return self._real.was_committed(cursor.real, mark)
 
     def check(self) -> None:
         if self.is_dead:
@@ -85,50 +105,52 @@ class Mortal:
 class MortalConnection:
     def __init__(self, database: Mortal, real: Connection) -> None:
         self._database = database
-        self._real = real
+        self.real = real
 
     def cursor(self) -> Cursor:
-        return MortalCursor(self._database, self._real.cursor())
+        return MortalCursor(self._database, self.real.cursor())
 
     def close(self) -> None:
-        self._real.close()
+        self.real.close()
 
 
 class MortalCursor:
     def __init__(self, database: Mortal, real: Cursor) -> None:
         self._database = database
-        self._real = real
-        self._writes = False
+        self.real = real
+        self.writes = False
 
     @property
     def rowcount(self) -> int:
-        return self._real.rowcount
+        return self.real.rowcount
+
+    def send(self, operation: str, parameters: Mapping[str, Any], /) -> object:
+        self._database.check()
+        return getattr(self.real, "send", self.real.execute)(operation, parameters)
 
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object:
         database = self._database
         database.check()
-        if operation in {database.begin_write, database.begin_read}:
-            self._writes = operation == database.begin_write
-        if operation != "COMMIT" or not self._writes:
-            return self._real.execute(operation, parameters)
+        if operation != "COMMIT" or not self.writes:
+            return self.real.execute(operation, parameters)
         database.left -= 1
         if not database.left and database.lost:
-            self._real.execute("ROLLBACK", {})  # as the database does for a client that is gone
+            self.real.execute("ROLLBACK", {})  # as the database does for a client that is gone
             database.die()
-        done = self._real.execute(operation, parameters)
+        done = self.real.execute(operation, parameters)
         if not database.left:
             database.die()
         return done
 
     def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]], /) -> object:
         self._database.check()
-        return self._real.executemany(operation, parameters)
+        return self.real.executemany(operation, parameters)
 
     def fetchone(self) -> Row | None:
-        return self._real.fetchone()
+        return self.real.fetchone()
 
     def fetchall(self) -> list[Row]:
-        return self._real.fetchall()
+        return self.real.fetchall()
 
 
 class Outside:

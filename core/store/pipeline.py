@@ -1,0 +1,242 @@
+"""A cursor that runs prepared statements in libpq's pipeline mode, and waits only for what is asked of it.
+
+psycopg's own cursors do the same at several times the CPU (docs/benchmark.md), most of it for choices that
+are made once here: each text is prepared once per connection, under the types that it names itself. The
+connection belongs to its one `Pipeline`; psycopg's cursors cannot be used on it beside.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg import DatabaseError, DataError, InterfaceError, OperationalError, errors, pq
+from psycopg.adapt import Transformer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from psycopg import Connection
+    from psycopg.pq.abc import PGconn, PGresult
+
+    from core.store.transaction import Row
+
+PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+CAST = re.compile(r"%\((\w+)\)s::")
+INFERRED, INT8 = 0, 20
+"""Types of parameters: what their place says, and a whole number."""
+NUMBER = "SELECT pg_current_xact_id()::text"
+"""What `pg_xact_status` knows a transaction by."""
+
+COMMAND_OK = pq.ExecStatus.COMMAND_OK
+TUPLES_OK = pq.ExecStatus.TUPLES_OK
+PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
+PIPELINE_ABORTED = pq.ExecStatus.PIPELINE_ABORTED
+
+
+class Sent(Enum):
+    """What has been sent and not been answered."""
+
+    STATEMENT = auto()
+    NUMBER = auto()
+    SYNC = auto()
+
+
+class Prepared(NamedTuple):
+    """A text that the server knows by a name, and the order in which it takes its parameters."""
+
+    name: bytes
+    keys: tuple[str, ...]
+
+
+class Pipeline:
+    """The part of a DB-API cursor that `Transaction` uses, and `send`.
+
+    What fails in a statement for which nobody waited is raised by the next wait, at the latest by that for
+    COMMIT, which then was not done. Outside a transaction every statement is waited for.
+    """
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._pgconn: PGconn = connection.pgconn
+        self._pgconn.enter_pipeline_mode()
+        self._transformer = Transformer(connection)
+        self._prepared: dict[str, Prepared] = {}
+        self._names = 0
+        self._sent: deque[Sent | str] = deque()
+        """Oldest first; a text is one that was sent to be prepared."""
+        self._is_open = False
+        """Whether a transaction is: within it no Sync is needed."""
+        self._number: str | None = None
+        self._result: PGresult | None = None
+        self._row = 0
+        self._until_readable = _poll(self._pgconn, select.POLLIN)
+        self._until_ready = _poll(self._pgconn, select.POLLIN | select.POLLOUT)
+
+    @property
+    def rowcount(self) -> int:
+        """Of the statement that was waited for last."""
+        count = None if self._result is None else self._result.command_tuples
+        return -1 if count is None else count
+
+    @property
+    def number(self) -> str:
+        """What the server calls the open transaction, which has to be one that may write."""
+        if self._number is None:
+            self._pgconn.send_flush_request()
+            self._take_answers()
+        if self._number is None:
+            raise InterfaceError("No transaction is open that may write.")
+        return self._number
+
+    def begin(self, operation: str) -> None:
+        """Open a transaction; its number comes with the first answer that anybody waits for."""
+        self.send(operation, {})
+        self._is_open = True
+        self._number = None
+        if operation == "BEGIN":
+            self.send(NUMBER, {})
+            self._sent[-1] = Sent.NUMBER
+
+    def leave(self) -> None:
+        """End a transaction that has only read, without waiting until the server has done so."""
+        self.send("COMMIT", {})
+        self._sync()
+        self._pgconn.flush()
+
+    def send(self, operation: str, parameters: Mapping[str, Any], /) -> None:
+        """Run a statement whose answer nobody needs."""
+        prepared = self._prepared.get(operation) or self._prepare(operation, parameters)
+        values = [_dumped(parameters[key]) for key in prepared.keys]
+        self._pgconn.send_query_prepared(prepared.name, values)
+        self._sent.append(Sent.STATEMENT)
+
+    def execute(self, operation: str, parameters: Mapping[str, Any], /) -> None:
+        """Run a statement and wait for its answer, and with it for those of all before it."""
+        self.send(operation, parameters)
+        if self._is_open and operation not in {"COMMIT", "ROLLBACK"}:
+            self._pgconn.send_flush_request()
+        else:
+            self._sync()
+        self._take_answers()
+
+    def executemany(self, operation: str, rows: Sequence[Mapping[str, Any]], /) -> None:
+        for row in rows:
+            self.send(operation, row)
+
+    def fetchone(self) -> Row | None:
+        rows = self._rows(1)
+        return rows[0] if rows else None
+
+    def fetchall(self) -> list[Row]:
+        return self._rows(None)
+
+    def _rows(self, most: int | None) -> list[Row]:
+        result, first = self._result, self._row
+        if result is None or result.status != TUPLES_OK:
+            raise InterfaceError("The last statement gave no rows.")
+        self._row = result.ntuples if most is None else min(first + most, result.ntuples)
+        if first == self._row:
+            return []
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(first, self._row, tuple)
+
+    def _prepare(self, operation: str, parameters: Mapping[str, Any]) -> Prepared:
+        places: dict[str, int] = {}
+
+        def numbered(found: re.Match[str]) -> str:
+            return "%" if found[1] is None else f"${places.setdefault(found[1], len(places) + 1)}"
+
+        text = PARAMETER.sub(numbered, operation)
+        # Most places say what they hold; the branch of a CASE does not, and it would be taken for text.
+        cast = set(CAST.findall(operation))
+        types = [INT8 if key not in cast and isinstance(parameters[key], int) else INFERRED for key in places]
+        self._names += 1
+        prepared = self._prepared[operation] = Prepared(b"s%d" % self._names, tuple(places))
+        self._pgconn.send_prepare(prepared.name, text.encode(), types)
+        self._sent.append(operation)
+        return prepared
+
+    def _sync(self) -> None:
+        """Whatever failed before it, what comes after it is run."""
+        self._pgconn.pipeline_sync()
+        self._sent.append(Sent.SYNC)
+        self._is_open = False
+
+    def _take_answers(self) -> None:
+        """Wait for the answers to all that was sent; raises the first failure among them."""
+        failure = self._first_failure()
+        if failure is not None:
+            self._result = None
+            self._sync()  # the server skips all that was sent until then
+            self._first_failure()
+            raise failure
+
+    def _first_failure(self) -> DatabaseError | None:
+        failure: DatabaseError | None = None
+        while self._pgconn.flush():
+            self._until_ready()
+            self._pgconn.consume_input()
+        self._row = 0
+        while self._sent:
+            sent = self._sent.popleft()
+            result = self._next_result()
+            if result is None:
+                raise OperationalError("The server closed the connection.")
+            if sent is Sent.SYNC:
+                continue
+            self._next_result()  # libpq ends the results of each statement with none
+            if result.status in {COMMAND_OK, TUPLES_OK}:
+                if sent is Sent.STATEMENT:
+                    self._result = result
+                elif sent is Sent.NUMBER:
+                    self._number = (result.get_value(0, 0) or b"").decode()
+            else:
+                if isinstance(sent, str):
+                    self._prepared.pop(sent, None)
+                if failure is None and result.status != PIPELINE_ABORTED:
+                    failure = _failure(result)
+        return failure
+
+    def _next_result(self) -> PGresult | None:
+        pgconn = self._pgconn
+        while pgconn.is_busy():
+            self._until_readable()
+            pgconn.consume_input()
+        return pgconn.get_result()
+
+
+def _poll(pgconn: PGconn, events: int) -> Callable[[], object]:
+    poll = select.poll()
+    poll.register(pgconn.socket, events)
+    return poll.poll
+
+
+def _dumped(value: Any) -> bytes | None:
+    """In PostgreSQL's text format."""
+    if isinstance(value, str):
+        data = value.encode()
+        if b"\0" in data:
+            raise DataError("PostgreSQL's text cannot hold the character NUL.")
+        return data
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return b"%d" % value
+    if isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
+    raise TypeError(f"No column here takes a {type(value).__name__}.")
+
+
+def _failure(result: PGresult) -> DatabaseError:
+    """psycopg's error of the result's SQLSTATE; libpq's own have none, and mean that the server is gone."""
+    message = result.get_error_message().strip()
+    state = result.error_field(pq.DiagnosticField.SQLSTATE)
+    if state is None:
+        return OperationalError(message)
+    try:
+        return errors.lookup(state.decode())(message)  # type: ignore[return-value]  # all are of DatabaseError
+    except KeyError:
+        return DatabaseError(message)

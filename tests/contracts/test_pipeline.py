@@ -1,0 +1,262 @@
+"""The pipelined cursor on a real PostgreSQL: what it gives back, and what it leaves behind of failures."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core.errors import Invalid, NotFound, StoreUnavailable
+from core.store import credentials
+from core.store.lane import Lane
+from core.store.pipeline import Pipeline
+from tests.contracts.test_groups import Told, Unit, in_one_group, kept
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from core.store.database import Database
+    from core.store.transaction import Transaction
+    from tests.world import StoppedClock
+
+KEEP = "INSERT INTO secret (name, value) VALUES (%(name)s::VARCHAR, %(value)s)"
+KEPT = "SELECT value FROM secret WHERE name = %(name)s::VARCHAR"
+NAMES = "SELECT name FROM secret ORDER BY name"
+
+
+@pytest.fixture
+def cursor(postgres_database: Database) -> Iterator[Pipeline]:
+    with closing(postgres_database.connect()) as connection:
+        yield Pipeline(connection)  # type: ignore[arg-type]  # that of psycopg, which a Database does not name
+
+
+@pytest.fixture
+async def writer(postgres_database: Database, clock: StoppedClock) -> AsyncIterator[Lane]:
+    started = Lane(postgres_database, clock, writes=True, committed=Told())
+    started.start()
+    yield started
+    await started.stop()
+
+
+def state(database: Database, cursor: Pipeline) -> str:
+    """What another session sees the cursor's doing."""
+    pid = cursor._pgconn.backend_pid
+    with closing(database.connect()) as other:
+        looking = other.cursor()
+        looking.execute("SELECT state FROM pg_stat_activity WHERE pid = %(pid)s", {"pid": pid})
+        row = looking.fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+# What it gives
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 2**31, 2**62, "", "100 % %s %(x)s", "🙂 ü \\x00", "x" * 3_000_000, None, b"", b"\0\xff\\x"],
+)
+def test_a_value_comes_back_as_it_was_sent(cursor: Pipeline, value: Any) -> None:
+    kind = {int: "BIGINT", str: "VARCHAR", bytes: "BYTEA"}.get(type(value), "VARCHAR")
+    for _ in range(2):  # prepared, then known
+        cursor.execute(f"SELECT %(it)s::{kind}, 7 %% 4", {"it": value})
+        assert cursor.fetchone() == (value, 3)
+        assert cursor.fetchone() is None
+
+
+def test_text_with_nul_is_refused_and_not_cut(cursor: Pipeline) -> None:
+    import psycopg
+
+    with pytest.raises(psycopg.DataError):
+        cursor.execute("SELECT %(it)s::VARCHAR", {"it": "before\0after"})
+    cursor.execute("SELECT 1", {})
+    assert cursor.fetchall() == [(1,)]
+
+
+def test_answers_nobody_waits_for_do_not_mix_with_the_one_that_is_read(cursor: Pipeline) -> None:
+    cursor.begin("BEGIN")
+    cursor.executemany(KEEP, [{"name": name, "value": b"1"} for name in "abc"])
+    cursor.execute("UPDATE secret SET value = value WHERE name < %(name)s::VARCHAR", {"name": "c"})
+    assert cursor.rowcount == 2
+    cursor.send(KEEP, {"name": "d", "value": b"2"})
+    cursor.execute(NAMES, {})
+    assert cursor.fetchone() == ("a",)
+    cursor.send(KEEP, {"name": "e", "value": b"3"})
+    assert cursor.fetchall() == [("b",), ("c",), ("d",)]
+    cursor.execute("COMMIT", {})
+    cursor.execute(NAMES, {})
+    assert [name for (name,) in cursor.fetchall()] == list("abcde")
+
+
+def test_more_than_the_sockets_hold_may_be_under_way(cursor: Pipeline) -> None:
+    big = b"x" * 500_000
+    cursor.begin("BEGIN")
+    for number in range(20):
+        cursor.send(KEEP, {"name": str(number), "value": big})
+        cursor.send(KEPT, {"name": str(number)})
+    cursor.execute("SELECT count(*) FROM secret", {})
+    assert cursor.fetchone() == (20,)
+    cursor.execute("ROLLBACK", {})
+
+
+def test_a_transaction_is_looked_up_by_its_number(postgres_database: Database, cursor: Pipeline) -> None:
+    numbers = []
+    for end in ("COMMIT", "ROLLBACK"):
+        cursor.begin("BEGIN")
+        cursor.send(KEEP, {"name": end, "value": b"1"})
+        number = postgres_database.mark(cursor)
+        assert number is not None
+        numbers.append(number)
+        cursor.execute(end, {})
+    assert [postgres_database.was_committed(cursor, number) for number in numbers] == [True, False]
+    assert state(postgres_database, cursor) == "idle"
+
+
+def test_reading_leaves_no_transaction_open(postgres_database: Database, cursor: Pipeline) -> None:
+    for _ in range(2):
+        postgres_database.begin(cursor, writes=False)
+        cursor.execute(NAMES, {})
+        assert state(postgres_database, cursor) == "active"
+        postgres_database.leave(cursor)
+        seen = (state(postgres_database, cursor) for _ in range(1_000))
+        assert next(one for one in seen if one != "active") == "idle", "though nothing more was sent"
+
+
+# What fails
+
+
+def test_a_failure_is_raised_by_the_next_wait_and_undone_by_a_rollback(cursor: Pipeline) -> None:
+    import psycopg
+
+    cursor.begin("BEGIN")
+    cursor.send(KEEP, {"name": "a", "value": b"1"})
+    cursor.send(KEEP, {"name": "a", "value": b"2"})
+    cursor.send(KEEP, {"name": "b", "value": b"3"})
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        cursor.execute(NAMES, {})
+    cursor.execute("ROLLBACK", {})
+    cursor.execute(NAMES, {})
+    assert cursor.fetchall() == []
+
+
+def test_a_failure_that_the_commit_finds_is_not_committed(cursor: Pipeline) -> None:
+    import psycopg
+
+    cursor.begin("BEGIN")
+    cursor.send(KEEP, {"name": "a", "value": b"1"})
+    cursor.send(KEEP, {"name": "a", "value": b"2"})
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        cursor.execute("COMMIT", {})
+    cursor.execute("ROLLBACK", {})
+    cursor.execute(NAMES, {})
+    assert cursor.fetchall() == []
+
+
+def test_what_was_to_be_prepared_behind_a_failure_is_prepared_again(cursor: Pipeline) -> None:
+    import psycopg
+
+    for _ in range(2):
+        cursor.begin("BEGIN")
+        cursor.send("SELECT 1 / (%(by)s::INTEGER)", {"by": 0})
+        cursor.send(KEEP, {"name": "a", "value": b"1"})
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            cursor.execute(NAMES, {})
+        cursor.execute("ROLLBACK", {})
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        cursor.execute("SELECT 1 FROM nowhere", {})
+    cursor.execute("CREATE TEMPORARY TABLE nowhere ()", {})
+    cursor.execute("SELECT 1 FROM nowhere", {})
+    cursor.execute(KEEP, {"name": "a", "value": b"1"})
+    assert cursor.rowcount == 1
+
+
+def again(tx: Transaction) -> str:
+    """Fails in a statement that is not waited for."""
+    tx.insert(credentials.INSERT_SECRET, name="again", value=b"1")
+    tx.insert(credentials.INSERT_SECRET, name="again", value=b"2")
+    return "again"
+
+
+def twice(tx: Transaction) -> str:
+    """Writes without a wait, twice; nothing is wrong with it."""
+    tx.insert(credentials.INSERT_SECRET, name="5", value=b"1")
+    tx.insert(credentials.INSERT_SECRET, name="6", value=b"2")
+    return "twice"
+
+
+async def test_whose_statement_failed_alone_is_told_so(writer: Lane) -> None:
+    import psycopg
+
+    units: list[Any] = [Unit("1", 1), again, Unit("3", 3), twice]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, psycopg.errors.UniqueViolation, str, str]
+    assert await writer.run(kept) == {"1", "3", "5", "6"}
+
+
+async def test_a_failure_that_nobody_of_its_group_waited_for_reaches_no_other(writer: Lane) -> None:
+    import psycopg
+
+    units: list[Any] = [twice, again]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, psycopg.errors.UniqueViolation]
+    assert await writer.run(kept) == {"5", "6"}
+
+
+async def test_a_refusal_after_a_statement_nobody_waited_for_undoes_it(writer: Lane) -> None:
+    def refused(tx: Transaction) -> None:
+        assert twice(tx)
+        raise Invalid("no")
+
+    units: list[Any] = [Unit("1", 1), refused, Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, Invalid, str]
+    assert await writer.run(kept) == {"1", "3"}
+
+
+async def test_a_refusal_does_not_hide_a_failure_before_it(writer: Lane) -> None:
+    """The refused unit reads nothing, so the failure comes to light at the commit."""
+    import psycopg
+
+    units: list[Any] = [again, Unit("2", 2, before=NotFound("none"))]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [psycopg.errors.UniqueViolation, NotFound]
+
+
+async def test_a_lock_that_another_server_keeps_is_said_at_the_commit(
+    postgres_database: Database, writer: Lane
+) -> None:
+    def wait(tx: Transaction) -> None:
+        tx._cursor.execute("SET LOCAL lock_timeout = '10ms'", {})
+        tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
+
+    await writer.run(Unit("a", 1))
+    with closing(postgres_database.connect()) as other:
+        looking = other.cursor()
+        looking.execute("BEGIN", {})
+        looking.execute("SELECT 1 FROM secret WHERE name = 'a' FOR UPDATE", {})
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await writer.run(wait)
+        assert writer.failing
+    await writer.run(wait)
+    assert not writer.failing
+
+
+@pytest.mark.parametrize("at", ["first", "last"])
+async def test_a_server_that_goes_in_the_middle_of_a_group_keeps_nothing_of_it(
+    postgres_database: Database, writer: Lane, at: str
+) -> None:
+    def cut(tx: Transaction) -> str:
+        tx._cursor.execute("SELECT pg_backend_pid()", {})
+        row = tx._cursor.fetchone()
+        assert row is not None
+        with closing(postgres_database.connect()) as other:
+            other.cursor().execute("SELECT pg_terminate_backend(%(pid)s, 1000)", {"pid": row[0]})
+        return twice(tx)
+
+    units: list[Any] = [cut, Unit("1", 1)] if at == "first" else [Unit("1", 1), cut]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
+    assert await writer.run(kept) == set()
+    assert await asyncio.gather(*(writer.run(Unit(name, 1)) for name in "78")) == ["7", "8"]
