@@ -16,9 +16,11 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.ids import new_id
 from core.outbox import Outbox, rest
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
+from core.store.database import SQLite, conninfo
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 from countersign.chats import Chats
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
     from core.store.database import Database
@@ -129,7 +132,8 @@ async def house(
     clock = SystemClock()
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(database, clock))
+        replica = None if isinstance(database, SQLite) else new_id()
+        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
         feed = Feed(store)
         service = Service(
             store,
@@ -140,12 +144,8 @@ async def house(
             admins=configuration.admins,
             clock=clock,
         )
-        engine = LocalEngine(
-            FlowRunner(store, definitions, clock),
-            store,
-            clock,
-            grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
-        )
+        grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
+        engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
         await stack.enter_async_context(engine)
@@ -173,6 +173,22 @@ async def house(
         stack.push_async_callback(runner.cleanup)
         stack.callback(stop.begin)
         yield House(store=store, service=service, timekeeper=timekeeper, address=address)
+
+
+def _engine(
+    store: SqlStore,
+    definitions: Mapping[str, FlowDefinition],
+    database: Database,
+    clock: SystemClock,
+    grace: Callable[[], timedelta],
+) -> Segments:
+    """SQLite is one process's alone, PostgreSQL is shared."""
+    runner = FlowRunner(store, definitions, clock)
+    if isinstance(database, SQLite):
+        return LocalEngine(runner, store, clock, grace=grace)
+    from core.engines.procrastinate import ProcrastinateEngine
+
+    return ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), grace=grace)
 
 
 async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:
