@@ -16,11 +16,14 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.ids import new_id
 from core.outbox import Outbox, rest
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
+from core.store.database import SQLite, conninfo
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
+from countersign.alike import Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
+    from core.ports import Health
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -63,7 +68,9 @@ class House:
     service: Service
     timekeeper: Timekeeper
     address: str
-    """Where the web server listens, as `http://host:port`."""
+    """Where the web server listens, as `http://host:port`; empty where there is none."""
+    alike: Alike | None
+    """Where there may be other replicas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +124,23 @@ async def house(
     *,
     extras: Extras | None = None,
     usergroup_changed: Callable[[str], object] | None = None,
+    as_read: Configuration | None = None,
+    is_web: bool = True,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
-    `usergroup_changed` is told the id of each Slack user group that changes.
+    `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
+    where `configuration` has more. Without `is_web` nothing listens.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
-    first to stop, so that nothing new comes in while the rest ends. The database has been prepared, and
-    is held by this process alone.
+    first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
+    file is held by this process alone.
     """
     clock = SystemClock()
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(database, clock))
+        replica = None if isinstance(database, SQLite) else new_id()
+        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
         feed = Feed(store)
         service = Service(
             store,
@@ -140,20 +151,27 @@ async def house(
             admins=configuration.admins,
             clock=clock,
         )
-        engine = LocalEngine(
-            FlowRunner(store, definitions, clock),
-            store,
-            clock,
-            grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
-        )
+        alike = None
+        if replica is not None:
+            alike = Alike(store, settings, await store.secret("alike"), as_read or configuration)
+        grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
+        engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
         await stack.enter_async_context(engine)
+        if alike is not None:
+            await alike.look()
         hooks = await _webhooks(stack, settings, clock)
         chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
-        runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
-        stack.push_async_callback(runner.cleanup)
-        address = await _listen(runner, settings.web.host, settings.web.port)
+        address, quieten = "", _nothing
+        if is_web:
+            app = _app(
+                settings, configuration, service, store, alike or store, chats, clock, extras or Extras()
+            )
+            runner = make_runner(app)
+            quieten = runner.cleanup
+            stack.push_async_callback(quieten)
+            address = await _listen(runner, settings.web.host, settings.web.port)
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
@@ -170,9 +188,29 @@ async def house(
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
         await stack.enter_async_context(timekeeper)
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(quieten)
         stack.callback(stop.begin)
-        yield House(store=store, service=service, timekeeper=timekeeper, address=address)
+        yield House(store=store, service=service, timekeeper=timekeeper, address=address, alike=alike)
+
+
+async def _nothing() -> None:
+    """Nothing listens, so nothing is to be stopped first."""
+
+
+def _engine(
+    store: SqlStore,
+    definitions: Mapping[str, FlowDefinition],
+    database: Database,
+    clock: SystemClock,
+    grace: Callable[[], timedelta],
+) -> Segments:
+    """SQLite is one process's alone, PostgreSQL is shared."""
+    runner = FlowRunner(store, definitions, clock)
+    if isinstance(database, SQLite):
+        return LocalEngine(runner, store, clock, grace=grace)
+    from core.engines.procrastinate import ProcrastinateEngine
+
+    return ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), grace=grace)
 
 
 async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:
@@ -194,6 +232,7 @@ def _app(
     configuration: Configuration,
     service: Service,
     store: SqlStore,
+    health: Health,
     chats: Chats,
     clock: SystemClock,
     extras: Extras,
@@ -202,7 +241,7 @@ def _app(
         service=service,
         credentials=store,
         secrets=store,
-        health=store,
+        health=health,
         clock=clock,
         settings=settings.web,
         hooks=configuration.hooks,

@@ -165,10 +165,9 @@ class PostgreSQL:
         self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs
 
     def connect(self, *, read_only: bool = False) -> Any:
-        conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             connection = self._psycopg.connect(
-                conninfo,
+                conninfo(self),
                 autocommit=True,
                 prepare_threshold=0,
                 client_encoding="utf8",
@@ -221,6 +220,11 @@ class PostgreSQL:
                 return row is not None and row[0] == "committed"
             sleep(0.1)  # the server has not yet noticed that we are gone
         raise StoreUnavailable("The PostgreSQL database is still busy with a lost connection.")
+
+
+def conninfo(database: Database) -> str:
+    """How PostgreSQL's own library is told of the database; holds its password."""
+    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def database(url: str) -> Database:
