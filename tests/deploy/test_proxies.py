@@ -1,7 +1,7 @@
 """Behind the nginx and the Caddy of docs/deploy a status stream arrives as it is written.
 
-The files are read in every run. The proxies themselves run where they are installed, and in CI always. nginx
-1.22 was seen to hand such short messages on with its buffering on, too, so that setting is read, not measured.
+The files are read in every run. The proxies themselves run where they are installed, and in CI always.
+nginx 1.22 was seen to hand such short messages on with its buffering on, too: that setting is only read.
 """
 
 from __future__ import annotations
