@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.errors import Refused, SettingsError, StoreUnavailable
+from core.errors import CountersignError, Refused, SettingsError
 from core.store import unfinished, whole
 from core.store.copying import Copy
 from core.store.database import SQLite, database
@@ -44,7 +44,7 @@ def run_copy(source: str, target: str, *, restart: bool) -> int:
         raise SettingsError("--from and --to name the same database.")
     with ExitStack() as held:
         for option, one in (("--from", origin), ("--to", goal)):
-            with _naming(option):
+            with _naming(option), whole.told(one):
                 _check_there(option, one)
                 held.enter_context(exclusive(one))
                 _check_schema(option, one)
@@ -68,7 +68,7 @@ def _naming(option: str) -> Iterator[None]:
     """Sentences name the option, as no setting is read here."""
     try:
         yield
-    except (SettingsError, StoreUnavailable) as error:
+    except CountersignError as error:
         said = str(error).replace("COUNTERSIGN_DATABASE_URL", option)
         raise type(error)(said if option in said else f"{option}: {said}") from error
 
