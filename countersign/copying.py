@@ -52,7 +52,11 @@ def run_copy(source: str, target: str, *, restart: bool) -> int:
             raise SettingsError("--from: this database is itself an unfinished copy.")
         read = held.enter_context(whole.snapshot(origin))
         written: Any = held.enter_context(closing(goal.connect()))
-        return _copied(Copy(origin, read, goal, written), restart=restart)
+        try:
+            return _copied(Copy(origin, read, goal, written), restart=restart)
+        except KeyboardInterrupt:
+            click.echo("countersign: stopped; the same command goes on from here.", err=True)
+            return 1
 
 
 def named(one: Database) -> str:

@@ -156,7 +156,8 @@ def clear(database: Database, cursor: Any) -> None:
 def settle(database: Database, cursor: Any) -> None:
     """Let the planner know what has come; outside of transactions."""
     if not isinstance(database, SQLite):
-        cursor.execute("ANALYZE", {})
+        with told(database):
+            cursor.execute("ANALYZE", {})
 
 
 def first_difference(

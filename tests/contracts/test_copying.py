@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import re
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing, contextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from core.errors import CountersignError, Invalid, Refused, SettingsError
+from core.errors import CountersignError, Invalid, Refused, SettingsError, StoreUnavailable
 from core.model import Status
 from core.store import unfinished, whole
 from core.store.copying import Copy
@@ -27,23 +32,23 @@ from core.store.tables import metadata
 from countersign.cli import run
 from countersign.copying import run_copy
 from countersign.database import prepared
+from countersign.doctor import findings
 from tests.bench.server import environment
 from tests.contracts.conftest import on
 from tests.contracts.steps import parked, submitted
 from tests.contracts.test_statements import sampled
 from tests.walks.runs import figures, seeded
-from tests.world import whole_core
+from tests.world import StoppedClock, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from random import Random
 
     from core.store.database import Database
-    from tests.world import StoppedClock
 
 TEXTS = ("plain", "Zürich", "zürich", "_under", "Ünder", "😀 \uffff", "tab\there\nline\\N", "\\.", "")
 """Where orders differ between collations, and what COPY has words for."""
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 @pytest.fixture
@@ -53,11 +58,22 @@ def target(postgres_database: Database) -> Iterator[Database]:
     on(postgres_database, "DROP TABLE IF EXISTS unfinished_copy")
 
 
+@pytest.fixture(scope="session")
+def used_file(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SQLite with something of everything that is stored, to be copied as a file."""
+    path = tmp_path_factory.mktemp("used") / "used.db"
+    shutil.copy(migrated_file, path)
+    asyncio.run(used(database(f"sqlite:///{path}"), StoppedClock()))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
 @pytest.fixture
-async def source(sqlite_database: Database, clock: StoppedClock) -> Database:
-    """SQLite with something of everything that is stored."""
-    await used(sqlite_database, clock)
-    return sqlite_database
+def source(used_file: Path, tmp_path: Path) -> Database:
+    """Such a file of this test's own."""
+    shutil.copy(used_file, tmp_path / "used.db")
+    return database(f"sqlite:///{tmp_path / 'used.db'}")
 
 
 async def used(where: Database, clock: StoppedClock) -> None:
@@ -66,7 +82,6 @@ async def used(where: Database, clock: StoppedClock) -> None:
         for number, text in enumerate(TEXTS):
             task = await submitted(store, {"text": text, "n": 2**70}, key=f"{text}{number}")
             await parked(store, task.id, draft=text or "a draft")
-        await store.delegations()
 
 
 def url(where: Database) -> str:
@@ -400,6 +415,43 @@ def test_no_sign_in_is_added_to_an_unfinished_copy(
         )
 
 
+async def test_the_doctor_sees_it(
+    source: Database, target: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(source, target, rows=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", url(target))
+    (found,) = [one async for one in findings() if one.check == "database"]
+    assert (found.is_well, found.text) == (False, "an unfinished copy of sqlite:///somewhere.db")
+
+
+def test_a_lost_connection_is_said_and_gone_on_behind(source: Database, target: Database) -> None:
+    def cut(_count: int) -> None:
+        on(target, f"SELECT pg_terminate_backend(pid) {OTHERS}")
+
+    with copying(source, target) as copy:
+        remains = copy.begin("somewhere", copy.look_through(lambda _: None))
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            copy.go_on(remains, cut, 10)
+    assert copied(source, target) == 0
+    assert content(target) == content(source)
+
+
+def test_an_interrupted_copy_says_how_to_go_on(
+    source: Database, target: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many(source, 5_000, Random(1))  # noqa: S311 - the same each time
+    log = tmp_path / "copy.log"
+    process = started(source, target, log)
+    while not copied_rows(target) and process.poll() is None:
+        time.sleep(0.002)  # nobody tells how far another process is
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 1
+    assert log.read_text() == "countersign: stopped; the same command goes on from here.\n"
+    assert copied(source, target) == 0
+    assert content(target) == content(source)
+
+
 def countersign(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "countersign", *words],
@@ -434,7 +486,7 @@ def test_on_a_terminal_bars_show_how_far_it_is(source: Database, target: Databas
 def test_a_few_kills_leave_neither_holes_nor_doubles(
     source: Database, target: Database, tmp_path: Path
 ) -> None:
-    killed(source, target, tmp_path, tasks=3_000, kills=4)
+    killed(source, target, tmp_path, tasks=5_000, kills=3)
 
 
 @pytest.mark.soak
@@ -448,28 +500,29 @@ def killed(source: Database, target: Database, folder: Path, *, tasks: int, kill
     """A real process, killed at moments of chance; begun anew whenever it came to its end too early."""
     _, chance = seeded()
     many(source, tasks, chance)
-    log = folder / "copy.log"
-    within, whole_copies = 0, 0
-    for _ in range(kills):
+    log, rows = folder / "copy.log", tasks * 3
+    found: Counter[str] = Counter()
+    while found["within"] < kills:
         process = started(source, target, log)
-        moment(target, process, chance, tasks * 3)
+        moment(target, process, chance, rows)
         process.kill()
         if process.wait(20) == 0:
-            whole_copies += 1
-            begun_anew(target)
+            found["ended"] += 1
+            assert found["ended"] <= 10 + kills, "no kill comes in time"
+            cleared(target)
             continue
         alone(target)
-        if (known := noted(target)) is not None:
-            found = {name: on(target, f"SELECT count(*) FROM {name}")[0][0] for name in known}  # noqa: S608 - ours
-            assert known == found
-            within += 0 < sum(known.values()) < tasks * 3
+        known = noted(target)
+        found["within" if known and sum(known.values()) else "before"] += 1
+        with closing(target.connect()) as connection:
+            stored = {table.name: whole.count(target, connection, table) for table in whole.TABLES}
+        assert stored == (known or dict.fromkeys(stored, 0))
     process = started(source, target, log)
     assert process.wait(300) == 0, log.read_text()[-2000:]
     assert log.read_text().splitlines()[-1].startswith("the same: ")
     assert content(target) == content(source)
     assert noted(target) is None
-    assert within
-    figures(kills=kills, within_the_rows=within, came_to_their_end=whole_copies, rows=tasks * 3)
+    figures(rows=rows, kills_within_the_rows=found["within"], kills_before=found["before"])
 
 
 def started(source: Database, target: Database, log: Path) -> subprocess.Popen[bytes]:
@@ -508,15 +561,12 @@ def copied_rows(target: Database) -> int:
 
 def alone(target: Database) -> None:
     """Once the server has noticed that the killed process is gone."""
-    others = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
     end = time.monotonic() + 20
-    while on(target, others) != [(0,)]:
+    while on(target, f"SELECT count(*) {OTHERS}") != [(0,)]:
         assert time.monotonic() < end
         time.sleep(0.01)  # nobody tells
 
 
-def begun_anew(target: Database) -> None:
+def cleared(target: Database) -> None:
     for table in reversed(whole.TABLES):
         on(target, f"DELETE FROM {table.name}")  # noqa: S608 - ours
