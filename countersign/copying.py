@@ -95,20 +95,29 @@ def _copied(copy: Copy, *, restart: bool) -> int:
     if restart and remains is not None:
         copy.clear()
         remains = None
-    occupied = copy.occupied() if remains is None else None
+    there = copy.there()
+    # Rows without the note of an unfinished copy are somebody's own, or a whole copy, which is compared.
+    is_copied = remains is None and any(there.values())
+    if is_copied and there != copy.counts:
+        raise _occupied(there)
     with _bar("looking through", copy.counts) as told:
         tallies = copy.look_through(told)
-    if occupied is None:
+    if not is_copied:
         _transferred(copy, remains, tallies)
     with _bar("comparing", copy.counts) as told:
         found = copy.check(told)
-    if occupied is not None and found != tallies:
-        raise SettingsError(f"--to: the database has rows of its own (in {occupied}); give an empty one.")
+    if is_copied and found != tallies:
+        raise _occupied(there)
     if not _reported(copy, tallies, found):
         return 1
-    if occupied is None:
+    if not is_copied:
         copy.finish()
     return 0
+
+
+def _occupied(there: Mapping[str, int]) -> SettingsError:
+    first = next(name for name, count in there.items() if count)
+    return SettingsError(f"--to: the database has rows of its own (in {first}); give an empty one.")
 
 
 def _transferred(copy: Copy, remains: dict[str, Remains] | None, tallies: Tallies) -> None:

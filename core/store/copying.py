@@ -37,10 +37,9 @@ class Copy:
     def remains(self) -> dict[str, Remains] | None:
         return unfinished.remains(self.target, self._written.cursor())
 
-    def occupied(self) -> str | None:
-        """A table of the target that has rows."""
-        found = (table for table in whole.TABLES if whole.count(self.target, self._written, table))
-        return next((table.name for table in found), None)
+    def there(self) -> dict[str, int]:
+        """How many rows the target's tables have."""
+        return {table.name: whole.count(self.target, self._written, table) for table in whole.TABLES}
 
     def look_through(self, told: Callable[[int], object]) -> Tallies:
         """What the source has; raises `Invalid` for what cannot be copied."""

@@ -493,7 +493,7 @@ def test_a_few_kills_leave_neither_holes_nor_doubles(
 def test_many_kills_leave_neither_holes_nor_doubles(
     source: Database, target: Database, tmp_path: Path
 ) -> None:
-    killed(source, target, tmp_path, tasks=30_000, kills=50)
+    killed(source, target, tmp_path, tasks=10_000, kills=40)
 
 
 def killed(source: Database, target: Database, folder: Path, *, tasks: int, kills: int) -> None:
