@@ -133,6 +133,20 @@ def migrate() -> int:
 
 
 @commands.command()
+@click.option("--from", "source", required=True, metavar="URL", callback=_utf8, help="sqlite:///FILE")
+@click.option("--to", "target", required=True, metavar="URL", callback=_utf8, help="postgresql://HOST/NAME")
+@click.option("--restart", is_flag=True, help="Clear away what a copy that was stopped has left in --to.")
+def copy(source: str, target: str, restart: bool) -> int:
+    """Copy a database that nobody serves into an empty one, and prove that it is the same.
+
+    Stopped, it goes on where it was with the same command; exit 0 only if every row is the same.
+    """
+    from countersign.copying import run_copy
+
+    return run_copy(source, target, restart=restart)
+
+
+@commands.command()
 @click.argument("person")
 @click.option("--revoke", is_flag=True, help="Revoke every link and token of this person instead.")
 def link(person: str, revoke: bool) -> int:

@@ -9,12 +9,13 @@ import click
 import structlog
 
 from core.clock import SystemClock
-from core.errors import NotFound
+from core.errors import NotFound, SettingsError
 from core.model import PersonId
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
 from core.store.schema import HEAD, check_shared, migrate, revision
 from core.store.sql import SqlStore
+from core.store.unfinished import source_of_copy
 from countersign.configuration import configuration
 from countersign.settings import environment, settings
 from web.auth import new_token, sign_in_link
@@ -46,6 +47,16 @@ def prepared(target: Database) -> None:
         migrate(target)
     elif (newer := check_shared(target)) is not None:
         log.warning("database_of_a_newer_release", revision=newer)
+    check_whole(target)
+
+
+def check_whole(target: Database) -> None:
+    """Raises `SettingsError` where a copy has begun here and not ended."""
+    if (source := source_of_copy(target)) is not None:
+        raise SettingsError(
+            f"COUNTERSIGN_DATABASE_URL: the database is an unfinished copy of {source}; finish it with "
+            "countersign copy, or serve that one."
+        )
 
 
 def run_link(person: str, *, revoke: bool) -> int:
@@ -59,6 +70,7 @@ def run_link(person: str, *, revoke: bool) -> int:
     if revision(target) != HEAD:
         with exclusive(target):
             prepared(target)
+    check_whole(target)
     asyncio.run(_link(target, PersonId(person), found.web.base_url, revoke=revoke))
     return 0
 

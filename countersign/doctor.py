@@ -16,6 +16,7 @@ from bot.checkup import Finding, slack_findings, telegram_findings
 from core.errors import CountersignError
 from core.store.database import database
 from core.store.schema import HEAD, revision
+from core.store.unfinished import source_of_copy
 from countersign.configuration import configuration
 from countersign.flows import loaded
 from countersign.membership import asked, asker
@@ -109,10 +110,18 @@ def _settings(found: Settings) -> Iterator[Finding]:
 def _database(url: str) -> Finding:
     try:
         at = revision(database(url))
+        source = source_of_copy(database(url)) if at == HEAD else None
     except CountersignError as error:
         return Finding(check="database", is_well=False, text=str(error), mend="see COUNTERSIGN_DATABASE_URL")
     if at is None and url.startswith("sqlite"):
         return Finding(check="database", is_well=True, text="none yet; serve will make it")
+    if source is not None:
+        return Finding(
+            check="database",
+            is_well=False,
+            text=f"an unfinished copy of {source}",
+            mend="finish it with countersign copy",
+        )
     return Finding(
         check="database",
         is_well=at == HEAD,

@@ -177,6 +177,11 @@ class PostgreSQL:
             connection.execute("SET lock_timeout = '2s'")
         except self._psycopg.OperationalError as error:
             raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
+        except self._psycopg.ProgrammingError as error:
+            # Without its words, which may be those around a password.
+            raise SettingsError(
+                "COUNTERSIGN_DATABASE_URL: PostgreSQL's library cannot read the URL, or a parameter in it."
+            ) from error
         if read_only:
             connection.execute("SET default_transaction_read_only = on")
         return connection

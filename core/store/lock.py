@@ -1,4 +1,4 @@
-"""One service for one SQLite file: a second on it would post every card twice."""
+"""One service for one SQLite file: a second on it would post every card twice. And none, for a copy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from core.store.database import Database
+
+COPYING = 0x436F707969
+"""PostgreSQL's advisory lock for copies: "Copyi" in ASCII."""
+SERVED = "COUNTERSIGN_DATABASE_URL: another countersign is serving this database; stop it first."
+
+# By the heartbeat of its Procrastinate worker, as everywhere. Before `migrate` there are neither.
+LIVES = """
+    SELECT 1 FROM replica JOIN procrastinate_workers AS worker ON worker.id = replica.worker
+    WHERE worker.last_heartbeat >= now() - interval '15 seconds' LIMIT 1
+"""
+KNOWS_REPLICAS = (
+    "SELECT to_regclass('replica') IS NOT NULL AND to_regclass('procrastinate_workers') IS NOT NULL"
+)
 
 
 @contextmanager
@@ -33,9 +46,7 @@ def exclusive(database: Database) -> Iterator[None]:
         lock = FileLock(f"{path}.lock")
         lock.acquire(timeout=0)
     except Timeout:
-        raise SettingsError(
-            "COUNTERSIGN_DATABASE_URL: another countersign is serving this database; stop it first."
-        ) from None
+        raise SettingsError(SERVED) from None
     except (OSError, RuntimeError) as error:
         # RuntimeError: links that lead in a circle, or a file system without locks.
         raise SettingsError(
@@ -45,3 +56,30 @@ def exclusive(database: Database) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def unserved(database: Database) -> Iterator[None]:
+    """Nobody serves the database now, and no other process copies it.
+
+    Raises `SettingsError` otherwise. A replica on PostgreSQL that starts later is not held off; what it
+    changes, a copy finds when it compares.
+    """
+    if isinstance(database, SQLite):
+        with exclusive(database):
+            yield
+        return
+    connection = database.connect()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_try_advisory_lock(%(key)s)", {"key": COPYING})
+        if cursor.fetchone() != (True,):
+            raise SettingsError("COUNTERSIGN_DATABASE_URL: another countersign is copying this database.")
+        cursor.execute(KNOWS_REPLICAS, {})
+        if cursor.fetchone() == (True,):
+            cursor.execute(LIVES, {})
+            if cursor.fetchone() is not None:
+                raise SettingsError(SERVED)
+        yield
+    finally:
+        connection.close()
