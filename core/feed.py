@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from core.model import ChannelName, StoredEvent, TaskId
+    from core.model import ChannelName, Hint, StoredEvent, TaskId
     from core.ports import EventStore
 
 BUFFERED = 32
@@ -42,6 +42,13 @@ class Follower:
         if self.arrived is not None and not self.arrived.done():
             self.arrived.set_result(None)
 
+    def miss(self) -> None:
+        """Something was stored, and nobody says what."""
+        self.news.clear()
+        self.overflowed = True
+        if self.arrived is not None and not self.arrived.done():
+            self.arrived.set_result(None)
+
     @property
     def has_more(self) -> bool:
         return bool(self.news) or self.overflowed
@@ -63,6 +70,11 @@ class Feed:
         for event in events:
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)
+
+    def heard(self, hint: Hint) -> None:
+        for task in hint.tasks if hint.is_whole else tuple(self._followers):
+            for follower in self._followers.get(task, ()):
+                follower.miss()
 
     async def follow(
         self, task_id: TaskId, *, after: int = 0, live: bool = True
@@ -94,11 +106,13 @@ class Feed:
                 stored = await self._store.events(task_id, after)
                 if not stored:
                     return
+            is_over = False
             while True:
+                if stored:
+                    is_over = type(stored[-1].event) in FINAL
                 # Not at an end that somebody went back on since. Also for a follower who claims to have
-                # seen more than there ever was.
-                ends = bool(stored) and type(stored[-1].event) in FINAL and not follower.has_more
-                ends = ends or not live
+                # seen more than there ever was; and for one who was told again of what it has seen.
+                ends = (is_over and not follower.has_more) or not live
                 if piece := [event for event in stored if event.seq > after]:
                     after = piece[-1].seq
                     yield Piece(events=piece, is_last=ends)

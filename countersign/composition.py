@@ -16,9 +16,15 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.ids import new_id
+from core.leases import Alone, InTurn, Leases
 from core.outbox import Outbox, rest
+from core.ports import TakesOver
 from core.service import Service
-from core.stopping import CUT_OFF, Deadline, left_in_time
+from core.stopping import CUT_OFF, Deadline, left_in_time, together
+from core.store.database import PostgreSQL
+from core.store.hints import Hints
+from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 from countersign.chats import Chats
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
+    from core.ports import Channel, Held, Turns
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -127,6 +134,7 @@ async def house(
     is held by this process alone.
     """
     clock = SystemClock()
+    replica = new_id()
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
@@ -148,31 +156,72 @@ async def house(
         )
         store.listen(feed)
         store.listen(engine)
+        turns = await _turns(stack, store, database, replica, clock)
         await stack.enter_async_context(engine)
         hooks = await _webhooks(stack, settings, clock)
-        chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
+        chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
         runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
         stack.push_async_callback(runner.cleanup)
         address = await _listen(runner, settings.web.host, settings.web.port)
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outbox = Outbox(
-            store,
-            [*channels, *hooks],
-            clock,
-            policies=configuration.policies,
-            grace=ending,
-            rest=rest,
+        serve = partial(_served, store, configuration.policies, clock, ending, turns)
+        await stack.enter_async_context(
+            together(
+                turns.holding(f"outbox {channel.name}", partial(serve, channel))
+                for channel in (*channels, *hooks)
+            )
         )
-        store.listen(outbox)
-        await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
-        await stack.enter_async_context(timekeeper)
+        await stack.enter_async_context(turns.holding("timers", lambda _: timekeeper))
         stack.push_async_callback(runner.cleanup)
         stack.callback(stop.begin)
         yield House(store=store, service=service, timekeeper=timekeeper, address=address)
+
+
+async def _turns(
+    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str, clock: SystemClock
+) -> Turns:
+    """Who does what only one does at a time; where there may be others, they are told of our commits."""
+    if not isinstance(database, PostgreSQL):
+        return Alone()
+    hints = await stack.enter_async_context(Hints(database, replica, store.overheard))
+    store.listen(hints)
+    rows = LeaseRows(database, clock, lambda due: hints.committed((), due))
+    leases = Leases(await stack.enter_async_context(rows), replica, clock)
+    store.listen(leases)
+    return leases
+
+
+@asynccontextmanager
+async def _served(
+    store: SqlStore,
+    policies: Mapping[str, Policy],
+    clock: SystemClock,
+    ending: Callable[[], timedelta],
+    turns: Turns,
+    channel: Channel,
+    held: Held,
+) -> AsyncIterator[None]:
+    """An outbox for this channel, for one turn."""
+    if not turns.is_alone and isinstance(channel, TakesOver):
+        channel.taken_over()
+    outbox = Outbox(
+        store,
+        [channel if turns.is_alone else InTurn(channel, held)],
+        clock,
+        policies=policies,
+        grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
+        rest=rest,
+    )
+    ignore = store.listen(outbox)
+    try:
+        async with outbox:
+            yield
+    finally:
+        ignore()
 
 
 async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.events import Event
-    from core.model import ChannelName, StoredEvent, TaskId
+    from core.model import ChannelName, Hint, StoredEvent, TaskId
     from core.ports import Alarm, Clock, Engine, Runner, WorkStore
 
 log = structlog.get_logger()
@@ -131,6 +131,10 @@ class LocalEngine:
                 self.run(stored.task)
             elif isinstance(stored.event, TaskCancelled):
                 self.drop(stored.task)
+
+    def heard(self, hint: Hint) -> None:
+        for task in hint.cancelled:
+            self.drop(task)
 
     def run(self, task: TaskId) -> None:
         """Run the task soon; one that runs is looked at once more when it stops."""

@@ -136,11 +136,15 @@ class PostgreSQL:
         self.url = url
         self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs
 
+    @property
+    def conninfo(self) -> str:
+        """With its password: not to be shown."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     def connect(self, *, read_only: bool = False) -> Any:
-        conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             connection = self._psycopg.connect(
-                conninfo,
+                self.conninfo,
                 autocommit=True,
                 prepare_threshold=0,
                 connect_timeout=2,  # Slack waits 3 s for the answer to a press

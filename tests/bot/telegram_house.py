@@ -13,6 +13,7 @@ from bot.people import Directory
 from bot.settings import BotSettings
 from bot.simulator.telegram import TelegramSimulator
 from bot.telegram import TelegramChannel
+from core.leases import Alone
 from core.model import ChannelName, Recipient
 from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
@@ -109,6 +110,7 @@ async def telegram_house(
                     inbox=house.inbox,
                     dialogs=house.store,
                     clock=clock,
+                    turns=Alone(),
                     public_url=url or PUBLIC_URL,
                 )
             )
