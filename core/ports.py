@@ -426,13 +426,64 @@ class TimerStore(Protocol):
         ...
 
 
-class WorkStore(Protocol):
-    """The part of the store that tells what is to be run."""
+class SegmentStore(Protocol):
+    """The part of the store that tells what is to be run here."""
+
+    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
+    async def fail(self, task_id: str, error: str) -> None: ...
+
+
+class WorkStore(SegmentStore, Protocol):
+    """The same for an engine that has the database to itself."""
 
     async def recover(self) -> Sequence[str]: ...
-    async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
     async def put_back(self, task_ids: Sequence[str]) -> None: ...
-    async def fail(self, task_id: str, error: str) -> None: ...
+    async def forget_old(self) -> None: ...
+
+
+class SharedWorkStore(SegmentStore, Protocol):
+    """The same for one engine of several on one database."""
+
+    @property
+    def replica(self) -> str:
+        """The id of this one."""
+        ...
+
+    def ask_for_room(self, has_room: Callable[[], bool]) -> None:
+        """Ask that, in any thread, before this replica is made the holder of work that is stored."""
+        ...
+
+    def went_away(self, task: TaskId) -> bool:
+        """Whether the work that was stored last for the task was left to a job; asked once each time."""
+        ...
+
+    async def enlist(self, worker: int) -> None:
+        """Make known which worker's heartbeat is this replica's."""
+        ...
+
+    async def is_enlisted(self, worker: int) -> bool:
+        """Whether others see it so still."""
+        ...
+
+    async def take(self, task: TaskId) -> bool:
+        """Become the holder of a task with stored work, unless a living replica is; whether it was done."""
+        ...
+
+    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+        """Tasks with stored work, and their versions, that neither a job nor a holder that lives covers.
+
+        Those of holders that seem dead only where `dead_too`.
+        """
+        ...
+
+    async def bury(self) -> None:
+        """Forget the replicas that have not lived for a while."""
+        ...
+
+    async def retire(self) -> None:
+        """This replica ends in good order: leave what it holds to jobs, and forget it."""
+        ...
+
     async def forget_old(self) -> None: ...
 
 

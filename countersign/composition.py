@@ -22,7 +22,7 @@ from core.outbox import Outbox, rest
 from core.ports import TakesOver
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time, together
-from core.store.database import PostgreSQL
+from core.store.database import SQLite, conninfo
 from core.store.hints import Hints
 from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
     from core.ports import Channel, Held, Turns
@@ -134,10 +135,10 @@ async def house(
     is held by this process alone.
     """
     clock = SystemClock()
-    replica = new_id()
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(database, clock))
+        replica = None if isinstance(database, SQLite) else new_id()
+        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
         feed = Feed(store)
         service = Service(
             store,
@@ -148,12 +149,8 @@ async def house(
             admins=configuration.admins,
             clock=clock,
         )
-        engine = LocalEngine(
-            FlowRunner(store, definitions, clock),
-            store,
-            clock,
-            grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
-        )
+        grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
+        engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
         turns = await _turns(stack, store, database, replica, clock)
@@ -182,12 +179,12 @@ async def house(
 
 
 async def _turns(
-    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str, clock: SystemClock
+    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str | None, clock: SystemClock
 ) -> Turns:
     """Who does what only one does at a time; where there may be others, they are told of our commits."""
-    if not isinstance(database, PostgreSQL):
+    if replica is None:
         return Alone()
-    hints = await stack.enter_async_context(Hints(database, replica, store.overheard))
+    hints = await stack.enter_async_context(Hints(conninfo(database), replica, store.overheard))
     store.listen(hints)
     rows = LeaseRows(database, clock, lambda due: hints.committed((), due))
     leases = Leases(await stack.enter_async_context(rows), replica, clock)
@@ -222,6 +219,22 @@ async def _served(
             yield
     finally:
         ignore()
+
+
+def _engine(
+    store: SqlStore,
+    definitions: Mapping[str, FlowDefinition],
+    database: Database,
+    clock: SystemClock,
+    grace: Callable[[], timedelta],
+) -> Segments:
+    """SQLite is one process's alone, PostgreSQL is shared."""
+    runner = FlowRunner(store, definitions, clock)
+    if isinstance(database, SQLite):
+        return LocalEngine(runner, store, clock, grace=grace)
+    from core.engines.procrastinate import ProcrastinateEngine
+
+    return ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), grace=grace)
 
 
 async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:

@@ -6,13 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from core.clock import SystemClock
-from core.errors import NotFound, SettingsError
+from core.errors import NotFound
 from core.model import PersonId
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
-from core.store.schema import HEAD, migrate, revision
+from core.store.schema import HEAD, check_shared, migrate, revision
 from core.store.sql import SqlStore
 from countersign.configuration import configuration
 from countersign.settings import environment, settings
@@ -20,6 +21,8 @@ from web.auth import new_token, sign_in_link
 
 if TYPE_CHECKING:
     from core.store.database import Database
+
+log = structlog.get_logger()
 
 
 def run_migrate() -> int:
@@ -37,15 +40,12 @@ def run_migrate() -> int:
 def prepared(target: Database) -> None:
     """Make the database ready for this release: a SQLite file is migrated here, PostgreSQL is not.
 
-    Raises `SettingsError`. To be called by whoever holds the database exclusively.
+    Raises `SettingsError`. To be called by whoever holds a SQLite file exclusively.
     """
     if isinstance(target, SQLite):
         migrate(target)
-    elif revision(target) != HEAD:
-        raise SettingsError(
-            "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; "
-            "run: countersign migrate."
-        )
+    elif (newer := check_shared(target)) is not None:
+        log.warning("database_of_a_newer_release", revision=newer)
 
 
 def run_link(person: str, *, revoke: bool) -> int:

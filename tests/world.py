@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.definitions import definition
 from core.engines.local import LocalEngine
+from core.engines.procrastinate import ProcrastinateEngine
 from core.events import FINAL, ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.ids import new_id
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -42,6 +44,7 @@ from core.model import (
 )
 from core.outbox import Outbox
 from core.service import Service
+from core.store.database import conninfo
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
+    from core.engines.segments import Segments
     from core.events import Event
     from core.flow import FlowDefinition
     from core.model import Delivery, Hint, Json, Notice, ReviewRequest, StoredEvent, Task
@@ -322,7 +326,7 @@ class World:
     clock: Clock
     store: SqlStore
     feed: Feed
-    engine: LocalEngine
+    engine: Segments
     service: Service
     flows: Mapping[str, FlowDefinition]
     diary: Diary = field(default_factory=Diary)
@@ -382,13 +386,24 @@ async def whole_core(
     in_force: Mapping[str, Policy] = {},
     admins: Collection[PersonId] = (),
     limit: int = 64,
+    held: int = 256,
+    is_shared: bool = False,
 ) -> AsyncIterator[World]:
-    """Core as it runs in production, over a migrated database; stopped at the end."""
+    """Core as it runs in production, over a migrated database; stopped at the end.
+
+    `is_shared`: as one of several on a PostgreSQL database, which holds so many tasks at most.
+    """
     flows = draft_flows() if flows is None else flows
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(database, clock))
+        replica = new_id() if is_shared else None
+        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
         feed, diary = Feed(store), Diary()
-        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
+        runner = FlowRunner(store, flows, clock)
+        engine = (
+            ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), limit=limit, held=held)
+            if is_shared
+            else LocalEngine(runner, store, clock, limit=limit)
+        )
         outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):
             store.listen(listener)

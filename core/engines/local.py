@@ -1,60 +1,28 @@
-"""Runs stored work as asyncio tasks in this process.
-
-It holds no truth: what it forgets, a sweep over stored state finds again, at start and now and then.
-"""
+"""One process runs all the work of its database."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from core.errors import Unavailable
-from core.events import (
-    ReviewApproved,
-    ReviewEdited,
-    ReviewExpired,
-    ReviewRejected,
-    TaskCancelled,
-    TaskRewound,
-    TaskSubmitted,
-)
-from core.stopping import CUT_OFF, cut_off
+from core.engines.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
-    from datetime import datetime
-    from types import TracebackType
 
-    from core.events import Event
-    from core.model import ChannelName, Hint, StoredEvent, TaskId
-    from core.ports import Alarm, Clock, Engine, Runner, WorkStore
+    from core.model import TaskId
+    from core.ports import Clock, Engine, Runner, WorkStore
 
 log = structlog.get_logger()
 
-WORK: frozenset[type[Event]] = frozenset(
-    {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewExpired, ReviewEdited}
-)
-"""Events after which a task has stored work."""
-SWEEP = timedelta(seconds=30)
-"""How often stored state is searched for work that nobody told us of."""
 FORGET = timedelta(hours=1)
 """How often what is kept for a while only is dropped: that reads whole tables, and decisions wait for it."""
-PAUSE = timedelta(seconds=1)
-"""Before work is taken up again that the database was not there for."""
 
 
-class LocalEngine:
-    """`async with` it; give it to the store as a listener.
-
-    At most `limit` segments run at once; the ids of others wait in a queue, and their tasks in the database.
-    Asked when it is left, `grace` is how long what runs may take to end.
-    """
+class LocalEngine(Segments):
+    """Whatever is stored and runnable is its own."""
 
     def __init__(
         self,
@@ -65,175 +33,25 @@ class LocalEngine:
         limit: int = 64,
         grace: Callable[[], timedelta] = timedelta,
     ) -> None:
-        self._runner = runner
-        self._store = store
-        self._clock = clock
-        self._limit = limit
-        self._grace = grace
-        self._queue: deque[TaskId] = deque()
-        self._queued: set[TaskId] = set()
-        self._running: dict[TaskId, asyncio.Task[datetime | None]] = {}
-        self._again: set[TaskId] = set()
-        self._alarms: dict[TaskId, Alarm] = {}
-        self._sweep_alarm: Alarm | None = None
-        self._sweeping: asyncio.Task[None] | None = None
+        super().__init__(runner, store, clock, limit=limit, grace=grace)
+        self._work = store
         self._forget_at = clock.now()
-        self._accepting = False
 
     async def __aenter__(self) -> Self:
-        """Take up everything that was left: running, decided, or due."""
-        for task_id in await self._store.recover():
+        """What was found begun counts towards being given up; then everything that was left is taken up."""
+        for task_id in await self._work.recover():
             log.error("task_failed_as_poison", task_id=task_id)
-        self._accepting = True
-        await self._sweep()
-        return self
+        return await super().__aenter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop(self._grace())
+    async def _leave(self, tasks: Sequence[TaskId]) -> None:
+        if tasks:
+            await self._work.put_back(tasks)
 
-    async def stop(self, grace: timedelta) -> None:
-        """Take nothing new; let what runs end within `grace`, then stop it.
-
-        What is stopped is put back, so that a stop in good order does not count as a crash would.
-        """
-        self._accepting = False
-        self._queue.clear()
-        self._queued.clear()
-        for alarm in (*self._alarms.values(), self._sweep_alarm):
-            if alarm is not None:
-                alarm.cancel()
-        running: list[asyncio.Task[Any]] = [*self._running.values()]
-        if self._sweeping is not None:
-            running.append(self._sweeping)
-        if running:
-            await asyncio.wait(running, timeout=grace.total_seconds())
-        left = [task for task, segment in self._running.items() if not segment.done()]
-        await asyncio.gather(cut_off(running), self._put_back(left))
-
-    async def _put_back(self, tasks: Sequence[TaskId]) -> None:
-        """Where the store does not take it, a stop counts as a crash would; that alone fails no task."""
-        if not tasks:
-            return
-        try:
-            async with asyncio.timeout(CUT_OFF.total_seconds()):
-                await self._store.put_back(tasks)
-        except (Unavailable, TimeoutError) as error:
-            log.warning("not_put_back", tasks=len(tasks), error=type(error).__name__)
-        except Exception:
-            # The rest of the house is still to be stopped.
-            log.exception("put_back_broke", tasks=len(tasks))
-
-    def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
-        for stored in events:
-            if type(stored.event) in WORK:
-                self.run(stored.task)
-            elif isinstance(stored.event, TaskCancelled):
-                self.drop(stored.task)
-
-    def heard(self, hint: Hint) -> None:
-        for task in hint.cancelled:
-            self.drop(task)
-
-    def run(self, task: TaskId) -> None:
-        """Run the task soon; one that runs is looked at once more when it stops."""
-        if not self._accepting:
-            return
-        if task in self._running:
-            self._again.add(task)
-        elif task not in self._queued:
-            self._queued.add(task)
-            self._queue.append(task)
-            self._fill()
-
-    def drop(self, task: TaskId) -> None:
-        """Stop what runs of this task."""
-        if alarm := self._alarms.pop(task, None):
-            alarm.cancel()
-        if running := self._running.get(task):
-            running.cancel()
-
-    def run_at(self, task: TaskId, at: datetime) -> None:
-        """Run the task at a time; a later word replaces an earlier one."""
-        if not self._accepting:
-            return
-        if alarm := self._alarms.pop(task, None):
-            alarm.cancel()
-        self._alarms[task] = self._clock.call_at(at, lambda: self._due(task))
-
-    def _due(self, task: TaskId) -> None:
-        self._alarms.pop(task, None)
-        self.run(task)
-
-    def _fill(self) -> None:
-        while self._accepting and self._queue and len(self._running) < self._limit:
-            task = self._queue.popleft()
-            self._queued.discard(task)
-            segment = asyncio.create_task(self._run(task), name=f"segment {task}")
-            self._running[task] = segment
-            # A callback, for a segment cancelled before its first step never runs a line of its own.
-            segment.add_done_callback(partial(self._after, task))
-
-    async def _run(self, task: TaskId) -> datetime | None:
-        """When the task is to be looked at again, if it is; raises nothing."""
-        try:
-            return await self._runner.run(task)
-        except Unavailable:
-            return self._clock.now() + PAUSE
-        except Exception as error:
-            log.exception("segment_broke", task_id=task)
-            return await self._give_up(task, error)
-
-    async def _give_up(self, task: TaskId, error: Exception) -> datetime | None:
-        """Fail the task: its segment raised what no rule knows, and would again."""
-        try:
-            await self._store.fail(task, f"The flow could not be run: {type(error).__name__}.")
-        except Unavailable:
-            return self._clock.now() + PAUSE
-        except Exception:
-            # It stays as it is stored; the next sweep finds it again.
-            log.exception("task_not_failed", task_id=task)
-        return None
-
-    def _after(self, task: TaskId, segment: asyncio.Task[datetime | None]) -> None:
-        del self._running[task]
-        due_at = None if segment.cancelled() else segment.result()
-        if task in self._again:
-            self._again.discard(task)
-            self.run(task)
-        elif due_at is not None:
-            self.run_at(task, due_at)
-        self._fill()
-
-    async def _sweep(self) -> None:
-        """Find work that nobody told us of, then again after a while."""
-        try:
-            await self._forget_old()
-            for task, due_at in await self._store.runnable():
-                if task not in self._running and task not in self._alarms:
-                    self._take_up(task, due_at)
-        except Unavailable as error:
-            log.warning("sweep_postponed", reason=str(error))
-        except Exception:
-            log.exception("sweep_broke")
-        if self._accepting:
-            self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)
-
-    async def _forget_old(self) -> None:
+    async def _upkeep(self) -> None:
         now = self._clock.now()
         if now >= self._forget_at:
-            await self._store.forget_old()
+            await self._work.forget_old()
             self._forget_at = now + FORGET
-
-    def _take_up(self, task: TaskId, due_at: datetime | None) -> None:
-        if due_at is None:
-            self.run(task)
-        else:
-            self.run_at(task, due_at)
-
-    def _start_sweep(self) -> None:
-        self._sweeping = asyncio.create_task(self._sweep(), name="sweep")
 
 
 if TYPE_CHECKING:

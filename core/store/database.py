@@ -136,15 +136,10 @@ class PostgreSQL:
         self.url = url
         self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs
 
-    @property
-    def conninfo(self) -> str:
-        """With its password: not to be shown."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-
     def connect(self, *, read_only: bool = False) -> Any:
         try:
             connection = self._psycopg.connect(
-                self.conninfo,
+                conninfo(self),
                 autocommit=True,
                 prepare_threshold=0,
                 connect_timeout=2,  # Slack waits 3 s for the answer to a press
@@ -186,6 +181,11 @@ class PostgreSQL:
                 return row is not None and row[0] == "committed"
             sleep(0.1)  # the server has not yet noticed that we are gone
         raise StoreUnavailable("The PostgreSQL database is still busy with a lost connection.")
+
+
+def conninfo(database: Database) -> str:
+    """How PostgreSQL's own library is told of the database; holds its password."""
+    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def database(url: str) -> Database:

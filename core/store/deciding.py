@@ -77,6 +77,7 @@ MOVED = Statement(
         seq=p("new_seq"),
         version=task.c.version + literal_column("1"),
         updated_at=p("now"),
+        holder=p("holder"),
     )
 )
 
@@ -258,14 +259,16 @@ def settle(
     happened = list(events) if closing is None else [*events, closing]
     status = after(request.task.status, *happened)
     settled = _settled(tx, request, decisions, outcome, status)
-    _compare_and_set(tx, row[SEQ], settled, len(happened))
+    holder = None if settled.is_open else tx.holder(request.task.id)
+    _compare_and_set(tx, row[SEQ], settled, len(happened), holder)
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
     if not all(isinstance(event, OFF_CARDS) for event in happened):
         raise_cards(tx, request.task.id, request.id, request.policy)
     if not settled.is_open:
         timers.drop(tx, request)
         drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)
-        if settled.point is not Point.INSIDE:
+        is_ours = tx.place(request.task.id, row[VERSION] + 1, holder)
+        if is_ours and settled.point is not Point.INSIDE:
             tx.position = _parked(tx, row, settled, len(happened))
     return settled
 
@@ -297,7 +300,9 @@ def _settled(
     )
 
 
-def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: int) -> None:
+def _compare_and_set(
+    tx: Transaction, seq: int, settled: ReviewRequest, events: int, holder: str | None
+) -> None:
     of = settled.task
     now = micros(tx.now)
     moved = tx.run(
@@ -309,6 +314,7 @@ def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: 
         review=of.review,
         new_seq=seq + events,
         now=now,
+        holder=holder,
     )
     if not moved or (
         not settled.is_open

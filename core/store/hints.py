@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from core.model import StoredEvent
-    from core.store.database import PostgreSQL
 
 log = structlog.get_logger()
 
@@ -50,8 +49,8 @@ class Hints:
     Also at each new connection, that something may have been missed.
     """
 
-    def __init__(self, database: PostgreSQL, replica: str, hear: Callable[[Hint], object]) -> None:
-        self._database = database
+    def __init__(self, conninfo: str, replica: str, hear: Callable[[Hint], object]) -> None:
+        self._conninfo = conninfo
         self._replica = replica
         self._hear = hear
         self._moved: dict[TaskId, bool] = {}
@@ -129,7 +128,7 @@ class Hints:
 
         async with asyncio.timeout(ALIVE.total_seconds()):
             connection = await AsyncConnection.connect(
-                self._database.conninfo,
+                self._conninfo,
                 autocommit=True,
                 tcp_user_timeout=5_000,
                 application_name="countersign hints",

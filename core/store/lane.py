@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.model import ChannelName, Position, StoredEvent
     from core.ports import Clock
     from core.store.database import Connection, Database
+    from core.store.placing import Placing
     from core.store.transaction import Cursor
 
 log = structlog.get_logger()
@@ -66,8 +67,10 @@ class Lane:
         *,
         writes: bool,
         committed: Callable[[list[StoredEvent], set[ChannelName], list[Position]], None],
+        placing: Placing | None = None,
     ) -> None:
         self._database = database
+        self._placing = placing
         self._clock = clock
         self._writes = writes
         self._committed = committed
@@ -245,7 +248,7 @@ class Lane:
     def _connect(self) -> None:
         self._connection = self._database.connect()
         self._cursor = self._connection.cursor()
-        self._transaction = Transaction(self._cursor, self._database.dialect)
+        self._transaction = Transaction(self._cursor, self._database.dialect, self._placing)
 
     def _disconnect(self) -> None:
         """Throw the connection away; the next group makes a new one."""

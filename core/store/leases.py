@@ -37,7 +37,8 @@ TAKE = Statement(
             "expires_at": _new.excluded.expires_at,
         },
         where=lease.c.expires_at <= _now,
-    ).returning(lease.c.token)
+    ).returning(lease.c.token),
+    ("name", "holder", "token", "expires_at"),
 )
 _held = (lease.c.name == p("name"), lease.c.holder == p("holder"), lease.c.token == p("token"))
 RENEW = Statement(

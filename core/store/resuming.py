@@ -91,6 +91,7 @@ REWIND = Statement(
         starts=literal_column("0"),
         tries=literal_column("0"),
         due_at=null(),
+        holder=p("holder"),
     )
 )
 
@@ -141,6 +142,7 @@ def rewind(
         attempt,
         f"Resumed from checkpoint {number} by {by.name}.",
     )
+    holder = tx.holder(task_id)
     moved = tx.run(
         REWIND,
         id=task_id,
@@ -152,9 +154,11 @@ def rewind(
         new_seq=row[tasks.SEQ] + 1,
         node=made.following,
         point=made.point.value,
+        holder=holder,
     )
     if not moved:
         raise StaleRun("The task was moved on at the same moment.")
+    tx.place(task_id, row[tasks.VERSION] + 1, holder)
     checkpoints.insert_checkpoints(tx, task_id, last.number + 1, [made], parent=number)
     append(tx, task_id, row[tasks.SEQ], [event], of.callback_url)
     tasks.keep_key(tx, by.id, key, mark, task_id)

@@ -10,9 +10,10 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError, StoreUnavailable
+from core.store import installed
 from core.store.database import SQLite
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 HEAD = "0011"
 """The newest revision in `migrations/versions`; a test compares."""
+OLDEST = "0011"
+"""The oldest revision whose code works beside this one's on a PostgreSQL database at `HEAD`."""
+MIGRATING = 0x436F756E746573
+"""PostgreSQL's advisory lock of whoever migrates: "Countes" in ASCII."""
 
 
 def revision(database: Database) -> str | None:
@@ -60,21 +65,73 @@ def migrate(database: Database) -> Path | None:
     A SQLite file that holds data is copied first; returns the copy's path, if one was made. Raises
     `SettingsError` for a database of a newer release, and `StoreUnavailable`.
     """
-    at = revision(database)
+    if not isinstance(database, SQLite):
+        _migrate_shared(database)
+        return None
+    at = _known(revision(database))
     if at == HEAD:
         return None
+    copied = None
+    if at is None:
+        _make_private(database.path)
+    else:
+        copied = _copy(database)
+    _upgrade(database)
+    return copied
+
+
+def _known(at: str | None) -> str | None:
     if at is not None and at > HEAD:
         raise SettingsError(
             f"The database is at revision {at}, made by a newer release; this one knows {HEAD}."
         )
-    copied = None
-    if isinstance(database, SQLite):
-        if at is None:
-            _make_private(database.path)
-        else:
-            copied = _copy(database)
-    _upgrade(database)
-    return copied
+    return at
+
+
+def _migrate_shared(database: Database) -> None:
+    """Replicas may be serving it meanwhile; another `migrate` waits."""
+    connection: Any = database.connect()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SET lock_timeout = 0", {})
+        cursor.execute("SELECT pg_advisory_lock(%(key)s)", {"key": MIGRATING})
+        if _known(_revision(database, cursor)) != HEAD:
+            _upgrade(database)
+        installed.bring_up(connection)
+        installed.record(cursor, "oldest", OLDEST)
+    except Exception as error:
+        if known := database.unavailable(error):
+            raise type(known)(f"The database cannot be migrated: {database.url.database}: {known}") from error
+        raise
+    finally:
+        connection.close()
+
+
+def check_shared(database: Database) -> str | None:
+    """Whether replicas of this release may work on a PostgreSQL database: None, or its newer revision.
+
+    Raises `SettingsError` where they may not.
+    """
+    connection = database.connect(read_only=True)
+    try:
+        cursor = connection.cursor()
+        at = _revision(database, cursor)
+        oldest = installed.version(cursor, "oldest")
+        jobs = installed.version(cursor, installed.PROCRASTINATE)
+    finally:
+        connection.close()
+    if at == HEAD and jobs is not None and jobs >= installed.newest():
+        return None
+    if at is not None and at > HEAD:
+        if oldest is not None and oldest <= HEAD:
+            return at
+        raise SettingsError(
+            f"COUNTERSIGN_DATABASE_URL: the database is at revision {at}, with which this release, "
+            f"which knows {HEAD}, does not work; install the newer release."
+        )
+    raise SettingsError(
+        "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; run: countersign migrate."
+    )
 
 
 def _make_private(path: Path) -> None:

@@ -23,12 +23,14 @@ from core.store import (
     looking,
     places,
     questions,
+    replicas,
     resuming,
     reviews,
     tasks,
     timers,
 )
 from core.store.lane import Lane
+from core.store.placing import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -80,6 +82,8 @@ SUBMISSIONS_WAITING = 1_000
 hold a megabyte, and a reviewer's answer is worth more than the next task."""
 
 
+UNCOVERED = 1_000
+"""Tasks that one sweep leaves to jobs; the next comes in seconds."""
 POSITIONS = 128
 """Positions kept; each holds its task's input and state, and more than run at once are not needed."""
 
@@ -90,11 +94,13 @@ class SqlStore:
     All raise `StoreUnavailable` while the database cannot take or give data, and recover by themselves.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
+        """`replica` is the id of this process among several on one PostgreSQL database."""
+        self._placing = None if replica is None else Placing(replica)
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
-        self._write = Lane(database, clock, writes=True, committed=self._committed)
+        self._write = Lane(database, clock, writes=True, committed=self._committed, placing=self._placing)
         self._read = Lane(database, clock, writes=False, committed=self._committed)
 
     async def __aenter__(self) -> Self:
@@ -177,7 +183,7 @@ class SqlStore:
     # Running
 
     async def position(self, task_id: str) -> Position | None:
-        """Where a runner takes the task up; None where no work is stored for it.
+        """Where a runner takes the task up; None where no work is stored for it, or another replica holds it.
 
         Just after a submission or decision it is known without a read. Should another server have moved
         the task on since, the runner's first step is refused, as any overtaken one.
@@ -185,7 +191,8 @@ class SqlStore:
         known = self._positions.pop(task_id, None)
         if known is not None:
             return known
-        return await self._read.run(partial(tasks.position, task_id=task_id))
+        replica = None if self._placing is None else self._placing.replica
+        return await self._read.run(partial(tasks.position, task_id=task_id, replica=replica))
 
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
@@ -209,8 +216,61 @@ class SqlStore:
         await self._write.run(partial(tasks.put_back, task_ids=task_ids))
 
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
-        """Every task with stored work, oldest first, and when it may run (None: now)."""
+        """Every task with stored work that is to be run here, oldest first, and when (None: now)."""
+        if self._placing is not None:
+            return await self._read.run(partial(replicas.held, me=self._placing.replica))
         return await self._read.run(tasks.runnable)
+
+    # Replicas
+
+    @property
+    def replica(self) -> str:
+        """The id of this one. Raises `RuntimeError` where the store was opened for the only one."""
+        return self._place.replica
+
+    @property
+    def _place(self) -> Placing:
+        if self._placing is None:
+            raise RuntimeError("This store belongs to no replica.")
+        return self._placing
+
+    def ask_for_room(self, has_room: Callable[[], bool]) -> None:
+        """Ask that, in any thread, before this replica is made the holder of work that is stored."""
+        self._place.has_room = has_room
+
+    def went_away(self, task: TaskId) -> bool:
+        """Whether the work that was stored last for the task was left to a job; asked once each time."""
+        return self._place.went_away(task)
+
+    async def enlist(self, worker: int) -> None:
+        """Make known which Procrastinate worker's heartbeat is this replica's."""
+        await self._write.run(
+            partial(
+                replicas.enlist,
+                me=self.replica,
+                worker=worker,
+                name="",
+                release="",
+                configuration="",
+            )
+        )
+
+    async def is_enlisted(self, worker: int) -> bool:
+        return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
+
+    async def take(self, task: TaskId) -> bool:
+        """Become the holder of a task with stored work, unless a living replica is; whether it was done."""
+        return await self._write.run(partial(replicas.take, me=self.replica, task_id=task))
+
+    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+        return await self._read.run(partial(replicas.uncovered, dead_too=dead_too, limit=UNCOVERED))
+
+    async def bury(self) -> None:
+        await self._write.run(replicas.bury)
+
+    async def retire(self) -> None:
+        """Leave what this replica holds to jobs, and forget it."""
+        await self._write.run(partial(replicas.retire, me=self.replica))
 
     # Reviews
 

@@ -47,10 +47,10 @@ POISON = 3
 PARKED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
 """Where one closed review is to be applied; at INSIDE there may be several."""
 
-RUN_COLUMNS = ("seq", "version", "begun", "starts", "tries", "due_at")
+RUN_COLUMNS = ("seq", "version", "begun", "starts", "tries", "due_at", "holder")
 RUN = len(TASK_COLUMNS)
 NODE, POINT = TASK_COLUMNS.index("node"), TASK_COLUMNS.index("point")
-SEQ, VERSION, BEGUN, STARTS, TRIES, DUE = range(RUN, RUN + len(RUN_COLUMNS))
+SEQ, VERSION, BEGUN, STARTS, TRIES, DUE, HOLDER = range(RUN, RUN + len(RUN_COLUMNS))
 
 _all = select(*(task.c[name] for name in (*TASK_COLUMNS, *RUN_COLUMNS)))
 # Word for word the condition of the partial index, or SQLite would not use it.
@@ -136,10 +136,12 @@ def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, nam
     mark = "" if new.idempotency_key is None else fingerprint(new)
     if (made_before := by_key(tx, new.submitter, new.idempotency_key, mark)) is not None:
         return made_before, False
-    task = _insert(tx, task_id, new, title, name)
+    holder = tx.holder(task_id)
+    task = _insert(tx, task_id, new, title, name, holder)
     append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
     keep_key(tx, new.submitter, new.idempotency_key, mark, task_id)
-    tx.position = _beginning(task)
+    if tx.place(task_id, 1, holder):
+        tx.position = _beginning(task)
     return task, True
 
 
@@ -191,7 +193,9 @@ def fingerprint(new: Submission) -> str:
     return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
 
-def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name: str) -> Task:
+def _insert(
+    tx: Transaction, task_id: TaskId, new: Submission, title: str, name: str, holder: str | None
+) -> Task:
     now = micros(tx.now)
     tx.insert(
         INSERT,
@@ -226,6 +230,7 @@ def _insert(tx: Transaction, task_id: TaskId, new: Submission, title: str, name:
         parent_checkpoint=None,
         policy=new.policy,
         tell=place_text(new.tell),
+        holder=holder,
     )
     return Task(
         id=task_id,
@@ -256,6 +261,7 @@ def insert_fork(
 ) -> None:
     """A pending task that stands at the checkpoint of another."""
     now = micros(tx.now)
+    holder = tx.holder(child)
     tx.insert(
         INSERT,
         id=child,
@@ -289,7 +295,9 @@ def insert_fork(
         starts=0,
         tries=0,
         due_at=None,
+        holder=holder,
     )
+    tx.place(child, 1, holder)
 
 
 def row_and_task(tx: Transaction, task_id: str) -> tuple[Row, Task]:
@@ -337,10 +345,10 @@ def counts(tx: Transaction) -> dict[Status, int]:
     return {Status(status): count for status, count in tx.all(COUNTS)}
 
 
-def position(tx: Transaction, task_id: str) -> Position | None:
-    """Where a runner takes the task up; None where no work is stored for it."""
+def position(tx: Transaction, task_id: str, *, replica: str | None = None) -> Position | None:
+    """Where a runner takes the task up; None where no work is stored, or another `replica` holds it."""
     row = tx.one(BY_ID, id=task_id)
-    if row is None or row[3] not in ("pending", "running"):
+    if row is None or row[3] not in ("pending", "running") or replica not in (None, row[HOLDER]):
         return None
     last = checkpoints.last(tx, task_id)
     of, point = task_of(row), Point(row[POINT])
@@ -447,11 +455,11 @@ def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     row = _row(tx, task_id)
     if person not in (row[11], LOCAL):
         raise Forbidden("Only the person who submitted a task may cancel it.")
-    _end(tx, row, TaskCancelled(by=person))
+    end(tx, row, TaskCancelled(by=person))
     return one(tx, task_id)
 
 
-def _end(tx: Transaction, row: Row, event: Event) -> None:
+def end(tx: Transaction, row: Row, event: Event) -> None:
     """End a task from outside its flow, with its open review, if there is one."""
     of = task_of(row)
     status = after(of.status, event)
@@ -485,7 +493,7 @@ def fail(tx: Transaction, task_id: str, error: str) -> None:
     tx.lock(LOCK, id=task_id)
     row = _row(tx, task_id)
     if not Status(row[3]).is_final:
-        _end(tx, row, TaskFailed(error=error))
+        end(tx, row, TaskFailed(error=error))
 
 
 def recover(tx: Transaction) -> list[str]:
@@ -497,7 +505,7 @@ def recover(tx: Transaction) -> list[str]:
     poisoned = tx.all(POISONED)
     for row in poisoned:
         sentence = f"Node {row[NODE]!r} was running at {POISON} starts of the service in a row."
-        _end(tx, row, TaskFailed(error=sentence))
+        end(tx, row, TaskFailed(error=sentence))
     return [row[0] for row in poisoned]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.store import jobs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
     from core.model import ChannelName, Position, StoredEvent
+    from core.store.placing import Placing
     from core.store.statements import Statement
 
 Row = tuple[Any, ...]
@@ -21,6 +24,8 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int: ...
+    @property
+    def connection(self) -> Any: ...
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object: ...
     def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]], /) -> object: ...
     def fetchone(self) -> Row | None: ...
@@ -30,11 +35,13 @@ class Cursor(Protocol):
 class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
-    __slots__ = ("_cursor", "_dialect", "due", "events", "now", "position", "writes")
+    __slots__ = ("_cursor", "_dialect", "_placing", "due", "events", "now", "position", "writes")
 
-    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+    def __init__(self, cursor: Cursor, dialect: Dialect, placing: Placing | None = None) -> None:
         self._cursor = cursor
         self._dialect = dialect
+        self._placing = placing
+        """Where one of several replicas works on the database."""
         self.now: datetime
         """What the units of one group stamp on what they store: they become durable together."""
         self.begin_unit()
@@ -91,6 +98,24 @@ class Transaction:
         if self._dialect.name != "sqlite":
             self._execute(statement, parameters)
             self._cursor.fetchall()
+
+    def holder(self, task: str) -> str | None:
+        """Who is to hold the work that this unit stores for the task; None where nobody has to, or a job
+        carries it: `place` it once it is stored."""
+        placing = self._placing
+        return placing.replica if placing is not None and placing.hold(task) else None
+
+    def place(self, task: str, version: int, holder: str | None) -> bool:
+        """The task has stored work at this version; whether this process is to run it."""
+        if holder is not None or self._placing is None:
+            return True
+        self.defer(task, version)
+        return False
+
+    def defer(self, task: str, version: int) -> None:
+        """Store a job for the work that the task has at this version, which was just made."""
+        jobs.defer(self._cursor.connection, task, version)
+        self.writes += 1
 
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)

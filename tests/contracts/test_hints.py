@@ -13,7 +13,7 @@ import pytest
 from core.events import TaskCancelled, TaskSubmitted
 from core.feed import Feed
 from core.model import ChannelName, Hint, StoredEvent, TaskId
-from core.store.database import PostgreSQL
+from core.store.database import conninfo
 from core.store.hints import CHANNEL, IDS, WAITING, Hints
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
@@ -46,9 +46,8 @@ class Replica:
 
 
 async def replica(stack: AsyncExitStack, database: Database, clock: StoppedClock, name: str) -> Replica:
-    assert isinstance(database, PostgreSQL)
     store = await stack.enter_async_context(SqlStore(database, clock))
-    made = Replica(store, await stack.enter_async_context(Hints(database, name, store.overheard)))
+    made = Replica(store, await stack.enter_async_context(Hints(conninfo(database), name, store.overheard)))
     store.listen(made.hints)
     store.listen(made.diary)
     await made.hints.connected.wait()
@@ -155,9 +154,8 @@ async def test_a_message_that_nobody_understands_is_a_reason_to_look(
     await one.diary.until(lambda: one.misses == 2)
 
 
-def test_messages_stay_below_what_postgresql_takes(postgres_database: Database) -> None:
-    assert isinstance(postgres_database, PostgreSQL)
-    hints = Hints(postgres_database, "r" * 32, lambda _: None)
+def test_messages_stay_below_what_postgresql_takes() -> None:
+    hints = Hints("", "r" * 32, lambda _: None)
     ids = [TaskId(f"{number:032x}") for number in range(3 * IDS + 1)]
     with asyncio.Runner() as runner:
         runner.run(_told(hints, ids))
@@ -167,9 +165,8 @@ def test_messages_stay_below_what_postgresql_takes(postgres_database: Database) 
     assert sorted(task for message in messages for task in json.loads(message)["moved"]) == sorted(ids)
 
 
-def test_of_too_many_it_is_only_said_that_there_were_some(postgres_database: Database) -> None:
-    assert isinstance(postgres_database, PostgreSQL)
-    hints = Hints(postgres_database, "r", lambda _: None)
+def test_of_too_many_it_is_only_said_that_there_were_some() -> None:
+    hints = Hints("", "r", lambda _: None)
     with asyncio.Runner() as runner:
         runner.run(_told(hints, [TaskId(str(number)) for number in range(WAITING + 1)]))
     (message,) = hints._messages()
@@ -181,9 +178,8 @@ async def _told(hints: Hints, ids: list[TaskId]) -> None:
     hints.committed([StoredEvent(task=task, seq=1, at=START, event=event) for task in ids], set())
 
 
-def test_a_cancelled_task_is_named_as_such(postgres_database: Database) -> None:
-    assert isinstance(postgres_database, PostgreSQL)
-    hints = Hints(postgres_database, "r", lambda _: None)
+def test_a_cancelled_task_is_named_as_such() -> None:
+    hints = Hints("", "r", lambda _: None)
 
     async def cancelled() -> None:
         event = TaskCancelled(by=SAM.id)

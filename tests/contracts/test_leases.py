@@ -34,6 +34,12 @@ def seconds_of(clock: StoppedClock) -> Callable[[], float]:
     return lambda: clock.now().timestamp()
 
 
+@pytest.fixture
+async def rows(postgres_database: Database, clock: StoppedClock) -> AsyncIterator[LeaseRows]:
+    async with LeaseRows(postgres_database, clock, lambda _: None) as started:
+        yield started
+
+
 CARD = Delivery(
     id=DeliveryId("d" * 32),
     task=TaskId("t"),

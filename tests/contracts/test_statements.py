@@ -31,6 +31,7 @@ from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
 from core.store.transaction import Transaction
+from tests.contracts.conftest import on
 from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiting
 from tests.world import ANA, BEN, DESK, HALL, PAPER
 
@@ -169,7 +170,15 @@ READS: dict[str, dict[str, Any]] = {
 
 def test_every_read_is_tried() -> None:
     reads = {name for name, statement in ALL.items() if is_read(statement)}
-    assert reads == READS.keys()
+    assert reads == READS.keys() | READS_OF_REPLICAS.keys()
+
+
+READS_OF_REPLICAS: dict[str, dict[str, Any]] = {
+    "replicas.ENLISTED": {"id": "me", "worker": "WORKER"},
+    "replicas.HELD": {"me": "me"},
+    "replicas.UNCOVERED": {"dead_too": 1, "limit": 10},
+}
+"""Only PostgreSQL has them."""
 
 
 def is_read(statement: Statement) -> bool:
@@ -258,17 +267,44 @@ async def test_the_driver_answers_what_sqlalchemy_answers(
     async with SqlStore(any_database, clock) as store:
         known = await sampled(store, clock)
     parameters = {key: known.get(value, value) for key, value in READS[name].items()}
-    connection = any_database.connect()
-    transaction = Transaction(connection.cursor(), any_database.dialect)
-    through_the_driver = plain(transaction.all(ALL[name], **parameters))
+    assert_same(any_database, ALL[name], parameters)
+
+
+def assert_same(database: Database, statement: Statement, parameters: dict[str, Any]) -> None:
+    connection = database.connect()
+    transaction = Transaction(connection.cursor(), database.dialect)
+    through_the_driver = plain(transaction.all(statement, **parameters))
     connection.close()
-    url = any_database.url
+    url = database.url
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     with create_engine(url, poolclass=NullPool).connect() as alchemy:
-        expected = plain(alchemy.execute(ALL[name].expression, {f"p_{k}": v for k, v in parameters.items()}))  # type: ignore[call-overload]  # any of its kinds
+        expected = plain(alchemy.execute(statement.expression, {f"p_{k}": v for k, v in parameters.items()}))  # type: ignore[call-overload]  # any of its kinds
     assert through_the_driver == expected
     assert expected, "the sample has something to answer"
+
+
+@pytest.mark.parametrize("name", READS_OF_REPLICAS)
+async def test_the_driver_answers_what_sqlalchemy_answers_of_replicas(
+    name: str, postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(postgres_database, clock) as store:
+        await sampled(store, clock)
+    on(postgres_database, "INSERT INTO procrastinate_workers DEFAULT VALUES")
+    on(
+        postgres_database,
+        "INSERT INTO replica SELECT 'me', max(id), 'n', 'r', 'c', 0 FROM procrastinate_workers",
+    )
+    on(postgres_database, "UPDATE task SET holder = 'dead' WHERE status = 'running'")
+    on(
+        postgres_database,
+        "UPDATE task SET holder = 'me' WHERE id = (SELECT max(id) FROM task WHERE status = 'pending')",
+    )
+    [(worker,)] = on(postgres_database, "SELECT worker FROM replica")
+    parameters = {
+        key: {"WORKER": worker}.get(str(value), value) for key, value in READS_OF_REPLICAS[name].items()
+    }
+    assert_same(postgres_database, ALL[name], parameters)
 
 
 async def test_a_review_is_closed_once_and_a_task_moved_from_where_it_was_read_only(
@@ -279,7 +315,7 @@ async def test_a_review_is_closed_once_and_a_task_moved_from_where_it_was_read_o
         task = (await store.review(review)).task.id
     connection = any_database.connect()
     tx = Transaction(connection.cursor(), any_database.dialect)
-    moved = {"id": task, "status": "running", "outcome": None, "review": None, "now": 1}
+    moved = {"id": task, "status": "running", "outcome": None, "review": None, "now": 1, "holder": None}
     assert tx.run(ALL["deciding.MOVED"], **moved, seq=2, new_seq=5) == 0
     assert tx.run(ALL["deciding.MOVED"], **moved, seq=3, new_seq=5) == 1
     assert tx.run(ALL["reviews.CLOSE"], id=review, outcome="approved", now=1) == 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.engines.local import FORGET, PAUSE, SWEEP, LocalEngine
+from core.engines.local import FORGET, LocalEngine
+from core.engines.segments import PAUSE, SWEEP
 from core.errors import StoreUnavailable
 from core.events import NodeRetried, ReviewApproved, TaskCancelled, TaskSubmitted
 from core.model import StoredEvent, TaskId
