@@ -1,7 +1,8 @@
 """Replay stored events, then wait for more; any number of followers, none of which holds up another.
 
 A follower registers first and reads the store second, then drops what it has seen: no gap, no doubles.
-Its buffer is bounded; one that falls behind reads the store again.
+Its buffer is bounded; one that falls behind reads the store again. So does one that misses a number: another
+replica stored what comes between, and has not said so yet.
 """
 
 from __future__ import annotations
@@ -121,12 +122,11 @@ class Feed:
                 # A draft may be large, and the next event days away.
                 stored, piece = (), []
                 await follower.wait()
-                if follower.overflowed:
+                stored = tuple(follower.news)
+                follower.news.clear()
+                if follower.overflowed or _is_broken(stored, after):
                     follower.overflowed = False
                     stored = await self._store.events(task_id, after)
-                else:
-                    stored = tuple(follower.news)
-                    follower.news.clear()
         finally:
             self._leave(task_id, follower)
 
@@ -135,3 +135,9 @@ class Feed:
         followers.discard(follower)
         if not followers:
             del self._followers[task_id]
+
+
+def _is_broken(news: Sequence[StoredEvent], after: int) -> bool:
+    """Whether something is missing before one of them."""
+    numbers = [event.seq for event in news if event.seq > after]
+    return numbers != list(range(after + 1, after + 1 + len(numbers)))

@@ -17,7 +17,7 @@ from core.store.database import conninfo
 from core.store.hints import CHANNEL, IDS, WAITING, Hints
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
-from tests.contracts.steps import ANYONE, decide, submitted, waiting
+from tests.contracts.steps import ANYONE, decide, parked, submitted, waiting
 from tests.world import PATIENCE, SAM, START, Diary
 
 if TYPE_CHECKING:
@@ -98,6 +98,36 @@ async def test_a_reader_here_sees_what_is_decided_there_once_and_in_order(
     await one.store.cancel(task, SAM.id)
     await reading
     assert seen == [event.seq for event in await one.store.events(task, 0)]
+
+
+async def test_a_reader_misses_nothing_where_the_next_is_stored_here_before_the_hint_came(
+    pair: tuple[Replica, Replica],
+) -> None:
+    """Found by readers of three replicas: events 5 and 6 were stored here before anybody told of 3 and 4."""
+    one, two = pair
+    feed = Feed(two.store)
+    task = (await submitted(one.store)).id
+    events = feed.follow(task)
+    seen = [await anext(events)]
+    reading = asyncio.create_task(anext(events))
+    await asyncio.sleep(0)
+    two.store.listen(OnlyHere(feed))
+    review = await parked(one.store, task)
+    await decide(two.store, review)
+    seen.append(await reading)
+    await two.store.cancel(task, SAM.id)
+    seen += [event async for event in events]
+    assert [event.seq for event in seen] == list(range(1, len(await one.store.events(task, 0)) + 1))
+
+
+class OnlyHere:
+    """Passes on what is stored here, and no hint."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.committed = feed.committed
+
+    def heard(self, hint: Hint) -> None:
+        """It is still on its way."""
 
 
 async def test_a_reader_is_told_again_of_an_end_that_it_has_seen(pair: tuple[Replica, Replica]) -> None:
