@@ -173,7 +173,11 @@ SHOWN = Statement(
     .where(
         delivery.c.id == p("id"),
         # Another replica may have posted it, too, when this one was cut off from the database.
-        or_(delivery.c.message.is_(None), delivery.c.message == p("message")),
+        or_(
+            delivery.c.message.is_(None),
+            delivery.c.message == p("message"),
+            delivery.c.message == p("before"),
+        ),
     )
     .values(
         state=literal_column("'sent'"),
@@ -391,7 +395,13 @@ def of_task(tx: Transaction, task: str) -> list[Delivery]:
 
 def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     noted = tx.run(
-        SHOWN, id=wanted.id, message=message, shown=wanted.version, version=wanted.version, now=micros(tx.now)
+        SHOWN,
+        id=wanted.id,
+        message=message,
+        before=wanted.message,
+        shown=wanted.version,
+        version=wanted.version,
+        now=micros(tx.now),
     )
     if not noted and wanted.message is None and (other := tx.one(POSTED, id=wanted.id)) is not None:
         _second(tx, wanted, message, version=other[0])
@@ -422,6 +432,8 @@ def _take_back(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
 def _second(tx: Transaction, wanted: Delivery, message: MessageRef, *, version: int) -> None:
     """What another replica has posted, too: people see both, so both are to change."""
     place = wanted.recipient
+    if at_message(tx, place.channel, message) is not None:
+        return
     row = new_delivery(tx, wanted.task, wanted.event_seq, place.channel, place.address, review=wanted.review)
     said = {"state": DeliveryState.SENT.value, "message": message, "shown": wanted.version}
     # Numbered above what it shows: it is looked at once more, however old that is.

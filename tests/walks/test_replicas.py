@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -18,7 +20,9 @@ import pytest
 
 from tests.bench.server import posted
 from tests.walks.fleet import fleet
-from tests.walks.runs import figures, seeded
+from tests.walks.rooms import TelegramRoom
+from tests.walks.runs import eventually, figures, seeded
+from tests.walks.town import CONFIGURATION, GROUP, TELEGRAM, platforms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from core.store.database import Database
     from tests.walks.fleet import Replica
+    from tests.walks.town import Platforms
 
 READERS = 30
 SOON = 0.1
@@ -138,19 +143,21 @@ async def crowded(folder: Path, url: str, rounds: int, *, within: float) -> None
 async def test_readers_of_three_replicas_see_each_event_once_and_in_order(
     tmp_path: Path, postgres_database: Database
 ) -> None:
-    await crowded(tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=3, within=SOON_ENOUGH)
+    await crowded(
+        tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=3, within=SOON_ENOUGH
+    )
 
 
 @pytest.mark.soak
 async def test_readers_of_three_replicas_see_each_event_within_100_ms(
     tmp_path: Path, postgres_database: Database
 ) -> None:
-    await crowded(tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=60, within=SOON)
+    await crowded(
+        tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=60, within=SOON
+    )
 
 
-CHATTING = (
-    CONFIGURATION.replace('[policies.default]\n', '[policies.default]\nreminders = ["3s"]\n')
-)
+CHATTING = CONFIGURATION.replace("[policies.default]\n", '[policies.default]\nreminders = ["3s"]\n')
 HEARING = "telegram hearing"
 
 
@@ -163,7 +170,7 @@ def telegram_settings(chats: Platforms) -> dict[str, str]:
     }
 
 
-async def test_when_the_replica_that_polls_dies_another_polls_and_no_press_is_lost_or_counted_twice(
+async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
     tmp_path: Path, postgres_database: Database
 ) -> None:
     url = postgres_database.url.render_as_string(hide_password=False)
@@ -174,10 +181,49 @@ async def test_when_the_replica_that_polls_dies_another_polls_and_no_press_is_lo
         ) as replicas,
         aiohttp.ClientSession(trust_env=False) as http,
     ):
-        (poller,) = [replica for replica in replicas if replica.holds(HEARING)]
+        poller = await eventually(partial(holder, replicas))
         room = TelegramRoom(chats.telegram, GROUP, TELEGRAM)
-        first, second = [await submitted(http, chance, "first text") for chance in replicas[:2]]
-        await room.approve(await room.card("first text"), "ana")
+        for number, where in enumerate(replicas):
+            await submitted(http, where, f"text {number}")
+        cards = [await room.card(f"text {number}") for number in range(3)]
+        await room.approve(cards[0], "ana")
+        await chats.telegram.until(lambda: room.cards("Reminder for", "text 1"), timeout=20)
+        await poller.kill()
+        died = time.monotonic()
+        press = await chats.telegram.press(cards[1], "Approve", user=TELEGRAM["ben"], timeout=20)
+        took = time.monotonic() - died
+        assert press.answered
+        await room.until_it_says(cards[1], "Approved by Ben")
+        second = await eventually(partial(holder, replicas))
+        assert await second.stop() == 0
+        stopped = time.monotonic()
+        await room.approve(cards[2], "ana")
+        at_once = time.monotonic() - stopped
+        await room.until_it_says(cards[2], "Approved by Ana")
+        answers = [
+            call.params["callback_query_id"] for call in chats.telegram.calls_of("answerCallbackQuery")
+        ]
+        assert len(answers) == len(set(answers)) == 3, "each press is answered, once"
+        said = Counter(message.text.splitlines()[0] for message in room.cards())
+        assert said == Counter(
+            [f"Approved: text {number}" for number in range(3)]
+            + [
+                f"Reminder for Ana Ruiz and Ben Okri: please decide on attempt 1 of text {number}."
+                for number in (1, 2)
+            ]
+        ), "each card is posted and each reminder said, once"
+        for replica in replicas:
+            assert replica.complaints() == []
+    assert took <= 15.0, "from the death to the answer"
+    assert at_once <= 2.0, "from a stop in good order"
+    figures(polls_again_s=f"{took:.1f}", after_a_stop_s=f"{at_once:.2f}")
+
+
+async def holder(replicas: list[Replica]) -> Replica | None:
+    """Who hears Telegram now."""
+    found = [replica for replica in replicas if replica.is_up and replica.holds(HEARING)]
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 async def submitted(http: aiohttp.ClientSession, where: Replica, text: str) -> str:
