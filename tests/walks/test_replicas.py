@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -181,7 +180,7 @@ async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
         ) as replicas,
         aiohttp.ClientSession(trust_env=False) as http,
     ):
-        poller = await eventually(partial(holder, replicas))
+        poller = await hearer(replicas)
         room = TelegramRoom(chats.telegram, GROUP, TELEGRAM)
         for number, where in enumerate(replicas):
             await submitted(http, where, f"text {number}")
@@ -194,7 +193,7 @@ async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
         took = time.monotonic() - died
         assert press.answered
         await room.until_it_says(cards[1], "Approved by Ben")
-        second = await eventually(partial(holder, replicas))
+        second = await hearer(replicas)
         assert await second.stop() == 0
         stopped = time.monotonic()
         await room.approve(cards[2], "ana")
@@ -219,11 +218,15 @@ async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
     figures(polls_again_s=f"{took:.1f}", after_a_stop_s=f"{at_once:.2f}")
 
 
-async def holder(replicas: list[Replica]) -> Replica | None:
-    """Who hears Telegram now."""
-    found = [replica for replica in replicas if replica.is_up and replica.holds(HEARING)]
-    assert len(found) <= 1
-    return found[0] if found else None
+async def hearer(replicas: list[Replica]) -> Replica:
+    """Who hears Telegram, once somebody does."""
+
+    async def look() -> list[Replica]:
+        found = [replica for replica in replicas if replica.is_up and replica.holds(HEARING)]
+        assert len(found) <= 1
+        return found
+
+    return (await eventually(look))[0]
 
 
 async def submitted(http: aiohttp.ClientSession, where: Replica, text: str) -> str:
