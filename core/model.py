@@ -895,6 +895,18 @@ class Credential:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One of several processes on one database."""
+
+    id: str
+    name: str
+    """For people: where it runs."""
+    release: str
+    configuration: str
+    """A mark of what all are to be configured alike."""
+
+
 def clock_name(local: datetime) -> str:
     """What the clock goes by that shows this: `CET`, or `UTC+05:45` where that time has no letters."""
     name = local.tzname() or ""

@@ -604,6 +604,10 @@ class Health(Protocol):
         """Raise `Unavailable` where the store cannot write now; changes nothing."""
         ...
 
+    async def warnings(self) -> Sequence[str]:
+        """What somebody should look at, although work can be taken."""
+        ...
+
     async def counts(self) -> Mapping[Status, int]:
         """How many tasks stand where."""
         ...

@@ -107,6 +107,15 @@ def serve() -> int:
 
 
 @commands.command()
+def worker() -> int:
+    """One more machine for the work, on PostgreSQL: as `serve`, without the web pages."""
+    with _imports_uncollected():
+        from countersign.serve import run_worker
+
+    return run_worker()
+
+
+@commands.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per check.")
 def doctor(as_json: bool) -> int:
     """Check settings, database, tokens, chats, clock and packages; say how to mend what is wrong."""

@@ -27,6 +27,7 @@ from core.store.hints import Hints
 from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
+from countersign.alike import Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
-    from core.ports import Channel, Held, Turns
+    from core.ports import Channel, Health, Held, Turns
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -71,7 +72,9 @@ class House:
     service: Service
     timekeeper: Timekeeper
     address: str
-    """Where the web server listens, as `http://host:port`."""
+    """Where the web server listens, as `http://host:port`; empty where there is none."""
+    alike: Alike | None
+    """Where there may be other replicas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +128,17 @@ async def house(
     *,
     extras: Extras | None = None,
     usergroup_changed: Callable[[str], object] | None = None,
+    as_read: Configuration | None = None,
+    is_web: bool = True,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
-    `usergroup_changed` is told the id of each Slack user group that changes.
+    `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
+    where `configuration` has more. Without `is_web` nothing listens.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
-    first to stop, so that nothing new comes in while the rest ends. The database has been prepared, and
-    is held by this process alone.
+    first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
+    file is held by this process alone.
     """
     clock = SystemClock()
     stop = Deadline(STOP)
@@ -149,17 +155,28 @@ async def house(
             admins=configuration.admins,
             clock=clock,
         )
+        alike = None
+        if replica is not None:
+            alike = Alike(store, settings, await store.secret("alike"), as_read or configuration)
         grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
         engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
         turns = await _turns(stack, store, database, replica, clock)
         await stack.enter_async_context(engine)
+        if alike is not None:
+            await alike.look()
         hooks = await _webhooks(stack, settings, clock)
         chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
-        runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
-        stack.push_async_callback(runner.cleanup)
-        address = await _listen(runner, settings.web.host, settings.web.port)
+        address, quieten = "", _nothing
+        if is_web:
+            app = _app(
+                settings, configuration, service, store, alike or store, chats, clock, extras or Extras()
+            )
+            runner = make_runner(app)
+            quieten = runner.cleanup
+            stack.push_async_callback(quieten)
+            address = await _listen(runner, settings.web.host, settings.web.port)
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
@@ -173,9 +190,13 @@ async def house(
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
         await stack.enter_async_context(turns.holding("timers", lambda _: timekeeper))
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(quieten)
         stack.callback(stop.begin)
-        yield House(store=store, service=service, timekeeper=timekeeper, address=address)
+        yield House(store=store, service=service, timekeeper=timekeeper, address=address, alike=alike)
+
+
+async def _nothing() -> None:
+    """Nothing listens, so nothing is to be stopped first."""
 
 
 async def _turns(
@@ -256,6 +277,7 @@ def _app(
     configuration: Configuration,
     service: Service,
     store: SqlStore,
+    health: Health,
     chats: Chats,
     clock: SystemClock,
     extras: Extras,
@@ -264,7 +286,7 @@ def _app(
         service=service,
         credentials=store,
         secrets=store,
-        health=store,
+        health=health,
         clock=clock,
         settings=settings.web,
         hooks=configuration.hooks,

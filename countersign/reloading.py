@@ -113,6 +113,7 @@ class Reloader:
     """`read` gives the configuration as the file says it now, or raises `SettingsError`.
 
     `look` tells the timekeeper that something fell due. `keeper` knows who is in groups from outside.
+    `reread` is told what the file says now, for the other replicas.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Reloader:
         *,
         look: Callable[[], object],
         keeper: Keeper | None = None,
+        reread: Callable[[Configuration], Awaitable[None]] | None = None,
     ) -> None:
         self._read = read
         self._live = live
@@ -132,6 +134,7 @@ class Reloader:
         self._service = service
         self._look = look
         self._keeper = keeper
+        self._reread = reread
         self._one_at_a_time = asyncio.Lock()
 
     async def reload(self) -> bool:
@@ -154,6 +157,8 @@ class Reloader:
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             with suppress(Unavailable):
+                if self._reread is not None:
+                    await self._reread(new)
                 await self._service.delegations.end_those_of_strangers()
                 await self._reconsider()
         return True

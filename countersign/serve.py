@@ -10,7 +10,8 @@ import click
 import structlog
 
 from core.clock import SystemClock
-from core.store.database import database
+from core.errors import SettingsError
+from core.store.database import SQLite, database
 from core.store.lock import exclusive
 from countersign import logs
 from countersign.composition import flows, house, reachable
@@ -35,18 +36,32 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+def run_worker() -> int:
+    """As `run_serve`, without the web server: one more machine for the work of a PostgreSQL database."""
+    return _run(is_web=False)
+
+
 def run_serve() -> int:
     """Serve until SIGTERM or SIGINT, then drain; raises `SettingsError` before anything is changed."""
+    return _run(is_web=True)
+
+
+def _run(*, is_web: bool) -> int:
     found = settings()
     configured = configuration(found.core.config, environment())
     target = database(found.core.database_url.get_secret_value())
+    if not is_web and isinstance(target, SQLite):
+        raise SettingsError(
+            "COUNTERSIGN_DATABASE_URL: a worker shares a PostgreSQL database with `countersign serve`; "
+            "a SQLite file is one process's alone."
+        )
     logs.configure()
     live = Live(reachable(configured, found))
     definitions = flows(live.configuration, found.core.model_endpoint)
     _warn(found, live.configuration)
     with exclusive(target):
         prepared(target)
-        run(_serve(found, live, definitions, target))
+        run(_serve(found, live, definitions, target, is_web=is_web))
     log.info("stopped")
     return 0
 
@@ -79,17 +94,25 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(
-    found: Settings, live: Live, definitions: Mapping[str, FlowDefinition], target: Database
+    found: Settings,
+    live: Live,
+    definitions: Mapping[str, FlowDefinition],
+    target: Database,
+    *,
+    is_web: bool,
 ) -> None:
     stop, hangup = stop_on_signals(), asyncio.Event()
     on_hangup(hangup)
     async with (
         Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
-        _house(found, live, definitions, target, keeper) as running,
+        _house(found, live, definitions, target, keeper, is_web=is_web) as running,
         asyncio.TaskGroup() as tasks,
     ):
-        log.info("serving", address=running.address)
-        click.echo(f"Countersign serves at {found.web.base_url}", err=True)
+        log.info("serving" if is_web else "working", address=running.address)
+        said = (
+            f"Countersign serves at {found.web.base_url}" if is_web else "Countersign works; nothing listens"
+        )
+        click.echo(said, err=True)
         reloader = Reloader(
             lambda: _read(found),
             live,
@@ -97,6 +120,7 @@ async def _serve(
             running.service,
             look=running.timekeeper.look,
             keeper=keeper,
+            reread=None if running.alike is None else running.alike.changed,
         )
         beside = [
             tasks.create_task(follow(hangup, reloader), name="reload"),
@@ -115,12 +139,20 @@ async def _house(
     definitions: Mapping[str, FlowDefinition],
     target: Database,
     keeper: Keeper,
+    *,
+    is_web: bool,
 ) -> AsyncIterator[House]:
     """With who is in groups from outside, as far as that can be known at once."""
     await keeper.answered(FIRST_ANSWERS)
     live.replace(live.read, keeper.members())
     async with house(
-        found, live.configuration, definitions, target, usergroup_changed=keeper.changed
+        found,
+        live.configuration,
+        definitions,
+        target,
+        usergroup_changed=keeper.changed,
+        as_read=live.read,
+        is_web=is_web,
     ) as running:
         yield running
 

@@ -95,13 +95,14 @@ def make_runner(app: web.Application) -> web.AppRunner:
 
 
 def probes(health: Health) -> list[web.RouteDef]:
-    """`/healthz`: alive; `/readyz`: can take work."""
+    """`/healthz`: alive; `/readyz`: can take work, with `warnings` for somebody to look at."""
 
     async def alive(_request: web.Request) -> web.Response:
         return json_response({"status": "ok"})
 
     async def ready(_request: web.Request) -> web.Response:
         await health.check()
-        return json_response({"status": "ready"})
+        warnings = await health.warnings()
+        return json_response({"status": "ready", **({"warnings": [*warnings]} if warnings else {})})
 
     return [web.get("/healthz", alive), web.get("/readyz", ready)]

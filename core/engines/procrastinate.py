@@ -96,9 +96,7 @@ class ProcrastinateEngine(Segments):
         self._room.set()
         return self
 
-    async def stop(self, grace: timedelta) -> None:
-        """As any engine; what this one holds is left to the others."""
-        await super().stop(grace)
+    async def _close(self) -> None:
         if self._working is not None:
             working, self._working = self._working, None
             self._room.set()
@@ -196,9 +194,14 @@ class ProcrastinateEngine(Segments):
 
     async def _forgot(self, timestamp: int) -> None:  # noqa: ARG002 - likewise
         await self._shared.forget_old()
-        await self._app.job_manager.delete_old_jobs(
-            nb_hours=KEPT, include_failed=True, include_cancelled=True, include_aborted=True
-        )
+        for queue in (QUEUE, UPKEEP):  # there may be somebody else's
+            await self._app.job_manager.delete_old_jobs(
+                nb_hours=KEPT,
+                queue=queue,
+                include_failed=True,
+                include_cancelled=True,
+                include_aborted=True,
+            )
 
     # The worker
 

@@ -105,7 +105,10 @@ class Segments:
         if running:
             await asyncio.wait(running, timeout=grace.total_seconds())
         left = [task for task, segment in self._running.items() if not segment.done()]
-        await asyncio.gather(cut_off(running), self._put_back(left))
+        await asyncio.gather(cut_off(running), self._put_back(left), self._close())
+
+    async def _close(self) -> None:
+        """What else is to be stopped, while that goes on."""
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:
         """Put back the `tasks` that were cut off by a stop."""

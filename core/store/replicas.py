@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from core.events import TaskFailed
-from core.model import TaskId
+from core.model import Replica, TaskId
 from core.store import jobs, tasks
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
@@ -72,6 +72,15 @@ ENLISTED = Statement(
     select(worker.c.id)
     .join(replica, replica.c.worker == worker.c.id)
     .where(worker.c.id == p("worker"), replica.c.id == p("id"))
+)
+OTHERS = Statement(
+    select(replica.c.id, replica.c.name, replica.c.release, replica.c.configuration)
+    .join(worker, worker.c.id == replica.c.worker)
+    .where(_fresh, replica.c.id != p("me"))
+    .order_by(replica.c.started_at)
+)
+RECONFIGURE = Statement(
+    update(replica).where(replica.c.id == p("id")).values(configuration=p("configuration"))
 )
 # A node that was begun by another holder, which is dead, or let go of it, may be what ended it. One that was
 # put back in good order has had one taken off beforehand.
@@ -128,18 +137,29 @@ BURY = Statement(
 )
 
 
-def enlist(tx: Transaction, me: str, worker: int, *, name: str, release: str, configuration: str) -> None:
+def enlist(tx: Transaction, me: Replica, worker: int) -> None:
     """Say whose heartbeat is this replica's; again whenever it has a new one."""
-    if not tx.run(AGAIN, id=me, worker=worker):
+    if not tx.run(AGAIN, id=me.id, worker=worker):
         tx.insert(
             ENLIST,
-            id=me,
+            id=me.id,
             worker=worker,
-            name=name,
-            release=release,
-            configuration=configuration,
+            name=me.name,
+            release=me.release,
+            configuration=me.configuration,
             started_at=micros(tx.now),
         )
+
+
+def reconfigure(tx: Transaction, me: str, configuration: str) -> None:
+    tx.run(RECONFIGURE, id=me, configuration=configuration)
+
+
+def others(tx: Transaction, me: str) -> list[Replica]:
+    """All that live but this one, the eldest first."""
+    return [
+        Replica(id=row[0], name=row[1], release=row[2], configuration=row[3]) for row in tx.all(OTHERS, me=me)
+    ]
 
 
 def is_enlisted(tx: Transaction, me: str, worker: int) -> bool:

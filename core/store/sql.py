@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from core.errors import Overloaded, StoreUnavailable
+from core.model import Replica
 from core.store import (
     admitting,
     chats,
@@ -97,6 +99,7 @@ class SqlStore:
     def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
+        self._known_as: Replica | None = None
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
@@ -242,18 +245,23 @@ class SqlStore:
         """Whether the work that was stored last for the task was left to a job; asked once each time."""
         return self._place.went_away(task)
 
+    def describe(self, *, name: str, release: str, configuration: str) -> None:
+        """What the others are to be told of this one, when it is enlisted."""
+        self._known_as = Replica(id=self.replica, name=name, release=release, configuration=configuration)
+
     async def enlist(self, worker: int) -> None:
         """Make known which Procrastinate worker's heartbeat is this replica's."""
-        await self._write.run(
-            partial(
-                replicas.enlist,
-                me=self.replica,
-                worker=worker,
-                name="",
-                release="",
-                configuration="",
-            )
-        )
+        known_as = self._known_as or Replica(id=self.replica, name="", release="", configuration="")
+        await self._write.run(partial(replicas.enlist, me=known_as, worker=worker))
+
+    async def reconfigure(self, configuration: str) -> None:
+        if self._known_as is not None:
+            self._known_as = replace(self._known_as, configuration=configuration)
+        await self._write.run(partial(replicas.reconfigure, me=self.replica, configuration=configuration))
+
+    async def others(self) -> Sequence[Replica]:
+        """The replicas that live but this one."""
+        return await self._read.run(partial(replicas.others, me=self.replica))
 
     async def is_enlisted(self, worker: int) -> bool:
         return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
@@ -586,6 +594,10 @@ class SqlStore:
             await self._write.run(credentials.write_something)
         else:
             await self._write.run(credentials.write_nothing)
+
+    async def warnings(self) -> Sequence[str]:
+        """Of a process that has the database to itself."""
+        return ()
 
     async def counts(self) -> Mapping[Status, int]:
         return await self._read.run(tasks.counts)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import StoreUnavailable
 from tests.core.shapes import SHAPES, flows, play, story
 from tests.world import PATIENCE, StoppedClock, whole_core
@@ -164,7 +165,12 @@ class Ending:
 async def lived(database: Database, name: str, key: str, outside: Outside) -> Ending | None:
     """Play the shape over this database, from wherever it stands; None where it dies before the end."""
     try:
-        async with whole_core(database, StoppedClock(), flows=flows(outside.receive)) as world:
+        shared = database.dialect.name == "postgresql"
+        async with whole_core(
+            database, StoppedClock(), flows=flows(outside.receive), is_shared=shared
+        ) as world:
+            if isinstance(world.engine, ProcrastinateEngine):
+                await world.engine.sweep()  # as it does every few seconds
             playing = asyncio.ensure_future(play(world.service, name, key))
             if isinstance(database, Mortal):
                 await until_death(database, playing)
@@ -238,7 +244,15 @@ async def test_a_crash_at_any_commit_leads_to_the_same_history(sqlite_database: 
     assert await crash_everywhere(sqlite_database, name) > 20
 
 
-async def test_a_crash_at_any_commit_on_postgresql_leads_to_the_same_history(
+async def test_a_crash_at_any_commit_of_one_of_several_leads_to_the_same_history(
     postgres_database: Database,
 ) -> None:
-    assert await crash_everywhere(postgres_database, "three reviews") > 20
+    assert await crash_everywhere(postgres_database, "fork") > 20
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", SHAPES)
+async def test_a_crash_of_one_of_several_at_any_commit_of_any_shape_leads_to_the_same_history(
+    postgres_database: Database, name: str
+) -> None:
+    assert await crash_everywhere(postgres_database, name) > 20

@@ -1,0 +1,137 @@
+"""Whether all replicas on one database are configured alike: each stores a mark, which gives nothing away."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from importlib.metadata import version
+from os import getpid
+from socket import gethostname
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import SecretStr
+
+    from core.model import Status
+    from core.store.sql import SqlStore
+    from countersign.configuration import Configuration
+    from countersign.settings import Settings
+
+log = structlog.get_logger()
+
+K = TypeVar("K", bound=str)
+T = TypeVar("T")
+
+SECTIONS = ("people", "policies", "flows", "hooks", "slack", "telegram", "callbacks", "web")
+DIGITS = 8
+"""Hexadecimal, of each section: enough to tell a difference, and too few to find secrets out."""
+
+
+class Alike:
+    """This replica beside the others, for `/readyz` and the log."""
+
+    def __init__(self, store: SqlStore, settings: Settings, key: bytes, configured: Configuration) -> None:
+        """`key` is the database's, the same for all; `configured` is what the file says, without who comes
+        from outside."""
+        self._store = store
+        self._settings = settings
+        self._key = key
+        self._mark = mark(settings, configured, key)
+        store.describe(
+            name=f"{gethostname()}:{getpid()}", release=version("countersign"), configuration=self._mark
+        )
+
+    async def changed(self, configured: Configuration) -> None:
+        """The file was read anew."""
+        self._mark = mark(self._settings, configured, self._key)
+        await self._store.reconfigure(self._mark)
+        await self.look()
+
+    async def look(self) -> None:
+        """Say in the log who is configured otherwise."""
+        for other in await self._store.others():
+            if differing := differences(self._mark, other.configuration):
+                log.warning("replica_configured_otherwise", other=other.name, sections=differing)
+
+    async def check(self) -> None:
+        await self._store.check()
+
+    async def counts(self) -> Mapping[Status, int]:
+        return await self._store.counts()
+
+    async def warnings(self) -> Sequence[str]:
+        """Without names of machines: anybody may ask."""
+        found = [differences(self._mark, other.configuration) for other in await self._store.others()]
+        return [
+            f"Another replica is configured otherwise: {', '.join(differing)}."
+            for differing in found
+            if differing
+        ]
+
+
+def mark(settings: Settings, configured: Configuration, key: bytes) -> str:
+    """The digits of all sections, one after the other."""
+    texts = _texts(settings, configured)
+    return "".join(
+        hmac.new(key, f"{section}\n{texts[section]}".encode(), hashlib.sha256).hexdigest()[:DIGITS]
+        for section in SECTIONS
+    )
+
+
+def differences(mine: str, other: str) -> list[str]:
+    """The sections in which two marks differ."""
+    places = [(section, slice(n * DIGITS, (n + 1) * DIGITS)) for n, section in enumerate(SECTIONS)]
+    return [section for section, place in places if mine[place] != other[place]]
+
+
+def _texts(settings: Settings, configured: Configuration) -> dict[str, str]:
+    core, bot, web, directory = settings.core, settings.bot, settings.web, configured.directory
+    model = core.model_endpoint
+    return {
+        "people": repr(
+            (
+                _sorted(configured.people),
+                sorted(map(repr, directory.slack.items())),
+                sorted(directory.telegram.items()),
+                sorted(configured.admins),
+            )
+        ),
+        "policies": repr(
+            (
+                _sorted(configured.policies),
+                [(source, source.token) for _, source in _sorted(configured.outside)],
+            )
+        ),
+        "flows": repr((_sorted(configured.flows), model, model and model.api_key)),
+        "hooks": repr([(hook, hook.secret) for _, hook in _sorted(configured.hooks)]),
+        "slack": repr(
+            (
+                _plain(bot.slack_bot_token),
+                _plain(bot.slack_signing_secret),
+                _plain(bot.slack_app_token),
+                bot.slack_api_url,
+            )
+        ),
+        "telegram": repr(
+            (
+                _plain(bot.telegram_bot_token),
+                _plain(bot.telegram_webhook_secret),
+                bot.telegram_api_url,
+                bot.telegram_file_url,
+            )
+        ),
+        "callbacks": repr((_plain(web.webhook_secret), sorted(web.webhook_allow))),
+        "web": repr((web.base_url, web.auth)),
+    }
+
+
+def _sorted(by_name: Mapping[K, T]) -> list[tuple[K, T]]:
+    return sorted(by_name.items(), key=lambda item: item[0])
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

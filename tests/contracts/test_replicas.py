@@ -1,0 +1,208 @@
+"""Who holds the work of a PostgreSQL database that several processes share."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from core.errors import StaleRun
+from core.events import AttemptStarted, TaskFailed
+from core.model import Status, TaskId
+from core.store.jobs import lock_of
+from core.store.sql import SqlStore
+from core.store.tasks import POISON
+from tests.contracts.conftest import on
+from tests.contracts.steps import decide, new_id, parked, step, submitted
+from tests.world import ANA
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+A, B = "a" * 32, "b" * 32
+
+
+@asynccontextmanager
+async def replica(
+    database: Database, clock: StoppedClock, name: str, *, room: bool = True
+) -> AsyncIterator[SqlStore]:
+    """One that lives, without an engine."""
+    async with SqlStore(database, clock, replica=name) as store:
+        store.ask_for_room(lambda: room)
+        [(worker,)] = on(database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
+        store.describe(name=f"{name[0]}:1", release="1", configuration=name)
+        await store.enlist(worker)
+        yield store
+
+
+def dies(database: Database, name: str) -> None:
+    on(
+        database,
+        "UPDATE procrastinate_workers w SET last_heartbeat = now() - interval '16 seconds'"  # noqa: S608 - ours
+        f" FROM replica r WHERE w.id = r.worker AND r.id = '{name}'",
+    )
+
+
+def tasks_of(database: Database) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in on(database, "SELECT status, holder, version, starts FROM task")]
+
+
+def jobs(database: Database) -> list[str]:
+    return [row[0] for row in on(database, "SELECT queueing_lock FROM procrastinate_jobs ORDER BY id")]
+
+
+async def test_work_is_held_where_it_is_stored_while_there_is_room(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with replica(postgres_database, clock, A) as store:
+        task = await submitted(store)
+        assert not store.went_away(task.id)
+        assert await store.runnable() == [(task.id, None)]
+        review = await parked(store, task.id)
+        await decide(store, review)
+        assert await store.runnable() == [(task.id, None)]
+    assert tasks_of(postgres_database) == [("running", A, 3, 0)]
+    assert jobs(postgres_database) == []
+
+
+async def test_without_room_a_job_carries_it_and_the_runner_is_not_told_of_a_position(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with replica(postgres_database, clock, A, room=False) as store:
+        task = await submitted(store)
+        assert store.went_away(task.id)
+        assert not store.went_away(task.id), "asked once each time"
+        assert await store.runnable() == []
+        assert await store.position(task.id) is None
+        assert jobs(postgres_database) == [lock_of(task.id, 1)]
+        assert await store.uncovered(dead_too=True) == [], "the job covers it"
+
+
+async def test_a_decision_without_room_leaves_its_work_to_a_job_too(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        replica(postgres_database, clock, A) as free,
+        replica(postgres_database, clock, B, room=False) as full,
+    ):
+        review = await parked(free, (await submitted(free)).id)
+        await decide(full, review, ANA)
+    assert tasks_of(postgres_database) == [("running", None, 3, 0)]
+    assert len(jobs(postgres_database)) == 1
+
+
+async def test_a_refused_unit_leaves_no_job(postgres_database: Database, clock: StoppedClock) -> None:
+    async with replica(postgres_database, clock, A, room=False) as store:
+        first = await submitted(store, key="k")
+        assert (await submitted(store, key="k")).id == first.id
+    assert len(jobs(postgres_database)) == 1
+
+
+async def test_work_of_a_replica_that_lives_is_not_taken_and_that_of_a_dead_one_once(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        replica(postgres_database, clock, A) as dead,
+        replica(postgres_database, clock, B) as other,
+        replica(postgres_database, clock, "c" * 32) as third,
+    ):
+        task = await submitted(dead)
+        assert not await other.take(task.id)
+        assert await other.uncovered(dead_too=True) == []
+        dies(postgres_database, A)
+        assert await other.uncovered(dead_too=False) == []
+        assert await other.uncovered(dead_too=True) == [(task.id, 1)]
+        assert [await other.take(task.id), await third.take(task.id)] == [True, False]
+        assert await other.uncovered(dead_too=True) == []
+        assert tasks_of(postgres_database) == [("pending", B, 2, 0)]
+
+
+async def test_who_wakes_up_after_its_work_was_taken_is_refused(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        replica(postgres_database, clock, A) as frozen,
+        replica(postgres_database, clock, B) as other,
+    ):
+        task = await submitted(frozen)  # which knows the position without a read
+        dies(postgres_database, A)
+        assert await other.take(task.id)
+        with pytest.raises(StaleRun):
+            await step(frozen, task.id, AttemptStarted(attempt=1), begun=True)
+        assert await frozen.position(task.id) is None
+        await step(other, task.id, AttemptStarted(attempt=1), begun=True)
+
+
+async def test_a_node_that_ends_its_replica_three_times_fails_its_task(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    names = [letter * 32 for letter in "abcd"]
+    async with replica(postgres_database, clock, names[0]) as store:
+        task = await submitted(store)
+        await step(store, task.id, AttemptStarted(attempt=1), begun=True)
+        dies(postgres_database, names[0])
+    for times, name in enumerate(names[1:], 1):
+        async with replica(postgres_database, clock, name) as store:
+            assert await store.take(task.id) is (times < POISON)
+            dies(postgres_database, name)
+            if times < POISON:
+                await step(store, task.id, begun=True)
+            else:
+                assert (await store.task(task.id)).status is Status.FAILED
+                [*_, last] = await store.events(task.id, 0)
+                assert isinstance(last.event, TaskFailed)
+                assert "3 ends of a server" in last.event.error
+
+
+async def test_a_stop_in_good_order_leaves_all_to_jobs_and_counts_nothing(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        replica(postgres_database, clock, A) as leaving,
+        replica(postgres_database, clock, B) as other,
+    ):
+        task = await submitted(leaving)
+        await step(leaving, task.id, AttemptStarted(attempt=1), begun=True)
+        await leaving.retire()
+        await leaving.retire()
+        assert tasks_of(postgres_database) == [("running", None, 3, -1)]
+        assert jobs(postgres_database) == [lock_of(task.id, 3)]
+        assert [one.id for one in await other.others()] == []
+        assert await other.take(task.id)
+        assert tasks_of(postgres_database) == [("running", B, 4, 0)]
+
+
+async def test_what_has_no_stored_work_is_nobodys(postgres_database: Database, clock: StoppedClock) -> None:
+    async with replica(postgres_database, clock, A) as store, replica(postgres_database, clock, B) as other:
+        await parked(store, (await submitted(store)).id)
+        dies(postgres_database, A)
+        assert await other.uncovered(dead_too=True) == []
+        assert not await other.take(TaskId(new_id()))
+
+
+async def test_who_lives_is_known_by_its_heart_and_who_did_long_ago_is_forgotten(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with replica(postgres_database, clock, A) as store, replica(postgres_database, clock, B) as other:
+        assert [(one.id, one.name, one.configuration) for one in await store.others()] == [(B, "b:1", B)]
+        await other.reconfigure("anew")
+        assert [one.configuration for one in await store.others()] == ["anew"]
+        dies(postgres_database, B)
+        assert await store.others() == []
+        await store.bury()
+        assert on(postgres_database, "SELECT count(*) FROM replica") == [(2,)], "it may only be slow"
+        on(
+            postgres_database,
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '2 minutes'",
+        )
+        await store.bury()
+        assert on(postgres_database, "SELECT count(*) FROM replica") == [(0,)]
+        [(worker,)] = on(postgres_database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
+        assert not await other.is_enlisted(worker)
+        await other.enlist(worker)
+        assert await other.is_enlisted(worker)
+        assert [one.configuration for one in await store.others()] == ["anew"]
