@@ -12,12 +12,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from tests.bench.server import posted
+from tests.contracts.conftest import on
 from tests.walks.fleet import fleet
 from tests.walks.rooms import TelegramRoom
 from tests.walks.runs import eventually, figures, seeded
@@ -187,6 +189,7 @@ async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
         cards = [await room.card(f"text {number}") for number in range(3)]
         await room.approve(cards[0], "ana")
         await chats.telegram.until(lambda: room.cards("Reminder for", "text 1"), timeout=20)
+        await eventually(partial(all_is_noted, postgres_database))  # else it is shown again: at least once
         await poller.kill()
         died = time.monotonic()
         press = await chats.telegram.press(cards[1], "Approve", user=TELEGRAM["ben"], timeout=20)
@@ -227,6 +230,10 @@ async def hearer(replicas: list[Replica]) -> Replica:
         return found
 
     return (await eventually(look))[0]
+
+
+async def all_is_noted(database: Database) -> bool:
+    return on(database, "SELECT count(*) FROM delivery WHERE due_at IS NOT NULL")[0][0] == 0
 
 
 async def submitted(http: aiohttp.ClientSession, where: Replica, text: str) -> str:
