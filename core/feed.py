@@ -1,7 +1,8 @@
 """Replay stored events, then wait for more; any number of followers, none of which holds up another.
 
 A follower registers first and reads the store second, then drops what it has seen: no gap, no doubles.
-Its buffer is bounded; one that falls behind reads the store again.
+Its buffer is bounded; one that falls behind reads the store again. So does one that misses a number: another
+replica stored what comes between, and has not said so yet.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from core.model import ChannelName, StoredEvent, TaskId
+    from core.model import ChannelName, Hint, StoredEvent, TaskId
     from core.ports import EventStore
 
 BUFFERED = 32
@@ -42,6 +43,13 @@ class Follower:
         if self.arrived is not None and not self.arrived.done():
             self.arrived.set_result(None)
 
+    def miss(self) -> None:
+        """Something was stored, and nobody says what."""
+        self.news.clear()
+        self.overflowed = True
+        if self.arrived is not None and not self.arrived.done():
+            self.arrived.set_result(None)
+
     @property
     def has_more(self) -> bool:
         return bool(self.news) or self.overflowed
@@ -63,6 +71,11 @@ class Feed:
         for event in events:
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)
+
+    def heard(self, hint: Hint) -> None:
+        for task in hint.tasks if hint.is_whole else tuple(self._followers):
+            for follower in self._followers.get(task, ()):
+                follower.miss()
 
     async def follow(
         self, task_id: TaskId, *, after: int = 0, live: bool = True
@@ -94,11 +107,13 @@ class Feed:
                 stored = await self._store.events(task_id, after)
                 if not stored:
                     return
+            is_over = False
             while True:
+                if stored:
+                    is_over = type(stored[-1].event) in FINAL
                 # Not at an end that somebody went back on since. Also for a follower who claims to have
-                # seen more than there ever was.
-                ends = bool(stored) and type(stored[-1].event) in FINAL and not follower.has_more
-                ends = ends or not live
+                # seen more than there ever was; and for one who was told again of what it has seen.
+                ends = (is_over and not follower.has_more) or not live
                 if piece := [event for event in stored if event.seq > after]:
                     after = piece[-1].seq
                     yield Piece(events=piece, is_last=ends)
@@ -107,12 +122,11 @@ class Feed:
                 # A draft may be large, and the next event days away.
                 stored, piece = (), []
                 await follower.wait()
-                if follower.overflowed:
+                stored = tuple(follower.news)
+                follower.news.clear()
+                if follower.overflowed or _is_broken(stored, after):
                     follower.overflowed = False
                     stored = await self._store.events(task_id, after)
-                else:
-                    stored = tuple(follower.news)
-                    follower.news.clear()
         finally:
             self._leave(task_id, follower)
 
@@ -121,3 +135,9 @@ class Feed:
         followers.discard(follower)
         if not followers:
             del self._followers[task_id]
+
+
+def _is_broken(news: Sequence[StoredEvent], after: int) -> bool:
+    """Whether something is missing before one of them."""
+    numbers = [event.seq for event in news if event.seq > after]
+    return numbers != list(range(after + 1, after + 1 + len(numbers)))

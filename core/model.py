@@ -31,8 +31,24 @@ MessageRef = NewType("MessageRef", str)
 
 TIMERS = ChannelName("timers")
 """Among the channels that a commit made something due for: open reviews have timers that they had not."""
+LEASES = ChannelName("leases")
+"""Likewise: somebody gave up what only one replica does at a time, and another may begin."""
 LOCAL = PersonId("local")
 """The built-in person of `COUNTERSIGN_AUTH=open`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """What other replicas did, as far as it is known: a reason to look at what is stored, never the truth."""
+
+    tasks: frozenset[TaskId] = frozenset()
+    """Those that moved."""
+    cancelled: frozenset[TaskId] = frozenset()
+    """Those of them that nobody is to run any more."""
+    due: frozenset[ChannelName] = frozenset()
+    """As `Listener.committed` has it."""
+    is_whole: bool = True
+    """False where hints were lost: anything may have moved, and anything may be due."""
 
 
 class Status(StrEnum):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from core.model import (
         ChannelName,
         Delivery,
+        Hint,
         MessageRef,
         Policy,
         Recipient,
@@ -115,6 +116,11 @@ class Outbox:
 
     def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         for name in due:
+            if loop := self._loops.get(name):
+                loop.wake()
+
+    def heard(self, hint: Hint) -> None:
+        for name in hint.due if hint.is_whole else self._loops:
             if loop := self._loops.get(name):
                 loop.wake()
 

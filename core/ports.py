@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
 
     from core.errors import CountersignError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         Delivery,
         Dialog,
         Fork,
+        Hint,
         Json,
         MessageRef,
         NewQuestion,
@@ -95,6 +97,15 @@ class Channel(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesOver(Protocol):
+    """A channel that can tell whether something was posted without being noted."""
+
+    def taken_over(self) -> None:
+        """Another replica may have served this channel until now: what is due still may stand there."""
+        ...
+
+
 class Engine(Protocol):
     """Decides where and when stored work runs; holds no truth, and may be asked twice."""
 
@@ -115,6 +126,56 @@ class Listener(Protocol):
 
         `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
         among them, timers were set.
+        """
+        ...
+
+    def heard(self, hint: Hint, /) -> None:
+        """Called on the event loop when other replicas committed something; must not raise or wait.
+
+        Late, in any order and perhaps not at all: whom it concerns reads the store.
+        """
+        ...
+
+
+class Held(Protocol):
+    """Something that only one replica does at a time, and this one does it now."""
+
+    @property
+    def left(self) -> timedelta:
+        """How long this replica may go on for certain; never below zero."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Who does what only one does at a time; all durations by the database's clock."""
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        """A token, higher than any before; or how long another holder's lease lasts still."""
+        ...
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        """False where it has expired."""
+        ...
+
+    async def release(self, name: str, holder: str, token: int) -> None:
+        """Another may take it at once. Idempotent."""
+        ...
+
+
+class Turns(Protocol):
+    """Lets one replica at a time do what must not be done twice at once."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there can be no other replica."""
+        ...
+
+    def holding(
+        self, name: str, work: Callable[[Held], AbstractAsyncContextManager[object]]
+    ) -> AbstractAsyncContextManager[None]:
+        """While inside, `work` is entered whenever it is this replica's turn, and left when that is over.
+
+        Entering raises what `work` raises if it is this replica's turn at once.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable
     from contextlib import AbstractAsyncContextManager
 
 log = structlog.get_logger()
@@ -54,6 +54,20 @@ class Deadline:
         """For one part: at most `most`, and less where those that follow would not have `keep`."""
         rest = timedelta(seconds=self.begin() - self._seconds()) - keep
         return max(min(most, rest), timedelta(0))
+
+
+@asynccontextmanager
+async def together(parts: Iterable[AbstractAsyncContextManager[object]]) -> AsyncIterator[None]:
+    """All of `parts`, entered one after the other, left side by side."""
+    entered: list[AsyncExitStack] = []
+    try:
+        for part in parts:
+            stack = AsyncExitStack()
+            await stack.enter_async_context(part)
+            entered.append(stack)
+        yield
+    finally:
+        await asyncio.gather(*(stack.aclose() for stack in entered))
 
 
 @asynccontextmanager

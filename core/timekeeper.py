@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from core.model import ChannelName, Person, PersonId, Policy, StoredEvent, Timer
+    from core.model import ChannelName, Hint, Person, PersonId, Policy, StoredEvent, Timer
     from core.ports import Alarm, Clock, TimerStore
 
 log = structlog.get_logger()
@@ -73,6 +73,10 @@ class Timekeeper:
     def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         """Look at timers that were set just now; nearly all reviews have none."""
         if TIMERS in due:
+            self._wake.set()
+
+    def heard(self, hint: Hint) -> None:
+        if TIMERS in hint.due or not hint.is_whole:
             self._wake.set()
 
     def look(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bot.slack import SlackChannel
     from bot.telegram import TelegramChannel
-    from core.ports import Clock
+    from core.ports import Clock, Turns
     from core.service import Service
     from core.store.sql import SqlStore
     from countersign.configuration import Configuration
@@ -41,6 +41,7 @@ class Chats:
         service: Service,
         store: SqlStore,
         clock: Clock,
+        turns: Turns,
         usergroup_changed: Callable[[str], object] | None = None,
     ) -> None:
         self._settings = settings
@@ -49,6 +50,7 @@ class Chats:
         self._store = store
         self._clock = clock
         self._usergroup_changed = usergroup_changed
+        self._turns = turns
         self._handlers: dict[str, Handler] = {}
 
     @property
@@ -116,6 +118,7 @@ class Chats:
             service=self._service,
             inbox=self._store,
             dialogs=self._store,
+            turns=self._turns,
             people=self._configuration.directory,
             buttons=buttons,
             clock=self._clock,

@@ -17,10 +17,14 @@ from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
+from core.leases import Alone, InTurn, Leases
 from core.outbox import Outbox, rest
+from core.ports import TakesOver
 from core.service import Service
-from core.stopping import CUT_OFF, Deadline, left_in_time
+from core.stopping import CUT_OFF, Deadline, left_in_time, together
 from core.store.database import SQLite, conninfo
+from core.store.hints import Hints
+from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 from countersign.alike import Alike
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
-    from core.ports import Health
+    from core.ports import Channel, Health, Held, Turns
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -158,11 +162,12 @@ async def house(
         engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
+        turns = await _turns(stack, store, database, replica, clock)
         await stack.enter_async_context(engine)
         if alike is not None:
             await alike.look()
         hooks = await _webhooks(stack, settings, clock)
-        chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
+        chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
         address, quieten = "", _nothing
         if is_web:
             app = _app(
@@ -175,19 +180,16 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outbox = Outbox(
-            store,
-            [*channels, *hooks],
-            clock,
-            policies=configuration.policies,
-            grace=ending,
-            rest=rest,
+        serve = partial(_served, store, configuration.policies, clock, ending, turns)
+        await stack.enter_async_context(
+            together(
+                turns.holding(f"outbox {channel.name}", partial(serve, channel))
+                for channel in (*channels, *hooks)
+            )
         )
-        store.listen(outbox)
-        await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
-        await stack.enter_async_context(timekeeper)
+        await stack.enter_async_context(turns.holding("timers", lambda _: timekeeper))
         stack.push_async_callback(quieten)
         stack.callback(stop.begin)
         yield House(store=store, service=service, timekeeper=timekeeper, address=address, alike=alike)
@@ -195,6 +197,49 @@ async def house(
 
 async def _nothing() -> None:
     """Nothing listens, so nothing is to be stopped first."""
+
+
+async def _turns(
+    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str | None, clock: SystemClock
+) -> Turns:
+    """Who does what only one does at a time; where there may be others, they are told of our commits."""
+    if replica is None:
+        return Alone()
+    hints = await stack.enter_async_context(Hints(conninfo(database), replica, store.overheard))
+    store.listen(hints)
+    rows = LeaseRows(database, clock, lambda due: hints.committed((), due))
+    leases = Leases(await stack.enter_async_context(rows), replica, clock)
+    store.listen(leases)
+    return leases
+
+
+@asynccontextmanager
+async def _served(
+    store: SqlStore,
+    policies: Mapping[str, Policy],
+    clock: SystemClock,
+    ending: Callable[[], timedelta],
+    turns: Turns,
+    channel: Channel,
+    held: Held,
+) -> AsyncIterator[None]:
+    """An outbox for this channel, for one turn."""
+    if not turns.is_alone and isinstance(channel, TakesOver):
+        channel.taken_over()
+    outbox = Outbox(
+        store,
+        [channel if turns.is_alone else InTurn(channel, held)],
+        clock,
+        policies=policies,
+        grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
+        rest=rest,
+    )
+    ignore = store.listen(outbox)
+    try:
+        async with outbox:
+            yield
+    finally:
+        ignore()
 
 
 def _engine(

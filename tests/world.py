@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from core.engines.segments import Segments
     from core.events import Event
     from core.flow import FlowDefinition
-    from core.model import Delivery, Json, Notice, ReviewRequest, StoredEvent, Task
+    from core.model import Delivery, Hint, Json, Notice, ReviewRequest, StoredEvent, Task
     from core.ports import Channel, Clock
     from core.store.database import Database
 
@@ -160,6 +160,12 @@ class Diary(Board):
         super().__init__()
         self.events: list[StoredEvent] = []
         self.due: list[ChannelName] = []
+        self.hints: list[Hint] = []
+        """What other replicas did."""
+
+    def heard(self, hint: Hint) -> None:
+        self.hints.append(hint)
+        self.change()
 
     def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         self.events += events

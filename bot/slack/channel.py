@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, Recipient, ReviewRequest, StoredEvent
+    from core.model import ChannelName, Delivery, Hint, Recipient, ReviewRequest, StoredEvent
     from core.ports import Clock
     from core.service import Service
 
@@ -242,6 +242,15 @@ class SlackChannel:
         """As a `core.ports.Listener`: lists in people's Homes may have changed."""
         if self._homes is not None:
             self._homes.committed(events)
+
+    def heard(self, hint: Hint) -> None:
+        """Likewise, where another replica stored something."""
+        if self._homes is not None:
+            self._homes.heard(hint)
+
+    def taken_over(self) -> None:
+        """As `core.ports.TakesOver`: what is due may stand there, posted by the replica before us."""
+        self._lost.doubt()
 
     def _link(self, message: MessageRef) -> str | None:
         identity = self._listener.identity if self._listener else None

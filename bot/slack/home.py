@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bot.menu import Answer
     from bot.pace import Limit
     from bot.slack.commands import Commands
-    from core.model import StoredEvent
+    from core.model import Hint, StoredEvent
     from core.ports import Alarm, Clock
 
 log = structlog.get_logger()
@@ -105,6 +105,11 @@ class Homes:
     def committed(self, events: Sequence[StoredEvent]) -> None:
         """Something was stored."""
         if self._homes and any(not isinstance(stored.event, OFF_LISTS) for stored in events):
+            self._later(self._rest)
+
+    def heard(self, hint: Hint) -> None:
+        """Another replica stored something."""
+        if self._homes and (hint.tasks or not hint.is_whole):
             self._later(self._rest)
 
     def close(self) -> None:

@@ -36,6 +36,8 @@ PAGE, PAGES = 200, 5
 """A channel in which more was said meanwhile is not read to its end."""
 SKEW = timedelta(minutes=5)
 """Between Slack's clock and ours; more than that, and no signature of Slack's would count."""
+CLOCKS_APART = timedelta(seconds=15)
+"""Between the clocks of two replicas, at most."""
 KEPT = 100
 """Readings that are kept for other posts of their places."""
 PATIENCE = timedelta(minutes=10)
@@ -81,6 +83,11 @@ class LostPosts:
         self._readings: dict[Place, Reading] = {}
         self._failing: dict[Place, datetime] = {}
         self._own_bot: str | None = None
+
+    def doubt(self) -> None:
+        """Another replica posted before us: of what it saw due we cannot know, and its clock may differ."""
+        self._started = self._clock.now() + CLOCKS_APART
+        self._readings.clear()
 
     def begun(self, delivery: Delivery) -> None:
         self._number += 1

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bot.settings import BotSettings
     from bot.telegram.updates import Intake
     from core.model import ChannelName, Delivery, MessageRef, PersonId, Recipient, ReviewRequest
-    from core.ports import ChatInbox, Clock, Dialogs
+    from core.ports import ChatInbox, Clock, Dialogs, Turns
     from core.service import Service
 
 log = structlog.get_logger()
@@ -72,8 +72,11 @@ class TelegramChannel:
         dialogs: Dialogs,
         clock: Clock,
         public_url: str,
+        turns: Turns,
     ) -> None:
+        """`turns` says when it is this replica's turn to hear Telegram."""
         self._settings = settings
+        self._turns = turns
         self._service = service
         self._people = people
         self._buttons = buttons
@@ -203,6 +206,7 @@ class TelegramChannel:
             public_url=self._public_url,
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
+            turns=self._turns,
         )
 
     def _intake(self) -> Intake | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -38,16 +39,16 @@ from core.addresses import is_loopback_url
 from core.errors import SettingsError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
     from types import TracebackType
 
-    from telegram.ext import CallbackContext
+    from telegram.ext import CallbackContext, Updater
 
     from bot.buttons import Buttons
     from bot.errands import Errands
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.ports import ChatInbox, Clock, Dialogs
+    from core.ports import ChatInbox, Clock, Dialogs, Held, Turns
     from core.service import Service
 
 log = structlog.get_logger()
@@ -58,6 +59,8 @@ START_SECONDS = 5.0
 """How long the start waits for Telegram before it goes on without."""
 STOP_SECONDS = 0.5
 """How long each step of a stop may take."""
+TURN = "telegram hearing"
+"""What one replica at a time does."""
 POLL_SECONDS = 20
 """How long Telegram holds a poll that brings nothing."""
 
@@ -86,8 +89,13 @@ class Listener:
         public_url: str,
         webhook_url: str,
         errands: Errands,
+        turns: Turns,
     ) -> None:
         self._settings = settings
+        self._turns = turns
+        self._turn = AsyncExitStack()
+        self._is_in_turns = False
+        """Whether this replica takes its turns in hearing Telegram."""
         self._webhook_url = webhook_url
         self._errands = errands
         queue: asyncio.Queue[object] = asyncio.Queue()
@@ -109,8 +117,6 @@ class Listener:
         )
         reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
         commands = Commands(service=service, people=people, menu=menu, reception=reception)
-        self._watch: asyncio.Task[None] | None = None
-        """Belongs to the listener: cancelled by `_stop`."""
         self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:
@@ -180,15 +186,41 @@ class Listener:
         """Safe to be called again after it failed anywhere."""
         await self._app.initialize()
         if not self._app.running:
-            await self._intake.take_up()
             await self._app.start()
-        if self._app.updater is None:
-            await self._set_webhook()
-        elif not self._app.updater.running:
-            await self._app.updater.start_polling(
-                timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
-            )
+        if not self._is_in_turns:
+            await self._turn.enter_async_context(self._turns.holding(TURN, self._hear))
+            self._is_in_turns = True
         await offer_commands(self.bot)
+
+    @asynccontextmanager
+    async def _hear(self, _: Held) -> AsyncIterator[None]:
+        """What one replica does: it polls, or sees to it that Telegram calls our webhook."""
+        async with AsyncExitStack() as stack:
+            if self._turns.is_alone or self._app.updater is not None:
+                # What whoever heard Telegram before us left behind comes first.
+                await self._intake.take_up()
+            if not self._turns.is_alone:
+                stack.push_async_callback(cancelled, self._start(self._intake.look_after_others(), "others"))
+            if self._app.updater is None:
+                await self._set_webhook()
+                stack.push_async_callback(cancelled, self._start(self._hearing.watch(self.bot), "hearing"))
+            else:
+                await self._poll(self._app.updater, stack)
+            yield
+
+    def _start(self, job: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return self._errands.start(job, f"{TELEGRAM} {name}")
+
+    async def _poll(self, updater: Updater, stack: AsyncExitStack) -> None:
+        await updater.start_polling(
+            timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
+        )
+
+        async def stop() -> None:
+            if updater.running:
+                await _within(STOP_SECONDS, updater.stop(), "polling")
+
+        stack.push_async_callback(stop)
 
     async def _set_webhook(self) -> None:
         secret = self._settings.telegram_webhook_secret
@@ -201,7 +233,6 @@ class Listener:
         except BadRequest as error:
             sentence = f"COUNTERSIGN_PUBLIC_URL: Telegram refuses it as a webhook ({error.message})."
             raise SettingsError(sentence) from error
-        self._watch = self._watch or self._errands.start(self._hearing.watch(self.bot), "telegram hearing")
 
     async def _failed(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
         error = context.error
@@ -214,17 +245,18 @@ class Listener:
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._turn.aclose()
         await self._errands.quiet(STOP_SECONDS)
         self._intake.close()
-        if self._app.updater is not None and self._app.updater.running:
-            await _within(STOP_SECONDS, self._app.updater.stop(), "polling")
         if self._app.running:
             await _within(STOP_SECONDS, self._app.stop(), "handling")
         await _within(STOP_SECONDS, self._app.shutdown(), "connections")
         await self.bot.shutdown()
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _typed(presses: Presses, commands: Commands, update: Update, context: object) -> None:

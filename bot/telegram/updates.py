@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +20,7 @@ from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
 
 if TYPE_CHECKING:
-    from asyncio import Queue
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Collection, Mapping
 
     from telegram import Bot
 
@@ -34,6 +35,8 @@ DECISIONS = ("approve", "reject")
 COMMANDS = ("start", "help", *Asked, *Word, "away", "back", *DECISIONS)
 COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
+LOOK = timedelta(seconds=5)
+"""Between two looks at what other replicas have not handled: handling takes far less."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""
 
@@ -130,12 +133,14 @@ def _id_of(raw: object) -> int | None:
 class Intake:
     """Where updates come in, by whichever way, and wait for python-telegram-bot to hand them to us."""
 
-    def __init__(self, *, inbox: ChatInbox, queue: Queue[object], bot: Bot, clock: Clock) -> None:
+    def __init__(self, *, inbox: ChatInbox, queue: asyncio.Queue[object], bot: Bot, clock: Clock) -> None:
         self._inbox = inbox
         self._queue = queue
         self._bot = bot
         self._clock = clock
         self._postponed: dict[int, Alarm] = {}
+        self._in_hand: set[str] = set()
+        """Ids of what this replica keeps or handles."""
 
     async def take(self, raw: Mapping[str, Any]) -> None:
         """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`."""
@@ -143,20 +148,54 @@ class Intake:
         if not shape.concerns(self._bot.id):
             return
         kept = ChatUpdate(channel=TELEGRAM, id=str(shape.update_id), body=json.dumps(raw).encode())
-        if await self._inbox.keep_update(kept):
+        was_in_hand = kept.id in self._in_hand
+        self._in_hand.add(kept.id)
+        is_new = False
+        try:
+            is_new = await self._inbox.keep_update(kept)
+        finally:
+            if not (is_new or was_in_hand):
+                self._in_hand.discard(kept.id)
+        if is_new:
             self._queue.put_nowait(self._update(shape))
         else:
             log.info("update_repeated", channel=TELEGRAM, update_id=shape.update_id)
 
-    async def take_up(self) -> None:
-        """What was stored and not handled before the last stop comes first."""
+    async def take_up(self, only: Collection[str] | None = None) -> frozenset[str]:
+        """Handle what was stored, is not handled and is not in our hands; the ids of what is left so.
+
+        It is what the last run left behind, or a replica that is gone; of those only the `only`.
+        """
+        others: set[str] = set()
         for left in await self._inbox.unhandled_updates(TELEGRAM):
+            if left.id in self._in_hand:
+                continue
+            if only is not None and left.id not in only:
+                others.add(left.id)
+                continue
             try:
                 self._queue.put_nowait(self._update(shape_of(json.loads(left.body))))
+                self._in_hand.add(left.id)
             except (Unreadable, ValueError) as problem:
                 facts = {"channel": TELEGRAM, "update_id": left.id, "error": type(problem).__name__}
                 log.error("stored_update_unreadable", **facts)  # noqa: TRY400 - it would quote what people wrote
                 await self._inbox.update_handled(TELEGRAM, left.id)
+        return frozenset(others)
+
+    async def look_after_others(self) -> None:
+        """For ever: what another replica kept and has not handled from one look to the next is ours."""
+        seen: frozenset[str] = frozenset()
+        while True:
+            later = asyncio.Event()
+            alarm = self._clock.call_at(self._clock.now() + LOOK, later.set)
+            try:
+                await later.wait()
+            finally:
+                alarm.cancel()
+            try:
+                seen = await self.take_up(seen)
+            except Unavailable as error:
+                log.warning("others_not_looked_after", channel=TELEGRAM, reason=str(error))
 
     def postpone(self, update: Update, error: Unavailable) -> None:
         """Hand it out again later: it is stored, and was not handled."""
@@ -168,6 +207,7 @@ class Intake:
             return
         try:
             await self._inbox.update_handled(TELEGRAM, str(update.update_id))
+            self._in_hand.discard(str(update.update_id))
         except Unavailable:
             # it comes again at the next start, and then finds everything done
             log.warning("update_not_marked", channel=TELEGRAM, update_id=update.update_id)

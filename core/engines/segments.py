@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.events import Event
-    from core.model import ChannelName, StoredEvent, TaskId
+    from core.model import ChannelName, Hint, StoredEvent, TaskId
     from core.ports import Alarm, Clock, Runner, SegmentStore
 
 log = structlog.get_logger()
@@ -132,6 +132,10 @@ class Segments:
                     self.run(stored.task)
             elif isinstance(stored.event, TaskCancelled):
                 self.drop(stored.task)
+
+    def heard(self, hint: Hint) -> None:
+        for task in hint.cancelled:
+            self.drop(task)
 
     def _is_ours(self, task: TaskId) -> bool:  # noqa: ARG002 - for an engine that is one of several
         """Whether the work that was stored for the task just now is to be run here."""

@@ -170,7 +170,15 @@ SHOWN_IN = Statement(
 RAISE_REVIEW = Statement(update(delivery).where(_open, delivery.c.review_id == p("review")).values(**_raised))
 SHOWN = Statement(
     update(delivery)
-    .where(delivery.c.id == p("id"))
+    .where(
+        delivery.c.id == p("id"),
+        # Another replica may have posted it, too, when this one was cut off from the database.
+        or_(
+            delivery.c.message.is_(None),
+            delivery.c.message == p("message"),
+            delivery.c.message == p("before"),
+        ),
+    )
     .values(
         state=literal_column("'sent'"),
         message=p("message"),
@@ -216,6 +224,9 @@ RETRY_FAILED = Statement(
         delivery.c.tries > literal_column("0"),
     )
     .values(due_at=p("now"))
+)
+POSTED = Statement(
+    select(delivery.c.version).where(delivery.c.id == p("id"), delivery.c.message.is_not(None))
 )
 GIVEN_UP = Statement(
     update(delivery)
@@ -384,9 +395,17 @@ def of_task(tx: Transaction, task: str) -> list[Delivery]:
 
 def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     noted = tx.run(
-        SHOWN, id=wanted.id, message=message, shown=wanted.version, version=wanted.version, now=micros(tx.now)
+        SHOWN,
+        id=wanted.id,
+        message=message,
+        before=wanted.message,
+        shown=wanted.version,
+        version=wanted.version,
+        now=micros(tx.now),
     )
-    if not noted and wanted.review is None:
+    if not noted and wanted.message is None and (other := tx.one(POSTED, id=wanted.id)) is not None:
+        _second(tx, wanted, message, version=other[0])
+    elif not noted and wanted.review is None:
         _take_back(tx, wanted, message)
     elif wanted.message is None and wanted.review is not None:
         # A press may have been quicker than this note, and its copy taken for one that nobody knew.
@@ -410,6 +429,17 @@ def _take_back(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     insert_deliveries(tx, [{**row, **said, "version": wanted.version + 1}])
 
 
+def _second(tx: Transaction, wanted: Delivery, message: MessageRef, *, version: int) -> None:
+    """What another replica has posted, too: people see both, so both are to change."""
+    place = wanted.recipient
+    if at_message(tx, place.channel, message) is not None:
+        return
+    row = new_delivery(tx, wanted.task, wanted.event_seq, place.channel, place.address, review=wanted.review)
+    said = {"state": DeliveryState.SENT.value, "message": message, "shown": wanted.version}
+    # Numbered above what it shows: it is looked at once more, however old that is.
+    insert_deliveries(tx, [{**row, **said, "version": max(version, wanted.version + 1)}])
+
+
 def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:
     tx.send(FAILED, id=wanted.id, error=error, due_at=micros(due_at), now=micros(tx.now))
 
@@ -429,6 +459,8 @@ def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
 
     That it went there is said where some place of the fallback was not given up as well.
     """
+    if wanted.message is None and tx.one(POSTED, id=wanted.id) is not None:
+        return  # by another replica
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
     tx.send(GIVEN_UP, id=wanted.id, error=error)

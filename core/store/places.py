@@ -57,7 +57,9 @@ MOVE_PLACE = Statement(
 )
 HEARD = Statement(select(heard.c.at).where(heard.c.channel == p("channel")))
 INSERT_HEARD = Statement(insert(heard), ("channel", "at"))
-HEAR = Statement(update(heard).where(heard.c.channel == p("channel")).values(at=p("now")))
+HEAR = Statement(
+    update(heard).where(heard.c.channel == p("channel"), heard.c.at == p("before")).values(at=p("now"))
+)
 OPEN_CARDS = Statement(
     select(*(delivery.c[name] for name in DELIVERY_COLUMNS))
     .where(
@@ -110,8 +112,9 @@ def note_heard(tx: Transaction, channel: str, kept: timedelta) -> int:
     if row is None:
         tx.insert(INSERT_HEARD, channel=channel, at=micros(tx.now))
         return 0
-    tx.send(HEAR, channel=channel, now=micros(tx.now))
-    return _renew(tx, channel) if tx.now - moment(row[0]) > kept else 0
+    # Of two replicas that hear again at once, one posts anew.
+    is_first = tx.run(HEAR, channel=channel, before=row[0], now=micros(tx.now)) == 1
+    return _renew(tx, channel) if is_first and tx.now - moment(row[0]) > kept else 0
 
 
 def _renew(tx: Transaction, channel: str) -> int:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Delivery,
         Dialog,
         Fork,
+        Hint,
         Json,
         MessageRef,
         NewQuestion,
@@ -140,6 +141,20 @@ class SqlStore:
                 listener.committed(events, due)
             except Exception:
                 # Who waits for an answer must get it: what is told here is stored.
+                log.exception("listener_broke", listener=type(listener).__name__)
+
+    def overheard(self, hint: Hint) -> None:
+        """Tell the listeners what other replicas did."""
+        if hint.is_whole:
+            for task in hint.tasks:
+                self._positions.pop(task, None)
+        else:
+            self._positions.clear()
+        for listener in tuple(self._listeners):
+            try:
+                listener.heard(hint)
+            except Exception:
+                # The others are to hear it all the same.
                 log.exception("listener_broke", listener=type(listener).__name__)
 
     # Tasks

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from core.model import ChannelName, StoredEvent
+    from core.model import ChannelName, Hint, StoredEvent
     from core.service import Service
     from countersign.demo.chats import SimulatedChats
 
@@ -115,6 +115,9 @@ class Ringer:
     def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         if events:
             self._page.tasks_changed()
+
+    def heard(self, _hint: Hint) -> None:
+        """The demo is alone on its database."""
 
 
 def _core(url: str) -> CoreSettings:

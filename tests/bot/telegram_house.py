@@ -13,6 +13,7 @@ from bot.people import Directory
 from bot.settings import BotSettings
 from bot.simulator.telegram import TelegramSimulator
 from bot.telegram import TelegramChannel
+from core.leases import Alone
 from core.model import ChannelName, Recipient
 from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bot.simulator.telegram import TelegramSimulator as Simulator
     from bot.simulator.telegram.chats import Message
     from core.model import PersonId, Policy
+    from core.ports import Turns
     from core.store.database import Database
     from tests.bot.house import House
     from tests.world import StoppedClock
@@ -90,6 +92,7 @@ async def telegram_house(
     also: Collection[int] = (),
     admins: Collection[PersonId] = (),
     in_force: Mapping[str, Policy] = {},
+    turns: Turns | None = None,
 ) -> AsyncIterator[TelegramHouse]:
     """Leaving it leaves a `telegram` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:
@@ -109,6 +112,7 @@ async def telegram_house(
                     inbox=house.inbox,
                     dialogs=house.store,
                     clock=clock,
+                    turns=turns or Alone(),
                     public_url=url or PUBLIC_URL,
                 )
             )

@@ -1140,6 +1140,9 @@ async def test_a_listener_that_breaks_takes_no_answer_with_it(store: SqlStore) -
         def committed(self, events: object, due: object) -> None:
             raise RuntimeError("a listener's defect")
 
+        def heard(self, hint: object) -> None:
+            raise RuntimeError("a listener's defect")
+
     diary = Diary()
     store.listen(Broken())
     store.listen(diary)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from core.flow import FlowDefinition
-    from core.model import Delivery, Notice, StoredEvent
+    from core.model import Delivery, Hint, Notice, StoredEvent
 
 CHAT = ChannelName("chat")
 
@@ -110,6 +110,9 @@ class Assassin:
         self._left -= len(events)
         if self._left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def heard(self, hint: Hint) -> None:
+        """There is no other."""
 
 
 def drafts(place: Recipient) -> dict[str, FlowDefinition]:

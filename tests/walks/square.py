@@ -25,6 +25,7 @@ from bot.simulator.slack import SlackSimulator
 from bot.simulator.telegram import TelegramSimulator
 from bot.slack import SlackChannel
 from bot.telegram import TelegramChannel
+from core.leases import Alone
 from core.model import ChannelName, PersonId, Recipient
 from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.bot.slack_house import settings_for as slack_settings
@@ -230,6 +231,7 @@ async def square(database: Database, clock: StoppedClock, *, http: bool = False)
                 inbox=house.inbox,
                 dialogs=house.store,
                 clock=clock,
+                turns=Alone(),
                 public_url=url,
             )
             channels.append(made)

@@ -1,0 +1,235 @@
+"""Hints between replicas: what was committed, told over LISTEN and NOTIFY of PostgreSQL after the commit.
+
+Many commits share one message. It is no part of their transactions: a NOTIFY there would make the server take
+all commits one after the other. Nothing depends on a hint; one that is lost costs time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from core.events import TaskCancelled
+from core.model import ChannelName, Hint, TaskId
+from core.stopping import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
+    from types import TracebackType
+
+    from psycopg import AsyncConnection
+
+    from core.model import StoredEvent
+
+log = structlog.get_logger()
+
+CHANNEL = "countersign"
+GATHER = timedelta(milliseconds=5)
+"""How long a hint waits for others to share its message."""
+IDS = 100
+"""Tasks in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
+WAITING = 5_000
+"""Moved tasks that are kept while nobody can be told; of more it is only said that there were some."""
+ALIVE = timedelta(seconds=5)
+"""How often a silent connection is tried, and how long any answer may take."""
+PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between tries to connect; the last one repeats."""
+LAST_WORDS = timedelta(seconds=0.5)
+
+
+class Hints:
+    """`async with` it; give it to the store as a listener. `hear` is told what other replicas say.
+
+    Also at each new connection, that something may have been missed.
+    """
+
+    def __init__(self, conninfo: str, replica: str, hear: Callable[[Hint], object]) -> None:
+        self._conninfo = conninfo
+        self._replica = replica
+        self._hear = hear
+        self._moved: dict[TaskId, bool] = {}
+        """And whether nobody is to run them any more."""
+        self._due: set[ChannelName] = set()
+        self._is_whole = True
+        self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._received: deque[str | bytes] = deque()
+        self._is_leaving = False
+        self._task: asyncio.Task[None] | None = None
+        self.connected = asyncio.Event()
+        """While others are heard."""
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="hints")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_leaving = True
+        self._wake.set()
+        if self._task is not None:
+            if self.connected.is_set():
+                await asyncio.wait([self._task], timeout=LAST_WORDS.total_seconds())
+            await cut_off([self._task])
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        """Tell the others, soon."""
+        for stored in events:
+            self._moved[stored.task] = isinstance(stored.event, TaskCancelled)
+        self._due |= due
+        if len(self._moved) > WAITING:
+            self._moved.clear()
+            self._is_whole = False
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(GATHER.total_seconds(), self._ring)
+
+    def heard(self, _hint: Hint) -> None:
+        """What others say they have told everybody themselves."""
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        from psycopg import Error  # noqa: PLC0415 - an extra, which whoever has PostgreSQL has
+
+        tries = 0
+        while not self._is_leaving:
+            try:
+                connection = await self._connected()
+                try:
+                    tries = 0
+                    await self._talk(connection)
+                finally:
+                    self.connected.clear()
+                    await connection.close()
+            except (Error, OSError, TimeoutError) as error:
+                log.warning("hints_cut_off", error=type(error).__name__)
+            except Exception:
+                # A defect must not end it: readers would hear nothing of other replicas until the next start.
+                log.exception("hints_broke")
+            if not self._is_leaving:
+                await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
+                tries += 1
+
+    async def _connected(self) -> AsyncConnection[Any]:
+        """One that listens."""
+        from psycopg import AsyncConnection  # noqa: PLC0415 - likewise
+
+        async with asyncio.timeout(ALIVE.total_seconds()):
+            connection = await AsyncConnection.connect(
+                self._conninfo,
+                autocommit=True,
+                tcp_user_timeout=5_000,
+                application_name="countersign hints",
+            )
+            try:
+                # A hint that a crash of the server takes with it is not worth a write to the disk.
+                await connection.execute("SET synchronous_commit = off")
+                connection.add_notify_handler(lambda found: self._received.append(found.payload))
+                await connection.execute(f"LISTEN {CHANNEL}")
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
+
+    async def _talk(self, connection: AsyncConnection[Any]) -> None:
+        """Until the connection breaks, or we leave."""
+        self._received.clear()
+        self._hear(Hint(is_whole=False))
+        self.connected.set()
+        while True:
+            said = await self._say(connection)
+            self._listen(connection)
+            if self._is_leaving:
+                return
+            if not await self._something(connection) and not said:
+                async with asyncio.timeout(ALIVE.total_seconds()):
+                    await connection.execute("SELECT 1")
+
+    async def _something(self, connection: AsyncConnection[Any]) -> bool:
+        """Wait until there is something to say or to hear; False where there was not for a while."""
+        if self._received:
+            return True
+        loop, number = asyncio.get_running_loop(), connection.fileno()
+        loop.add_reader(number, self._wake.set)
+        try:
+            async with asyncio.timeout(ALIVE.total_seconds()):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(number)
+            self._wake.clear()
+        return True
+
+    def _listen(self, connection: AsyncConnection[Any]) -> None:
+        """Hand on what has arrived, also while something was said."""
+        connection.pgconn.consume_input()
+        while found := connection.pgconn.notifies():
+            self._received.append(found.extra)
+        while self._received:
+            if (hint := self._hint(self._received.popleft())) is not None:
+                self._hear(hint)
+
+    def _hint(self, payload: str | bytes) -> Hint | None:
+        """None for our own; of what a later release says in other words, that there was something."""
+        try:
+            said = json.loads(payload)
+            if said["by"] == self._replica:
+                return None
+            return Hint(
+                tasks=frozenset(map(TaskId, (*said["moved"], *said["cancelled"]))),
+                cancelled=frozenset(map(TaskId, said["cancelled"])),
+                due=frozenset(map(ChannelName, said["due"])),
+                is_whole=said["whole"],
+            )
+        except (ValueError, KeyError, TypeError):
+            log.warning("hint_not_understood")
+            return Hint(is_whole=False)
+
+    async def _say(self, connection: AsyncConnection[Any]) -> bool:
+        """Everything that waits; whether there was something. It waits on where it cannot be said."""
+        messages = self._messages()
+        if not messages:
+            return False
+        moved, due, was_whole = self._moved, self._due, self._is_whole
+        self._moved, self._due, self._is_whole = {}, set(), True
+        try:
+            async with asyncio.timeout(ALIVE.total_seconds()):
+                await connection.execute(
+                    "SELECT pg_notify(%s, said) FROM unnest(%s::text[]) AS said", [CHANNEL, messages]
+                )
+        except BaseException:
+            self._moved = moved | self._moved
+            self._due |= due
+            self._is_whole = self._is_whole and was_whole
+            raise
+        return True
+
+    def _messages(self) -> list[str]:
+        if not self._moved and not self._due and self._is_whole:
+            return []
+        ids = list(self._moved)
+        parts = [ids[at : at + IDS] for at in range(0, len(ids), IDS)] or [[]]
+        return [self._message(part, is_first=number == 0) for number, part in enumerate(parts)]
+
+    def _message(self, ids: Sequence[TaskId], *, is_first: bool) -> str:
+        said = {
+            "by": self._replica,
+            "moved": [task for task in ids if not self._moved[task]],
+            "cancelled": [task for task in ids if self._moved[task]],
+            "due": sorted(self._due) if is_first else [],
+            "whole": self._is_whole,
+        }
+        return json.dumps(said, separators=(",", ":"))

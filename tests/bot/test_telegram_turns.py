@@ -1,0 +1,146 @@
+"""Telegram with several replicas: one hears it at a time, and handles what another left behind."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from bot.telegram.updates import LOOK, TELEGRAM
+from core.model import ChatUpdate
+from tests.bot.telegram_house import ANA_ID, simulated, telegram_house
+from tests.world import PATIENCE, Board, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from core.ports import Held
+    from core.store.database import Database
+    from tests.bot.telegram_house import TelegramHouse
+    from tests.world import StoppedClock
+
+
+class Long:
+    left = timedelta(days=1)
+
+
+class Given(Board):
+    """Turns that a test gives and takes."""
+
+    is_alone = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._work: Callable[[Held], AbstractAsyncContextManager[object]] | None = None
+        self._turn = AsyncExitStack()
+
+    @asynccontextmanager
+    async def holding(
+        self, name: str, work: Callable[[Held], AbstractAsyncContextManager[object]]
+    ) -> AsyncIterator[None]:
+        assert name == "telegram hearing"
+        self._work = work
+        try:
+            yield
+        finally:
+            await self.take()
+
+    async def give(self) -> None:
+        assert self._work is not None
+        await self._turn.enter_async_context(self._work(Long()))
+
+    async def take(self) -> None:
+        turn, self._turn = self._turn, AsyncExitStack()
+        await turn.aclose()
+
+
+async def asked_elsewhere(there: TelegramHouse) -> None:
+    """Ana's question came to another replica, which was killed just after it had kept it."""
+    hello = await there.telegram.say(ANA_ID, "hello", user=ANA_ID)
+    await there.house.store.keep_update(asks_who(hello.id))
+
+
+def asks_who(message: int) -> ChatUpdate:
+    """As Telegram sends it."""
+    said: dict[str, Any] = {
+        "message_id": message,
+        "date": 1_700_000_000,
+        "chat": {"id": ANA_ID, "type": "private"},
+        "from": {"id": ANA_ID, "is_bot": False, "first_name": "Ana"},
+        "text": "/whoami",
+    }
+    body = json.dumps({"update_id": 7, "message": said}).encode()
+    return ChatUpdate(channel=TELEGRAM, id="7", body=body)
+
+
+async def test_only_in_its_turn_a_replica_polls(sqlite_database: Database, clock: StoppedClock) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=False, turns=turns) as there:
+        assert there.telegram.calls_of("getUpdates") == []
+        await turns.give()
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+        await turns.take()
+        polls = len(there.telegram.calls_of("getUpdates"))
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await turns.give()
+        await there.telegram.until(lambda: there.ours(ANA_ID)[1:], timeout=PATIENCE)
+        assert len(there.telegram.calls_of("getUpdates")) > polls
+        assert len(there.ours(ANA_ID)) == 2
+
+
+async def test_only_in_its_turn_a_replica_sets_the_webhook(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
+        assert there.telegram.calls_of("setWebhook") == []
+        await turns.give()
+        assert len(there.telegram.calls_of("setWebhook")) == 1
+
+
+async def test_what_came_in_elsewhere_and_is_not_handled_from_one_look_to_the_next_is_handled_here(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
+        await asked_elsewhere(there)
+        await turns.give()
+        looks = 0
+
+        async def handled() -> bool:
+            nonlocal looks
+            if looks < 2 and clock.next_alarm is not None and clock.next_alarm - clock.now() <= LOOK:
+                looks += 1
+                clock.advance(LOOK)
+            return not await there.house.store.unhandled_updates(TELEGRAM)
+
+        assert there.ours(ANA_ID) == []
+        await eventually(handled)
+        assert len(there.ours(ANA_ID)) == 1
+
+
+async def test_who_begins_to_poll_takes_up_at_once_what_the_last_one_left(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=False, turns=turns) as there:
+        await asked_elsewhere(there)
+        await turns.give()
+        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+
+
+async def test_a_webhook_that_comes_in_out_of_turn_is_handled_at_once(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """By whichever replica the load balancer chose."""
+    turns = Given()
+    async with (
+        simulated() as telegram,
+        telegram_house(sqlite_database, clock, webhook=True, turns=turns, telegram=telegram) as there,
+    ):
+        await turns.give()
+        await turns.take()
+        await telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
