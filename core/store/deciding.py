@@ -300,8 +300,10 @@ def _settled(
 def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: int) -> None:
     of = settled.task
     now = micros(tx.now)
-    moved = tx.run(
+    lost = ReviewIsClosed("Somebody else was first.")
+    tx.must(
         MOVED,
+        lost,
         id=of.id,
         seq=seq,
         status=of.status.value,
@@ -310,11 +312,8 @@ def _compare_and_set(tx: Transaction, seq: int, settled: ReviewRequest, events: 
         new_seq=seq + events,
         now=now,
     )
-    if not moved or (
-        not settled.is_open
-        and not tx.run(reviews.CLOSE, id=settled.id, outcome=settled.outcome.value, now=now)
-    ):
-        raise ReviewIsClosed("Somebody else was first.")
+    if not settled.is_open:
+        tx.must(reviews.CLOSE, lost, id=settled.id, outcome=settled.outcome.value, now=now)
 
 
 def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
+    from core.errors import CountersignError
     from core.model import ChannelName, Position, StoredEvent
     from core.store.statements import Statement
 
@@ -27,15 +28,27 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Row]: ...
 
 
+class Missed(Exception):
+    """A compare-and-set found nothing, as a later answer shows: of which unit, only running it apart says.
+
+    No error of ours, so that no unit takes it for a refusal of its own.
+    """
+
+    def __init__(self, refusal: CountersignError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
 class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
-    __slots__ = ("_cursor", "_dialect", "_send", "due", "events", "now", "position", "writes")
+    __slots__ = ("_cursor", "_dialect", "_expect", "_send", "due", "events", "now", "position", "writes")
 
     def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
         self._cursor = cursor
         # Where the cursor can leave a statement on its way (core/store/pipeline.py), it does.
         self._send = getattr(cursor, "send", cursor.execute)
+        self._expect = getattr(cursor, "expect", None)
         self._dialect = dialect
         self.now: datetime
         """What the units of one group stamp on what they store: they become durable together."""
@@ -68,6 +81,21 @@ class Transaction:
         """
         text, constants = statement.text(self._dialect)
         self._send(text, {**constants, **parameters} if constants else parameters)
+        self.writes += 1
+
+    def must(self, statement: Statement, refusal: CountersignError, /, **parameters: Any) -> None:
+        """Run a compare-and-set that fails in races only: under a lock it is all but sure.
+
+        Where it changes nothing, the unit ends with `refusal` and all of it is undone. On PostgreSQL
+        that may come to light later, and then costs the whole group a second run; who loses more often than
+        that asks `run`.
+        """
+        if self._expect is None:
+            if not self.run(statement, **parameters):
+                raise refusal
+            return
+        text, constants = statement.text(self._dialect)
+        self._expect(text, {**constants, **parameters} if constants else parameters, refusal)
         self.writes += 1
 
     def changed(self, statement: Statement, /, **parameters: Any) -> list[Row]:
@@ -103,8 +131,8 @@ class Transaction:
         A read of its own: what is read after it is the newest there is. SQLite has one writer anyway.
         """
         if self._dialect.name != "sqlite":
-            self._execute(statement, parameters)
-            self._cursor.fetchall()
+            text, constants = statement.text(self._dialect)
+            self._send(text, {**constants, **parameters} if constants else parameters)
 
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)
