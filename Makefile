@@ -22,7 +22,7 @@ check: $(VENV)/dev
 soak: $(VENV)/test
 	$(BIN)/python -m tests.soak
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	$(BIN)/python -m tests.bench
 
 screens: $(VENV)/test
@@ -38,6 +38,10 @@ $(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet -c constraints.txt -e ".[test]"
 	@touch $@ $(VENV)/run
+
+$(VENV)/bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[test,langgraph]"
+	@touch $@ $(VENV)/test $(VENV)/run
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"

@@ -305,8 +305,10 @@ def _compare_and_set(
 ) -> None:
     of = settled.task
     now = micros(tx.now)
-    moved = tx.run(
+    lost = ReviewIsClosed("Somebody else was first.")
+    tx.must(
         MOVED,
+        lost,
         id=of.id,
         seq=seq,
         status=of.status.value,
@@ -316,11 +318,8 @@ def _compare_and_set(
         now=now,
         holder=holder,
     )
-    if not moved or (
-        not settled.is_open
-        and not tx.run(reviews.CLOSE, id=settled.id, outcome=settled.outcome.value, now=now)
-    ):
-        raise ReviewIsClosed("Somebody else was first.")
+    if not settled.is_open:
+        tx.must(reviews.CLOSE, lost, id=settled.id, outcome=settled.outcome.value, now=now)
 
 
 def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, Overloaded, StoreUnavailable
-from core.store.transaction import Transaction
+from core.store.transaction import Missed, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,7 +221,7 @@ class Lane:
             # The database refused a statement, most likely one for whose answer no unit had waited.
             self._rollback()
             for job in group:
-                job.error = error
+                job.error = _said(error)
             return False
         if mark is None or not self._had_committed(mark):
             self._fail(group, known)
@@ -249,7 +249,7 @@ class Lane:
         except Exception as error:
             if self._database.unavailable(error) is not None:
                 raise
-            job.error = error
+            job.error = _said(error)
             return False
         job.events, job.due = transaction.events, transaction.due
         job.position = transaction.position
@@ -313,3 +313,8 @@ class Lane:
                     job.answer.set_exception(job.error)
                 else:
                     job.answer.set_result(job.result)
+
+
+def _said(error: Exception) -> Exception:
+    """What whoever asked for the unit is told."""
+    return error.refusal if isinstance(error, Missed) else error

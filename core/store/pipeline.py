@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg import DatabaseError, DataError, InterfaceError, OperationalError, errors, pq
 from psycopg.adapt import Transformer
 
+from core.store.transaction import Missed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
 
+    from core.errors import CountersignError
     from core.store.transaction import Row
 
 PARAMETER = re.compile(r"%\((\w+)\)s|%%")
@@ -46,6 +49,12 @@ class Sent(Enum):
     SYNC = auto()
 
 
+class Expected(NamedTuple):
+    """A statement has been sent that has to change something."""
+
+    refusal: CountersignError
+
+
 class Prepared(NamedTuple):
     """A text that the server knows by a name, and the order in which it takes its parameters."""
 
@@ -67,7 +76,7 @@ class Pipeline:
         self._transformer = Transformer(connection)
         self._prepared: dict[str, Prepared] = {}
         self._names = 0
-        self._sent: deque[Sent | str] = deque()
+        self._sent: deque[Sent | Expected | str] = deque()
         """Oldest first; a text is one that was sent to be prepared."""
         self._is_open = False
         """Whether a transaction is: within it no Sync is needed."""
@@ -114,6 +123,11 @@ class Pipeline:
         values = [_dumped(parameters[key]) for key in prepared.keys]
         self._pgconn.send_query_prepared(prepared.name, values)
         self._sent.append(Sent.STATEMENT)
+
+    def expect(self, operation: str, parameters: Mapping[str, Any], refusal: CountersignError, /) -> None:
+        """Run a statement that has to change something; where it does not, the next wait raises `Missed`."""
+        self.send(operation, parameters)
+        self._sent[-1] = Expected(refusal)
 
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> None:
         """Run a statement and wait for its answer, and with it for those of all before it."""
@@ -189,8 +203,8 @@ class Pipeline:
             self._first_failure()
             raise failure
 
-    def _first_failure(self) -> DatabaseError | None:
-        failure: DatabaseError | None = None
+    def _first_failure(self) -> Exception | None:
+        failure: Exception | None = None
         while self._pgconn.flush():
             self._until_ready()
             self._pgconn.consume_input()
@@ -203,17 +217,23 @@ class Pipeline:
             if sent is Sent.SYNC:
                 continue
             self._next_result()  # libpq ends the results of each statement with none
-            if result.status in {COMMAND_OK, TUPLES_OK}:
-                if sent is Sent.STATEMENT:
-                    self._result = result
-                elif sent is Sent.NUMBER:
-                    self._number = (result.get_value(0, 0) or b"").decode()
-            else:
-                if isinstance(sent, str):
-                    self._prepared.pop(sent, None)
-                if failure is None and result.status != PIPELINE_ABORTED:
-                    failure = _failure(result)
+            failed = self._noted(sent, result)
+            failure = failure or failed
         return failure
+
+    def _noted(self, sent: Sent | Expected | str, result: PGresult) -> Exception | None:
+        """Keep what an answer says; what it fails with, if it is the first to."""
+        if result.status not in {COMMAND_OK, TUPLES_OK}:
+            if isinstance(sent, str):
+                self._prepared.pop(sent, None)
+            return None if result.status == PIPELINE_ABORTED else _failure(result)
+        if sent is Sent.STATEMENT:
+            self._result = result
+        elif sent is Sent.NUMBER:
+            self._number = (result.get_value(0, 0) or b"").decode()
+        elif isinstance(sent, Expected) and not result.command_tuples:
+            return Missed(sent.refusal)
+        return None
 
     def _next_result(self) -> PGresult | None:
         pgconn = self._pgconn

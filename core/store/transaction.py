@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
+    from core.errors import CountersignError
     from core.model import ChannelName, Position, StoredEvent
     from core.store.placing import Placing
     from core.store.statements import Statement
@@ -30,15 +31,38 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Row]: ...
 
 
+class Missed(Exception):
+    """A compare-and-set found nothing, as a later answer shows: of which unit, only running it apart says.
+
+    No error of ours, so that no unit takes it for a refusal of its own.
+    """
+
+    def __init__(self, refusal: CountersignError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
 class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
-    __slots__ = ("_cursor", "_dialect", "_placing", "_send", "due", "events", "now", "position", "writes")
+    __slots__ = (
+        "_cursor",
+        "_dialect",
+        "_expect",
+        "_placing",
+        "_send",
+        "due",
+        "events",
+        "now",
+        "position",
+        "writes",
+    )
 
     def __init__(self, cursor: Cursor, dialect: Dialect, placing: Placing | None = None) -> None:
         self._cursor = cursor
         # Where the cursor can leave a statement on its way (core/store/pipeline.py), it does.
         self._send = getattr(cursor, "send", cursor.execute)
+        self._expect = getattr(cursor, "expect", None)
         self._dialect = dialect
         self._placing = placing
         """Where one of several replicas works on the database."""
@@ -75,6 +99,21 @@ class Transaction:
         self._send(text, {**constants, **parameters} if constants else parameters)
         self.writes += 1
 
+    def must(self, statement: Statement, refusal: CountersignError, /, **parameters: Any) -> None:
+        """Run a compare-and-set that fails in races only: under a lock it is all but sure.
+
+        Where it changes nothing, the unit ends with `refusal` and all of it is undone. On PostgreSQL
+        that may come to light later, and then costs the whole group a second run; who loses more often than
+        that asks `run`.
+        """
+        if self._expect is None:
+            if not self.run(statement, **parameters):
+                raise refusal
+            return
+        text, constants = statement.text(self._dialect)
+        self._expect(text, {**constants, **parameters} if constants else parameters, refusal)
+        self.writes += 1
+
     def changed(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Run an update that says `RETURNING`; what it returns of the rows that it changed."""
         rows = self.all(statement, **parameters)
@@ -108,8 +147,8 @@ class Transaction:
         A read of its own: what is read after it is the newest there is. SQLite has one writer anyway.
         """
         if self._dialect.name != "sqlite":
-            self._execute(statement, parameters)
-            self._cursor.fetchall()
+            text, constants = statement.text(self._dialect)
+            self._send(text, {**constants, **parameters} if constants else parameters)
 
     def holder(self, task: str) -> str | None:
         """Who is to hold the work that this unit stores for the task; None where nobody has to, or a job

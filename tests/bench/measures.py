@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.server import CONFIGURATION, many, posted, serving, session, trip
+from tests.bench.figures import Figure, KiB, MiB
+from tests.bench.scale import beside, flood, million
+from tests.bench.server import CONFIGURATION, many, posted, serving, session, trip, until_all_wait
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,28 +21,8 @@ if TYPE_CHECKING:
 
     from tests.bench.server import Server
 
-MiB = 2**20
-KiB = 2**10
 BATCHES = 5
 """Of round trips: the machine is shared, and one batch may have it less to itself than another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One line of the table."""
-
-    name: str
-    what: str
-    value: float
-    unit: str
-    bar: str = ""
-
-    @property
-    def shown(self) -> str:
-        return f"{self.value:.2f} {self.unit}".replace(".00 ", " ")
-
-    def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "value": round(self.value, 4), "unit": self.unit, "bar": self.bar}
 
 
 async def _batch(http: ClientSession, server: Server, trips: int) -> tuple[float, float]:
@@ -101,10 +82,10 @@ async def waiting(options: Namespace) -> list[Figure]:
                 await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, sam)
 
             await many(2_000, 64, submit)
-            await until_all_wait(http, server, 2_000)
+            await until_all_wait(http, server)
             before = server.process.memory()
             await many(count, 64, submit)
-            await until_all_wait(http, server, count + 2_000)
+            await until_all_wait(http, server)
             added = server.process.memory() - before
             idle = await idle_cpu(server)
         async with serving(folder) as again:
@@ -140,19 +121,6 @@ async def waiting(options: Namespace) -> list[Figure]:
             bar="1 s",
         ),
     ]
-
-
-async def until_all_wait(http: Any, server: Any, count: int) -> None:
-    """Until no task is pending or running."""
-    headers = server.headers("sam")
-    while True:
-        open_tasks = 0
-        for status in ("pending", "running"):
-            async with http.get(f"{server.url}/v1/tasks?status={status}&limit=1", headers=headers) as answer:
-                open_tasks += len((await answer.json())["tasks"])
-        if not open_tasks:
-            return
-        await asyncio.sleep(0.05)
 
 
 async def idle_cpu(server: Any, seconds: float = 20.0) -> float:
@@ -281,7 +249,7 @@ async def policies(options: Namespace) -> list[Figure]:
         folder = Path(name)
         async with serving(folder, config=TIMED) as server, session() as http:
             await posted(http, f"{server.url}/submit", {"data": "a text"}, server.headers("sam"))
-            await until_all_wait(http, server, 1)
+            await until_all_wait(http, server)
         bare = min([await _start_once(folder, TIMED) for _ in range(3)])
         multiply(folder / "countersign.db", count)
         async with serving(folder, config=TIMED) as server:
@@ -340,6 +308,8 @@ async def presses(options: Namespace) -> list[Figure]:
     return figures
 
 
+LONG = frozenset({"million"})
+"""Parts that take minutes: only where they are named with `--only`."""
 ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "trips": round_trips,
     "streams": streams,
@@ -348,4 +318,7 @@ ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "policies": policies,
     "presses": presses,
     "waiting": waiting,
+    "beside": beside,
+    "flood": flood,
+    "million": million,
 }

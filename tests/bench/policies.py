@@ -23,6 +23,7 @@ from tests.bench.server import CONFIGURATION, many
 from tests.contracts.steps import waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from core.store.database import Database
@@ -87,20 +88,26 @@ async def _cpu(
     return took
 
 
-def multiply(file: Path, count: int) -> None:
-    """Make so many of the one waiting task in this file, each with its review and a timer in a month."""
+def multiply(file: Path, count: int, tables: Sequence[str] = ("task", "review", "timer")) -> None:
+    """Make so many of one waiting task in this file, each with its review and a timer in a month."""
     with closing(sqlite3.connect(file)) as connection, connection:
-        task, review = connection.execute("SELECT id, review_id FROM task").fetchone()
+        task, review = connection.execute("SELECT id, review_id FROM task LIMIT 1").fetchone()
         due = int((time.time() + timedelta(days=30).total_seconds()) * 1_000_000)
         pairs = [(secrets.token_hex(16), secrets.token_hex(16)) for _ in range(count)]
-        for table, changed in (
-            ("task", {"id": "?1", "review_id": "?2"}),
-            ("review", {"id": "?2", "task_id": "?1"}),
-            ("timer", {"review_id": "?2", "due_at": str(due)}),
-        ):
+        changes = {
+            "task": {"id": "?1", "review_id": "?2"},
+            "review": {"id": "?2", "task_id": "?1"},
+            "timer": {"review_id": "?2", "due_at": str(due)},
+            "event": {"task_id": "?1"},
+            "checkpoint": {"task_id": "?1"},
+        }
+        for table in tables:
+            changed = changes[table]
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             values = ", ".join(changed.get(column, column) for column in columns)
-            of = {"task": ("id", task), "review": ("id", review), "timer": ("review_id", review)}[table]
+            of = {"task": ("id", task), "review": ("id", review), "timer": ("review_id", review)}.get(
+                table, ("task_id", task)
+            )
             statement = (
                 f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - our own names
                 f"SELECT {values} FROM {table} WHERE {of[0]} = '{of[1]}' AND ?1 != ?2"

@@ -117,13 +117,13 @@ async def _listens(http: ClientSession, url: str) -> None:
 
 
 async def _submitted(http: ClientSession, server: Server, count: int) -> None:
-    from tests.bench.measures import until_all_wait
+    from tests.bench.server import until_all_wait
 
     async def submit() -> None:
         await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, server.headers("sam"))
 
     await many(count, 32, submit)
-    await until_all_wait(http, server, count)
+    await until_all_wait(http, server)
 
 
 async def _shown(

@@ -41,6 +41,7 @@ class Server:
         self, folder: Path, port: int, tokens: dict[str, str], process: subprocess.Popen[bytes]
     ) -> None:
         self.folder = folder
+        self.log = folder / "server.log"
         self.url = f"http://127.0.0.1:{port}"
         self.tokens = tokens
         self.popen = process
@@ -115,12 +116,15 @@ async def until_ready(server: Server) -> float:
             except aiohttp.ClientConnectionError:
                 pass
             if server.popen.poll() is not None or time.perf_counter() - began > READY_WITHIN:
-                raise RuntimeError((server.folder / "server.log").read_text()[-2000:])
+                raise RuntimeError(server.log.read_text()[-2000:])
             await asyncio.sleep(0.005)
 
 
-async def trip(http: aiohttp.ClientSession, server: Server) -> float:
-    """Submit, reject, approve, completed seen on SSE; seconds from the approval to the completion."""
+async def trip(http: aiohttp.ClientSession, server: Server, decided: list[float] | None = None) -> float:
+    """Submit, reject, approve, completed seen on SSE; seconds from the approval to the completion.
+
+    `decided` gets the seconds that each decision took to be answered.
+    """
     sam, ana = server.headers("sam"), server.headers("ana")
     task = (await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, sam))["task_id"]
     verdicts = [{"feedback": "rejected", "comment": "once more"}, {"feedback": "approved"}]
@@ -133,6 +137,10 @@ async def trip(http: aiohttp.ClientSession, server: Server) -> float:
             if message["status"] == "waiting_for_review":
                 approved_at = time.perf_counter()
                 await posted(http, f"{server.url}/feedback/{task}", verdicts.pop(0), ana)
+                if decided is not None:
+                    decided.append(time.perf_counter() - approved_at)
+                if decided is not None:
+                    decided.append(time.perf_counter() - approved_at)
             elif message["status"] == "completed":
                 return time.perf_counter() - approved_at
     raise RuntimeError("the stream ended before the task did")
@@ -143,6 +151,19 @@ async def posted(http: aiohttp.ClientSession, url: str, body: Any, headers: dict
         if answer.status >= 300:
             raise RuntimeError(f"{answer.status} {await answer.text()}")
         return await answer.json()
+
+
+async def until_all_wait(http: aiohttp.ClientSession, server: Server) -> None:
+    """Until no task is pending or running."""
+    headers = server.headers("sam")
+    while True:
+        open_tasks = 0
+        for status in ("pending", "running"):
+            async with http.get(f"{server.url}/v1/tasks?status={status}&limit=1", headers=headers) as answer:
+                open_tasks += len((await answer.json())["tasks"])
+        if not open_tasks:
+            return
+        await asyncio.sleep(0.05)
 
 
 def session(limit: int = 256) -> aiohttp.ClientSession:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from core.errors import Invalid, NotFound, StoreUnavailable
+from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
 from core.store import credentials
 from core.store.lane import Lane
 from core.store.pipeline import Pipeline
@@ -222,6 +222,27 @@ async def test_a_refusal_does_not_hide_a_failure_before_it(writer: Lane) -> None
     units: list[Any] = [again, Unit("2", 2, before=NotFound("none"))]
     answers = await in_one_group(writer, units)
     assert [type(answer) for answer in answers] == [psycopg.errors.UniqueViolation, NotFound]
+
+
+async def test_a_compare_and_set_that_finds_nothing_is_its_own_units_refusal(writer: Lane) -> None:
+    """Whoever waits next hears of it first, and is run apart like the rest of the group."""
+    lost = ReviewIsClosed("Somebody else was first.")
+
+    def late(tx: Transaction) -> None:
+        twice(tx)
+        tx.must(credentials.REPLACE_SECRET, lost, name="nobody's", value=b"1")
+
+    def early(tx: Transaction) -> None:
+        tx.must(credentials.REPLACE_SECRET, lost, name="1", value=b"2")
+
+    units: list[Any] = [Unit("1", 1), late, Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, ReviewIsClosed, str]
+    assert await writer.run(kept) == {"1", "3"}
+    with pytest.raises(ReviewIsClosed):
+        await writer.run(late)
+    await writer.run(early)
+    assert await writer.run(kept) == {"1", "3"}
 
 
 async def test_a_lock_that_another_server_keeps_is_said_at_the_commit(

@@ -21,8 +21,16 @@ from sqlalchemy.engine import make_url
 from bot.simulator.slack import SlackSimulator
 from core.store.database import database as database_at
 from core.store.schema import migrate
-from tests.bench.measures import until_all_wait
-from tests.bench.server import CONFIGURATION, environment, many, posted, serving, session, trip
+from tests.bench.server import (
+    CONFIGURATION,
+    environment,
+    many,
+    posted,
+    serving,
+    session,
+    trip,
+    until_all_wait,
+)
 from tests.deploy.files import ROOT
 
 if TYPE_CHECKING:
@@ -178,7 +186,7 @@ async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place)
             assert {task: await history(http, server, task) for task in before} == before
             assert await asked_by(http, server, server.tokens["ana"], f"/v1/tasks/{later}") == 404
             assert (await asked_by(http, server, struck), await asked_by(http, server, fresh)) == (200, 401)
-            await until_all_wait(http, server, 0)
+            await until_all_wait(http, server)
             await slack.press(await card(slack, 2), "Approve", user="U01ANA")
             await slack.until(lambda: slack.ephemerals("U01ANA"))
             assert "no longer exists" in slack.ephemerals("U01ANA")[0].text

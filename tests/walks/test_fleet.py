@@ -233,7 +233,7 @@ async def hearer(replicas: list[Replica]) -> Replica:
 
 
 async def all_is_noted(database: Database) -> bool:
-    return on(database, "SELECT count(*) FROM delivery WHERE due_at IS NOT NULL")[0][0] == 0
+    return on(database, "SELECT count(*) FROM delivery WHERE due_at IS NOT NULL") == [(0,)]
 
 
 async def submitted(http: aiohttp.ClientSession, where: Replica, text: str) -> str:
