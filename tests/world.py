@@ -41,6 +41,7 @@ from core.model import (
     Verdict,
 )
 from core.outbox import Outbox
+from core.processors import offline
 from core.service import Service
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
@@ -296,6 +297,14 @@ def policies(*recipients: Recipient) -> dict[str, Policy]:
         "self": Policy(name="self", reviewers=(*three, SAM.id), distinct_from=(), recipients=recipients),
         "nobody": Policy(name="nobody", reviewers=(), recipients=recipients),
     }
+
+
+async def theirs(_task_input: Json, shared: Mapping[str, Json]) -> Json:
+    """What somebody else wrote, so that an engine has to run it."""
+    return await offline(shared)
+
+
+THEIRS = "python:tests.world:theirs"
 
 
 def draft_flows(*recipients: Recipient, **settings: Any) -> dict[str, FlowDefinition]:

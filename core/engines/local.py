@@ -15,10 +15,12 @@ import structlog
 
 from core.errors import Unavailable
 from core.events import (
+    FINAL,
     ReviewApproved,
     ReviewEdited,
     ReviewExpired,
     ReviewRejected,
+    ReviewRequested,
     TaskCancelled,
     TaskRewound,
     TaskSubmitted,
@@ -41,6 +43,8 @@ WORK: frozenset[type[Event]] = frozenset(
     {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewExpired, ReviewEdited}
 )
 """Events after which a task has stored work."""
+RESTS: frozenset[type[Event]] = frozenset({ReviewRequested, *FINAL})
+"""Events after which it has none, also where they came in one transaction with the work."""
 SWEEP = timedelta(seconds=30)
 """How often stored state is searched for work that nobody told us of."""
 FORGET = timedelta(hours=1)
@@ -126,11 +130,16 @@ class LocalEngine:
             log.exception("put_back_broke", tasks=len(tasks))
 
     def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
+        work: dict[TaskId, None] = {}
         for stored in events:
             if type(stored.event) in WORK:
-                self.run(stored.task)
-            elif isinstance(stored.event, TaskCancelled):
+                work[stored.task] = None
+            elif type(stored.event) in RESTS:
+                work.pop(stored.task, None)
+            if isinstance(stored.event, TaskCancelled):
                 self.drop(stored.task)
+        for task in work:
+            self.run(task)
 
     def run(self, task: TaskId) -> None:
         """Run the task soon; one that runs is looked at once more when it stops."""

@@ -230,10 +230,12 @@ async def crash_everywhere(database: Database, name: str) -> int:
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_crash_at_any_commit_leads_to_the_same_history(sqlite_database: Database, name: str) -> None:
-    assert await crash_everywhere(sqlite_database, name) > 20
+    # With nobody's code in it, only its submission and its nine answers are commits.
+    assert await crash_everywhere(sqlite_database, name) >= (20 if name == "ours" else 22)
 
 
+@pytest.mark.parametrize("name", ["three reviews", "ours"])
 async def test_a_crash_at_any_commit_on_postgresql_leads_to_the_same_history(
-    postgres_database: Database,
+    postgres_database: Database, name: str
 ) -> None:
-    assert await crash_everywhere(postgres_database, "three reviews") > 20
+    assert await crash_everywhere(postgres_database, name) >= 20

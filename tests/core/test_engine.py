@@ -10,7 +10,14 @@ import pytest
 
 from core.engines.local import FORGET, PAUSE, SWEEP, LocalEngine
 from core.errors import StoreUnavailable
-from core.events import NodeRetried, ReviewApproved, TaskCancelled, TaskSubmitted
+from core.events import (
+    NodeRetried,
+    ReviewApproved,
+    ReviewRequested,
+    TaskCancelled,
+    TaskCompleted,
+    TaskSubmitted,
+)
 from core.model import StoredEvent, TaskId
 from tests.world import PATIENCE, START, Board, eventually
 
@@ -117,6 +124,8 @@ def told(engine: LocalEngine, *events: tuple[TaskId, Event]) -> None:
 SUBMITTED = TaskSubmitted(submitter="sam")
 APPROVED = ReviewApproved(review="r", attempt=1)
 CANCELLED = TaskCancelled(by="sam")
+COMPLETED = TaskCompleted(final_result="text", outcome="approved")
+ASKED = ReviewRequested(review="r", attempt=1, draft="text", node="review", point="review")
 
 
 async def test_it_runs_what_a_commit_left_to_do(engine: LocalEngine, runner: Runner) -> None:
@@ -125,6 +134,16 @@ async def test_it_runs_what_a_commit_left_to_do(engine: LocalEngine, runner: Run
     runner.gate.set()
     await runner.until(lambda: not runner.inside)
     assert runner.begun == [A, B]
+
+
+async def test_work_that_its_own_transaction_has_done_is_not_taken_up(
+    engine: LocalEngine, runner: Runner
+) -> None:
+    told(engine, (A, APPROVED), (B, SUBMITTED), (A, COMPLETED), (B, ASKED), (C, ASKED), (C, APPROVED))
+    await runner.until(lambda: bool(runner.begun))
+    runner.gate.set()
+    await runner.until(lambda: not runner.inside)
+    assert runner.begun == [C]
 
 
 async def test_no_more_run_at_once_than_the_limit(engine: LocalEngine, runner: Runner) -> None:
