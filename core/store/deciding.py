@@ -195,7 +195,9 @@ def _record(
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     rest = request if before is None else replace(request, decisions=standing)
     now = counting.as_it_counts(rest, policies)
-    made = replace(made, stage=counting.stage_for(now.policy, now.decisions, made.seat, before))
+    stage = counting.stage_for(now.policy, now.decisions, made.seat, before)
+    if stage != made.stage:
+        made = replace(made, stage=stage)
     if now.policy is not request.policy and request.policy.keeps_removed:
         request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))
