@@ -130,7 +130,7 @@ async def house(
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
-        feed = Feed(store)
+        feed = Feed(store, hears_all=database.has_one_writer)
         service = Service(
             store,
             feed,

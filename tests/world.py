@@ -390,7 +390,7 @@ async def whole_core(
     flows = draft_flows() if flows is None else flows
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
-        feed, diary = Feed(store), Diary()
+        feed, diary = Feed(store, hears_all=database.has_one_writer), Diary()
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
         outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, feed, outbox, engine):

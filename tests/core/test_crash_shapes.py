@@ -52,6 +52,10 @@ class Mortal:
         return self._real.dialect
 
     @property
+    def has_one_writer(self) -> bool:
+        return self._real.has_one_writer
+
+    @property
     def begin_write(self) -> str:
         return self._real.begin_write
 
