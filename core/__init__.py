@@ -24,6 +24,7 @@ A flow, before any task runs in it
 A task in its flow
     flow.py                         takes a task up from what is stored, and runs one segment of it
     segment.py                      from where a task stands to its next wait or its end
+    sequel.py                       what follows at once, where only our own nodes come next
     routes.py                       where a node's action leads
     stepping.py threads.py          one node, as PocketFlow would run it; what blocks, off the event loop
     running.py telling.py           what a node may ask while it runs; what it says of its progress

@@ -10,18 +10,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from core.events import FINAL
+from core.events import FINAL, AttemptStarted, NodeFinished, ReviewRequested, TaskSubmitted
 from core.model import Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from collections.abc import Set as AbstractSet
 
+    from core.events import Event
     from core.model import ChannelName, Hint, StoredEvent, TaskId
     from core.ports import EventStore
 
 BUFFERED = 32
 """Events kept for a follower that is not waiting; beyond, it reads them from the store."""
+
+
+KNOWN = 64
+"""Newest tasks whose beginning is kept for those who follow at once what they submitted."""
+LONGEST = 4096
+"""Characters of a draft that is kept so."""
+BEGINNING: frozenset[type[Event]] = frozenset({TaskSubmitted, AttemptStarted, NodeFinished, ReviewRequested})
+"""What comes before people; what is not among it ends a task's beginning."""
 
 
 class Follower:
@@ -63,12 +72,17 @@ class Follower:
 class Feed:
     """Give it to the store as a listener."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, *, hears_all: bool = False) -> None:
+        """`hears_all`: nobody else writes to this database, so that what is known here is all there is."""
         self._store = store
+        self._hears_all = hears_all
+        self._beginnings: dict[TaskId, list[StoredEvent]] = {}
         self._followers: dict[TaskId, set[Follower]] = {}
 
     def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         for event in events:
+            if self._hears_all:
+                self._note(event)
             for follower in self._followers.get(event.task, ()):
                 follower.tell(event)
 
@@ -76,6 +90,21 @@ class Feed:
         for task in hint.tasks if hint.is_whole else tuple(self._followers):
             for follower in self._followers.get(task, ()):
                 follower.miss()
+
+    def _note(self, stored: StoredEvent) -> None:
+        if type(stored.event) is TaskSubmitted:
+            self._beginnings[stored.task] = [stored]
+            if len(self._beginnings) > KNOWN:
+                del self._beginnings[next(iter(self._beginnings))]
+        elif stored.task in self._beginnings:
+            if type(stored.event) in BEGINNING and _is_small(stored.event):
+                self._beginnings[stored.task].append(stored)
+            else:
+                del self._beginnings[stored.task]
+
+    async def _stored(self, task_id: TaskId, after: int) -> Sequence[StoredEvent]:
+        known = None if after else self._beginnings.get(task_id)
+        return await self._store.events(task_id, after) if known is None else tuple(known)
 
     async def follow(
         self, task_id: TaskId, *, after: int = 0, live: bool = True
@@ -101,7 +130,7 @@ class Feed:
         follower = Follower()
         self._followers.setdefault(task_id, set()).add(follower)
         try:
-            stored = await self._store.events(task_id, after)
+            stored = await self._stored(task_id, after)
             if not stored and (await self._store.task(task_id)).status.is_final:
                 # It may have ended between the two reads.
                 stored = await self._store.events(task_id, after)
@@ -141,3 +170,9 @@ def _is_broken(news: Sequence[StoredEvent], after: int) -> bool:
     """Whether something is missing before one of them."""
     numbers = [event.seq for event in news if event.seq > after]
     return numbers != list(range(after + 1, after + 1 + len(numbers)))
+
+
+def _is_small(event: Event) -> bool:
+    return not isinstance(event, ReviewRequested) or (
+        isinstance(event.draft, str) and len(event.draft) <= LONGEST
+    )

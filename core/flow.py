@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import FlowError, StaleRun, UnknownFlow
+from core.nodes import is_ours
 from core.routes import Routes
 from core.segment import Segment
 from core.states import SCHEMA
@@ -39,6 +40,11 @@ class FlowDefinition:
     @property
     def interrupts_after(self) -> tuple[str, ...]:
         return self.settings.interrupt_after
+
+    @cached_property
+    def ours(self) -> frozenset[str]:
+        """The paths of the nodes that run nobody else's code and wait for nothing."""
+        return frozenset(path for path, place in self.graph.places.items() if is_ours(place.node))
 
     @cached_property
     def routes(self) -> Routes:

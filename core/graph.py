@@ -61,6 +61,11 @@ class Graph:
         else:
             _check_one_go(flow, name_of(flow))
         self._reached: dict[tuple[str, str], bool] = {}
+        self._following = {
+            path: {action: self._paths[place.around[-1], id(node)] for action, node in ways.items()}
+            for path, place in self.places.items()
+            if place.around and (ways := _successors(place.node))
+        }
 
     def _walk(self, path: str, flow: Flow, around: tuple[str, ...]) -> None:
         """Name the nodes of one flow, and those of the flows in it."""
@@ -106,11 +111,8 @@ class Graph:
 
     def successor(self, path: str, action: str | None) -> str | None:
         """Where the action leads inside the flow around `path`; None where it leads nowhere."""
-        place = self.places[path]
-        if not place.around:
-            return None
-        following = _successors(place.node).get(action or "default")
-        return None if following is None else self._paths[place.around[-1], id(following)]
+        following = self._following.get(path)
+        return None if following is None else following.get(action or "default")
 
     def choices(self, path: str) -> list[str]:
         """The actions of a node that lead somewhere."""

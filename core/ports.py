@@ -63,6 +63,14 @@ class Clock(Protocol):
         ...
 
 
+class Sequel(Protocol):
+    """Says inside a unit of work what follows from it at once."""
+
+    def __call__(self, position: Position) -> Step | None:
+        """The step to be stored with it; None where a runner has to take the task up. Without effects."""
+        ...
+
+
 class Processor(Protocol):
     """Turns a task and the last feedback into a draft."""
 
@@ -271,9 +279,15 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
-        self, task_id: TaskId, submission: Submission, *, title: str, name: str
+        self,
+        task_id: TaskId,
+        submission: Submission,
+        *,
+        title: str,
+        name: str,
+        sequel: Sequel | None = None,
     ) -> tuple[Task, bool]:
-        """Store a pending task, or find the one of the same idempotency key."""
+        """Store a pending task and what follows at once, or find the one of the same idempotency key."""
         ...
 
     async def task(self, task_id: str) -> Task: ...
@@ -315,8 +329,10 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
+        sequel: Sequel | None = None,
     ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Judge and record; a refusal comes back beside the review, unless none is open that is meant.
+        """Judge and record, and what follows at once; a refusal comes back beside the review, unless none is
+        open that is meant.
 
         The person has to be a reviewer by the review's own policy, and by that of its name in `policies`.
         """
@@ -398,13 +414,18 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
         ...
 
 
-class FlowStore(Protocol):
+class StepStore(Protocol):
+    """The part of the store that a segment needs."""
+
+    async def step(self, step: Step) -> int: ...
+    async def last_approved(self, task_id: str) -> Json: ...
+
+
+class FlowStore(StepStore, Protocol):
     """The part of the store that a runner needs."""
 
     async def position(self, task_id: str) -> Position | None: ...
-    async def step(self, step: Step) -> int: ...
     async def fail(self, task_id: str, error: str) -> None: ...
-    async def last_approved(self, task_id: str) -> Json: ...
 
 
 class Runner(Protocol):

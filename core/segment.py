@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from core.graph import Place
     from core.model import Json, Position, ReviewRequest
     from core.nodes import Shared
-    from core.ports import Clock, FlowStore
+    from core.ports import Clock, StepStore
 
 log = structlog.get_logger()
 
@@ -64,10 +64,24 @@ MAX_LEVELS = 128
 """Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
 
+class NotOurs(BaseException):
+    """What comes next is somebody else's code. Not an `Exception`: no node has failed."""
+
+
 class Segment:
     """Runs once; the store refuses what it brings when something else was quicker."""
 
-    def __init__(self, store: FlowStore, flow: FlowDefinition, position: Position, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: StepStore,
+        flow: FlowDefinition,
+        position: Position,
+        clock: Clock,
+        *,
+        only_ours: bool = False,
+    ) -> None:
+        """With `only_ours` it raises `NotOurs` before it runs anybody else's code."""
+        self._only_ours = only_ours
         self._store = store
         self._flow = flow
         self._graph = flow.graph
@@ -129,6 +143,8 @@ class Segment:
     async def _advance(self) -> bool:
         """Do the next thing; True where the task now waits for people."""
         place, verdict = self._place, self._verdict
+        if self._only_ours and not (place.is_entered or place.path in self._flow.ours):
+            raise NotOurs
         self._verdict = None
         parked = False
         match self._point:
@@ -229,6 +245,11 @@ class Segment:
             action = node._run(self._shared)
             self._move(place.path, action, self._routes.after(place.path, action))
             return False
+        if place.path in self._flow.ours:
+            # It stops no service, asks nothing and says nothing: what it is begun for needs no note.
+            self._note_running()
+            self._worked(place.path, await run(node, self._shared))
+            return False
         await self._begin()
         try:
             action = await self._in_a_run(place, run(node, self._shared), answers)
@@ -271,10 +292,13 @@ class Segment:
 
     async def _begin(self) -> None:
         """Note that the node is about to run, so that one that stops the service is found out."""
+        self._note_running()
+        await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
+
+    def _note_running(self) -> None:
         if not self._runs_visibly:
             self._events.append(TaskResumed(attempt=self._attempt))
         self._runs_visibly = True
-        await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
 
     async def _enter(self, place: Place) -> None:
         """Go to a flow's first node, once the flow's own `prep` has run."""

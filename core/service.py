@@ -18,6 +18,7 @@ from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_in_time, check_may_decide
 from core.questions import Questions
 from core.reconsidering import Reconsidering
+from core.sequel import AtOnce
 from core.states import check_shape, content_of
 from core.submissions import (
     MAX_COMMENT,
@@ -135,6 +136,7 @@ class Service:
             replace(submission, flow=flow),
             title=title_of(submission),
             name=self.somebody(submission.submitter).name,
+            sequel=AtOnce(self._flows, self._clock),
         )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
@@ -225,6 +227,7 @@ class Service:
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
+        sequel = AtOnce(self._flows, self._clock)
         review, refusal = await self._store.decide(
             checked_review(which),
             self._known(reviewer),
@@ -235,8 +238,12 @@ class Service:
             copy=copy,
             policies=self._policies,
             people=self._people,
+            sequel=sequel,
         )
-        return self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        told = self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        if sequel.end is not None:
+            log.info("task_completed", task_id=told.task.id, outcome=sequel.end.outcome)
+        return told
 
     async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.

@@ -145,7 +145,7 @@ async def house(
     async with AsyncExitStack() as stack:
         replica = None if isinstance(database, SQLite) else new_id()
         store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
-        feed = Feed(store)
+        feed = Feed(store, hears_all=database.has_one_writer)
         service = Service(
             store,
             feed,

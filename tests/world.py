@@ -43,6 +43,7 @@ from core.model import (
     Verdict,
 )
 from core.outbox import Outbox
+from core.processors import offline
 from core.service import Service
 from core.store.database import conninfo
 from core.store.sql import SqlStore
@@ -308,6 +309,14 @@ def policies(*recipients: Recipient) -> dict[str, Policy]:
     }
 
 
+async def theirs(_task_input: Json, shared: Mapping[str, Json]) -> Json:
+    """What somebody else wrote, so that an engine has to run it."""
+    return await offline(shared)
+
+
+THEIRS = "python:tests.world:theirs"
+
+
 def draft_flows(*recipients: Recipient, **settings: Any) -> dict[str, FlowDefinition]:
     """The flow that ships, under each of `policies`: `draft` asks one, `two` two, …"""
     known = policies(*recipients)
@@ -397,7 +406,7 @@ async def whole_core(
     async with AsyncExitStack() as stack:
         replica = new_id() if is_shared else None
         store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
-        feed, diary = Feed(store), Diary()
+        feed, diary = Feed(store, hears_all=database.has_one_writer), Diary()
         runner = FlowRunner(store, flows, clock)
         engine = (
             ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), limit=limit, held=held)

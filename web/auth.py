@@ -49,6 +49,10 @@ class _Believed:
     until: datetime
 
 
+_BELIEVED: Final = web.RequestKey("believed", _Believed)
+"""Of a request whose caller is asked for again, as before each message of a stream."""
+
+
 def new_token(person: PersonId, at: datetime) -> tuple[str, Credential]:
     """A token of 256 random bits, to be shown once, and the credential to be stored."""
     token = "cs_" + random.token_urlsafe(32)
@@ -93,9 +97,12 @@ class Callers:
     async def caller(self, request: web.Request) -> Caller:
         if self._open:
             return self._local(request)
-        if "Authorization" in request.headers:
-            return self._caller(await self._bearer(request), via="api")
-        return self._caller(await self._session(request), via="web")
+        known = request.get(_BELIEVED)
+        via = "api" if "Authorization" in request.headers else "web"
+        if known is None or known.until <= self._clock.now():
+            known = await (self._bearer(request) if via == "api" else self._session(request))
+            request[_BELIEVED] = known
+        return self._caller(known.credential, via=via)
 
     async def sign_in(self, token: str) -> str:
         """The session cookie's value for a token; raises `Unidentified`."""
@@ -138,7 +145,7 @@ class Callers:
             raise Unidentified(NOBODY)
         return Caller(person=person.id, name=person.name, via=via, zone=person.zone)
 
-    async def _bearer(self, request: web.Request) -> Credential:
+    async def _bearer(self, request: web.Request) -> _Believed:
         scheme, _, token = request.headers["Authorization"].partition(" ")
         if scheme.lower() != "bearer":
             raise Unidentified(NOBODY)
@@ -146,10 +153,10 @@ class Callers:
         known = self._believed.get(hashed)
         now = self._clock.now()
         if known and known.until > now:
-            return known.credential
+            return known
         return self._believe(hashed, await self._credentials.credential(hashed), now + RECHECK)
 
-    async def _session(self, request: web.Request) -> Credential:
+    async def _session(self, request: web.Request) -> _Believed:
         cookie = request.cookies.get(self.cookie) if "Cookie" in request.headers else None
         if not cookie:
             raise Unidentified(NOBODY)
@@ -157,7 +164,7 @@ class Callers:
         known = self._believed.get(hashed)
         now = self._clock.now()
         if known and known.until > now:
-            return known.credential
+            return known
         credential_id, expires = await self._unsigned(cookie)
         if expires <= now:
             raise Unidentified("Your session has ended; sign in again with your personal link.")
@@ -178,11 +185,11 @@ class Callers:
             self._signer = Signer(key, salt=b"session", key_derivation="hmac", digest_method=hashlib.sha256)
         return self._signer
 
-    def _believe(self, hashed: str, credential: Credential | None, until: datetime) -> Credential:
+    def _believe(self, hashed: str, credential: Credential | None, until: datetime) -> _Believed:
         if credential is None:
             self._believed.pop(hashed, None)
             raise Unidentified(NOBODY)
         if len(self._believed) >= REMEMBERED:
             self._believed.clear()
-        self._believed[hashed] = _Believed(credential, until)
-        return credential
+        known = self._believed[hashed] = _Believed(credential, until)
+        return known

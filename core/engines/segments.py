@@ -15,10 +15,12 @@ import structlog
 
 from core.errors import Unavailable
 from core.events import (
+    FINAL,
     ReviewApproved,
     ReviewEdited,
     ReviewExpired,
     ReviewRejected,
+    ReviewRequested,
     TaskCancelled,
     TaskRewound,
     TaskSubmitted,
@@ -41,6 +43,8 @@ WORK: frozenset[type[Event]] = frozenset(
     {TaskSubmitted, TaskRewound, ReviewApproved, ReviewRejected, ReviewExpired, ReviewEdited}
 )
 """Events after which a task has stored work."""
+RESTS: frozenset[type[Event]] = frozenset({ReviewRequested, *FINAL})
+"""Events after which it has none, also where they came in one transaction with the work."""
 SWEEP = timedelta(seconds=30)
 """How often stored state is searched for work that nobody told us of."""
 PAUSE = timedelta(seconds=1)
@@ -126,12 +130,17 @@ class Segments:
             log.exception("put_back_broke", tasks=len(tasks))
 
     def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
+        work: dict[TaskId, None] = {}
         for stored in events:
             if type(stored.event) in WORK:
-                if self._is_ours(stored.task):
-                    self.run(stored.task)
-            elif isinstance(stored.event, TaskCancelled):
+                work[stored.task] = None
+            elif type(stored.event) in RESTS:
+                work.pop(stored.task, None)
+            if isinstance(stored.event, TaskCancelled):
                 self.drop(stored.task)
+        for task in work:
+            if self._is_ours(task):
+                self.run(task)
 
     def heard(self, hint: Hint) -> None:
         for task in hint.cancelled:

@@ -35,6 +35,8 @@ class Database(Protocol):
     @property
     def dialect(self) -> Dialect: ...
     @property
+    def has_one_writer(self) -> bool: ...
+    @property
     def begin_write(self) -> str: ...
     @property
     def begin_read(self) -> str: ...
@@ -81,6 +83,7 @@ class SQLite:
     begin_read = "BEGIN"
     group = 256
     """At 100 rows a commit a row costs 1/20 of one alone, and little more is won above."""
+    has_one_writer = True  # a second server on the same file is refused (core/store/lock.py)
 
     def __init__(self, url: URL) -> None:
         if not url.database or url.database == ":memory:":
@@ -146,6 +149,7 @@ class SQLite:
 class PostgreSQL:
     """A PostgreSQL database, reached with psycopg 3 (the extra `countersign[postgres]`)."""
 
+    has_one_writer = False
     begin_write = "BEGIN"
     begin_read = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"
     group = 64

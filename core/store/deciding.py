@@ -35,6 +35,7 @@ from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_s
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
 from core.store.tables import decision, review, task
+from core.store.tasks import follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         ReviewRequest,
         Status,
     )
+    from core.ports import Sequel
     from core.store.transaction import Row, Transaction
 
 TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
@@ -94,14 +96,17 @@ def decide(
     copy: tuple[Recipient, MessageRef] | None,
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
+    sequel: Sequel | None = None,
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    """Judge and record one answer. A refusal comes back as a value, for what it heals must be committed:
-    the pressed card, if no delivery knows it, is adopted in either case. Raises as `held`."""
+    """Judge and record one answer, and its `sequel`, where it has one. A refusal comes back as a value, for
+    what it heals must be committed: the pressed card, if no delivery knows it, is adopted in either case.
+    Raises as `held`."""
     row, request = held(tx, which, reviewer.id, policies)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     request, refusal = _judged(tx, row, request, made, policies, people)
     if copy is not None and not isinstance(refusal, Forbidden):
         adopt_copy(tx, request.task.id, row[EVENT_SEQ], request.id, *copy)
+    follow(tx, sequel)
     return request, refusal
 
 
@@ -191,7 +196,9 @@ def _record(
         events.append(_withdrawn(request, before, made.reviewer, made.reviewer_name, made.via))
     rest = request if before is None else replace(request, decisions=standing)
     now = counting.as_it_counts(rest, policies)
-    made = replace(made, stage=counting.stage_for(now.policy, now.decisions, made.seat, before))
+    stage = counting.stage_for(now.policy, now.decisions, made.seat, before)
+    if stage != made.stage:
+        made = replace(made, stage=stage)
     if now.policy is not request.policy and request.policy.keeps_removed:
         request = _confined(tx, request, made.seat, now.policy)
     events.append(_recorded(request, made))

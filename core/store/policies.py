@@ -45,6 +45,7 @@ def policy_text(policy: Policy) -> str:
     return to_json(data)
 
 
+@lru_cache(KEPT)
 def policy_hash(policy: Policy) -> str:
     """Which policy a review opened under: the first 12 hexadecimal digits of its text's SHA-256."""
     return sha256(policy_text(policy).encode()).hexdigest()[:12]

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
         Timer,
         Verdict,
     )
-    from core.ports import Clock, Listener
+    from core.ports import Clock, Listener, Sequel
     from core.store.database import Database
 
 log = structlog.get_logger()
@@ -160,12 +160,18 @@ class SqlStore:
     # Tasks
 
     async def create(
-        self, task_id: TaskId, submission: Submission, *, title: str, name: str
+        self,
+        task_id: TaskId,
+        submission: Submission,
+        *,
+        title: str,
+        name: str,
+        sequel: Sequel | None = None,
     ) -> tuple[Task, bool]:
         if self._write.waiting >= SUBMISSIONS_WAITING:
             raise Overloaded("Too many tasks are being submitted at once; try again.")
         return await self._write.run(
-            partial(tasks.create, task_id=task_id, new=submission, title=title, name=name)
+            partial(tasks.create, task_id=task_id, new=submission, title=title, name=name, sequel=sequel)
         )
 
     async def task(self, task_id: str) -> Task:
@@ -294,6 +300,7 @@ class SqlStore:
         copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
+        sequel: Sequel | None = None,
     ) -> tuple[ReviewRequest, CountersignError | None]:
         return await self._write.run(
             partial(
@@ -307,6 +314,7 @@ class SqlStore:
                 copy=copy,
                 policies=policies,
                 people=people,
+                sequel=sequel,
             )
         )
 

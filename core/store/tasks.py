@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from core.events import Event
     from core.model import Checkpoint, Json, Person, PersonId, Step, Submission, TaskFilter
+    from core.ports import Sequel
     from core.store.transaction import Row, Transaction
 
 RUNNABLE_STATUSES = frozenset({Status.PENDING, Status.RUNNING})
@@ -131,7 +132,15 @@ BY_KEY = Statement(
 FIRST_CURSOR = (2**62, "~")
 
 
-def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, name: str) -> tuple[Task, bool]:
+def create(
+    tx: Transaction,
+    task_id: TaskId,
+    new: Submission,
+    *,
+    title: str,
+    name: str,
+    sequel: Sequel | None = None,
+) -> tuple[Task, bool]:
     """Store the task as pending, or find the one that the same idempotency key made before."""
     mark = "" if new.idempotency_key is None else fingerprint(new)
     if (made_before := by_key(tx, new.submitter, new.idempotency_key, mark)) is not None:
@@ -142,7 +151,18 @@ def create(tx: Transaction, task_id: TaskId, new: Submission, *, title: str, nam
     keep_key(tx, new.submitter, new.idempotency_key, mark, task_id)
     if tx.place(task_id, 1, holder):
         tx.position = _beginning(task)
+    follow(tx, sequel)
     return task, True
+
+
+def follow(tx: Transaction, sequel: Sequel | None) -> None:
+    """Store what follows from the unit at once, in place of leaving its task to a runner."""
+    if sequel is None or tx.position is None:
+        return
+    step = sequel(tx.position)
+    if step is not None:
+        store_step(tx, step)
+        tx.position = None
 
 
 def by_key(tx: Transaction, person: PersonId, key: str | None, mark: str) -> Task | None:

@@ -24,8 +24,8 @@ from core.store.database import database
 from core.store.schema import migrate
 from core.store.tables import metadata
 from tests.bench.chats import both_bots
-from tests.bench.machine import described
 from tests.bench.figures import Figure
+from tests.bench.machine import described
 from tests.bench.server import many, posted, serving, session, trip
 
 if TYPE_CHECKING:

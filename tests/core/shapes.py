@@ -18,7 +18,8 @@ from core.events import ReviewRequested, TaskRewound, encode, kind
 from core.flow import FlowDefinition
 from core.graph import Graph
 from core.model import LOCAL, Answer, Person, ReviewId, Submission, TaskFilter, TaskId, Verdict
-from core.nodes import ResultNode, ReviewNode, review, run_key
+from core.nodes import ProcessNode, ResultNode, ReviewNode, review, run_key
+from core.processors import offline
 from tests.world import ANA, BEN, CY, SAM, flow_settings, policies
 
 if TYPE_CHECKING:
@@ -140,6 +141,17 @@ def two(receive: Receive) -> Flow:
     return AsyncFlow(start=first)
 
 
+def ours(_receive: Receive) -> Flow:
+    """Runs nobody's code, so that what follows from a decision is stored with it."""
+    process, look, again = ProcessNode(processor=offline), ReviewNode("look"), ReviewNode("again")
+    process >> look
+    look - "approved" >> again
+    again - "approved" >> ResultNode()
+    for one in (look, again):
+        one - "rejected" >> process
+    return Flow(start=process)
+
+
 class Press(NamedTuple):
     """One reviewer's answer."""
 
@@ -194,6 +206,18 @@ SHAPES = {
     ),
     "resume after the end": Shape(
         make=two, answers=[[YES], [YES], [YES]], resume=Resume(3, {"processed_output": "another"})
+    ),
+    "ours": Shape(
+        make=ours,
+        answers=[
+            [NO],
+            [Press(ANA, Verdict.EDIT, "mine", "better")],
+            [Press(BEN), Press(CY)],
+            [NO],
+            [Press(ANA), Press(BEN)],
+            [Press(CY), Press(BEN)],
+        ],
+        settings={"policy": "two"},
     ),
     "fork": Shape(
         make=two,

@@ -53,6 +53,10 @@ class Mortal:
         return self._real.dialect
 
     @property
+    def has_one_writer(self) -> bool:
+        return self._real.has_one_writer
+
+    @property
     def begin_write(self) -> str:
         return self._real.begin_write
 
@@ -263,7 +267,8 @@ async def crash_everywhere(database: Database, name: str) -> int:
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_crash_at_any_commit_leads_to_the_same_history(sqlite_database: Database, name: str) -> None:
-    assert await crash_everywhere(sqlite_database, name) > 20
+    # With nobody's code in it, only its submission and its nine answers are commits.
+    assert await crash_everywhere(sqlite_database, name) >= (20 if name == "ours" else 22)
 
 
 async def test_a_crash_at_any_commit_of_one_of_several_leads_to_the_same_history(
@@ -277,4 +282,4 @@ async def test_a_crash_at_any_commit_of_one_of_several_leads_to_the_same_history
 async def test_a_crash_of_one_of_several_at_any_commit_of_any_shape_leads_to_the_same_history(
     postgres_database: Database, name: str
 ) -> None:
-    assert await crash_everywhere(postgres_database, name) > 20
+    assert await crash_everywhere(postgres_database, name) >= 20

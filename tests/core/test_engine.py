@@ -16,7 +16,14 @@ from core.engines.local import FORGET, LocalEngine
 from core.engines.procrastinate import ProcrastinateEngine
 from core.engines.segments import PAUSE, SWEEP
 from core.errors import StoreUnavailable
-from core.events import NodeRetried, ReviewApproved, TaskCancelled, TaskSubmitted
+from core.events import (
+    NodeRetried,
+    ReviewApproved,
+    ReviewRequested,
+    TaskCancelled,
+    TaskCompleted,
+    TaskSubmitted,
+)
 from core.model import StoredEvent, TaskId
 from core.store.database import conninfo
 from tests.world import PATIENCE, START, Board, eventually
@@ -177,6 +184,8 @@ def told(engine: Segments, *events: tuple[TaskId, Event]) -> None:
 SUBMITTED = TaskSubmitted(submitter="sam")
 APPROVED = ReviewApproved(review="r", attempt=1)
 CANCELLED = TaskCancelled(by="sam")
+COMPLETED = TaskCompleted(final_result="text", outcome="approved")
+ASKED = ReviewRequested(review="r", attempt=1, draft="text", node="review", point="review")
 
 
 async def test_it_runs_what_a_commit_left_to_do(engine: Segments, runner: Runner) -> None:
@@ -185,6 +194,16 @@ async def test_it_runs_what_a_commit_left_to_do(engine: Segments, runner: Runner
     runner.gate.set()
     await runner.until(lambda: not runner.inside)
     assert runner.begun == [A, B]
+
+
+async def test_work_that_its_own_transaction_has_done_is_not_taken_up(
+    engine: Segments, runner: Runner
+) -> None:
+    told(engine, (A, APPROVED), (B, SUBMITTED), (A, COMPLETED), (B, ASKED), (C, ASKED), (C, APPROVED))
+    await runner.until(lambda: bool(runner.begun))
+    runner.gate.set()
+    await runner.until(lambda: not runner.inside)
+    assert runner.begun == [C]
 
 
 async def test_no_more_run_at_once_than_the_limit(engine: Segments, runner: Runner) -> None:

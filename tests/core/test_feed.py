@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core.errors import NotFound
-from core.events import AttemptStarted, NodeRetried, TaskCompleted, TaskRewound
-from core.feed import BUFFERED, Feed
+from core.events import (
+    AttemptStarted,
+    NodeRetried,
+    ReviewRequested,
+    TaskCompleted,
+    TaskRewound,
+    TaskSubmitted,
+)
+from core.feed import BUFFERED, KNOWN, LONGEST, Feed
 from core.model import Outcome, Status, StoredEvent, TaskId
 from tests.core.test_policy import review
 from tests.world import PATIENCE, START, Board
@@ -222,3 +230,65 @@ async def test_of_a_real_task_every_follower_sees_the_whole_story(world: World) 
     assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 13))}
     assert await seqs(world.service.follow(task.id, after=12)) == []
     assert NodeRetried not in {type(event) for event in await world.history(task.id)}
+
+
+def told_of(feed: Feed, *events: Event, first: int = 1) -> None:
+    stored = [StoredEvent(task=T, seq=seq, at=START, event=event) for seq, event in enumerate(events, first)]
+    feed.committed(stored, set())
+
+
+ASKED = ReviewRequested(review="r", attempt=1, draft="a draft")
+BEGUN = (TaskSubmitted(submitter="sam"), AttemptStarted(attempt=1), ASKED)
+
+
+async def first(feed: Feed) -> list[int]:
+    pieces = feed.follow_in_pieces(T)
+    found = [event.seq for event in (await anext(pieces)).events]
+    await pieces.aclose()
+    return found
+
+
+async def test_who_follows_what_was_just_submitted_asks_no_store(history: History) -> None:
+    feed = Feed(history, hears_all=True)
+    told_of(feed, *BEGUN)
+    assert (await first(feed), history.reads) == ([1, 2, 3], 0)
+    pieces = feed.follow_in_pieces(T)
+    await anext(pieces)
+    told_of(feed, TaskCompleted(final_result="x", outcome="approved"), first=4)
+    last = await anext(pieces)
+    assert ([event.seq for event in last.events], last.is_last) == ([4], True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (NodeRetried(node="n", retry=1, error="e"),),
+        (replace(ASKED, draft="x" * (LONGEST + 1)),),
+        (replace(ASKED, draft={"a": 1}),),
+        (TaskCompleted(final_result="x", outcome="approved"),),
+    ],
+)
+async def test_of_what_is_long_or_past_its_beginning_the_store_is_asked(
+    history: History, more: tuple[Event, ...]
+) -> None:
+    history.add(5)
+    feed = Feed(history, hears_all=True)
+    told_of(feed, *BEGUN, *more)
+    told_of(feed, AttemptStarted(attempt=1), first=5)
+    assert (await first(feed), history.reads) == ([1, 2, 3, 4, 5], 1)
+
+
+async def test_only_the_newest_are_known(history: History) -> None:
+    history.add(5)
+    feed = Feed(history, hears_all=True)
+    told_of(feed, *BEGUN)
+    for number in range(KNOWN):
+        stored = StoredEvent(task=TaskId(str(number)), seq=1, at=START, event=BEGUN[0])
+        feed.committed([stored], set())
+    assert (await first(feed), history.reads) == ([1, 2, 3, 4, 5], 1)
+
+
+async def test_where_others_write_the_store_is_always_asked(history: History) -> None:
+    history.add(5)
+    told_of(history.feed, *BEGUN)
+    assert (await first(history.feed), history.reads) == ([1, 2, 3, 4, 5], 1)

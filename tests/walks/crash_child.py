@@ -45,7 +45,7 @@ from core.service import Service
 from core.store.database import database
 from core.store.sql import SqlStore
 from tests.core import shapes
-from tests.world import ANA, PEOPLE, SAM
+from tests.world import ANA, PEOPLE, SAM, THEIRS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,11 +116,17 @@ class Assassin:
 
 
 def drafts(place: Recipient) -> dict[str, FlowDefinition]:
-    """The flow that ships."""
+    """The flow that ships, with a processor of somebody's: with ours it would have a third of the commits."""
     policies = {"default": Policy(name="default", reviewers=(ANA.id,), recipients=(place,))}
     second = timedelta(seconds=1)
     settings = FlowSettings(
-        name="draft", timeout=10 * second, retries=2, backoff=second, backoff_limit=second, max_attempts=5
+        name="draft",
+        processor=THEIRS,
+        timeout=10 * second,
+        retries=2,
+        backoff=second,
+        backoff_limit=second,
+        max_attempts=5,
     )
     return {"draft": definition(settings, policies, None)}
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.web.policy_house import PolicyHouse, policy_house
 from tests.web.web_house import House
-from tests.world import whole_core
+from tests.world import THEIRS, draft_flows, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ async def house(houses: Houses) -> House:
 @pytest.fixture
 async def idle_house(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[House]:
     """One whose engine runs nothing, so that tasks stay pending."""
-    async with whole_core(sqlite_database, clock, limit=0) as world, AsyncExitStack() as stack:
+    async with (
+        whole_core(sqlite_database, clock, flows=draft_flows(processor=THEIRS), limit=0) as world,
+        AsyncExitStack() as stack,
+    ):
         made = House(world, stack)
         await made.start(WebSettings(port=0))
         yield made

@@ -11,7 +11,7 @@ import pytest
 from tests.core.graphs import Does, Shared, in_a_row
 from tests.web.test_web_tasks import ask
 from tests.web.web_house import House
-from tests.world import ANA, draft_flows, whole_core
+from tests.world import ANA, THEIRS, draft_flows, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -231,7 +231,9 @@ async def test_only_administrators_resume(admin_house: House) -> None:
 
 async def test_a_running_task_is_not_moved(sqlite_database: Database, clock: StoppedClock) -> None:
     async with (
-        whole_core(sqlite_database, clock, admins={ANA.id}, limit=0) as world,
+        whole_core(
+            sqlite_database, clock, flows=draft_flows(processor=THEIRS), admins={ANA.id}, limit=0
+        ) as world,
         AsyncExitStack() as stack,
     ):
         house = House(world, stack)

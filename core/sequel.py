@@ -1,0 +1,79 @@
+"""What follows from a decision or a submission with nobody else's code in between: stored with it, at once.
+
+A task that has only our own nodes before its next wait or its end needs no engine to take it up, and no
+transaction of its own. What is stored is what a segment stores, made by the segment itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.events import TaskCompleted, TaskFailed
+from core.segment import NotOurs, Segment
+from core.states import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from core.flow import FlowDefinition
+    from core.model import Json, Position, Step
+    from core.ports import Clock, Sequel
+
+
+class _First(BaseException):
+    """The first that a segment would store. Not an `Exception`, which it takes for its node's failure."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__("the first step is known")
+        self.step = step
+
+
+class _Nothing:
+    """A store that keeps nothing: a segment ends where it comes to it."""
+
+    async def step(self, step: Step) -> int:
+        raise _First(step)
+
+    async def last_approved(self, task_id: str) -> Json:  # noqa: ARG002 - the port's
+        raise NotOurs
+
+
+class AtOnce:
+    """Called inside a unit of work, in any thread. It has no effect, so that the unit may be run again."""
+
+    def __init__(self, flows: Mapping[str, FlowDefinition], clock: Clock) -> None:
+        self._flows = flows
+        self._clock = clock
+        self.end: TaskCompleted | None = None
+        """What the last call led to, if it was the end: to be told once it is stored."""
+
+    def __call__(self, position: Position) -> Step | None:
+        """The step to the next wait or the end; None where an engine is needed for it."""
+        flow = self._flows.get(position.task.flow)
+        if flow is None or position.schema > SCHEMA:
+            return None
+        step = _first_step(Segment(_Nothing(), flow, position, self._clock, only_ours=True))
+        last = None if step is None else step.events[-1]
+        self.end = last if isinstance(last, TaskCompleted) else None
+        return step
+
+
+def _first_step(segment: Segment) -> Step | None:
+    """The first, unless more is to come or the task fails: that is an engine's to do, and to tell of."""
+    running = segment.run()
+    try:
+        running.send(None)
+    except _First as first:
+        step = first.step
+        rests = not step.begun and step.due_at is None and not isinstance(step.events[-1], TaskFailed)
+        return step if rests else None
+    except (NotOurs, StopIteration):
+        return None
+    finally:
+        running.close()
+    return None
+
+
+if TYPE_CHECKING:
+    # The checker's word that it is one.
+    _: type[Sequel] = AtOnce
