@@ -35,6 +35,7 @@ A task in its flow
 Around it
     store/ engines/                 rows in a database; where and when stored work runs
     outbox.py feed.py               cards to chats; events to followers
+    measures.py                     what is counted while it happens
     settings.py addresses.py        core's knobs; what an address says
     durations.py                    how long, as people write it: `2h`
     imports.py columns.py           functions by `module:function`; how wide text is

@@ -16,6 +16,7 @@ from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.measures import Measures
 from core.outbox import Outbox, rest
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time
@@ -24,6 +25,7 @@ from core.timekeeper import Timekeeper
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
+from countersign.metrics import Exposition
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -130,7 +132,7 @@ async def house(
     stop = Deadline(STOP)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
-        feed = Feed(store)
+        feed, measures = Feed(store), Measures()
         service = Service(
             store,
             feed,
@@ -139,6 +141,7 @@ async def house(
             policies=configuration.policies,
             admins=configuration.admins,
             clock=clock,
+            observer=measures,
         )
         engine = LocalEngine(
             FlowRunner(store, definitions, clock),
@@ -146,12 +149,16 @@ async def house(
             clock,
             grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
         )
+        exposition = Exposition(store=store, engine=engine, measures=measures, clock=clock)
+        store.listen(measures)
         store.listen(feed)
         store.listen(engine)
         await stack.enter_async_context(engine)
         hooks = await _webhooks(stack, settings, clock)
         chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
-        runner = make_runner(_app(settings, configuration, service, store, chats, clock, extras or Extras()))
+        runner = make_runner(
+            _app(settings, configuration, service, store, chats, clock, exposition, extras or Extras())
+        )
         stack.push_async_callback(runner.cleanup)
         address = await _listen(runner, settings.web.host, settings.web.port)
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
@@ -166,6 +173,7 @@ async def house(
             rest=rest,
         )
         store.listen(outbox)
+        exposition.outbox = outbox
         await stack.enter_async_context(outbox)
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
@@ -196,6 +204,7 @@ def _app(
     store: SqlStore,
     chats: Chats,
     clock: SystemClock,
+    exposition: Exposition,
     extras: Extras,
 ) -> web.Application:
     return create_app(
@@ -210,6 +219,7 @@ def _app(
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
+        exposition=exposition,
     )
 
 

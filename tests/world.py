@@ -17,7 +17,7 @@ import heapq
 import itertools
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,7 @@ from core.engines.local import LocalEngine
 from core.events import FINAL, ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.measures import Measures
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -319,7 +320,9 @@ class World:
     engine: LocalEngine
     service: Service
     flows: Mapping[str, FlowDefinition]
-    diary: Diary = field(default_factory=Diary)
+    diary: Diary
+    outbox: Outbox
+    measures: Measures
 
     async def submit(self, text: Json = "hello world", *, flow: str = "draft", **more: str) -> Task:
         """A new task of Sam's."""
@@ -381,15 +384,24 @@ async def whole_core(
     flows = draft_flows() if flows is None else flows
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
-        feed, diary = Feed(store), Diary()
+        feed, diary, measures = Feed(store), Diary(), Measures()
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
         outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
-        for listener in (diary, feed, outbox, engine):
+        for listener in (diary, measures, feed, outbox, engine):
             store.listen(listener)
         timekeeper = Timekeeper(store, clock, people, in_force)
         store.listen(timekeeper)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
         await stack.enter_async_context(timekeeper)
-        service = Service(store, feed, people, flows, policies=in_force, admins=admins, clock=clock)
-        yield World(clock, store, feed, engine, service, flows, diary)
+        service = Service(
+            store,
+            feed,
+            people,
+            flows,
+            policies=in_force,
+            admins=admins,
+            clock=clock,
+            observer=measures,
+        )
+        yield World(clock, store, feed, engine, service, flows, diary, outbox, measures)

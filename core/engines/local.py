@@ -143,6 +143,15 @@ class LocalEngine:
             self._queue.append(task)
             self._fill()
 
+    @property
+    def queued(self) -> int:
+        """Tasks that are to run as soon as there is room."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
     def drop(self, task: TaskId) -> None:
         """Stop what runs of this task."""
         if alarm := self._alarms.pop(task, None):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, Overloaded, StoreUnavailable
+from core.measures import GROUPS, UNITS, Distribution
 from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Job(Generic[T]):
     events: list[StoredEvent] = field(default_factory=list)
     due: set[ChannelName] = field(default_factory=set)
     position: Position | None = None
+    asked: float = field(default_factory=monotonic)
 
 
 class Lane:
@@ -79,6 +81,8 @@ class Lane:
         """Whether the last group could not be run for want of the database."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
+        self.latency, self.groups = Distribution(UNITS), Distribution(GROUPS)
+        """Of units, from asking to their answer; of groups, in units."""
         self._stopped = False
         self._connection: Connection | None = None
         self._cursor: Cursor
@@ -294,7 +298,10 @@ class Lane:
                     positions.append(job.position)
         if events or due:
             self._committed(events, due, positions)
+        now = monotonic()
+        self.groups.add(len(group))
         for job in group:
+            self.latency.add(now - job.asked)
             if not job.answer.done():
                 if job.error is not None:
                     job.answer.set_exception(job.error)
