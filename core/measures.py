@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.events import EVENTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
@@ -45,9 +47,9 @@ class Distribution:
         """Each for itself, not added up."""
         self.sum = 0.0
 
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def add(self, value: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
 
 class Deliveries:
@@ -66,7 +68,7 @@ class Measures:
     """What this process stored and decided since it started; give it to the store as a listener."""
 
     def __init__(self) -> None:
-        self.events: Counter[type[Event]] = Counter()
+        self.events: dict[type[Event], int] = dict.fromkeys(EVENTS, 0)
         self.decisions: Counter[tuple[str, str]] = Counter()
         """By verdict and by where it was made."""
         self.refusals: Counter[tuple[str, str]] = Counter()

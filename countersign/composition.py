@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
+    from countersign.traced import Tracing
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ CHATS_MAY_CLOSE = timedelta(seconds=4)
 SEGMENTS_MAY_END = timedelta(seconds=1.5)
 """What is given up after these is stored, and taken up at the next start."""
 KEPT_FOR_THE_STORE = timedelta(seconds=1)
+TRACES_MAY_LEAVE = timedelta(seconds=0.5)
 KEPT_FOR_THE_ENGINE = SEGMENTS_MAY_END + CUT_OFF + KEPT_FOR_THE_STORE
 KEPT_FOR_THE_CHATS = timedelta(seconds=1) + KEPT_FOR_THE_ENGINE
 """Slow requests and chats must not cost the engine its time: work that is not put back counts as a crash."""
@@ -119,10 +121,12 @@ async def house(
     *,
     extras: Extras | None = None,
     usergroup_changed: Callable[[str], object] | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
-    `usergroup_changed` is told the id of each Slack user group that changes.
+    `usergroup_changed` is told the id of each Slack user group that changes; with `tracing` there is a span
+    around what is done.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared, and
@@ -130,10 +134,14 @@ async def house(
     """
     clock = SystemClock()
     stop = Deadline(STOP)
+    make_service: Callable[..., Service] = Service if tracing is None else tracing.service
+    make_runner_of_flows: Callable[..., FlowRunner] = FlowRunner if tracing is None else tracing.runner
     async with AsyncExitStack() as stack:
+        if tracing is not None:
+            stack.push_async_callback(tracing.stop, TRACES_MAY_LEAVE)
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, measures = Feed(store), Measures()
-        service = Service(
+        service = make_service(
             store,
             feed,
             configuration.people,
@@ -144,7 +152,7 @@ async def house(
             observer=measures,
         )
         engine = LocalEngine(
-            FlowRunner(store, definitions, clock),
+            make_runner_of_flows(store, definitions, clock),
             store,
             clock,
             grace=partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE),
@@ -154,7 +162,7 @@ async def house(
         store.listen(feed)
         store.listen(engine)
         await stack.enter_async_context(engine)
-        hooks = await _webhooks(stack, settings, clock)
+        hooks = await _webhooks(stack, settings, clock, tracing)
         chats = Chats(settings, configuration, service, store, clock, usergroup_changed)
         runner = make_runner(
             _app(settings, configuration, service, store, chats, clock, exposition, extras or Extras())
@@ -166,7 +174,7 @@ async def house(
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
         outbox = Outbox(
             store,
-            [*channels, *hooks],
+            [channel if tracing is None else tracing.channel(channel) for channel in (*channels, *hooks)],
             clock,
             policies=configuration.policies,
             grace=ending,
@@ -183,7 +191,9 @@ async def house(
         yield House(store=store, service=service, timekeeper=timekeeper, address=address)
 
 
-async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:
+async def _webhooks(
+    stack: AsyncExitStack, settings: Settings, clock: SystemClock, tracing: Tracing | None
+) -> list[WebhookChannel]:
     """The channel for callbacks, where there is a secret to sign them with."""
     secret = settings.web.webhook_secret
     if secret is None:
@@ -193,6 +203,7 @@ async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemCloc
         guard=CallbackGuard(settings.web.webhook_allow, signed=True),
         base_url=settings.web.base_url,
         clock=clock,
+        carried=dict if tracing is None else tracing.carried,
     )
     return [await stack.enter_async_context(channel)]
 

@@ -20,11 +20,15 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure() -> None:
-    """Log to standard error: standard output belongs to what commands print."""
+def configure(named: Processor | None = None) -> None:
+    """Log to standard error: standard output belongs to what commands print.
+
+    `named` adds to each line what it belongs to, such as a trace.
+    """
     on_terminal = sys.stderr.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([] if named is None else [named]),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

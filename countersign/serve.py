@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from countersign.outside import Keeper
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
+from countersign.tracing import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from countersign.composition import House
     from countersign.configuration import Configuration
     from countersign.settings import Settings
+    from countersign.traced import Tracing
 
 log = structlog.get_logger()
 
@@ -40,13 +43,16 @@ def run_serve() -> int:
     found = settings()
     configured = configuration(found.core.config, environment())
     target = database(found.core.database_url.get_secret_value())
-    logs.configure()
+    traces, trouble = tracing(os.environ)
+    logs.configure(traces.named if traces else None)
+    if trouble:
+        log.warning("tracing_is_off", reason=trouble)
     live = Live(reachable(configured, found))
     definitions = flows(live.configuration, found.core.model_endpoint)
     _warn(found, live.configuration)
     with exclusive(target):
         prepared(target)
-        run(_serve(found, live, definitions, target))
+        run(_serve(found, live, definitions, target, traces))
     log.info("stopped")
     return 0
 
@@ -79,13 +85,17 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(
-    found: Settings, live: Live, definitions: Mapping[str, FlowDefinition], target: Database
+    found: Settings,
+    live: Live,
+    definitions: Mapping[str, FlowDefinition],
+    target: Database,
+    traces: Tracing | None,
 ) -> None:
     stop, hangup = stop_on_signals(), asyncio.Event()
     on_hangup(hangup)
     async with (
         Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
-        _house(found, live, definitions, target, keeper) as running,
+        _house(found, live, definitions, target, keeper, traces) as running,
         asyncio.TaskGroup() as tasks,
     ):
         log.info("serving", address=running.address)
@@ -115,12 +125,13 @@ async def _house(
     definitions: Mapping[str, FlowDefinition],
     target: Database,
     keeper: Keeper,
+    traces: Tracing | None,
 ) -> AsyncIterator[House]:
     """With who is in groups from outside, as far as that can be known at once."""
     await keeper.answered(FIRST_ANSWERS)
     live.replace(live.read, keeper.members())
     async with house(
-        found, live.configuration, definitions, target, usergroup_changed=keeper.changed
+        found, live.configuration, definitions, target, usergroup_changed=keeper.changed, tracing=traces
     ) as running:
         yield running
 

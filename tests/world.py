@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from core.model import Delivery, Json, Notice, ReviewRequest, StoredEvent, Task
     from core.ports import Channel, Clock
     from core.store.database import Database
+    from countersign.traced import Tracing
 
 T = TypeVar("T")
 
@@ -379,13 +380,16 @@ async def whole_core(
     in_force: Mapping[str, Policy] = {},
     admins: Collection[PersonId] = (),
     limit: int = 64,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[World]:
     """Core as it runs in production, over a migrated database; stopped at the end."""
+    make_runner = FlowRunner if tracing is None else tracing.runner
+    make_service = Service if tracing is None else tracing.service
     flows = draft_flows() if flows is None else flows
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlStore(database, clock))
         feed, diary, measures = Feed(store), Diary(), Measures()
-        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock, limit=limit)
+        engine = LocalEngine(make_runner(store, flows, clock), store, clock, limit=limit)
         outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         for listener in (diary, measures, feed, outbox, engine):
             store.listen(listener)
@@ -394,7 +398,7 @@ async def whole_core(
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
         await stack.enter_async_context(timekeeper)
-        service = Service(
+        service = make_service(
             store,
             feed,
             people,

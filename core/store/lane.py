@@ -82,7 +82,7 @@ class Lane:
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
         self.latency, self.groups = Distribution(UNITS), Distribution(GROUPS)
-        """Of units, from asking to their answer; of groups, in units."""
+        """Of units, from when the first of their group was asked for to its answers; of groups, in units."""
         self._stopped = False
         self._connection: Connection | None = None
         self._cursor: Cursor
@@ -298,10 +298,10 @@ class Lane:
                     positions.append(job.position)
         if events or due:
             self._committed(events, due, positions)
-        now = monotonic()
+        # All as long as the first of them: one sum for the group, and what it says is never too little.
+        self.latency.add(monotonic() - group[0].asked, len(group))
         self.groups.add(len(group))
         for job in group:
-            self.latency.add(now - job.asked)
             if not job.answer.done():
                 if job.error is not None:
                     job.answer.set_exception(job.error)
