@@ -10,7 +10,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from itertools import accumulate
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from core.engines.local import LocalEngine
     from core.events import Event
     from core.measures import Census, Deliveries, Distribution, Measures
     from core.model import ChannelName
@@ -55,6 +54,15 @@ ENDED: Mapping[Status, type[Event]] = {
 }
 
 
+class AtWork(Protocol):
+    """The part of an engine that is shown."""
+
+    @property
+    def queued(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+
+
 class Collected:
     """A collector of a moment's metrics: the library wants to be handed one."""
 
@@ -68,7 +76,7 @@ class Collected:
 class Exposition:
     """All metrics of one process. `outbox` is put in once there is one."""
 
-    def __init__(self, *, store: SqlStore, engine: LocalEngine, measures: Measures, clock: Clock) -> None:
+    def __init__(self, *, store: SqlStore, engine: AtWork, measures: Measures, clock: Clock) -> None:
         self._store = store
         self._engine = engine
         self._measures = measures

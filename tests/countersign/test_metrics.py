@@ -15,6 +15,7 @@ from core.errors import RateLimited, ReviewIsClosed, StoreUnavailable, Undeliver
 from core.measures import OTHERS, POLICIES, WAITS, Distribution, Measures
 from core.model import Verdict
 from countersign.metrics import FRESH, Exposition
+from tests.countersign.plain_house import bearer, posted, running
 from tests.world import ANA, BEN, DESK, PAPER, PaperChannel, draft_flows, eventually, whole_core
 
 if TYPE_CHECKING:
@@ -258,6 +259,19 @@ def test_a_distribution_counts_its_bounds_in() -> None:
         found.add(value)
     assert found.counts == [2, 2, 1]
     assert found.sum == 8
+
+
+async def test_the_house_shows_its_numbers_to_who_has_signed_in(sqlite_database: Database) -> None:
+    async with running(sqlite_database) as (opened, http):
+        async with http.get("/metrics") as answer:
+            assert answer.status == 401
+        sam = await bearer(opened, "sam")
+        await posted(http, "/v1/tasks", sam, input="hello")
+        async with http.get("/metrics", headers=sam) as answer:
+            told = Scrape(await answer.text())
+    assert told("countersign_tasks_submitted_total") == 1
+    assert told("countersign_deliveries_waiting", channel="webhook") == 0
+    assert told("countersign_requests_refused_total", status="401", problem="unidentified") == 1
 
 
 def test_nobody_waits_for_the_library_before_the_first_scrape() -> None:

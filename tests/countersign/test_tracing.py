@@ -6,12 +6,9 @@ import asyncio
 import os
 import subprocess
 import sys
-import tomllib
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 import structlog
 from aiohttp import web
@@ -20,23 +17,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from pydantic import SecretStr
 
-from bot.settings import BotSettings
 from core.definitions import definition
 from core.errors import NotAReviewer, NotFound
-from core.model import PersonId, Policy, Submission, TaskId, Verdict
-from core.settings import CoreSettings
-from countersign.composition import flows, house
-from countersign.configuration import parsed
-from countersign.settings import Settings
+from core.model import Policy, Submission, TaskId, Verdict
 from countersign.traced import Tracing
 from countersign.tracing import is_asked_for, tracing
 from tests.core.graphs import drafting
-from tests.walks.town import WEBHOOK_SECRET
+from tests.countersign.plain_house import bearer, posted, running
 from tests.world import ANA, EVE, PATIENCE, PEOPLE, SAM, Board, flow_settings, policies, whole_core
-from web.auth import new_token
-from web.settings import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -45,22 +34,10 @@ if TYPE_CHECKING:
 
     from core.model import Json
     from core.store.database import Database
-    from countersign.composition import House
     from tests.world import StoppedClock, World
 
 THEIRS = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{THEIRS}-b7ad6b7169203331-01"
-CONFIGURATION = """
-[people.ana]
-name = "Ana Ruiz"
-[people.sam]
-name = "Sam Lee"
-[policies.default]
-reviewers = ["ana"]
-[hooks.ci]
-scheme = "bearer"
-secret_env = "CI"
-"""
 
 
 class Receiver(Board):
@@ -108,39 +85,6 @@ class _Kept(InMemorySpanExporter):
 
 def trace_of(span: ReadableSpan) -> str:
     return format(span.context.trace_id, "032x") if span.context else ""
-
-
-@asynccontextmanager
-async def running(
-    database: Database, traced: Tracing | None
-) -> AsyncIterator[tuple[House, aiohttp.ClientSession]]:
-    """A house on a free port, without chats, and a client for it."""
-    settings = Settings(
-        core=CoreSettings(database_url=SecretStr(database.url.render_as_string(hide_password=False))),
-        bot=BotSettings(),
-        web=WebSettings(port=0, webhook_secret=SecretStr(WEBHOOK_SECRET), webhook_allow=("127.0.0.1",)),
-    )
-    known = parsed(tomllib.loads(CONFIGURATION), None, {"CI": "ci-secret"})
-    async with (
-        house(settings, known, flows(known), database, tracing=traced) as opened,
-        aiohttp.ClientSession(opened.address) as http,
-    ):
-        yield opened, http
-
-
-async def bearer(opened: House, person: str) -> dict[str, str]:
-    token, credential = new_token(PersonId(person), datetime.now(UTC))
-    await opened.store.add_credential(credential)
-    return {"Authorization": f"Bearer {token}"}
-
-
-async def posted(
-    http: aiohttp.ClientSession, path: str, headers: dict[str, str], **body: Any
-) -> dict[str, Any]:
-    async with http.post(path, json=body, headers=headers) as answer:
-        assert answer.status < 300, await answer.text()
-        found: dict[str, Any] = await answer.json()
-        return found
 
 
 @pytest.fixture
