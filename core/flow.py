@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.graph import Graph
-    from core.model import FlowSettings, Policy, TaskId
+    from core.model import FlowSettings, Policy, Position, TaskId
     from core.ports import Clock, FlowStore
 
 log = structlog.get_logger()
@@ -91,7 +91,10 @@ class FlowRunner:
             log.warning("task_failed", task_id=task_id, node=position.node, error=UnknownFlow.__name__)
             return None
         try:
-            return await Segment(self._store, flow, position, self._clock).run()
+            return await self._run_segment(flow, position)
         except StaleRun:
             log.info("segment_overtaken", task_id=task_id)
             return None
+
+    async def _run_segment(self, flow: FlowDefinition, position: Position) -> datetime | None:
+        return await Segment(self._store, flow, position, self._clock).run()

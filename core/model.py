@@ -35,6 +35,8 @@ LEASES = ChannelName("leases")
 """Likewise: somebody gave up what only one replica does at a time, and another may begin."""
 LOCAL = PersonId("local")
 """The built-in person of `COUNTERSIGN_AUTH=open`."""
+TRACEPARENT = "traceparent"
+"""The header of W3C Trace Context; and the name in a task's metadata under which its trace goes with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +402,8 @@ class Submission:
     """Unique per submitter: the same key again gives the first task, or `KeyReused` if anything differs."""
     tell: Recipient | None = None
     """Where in a chat its submitter is to hear how it ended."""
+    traceparent: str | None = None
+    """The W3C trace context of the request that it came with, unchecked; only tracing looks at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

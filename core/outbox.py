@@ -18,6 +18,7 @@ import structlog
 
 from core.counting import as_it_counts
 from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
+from core.measures import Deliveries
 from core.model import Notice
 from core.stopping import cut_off
 
@@ -88,11 +89,16 @@ class Outbox:
         random: Random | None = None,
         grace: Callable[[], timedelta] = timedelta,
         rest: Callable[[float], Awaitable[object]] = no_rest,
+        measures: Mapping[ChannelName, Deliveries] = {},
     ) -> None:
+        """`measures` are those of the channels that were served before."""
         self._grace = grace
         chance = random or Random()  # noqa: S311 - jitter, not a secret
         self._loops = {
-            channel.name: ChannelLoop(store, channel, clock, chance, policies, rest) for channel in channels
+            channel.name: ChannelLoop(
+                store, channel, clock, chance, policies, rest, measures.get(channel.name) or Deliveries()
+            )
+            for channel in channels
         }
 
     async def __aenter__(self) -> Self:
@@ -113,6 +119,10 @@ class Outbox:
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
+
+    @property
+    def measures(self) -> Mapping[ChannelName, Deliveries]:
+        return {name: loop.measures for name, loop in self._loops.items()}
 
     def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         for name in due:
@@ -143,6 +153,7 @@ class ChannelLoop:
         random: Random,
         policies: Mapping[str, Policy],
         rest: Callable[[float], Awaitable[object]],
+        measures: Deliveries,
     ) -> None:
         self._store = store
         self._channel = channel
@@ -160,6 +171,7 @@ class ChannelLoop:
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
         self._rest = rest
+        self.measures = measures
         self._is_new = True
         """Whether what is stored of the time before the start is still to be taken up."""
 
@@ -274,22 +286,32 @@ class ChannelLoop:
         except Unavailable:
             raise
         except DeliveryError as error:
+            self.measures.failures[type(error).__name__] += 1
             await self._failed(delivery, error)
         except TimeoutError:
+            self.measures.failures[TimeoutError.__name__] += 1
             await self._retry(delivery, "the call took too long")
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
             # A client library cancels what it has under way when it closes its session.
+            self.measures.failures["CutOff"] += 1
             await self._retry(delivery, "the call was cut off")
         except Exception as error:
             # A defect of a channel must not stop its loop, and is tried again like any failure.
+            self.measures.failures["Defect"] += 1
             log.exception("delivery_broke", delivery_id=delivery.id, channel=self._channel.name)
             await self._retry(delivery, type(error).__name__)
         else:
             await self._store.delivery_shown(delivery, message)
+            self._measure(delivery)
         finally:
             self._pace(delivery)
+
+    def _measure(self, delivery: Delivery) -> None:
+        since = delivery.failing_since or delivery.due_at
+        if since is not None:
+            self.measures.lag.add((self._clock.now() - since).total_seconds())
 
     async def _failed(self, delivery: Delivery, error: DeliveryError) -> None:
         match error:
@@ -362,6 +384,7 @@ class ChannelLoop:
         return since is not None and self._clock.now() - since >= GIVE_UP_AFTER
 
     async def _give_up(self, delivery: Delivery, error: str) -> None:
+        self.measures.given_up += 1
         log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)
         await self._store.delivery_given_up(delivery, error)
 

@@ -188,6 +188,16 @@ class Turns(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told what became of decisions, on the event loop and once it is durable; must not raise or wait."""
+
+    def decided(self, review: ReviewRequest, verdict: Verdict, via: str) -> None:
+        """The review as it stands after it."""
+        ...
+
+    def refused(self, refusal: CountersignError, via: str) -> None: ...
+
+
 class DelegationStore(Protocol):
     """What `delegations` needs of the store."""
 

@@ -14,6 +14,7 @@ from core.delegations import Delegations
 from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
+from core.measures import Measures
 from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_in_time, check_may_decide
 from core.questions import Questions
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
         TaskFilter,
         TaskPage,
     )
-    from core.ports import Clock, Store
+    from core.ports import Clock, Observer, Store
 
 log = structlog.get_logger()
 
@@ -95,6 +96,7 @@ class Service:
         policies: Mapping[str, Policy] = {},
         admins: Collection[PersonId] = (),
         clock: Clock | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`policies` are those in force now; a review is judged by them as well as by its own.
 
@@ -107,6 +109,7 @@ class Service:
         self._policies = policies
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
+        self._observer = observer or Measures()
         self.questions = Questions(
             store,
             policies=policies,
@@ -370,8 +373,10 @@ class Service:
         """Log what became of a decision; raise its refusal, which says who can instead."""
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
+            self._observer.refused(refusal, via)
             log.info("decision_refused", reason=type(refusal).__name__, **facts)
             raise self._with_others(refusal, review)
+        self._observer.decided(review, verdict, via)
         log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
         return review
 

@@ -18,6 +18,7 @@ from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
 from core.leases import Alone, InTurn, Leases
+from core.measures import Deliveries, Measures
 from core.outbox import Outbox, rest
 from core.ports import TakesOver
 from core.service import Service
@@ -31,6 +32,7 @@ from countersign.alike import Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
+from countersign.metrics import Exposition
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
+    from countersign.traced import Tracing
 
 log = structlog.get_logger()
 
@@ -55,6 +58,7 @@ CHATS_MAY_CLOSE = timedelta(seconds=4)
 SEGMENTS_MAY_END = timedelta(seconds=1.5)
 """What is given up after these is stored, and taken up at the next start."""
 KEPT_FOR_THE_STORE = timedelta(seconds=1)
+TRACES_MAY_LEAVE = timedelta(seconds=0.5)
 KEPT_FOR_THE_ENGINE = SEGMENTS_MAY_END + CUT_OFF + KEPT_FOR_THE_STORE
 KEPT_FOR_THE_CHATS = timedelta(seconds=1) + KEPT_FOR_THE_ENGINE
 """Slow requests and chats must not cost the engine its time: work that is not put back counts as a crash."""
@@ -130,11 +134,13 @@ async def house(
     usergroup_changed: Callable[[str], object] | None = None,
     as_read: Configuration | None = None,
     is_web: bool = True,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
     `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
-    where `configuration` has more. Without `is_web` nothing listens.
+    where `configuration` has more. Without `is_web` nothing listens. With `tracing` there is a span around
+    what is done.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
@@ -142,11 +148,15 @@ async def house(
     """
     clock = SystemClock()
     stop = Deadline(STOP)
+    make_service: Callable[..., Service] = Service if tracing is None else tracing.service
+    make_runner_of_flows: Callable[..., FlowRunner] = FlowRunner if tracing is None else tracing.runner
     async with AsyncExitStack() as stack:
+        if tracing is not None:
+            stack.push_async_callback(tracing.stop, TRACES_MAY_LEAVE)
         replica = None if isinstance(database, SQLite) else new_id()
         store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
-        feed = Feed(store, hears_all=database.has_one_writer)
-        service = Service(
+        feed, measures = Feed(store, hears_all=database.has_one_writer), Measures()
+        service = make_service(
             store,
             feed,
             configuration.people,
@@ -154,24 +164,35 @@ async def house(
             policies=configuration.policies,
             admins=configuration.admins,
             clock=clock,
+            observer=measures,
         )
         alike = None
         if replica is not None:
             alike = Alike(store, settings, await store.secret("alike"), as_read or configuration)
         grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
-        engine = _engine(store, definitions, database, clock, grace)
+        engine = _engine(make_runner_of_flows(store, definitions, clock), store, database, clock, grace)
+        exposition = Exposition(store=store, engine=engine, measures=measures, clock=clock)
+        store.listen(measures)
         store.listen(feed)
         store.listen(engine)
         turns = await _turns(stack, store, database, replica, clock)
         await stack.enter_async_context(engine)
         if alike is not None:
             await alike.look()
-        hooks = await _webhooks(stack, settings, clock)
+        hooks = await _webhooks(stack, settings, clock, tracing)
         chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
         address, quieten = "", _nothing
         if is_web:
             app = _app(
-                settings, configuration, service, store, alike or store, chats, clock, extras or Extras()
+                settings,
+                configuration,
+                service,
+                store,
+                alike or store,
+                chats,
+                clock,
+                exposition,
+                extras or Extras(),
             )
             runner = make_runner(app)
             quieten = runner.cleanup
@@ -180,12 +201,11 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        serve = partial(_served, store, configuration.policies, clock, ending, turns)
+        outward: list[Channel] = [*channels, *hooks]
+        exposition.deliveries.update((channel.name, Deliveries()) for channel in outward)
+        serve = partial(_served, store, configuration.policies, clock, ending, turns, exposition, tracing)
         await stack.enter_async_context(
-            together(
-                turns.holding(f"outbox {channel.name}", partial(serve, channel))
-                for channel in (*channels, *hooks)
-            )
+            together(turns.holding(f"outbox {channel.name}", partial(serve, channel)) for channel in outward)
         )
         timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
         store.listen(timekeeper)
@@ -220,37 +240,41 @@ async def _served(
     clock: SystemClock,
     ending: Callable[[], timedelta],
     turns: Turns,
+    exposition: Exposition,
+    tracing: Tracing | None,
     channel: Channel,
     held: Held,
 ) -> AsyncIterator[None]:
     """An outbox for this channel, for one turn."""
     if not turns.is_alone and isinstance(channel, TakesOver):
         channel.taken_over()
+    shown = channel if tracing is None else tracing.channel(channel)
     outbox = Outbox(
         store,
-        [channel if turns.is_alone else InTurn(channel, held)],
+        [shown if turns.is_alone else InTurn(shown, held)],
         clock,
         policies=policies,
         grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
         rest=rest,
+        measures=exposition.deliveries,
     )
-    ignore = store.listen(outbox)
+    ignore, hide = store.listen(outbox), exposition.show(outbox)
     try:
         async with outbox:
             yield
     finally:
         ignore()
+        hide()
 
 
 def _engine(
+    runner: FlowRunner,
     store: SqlStore,
-    definitions: Mapping[str, FlowDefinition],
     database: Database,
     clock: SystemClock,
     grace: Callable[[], timedelta],
 ) -> Segments:
     """SQLite is one process's alone, PostgreSQL is shared."""
-    runner = FlowRunner(store, definitions, clock)
     if isinstance(database, SQLite):
         return LocalEngine(runner, store, clock, grace=grace)
     from core.engines.procrastinate import ProcrastinateEngine
@@ -258,7 +282,9 @@ def _engine(
     return ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), grace=grace)
 
 
-async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> list[WebhookChannel]:
+async def _webhooks(
+    stack: AsyncExitStack, settings: Settings, clock: SystemClock, tracing: Tracing | None
+) -> list[WebhookChannel]:
     """The channel for callbacks, where there is a secret to sign them with."""
     secret = settings.web.webhook_secret
     if secret is None:
@@ -268,6 +294,7 @@ async def _webhooks(stack: AsyncExitStack, settings: Settings, clock: SystemCloc
         guard=CallbackGuard(settings.web.webhook_allow, signed=True),
         base_url=settings.web.base_url,
         clock=clock,
+        carried=dict if tracing is None else tracing.carried,
     )
     return [await stack.enter_async_context(channel)]
 
@@ -280,6 +307,7 @@ def _app(
     health: Health,
     chats: Chats,
     clock: SystemClock,
+    exposition: Exposition,
     extras: Extras,
 ) -> web.Application:
     return create_app(
@@ -294,6 +322,7 @@ def _app(
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
+        exposition=exposition,
     )
 
 

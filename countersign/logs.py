@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
 
 NOISY = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "telegram", "aiohttp", "asyncio", "alembic")
 """Libraries whose INFO lines hold addresses with tokens in them, or whole bodies."""
@@ -20,11 +20,33 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure() -> None:
-    """Log to standard error: standard output belongs to what commands print."""
+_FACTS: dict[str, str] = {}
+
+
+def always(**facts: str) -> None:
+    """Every line from now on has these, such as a replica's name.
+
+    A context variable would not do: much is logged by tasks that were begun where none reaches.
+    """
+    _FACTS.update(facts)
+
+
+def _with_facts(_logger: object, _method: str, event: EventDict) -> EventDict:
+    for name, fact in _FACTS.items():
+        event.setdefault(name, fact)
+    return event
+
+
+def configure(named: Processor | None = None) -> None:
+    """Log to standard error: standard output belongs to what commands print.
+
+    `named` adds to each line what it belongs to, such as a trace.
+    """
     on_terminal = sys.stderr.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_facts,
+        *([] if named is None else [named]),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

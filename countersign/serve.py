@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from countersign.outside import Keeper
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
+from countersign.tracing import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from countersign.composition import House
     from countersign.configuration import Configuration
     from countersign.settings import Settings
+    from countersign.traced import Tracing
 
 log = structlog.get_logger()
 
@@ -55,13 +58,16 @@ def _run(*, is_web: bool) -> int:
             "COUNTERSIGN_DATABASE_URL: a worker shares a PostgreSQL database with `countersign serve`; "
             "a SQLite file is one process's alone."
         )
-    logs.configure()
+    traces, trouble = tracing(os.environ)
+    logs.configure(traces.named if traces else None)
+    if trouble:
+        log.warning("tracing_is_off", reason=trouble)
     live = Live(reachable(configured, found))
     definitions = flows(live.configuration, found.core.model_endpoint)
     _warn(found, live.configuration)
     with exclusive(target):
         prepared(target)
-        run(_serve(found, live, definitions, target, is_web=is_web))
+        run(_serve(found, live, definitions, target, traces, is_web=is_web))
     log.info("stopped")
     return 0
 
@@ -98,6 +104,7 @@ async def _serve(
     live: Live,
     definitions: Mapping[str, FlowDefinition],
     target: Database,
+    traces: Tracing | None,
     *,
     is_web: bool,
 ) -> None:
@@ -105,7 +112,7 @@ async def _serve(
     on_hangup(hangup)
     async with (
         Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
-        _house(found, live, definitions, target, keeper, is_web=is_web) as running,
+        _house(found, live, definitions, target, keeper, traces, is_web=is_web) as running,
         asyncio.TaskGroup() as tasks,
     ):
         log.info("serving" if is_web else "working", address=running.address)
@@ -139,6 +146,7 @@ async def _house(
     definitions: Mapping[str, FlowDefinition],
     target: Database,
     keeper: Keeper,
+    traces: Tracing | None,
     *,
     is_web: bool,
 ) -> AsyncIterator[House]:
@@ -153,6 +161,7 @@ async def _house(
         usergroup_changed=keeper.changed,
         as_read=live.read,
         is_web=is_web,
+        tracing=traces,
     ) as running:
         yield running
 

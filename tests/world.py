@@ -17,7 +17,7 @@ import heapq
 import itertools
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +29,7 @@ from core.events import FINAL, ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
+from core.measures import Measures
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from core.model import Delivery, Hint, Json, Notice, ReviewRequest, StoredEvent, Task
     from core.ports import Channel, Clock
     from core.store.database import Database
+    from countersign.traced import Tracing
 
 T = TypeVar("T")
 
@@ -338,7 +340,9 @@ class World:
     engine: Segments
     service: Service
     flows: Mapping[str, FlowDefinition]
-    diary: Diary = field(default_factory=Diary)
+    diary: Diary
+    outbox: Outbox
+    measures: Measures
 
     async def submit(self, text: Json = "hello world", *, flow: str = "draft", **more: str) -> Task:
         """A new task of Sam's."""
@@ -397,29 +401,41 @@ async def whole_core(
     limit: int = 64,
     held: int = 256,
     is_shared: bool = False,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[World]:
     """Core as it runs in production, over a migrated database; stopped at the end.
 
     `is_shared`: as one of several on a PostgreSQL database, which holds so many tasks at most.
     """
+    make_runner = FlowRunner if tracing is None else tracing.runner
+    make_service = Service if tracing is None else tracing.service
     flows = draft_flows() if flows is None else flows
     async with AsyncExitStack() as stack:
         replica = new_id() if is_shared else None
         store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
-        feed, diary = Feed(store, hears_all=database.has_one_writer), Diary()
-        runner = FlowRunner(store, flows, clock)
+        feed, diary, measures = Feed(store, hears_all=database.has_one_writer), Diary(), Measures()
+        runner = make_runner(store, flows, clock)
         engine = (
             ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), limit=limit, held=held)
             if is_shared
             else LocalEngine(runner, store, clock, limit=limit)
         )
         outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
-        for listener in (diary, feed, outbox, engine):
+        for listener in (diary, measures, feed, outbox, engine):
             store.listen(listener)
         timekeeper = Timekeeper(store, clock, people, in_force)
         store.listen(timekeeper)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
         await stack.enter_async_context(timekeeper)
-        service = Service(store, feed, people, flows, policies=in_force, admins=admins, clock=clock)
-        yield World(clock, store, feed, engine, service, flows, diary)
+        service = make_service(
+            store,
+            feed,
+            people,
+            flows,
+            policies=in_force,
+            admins=admins,
+            clock=clock,
+            observer=measures,
+        )
+        yield World(clock, store, feed, engine, service, flows, diary, outbox, measures)

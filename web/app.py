@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from web.gate import Admission, add_headers, make_gate
 from web.hooks.addresses import CallbackGuard
 from web.hooks.inbound import Hooks
 from web.looking import Looking
+from web.metrics import Metrics
 from web.pages import Pages
 from web.pages.changes import Changes
 from web.pages.views import Views
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from core.ports import Clock, Credentials, Health, Secrets
     from core.service import Service
     from web.hooks.inbound import Hook
+    from web.metrics import Exposition
     from web.settings import WebSettings
 
 LARGEST_BODY = 1024 * 1024
@@ -49,13 +52,15 @@ def create_app(
     public_paths: Collection[str] = (),
     banner: str | None = None,
     links: Mapping[str, str] | None = None,
+    exposition: Exposition | None = None,
 ) -> web.Application:
     """The whole server as an application; serve it with `make_runner`.
 
     `extra_routes` are the chat callbacks and the demo's page; those whose path is in `public_paths` prove
     themselves otherwise and pass without sign-in. `banner` stands above every page, `links` in the
-    navigation (name to path).
+    navigation (name to path). Where there is an `exposition`, there is `/metrics`.
     """
+    refused: Counter[tuple[int, str]] = Counter()
     callers = Callers(
         settings=settings, service=service, credentials=credentials, secrets=secrets, clock=clock
     )
@@ -63,7 +68,7 @@ def create_app(
     closing = Closing()
     pings = Pings(settings.ping_seconds)
     admission = Admission(settings=settings, callers=callers, machines=MACHINES | frozenset(public_paths))
-    app = web.Application(middlewares=[make_gate(admission, pages)], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[make_gate(admission, pages, refused)], client_max_size=LARGEST_BODY)
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
     app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
     app.add_routes(Standing(service=service, settings=settings).routes())
@@ -73,6 +78,8 @@ def create_app(
     app.add_routes(Checkpoints(service=service, settings=settings).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())
+    if exposition is not None:
+        app.add_routes(Metrics(exposition=exposition, streams=streams, refused=refused).routes())
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
     app.add_routes(Changes(service=service, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())

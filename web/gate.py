@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from web.auth import CALLER
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Collection
 
     from aiohttp.typedefs import Handler, Middleware
@@ -92,8 +94,12 @@ class Admission:
             await self._callers.check_form_token(request)
 
 
-def make_gate(admission: Admission, pages: Pages) -> Middleware:
-    """Admit, handle, and turn whatever is raised into an answer."""
+def make_gate(admission: Admission, pages: Pages, refused: Counter[tuple[int, str]]) -> Middleware:
+    """Admit, handle, and turn whatever is raised into an answer.
+
+    `refused` counts them by HTTP status and problem.
+    """
+    refusal_of = partial(answer, pages=pages, refused=refused)
 
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,24 +107,30 @@ def make_gate(admission: Admission, pages: Pages) -> Middleware:
             await admission.admit(request)
             return await handler(request)
         except CountersignError as error:
-            return answer(request, problem_of(error), pages, sign_in=isinstance(error, Unidentified))
+            return refusal_of(request, problem_of(error), sign_in=isinstance(error, Unidentified))
         except HttpRefusal as refusal:
-            return answer(request, refusal.problem, pages)
+            return refusal_of(request, refusal.problem)
         except web.HTTPException as error:
-            return answer(request, problem_of_http(error), pages)
+            return refusal_of(request, problem_of_http(error))
         except Exception as error:
             log.exception("request_failed", method=request.method, route=_route(request))
             if request.writer.output_size:
                 raise ConnectionResetError("the answer had begun") from error
-            return answer(request, unexpected(), pages)
+            return refusal_of(request, unexpected())
 
     return gate
 
 
 def answer(
-    request: web.Request, problem: Problem, pages: Pages, *, sign_in: bool = False
+    request: web.Request,
+    problem: Problem,
+    pages: Pages,
+    refused: Counter[tuple[int, str]],
+    *,
+    sign_in: bool = False,
 ) -> web.StreamResponse:
-    """The problem as a page for a browser, as JSON for everybody else."""
+    """The problem as a page for a browser, as JSON for everybody else; counted."""
+    refused[problem.status, problem.slug] += 1
     log.info(
         "request_refused",
         method=request.method,

@@ -66,7 +66,7 @@ class HttpRefusal(Exception):
     ) -> None:
         super().__init__(sentence)
         self.problem = Problem(
-            slug=_slug(title), title=title, status=status, detail=sentence, headers=headers or {}
+            slug=slug(title), title=title, status=status, detail=sentence, headers=headers or {}
         )
 
 
@@ -99,14 +99,14 @@ def problem_of(error: errors.CountersignError) -> Problem:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="countersign"'
-    return Problem(slug=_slug(cls.__name__), title=title, status=status, detail=str(error), headers=headers)
+    return Problem(slug=slug(cls.__name__), title=title, status=status, detail=str(error), headers=headers)
 
 
 def problem_of_http(error: web.HTTPException) -> Problem:
     """The problem of one of aiohttp's own refusals (no such route, wrong method, body too large)."""
     title, detail = HTTP_SENTENCES.get(error.status, (error.reason, f"{error.reason}."))
     kept = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return Problem(slug=_slug(title), title=title, status=error.status, detail=detail, headers=kept)
+    return Problem(slug=slug(title), title=title, status=error.status, detail=detail, headers=kept)
 
 
 def unexpected() -> Problem:
@@ -128,7 +128,7 @@ def problem_response(problem: Problem) -> web.Response:
     )
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
     """`NotAReviewer` and `Not a reviewer` both give `not-a-reviewer`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", title)
     return re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-")

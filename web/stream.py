@@ -141,6 +141,11 @@ class Streams:
             web.get("/v1/tasks/{task_id}/events", named, allow_head=False),
         ]
 
+    @property
+    def readers(self) -> int:
+        """Streams that are open."""
+        return self._open.total()
+
     async def stream(self, shape: Shape, request: web.Request) -> web.StreamResponse:
         """Everything after `Last-Event-ID`, then live; 204 where nothing is left to come."""
         task_id, after = known_id(request), last_event_id(request)

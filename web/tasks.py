@@ -9,7 +9,7 @@ from aiohttp import web
 
 from core.errors import Invalid
 from core.events import FINAL, ReviewRequested
-from core.model import OpenReview, Submission, Verdict
+from core.model import TRACEPARENT, OpenReview, Submission, Verdict
 from web.auth import CALLER
 from web.bodies import parsed
 from web.gate import see_other, wants_page
@@ -59,6 +59,7 @@ class Tasks:
                 title=body.title,
                 on_behalf_of=body.submitter,
                 idempotency_key=idempotency_key(request),
+                traceparent=request.headers.get(TRACEPARENT),
             )
         )
         if wants_page(request):
@@ -88,6 +89,7 @@ class Tasks:
                 callback_url=body.callback_url,
                 metadata=body.metadata,
                 idempotency_key=idempotency_key(request),
+                traceparent=request.headers.get(TRACEPARENT),
             )
         )
         headers = {"Location": f"/v1/tasks/{task.id}"}

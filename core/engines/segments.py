@@ -155,6 +155,15 @@ class Segments:
         """Segments that run or wait for one that does; those that are to be run later do not count."""
         return len(self._running) + len(self._queue)
 
+    @property
+    def queued(self) -> int:
+        """Tasks that are to run as soon as there is room."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
     def run(self, task: TaskId) -> None:
         """Run the task soon; one that runs is looked at once more when it stops."""
         if not self._accepting:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, Overloaded, StoreUnavailable
+from core.measures import GROUPS, UNITS, Distribution
 from core.store.transaction import Missed, Transaction
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Job(Generic[T]):
     events: list[StoredEvent] = field(default_factory=list)
     due: set[ChannelName] = field(default_factory=set)
     position: Position | None = None
+    asked: float = field(default_factory=monotonic)
 
 
 class Lane:
@@ -80,6 +82,8 @@ class Lane:
         """Whether the last group could not be run for want of the database."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
+        self.latency, self.groups = Distribution(UNITS), Distribution(GROUPS)
+        """Of units, from when the first of their group was asked for to its answers; of groups, in units."""
         self._stopped = False
         self._connection: Connection | None = None
         self._cursor: Cursor
@@ -307,6 +311,9 @@ class Lane:
                     positions.append(job.position)
         if events or due:
             self._committed(events, due, positions)
+        # All as long as the first of them: one sum for the group, and what it says is never too little.
+        self.latency.add(monotonic() - group[0].asked, len(group))
+        self.groups.add(len(group))
         for job in group:
             if not job.answer.done():
                 if job.error is not None:

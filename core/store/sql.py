@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Overloaded, StoreUnavailable
+from core.measures import ATTEMPTS, Distribution
 from core.model import Replica
 from core.store import (
     admitting,
+    census,
     chats,
     checkpoints,
     content,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.errors import CountersignError
+    from core.measures import Census
     from core.model import (
         ChannelName,
         ChatUpdate,
@@ -103,6 +106,8 @@ class SqlStore:
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
+        self.attempts = Distribution(ATTEMPTS)
+        """Of tasks that this process brought to their end."""
         self._write = Lane(database, clock, writes=True, committed=self._committed, placing=self._placing)
         self._read = Lane(database, clock, writes=False, committed=self._committed)
 
@@ -181,7 +186,9 @@ class SqlStore:
         return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
-        return await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
+        task = await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
+        self.attempts.add(task.attempt)
+        return task
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
@@ -206,7 +213,10 @@ class SqlStore:
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
         self._positions.pop(step.task, None)
-        return await self._write.run(partial(tasks.store_step, step=step))
+        version = await self._write.run(partial(tasks.store_step, step=step))
+        if step.status.is_final:
+            self.attempts.add(step.attempt)
+        return version
 
     async def fail(self, task_id: str, error: str) -> None:
         """End a task that cannot be run; one that has ended stays as it is."""
@@ -609,3 +619,13 @@ class SqlStore:
 
     async def counts(self) -> Mapping[Status, int]:
         return await self._read.run(tasks.counts)
+
+    # Observing
+
+    async def census(self, channels: Collection[ChannelName]) -> Census:
+        """What is unfinished, and what these channels have still to show."""
+        return await self._read.run(partial(census.census, channels=channels))
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        return {"write": self._write, "read": self._read}

@@ -18,7 +18,7 @@ from core.events import (
 )
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, Party, Point, Position, Status, Task, TaskId, TaskPage
+from core.model import LOCAL, TRACEPARENT, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
 from core.store.deliveries import say, shown_in
 from core.store.history import append
@@ -207,7 +207,9 @@ def _beginning(task: Task) -> Position:
 
 def fingerprint(new: Submission) -> str:
     """SHA-256 over what the submitter asked for."""
-    asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, dict(new.metadata)]
+    # The same request, sent again, is part of another trace.
+    metadata = {name: value for name, value in new.metadata.items() if name != TRACEPARENT}
+    asked = [new.input, new.flow, new.title, new.on_behalf_of, new.callback_url, metadata]
     if new.policy is not None:  # keys of the release before, which knew none, stay what they were
         asked.append(new.policy)
     return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()

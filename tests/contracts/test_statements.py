@@ -83,6 +83,9 @@ def plain(rows: Any) -> list[tuple[Any, ...]]:
 
 
 READS: dict[str, dict[str, Any]] = {
+    "census.OPEN": {},
+    "census.AT_WORK": {},
+    "census.UNSHOWN": {"channel": PAPER},
     "tasks.BY_ID": {"id": "TASK"},
     "tasks.PAGE": {"created_at": 2**62, "id": "~", "status": "", "submitter": "", "flow": "", "limit": 5},
     "tasks.PAGE_OF_SUBMITTER": {

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError, WebhookVerificationError
 
 from core.errors import Invalid, NotFound, SettingsError, Unidentified
-from core.model import PersonId, Submission
+from core.model import TRACEPARENT, PersonId, Submission
 from web.bodies import malformed, raw
 from web.schemas import json_response
 from web.settings import webhook_key
@@ -77,6 +77,7 @@ class Hooks:
                 submitter=hook.submitter,
                 flow=hook.flow,
                 idempotency_key=message_id(hook, request.headers),
+                traceparent=request.headers.get(TRACEPARENT),
             )
         )
         log.info("hook_received", hook=hook.name, task_id=task.id, is_new=is_new)

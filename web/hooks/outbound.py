@@ -19,7 +19,7 @@ from web.schemas import task_json
 from web.settings import webhook_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractResolver
 
@@ -57,12 +57,15 @@ class WebhookChannel:
         base_url: str,
         clock: Clock,
         resolver: AbstractResolver | None = None,
+        carried: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """`carried` are headers that hand the present trace on."""
         self._webhook = Webhook(webhook_key(secret))
         self._guard = guard
         self._base_url = base_url
         self._clock = clock
         self._resolver = resolver
+        self._carried = carried
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -128,6 +131,7 @@ class WebhookChannel:
     def _headers(self, message_id: str, body: str) -> dict[str, str]:
         at = self._clock.now()  # in UTC: the library would sign any other zone's wall time as UTC
         return {
+            **self._carried(),
             "Content-Type": "application/json",
             "User-Agent": "countersign",
             "webhook-id": message_id,

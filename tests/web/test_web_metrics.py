@@ -1,0 +1,57 @@
+"""`GET /metrics`: for who has signed in, where anything is exposed at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.web.web_house import Houses
+
+
+class Told:
+    """An exposition that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.readers = -1
+        self.refused: dict[tuple[int, str], int] = {}
+        self.accept = ""
+
+    async def text(
+        self, accept: str, *, readers: int, refused: Mapping[tuple[int, str], int]
+    ) -> tuple[bytes, str]:
+        self.accept, self.readers, self.refused = accept, readers, dict(refused)
+        return b"# nothing\n", "text/plain; version=1.0.0; charset=utf-8"
+
+
+async def test_metrics_need_a_sign_in_as_everything_else(houses: Houses) -> None:
+    house = await houses(exposition=Told())
+    async with house.http.get("/metrics") as answer:
+        assert answer.status == 401
+    async with house.http.get("/metrics", headers=await house.bearer("eve")) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert await answer.text() == "# nothing\n"
+
+
+async def test_open_streams_and_refusals_are_counted(houses: Houses) -> None:
+    told = Told()
+    house = await houses(exposition=told)
+    task = await house.submitted()
+    sam = await house.bearer("sam")
+    async with house.http.get(f"/stream/{task}", headers=sam) as stream:
+        assert stream.status == 200
+        async with house.http.get(f"/v1/tasks/{'0' * 32}", headers=sam) as answer:
+            assert answer.status == 404
+        async with house.http.get("/metrics", headers={**sam, "Accept": "text/plain"}):
+            pass
+    assert (told.readers, told.accept) == (1, "text/plain")
+    assert told.refused == {(404, "not-found"): 1}
+
+
+async def test_where_nothing_is_exposed_there_is_no_such_page(houses: Houses) -> None:
+    house = await houses()
+    async with house.http.get("/metrics", headers=await house.bearer("sam")) as answer:
+        assert answer.status == 404

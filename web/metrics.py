@@ -1,0 +1,45 @@
+"""`GET /metrics`: what runs here, in numbers, for Prometheus. It names nobody, and no task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from web.stream import Streams
+
+
+class Exposition(Protocol):
+    """Writes everything out; what only the web server knows is told it."""
+
+    async def text(
+        self, accept: str, *, readers: int, refused: Mapping[tuple[int, str], int]
+    ) -> tuple[bytes, str]:
+        """The text and its content type, in the format that `accept` asks for.
+
+        `readers` are the open streams, `refused` the answers by HTTP status and problem.
+        """
+        ...
+
+
+class Metrics:
+    """The route; there is none where nothing is exposed."""
+
+    def __init__(
+        self, *, exposition: Exposition, streams: Streams, refused: Mapping[tuple[int, str], int]
+    ) -> None:
+        self._exposition = exposition
+        self._streams = streams
+        self._refused = refused
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/metrics", self.show)]
+
+    async def show(self, request: web.Request) -> web.Response:
+        body, content_type = await self._exposition.text(
+            request.headers.get("Accept", ""), readers=self._streams.readers, refused=self._refused
+        )
+        return web.Response(body=body, headers={"Content-Type": content_type})
