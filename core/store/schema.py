@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from core.store.transaction import Cursor
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision in `migrations/versions`; a test compares."""
 
 

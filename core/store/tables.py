@@ -69,6 +69,8 @@ task = Table(
     Column("policy", String),
     # Where in a chat its submitter hears how it ended: CHANNEL/ADDRESS.
     Column("tell", Text),
+    # The replica that runs it, while it has stored work; NULL: none does (and always so on SQLite).
+    Column("holder", String(32)),
     Index("ix_task_created_at_id", "created_at", "id"),
     Index("ix_task_submitter_created_at_id", "submitter", "created_at", "id"),
 )
@@ -357,5 +359,39 @@ idempotency = Table(
     Column("task_id", String(32), ForeignKey("task.id"), nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The services on one PostgreSQL database. Whether one lives, the heartbeat of its Procrastinate worker says.
+replica = Table(
+    "replica",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("worker", BigInteger),
+    Column("name", Text, nullable=False),
+    Column("release", String, nullable=False),
+    # Hash of what all replicas are to be configured alike.
+    Column("configuration", String(64), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+# What exactly one replica does at a time. `expires_at` is by the database's clock; `token` rises with each
+# holder, so that what an earlier one still writes can be told and refused.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What else than our own tables `migrate` brought to which version.
+installed = Table(
+    "installed",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", String, nullable=False),
     sqlite_with_rowid=False,
 )
