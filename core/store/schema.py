@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from core.store.transaction import Cursor
 
-HEAD = "0011"
+HEAD = "0013"
 """The newest revision in `migrations/versions`; a test compares."""
 
 
