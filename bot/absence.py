@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from bot.people import Directory
     from core.model import PersonId
+    from core.ports import Clock
     from core.service import Service
 
 HOW = (
-    "Say it as “{0}away Ben Okafor until 2026-11-30”, or “{0}away nobody until 2026-11-30” if nobody is to "
+    "Say it as “{0}away Ben Okafor until 2026-11-30”, or “{0}away nobody until tomorrow” if nobody is to "
     "decide for you. A day counts to its end in your time zone; a time may follow it. “{0}back” ends it."
 )
 """`{0}` is what commands begin with on the platform."""
@@ -41,6 +42,7 @@ class Absences:
 
     service: Service
     people: Directory
+    clock: Clock
 
     async def away(
         self, person: PersonId, words: str, *, prefix: str, delegate: PersonId | None = None
@@ -51,7 +53,7 @@ class Absences:
         if found is None or (delegate is not None and not _MENTION.fullmatch(found[1] or "")):
             raise Invalid(HOW.format(prefix))
         me = self.service.somebody(person)
-        until = _moment(me, found[2], found[3], prefix)
+        until = _moment(me, found[2], found[3], self.clock.now(), prefix)
         if found[1] and delegate is None and found[1].casefold() != NO_ONE:
             delegate = self.named(found[1])
         made = await self.service.delegations.add(person, delegate, until, by=person)
@@ -83,9 +85,9 @@ class Absences:
         return f"{self.service.somebody(delegate).name} decides for you."
 
 
-def _moment(person: Person, day: str, hour: str | None, prefix: str) -> datetime:
+def _moment(person: Person, day: str, hour: str | None, now: datetime, prefix: str) -> datetime:
     """The end of a day, or a minute of it, by this person's clock unless the minute names another."""
     try:
-        return end_of(day, hour, person)
+        return end_of(day, hour, now, person)
     except (ValueError, OverflowError):
         raise Invalid(HOW.format(prefix)) from None

@@ -22,12 +22,13 @@ _BEFORE_UNIT = re.compile(r"(?<=\d) (?=[a-z])")
 _PREPOSITION = re.compile(r"^(?:in|on|until|till)\s+")
 
 
-def end_of(day: str, hour: str | None, person: Person) -> datetime:
-    """The end of a day, or a minute of it, in UTC. A minute may name a zone of its own (`18:30Z`).
+def end_of(day: str, hour: str | None, now: datetime, person: Person) -> datetime:
+    """The end of a day, or a minute of it, in UTC: `2026-11-30`, or `tomorrow`. A minute may name a zone of
+    its own (`18:30Z`).
 
     Raises `ValueError` or `OverflowError`.
     """
-    on = date.fromisoformat(day)
+    on = _day(day.lower(), now, person)
     return person.end_of(on) if hour is None else _at(on, hour, person)
 
 
@@ -40,8 +41,12 @@ def later(words: str, now: datetime, person: Person) -> datetime:
     if (wait := duration(_BEFORE_UNIT.sub("", said), _UNITS)) is not None:
         return now + wait
     day, _, hour = said.partition(" ")
-    on = next_day(now, person) if day == "tomorrow" else date.fromisoformat(day)
+    on = _day(day, now, person)
     return _at(on, hour.upper(), person) if hour else person.utc(datetime.combine(on, MORNING))
+
+
+def _day(said: str, now: datetime, person: Person) -> date:
+    return next_day(now, person) if said == "tomorrow" else date.fromisoformat(said)
 
 
 def _at(on: date, hour: str, person: Person) -> datetime:

@@ -58,7 +58,7 @@ _CONSENT = re.compile(
     r"|[+-]1|thumbs(?:up|down)|white_check_mark|x|👍|👎|✅|❌"
 )
 """Words and signs that somebody may take for a decision."""
-_FLOW = re.compile(r"flow:(\S+)(?:\s+|$)")
+_FLOW = re.compile(r"flow:[ \t]*(\S+)(?:\s+|$)")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 

@@ -73,7 +73,7 @@ class Commands:
         self._menu = menu
         self._reception = reception
         self._service = service
-        self._absences = Absences(service=service, people=people)
+        self._absences = Absences(service=service, people=people, clock=menu.clock)
         self.own_team = ""
         """Set before anybody can type: only Slack can tell."""
 

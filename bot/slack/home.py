@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class Home:
 
     team: str
     opened_at: datetime
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One after the other, so that an older list never replaces a newer one."""
     shown: list[Block] | None = None
 
 
@@ -80,7 +82,7 @@ class Homes:
         self._closed_until = clock.now()
         """Until when Slack asked for a pause."""
         self._rest = COALESCED
-        self._publishing = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
 
     async def opened(self, body: dict[str, Any]) -> None:
         """Answered at once; the Home follows."""
@@ -93,10 +95,11 @@ class Homes:
         user = event.event.user
         known = self._homes.pop(user, None)
         # shown again even where nothing changed: a Home that somebody opens may be that of an earlier run
-        self._homes[user] = Home(team=event.team_id, opened_at=self._clock.now())
+        turn = known.turn if known is not None else asyncio.Lock()
+        self._homes[user] = Home(team=event.team_id, opened_at=self._clock.now(), turn=turn)
         if known is None and len(self._homes) > KEPT:
             self._homes.popitem(last=False)
-        self._errands.start(self._publish([user], OPENED), "app home")
+        self._errands.start(self._open(user), "app home")
 
     def posted(self) -> None:
         """A card has a link from now on."""
@@ -127,20 +130,32 @@ class Homes:
         for user in [user for user, home in self._homes.items() if home.opened_at < before]:
             del self._homes[user]
         if self._homes:
-            self._errands.start(self._publish(list(reversed(self._homes)), CHANGED), "app homes")
+            self._errands.start(self._refresh(list(reversed(self._homes))), "app homes")
 
-    async def _publish(self, users: Sequence[str], limits: tuple[Limit, ...]) -> None:
-        """One at a time, so that an older list never replaces a newer one; who is left waits for the next."""
-        async with self._publishing:
+    async def _open(self, user: str) -> None:
+        """Whoever opens theirs does not wait for the Homes of others."""
+        wait = await self._in_turn(user, OPENED)
+        if wait is not None:
+            self._later(wait)
+
+    async def _refresh(self, users: Sequence[str]) -> None:
+        """Who is left waits for the next time."""
+        async with self._refreshing:
             began = self._clock.now()
             for user in users:
-                home = self._homes.get(user)
-                wait = await self._show(user, home, limits) if home is not None else None
+                wait = await self._in_turn(user, CHANGED)
                 if wait is not None:
                     self._later(wait)
                     return
-            if limits is CHANGED:
-                self._rest = max(COALESCED, REST * (self._clock.now() - began))
+            self._rest = max(COALESCED, REST * (self._clock.now() - began))
+
+    async def _in_turn(self, user: str, limits: tuple[Limit, ...]) -> timedelta | None:
+        home = self._homes.get(user)
+        if home is None:
+            return None
+        async with home.turn:
+            newest = self._homes.get(user)
+            return None if newest is None else await self._show(user, newest, limits)
 
     async def _show(self, user: str, home: Home, limits: tuple[Limit, ...]) -> timedelta | None:
         """How long to wait where it, and all that follow, cannot be shown now."""

@@ -87,7 +87,7 @@ class Commands:
         self._people = people
         self._menu = menu
         self._reception = reception
-        self._absences = Absences(service=service, people=people)
+        self._absences = Absences(service=service, people=people, clock=menu.clock)
 
     async def typed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: what was typed is stored, and comes again."""

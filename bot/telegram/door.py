@@ -1,4 +1,5 @@
-"""`POST /telegram/webhook`: lets in who knows the secret, and answers 200 once the update is stored."""
+"""`POST /telegram/webhook`: lets in who knows the secret, and answers 200 once the update is stored,
+with what is said to a press."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ class Door:
         if intake is None:
             return web.Response(status=503, headers={"Retry-After": "2"})
         try:
-            await intake.take(raw)
+            said = await intake.take_and_hear(raw)
         except Unreadable as error:
             log.warning("update_refused", channel=TELEGRAM, update_id=error.update_id, reason="malformed")
             # Telegram sends again what is not answered with 200; this will not get better
@@ -59,7 +60,7 @@ class Door:
             log.warning("update_not_stored", channel=TELEGRAM)
             seconds = max(1, round(error.retry_after.total_seconds()))
             return web.Response(status=503, headers={"Retry-After": str(seconds)})
-        return web.Response(status=200)
+        return web.Response(status=200) if said is None else web.json_response(said)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

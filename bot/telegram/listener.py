@@ -24,6 +24,7 @@ from telegram.ext import (
 from bot.connecting import connect_or_go_on
 from bot.menu import Menu
 from bot.reception import Reception
+from bot.telegram.answers import Answers
 from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.desk import Desk
 from bot.telegram.edits import Edits
@@ -101,7 +102,8 @@ class Listener:
         queue: asyncio.Queue[object] = asyncio.Queue()
         self._hearing = Hearing(inbox=inbox, clock=clock)
         self.bot = self._new_bot()
-        self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock)
+        answers = Answers()
+        self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock, answers=answers)
         desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
         reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
@@ -114,6 +116,7 @@ class Listener:
             edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
             inquiries=Inquiries(service=service, desk=desk),
             menu=menu,
+            answers=answers,
         )
         reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
         commands = Commands(service=service, people=people, menu=menu, reception=reception)

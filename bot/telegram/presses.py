@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from telegram.error import TelegramError
 
 from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, OnThePage, sentence, thanks
 from bot.buttons import Action
@@ -14,7 +13,6 @@ from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
 from bot.telegram.desk import CANCEL, IN_WORDS, OVER, UNCHANGED
 from bot.telegram.edits import PRESS
-from bot.telegram.failures import failure
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import (
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons, Press
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.telegram.answers import Answers
     from bot.telegram.desk import Desk
     from bot.telegram.edits import Edits
     from bot.telegram.inquiries import Inquiries
@@ -57,6 +56,7 @@ class Presses:
         edits: Edits,
         inquiries: Inquiries,
         menu: Menu,
+        answers: Answers,
     ) -> None:
         self._service = service
         self._people = people
@@ -66,6 +66,7 @@ class Presses:
         self._edits = edits
         self._inquiries = inquiries
         self._menu = menu
+        self._answers = answers
 
     async def pressed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: the press is stored, and comes again."""
@@ -75,16 +76,16 @@ class Presses:
         try:
             words = await self._act(query)
         except Unavailable:
-            await self._answer(query, KEPT, alert=True)
+            await self._answers.give(query, KEPT, alert=True)
             raise
         except (ConfirmOnPage, OnThePage) as error:
-            await self._answer(query, sentence(error), alert=True)
+            await self._answers.give(query, sentence(error), alert=True)
             if said := self._buttons.read(query.data):
                 await self._desk.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
-            await self._answer(query, sentence(error), alert=True)
+            await self._answers.give(query, sentence(error), alert=True)
         else:
-            await self._answer(query, words, alert=False)
+            await self._answers.give(query, words, alert=False)
 
     async def replied(self, update: Update, _: object) -> None:
         """Raises `Unavailable`, likewise."""
@@ -212,10 +213,3 @@ class Presses:
             log.info("stranger_refused", channel=TELEGRAM, user=user.id)
             raise NotAReviewer(STRANGER.format(user.id))
         return person
-
-    async def _answer(self, query: CallbackQuery, words: str | None, *, alert: bool) -> None:
-        """What was decided stands, whether or not Telegram still takes the answer."""
-        try:
-            await query.answer(words, show_alert=alert)
-        except TelegramError as error:
-            log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))

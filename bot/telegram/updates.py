@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from telegram import Update
+from telegram import CallbackQuery, Chat, InaccessibleMessage, Message, Update, User
 from telegram.ext import BaseUpdateProcessor
 
 from bot.menu import Word
@@ -22,8 +22,9 @@ from core.model import ChannelName, ChatUpdate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping
 
-    from telegram import Bot
+    from telegram import Bot, MaybeInaccessibleMessage
 
+    from bot.telegram.answers import Answers, Said
     from core.ports import Alarm, ChatInbox, Clock
 
 log = structlog.get_logger()
@@ -133,20 +134,26 @@ def _id_of(raw: object) -> int | None:
 class Intake:
     """Where updates come in, by whichever way, and wait for python-telegram-bot to hand them to us."""
 
-    def __init__(self, *, inbox: ChatInbox, queue: asyncio.Queue[object], bot: Bot, clock: Clock) -> None:
+    def __init__(
+        self, *, inbox: ChatInbox, queue: asyncio.Queue[object], bot: Bot, clock: Clock, answers: Answers
+    ) -> None:
         self._inbox = inbox
         self._queue = queue
         self._bot = bot
         self._clock = clock
+        self._answers = answers
         self._postponed: dict[int, Alarm] = {}
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
 
-    async def take(self, raw: Mapping[str, Any]) -> None:
-        """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`."""
+    async def take(self, raw: Mapping[str, Any]) -> QueryShape | None:
+        """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`.
+
+        The press that it is; nobody has handled it yet.
+        """
         shape = shape_of(raw)
         if not shape.concerns(self._bot.id):
-            return
+            return None
         kept = ChatUpdate(channel=TELEGRAM, id=str(shape.update_id), body=json.dumps(raw).encode())
         was_in_hand = kept.id in self._in_hand
         self._in_hand.add(kept.id)
@@ -158,8 +165,14 @@ class Intake:
                 self._in_hand.discard(kept.id)
         if is_new:
             self._queue.put_nowait(self._update(shape))
-        else:
-            log.info("update_repeated", channel=TELEGRAM, update_id=shape.update_id)
+            return shape.callback_query
+        log.info("update_repeated", channel=TELEGRAM, update_id=shape.update_id)
+        return None
+
+    async def take_and_hear(self, raw: Mapping[str, Any]) -> Said | None:
+        """Likewise, and then what is said to a press, where it is said soon."""
+        press = await self.take(raw)
+        return None if press is None else await self._answers.to(press.id)
 
     async def take_up(self, only: Collection[str] | None = None) -> frozenset[str]:
         """Handle what was stored, is not handled and is not in our hands; the ids of what is left so.
@@ -203,6 +216,8 @@ class Intake:
         self._postponed[update.update_id] = self._clock.call_at(at, partial(self._again, update))
 
     async def handled(self, update: Update) -> None:
+        if update.callback_query is not None:
+            self._answers.nothing_more(update.callback_query.id)
         if update.update_id in self._postponed:
             return
         try:
@@ -222,7 +237,27 @@ class Intake:
         self._queue.put_nowait(update)
 
     def _update(self, shape: UpdateShape) -> Update:
-        return Update.de_json(shape.model_dump(by_alias=True, exclude_none=True), self._bot)
+        if shape.callback_query is None:
+            return Update.de_json(shape.model_dump(by_alias=True, exclude_none=True), self._bot)
+        return Update(shape.update_id, callback_query=self._query(shape.callback_query))
+
+    def _query(self, shape: QueryShape) -> CallbackQuery:
+        who = User(
+            shape.sender.id,
+            shape.sender.first_name,
+            shape.sender.is_bot,
+            username=shape.sender.username,
+        )
+        message = None if shape.message is None else self._message(shape.message)
+        made = CallbackQuery(shape.id, who, shape.chat_instance, message=message, data=shape.data)
+        made.set_bot(self._bot)
+        return made
+
+    def _message(self, shape: MessageShape) -> MaybeInaccessibleMessage:
+        """Of most messages it is enough where they are, and reading one whole takes three times as long."""
+        if shape.is_topic_message or shape.reply_to_message:
+            return Message.de_json(shape.model_dump(by_alias=True, exclude_none=True), self._bot)
+        return InaccessibleMessage(Chat(shape.chat.id, shape.chat.type), shape.message_id)
 
 
 class Processor(BaseUpdateProcessor):

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, or_, select, update
+from sqlalchemy import (
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from core.ids import new_id
 from core.jsontext import from_json
@@ -20,6 +33,8 @@ from core.timetable import has_timers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Select
 
     from core.model import Delivery, Json, Policy, ReviewRequest
     from core.store.transaction import Transaction
@@ -42,34 +57,62 @@ _waits_for_older = exists().where(
     _older.c.message.is_(None),
     _older.c.state == literal_column("'due'"),
 )
-# Changes of cards that people can see go before new cards, and never stand behind them.
-_is_post = case((delivery.c.message.is_(None), literal_column("1")), else_=literal_column("0"))
-_ranked = (
-    select(
-        *_columns,
-        _is_post.label("is_post"),
-        func.row_number()
-        .over(
-            partition_by=(delivery.c.address, _is_post),
-            order_by=(delivery.c.due_at, delivery.c.event_seq),
+
+
+def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
+    """For each place the oldest that is due of this kind.
+
+    Place by place, each by a step in an index: to rank all that is due takes as long as the queues are.
+    """
+    place = (
+        select(func.min(delivery.c.address).label("address"))
+        .where(delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None), of)
+        .cte(f"place_{is_post}", recursive=True)
+    )
+    following = (
+        select(func.min(delivery.c.address))
+        .where(
+            delivery.c.channel == p("channel"),
+            delivery.c.due_at.is_not(None),
+            of,
+            delivery.c.address > place.c.address,
         )
-        .label("rank"),
+        .correlate(place)
+        .scalar_subquery()
     )
-    .where(
-        delivery.c.channel == p("channel"),
-        delivery.c.due_at <= p("now"),
-        delivery.c.due_at.is_not(None),
-        # A reply needs its thread: what is new waits until the task's older cards in that place are posted.
-        or_(delivery.c.message.is_not(None), ~_waits_for_older),
+    place = place.union_all(select(following).where(place.c.address.is_not(None)))
+    head = delivery.alias(f"head_{is_post}")
+    oldest = (
+        select(delivery.c.id)
+        .where(
+            delivery.c.channel == p("channel"),
+            delivery.c.address == place.c.address,
+            delivery.c.due_at.is_not(None),
+            delivery.c.due_at <= p("now"),
+            of,
+            # A reply needs its thread: what is new waits until the task's older cards there are posted.
+            *([~_waits_for_older] if is_post else []),
+        )
+        .order_by(delivery.c.due_at, delivery.c.event_seq)
+        .limit(literal_column("1"))
+        .correlate(place)
+        .scalar_subquery()
     )
-    .subquery()
-)
+    columns = [head.c[name] for name in DELIVERY_COLUMNS]
+    return select(*columns, literal_column(str(is_post)).label("is_post")).join_from(
+        place, head, head.c.id == oldest
+    )
+
+
+# Changes of cards that people can see go before new cards, and never stand behind them.
+_first = union_all(
+    _heads(delivery.c.message.is_not(None), is_post=0), _heads(delivery.c.message.is_(None), is_post=1)
+).subquery("first")
 
 INSERT = Statement(insert(delivery), DELIVERY_COLUMNS)
 DUE = Statement(
-    select(*(_ranked.c[name] for name in DELIVERY_COLUMNS))
-    .where(_ranked.c.rank == literal_column("1"))
-    .order_by(_ranked.c.is_post, _ranked.c.due_at)
+    select(*(_first.c[name] for name in DELIVERY_COLUMNS))
+    .order_by(_first.c.is_post, _first.c.due_at)
     .limit(literal_column(str(HEADS)))
 )
 NEXT_DUE = Statement(

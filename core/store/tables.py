@@ -267,6 +267,17 @@ Index(
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
 )
+for _name, _kind in (("changes", "message IS NOT NULL"), ("posts", "message IS NULL")):
+    _due = text(f"due_at IS NOT NULL AND {_kind}")
+    Index(
+        f"ix_delivery_{_name}",
+        delivery.c.channel,
+        delivery.c.address,
+        delivery.c.due_at,
+        delivery.c.event_seq,
+        sqlite_where=_due,
+        postgresql_where=_due,
+    )
 Index(
     "ix_delivery_message",
     delivery.c.message,

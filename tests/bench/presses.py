@@ -17,6 +17,7 @@ from bot.buttons import Action, Buttons
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.telegram import TelegramSimulator
 from bot.simulator.telegram.chats import Press
+from bot.simulator.telegram.messages import answer_callback_query
 from core.model import ReviewId
 from tests.bench.server import CONFIGURATION, many, posted, serving, session
 
@@ -203,7 +204,7 @@ async def _in_slack(http: ClientSession, server: Server, slack: SlackSimulator, 
 
 
 async def _in_telegram(http: ClientSession, server: Server, telegram: TelegramSimulator, card: Card) -> None:
-    """Answered with `answerCallbackQuery`, after the decision is stored."""
+    """Answered with `answerCallbackQuery`, by a call or as the webhook's answer: the decision is stored."""
     message_id = int(card.message.partition("/")[2])
     press = Press(
         query_id=str(FIRST + message_id),
@@ -230,5 +231,8 @@ async def _in_telegram(http: ClientSession, server: Server, telegram: TelegramSi
     update = {"update_id": FIRST + message_id, "callback_query": query}
     async with http.post(f"{server.url}/telegram/webhook", json=update, headers=headers) as answer:
         assert answer.status == 200, await answer.text()
+        said = await answer.read()
+    if said:
+        answer_callback_query(telegram.state, json.loads(said))
     await press.wait(WITHIN)
     assert press.answered

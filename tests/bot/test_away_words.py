@@ -30,7 +30,7 @@ DIRECTORY = Directory.of(slack={CY.id: "U1", TWIN.id: "U2"}, telegram={ANA.id: 1
 async def absences(sqlite_database: Database, clock: StoppedClock) -> AsyncIterator[Absences]:
     async with SqlStore(sqlite_database, clock) as store:
         service = Service(store, Feed(store), {**PEOPLE, TWIN.id: TWIN, EMMA.id: EMMA}, {}, clock=clock)
-        yield Absences(service=service, people=DIRECTORY)
+        yield Absences(service=service, people=DIRECTORY, clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,8 @@ async def absences(sqlite_database: Database, clock: StoppedClock) -> AsyncItera
     [
         ("Ben Okri until 2026-11-30", BEN.id, datetime(2026, 12, 1, tzinfo=UTC)),
         ("  @ben   UNTIL 2026-11-30 ", BEN.id, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("ben until tomorrow", BEN.id, datetime(2026, 11, 23, tzinfo=UTC)),
+        ("until Tomorrow 18:30", None, datetime(2026, 11, 22, 18, 30, tzinfo=UTC)),
         ("ben until 2026-11-21 18:30", BEN.id, datetime(2026, 11, 21, 18, 30, tzinfo=UTC)),
         ("until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
         ("nobody until 2026-11-30", None, datetime(2026, 12, 1, tzinfo=UTC)),
@@ -78,7 +80,8 @@ async def test_days_and_times_are_of_who_goes(
         "",
         "Ben",
         "Ben until",
-        "until tomorrow",
+        "until today",
+        "until tomorrow noon",
         "until 2026-13-01",
         "until 2026-11-30 25:00",
         "until 9999-12-31",

@@ -440,6 +440,18 @@ async def test_slacks_own_limit_is_kept_and_whoever_opens_goes_first(
         assert all(call.status == 200 for call in slack.calls if call.method == "views.publish")
 
 
+async def test_whoever_opens_theirs_does_not_wait_for_the_homes_of_others(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.slack.open_home("U01ANA")
+    await home_saying(there, "Nothing waits for you.")
+    # what changes by itself for Ana hangs
+    there.slack.faults.add(Fault(method="views.publish", contains="U01ANA", delay=3600.0))
+    await there.house.review(await there.house.submit())
+    there.house.clock.advance(seconds=1)
+    await there.slack.open_home("U01SAM")
+    await home_saying(there, "Nothing waits for you.", "U01SAM")
+
+
 async def test_only_so_many_homes_are_kept(over_socket: SlackHouse) -> None:
     there = over_socket
     users = [f"U9{number:04}" for number in range(KEPT + 3)]

@@ -691,6 +691,23 @@ async def test_a_body_without_end_is_cut_short(by_webhook: TelegramHouse) -> Non
     assert (await posted(by_webhook, io.BytesIO(b"x" * (1024 * 1024 + 1)), SECRET))[0] == 413
 
 
+async def test_a_press_is_answered_in_the_answer_to_the_webhook(by_webhook: TelegramHouse) -> None:
+    token = (await shown(by_webhook)).button("Approve")["callback_data"]
+    status, said = await posted(by_webhook, json.dumps(press_update(token, update_id=1)).encode(), SECRET)
+    assert (status, json.loads(said)) == (
+        200,
+        {"method": "answerCallbackQuery", "callback_query_id": "1", "text": "Approved."},
+    )
+    assert by_webhook.telegram.calls_of("answerCallbackQuery") == []
+
+
+async def test_what_was_answered_is_not_answered_again(by_webhook: TelegramHouse) -> None:
+    token = (await shown(by_webhook)).button("Approve")["callback_data"]
+    body = json.dumps(press_update(token, update_id=1)).encode()
+    await posted(by_webhook, body, SECRET)
+    assert await posted(by_webhook, body, SECRET) == (200, "")
+
+
 async def test_the_user_id_must_be_a_number(by_webhook: TelegramHouse) -> None:
     """python-telegram-bot itself would take the string."""
     token = (await shown(by_webhook)).button("Approve")["callback_data"]

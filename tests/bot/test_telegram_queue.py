@@ -198,4 +198,5 @@ async def test_nothing_to_hand_in_and_an_unknown_flow(there: TelegramHouse) -> N
     assert "There is no flow 'nope'" in (await said(there, "/submit flow:nope x", user=SAM_ID)).text
     assert await tasks(there) == ()
     await said(there, "/submit flow:brief x", user=SAM_ID)
-    assert [one.flow for one in await tasks(there)] == ["brief"]
+    await said(there, "/submit flow: brief y", user=SAM_ID)
+    assert [(one.flow, one.title) for one in await tasks(there)] == [("brief", "y"), ("brief", "x")]

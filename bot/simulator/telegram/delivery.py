@@ -21,7 +21,7 @@ from bot.simulator.telegram.updates import Update, UpdateQueue
 from bot.simulator.telegram.webhook import Webhook, WebhookPoster, WebhookReply, read_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 
 @dataclass(slots=True)
@@ -45,11 +45,12 @@ class Delivery:
         *,
         now: Callable[[], float],
         on_change: Callable[[], None],
+        perform: Callable[[Mapping[str, Any]], Awaitable[None]],
         retry: float,
         public_webhook_rules: bool,
     ) -> None:
         self.updates = UpdateQueue(now=now, on_arrival=self._arrived)
-        self._poster = WebhookPoster(updates=self.updates, on_change=on_change, retry=retry)
+        self._poster = WebhookPoster(updates=self.updates, on_change=on_change, perform=perform, retry=retry)
         self._on_change = on_change
         self._public_rules = public_webhook_rules
         self._poll: Poll | None = None

@@ -78,15 +78,33 @@ class ApiServer:
         except ApiError as refusal:
             self._record(request.match_info["method"], {}, refusal.status, refusal.as_api())
             return _answer(refusal.status, refusal.as_api())
+        status, answer, fault = await self._called(name, handler, params)
+        if status == 0:
+            return _cut(request)
+        return _answer(status, answer, fault.headers if fault else {})
+
+    async def perform(self, said: Mapping[str, Any]) -> None:
+        """A call that came in the answer to a webhook, where nobody is told what becomes of it
+        [api: Making requests when getting updates]."""
+        method = str(said.get("method"))
+        params = {name: value for name, value in said.items() if name != "method"}
+        try:
+            name, handler = self._handler(method)
+        except ApiError as refusal:
+            self._record(method, params, refusal.status, refusal.as_api())
+        else:
+            await self._called(name, handler, params)
+
+    async def _called(
+        self, name: str, handler: Handler, params: Mapping[str, Any]
+    ) -> tuple[int, dict[str, Any], Fault | None]:
         fault = self.faults.take(name, params)
         if fault is None:
             status, answer = await self._act(handler, params)
         else:
             status, answer = await self._act_with(fault, handler, params)
         self._record(name, params, status, answer)
-        if status == 0:
-            return _cut(request)
-        return _answer(status, answer, fault.headers if fault else {})
+        return status, answer, fault
 
     async def _act(self, handler: Handler, params: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         try:

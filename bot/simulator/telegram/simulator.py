@@ -70,7 +70,11 @@ class TelegramSimulator(People):
             is_bot=True,
         )
         self.delivery = Delivery(
-            now=now, on_change=self._ring, retry=retry, public_webhook_rules=public_webhook_rules
+            now=now,
+            on_change=self._ring,
+            perform=self._perform,
+            retry=retry,
+            public_webhook_rules=public_webhook_rules,
         )
         super().__init__(
             State(bot=self.bot, now=now, answer_window=answer_window, privacy=privacy),
@@ -166,6 +170,9 @@ class TelegramSimulator(People):
         return await self.delivery.post(raw, secret=secret, url=url)
 
     # inside
+
+    async def _perform(self, said: Mapping[str, Any]) -> None:
+        await self._server.perform(said)
 
     def _file(self, path: str) -> StoredFile | None:
         return next((stored for stored in self.state.files.values() if stored.path == path), None)

@@ -16,7 +16,7 @@ from bot.simulator.telegram.limits import SECRET, WEBHOOK_CONNECTIONS, WEBHOOK_P
 from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from bot.simulator.telegram.updates import Update, UpdateQueue
 
@@ -46,6 +46,15 @@ class WebhookReply:
     @property
     def is_good(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def call(self) -> Mapping[str, Any] | None:
+        """What a taken update is answered with, where that is a call of the Bot API."""
+        try:
+            said = json.loads(self.body) if self.is_good else None
+        except ValueError:
+            return None
+        return said if isinstance(said, dict) and "method" in said else None
 
     @property
     def error(self) -> str:
@@ -106,6 +115,8 @@ class WebhookPoster:
 
     updates: UpdateQueue
     on_change: Callable[[], None]
+    perform: Callable[[Mapping[str, Any]], Awaitable[None]]
+    """Takes a call that came in the answer to an update."""
     retry: float
     """Seconds before the first repetition of a failed call; it doubles up to LONGEST_RETRY."""
     webhook: Webhook | None = None
@@ -137,9 +148,12 @@ class WebhookPoster:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WEBHOOK_SECONDS))
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                return WebhookReply(status=response.status, body=await response.text(errors="replace"))
+                reply = WebhookReply(status=response.status, body=await response.text(errors="replace"))
         except (aiohttp.ClientError, TimeoutError) as error:
             return WebhookReply(status=0, body=type(error).__name__)
+        if said := reply.call:
+            await self.perform(said)
+        return reply
 
     async def close(self) -> None:
         self.use(None)
