@@ -21,6 +21,7 @@ from opentelemetry.trace import StatusCode
 from core.definitions import definition
 from core.errors import NotAReviewer, NotFound
 from core.model import Policy, Submission, TaskId, Verdict
+from core.processors.python import from_function
 from countersign.traced import Tracing
 from countersign.tracing import is_asked_for, tracing
 from tests.core.graphs import drafting
@@ -221,6 +222,25 @@ async def test_a_node_that_fails_is_named_by_the_class_of_its_error(
     (node,) = traces.named("node process")
     assert (node.status.status_code, node.status.description) == (StatusCode.ERROR, "ValueError")
     assert "private" not in "".join(span.to_json() for span in traces.spans)
+
+
+async def test_what_a_node_traces_hangs_below_it_also_in_a_thread(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    traces = Traces()
+    traced = traces.tracing()
+
+    def process(text: str) -> str:
+        with traced.tracer.start_as_current_span("a call of the node's own"):
+            return text
+
+    drafts = {"draft": drafting(from_function(process, "a function"))}
+    async with whole_core(sqlite_database, clock, flows=drafts, tracing=traced) as world:
+        await world.open_review((await world.submit("hello")).id)
+    (own,), (node,) = traces.named("a call of the node's own"), traces.named("node process")
+    assert own.parent is not None
+    assert node.context is not None
+    assert own.parent.span_id == node.context.span_id
 
 
 async def test_a_refused_decision_is_a_span_with_its_class(world: World, clock: StoppedClock) -> None:
