@@ -41,7 +41,8 @@ TEXTS = (200, 2_000)
 """Characters of a submitted text; what is waiting holds several copies."""
 COMMITS = 5
 """Seconds in which bare commits are counted."""
-KB, MB, GB = 1e3, 1e6, 1e9
+IDLE = 2.0
+KB = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,8 @@ def multiply(url: str, count: int) -> None:
         ("review", "id"): review,
         ("delivery", "id"): ids.format("s.id"),
         ("delivery", "message"): "s.message || i",
+        ("task", "created_at"): "s.created_at + i * 250",
+        ("review", "opened_at"): "s.opened_at + i * 250",
     }
     with psycopg.connect(url) as connection:
         for table in metadata.sorted_tables:
@@ -259,10 +262,21 @@ async def room(running: Postgres, count: int, characters: int) -> tuple[list[Fig
     return [*figures, Figure(name=f"vacuum_{characters}", what=what, value=took, unit="s")], url
 
 
+async def idle(server: Server) -> None:
+    """Until it has nothing to do: at a start it looks over what is open where a policy was changed."""
+    while True:
+        before = server.process.cpu()
+        await asyncio.sleep(IDLE)
+        if server.process.cpu() - before < IDLE / 20:
+            return
+
+
 async def beside(running: Postgres, url: str, count: int, trips_made: int) -> list[Figure]:
     """Opening, and round trips, with so many waiting tasks in the same tables."""
     async with served(url) as server:
-        opened = server.ready_after
+        opened, began = server.ready_after, time.perf_counter()
+        await idle(server)
+        looked = time.perf_counter() - began
     async with served(url) as server, session() as http:
         opened = min(opened, server.ready_after)
         await many(WARM, 32, lambda: trip(http, server))
@@ -272,6 +286,12 @@ async def beside(running: Postgres, url: str, count: int, trips_made: int) -> li
     of = f"beside {count:,} waiting tasks, 32 clients"
     return [
         Figure(name="open", what=f"start to ready with {count:,} waiting tasks", value=opened, unit="s"),
+        Figure(
+            name="looked_over",
+            what=f"the look over all of them after a policy was changed, idle again after (to {IDLE:g} s)",
+            value=looked,
+            unit="s",
+        ),
         Figure(name="beside_rate", what=f"{of}: round trips", value=trips_made / took, unit="/s"),
         Figure(
             name="beside_cpu_postgres",

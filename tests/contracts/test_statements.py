@@ -27,6 +27,7 @@ from core.model import (
     TaskId,
     Verdict,
 )
+from core.store.reviews import WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tasks import POISON
@@ -333,3 +334,25 @@ def test_inserts_name_every_column_that_has_to_be_given() -> None:
             columns = statement.expression.table.columns
             needed = {c.name for c in columns if not c.nullable and c.server_default is None}
             assert needed <= set(statement.keys or ()), name
+
+
+async def test_a_later_page_of_open_reviews_begins_in_the_index(any_database: Database) -> None:
+    """Where it began at the first open review, a look over 10 million would never end."""
+    text, constants = WAITING.text(any_database.dialect)
+    given = {**constants, "like": "%", "opened_at": 1, "id": "", "limit": 10}
+    connection = any_database.connect()
+    try:
+        cursor = connection.cursor()
+        if any_database.dialect.name == "postgresql":
+            cursor.execute("SET enable_seqscan = off", {})  # for so few rows it would not look into an index
+            cursor.execute("SET enable_bitmapscan = off", {})
+            cursor.execute(f"EXPLAIN {text}", given)
+            plan = " ".join(str(row[0]) for row in cursor.fetchall())
+            assert "ix_review_open on review" in plan, plan
+            assert "Index Cond: (ROW(opened_at, (id)::text) > ROW" in plan, plan
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {text}", given)
+            plan = " ".join(str(row[3]) for row in cursor.fetchall())
+            assert "ix_review_open ((opened_at,id)>(?,?))" in plan, plan
+    finally:
+        connection.close()

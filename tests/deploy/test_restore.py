@@ -55,7 +55,7 @@ WAYS = {
     "postgresql": ("PostgreSQL: back up", 0, "PostgreSQL: restore"),
 }
 """Under which headings, and in which block there, the commands stand."""
-LOAD = 40
+LOAD = 20
 """Round trips that go on while the backup is made."""
 
 
@@ -155,6 +155,7 @@ async def card(slack: SlackSimulator, number: int) -> Message:
     return slack.messages(GENERAL)[number - 1]
 
 
+@pytest.mark.timeout(300)  # a dozen processes, each with its start
 async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place) -> None:
     async with SlackSimulator() as slack, session() as http:
         slack.add_user("U01ANA", "ana")
