@@ -117,6 +117,7 @@ async def test_work_of_a_replica_that_lives_is_not_taken_and_that_of_a_dead_one_
         assert await other.uncovered(dead_too=False) == []
         assert await other.uncovered(dead_too=True) == [(task.id, 1)]
         assert [await other.take(task.id), await third.take(task.id)] == [True, False]
+        assert await other.take(task.id), "it has it"
         assert await other.uncovered(dead_too=True) == []
         assert tasks_of(postgres_database) == [("pending", B, 2, 0)]
 
