@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.graph import Graph
     from core.model import FlowSettings, Policy, Position, TaskId
-    from core.ports import Clock, FlowStore
+    from core.ports import Clock, FlowStore, Others
 
 log = structlog.get_logger()
 
@@ -67,7 +67,15 @@ class FlowDefinition:
 class FlowRunner:
     """Runs one segment of a task at a time."""
 
-    def __init__(self, store: FlowStore, flows: Mapping[str, FlowDefinition], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: FlowStore,
+        flows: Mapping[str, FlowDefinition],
+        clock: Clock,
+        others: Others | None = None,
+    ) -> None:
+        """`others` are asked for what this process cannot run."""
+        self._others = others
         self._store = store
         self._flows = flows
         self._clock = clock
@@ -83,12 +91,12 @@ class FlowRunner:
         if position.due_at is not None and position.due_at > self._clock.now():
             return position.due_at
         if position.schema > SCHEMA:
-            await self._store.fail(task_id, "Its state was stored by a newer release.")
+            await self._cannot(position, "Its state was stored by a newer release.", "NewerRelease")
             return None
         flow = self._flows.get(position.task.flow)
         if flow is None:
-            await self._store.fail(task_id, f"The flow {position.task.flow!r} is not configured any more.")
-            log.warning("task_failed", task_id=task_id, node=position.node, error=UnknownFlow.__name__)
+            sentence = f"The flow {position.task.flow!r} is not configured any more."
+            await self._cannot(position, sentence, UnknownFlow.__name__)
             return None
         try:
             return await self._run_segment(flow, position)
@@ -98,3 +106,12 @@ class FlowRunner:
 
     async def _run_segment(self, flow: FlowDefinition, position: Position) -> datetime | None:
         return await Segment(self._store, flow, position, self._clock).run()
+
+    async def _cannot(self, position: Position, sentence: str, error: str) -> None:
+        """Fail the task, unless another process may know how to run it."""
+        task_id = position.task.id
+        if self._others is not None and await self._others.leave(task_id):
+            log.info("task_left_to_others", task_id=task_id, error=error)
+            return
+        await self._store.fail(task_id, sentence)
+        log.warning("task_failed", task_id=task_id, node=position.node, error=error)

@@ -438,6 +438,14 @@ class FlowStore(StepStore, Protocol):
     async def fail(self, task_id: str, error: str) -> None: ...
 
 
+class Others(Protocol):
+    """The other replicas, which may know more: a release, or a flow, comes to one after the other."""
+
+    async def leave(self, task: TaskId) -> bool:
+        """Leave to them a task that cannot be run here; False where they know no more than this one."""
+        ...
+
+
 class Runner(Protocol):
     """Runs one segment; when to come back, where it is to be tried again later."""
 
@@ -497,7 +505,7 @@ class SharedWorkStore(SegmentStore, Protocol):
         ...
 
     async def take(self, task: TaskId) -> bool:
-        """Become the holder of a task with stored work, unless a living replica is; whether it was done."""
+        """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
         ...
 
     async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:

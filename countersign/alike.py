@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from core.store import credentials, replicas
+from core.store.transaction import Transaction
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import SecretStr
 
-    from core.model import Status
+    from core.model import Replica, Status, TaskId
+    from core.store.database import Database
     from core.store.sql import SqlStore
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -41,9 +45,8 @@ class Alike:
         self._settings = settings
         self._key = key
         self._mark = mark(settings, configured, key)
-        store.describe(
-            name=f"{gethostname()}:{getpid()}", release=version("countersign"), configuration=self._mark
-        )
+        self._release = version("countersign")
+        store.describe(name=f"{gethostname()}:{getpid()}", release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
         """The file was read anew."""
@@ -56,6 +59,17 @@ class Alike:
         for other in await self._store.others():
             if differing := differences(self._mark, other.configuration):
                 log.warning("replica_configured_otherwise", other=other.name, sections=differing)
+
+    async def leave(self, task: TaskId) -> bool:
+        """Leave a task to the others where one of them has another release, or other flows."""
+        others = await self._store.others()
+        if all(
+            other.release == self._release and "flows" not in differences(self._mark, other.configuration)
+            for other in others
+        ):
+            return False
+        await self._store.leave(task)
+        return True
 
     async def check(self) -> None:
         await self._store.check()
@@ -71,6 +85,27 @@ class Alike:
             for differing in found
             if differing
         ]
+
+
+KEY = "alike"
+"""The database's secret by which marks are made."""
+
+
+def living(
+    database: Database, settings: Settings, configured: Configuration
+) -> list[tuple[Replica, list[str]]]:
+    """The replicas on a PostgreSQL database, each with what is configured otherwise there; reads only."""
+    connection = database.connect(read_only=True)
+    try:
+        tx = Transaction(connection.cursor(), database.dialect)
+        row = tx.one(credentials.SECRET, name=KEY)
+        mine = None if row is None else mark(settings, configured, bytes(row[0]))
+        return [
+            (other, [] if mine is None else differences(mine, other.configuration))
+            for other in replicas.others(tx, "")
+        ]
+    finally:
+        connection.close()
 
 
 def mark(settings: Settings, configured: Configuration, key: bytes) -> str:

@@ -28,7 +28,7 @@ from core.store.hints import Hints
 from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
-from countersign.alike import Alike
+from countersign.alike import KEY, Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
@@ -168,9 +168,11 @@ async def house(
         )
         alike = None
         if replica is not None:
-            alike = Alike(store, settings, await store.secret("alike"), as_read or configuration)
+            alike = Alike(store, settings, await store.secret(KEY), as_read or configuration)
         grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
-        engine = _engine(make_runner_of_flows(store, definitions, clock), store, database, clock, grace)
+        engine = _engine(
+            make_runner_of_flows(store, definitions, clock, alike), store, database, clock, grace
+        )
         exposition = Exposition(store=store, engine=engine, measures=measures, clock=clock)
         store.listen(measures)
         store.listen(feed)

@@ -2,7 +2,7 @@
 
 psycopg's own cursors do the same at several times the CPU (docs/benchmark.md), most of it for choices that
 are made once here: each text is prepared once per connection, under the types that it names itself. The
-connection belongs to its one `Pipeline`; psycopg's cursors can be used on it while that is `suspended`.
+connection belongs to its one `Pipeline`; psycopg's cursors cannot be used on it beside.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import select
 from collections import deque
-from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,7 @@ from psycopg.adapt import Transformer
 from core.store.transaction import Missed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
@@ -70,7 +69,6 @@ class Pipeline:
     """
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
         self._pgconn: PGconn = connection.pgconn
         self._pgconn.enter_pipeline_mode()
         self._transformer = Transformer(connection)
@@ -141,19 +139,6 @@ class Pipeline:
     def executemany(self, operation: str, rows: Sequence[Mapping[str, Any]], /) -> None:
         for row in rows:
             self.send(operation, row)
-
-    @contextmanager
-    def suspended(self) -> Iterator[Connection[Any]]:
-        """The connection, in the transaction that is open, for code that knows psycopg's cursors only."""
-        is_open = self._is_open
-        self._sync()
-        self._take_answers()
-        self._is_open = is_open
-        self._pgconn.exit_pipeline_mode()
-        try:
-            yield self._connection
-        finally:
-            self._pgconn.enter_pipeline_mode()
 
     def fetchone(self) -> Row | None:
         rows = self._rows(1)

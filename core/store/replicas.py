@@ -98,6 +98,7 @@ TAKE = Statement(
     )
     .returning(task.c.starts)
 )
+MINE = Statement(select(task.c.id).where(task.c.id == p("id"), _runnable, task.c.holder == p("me")))
 HELD = Statement(
     select(task.c.id, task.c.due_at).where(_runnable, task.c.holder == p("me")).order_by(task.c.created_at)
 )
@@ -123,6 +124,11 @@ LET_GO = Statement(
         starts=task.c.starts - task.c.begun,
     )
     .returning(task.c.id, task.c.version)
+)
+LEAVE = Statement(
+    update(task)
+    .where(task.c.id == p("id"), _runnable, task.c.holder == p("me"))
+    .values(holder=null(), version=task.c.version + literal_column("1"))
 )
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(
@@ -168,13 +174,13 @@ def is_enlisted(tx: Transaction, me: str, worker: int) -> bool:
 
 
 def take(tx: Transaction, me: str, task_id: str) -> bool:
-    """Become the holder of a task with stored work that no replica which lives holds; whether it was done.
+    """Become the holder of a task with stored work, unless another that lives is; whether this one is.
 
     A node that is found begun for the third time fails its task: it may be what ends replicas.
     """
     taken = tx.changed(TAKE, me=me, id=task_id)
     if not taken:
-        return False
+        return tx.one(MINE, me=me, id=task_id) is not None
     if taken[0][0] < tasks.POISON:
         return True
     row, _ = tasks.row_and_task(tx, task_id)
@@ -199,6 +205,11 @@ def retire(tx: Transaction, me: str) -> None:
     for task_id, version in tx.changed(LET_GO, me=me):
         tx.defer(task_id, version)
     tx.run(RETIRE, id=me)
+
+
+def leave(tx: Transaction, me: str, task_id: str) -> None:
+    """Hold the task no more: a sweep, seconds later, leaves it to a job, which may come to another."""
+    tx.run(LEAVE, me=me, id=task_id)
 
 
 def bury(tx: Transaction) -> None:

@@ -165,10 +165,7 @@ class Transaction:
 
     def defer(self, task: str, version: int) -> None:
         """Store a job for the work that the task has at this version, which was just made."""
-        cursor: Any = self._cursor  # only where there are jobs at all, it has this
-        with cursor.suspended() as connection:
-            jobs.defer(connection, task, version)
-        self.writes += 1
+        self.insert(jobs.DEFER, task=task, lock=jobs.lock_of(task, version))
 
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)

@@ -133,11 +133,6 @@ class MortalCursor:
         self._database.check()
         return getattr(self.real, "send", self.real.execute)(operation, parameters)
 
-    def suspended(self) -> Any:
-        """For Procrastinate's jobs, which are stored with what they are for."""
-        real: Any = self.real
-        return real.suspended()
-
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object:
         database = self._database
         database.check()
