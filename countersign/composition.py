@@ -18,6 +18,7 @@ from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
 from core.leases import Alone, InTurn, Leases
+from core.lookout import lookout
 from core.outbox import Outbox, rest
 from core.ports import TakesOver
 from core.service import Service
@@ -163,6 +164,8 @@ async def house(
         store.listen(feed)
         store.listen(engine)
         turns = await _turns(stack, store, database, replica, clock)
+        if not turns.is_alone:
+            await stack.enter_async_context(lookout(feed, clock))
         await stack.enter_async_context(engine)
         if alike is not None:
             await alike.look()

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHANNEL = "countersign"
-GATHER = timedelta(milliseconds=5)
-"""How long a hint waits for others to share its message."""
+GATHER = 0.005
+"""Seconds between two messages, in which hints wait to share the next; the first of all goes at once."""
 IDS = 100
 """Tasks in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
 WAITING = 5_000
@@ -59,7 +59,10 @@ class Hints:
         self._is_whole = True
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._said_at = 0.0
         self._received: deque[str | bytes] = deque()
+        self._process = 0
+        """The server's process that says what we say: it tells us, too."""
         self._is_leaving = False
         self._task: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
@@ -91,7 +94,7 @@ class Hints:
             self._is_whole = False
         if self._alarm is None:
             loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(GATHER.total_seconds(), self._ring)
+            self._alarm = loop.call_at(max(loop.time(), self._said_at + GATHER), self._ring)
 
     def heard(self, _hint: Hint) -> None:
         """What others say they have told everybody themselves."""
@@ -136,7 +139,7 @@ class Hints:
             try:
                 # A hint that a crash of the server takes with it is not worth a write to the disk.
                 await connection.execute("SET synchronous_commit = off")
-                connection.add_notify_handler(lambda found: self._received.append(found.payload))
+                connection.add_notify_handler(lambda found: self._arrived(found.pid, found.payload))
                 await connection.execute(f"LISTEN {CHANNEL}")
             except BaseException:
                 await connection.close()
@@ -146,6 +149,7 @@ class Hints:
     async def _talk(self, connection: AsyncConnection[Any]) -> None:
         """Until the connection breaks, or we leave."""
         self._received.clear()
+        self._process = connection.info.backend_pid
         self._hear(Hint(is_whole=False))
         self.connected.set()
         while True:
@@ -177,13 +181,17 @@ class Hints:
         """Hand on what has arrived, also while something was said."""
         connection.pgconn.consume_input()
         while found := connection.pgconn.notifies():
-            self._received.append(found.extra)
+            self._arrived(found.be_pid, found.extra)
         while self._received:
             if (hint := self._hint(self._received.popleft())) is not None:
                 self._hear(hint)
 
+    def _arrived(self, process: int, payload: str | bytes) -> None:
+        if process != self._process:
+            self._received.append(payload)
+
     def _hint(self, payload: str | bytes) -> Hint | None:
-        """None for our own; of what a later release says in other words, that there was something."""
+        """None for our own, of an earlier connection; of what a later release says in other words, that there was something."""
         try:
             said = json.loads(payload)
             if said["by"] == self._replica:
@@ -203,6 +211,7 @@ class Hints:
         messages = self._messages()
         if not messages:
             return False
+        self._said_at = asyncio.get_running_loop().time()
         moved, due, was_whole = self._moved, self._due, self._is_whole
         self._moved, self._due, self._is_whole = {}, set(), True
         try:

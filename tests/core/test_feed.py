@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +12,12 @@ import pytest
 from core.errors import NotFound
 from core.events import AttemptStarted, NodeRetried, TaskCompleted, TaskRewound
 from core.feed import BUFFERED, Feed
-from core.model import Outcome, Status, StoredEvent, TaskId
+from core.model import Hint, Outcome, Status, StoredEvent, TaskId
 from tests.core.test_policy import review
 from tests.world import PATIENCE, START, Board
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from core.events import Event
     from core.model import Task
@@ -65,6 +66,9 @@ class History(Board):
         self.change()
         await self.after.wait()
         return found
+
+    async def last_numbers(self, task_ids: Sequence[TaskId]) -> Mapping[TaskId, int]:
+        return {T: len(self.stored)} if T in task_ids else {}
 
     async def task(self, task_id: str) -> Task:
         if not self.stored:
@@ -222,3 +226,47 @@ async def test_of_a_real_task_every_follower_sees_the_whole_story(world: World) 
     assert {tuple(answer) for answer in await asyncio.gather(*late)} == {tuple(range(4, 13))}
     assert await seqs(world.service.follow(task.id, after=12)) == []
     assert NodeRetried not in {type(event) for event in await world.history(task.id)}
+
+
+async def test_who_was_not_told_is_woken_by_the_next_look(history: History) -> None:
+    """The replica that stored it died before it could say so."""
+    history.add()
+    events = history.feed.follow(T)
+    assert (await anext(events)).seq == 1
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    reads = history.reads
+    assert await history.feed.look() == 0
+    assert history.reads == reads, "who has missed nothing reads nothing"
+    history.stored.append(replace(history.stored[0], seq=2))
+    assert await history.feed.look() == 1
+    assert (await waiting).seq == 2
+    await events.aclose()
+
+
+async def test_an_end_that_is_told_again_ends_the_stream(history: History) -> None:
+    history.add()
+    history.add(final=True)
+    history.before.clear()
+    pieces = history.feed.follow_in_pieces(T)
+    first = asyncio.ensure_future(anext(pieces))
+    await history.until(lambda: history.reads)
+    history.feed.heard(Hint(tasks=frozenset({T})))
+    history.before.set()
+    assert [event.seq for event in (await first).events] == [1, 2]
+    assert [piece async for piece in pieces] == []
+
+
+async def test_where_hints_were_lost_everybody_reads_again(history: History) -> None:
+    history.add()
+    events = history.feed.follow(T)
+    await anext(events)
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    history.stored.append(replace(history.stored[0], seq=2))
+    history.feed.heard(Hint(tasks=frozenset({TaskId("another")})))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    history.feed.heard(Hint(is_whole=False))
+    assert (await waiting).seq == 2
+    await events.aclose()
