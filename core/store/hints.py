@@ -191,7 +191,10 @@ class Hints:
             self._received.append(payload)
 
     def _hint(self, payload: str | bytes) -> Hint | None:
-        """None for our own, of an earlier connection; of what a later release says in other words, that there was something."""
+        """None for our own, which an earlier connection said.
+
+        Of what another release says in other words it is only known that there was something.
+        """
         try:
             said = json.loads(payload)
             if said["by"] == self._replica:
