@@ -466,7 +466,7 @@ class SharedWorkStore(SegmentStore, Protocol):
         ...
 
     async def take(self, task: TaskId) -> bool:
-        """Become the holder of a task with stored work, unless a living replica is; whether it was done."""
+        """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
         ...
 
     async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:

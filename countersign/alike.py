@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from core.store import credentials, replicas
+from core.store.transaction import Transaction
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import SecretStr
 
-    from core.model import Status
+    from core.model import Replica, Status
+    from core.store.database import Database
     from core.store.sql import SqlStore
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -71,6 +75,27 @@ class Alike:
             for differing in found
             if differing
         ]
+
+
+KEY = "alike"
+"""The database's secret by which marks are made."""
+
+
+def living(
+    database: Database, settings: Settings, configured: Configuration
+) -> list[tuple[Replica, list[str]]]:
+    """The replicas on a PostgreSQL database, each with what is configured otherwise there; reads only."""
+    connection = database.connect(read_only=True)
+    try:
+        tx = Transaction(connection.cursor(), database.dialect)
+        row = tx.one(credentials.SECRET, name=KEY)
+        mine = None if row is None else mark(settings, configured, bytes(row[0]))
+        return [
+            (other, [] if mine is None else differences(mine, other.configuration))
+            for other in replicas.others(tx, "")
+        ]
+    finally:
+        connection.close()
 
 
 def mark(settings: Settings, configured: Configuration, key: bytes) -> str:

@@ -28,7 +28,7 @@ from core.store.hints import Hints
 from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
-from countersign.alike import Alike
+from countersign.alike import KEY, Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
@@ -158,7 +158,7 @@ async def house(
         )
         alike = None
         if replica is not None:
-            alike = Alike(store, settings, await store.secret("alike"), as_read or configuration)
+            alike = Alike(store, settings, await store.secret(KEY), as_read or configuration)
         grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
         engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)

@@ -14,8 +14,9 @@ import click
 
 from bot.checkup import Finding, slack_findings, telegram_findings
 from core.errors import CountersignError
-from core.store.database import database
-from core.store.schema import HEAD, revision
+from core.store.database import SQLite, database
+from core.store.schema import HEAD, check_shared, revision
+from countersign.alike import living
 from countersign.configuration import configuration
 from countersign.flows import loaded
 from countersign.membership import asked, asker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from core.model import PersonId
+    from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
     from countersign.sources import Source
@@ -67,7 +69,8 @@ async def findings() -> AsyncIterator[Finding]:
         return
     for finding in _settings(found):
         yield finding
-    yield _database(found.core.database_url.get_secret_value())
+    stored = _database(found.core.database_url.get_secret_value())
+    yield stored
     try:
         configured = configuration(found.core.config, environment())
     except CountersignError as error:
@@ -76,6 +79,9 @@ async def findings() -> AsyncIterator[Finding]:
         )
         return
     yield _configuration(configured, is_open=found.web.auth == "open")
+    if stored.is_well:
+        for finding in _replicas(found, configured):
+            yield finding
     for finding in _flows(configured, found):
         yield finding
     async for finding in _chats(found, configured):
@@ -113,12 +119,38 @@ def _database(url: str) -> Finding:
         return Finding(check="database", is_well=False, text=str(error), mend="see COUNTERSIGN_DATABASE_URL")
     if at is None and url.startswith("sqlite"):
         return Finding(check="database", is_well=True, text="none yet; serve will make it")
+    if at is not None and not url.startswith("sqlite"):
+        return _shared_database(database(url), at)
     return Finding(
         check="database",
         is_well=at == HEAD,
         text=f"at revision {at or 'nothing'}" + ("" if at == HEAD else f", this release needs {HEAD}"),
         mend="run: countersign migrate",
     )
+
+
+def _shared_database(target: Database, at: str) -> Finding:
+    """Which may be a newer release's, or have other tables than ours that are not."""
+    try:
+        newer = check_shared(target)
+    except CountersignError as error:
+        return Finding(check="database", is_well=False, text=str(error), mend="run: countersign migrate")
+    text = f"at revision {at}" + (", of a newer release, beside which this one works" if newer else "")
+    return Finding(check="database", is_well=True, text=text)
+
+
+def _replicas(found: Settings, configured: Configuration) -> Iterator[Finding]:
+    """Those that live on a PostgreSQL database, beside what is configured here."""
+    target = database(found.core.database_url.get_secret_value())
+    others = [] if isinstance(target, SQLite) else living(target, found, configured)
+    for replica, sections in others:
+        name = f"{replica.name} ({replica.release})"
+        yield Finding(
+            check="replica",
+            is_well=not sections,
+            text=f"{name} is configured otherwise: {', '.join(sections)}" if sections else f"{name} lives",
+            mend="give all the same settings and countersign.toml; SIGHUP has one read the file anew",
+        )
 
 
 def _flows(configured: Configuration, found: Settings) -> Iterator[Finding]:

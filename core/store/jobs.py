@@ -1,20 +1,28 @@
 """Procrastinate's jobs, as units of work see them: each carries one task's stored work.
 
-Procrastinate is imported where it is used only: it costs a second, and SQLite has no use for it.
+A job is stored by the function by which Procrastinate stores its own, in the transaction of what it is for.
+Its Python is not asked: it would take a psycopg cursor, and wait for the answer.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from sqlalchemy import text
 
-if TYPE_CHECKING:
-    from procrastinate import App
+from core.store.statements import Statement
 
 QUEUE, UPKEEP = "countersign", "countersign-upkeep"
 """Of tasks' work, and of what is to be done for all replicas now and then."""
 SEGMENT = "segment"
 """The task of Procrastinate's that runs what is stored for a task of ours."""
+
+DEFER = Statement(
+    text(
+        "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW("
+        f"'{QUEUE}', '{SEGMENT}', 0, NULL, CAST(:p_lock AS text),"
+        " jsonb_build_object('task_id', CAST(:p_task AS text)), NULL"
+        ")::procrastinate_job_to_defer_v1])"
+    )
+)
 
 
 def lock_of(task: str, version: int) -> str:
@@ -24,19 +32,3 @@ def lock_of(task: str, version: int) -> str:
     version was just made, or in a transaction of its own.
     """
     return f"{SEGMENT}/{task}/{version}"
-
-
-def defer(connection: Any, task: str, version: int) -> None:
-    """Store a job for the task's work, in the transaction that is open on this psycopg connection."""
-    job = _app().configure_task(
-        SEGMENT, queue=QUEUE, queueing_lock=lock_of(task, version), connection=connection
-    )
-    job.defer(task_id=task)
-
-
-@cache
-def _app() -> App:
-    """Never opened: it lends its statements to our connections."""
-    from procrastinate import App, SyncPsycopgConnector  # noqa: PLC0415 - see the module's docstring
-
-    return App(connector=SyncPsycopgConnector())

@@ -98,6 +98,7 @@ TAKE = Statement(
     )
     .returning(task.c.starts)
 )
+MINE = Statement(select(task.c.id).where(task.c.id == p("id"), _runnable, task.c.holder == p("me")))
 HELD = Statement(
     select(task.c.id, task.c.due_at).where(_runnable, task.c.holder == p("me")).order_by(task.c.created_at)
 )
@@ -168,13 +169,13 @@ def is_enlisted(tx: Transaction, me: str, worker: int) -> bool:
 
 
 def take(tx: Transaction, me: str, task_id: str) -> bool:
-    """Become the holder of a task with stored work that no replica which lives holds; whether it was done.
+    """Become the holder of a task with stored work, unless another that lives is; whether this one is.
 
     A node that is found begun for the third time fails its task: it may be what ends replicas.
     """
     taken = tx.changed(TAKE, me=me, id=task_id)
     if not taken:
-        return False
+        return tx.one(MINE, me=me, id=task_id) is not None
     if taken[0][0] < tasks.POISON:
         return True
     row, _ = tasks.row_and_task(tx, task_id)

@@ -270,7 +270,7 @@ class SqlStore:
         return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
 
     async def take(self, task: TaskId) -> bool:
-        """Become the holder of a task with stored work, unless a living replica is; whether it was done."""
+        """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
         return await self._write.run(partial(replicas.take, me=self.replica, task_id=task))
 
     async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:

@@ -24,8 +24,6 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int: ...
-    @property
-    def connection(self) -> Any: ...
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object: ...
     def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]], /) -> object: ...
     def fetchone(self) -> Row | None: ...
@@ -114,8 +112,7 @@ class Transaction:
 
     def defer(self, task: str, version: int) -> None:
         """Store a job for the work that the task has at this version, which was just made."""
-        jobs.defer(self._cursor.connection, task, version)
-        self.writes += 1
+        self.insert(jobs.DEFER, task=task, lock=jobs.lock_of(task, version))
 
     def _execute(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text(self._dialect)

@@ -10,7 +10,8 @@ import pytest
 from core.errors import StaleRun
 from core.events import AttemptStarted, TaskFailed
 from core.model import Status, TaskId
-from core.store.jobs import lock_of
+from core.store.database import conninfo
+from core.store.jobs import DEFER, QUEUE, SEGMENT, lock_of
 from core.store.sql import SqlStore
 from core.store.tasks import POISON
 from tests.contracts.conftest import on
@@ -82,6 +83,28 @@ async def test_without_room_a_job_carries_it_and_the_runner_is_not_told_of_a_pos
         assert await store.uncovered(dead_too=True) == [], "the job covers it"
 
 
+async def test_a_job_of_ours_is_as_procrastinates_own(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    from procrastinate import App, SyncPsycopgConnector, sql
+
+    async with replica(postgres_database, clock, A, room=False) as store:
+        task = await submitted(store)
+    app = App(connector=SyncPsycopgConnector(conninfo=conninfo(postgres_database)))
+    with app.open():
+        theirs = app.configure_task(SEGMENT, queue=QUEUE, queueing_lock="another")
+        theirs.defer(task_id=task.id)
+    ours, own = on(
+        postgres_database,
+        "SELECT queue_name, task_name, priority, lock, args, status, scheduled_at, attempts, worker_id"
+        " FROM procrastinate_jobs ORDER BY id",
+    )
+    assert tuple(ours) == tuple(own)
+    function = "procrastinate_defer_jobs_v1"
+    assert function in sql.queries["defer_jobs"], "what Procrastinate itself calls"
+    assert function in DEFER.text(postgres_database.dialect)[0]
+
+
 async def test_a_decision_without_room_leaves_its_work_to_a_job_too(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
@@ -117,6 +140,7 @@ async def test_work_of_a_replica_that_lives_is_not_taken_and_that_of_a_dead_one_
         assert await other.uncovered(dead_too=False) == []
         assert await other.uncovered(dead_too=True) == [(task.id, 1)]
         assert [await other.take(task.id), await third.take(task.id)] == [True, False]
+        assert await other.take(task.id), "it has it"
         assert await other.uncovered(dead_too=True) == []
         assert tasks_of(postgres_database) == [("pending", B, 2, 0)]
 

@@ -177,6 +177,7 @@ def test_every_read_is_tried() -> None:
 READS_OF_REPLICAS: dict[str, dict[str, Any]] = {
     "replicas.ENLISTED": {"id": "me", "worker": "WORKER"},
     "replicas.HELD": {"me": "me"},
+    "replicas.MINE": {"me": "me", "id": "MINE"},
     "replicas.OTHERS": {"me": "somebody else"},
     "replicas.UNCOVERED": {"dead_too": 1, "limit": 10},
 }
@@ -302,10 +303,11 @@ async def test_the_driver_answers_what_sqlalchemy_answers_of_replicas(
         postgres_database,
         "UPDATE task SET holder = 'me' WHERE id = (SELECT max(id) FROM task WHERE status = 'pending')",
     )
-    [(worker,)] = on(postgres_database, "SELECT worker FROM replica")
-    parameters = {
-        key: {"WORKER": worker}.get(str(value), value) for key, value in READS_OF_REPLICAS[name].items()
-    }
+    [(worker, mine)] = on(
+        postgres_database, "SELECT worker, task.id FROM replica JOIN task ON task.holder = replica.id"
+    )
+    known = {"WORKER": worker, "MINE": mine}
+    parameters = {key: known.get(str(value), value) for key, value in READS_OF_REPLICAS[name].items()}
     assert_same(postgres_database, ALL[name], parameters)
 
 

@@ -105,11 +105,6 @@ class MortalCursor:
     def rowcount(self) -> int:
         return self._real.rowcount
 
-    @property
-    def connection(self) -> Any:
-        """For Procrastinate's jobs, which are stored with what they are for."""
-        return self._real.connection
-
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object:
         database = self._database
         database.check()

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
+import pytest
+from pocketflow import Flow
+
 from core.engines.procrastinate import ProcrastinateEngine
-from core.events import NodeRetried
+from core.errors import StoreUnavailable
+from core.events import NodeRetried, kind
+from core.flow import FlowDefinition
+from core.graph import Graph
 from core.model import Status
+from core.nodes import ProcessNode, ResultNode, ReviewNode
+from core.store.jobs import QUEUE, SEGMENT, UPKEEP
+from core.store.replicas import STALLED
 from tests.contracts.conftest import on
-from tests.world import eventually, whole_core
+from tests.world import eventually, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:
-    from core.model import TaskId
+    from collections.abc import Mapping
+
+    from core.model import Json, Task, TaskId
+    from core.ports import Processor
     from core.store.database import Database
     from tests.world import StoppedClock, World
 
@@ -29,6 +44,15 @@ def stop_heart(database: Database, world: World) -> None:
         "UPDATE procrastinate_workers w SET last_heartbeat = now() - interval '20 seconds'"  # noqa: S608 - ours
         f" FROM replica r WHERE w.id = r.worker AND r.id = '{me}'",
     )
+
+
+def drafted(processor: Processor) -> dict[str, FlowDefinition]:
+    """The flow `draft`, with this for its processor."""
+    process, look = ProcessNode(processor=processor), ReviewNode("review")
+    process >> look
+    look - "approved" >> ResultNode()
+    graph = Graph(Flow(start=process))
+    return {"draft": FlowDefinition(graph=graph, settings=flow_settings(), policies=policies())}
 
 
 def holder(database: Database, task: str) -> str | None:
@@ -75,7 +99,7 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with (
-        whole_core(postgres_database, clock, is_shared=True, limit=0) as dying,
+        whole_core(postgres_database, clock, is_shared=True, limit=0, held=1) as dying,
         whole_core(postgres_database, clock, is_shared=True) as other,
     ):
         task = await dying.submit()
@@ -85,6 +109,144 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
         await engine_of(other).sweep()
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
+
+
+async def test_a_replica_that_was_frozen_is_refused_what_another_took(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    gate, at_work = asyncio.Event(), asyncio.Event()
+
+    async def slowly(shared: Mapping[str, Json]) -> Json:
+        at_work.set()
+        await gate.wait()
+        return "the frozen one's draft"
+
+    async def at_once(shared: Mapping[str, Json]) -> Json:
+        return "the other one's draft"
+
+    async with (
+        whole_core(postgres_database, clock, is_shared=True, held=1, flows=drafted(slowly)) as frozen,
+        whole_core(postgres_database, clock, is_shared=True, flows=drafted(at_once)) as other,
+    ):
+        task = await frozen.submit()
+        await at_work.wait()
+        stop_heart(postgres_database, frozen)
+        await engine_of(other).sweep()
+        await reviewed(other, task.id)
+        gate.set()
+        await eventually(lambda: at_rest(frozen))
+        [review] = await other.store.reviews(task.id)
+        assert review.draft == "the other one's draft"
+        await frozen.approve(review.id)
+        assert (await frozen.end(task.id)).status is Status.COMPLETED
+        kinds = [kind(event) for event in await frozen.history(task.id)]
+        assert kinds.count("review_requested") == 1
+
+
+async def at_rest(world: World) -> bool:
+    await asyncio.sleep(0)
+    return not world.engine.held
+
+
+async def test_after_an_outage_nobody_is_taken_for_dead_before_all_had_time_to_beat(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        whole_core(postgres_database, clock, is_shared=True, limit=0, held=1) as slow,
+        whole_core(postgres_database, clock, is_shared=True) as other,
+    ):
+        task = await slow.submit()
+        stop_heart(postgres_database, slow)
+        engine = engine_of(other)
+        engine._first_worker, engine._since = False, monotonic()
+        await engine.sweep()
+        assert holder(postgres_database, task.id) == slow.store.replica
+        engine._since -= STALLED
+        await engine.sweep()
+        await reviewed(other, task.id)
+
+
+async def test_a_worker_that_was_forgotten_begins_anew(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        whole_core(postgres_database, clock, is_shared=True) as world,
+        whole_core(postgres_database, clock, is_shared=True, held=0) as full,
+    ):
+        before = worker_of(postgres_database, world)
+        on(postgres_database, f"DELETE FROM procrastinate_workers WHERE id = {before}")  # noqa: S608 - ours
+        with pytest.raises(StoreUnavailable, match="forgotten"):
+            await engine_of(world).beaten(before)
+        task = await full.submit()  # its job cannot be fetched for a worker that nobody knows
+        await reviewed(full, task.id)
+        assert worker_of(postgres_database, world) != before
+
+
+async def test_work_goes_on_after_every_connection_was_cut(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        whole_core(postgres_database, clock, is_shared=True) as world,
+        whole_core(postgres_database, clock, is_shared=True, held=0) as full,
+    ):
+        on(
+            postgres_database,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+
+        async def submitted() -> Task | None:
+            with suppress(StoreUnavailable):
+                return await full.submit(key="once")
+            return None
+
+        task = await eventually(submitted)
+        assert task is not None
+
+        async def waits() -> bool:
+            with suppress(StoreUnavailable):
+                return (await world.store.task(task.id)).status is Status.WAITING_FOR_REVIEW
+            return False
+
+        await eventually(waits)
+
+
+async def test_jobs_of_a_dead_worker_are_done_by_others(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """Whatever it was at: a task's work, or a sweep, beside which the next one waits already."""
+    async with whole_core(postgres_database, clock, is_shared=True) as world:
+        task = await world.submit()
+        review = await world.open_review(task.id)
+        [(worker,)] = on(
+            postgres_database,
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '20 seconds')"
+            " RETURNING id",
+        )
+        for queue, name in ((QUEUE, SEGMENT), (UPKEEP, "sweep")):
+            on(
+                postgres_database,
+                "INSERT INTO procrastinate_jobs"  # noqa: S608 - ours
+                " (queue_name, task_name, args, status, worker_id, queueing_lock)"
+                f" VALUES ('{queue}', '{name}', jsonb_build_object('task_id', '{task.id}'), 'doing',"
+                f" {worker}, '{name}/dead')",
+            )
+        await engine_of(world).sweep()
+
+        async def done() -> bool:
+            await asyncio.sleep(0)
+            return not on(
+                postgres_database, "SELECT id FROM procrastinate_jobs WHERE queueing_lock LIKE '%/dead'"
+            )
+
+        await eventually(done)
+        await world.approve(review)
+        await world.end(task.id)
+
+
+def worker_of(database: Database, world: World) -> int:
+    [(found,)] = on(database, f"SELECT worker FROM replica WHERE id = '{world.store.replica}'")  # noqa: S608 - ours
+    return int(found)
 
 
 async def test_a_job_that_comes_twice_is_harmless(postgres_database: Database, clock: StoppedClock) -> None:
@@ -98,6 +260,7 @@ async def test_a_job_that_comes_twice_is_harmless(postgres_database: Database, c
         await world.end(task.id)
 
         async def done() -> bool:
+            await asyncio.sleep(0)
             return not on(postgres_database, "SELECT id FROM procrastinate_jobs WHERE task_name = 'segment'")
 
         await eventually(done)
@@ -108,7 +271,7 @@ async def test_a_stop_leaves_what_is_held_to_the_others(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with whole_core(postgres_database, clock, is_shared=True) as other:
-        async with whole_core(postgres_database, clock, is_shared=True, limit=0) as leaving:
+        async with whole_core(postgres_database, clock, is_shared=True, limit=0, held=1) as leaving:
             task = await leaving.submit()
             assert holder(postgres_database, task.id) == leaving.store.replica
         await reviewed(other, task.id)

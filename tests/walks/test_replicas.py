@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from core.store.database import database
 from core.store.schema import migrate
-from tests.bench.server import CONFIGURATION, Server, serving
+from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
+from tests.contracts.conftest import on
+from tests.walks.runs import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from core.store.database import Database
 
 WITHIN = 45.0
 """Seconds after which the work of a killed replica has to have begun again."""
@@ -102,3 +108,77 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
         assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
         assert await until(other, task, "waiting_for_review", 10) < 5
         assert await call(other, "/readyz") == {"status": "ready"}
+
+
+async def test_a_worker_takes_over_without_a_web_server_and_stops_in_time(
+    tmp_path: Path, empty_postgres: Callable[[], str]
+) -> None:
+    url = empty_postgres()
+    target = database(url)
+    migrate(target)
+    async with replica(tmp_path / "a", url, seconds=60) as stopped:
+        task = (await call(stopped, "/v1/tasks", {"input": "x"}))["task_id"]
+        await until(stopped, task, "running", 10)
+        folder = tmp_path / "w"
+        (folder / "countersign.toml").write_text(configured(folder))
+        env = environment(free_port(), COUNTERSIGN_DATABASE_URL=url)
+        with worker(folder, env) as popen:
+            await eventually(lambda: asyncio.to_thread(replicas, target, 2))
+            stopped.popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
+            await eventually(lambda: asyncio.to_thread(stands, target, task, "waiting_for_review"))
+            began = time.monotonic()
+            popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(popen.wait, 15) == 0
+            assert time.monotonic() - began < 10
+        await eventually(lambda: asyncio.to_thread(replicas, target, 0))
+
+
+def replicas(target: Database, count: int) -> bool:
+    return bool(on(target, "SELECT count(*) FROM replica") == [(count,)])
+
+
+def stands(target: Database, task: str, status: str) -> bool:
+    return bool(on(target, f"SELECT status FROM task WHERE id = '{task}'") == [(status,)])  # noqa: S608 - ours
+
+
+@contextmanager
+def worker(folder: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / "worker.log").open("wb") as log:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "countersign", "worker"], cwd=folder, env=env, stdout=log, stderr=log
+        )
+    try:
+        yield popen
+    finally:
+        popen.kill()
+        popen.wait()
+
+
+def test_a_worker_of_a_sqlite_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "countersign", "worker"],
+        cwd=tmp_path,
+        env=environment(8080),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("countersign: COUNTERSIGN_DATABASE_URL: a worker shares a PostgreSQL")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_on_a_database_that_is_not_migrated_is_refused(
+    tmp_path: Path, empty_postgres: Callable[[], str]
+) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "countersign", "serve"],
+        cwd=tmp_path,
+        env=environment(free_port(), COUNTERSIGN_DATABASE_URL=empty_postgres()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.rstrip().endswith("run: countersign migrate.")
