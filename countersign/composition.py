@@ -17,21 +17,17 @@ from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
-from core.leases import Alone, InTurn, Leases
 from core.lookout import lookout
-from core.outbox import Outbox, rest
-from core.ports import TakesOver
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time, together
 from core.store.database import SQLite, conninfo
-from core.store.hints import Hints
-from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 from countersign.alike import KEY, Alike
 from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
+from countersign.turns import Neighbours, ignored, served, shared_out
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
     from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
-    from core.ports import Channel, Health, Held, Turns
+    from core.ports import Health
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -163,14 +159,23 @@ async def house(
         engine = _engine(store, definitions, database, clock, grace)
         store.listen(feed)
         store.listen(engine)
-        turns = await _turns(stack, store, database, replica, clock)
+        neighbours = Neighbours(usergroup_changed or ignored)
+        turns = await shared_out(stack, store, database, replica, clock, neighbours)
         if not turns.is_alone:
             await stack.enter_async_context(lookout(feed, clock))
         await stack.enter_async_context(engine)
         if alike is not None:
             await alike.look()
         hooks = await _webhooks(stack, settings, clock)
-        chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
+        chats = Chats(
+            settings,
+            configuration,
+            service,
+            store,
+            clock,
+            turns,
+            usergroup_changed and neighbours.group_changed,
+        )
         address, quieten = "", _nothing
         if is_web:
             app = _app(
@@ -183,7 +188,7 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        serve = partial(_served, store, configuration.policies, clock, ending, turns)
+        serve = partial(served, store, configuration.policies, clock, ending, turns)
         await stack.enter_async_context(
             together(
                 turns.holding(f"outbox {channel.name}", partial(serve, channel))
@@ -200,49 +205,6 @@ async def house(
 
 async def _nothing() -> None:
     """Nothing listens, so nothing is to be stopped first."""
-
-
-async def _turns(
-    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str | None, clock: SystemClock
-) -> Turns:
-    """Who does what only one does at a time; where there may be others, they are told of our commits."""
-    if replica is None:
-        return Alone()
-    hints = await stack.enter_async_context(Hints(conninfo(database), replica, store.overheard))
-    store.listen(hints)
-    rows = LeaseRows(database, clock, lambda due: hints.committed((), due))
-    leases = Leases(await stack.enter_async_context(rows), replica, clock)
-    store.listen(leases)
-    return leases
-
-
-@asynccontextmanager
-async def _served(
-    store: SqlStore,
-    policies: Mapping[str, Policy],
-    clock: SystemClock,
-    ending: Callable[[], timedelta],
-    turns: Turns,
-    channel: Channel,
-    held: Held,
-) -> AsyncIterator[None]:
-    """An outbox for this channel, for one turn."""
-    if not turns.is_alone and isinstance(channel, TakesOver):
-        channel.taken_over()
-    outbox = Outbox(
-        store,
-        [channel if turns.is_alone else InTurn(channel, held)],
-        clock,
-        policies=policies,
-        grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
-        rest=rest,
-    )
-    ignore = store.listen(outbox)
-    try:
-        async with outbox:
-            yield
-    finally:
-        ignore()
 
 
 def _engine(

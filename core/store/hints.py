@@ -56,6 +56,7 @@ class Hints:
         self._moved: dict[TaskId, bool] = {}
         """And whether nobody is to run them any more."""
         self._due: set[ChannelName] = set()
+        self._groups: set[str] = set()
         self._is_whole = True
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -92,6 +93,14 @@ class Hints:
         if len(self._moved) > WAITING:
             self._moved.clear()
             self._is_whole = False
+        self._soon()
+
+    def group_changed(self, group: str) -> None:
+        """A platform said so to us alone."""
+        self._groups.add(group)
+        self._soon()
+
+    def _soon(self) -> None:
         if self._alarm is None:
             loop = asyncio.get_running_loop()
             self._alarm = loop.call_at(max(loop.time(), self._said_at + GATHER), self._ring)
@@ -203,6 +212,7 @@ class Hints:
                 tasks=frozenset(map(TaskId, (*said["moved"], *said["cancelled"]))),
                 cancelled=frozenset(map(TaskId, said["cancelled"])),
                 due=frozenset(map(ChannelName, said["due"])),
+                groups=frozenset(said["groups"]),
                 is_whole=said["whole"],
             )
         except (ValueError, KeyError, TypeError):
@@ -215,8 +225,8 @@ class Hints:
         if not messages:
             return False
         self._said_at = asyncio.get_running_loop().time()
-        moved, due, was_whole = self._moved, self._due, self._is_whole
-        self._moved, self._due, self._is_whole = {}, set(), True
+        moved, due, groups, was_whole = self._moved, self._due, self._groups, self._is_whole
+        self._moved, self._due, self._groups, self._is_whole = {}, set(), set(), True
         try:
             async with asyncio.timeout(ALIVE.total_seconds()):
                 await connection.execute(
@@ -225,12 +235,13 @@ class Hints:
         except BaseException:
             self._moved = moved | self._moved
             self._due |= due
+            self._groups |= groups
             self._is_whole = self._is_whole and was_whole
             raise
         return True
 
     def _messages(self) -> list[str]:
-        if not self._moved and not self._due and self._is_whole:
+        if not (self._moved or self._due or self._groups) and self._is_whole:
             return []
         ids = list(self._moved)
         parts = [ids[at : at + IDS] for at in range(0, len(ids), IDS)] or [[]]
@@ -242,6 +253,7 @@ class Hints:
             "moved": [task for task in ids if not self._moved[task]],
             "cancelled": [task for task in ids if self._moved[task]],
             "due": sorted(self._due) if is_first else [],
+            "groups": sorted(self._groups)[:IDS] if is_first else [],
             "whole": self._is_whole,
         }
         return json.dumps(said, separators=(",", ":"))
