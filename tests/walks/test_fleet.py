@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 READERS = 30
 SOON = 0.1
 """Seconds within which, of a hundred events, 99 reach their readers on other replicas."""
-THINKING = 0.5
-"""Seconds that somebody takes at most to decide."""
 SOON_ENOUGH = 2.0
 """The same where the machine has other tests to run."""
 PEOPLE = """
@@ -57,6 +55,8 @@ class Crowd:
     http: aiohttp.ClientSession
     replicas: list[Replica]
     chance: Random
+    thinking: float
+    """Seconds that somebody takes at most to decide, and to submit the next."""
     late: list[float] = field(default_factory=list)
     """Seconds from the begin of a commit to each reader's event, where another replica committed it."""
     here: list[float] = field(default_factory=list)
@@ -110,23 +110,24 @@ class Crowd:
         if (task, attempt) in self.decided:
             return
         self.decided.add((task, attempt))
-        await asyncio.sleep(self.chance.uniform(0.0, THINKING))  # not all at once: that is another measure
+        await asyncio.sleep(self.chance.uniform(0.0, self.thinking))  # a load that leaves the machine time
         where = self.active[task] = self.chance.choice(self.replicas)
         verdict = "reject" if self.chance.random() < 0.4 and attempt < 4 else "approve"
         body = {"verdict": verdict, "comment": "again" if verdict == "reject" else None, "attempt": attempt}
         await posted(self.http, f"{where.url}/v1/tasks/{task}/decisions", body, where.headers("ana"))
 
 
-async def crowded(folder: Path, url: str, rounds: int, *, within: float) -> None:
+async def crowded(folder: Path, url: str, rounds: int, *, thinking: float, within: float) -> None:
     seed, chance = seeded()
     async with fleet(folder, url, configuration=PEOPLE, people=["sam", "ana"]) as replicas:
         connector = aiohttp.TCPConnector(limit=256)
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as http:
-            crowd = Crowd(http, replicas, chance)
+            crowd = Crowd(http, replicas, chance, thinking)
             began = time.monotonic()
 
             async def tasks() -> None:
                 for _ in range(rounds):
+                    await asyncio.sleep(chance.uniform(0.0, thinking))
                     await crowd.task(len(replicas))
 
             await asyncio.gather(*(tasks() for _ in range(READERS // len(replicas))))
@@ -149,11 +150,19 @@ async def crowded(folder: Path, url: str, rounds: int, *, within: float) -> None
     assert p99 <= within, late[-20:]
 
 
+def address(database: Database) -> str:
+    return database.url.render_as_string(hide_password=False)
+
+
 async def test_readers_of_three_replicas_see_each_event_once_and_in_order(
     tmp_path: Path, postgres_database: Database
 ) -> None:
     await crowded(
-        tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=3, within=SOON_ENOUGH
+        tmp_path,
+        postgres_database.url.render_as_string(hide_password=False),
+        rounds=3,
+        thinking=0.5,
+        within=SOON_ENOUGH,
     )
 
 
@@ -162,7 +171,11 @@ async def test_readers_of_three_replicas_see_each_event_within_100_ms(
     tmp_path: Path, postgres_database: Database
 ) -> None:
     await crowded(
-        tmp_path, postgres_database.url.render_as_string(hide_password=False), rounds=60, within=SOON
+        tmp_path,
+        postgres_database.url.render_as_string(hide_password=False),
+        rounds=30,
+        thinking=2.0,
+        within=SOON,
     )
 
 
@@ -182,7 +195,7 @@ def telegram_settings(chats: Platforms) -> dict[str, str]:
 async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
     tmp_path: Path, postgres_database: Database
 ) -> None:
-    url = postgres_database.url.render_as_string(hide_password=False)
+    url = address(postgres_database)
     async with (
         platforms() as chats,
         fleet(
