@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.graph import Graph
-    from core.model import FlowSettings, Policy, TaskId
-    from core.ports import Clock, FlowStore
+    from core.model import FlowSettings, Policy, Position, TaskId
+    from core.ports import Clock, FlowStore, Others
 
 log = structlog.get_logger()
 
@@ -61,7 +61,15 @@ class FlowDefinition:
 class FlowRunner:
     """Runs one segment of a task at a time."""
 
-    def __init__(self, store: FlowStore, flows: Mapping[str, FlowDefinition], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: FlowStore,
+        flows: Mapping[str, FlowDefinition],
+        clock: Clock,
+        others: Others | None = None,
+    ) -> None:
+        """`others` are asked for what this process cannot run."""
+        self._others = others
         self._store = store
         self._flows = flows
         self._clock = clock
@@ -77,15 +85,24 @@ class FlowRunner:
         if position.due_at is not None and position.due_at > self._clock.now():
             return position.due_at
         if position.schema > SCHEMA:
-            await self._store.fail(task_id, "Its state was stored by a newer release.")
+            await self._cannot(position, "Its state was stored by a newer release.", "NewerRelease")
             return None
         flow = self._flows.get(position.task.flow)
         if flow is None:
-            await self._store.fail(task_id, f"The flow {position.task.flow!r} is not configured any more.")
-            log.warning("task_failed", task_id=task_id, node=position.node, error=UnknownFlow.__name__)
+            sentence = f"The flow {position.task.flow!r} is not configured any more."
+            await self._cannot(position, sentence, UnknownFlow.__name__)
             return None
         try:
             return await Segment(self._store, flow, position, self._clock).run()
         except StaleRun:
             log.info("segment_overtaken", task_id=task_id)
             return None
+
+    async def _cannot(self, position: Position, sentence: str, error: str) -> None:
+        """Fail the task, unless another process may know how to run it."""
+        task_id = position.task.id
+        if self._others is not None and await self._others.leave(task_id):
+            log.info("task_left_to_others", task_id=task_id, error=error)
+            return
+        await self._store.fail(task_id, sentence)
+        log.warning("task_failed", task_id=task_id, node=position.node, error=error)

@@ -407,6 +407,14 @@ class FlowStore(Protocol):
     async def last_approved(self, task_id: str) -> Json: ...
 
 
+class Others(Protocol):
+    """The other replicas, which may know more: a release, or a flow, comes to one after the other."""
+
+    async def leave(self, task: TaskId) -> bool:
+        """Leave to them a task that cannot be run here; False where they know no more than this one."""
+        ...
+
+
 class Runner(Protocol):
     """Runs one segment; when to come back, where it is to be tried again later."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from core.model import Replica, Status
+    from core.model import Replica, Status, TaskId
     from core.store.database import Database
     from core.store.sql import SqlStore
     from countersign.configuration import Configuration
@@ -45,9 +45,8 @@ class Alike:
         self._settings = settings
         self._key = key
         self._mark = mark(settings, configured, key)
-        store.describe(
-            name=f"{gethostname()}:{getpid()}", release=version("countersign"), configuration=self._mark
-        )
+        self._release = version("countersign")
+        store.describe(name=f"{gethostname()}:{getpid()}", release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
         """The file was read anew."""
@@ -60,6 +59,17 @@ class Alike:
         for other in await self._store.others():
             if differing := differences(self._mark, other.configuration):
                 log.warning("replica_configured_otherwise", other=other.name, sections=differing)
+
+    async def leave(self, task: TaskId) -> bool:
+        """Leave a task to the others where one of them has another release, or other flows."""
+        others = await self._store.others()
+        if all(
+            other.release == self._release and "flows" not in differences(self._mark, other.configuration)
+            for other in others
+        ):
+            return False
+        await self._store.leave(task)
+        return True
 
     async def check(self) -> None:
         await self._store.check()

@@ -156,7 +156,7 @@ async def house(
         if replica is not None:
             alike = Alike(store, settings, await store.secret(KEY), as_read or configuration)
         grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
-        engine = _engine(store, definitions, database, clock, grace)
+        engine = _engine(store, definitions, database, clock, grace, alike)
         store.listen(feed)
         store.listen(engine)
         neighbours = Neighbours(usergroup_changed or ignored)
@@ -213,9 +213,10 @@ def _engine(
     database: Database,
     clock: SystemClock,
     grace: Callable[[], timedelta],
+    alike: Alike | None,
 ) -> Segments:
     """SQLite is one process's alone, PostgreSQL is shared."""
-    runner = FlowRunner(store, definitions, clock)
+    runner = FlowRunner(store, definitions, clock, alike)
     if isinstance(database, SQLite):
         return LocalEngine(runner, store, clock, grace=grace)
     from core.engines.procrastinate import ProcrastinateEngine

@@ -125,6 +125,11 @@ LET_GO = Statement(
     )
     .returning(task.c.id, task.c.version)
 )
+LEAVE = Statement(
+    update(task)
+    .where(task.c.id == p("id"), _runnable, task.c.holder == p("me"))
+    .values(holder=null(), version=task.c.version + literal_column("1"))
+)
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(
     delete(replica).where(
@@ -200,6 +205,11 @@ def retire(tx: Transaction, me: str) -> None:
     for task_id, version in tx.changed(LET_GO, me=me):
         tx.defer(task_id, version)
     tx.run(RETIRE, id=me)
+
+
+def leave(tx: Transaction, me: str, task_id: str) -> None:
+    """Hold the task no more: a sweep, seconds later, leaves it to a job, which may come to another."""
+    tx.run(LEAVE, me=me, id=task_id)
 
 
 def bury(tx: Transaction) -> None:

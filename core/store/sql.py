@@ -276,6 +276,10 @@ class SqlStore:
     async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
         return await self._read.run(partial(replicas.uncovered, dead_too=dead_too, limit=UNCOVERED))
 
+    async def leave(self, task: TaskId) -> None:
+        """Hold the task no more; a sweep finds it."""
+        await self._write.run(partial(replicas.leave, me=self.replica, task_id=task))
+
     async def bury(self) -> None:
         await self._write.run(replicas.bury)
 

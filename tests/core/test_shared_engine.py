@@ -13,7 +13,7 @@ from pocketflow import Flow
 from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import StoreUnavailable
 from core.events import NodeRetried, kind
-from core.flow import FlowDefinition
+from core.flow import FlowDefinition, FlowRunner
 from core.graph import Graph
 from core.model import Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
@@ -109,6 +109,31 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
         await engine_of(other).sweep()
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
+
+
+async def test_a_flow_that_is_not_known_here_is_left_to_who_may_know_it(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """As while a new one comes to one replica after the other; where none knows more, the task fails."""
+
+    class Known:
+        may_know = True
+
+        async def leave(self, task: TaskId) -> bool:
+            if self.may_know:
+                await world.store.leave(task)
+            return self.may_know
+
+    others = Known()
+    async with whole_core(postgres_database, clock, is_shared=True, limit=0) as world:
+        task = await world.submit()
+        runner = FlowRunner(world.store, {}, clock, others)
+        await runner.run(task.id)
+        assert holder(postgres_database, task.id) is None
+        assert await world.store.take(task.id)
+        others.may_know = False
+        await runner.run(task.id)
+        assert (await world.end(task.id)).error == "The flow 'draft' is not configured any more."
 
 
 async def test_a_replica_that_was_frozen_is_refused_what_another_took(

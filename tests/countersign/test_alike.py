@@ -12,6 +12,7 @@ from countersign.alike import DIGITS, KEY, SECTIONS, Alike, differences, living,
 from countersign.configuration import configuration
 from countersign.settings import settings
 from tests.contracts.conftest import on
+from tests.contracts.steps import submitted
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -109,6 +110,7 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         assert key == await two.secret(KEY)
         first = Alike(one, settings(), key, read(BEGIN))
         second = Alike(two, settings(), key, read(BEGIN + "[flows.draft]\nretries = 1\n"))
+        one.ask_for_room(lambda: True)
         for store in (one, two):
             [(worker,)] = on(
                 postgres_database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id"
@@ -118,5 +120,10 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         assert [await first.warnings(), await second.warnings()] == [said, said]
         seen = living(postgres_database, settings(), read(BEGIN))
         assert sorted(sections for _, sections in seen) == [[], ["flows"]]
+        task = await submitted(one)
+        assert await first.leave(task.id), "the other has other flows, perhaps this one"
+        assert await one.runnable() == []
+        assert [found for found, _ in await two.uncovered(dead_too=False)] == [task.id]
         await second.changed(read(BEGIN))
+        assert not await first.leave(task.id)
         assert [await first.warnings(), await second.warnings()] == [[], []]
