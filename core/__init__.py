@@ -36,7 +36,7 @@ A task in its flow
 Around it
     store/ engines/                 rows in a database; where and when stored work runs
     outbox.py feed.py               cards to chats; events to followers
-    leases.py                       what exactly one replica does at a time
+    leases.py lookout.py            what exactly one replica does at a time; what readers have missed
     measures.py                     what is counted while it happens
     settings.py addresses.py        core's knobs; what an address says
     durations.py                    how long, as people write it: `2h`

@@ -31,17 +31,21 @@ LONGEST = 4096
 """Characters of a draft that is kept so."""
 BEGINNING: frozenset[type[Event]] = frozenset({TaskSubmitted, AttemptStarted, NodeFinished, ReviewRequested})
 """What comes before people; what is not among it ends a task's beginning."""
+AT_ONCE = 100
+"""Tasks that are asked for in one go."""
 
 
 class Follower:
     """One reader's place: what was stored since it last looked, or that too much was."""
 
-    __slots__ = ("arrived", "news", "overflowed")
+    __slots__ = ("arrived", "news", "overflowed", "seen")
 
     def __init__(self) -> None:
         self.news: list[StoredEvent] = []
         self.arrived: asyncio.Future[None] | None = None
         self.overflowed = False
+        self.seen: int | None = None
+        """The number of the last event that it waits after; None while it reads."""
 
     def tell(self, event: StoredEvent) -> None:
         if len(self.news) >= BUFFERED:
@@ -106,6 +110,20 @@ class Feed:
         known = None if after else self._beginnings.get(task_id)
         return await self._store.events(task_id, after) if known is None else tuple(known)
 
+    async def look(self) -> int:
+        """Wake whoever waits for what is stored already; of how many tasks."""
+        waiting = list(self._followers)
+        missed = 0
+        for at in range(0, len(waiting), AT_ONCE):
+            last = await self._store.last_numbers(waiting[at : at + AT_ONCE])
+            for task, number in last.items():
+                followers = self._followers.get(task, ())
+                behind = [one for one in followers if one.seen is not None and one.seen < number]
+                for follower in behind:
+                    follower.miss()
+                missed += bool(behind)
+        return missed
+
     async def follow(
         self, task_id: TaskId, *, after: int = 0, live: bool = True
     ) -> AsyncGenerator[StoredEvent]:
@@ -150,7 +168,9 @@ class Feed:
                     return
                 # A draft may be large, and the next event days away.
                 stored, piece = (), []
+                follower.seen = after
                 await follower.wait()
+                follower.seen = None
                 stored = tuple(follower.news)
                 follower.news.clear()
                 if follower.overflowed or _is_broken(stored, after):

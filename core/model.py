@@ -49,6 +49,8 @@ class Hint:
     """Those of them that nobody is to run any more."""
     due: frozenset[ChannelName] = frozenset()
     """As `Listener.committed` has it."""
+    groups: frozenset[str] = frozenset()
+    """Groups of people that changed where they are kept, as their platform calls them."""
     is_whole: bool = True
     """False where hints were lost: anything may have moved, and anything may be due."""
 

@@ -563,6 +563,10 @@ class EventStore(Protocol):
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]: ...
     async def task(self, task_id: str) -> Task: ...
 
+    async def last_numbers(self, task_ids: Sequence[TaskId]) -> Mapping[TaskId, int]:
+        """Of at most a hundred tasks the number of their last event."""
+        ...
+
 
 class ChatInbox(Protocol):
     """Updates of a chat platform, stored before the platform is told that we have them."""

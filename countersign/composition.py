@@ -17,15 +17,11 @@ from core.errors import SettingsError
 from core.feed import Feed
 from core.flow import FlowRunner
 from core.ids import new_id
-from core.leases import Alone, InTurn, Leases
+from core.lookout import lookout
 from core.measures import Deliveries, Measures
-from core.outbox import Outbox, rest
-from core.ports import TakesOver
 from core.service import Service
 from core.stopping import CUT_OFF, Deadline, left_in_time, together
 from core.store.database import SQLite, conninfo
-from core.store.hints import Hints
-from core.store.leases import LeaseRows
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 from countersign.alike import KEY, Alike
@@ -33,6 +29,7 @@ from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
 from countersign.metrics import Exposition
+from countersign.turns import Neighbours, ignored, served, shared_out
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -45,7 +42,7 @@ if TYPE_CHECKING:
     from core.engines.segments import Segments
     from core.flow import FlowDefinition
     from core.model import ModelEndpoint, Policy, Recipient
-    from core.ports import Channel, Health, Held, Turns
+    from core.ports import Channel, Health
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
@@ -177,12 +174,23 @@ async def house(
         store.listen(measures)
         store.listen(feed)
         store.listen(engine)
-        turns = await _turns(stack, store, database, replica, clock)
+        neighbours = Neighbours(usergroup_changed or ignored)
+        turns = await shared_out(stack, store, database, replica, clock, neighbours)
+        if not turns.is_alone:
+            await stack.enter_async_context(lookout(feed, clock))
         await stack.enter_async_context(engine)
         if alike is not None:
             await alike.look()
         hooks = await _webhooks(stack, settings, clock, tracing)
-        chats = Chats(settings, configuration, service, store, clock, turns, usergroup_changed)
+        chats = Chats(
+            settings,
+            configuration,
+            service,
+            store,
+            clock,
+            turns,
+            usergroup_changed and neighbours.group_changed,
+        )
         address, quieten = "", _nothing
         if is_web:
             app = _app(
@@ -203,9 +211,20 @@ async def house(
         closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
         channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
         ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outward: list[Channel] = [*channels, *hooks]
+        outward: list[Channel] = [
+            channel if tracing is None else tracing.channel(channel) for channel in (*channels, *hooks)
+        ]
         exposition.deliveries.update((channel.name, Deliveries()) for channel in outward)
-        serve = partial(_served, store, configuration.policies, clock, ending, turns, exposition, tracing)
+        serve = partial(
+            served,
+            store,
+            configuration.policies,
+            clock,
+            ending,
+            turns,
+            exposition.show,
+            exposition.deliveries,
+        )
         await stack.enter_async_context(
             together(turns.holding(f"outbox {channel.name}", partial(serve, channel)) for channel in outward)
         )
@@ -219,54 +238,6 @@ async def house(
 
 async def _nothing() -> None:
     """Nothing listens, so nothing is to be stopped first."""
-
-
-async def _turns(
-    stack: AsyncExitStack, store: SqlStore, database: Database, replica: str | None, clock: SystemClock
-) -> Turns:
-    """Who does what only one does at a time; where there may be others, they are told of our commits."""
-    if replica is None:
-        return Alone()
-    hints = await stack.enter_async_context(Hints(conninfo(database), replica, store.overheard))
-    store.listen(hints)
-    rows = LeaseRows(database, clock, lambda due: hints.committed((), due))
-    leases = Leases(await stack.enter_async_context(rows), replica, clock)
-    store.listen(leases)
-    return leases
-
-
-@asynccontextmanager
-async def _served(
-    store: SqlStore,
-    policies: Mapping[str, Policy],
-    clock: SystemClock,
-    ending: Callable[[], timedelta],
-    turns: Turns,
-    exposition: Exposition,
-    tracing: Tracing | None,
-    channel: Channel,
-    held: Held,
-) -> AsyncIterator[None]:
-    """An outbox for this channel, for one turn."""
-    if not turns.is_alone and isinstance(channel, TakesOver):
-        channel.taken_over()
-    shown = channel if tracing is None else tracing.channel(channel)
-    outbox = Outbox(
-        store,
-        [shown if turns.is_alone else InTurn(shown, held)],
-        clock,
-        policies=policies,
-        grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
-        rest=rest,
-        measures=exposition.deliveries,
-    )
-    ignore, hide = store.listen(outbox), exposition.show(outbox)
-    try:
-        async with outbox:
-            yield
-    finally:
-        ignore()
-        hide()
 
 
 def _engine(

@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from core.errors import CountersignError
 from core.flow import FlowRunner
 from core.model import TRACEPARENT, OpenReview
+from core.ports import TakesOver
 from core.running import Interrupt
 from core.segment import Segment
 from core.service import Service
@@ -311,6 +312,10 @@ class TracedChannel:
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         return self._channel.spacing(recipient, edits=edits)
+
+    def taken_over(self) -> None:
+        if isinstance(self._channel, TakesOver):
+            self._channel.taken_over()
 
     @contextmanager
     def _calling(self, what: str, delivery: Delivery, content: ReviewRequest | Notice) -> Iterator[None]:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHANNEL = "countersign"
-GATHER = timedelta(milliseconds=5)
-"""How long a hint waits for others to share its message."""
+GATHER = 0.005
+"""Seconds between two messages, in which hints wait to share the next; the first of all goes at once."""
 IDS = 100
 """Tasks in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
 WAITING = 5_000
@@ -56,10 +56,14 @@ class Hints:
         self._moved: dict[TaskId, bool] = {}
         """And whether nobody is to run them any more."""
         self._due: set[ChannelName] = set()
+        self._groups: set[str] = set()
         self._is_whole = True
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._said_at = 0.0
         self._received: deque[str | bytes] = deque()
+        self._process = 0
+        """The server's process that says what we say: it tells us, too."""
         self._is_leaving = False
         self._task: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
@@ -89,9 +93,17 @@ class Hints:
         if len(self._moved) > WAITING:
             self._moved.clear()
             self._is_whole = False
+        self._soon()
+
+    def group_changed(self, group: str) -> None:
+        """A platform said so to us alone."""
+        self._groups.add(group)
+        self._soon()
+
+    def _soon(self) -> None:
         if self._alarm is None:
             loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(GATHER.total_seconds(), self._ring)
+            self._alarm = loop.call_at(max(loop.time(), self._said_at + GATHER), self._ring)
 
     def heard(self, _hint: Hint) -> None:
         """What others say they have told everybody themselves."""
@@ -136,7 +148,7 @@ class Hints:
             try:
                 # A hint that a crash of the server takes with it is not worth a write to the disk.
                 await connection.execute("SET synchronous_commit = off")
-                connection.add_notify_handler(lambda found: self._received.append(found.payload))
+                connection.add_notify_handler(lambda found: self._arrived(found.pid, found.payload))
                 await connection.execute(f"LISTEN {CHANNEL}")
             except BaseException:
                 await connection.close()
@@ -146,6 +158,7 @@ class Hints:
     async def _talk(self, connection: AsyncConnection[Any]) -> None:
         """Until the connection breaks, or we leave."""
         self._received.clear()
+        self._process = connection.info.backend_pid
         self._hear(Hint(is_whole=False))
         self.connected.set()
         while True:
@@ -177,13 +190,20 @@ class Hints:
         """Hand on what has arrived, also while something was said."""
         connection.pgconn.consume_input()
         while found := connection.pgconn.notifies():
-            self._received.append(found.extra)
+            self._arrived(found.be_pid, found.extra)
         while self._received:
             if (hint := self._hint(self._received.popleft())) is not None:
                 self._hear(hint)
 
+    def _arrived(self, process: int, payload: str | bytes) -> None:
+        if process != self._process:
+            self._received.append(payload)
+
     def _hint(self, payload: str | bytes) -> Hint | None:
-        """None for our own; of what a later release says in other words, that there was something."""
+        """None for our own, which an earlier connection said.
+
+        Of what another release says in other words it is only known that there was something.
+        """
         try:
             said = json.loads(payload)
             if said["by"] == self._replica:
@@ -192,6 +212,7 @@ class Hints:
                 tasks=frozenset(map(TaskId, (*said["moved"], *said["cancelled"]))),
                 cancelled=frozenset(map(TaskId, said["cancelled"])),
                 due=frozenset(map(ChannelName, said["due"])),
+                groups=frozenset(said["groups"]),
                 is_whole=said["whole"],
             )
         except (ValueError, KeyError, TypeError):
@@ -203,8 +224,9 @@ class Hints:
         messages = self._messages()
         if not messages:
             return False
-        moved, due, was_whole = self._moved, self._due, self._is_whole
-        self._moved, self._due, self._is_whole = {}, set(), True
+        self._said_at = asyncio.get_running_loop().time()
+        moved, due, groups, was_whole = self._moved, self._due, self._groups, self._is_whole
+        self._moved, self._due, self._groups, self._is_whole = {}, set(), set(), True
         try:
             async with asyncio.timeout(ALIVE.total_seconds()):
                 await connection.execute(
@@ -213,12 +235,13 @@ class Hints:
         except BaseException:
             self._moved = moved | self._moved
             self._due |= due
+            self._groups |= groups
             self._is_whole = self._is_whole and was_whole
             raise
         return True
 
     def _messages(self) -> list[str]:
-        if not self._moved and not self._due and self._is_whole:
+        if not (self._moved or self._due or self._groups) and self._is_whole:
             return []
         ids = list(self._moved)
         parts = [ids[at : at + IDS] for at in range(0, len(ids), IDS)] or [[]]
@@ -230,6 +253,7 @@ class Hints:
             "moved": [task for task in ids if not self._moved[task]],
             "cancelled": [task for task in ids if self._moved[task]],
             "due": sorted(self._due) if is_first else [],
+            "groups": sorted(self._groups)[:IDS] if is_first else [],
             "whole": self._is_whole,
         }
         return json.dumps(said, separators=(",", ":"))

@@ -37,6 +37,7 @@ from core.store.deliveries import insert_deliveries, new_delivery
 from core.store.rows import EVENT_COLUMNS, event_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import event
+from core.store.tables import task as task_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,14 @@ if TYPE_CHECKING:
     from core.events import Event
     from core.model import Recipient
     from core.store.transaction import Transaction
+
+AT_ONCE = 100
+"""Tasks that `LAST_NUMBERS` asks for: lists of any length would be a statement of their own each."""
+LAST_NUMBERS = Statement(
+    select(task_row.c.id, task_row.c.seq).where(
+        task_row.c.id.in_([p(f"task{number}") for number in range(AT_ONCE)])
+    )
+)
 
 WEBHOOK = ChannelName("webhook")
 ENDS: tuple[type[Event], ...] = (TaskCompleted, TaskFailed, TaskCancelled)
@@ -149,6 +158,13 @@ def append(
 
 def events_after(tx: Transaction, task: str, after: int) -> list[StoredEvent]:
     return [event_of(row) for row in tx.all(AFTER, task=task, after=after)]
+
+
+def last_numbers(tx: Transaction, tasks: Sequence[TaskId]) -> dict[TaskId, int]:
+    """Of at most `AT_ONCE` tasks; of those that are not there nothing."""
+    names = {f"task{number}": "" for number in range(AT_ONCE)}
+    names |= {f"task{number}": name for number, name in enumerate(tasks)}
+    return {TaskId(row[0]): row[1] for row in tx.all(LAST_NUMBERS, **names)}
 
 
 def story(tx: Transaction, task: str) -> Story:

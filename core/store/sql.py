@@ -193,6 +193,9 @@ class SqlStore:
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
 
+    async def last_numbers(self, task_ids: Sequence[TaskId]) -> Mapping[TaskId, int]:
+        return await self._read.run(partial(history.last_numbers, tasks=task_ids))
+
     async def story(self, task_id: str) -> Story:
         return await self._read.run(partial(history.story, task=task_id))
 

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from bot.simulator.faults import Fault
 from bot.simulator.slack.method import BOT_SCOPES
 from bot.simulator.slack.model import Message, Ts
+from bot.slack.lost import CLOCKS_APART
 from core.model import DeliveryState, Verdict
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, StoppedClock, eventually
@@ -268,3 +269,15 @@ async def test_other_messages_of_ours_are_passed_over(
     (card,) = await settled(there, task)
     assert len(cards(there.slack)) == 2
     assert card.message == f"{GENERAL}/{cards(there.slack)[-1].ts}"
+
+
+async def test_what_falls_due_around_a_taking_over_is_looked_for(
+    there: SlackHouse, clock: StoppedClock
+) -> None:
+    """The replica that served Slack before us may have posted it, and have died before it could note that."""
+    there.channel.taken_over()
+    await settled(there, await there.house.submit())
+    assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (1, 1)
+    clock.advance(CLOCKS_APART)
+    await settled(there, await there.house.submit())
+    assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (2, 1)

@@ -145,6 +145,13 @@ async def test_a_reader_is_told_again_of_an_end_that_it_has_seen(pair: tuple[Rep
     assert [piece async for piece in pieces] == []
 
 
+async def test_a_group_that_changed_is_told(pair: tuple[Replica, Replica]) -> None:
+    """Slack tells one of us."""
+    one, two = pair
+    one.hints.group_changed("S0123ABCD")
+    await two.diary.until(lambda: any("S0123ABCD" in hint.groups for hint in two.diary.hints))
+
+
 async def test_after_a_cut_everybody_is_told_that_something_may_be_missing(
     pair: tuple[Replica, Replica], postgres_database: Database
 ) -> None:
@@ -200,7 +207,14 @@ def test_of_too_many_it_is_only_said_that_there_were_some() -> None:
     with asyncio.Runner() as runner:
         runner.run(_told(hints, [TaskId(str(number)) for number in range(WAITING + 1)]))
     (message,) = hints._messages()
-    assert json.loads(message) == {"by": "r", "moved": [], "cancelled": [], "due": [], "whole": False}
+    assert json.loads(message) == {
+        "by": "r",
+        "moved": [],
+        "cancelled": [],
+        "due": [],
+        "groups": [],
+        "whole": False,
+    }
 
 
 async def _told(hints: Hints, ids: list[TaskId]) -> None:

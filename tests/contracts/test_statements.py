@@ -156,6 +156,7 @@ READS: dict[str, dict[str, Any]] = {
     "looked_over.ALL": {},
     "delegations.TO": {"delegate": "ben", "now": 0},
     "delegations.ALL": {"now": 0},
+    "history.LAST_NUMBERS": {f"task{number}": "TASK" if number == 7 else "" for number in range(100)},
     "history.AFTER": {"task": "TASK", "after": 0},
     "history.NEWEST": {"task": "TASK"},
     "history.TURNS": {"task": "TASK"},

@@ -19,12 +19,12 @@ from core.events import (
     TaskSubmitted,
 )
 from core.feed import BUFFERED, KNOWN, LONGEST, Feed
-from core.model import Outcome, Status, StoredEvent, TaskId
+from core.model import Hint, Outcome, Status, StoredEvent, TaskId
 from tests.core.test_policy import review
 from tests.world import PATIENCE, START, Board
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from core.events import Event
     from core.model import Task
@@ -73,6 +73,9 @@ class History(Board):
         self.change()
         await self.after.wait()
         return found
+
+    async def last_numbers(self, task_ids: Sequence[TaskId]) -> Mapping[TaskId, int]:
+        return {T: len(self.stored)} if T in task_ids else {}
 
     async def task(self, task_id: str) -> Task:
         if not self.stored:
@@ -292,3 +295,47 @@ async def test_where_others_write_the_store_is_always_asked(history: History) ->
     history.add(5)
     told_of(history.feed, *BEGUN)
     assert (await first(history.feed), history.reads) == ([1, 2, 3, 4, 5], 1)
+
+
+async def test_who_was_not_told_is_woken_by_the_next_look(history: History) -> None:
+    """The replica that stored it died before it could say so."""
+    history.add()
+    events = history.feed.follow(T)
+    assert (await anext(events)).seq == 1
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    reads = history.reads
+    assert await history.feed.look() == 0
+    assert history.reads == reads, "who has missed nothing reads nothing"
+    history.stored.append(replace(history.stored[0], seq=2))
+    assert await history.feed.look() == 1
+    assert (await waiting).seq == 2
+    await events.aclose()
+
+
+async def test_an_end_that_is_told_again_ends_the_stream(history: History) -> None:
+    history.add()
+    history.add(final=True)
+    history.before.clear()
+    pieces = history.feed.follow_in_pieces(T)
+    first = asyncio.ensure_future(anext(pieces))
+    await history.until(lambda: history.reads)
+    history.feed.heard(Hint(tasks=frozenset({T})))
+    history.before.set()
+    assert [event.seq for event in (await first).events] == [1, 2]
+    assert [piece async for piece in pieces] == []
+
+
+async def test_where_hints_were_lost_everybody_reads_again(history: History) -> None:
+    history.add()
+    events = history.feed.follow(T)
+    await anext(events)
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    history.stored.append(replace(history.stored[0], seq=2))
+    history.feed.heard(Hint(tasks=frozenset({TaskId("another")})))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    history.feed.heard(Hint(is_whole=False))
+    assert (await waiting).seq == 2
+    await events.aclose()

@@ -1,0 +1,53 @@
+"""Finds what readers have missed: a replica that died had no time to tell others what it had just stored."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.errors import Unavailable
+from core.stopping import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.feed import Feed
+    from core.ports import Clock
+
+log = structlog.get_logger()
+
+EVERY = timedelta(seconds=10)
+
+
+@asynccontextmanager
+async def lookout(feed: Feed, clock: Clock) -> AsyncIterator[None]:
+    """Beside other replicas, for as long as there are readers."""
+    task = asyncio.create_task(_look(feed, clock), name="lookout")
+    try:
+        yield
+    finally:
+        await cut_off([task])
+
+
+async def _look(feed: Feed, clock: Clock) -> None:
+    while True:
+        later = asyncio.Event()
+        alarm = clock.call_at(clock.now() + EVERY, later.set)
+        try:
+            await later.wait()
+        finally:
+            alarm.cancel()
+        try:
+            missed = await feed.look()
+        except Unavailable as error:
+            log.warning("lookout_postponed", reason=str(error))
+        except Exception:
+            # A defect must not end it: what was missed would be so until the reader comes again.
+            log.exception("lookout_broke")
+        else:
+            if missed:
+                log.info("readers_had_missed_something", tasks=missed)
