@@ -224,7 +224,8 @@ class SqlStore:
                 copy=copy,
                 policies=policies,
                 people=people,
-            )
+            ),
+            urgent=True,
         )
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
