@@ -81,8 +81,9 @@ class SQLite:
 
     begin_write = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
-    group = 256
-    """At 100 rows a commit a row costs 1/20 of one alone, and little more is won above."""
+    group = 64
+    """At 100 rows a commit a row costs 1/20 of one alone; little more is won above, and a decision may have
+    to wait for a whole group."""
     has_one_writer = True  # a second server on the same file is refused (core/store/lock.py)
 
     def __init__(self, url: URL) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -37,6 +38,9 @@ T = TypeVar("T")
 WAITING = 20_000
 """Units that may wait for a lane; beyond, callers are told to come back."""
 
+WITH_URGENT = 32
+"""Units in the commit of one for which a person waits, who is to wait for no longer a group than that."""
+
 LAST_GROUPS = timedelta(seconds=5)
 """How long a stop waits for what the database has still to do."""
 LONG = 1.0
@@ -57,6 +61,13 @@ class Job(Generic[T]):
     asked: float = field(default_factory=monotonic)
 
 
+class Urgent:
+    """Stands in the queue for a job that is taken before all that waits there."""
+
+
+URGENT = Urgent()
+
+
 class Lane:
     """Start with `start()`; `run()` from the event loop; `stop()` finishes what waits."""
 
@@ -74,7 +85,9 @@ class Lane:
         self._clock = clock
         self._writes = writes
         self._committed = committed
-        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job[Any] | Urgent | None] = queue.SimpleQueue()
+        self._urgent: deque[Job[Any]] = deque()
+        """Each has an `Urgent` among the jobs."""
         self._thread = threading.Thread(
             target=self._work, name=f"store-{'write' if writes else 'read'}", daemon=True
         )
@@ -113,8 +126,8 @@ class Lane:
         """Units that no group has taken up yet."""
         return self._jobs.qsize()
 
-    async def run(self, unit: Callable[[Transaction], T]) -> T:
-        """What `unit` returns, once its group is committed.
+    async def run(self, unit: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        """What `unit` returns, once its group is committed; an urgent one is in the next group.
 
         Raises what the unit raises, `StoreUnavailable`, or `Overloaded`. A caller that is cancelled does
         not undo its unit.
@@ -124,7 +137,11 @@ class Lane:
         if self._jobs.qsize() >= WAITING:
             raise Overloaded("Too much work is waiting for the database; try again.")
         job: Job[T] = Job(unit, self._loop.create_future())
-        self._jobs.put(job)
+        if urgent:
+            self._urgent.append(job)
+            self._jobs.put(URGENT)
+        else:
+            self._jobs.put(job)
         answer: T = await job.answer
         return answer
 
@@ -142,8 +159,14 @@ class Lane:
         job = self._jobs.get()
         if job is None:
             return [], True
-        group = [job]
-        return group, self._take_waiting(group, self._database.group - 1)
+        group = self._take_urgent()
+        most = WITH_URGENT if group else self._database.group
+        if isinstance(job, Job):
+            group.append(job)
+        return group, self._take_waiting(group, most - len(group))
+
+    def _take_urgent(self) -> list[Job[Any]]:
+        return [self._urgent.popleft() for _ in range(len(self._urgent))]
 
     def _take_waiting(self, group: list[Job[Any]], most: int) -> bool:
         """Move up to `most` waiting jobs into the group; True where the lane is to stop after them."""
@@ -154,7 +177,8 @@ class Lane:
                 return False
             if job is None:
                 return True
-            group.append(job)
+            if isinstance(job, Job):
+                group.append(job)
         return False
 
     def _hand_back(self, group: list[Job[Any]]) -> bool:
@@ -178,7 +202,7 @@ class Lane:
             self._run_apart(group)
         if self._outage is not None and monotonic() - began > LONG:
             # Whoever waits behind a database that did not answer in time has waited as long.
-            behind: list[Job[Any]] = []
+            behind = self._take_urgent()
             stopping = self._take_waiting(behind, WAITING)
             self._refuse(behind, self._outage)
             group += behind

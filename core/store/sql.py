@@ -332,7 +332,8 @@ class SqlStore:
                 policies=policies,
                 people=people,
                 sequel=sequel,
-            )
+            ),
+            urgent=True,
         )
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:

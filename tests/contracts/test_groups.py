@@ -194,6 +194,36 @@ async def test_a_reader_cannot_write(any_database: Database, clock: StoppedClock
     await reader.stop()
 
 
+async def test_what_is_urgent_waits_for_nothing_that_has_not_begun(writer: Lane) -> None:
+    order: list[str] = []
+
+    async def asked(name: str, *, urgent: bool = False) -> None:
+        await writer.run(Unit(name, 1), urgent=urgent)
+        order.append(name)
+
+    first = Unit("first", 0)
+    first.hold = threading.Event()
+    holding = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    waiting = [asyncio.ensure_future(asked(str(number))) for number in range(300)]
+    await asyncio.sleep(0)
+    waiting += [asyncio.ensure_future(asked(name, urgent=True)) for name in ("ana", "ben")]
+    await asyncio.sleep(0)
+    first.hold.set()
+    await asyncio.gather(holding, *waiting)
+    assert order[:2] == ["ana", "ben"], "in the order in which they came"
+    assert order[2:] == [str(number) for number in range(300)]
+
+
+async def test_what_is_urgent_is_finished_before_a_stop(any_database: Database, clock: StoppedClock) -> None:
+    lane = Lane(any_database, clock, writes=True, committed=Told())
+    lane.start()
+    asked = [asyncio.ensure_future(lane.run(Unit(name, 1), urgent=True)) for name in "123"]
+    await asyncio.sleep(0)
+    await lane.stop()
+    assert await asyncio.gather(*asked) == list("123")
+
+
 async def test_a_caller_who_leaves_does_not_undo_the_unit(writer: Lane) -> None:
     first = Unit("1", 1)
     first.hold = threading.Event()
