@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,6 +26,7 @@ from core.events import (
     encode,
     kind,
 )
+from core.jsontext import to_ascii_json
 from core.model import timestamp
 from web.auth import CALLER
 from web.parameters import is_live, known_id, last_event_id
@@ -94,13 +94,13 @@ Shape = Callable[["StoredEvent"], Awaitable[Message | None]]
 def status_message(stored: StoredEvent) -> Message | None:
     """What `/stream` says of an event; None where the visible status stays as it was."""
     shape = _STATUS.get(type(stored.event))
-    return (None, json.dumps(shape(stored.task, stored.event))) if shape else None
+    return (None, to_ascii_json(shape(stored.task, stored.event))) if shape else None
 
 
 def named_message(stored: StoredEvent, more: Mapping[str, Json]) -> Message:
     """What `/v1/tasks/{id}/events` says: every event, under its stored name."""
     data = {"task_id": stored.task, "seq": stored.seq, "at": timestamp(stored.at), **encode(stored.event)}
-    return kind(stored.event), json.dumps({**data, **more})
+    return kind(stored.event), to_ascii_json({**data, **more})
 
 
 def intermediate_result(changes: Mapping[str, tuple[Json, Json]]) -> dict[str, Json]:
@@ -108,7 +108,7 @@ def intermediate_result(changes: Mapping[str, tuple[Json, Json]]) -> dict[str, J
     changed: dict[str, Json] = {}
     left = LONGEST_RESULT
     for key, (_, now) in changes.items():
-        size = len(json.dumps({key: now}))
+        size = len(to_ascii_json({key: now}))
         if size <= left:
             changed[key] = now
             left -= size
