@@ -1,4 +1,4 @@
-"""JSON as text, as it is stored: compact, UTF-8 kept, NaN refused."""
+"""JSON as text: as it is stored, compact, UTF-8 kept, NaN refused; and as it is sent, in ASCII."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
 _scan: Callable[[str, int], tuple[Any, int]] = make_scanner(JSONDecoder())  # type: ignore[arg-type]  # typeshed asks for a scanner
 
 
-def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
+def _encoder(*, sort_keys: bool = False, is_sent: bool = False) -> Callable[[Any], str]:
     """The standard library's encoder, made once: `JSONEncoder.encode` makes another for every call, which
     is half of what a small value costs."""
-    plain = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+    comma, colon = (", ", ": ") if is_sent else (",", ":")
+    plain = JSONEncoder(ensure_ascii=is_sent, allow_nan=False, separators=(comma, colon), sort_keys=sort_keys)
     make: Any = getattr(encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without it
         return plain.encode
+    text = encoder.encode_basestring_ascii if is_sent else encoder.encode_basestring
     # No markers: a value that holds itself raises RecursionError instead of ValueError.
     parts: Callable[[Any, int], Iterable[str]] = make(
-        None, plain.default, encoder.encode_basestring, None, ":", ",", sort_keys, False, False
+        None, plain.default, text, None, colon, comma, sort_keys, False, False
     )
     return lambda value: "".join(parts(value, 0))
 
 
-_encode = _encoder(sort_keys=False)
+_encode = _encoder()
 _encode_sorted = _encoder(sort_keys=True)
+_encode_sent = _encoder(is_sent=True)
 
 
 def to_json(value: Any) -> str:
@@ -38,6 +41,11 @@ def to_json(value: Any) -> str:
 def to_sorted_json(value: Any) -> str:
     """The same text for equal values, in whatever order an object's keys came."""
     return _encode_sorted(value)
+
+
+def to_ascii_json(value: Any) -> str:
+    """What `json.dumps` makes of it, in a third of the time; raises as `to_json`."""
+    return _encode_sent(value)
 
 
 def from_json(text: str | None) -> Any:

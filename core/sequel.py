@@ -69,6 +69,8 @@ def _first_step(segment: Segment) -> Step | None:
         return step if rests else None
     except (NotOurs, StopIteration):
         return None
+    except Exception:  # noqa: BLE001 - an engine meets it again and fails the task; the decision stands
+        return None
     finally:
         running.close()
     return None

@@ -5,7 +5,6 @@ Types are checked here; lengths, empty texts and characters that cannot be store
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -22,6 +21,7 @@ from pydantic import (
 
 from core.differences import diff
 from core.durations import UNITS, duration
+from core.jsontext import to_ascii_json
 from core.model import Verdict, timestamp
 
 if TYPE_CHECKING:
@@ -394,5 +394,5 @@ def json_response(
 ) -> web.Response:
     """ASCII JSON, so that no stored character can spoil it."""
     return web.Response(
-        body=json.dumps(data).encode(), status=status, content_type="application/json", headers=headers
+        body=to_ascii_json(data).encode(), status=status, content_type="application/json", headers=headers
     )

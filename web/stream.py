@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,6 +27,7 @@ from core.events import (
     encode,
     kind,
 )
+from core.jsontext import to_ascii_json
 from core.model import timestamp
 from web.auth import CALLER
 from web.parameters import is_live, known_id, last_event_id
@@ -34,6 +35,8 @@ from web.problems import HttpRefusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp.abc import AbstractStreamWriter
 
     from core.model import Json, PersonId, Piece, StoredEvent, TaskId
     from core.service import Service
@@ -94,13 +97,13 @@ Shape = Callable[["StoredEvent"], Awaitable[Message | None]]
 def status_message(stored: StoredEvent) -> Message | None:
     """What `/stream` says of an event; None where the visible status stays as it was."""
     shape = _STATUS.get(type(stored.event))
-    return (None, json.dumps(shape(stored.task, stored.event))) if shape else None
+    return (None, to_ascii_json(shape(stored.task, stored.event))) if shape else None
 
 
 def named_message(stored: StoredEvent, more: Mapping[str, Json]) -> Message:
     """What `/v1/tasks/{id}/events` says: every event, under its stored name."""
     data = {"task_id": stored.task, "seq": stored.seq, "at": timestamp(stored.at), **encode(stored.event)}
-    return kind(stored.event), json.dumps({**data, **more})
+    return kind(stored.event), to_ascii_json({**data, **more})
 
 
 def intermediate_result(changes: Mapping[str, tuple[Json, Json]]) -> dict[str, Json]:
@@ -108,7 +111,7 @@ def intermediate_result(changes: Mapping[str, tuple[Json, Json]]) -> dict[str, J
     changed: dict[str, Json] = {}
     left = LONGEST_RESULT
     for key, (_, now) in changes.items():
-        size = len(json.dumps({key: now}))
+        size = len(to_ascii_json({key: now}))
         if size <= left:
             changed[key] = now
             left -= size
@@ -212,16 +215,17 @@ class Streams:
         pieces: AsyncIterator[Piece],
         shape: Shape,
     ) -> web.StreamResponse:
-        response = EventSourceResponse(sep="\n", send_timeout=SEND_SECONDS)
+        response = _Response(sep="\n", send_timeout=None)
         scope = asyncio.timeout(None)
         try:
+            transport = _transport(request)
+            _limit_silence(transport)
             writer = await response.prepare(request)
-            response.stop_streaming()  # its own pings: ours need no task for each stream
             if first is None and writer is not None:
                 writer.send_headers()  # else they would wait for the next message, which may be days away
             async with scope:
                 self._closing.enter(scope)
-                self._pings.join(scope, response, _transport(request))
+                self._pings.join(scope, response, transport)
                 if first is not None:
                     await self._write(request, response, first, shape)
                 del first
@@ -261,6 +265,23 @@ class Streams:
             await response.write_eof(b"".join(ready))
         elif ready:
             await response.write(b"".join(ready))
+
+
+class _Response(EventSourceResponse):
+    """Without the task that the library starts for each stream to ping it: `Pings` has one for all."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return await web.StreamResponse.prepare(self, request)
+
+
+def _limit_silence(transport: asyncio.Transport) -> None:
+    """As the library's `send_timeout`, which also reads the limit before and puts it back at the end."""
+    found = transport.get_extra_info("socket")
+    if found is not None and found.family in _TCP and hasattr(socket, "TCP_USER_TIMEOUT"):
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_SECONDS * 1000)
+
+
+_TCP = (socket.AF_INET, socket.AF_INET6)
 
 
 def _transport(request: web.Request) -> asyncio.Transport:

@@ -133,6 +133,15 @@ async def test_a_processor_of_somebodys_is_left_to_an_engine(nobody_runs: World)
     assert (await nobody_runs.service.task(task.id)).status is Status.PENDING
 
 
+async def test_a_defect_in_what_follows_does_not_cost_the_decision(nobody_runs: World) -> None:
+    task = await nobody_runs.submit(flow="two")
+    review = await nobody_runs.open_review(task.id)
+    nobody_runs.flows["two"].__dict__["routes"] = None
+    decided = await nobody_runs.approve(review)
+    assert decided.outcome == "approved"
+    assert [found for found, _ in await nobody_runs.store.runnable()] == [task.id]
+
+
 async def test_nothing_follows_from_a_refusal_or_an_answer_too_few(nobody_runs: World) -> None:
     task = await nobody_runs.submit()
     review = await nobody_runs.open_review(task.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Invalid
-from core.jsontext import from_json, to_json
+from core.jsontext import from_json, to_ascii_json, to_json
 from core.model import Submission
 from core.submissions import MAX_COMMENT, MAX_DEPTH, check, check_text, is_id, title_of
 from tests.core.test_events import JSON
@@ -136,3 +137,10 @@ NO_IDS = ["A" * 32, "a" * 31, "a" * 33, "a" * 32 + "\n", "", "\x00" * 32, "\u066
 def test_what_has_another_shape_is_no_id(text: str) -> None:
     assert not is_id(text)
     assert is_id("0123456789abcdef" * 2)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, -1.5, [], {}, 'ü\u2028\n"\\\U0001f600', {"a": [1, {"ü": None}], "b": ["x", {}]}]
+)
+def test_what_is_sent_is_what_the_standard_library_makes(value: Json) -> None:
+    assert to_ascii_json(value) == json.dumps(value)
