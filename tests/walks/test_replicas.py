@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from core.store.database import database
-from core.store.schema import migrate
+from core.store.schema import HEAD, migrate
 from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
 from tests.contracts.conftest import on
 from tests.walks.runs import eventually
@@ -104,6 +104,16 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
         assert ready["warnings"] == ["Another replica is configured otherwise: policies, web."]
         task = (await call(stopped, "/v1/tasks", {"input": "x"}))["task_id"]
         await until(other, task, "running", 10)
+        again = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "countersign", "migrate"],
+            cwd=other.folder,
+            env=environment(free_port(), COUNTERSIGN_DATABASE_URL=url),
+            capture_output=True,
+            check=False,
+        )
+        assert (again.returncode, again.stdout) == (0, f"database at revision {HEAD}\n".encode())
+        assert (await call(other, f"/v1/tasks/{task}"))["status"] == "running", "beside those that serve"
         stopped.popen.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
         assert await until(other, task, "waiting_for_review", 10) < 5
