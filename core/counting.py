@@ -237,6 +237,18 @@ def is_stuck(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
     return not can_be_met(now.policy, now.decisions, able(now, policies))
 
 
+def can_be_rejected(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> bool:
+    """Whether those who have not decided, and may now, are enough for what is missing to a rejection."""
+    now = as_it_counts(review, policies)
+    number = stage_now(now.policy, now.decisions)
+    if number is None:
+        return False
+    stage = now.policy.in_stages[number]
+    left = [person for person in _undecided(now, policies) if not now.policy.stages or sits_in(stage, person)]
+    rejecting = {decision.seat for decision in now.decisions if decision.verdict is Verdict.REJECT}
+    return len(rejecting) + len(left) >= now.policy.rejections
+
+
 @lru_cache(1024)
 def is_hopeless(policy: Policy, submitter: PersonId) -> bool:
     """Whether a review of this submitter's could never be met, however its reviewers decide."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOOKING = 3
 """More people than these who are looking are counted."""
+REJECTABLE = "They can still reject it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Explanation:
     refusal: str | None
     """Why the person who asks may not decide; None where they may, or nobody in particular asks."""
     stuck: str | None
-    """Why nobody is left who could decide it; None where somebody is."""
+    """Why nothing can approve it any more; None where something can."""
     claims: tuple[Claim, ...]
     """Who is looking, and until when that is shown."""
     snoozed: tuple[Snooze, ...]
@@ -98,9 +99,15 @@ class Explanation:
             "escalated" if self.review.is_escalated else "",
             f"stage {self.stage} of {self.stages}" if self.stages > 1 else "",
             standing(self.review, self.policies),
-            "stuck, as too few are left who may decide" if self.stuck else "",
+            self._stuck if self.stuck else "",
         )
         return " · ".join(filter(None, parts))
+
+    @property
+    def _stuck(self) -> str:
+        if counting.can_be_rejected(self.review, self.policies):
+            return "can only be rejected, as too few are left who may approve"
+        return "stuck, as too few are left who may decide"
 
 
 def explain(
@@ -180,7 +187,12 @@ def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
 
 
 def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
-    """A sentence on a review that those who may still decide cannot meet."""
+    """A sentence on a review that those who may still decide cannot meet, or two."""
+    why = _why_too_few(review, policies)
+    return f"{why} {REJECTABLE}" if counting.can_be_rejected(review, policies) else why
+
+
+def _why_too_few(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
     makers = counting.makers(review)
     if makers and not counting.is_stuck(
         replace(review, policy=replace(review.policy, distinct_from=())), policies

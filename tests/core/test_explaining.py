@@ -76,8 +76,27 @@ def test_a_review_that_cannot_be_met_says_so() -> None:
     today = {"staged": replace(THEN_CY, reviewers=(ANA.id, BEN.id))}
     found = explained(review(THEN_CY), today)
     assert not found.can_be_met
-    assert found.sentence.endswith(" · stuck, as too few are left who may decide")
+    assert found.sentence.endswith(" · can only be rejected, as too few are left who may approve")
+    assert (
+        found.stuck
+        == "Those who may still decide are too few for what the policy asks. They can still reject it."
+    )
     assert explained(review(THEN_CY, by(ANA.id), closed=Outcome.REJECTED), today).can_be_met
+
+
+def test_what_a_second_rejection_can_close_is_not_called_stuck() -> None:
+    policy = replace(OPS_AND_LEGAL, rejections=2)
+    found = explained(review(policy, by(ANA.id, Verdict.REJECT)))
+    assert found.sentence.endswith(" · can only be rejected, as too few are left who may approve")
+    nobody_else = replace(policy, reviewers=(ANA.id,))
+    found = explained(review(policy, by(ANA.id, Verdict.REJECT)), {policy.name: nobody_else})
+    assert found.sentence.endswith(" · stuck, as too few are left who may decide")
+    assert found.stuck == "Those who may still decide are too few for what the policy asks."
+
+
+def test_who_is_not_in_turn_cannot_close_it_either() -> None:
+    today = {"staged": replace(THEN_CY, reviewers=(CY.id,))}
+    assert explained(review(THEN_CY), today).sentence.endswith(" · stuck, as too few are left who may decide")
 
 
 @pytest.mark.parametrize(
