@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.events import TaskCompleted, TaskFailed
+from core.graph import ROOT
 from core.segment import NotOurs, Segment
 from core.states import SCHEMA
 
@@ -50,12 +51,23 @@ class AtOnce:
     def __call__(self, position: Position) -> Step | None:
         """The step to the next wait or the end; None where an engine is needed for it."""
         flow = self._flows.get(position.task.flow)
-        if flow is None or position.schema > SCHEMA:
+        if flow is None or position.schema > SCHEMA or _leads_elsewhere(flow, position):
             return None
         step = _first_step(Segment(_Nothing(), flow, position, self._clock, only_ours=True))
         last = None if step is None else step.events[-1]
         self.end = last if isinstance(last, TaskCompleted) else None
         return step
+
+
+def _leads_elsewhere(flow: FlowDefinition, position: Position) -> bool:
+    """Whether it is plain before anything is tried that somebody else's node is next."""
+    graph, following = flow.graph, None
+    if position.node is not None:
+        verdict = None if position.review is None else position.review.outcome.value
+        following = graph.successor(position.node, verdict) if position.node in graph.places else None
+    elif graph.places[ROOT].is_entered:
+        following = graph.start(ROOT)
+    return following is not None and not (graph.places[following].is_entered or following in flow.ours)
 
 
 def _first_step(segment: Segment) -> Step | None:
