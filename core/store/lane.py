@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, Overloaded, StoreUnavailable
-from core.measures import GROUPS, UNITS, Distribution
+from core.measures import ATTEMPTS, GROUPS, UNITS, Distribution
 from core.store.transaction import Missed, Transaction
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Job(Generic[T]):
     events: list[StoredEvent] = field(default_factory=list)
     due: set[ChannelName] = field(default_factory=set)
     position: Position | None = None
+    attempts: list[int] = field(default_factory=list)
     asked: float = field(default_factory=monotonic)
 
 
@@ -97,6 +98,8 @@ class Lane:
         """Why the present group could not be run."""
         self.latency, self.groups = Distribution(UNITS), Distribution(GROUPS)
         """Of units, from when the first of their group was asked for to its answers; of groups, in units."""
+        self.attempts = Distribution(ATTEMPTS)
+        """Of tasks that ended in these units."""
         self._stopped = False
         self._connection: Connection | None = None
         self._cursor: Cursor
@@ -280,7 +283,7 @@ class Lane:
             job.error = _said(error)
             return False
         job.events, job.due = transaction.events, transaction.due
-        job.position = transaction.position
+        job.position, job.attempts = transaction.position, transaction.attempts
         return True
 
     def _begin(self) -> None:
@@ -333,6 +336,8 @@ class Lane:
                 due |= job.due
                 if job.position is not None:
                     positions.append(job.position)
+                for count in job.attempts:
+                    self.attempts.add(count)
         if events or due:
             self._committed(events, due, positions)
         # All as long as the first of them: one sum for the group, and what it says is never too little.

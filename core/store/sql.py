@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from core.errors import Overloaded, StoreUnavailable
-from core.measures import ATTEMPTS, Distribution
 from core.model import Replica
 from core.store import (
     admitting,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.errors import CountersignError
-    from core.measures import Census
+    from core.measures import Census, Distribution
     from core.model import (
         ChannelName,
         ChatUpdate,
@@ -106,8 +105,6 @@ class SqlStore:
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
-        self.attempts = Distribution(ATTEMPTS)
-        """Of tasks that this process brought to their end."""
         self._write = Lane(database, clock, writes=True, committed=self._committed, placing=self._placing)
         self._read = Lane(database, clock, writes=False, committed=self._committed)
 
@@ -186,9 +183,7 @@ class SqlStore:
         return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
-        task = await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
-        self.attempts.add(task.attempt)
-        return task
+        return await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
@@ -216,10 +211,7 @@ class SqlStore:
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
         self._positions.pop(step.task, None)
-        version = await self._write.run(partial(tasks.store_step, step=step))
-        if step.status.is_final:
-            self.attempts.add(step.attempt)
-        return version
+        return await self._write.run(partial(tasks.store_step, step=step))
 
     async def fail(self, task_id: str, error: str) -> None:
         """End a task that cannot be run; one that has ended stays as it is."""
@@ -633,6 +625,11 @@ class SqlStore:
     async def census(self, channels: Collection[ChannelName]) -> Census:
         """What is unfinished, and what these channels have still to show."""
         return await self._read.run(partial(census.census, channels=channels))
+
+    @property
+    def attempts(self) -> Distribution:
+        """Of tasks that this process brought to their end."""
+        return self._write.attempts
 
     @property
     def lanes(self) -> Mapping[str, Lane]:

@@ -407,6 +407,8 @@ def store_step(tx: Transaction, step: Step) -> int:
         raise StaleRun(f"The task was moved on from version {step.version} by something else.")
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url, step.tell)
+    if step.status.is_final:
+        tx.attempts.append(step.attempt)
     _open_review(tx, step)
     _tell_the_end(tx, step)
     if step.review is not None:
@@ -504,6 +506,7 @@ def end(tx: Transaction, row: Row, event: Event) -> None:
     )
     if not changed:
         raise StaleRun("The task was moved on at the same moment.")
+    tx.attempts.append(of.attempt)
     reviews.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
     append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
     if of.review is None:  # else its cards say so

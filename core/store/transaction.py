@@ -51,6 +51,7 @@ class Transaction:
         "_expect",
         "_placing",
         "_send",
+        "attempts",
         "due",
         "events",
         "now",
@@ -78,6 +79,8 @@ class Transaction:
         """Channels for which this unit made deliveries due; `TIMERS` where it set some."""
         self.position: Position | None = None
         """Where a runner takes up the task to which this unit gave work; saves it a read."""
+        self.attempts: list[int] = []
+        """Of each task that this unit ended."""
         self.writes = 0
         """How much this unit changed, at most: rows where it learnt how many, statements where it did not
         ask. A refusal before the first write leaves its group alone."""

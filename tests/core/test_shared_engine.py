@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
@@ -20,15 +20,26 @@ from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.store.jobs import QUEUE, SEGMENT, UPKEEP
 from core.store.replicas import STALLED
 from tests.contracts.conftest import on
-from tests.world import eventually, flow_settings, policies, whole_core
+from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies
+from tests.world import whole_core as whole_core_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from core.model import Json, Task, TaskId
     from core.ports import Processor
     from core.store.database import Database
     from tests.world import StoppedClock, World
+
+
+def whole_core(
+    database: Database, clock: StoppedClock, *, flows: Mapping[str, FlowDefinition] | None = None, **more: Any
+) -> AbstractAsyncContextManager[World]:
+    """One of several, with a processor that an engine has to run."""
+    return whole_core_of(
+        database, clock, flows=draft_flows(processor=THEIRS) if flows is None else flows, **more
+    )
 
 
 def engine_of(world: World) -> ProcrastinateEngine:

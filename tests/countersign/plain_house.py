@@ -34,6 +34,8 @@ name = "Ana Ruiz"
 name = "Sam Lee"
 [policies.default]
 reviewers = ["ana"]
+[flows.draft]
+processor = "python:tests.world:theirs"
 [hooks.ci]
 scheme = "bearer"
 secret_env = "CI"

@@ -341,6 +341,7 @@ async def test_a_database_that_cannot_be_asked_keeps_nobody_who_left(
 ) -> None:
     async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
         task, review = await here.opened()
+        await here.until(lambda: here.keeper._alarm)  # what was answered at first is in force
         tried: list[int] = []
 
         async def locked(*_: object, **__: object) -> int:
