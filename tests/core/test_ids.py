@@ -17,7 +17,7 @@ import os
 from core.ids import new_id
 new_id()
 child = os.fork()
-print(*(new_id()[12:] for _ in range(20)), flush=True)
+os.write(1, "".join(new_id()[12:] + "\\n" for _ in range(20)).encode())  # at once, or two would mix
 if child:
     os.waitpid(child, 0)
 """

@@ -87,7 +87,8 @@ async def test_what_is_stored_here_is_run_here(postgres_database: Database, cloc
         assert holder(postgres_database, task.id) == world.store.replica
         await world.approve(review)
         assert (await world.end(task.id)).status is Status.COMPLETED
-    assert on(postgres_database, "SELECT count(*) FROM procrastinate_events") == [(0,)], "without a job"
+    jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'segment'"
+    assert on(postgres_database, jobs) == [(0,)]
     assert on(postgres_database, "SELECT count(*) FROM replica") == [(0,)]
 
 
