@@ -1,4 +1,6 @@
-"""`python -m tests.faults`: the table of faults, one line for each, with what it took in seconds.
+"""`python -m tests.faults`: the tables of faults, one line for each, with what it took in seconds.
+
+First those of the chats, then those of replicas on one PostgreSQL, which take minutes.
 
 Words that follow choose lines: `python -m tests.faults 429 webhook`.
 """
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-TABLE = Path(__file__).parent / "bot" / "test_fault_table.py"
+HERE = Path(__file__).parent
+TABLES = (HERE / "bot" / "test_fault_table.py", HERE / "walks" / "test_replica_faults.py")
 
 
 class Lines:
@@ -20,13 +23,14 @@ class Lines:
         self.failed = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" and not report.failed:
+        if report.when != "call" and report.passed:
             return
         _, _, name = report.nodeid.partition("[")
         self.failed += report.failed
-        print(
-            f"{'FAILED' if report.failed else 'ok':6}  {name.removesuffix(']'):60}  {report.duration:5.1f} s"
-        )
+        said = "FAILED" if report.failed else "ok" if report.passed else "-"
+        print(f"{said:6}  {name.removesuffix(']'):60}  {report.duration:5.1f} s", flush=True)
+        if report.skipped and isinstance(report.longrepr, tuple):
+            print(report.longrepr[2])
         if report.failed:
             print(report.longreprtext)
 
@@ -34,7 +38,8 @@ class Lines:
 def main(words: list[str]) -> int:
     lines = Lines()
     chosen = " and ".join(["in_every_fault", *words])
-    options = [str(TABLE), "-k", chosen, "-p", "no:terminal", "-p", "no:logging"]
+    # Those of replicas take minutes, and are marked so.
+    options = [*map(str, TABLES), "-m", "", "-k", chosen, "-p", "no:terminal", "-p", "no:logging"]
     status = pytest.main(options, plugins=[lines])
     print("every line holds" if status == 0 else f"{lines.failed} lines do not hold")
     return int(status != 0)

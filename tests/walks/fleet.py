@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ class Replica(Served):
     def __init__(self, folder: Path, port: int, env: dict[str, str], tokens: dict[str, str]) -> None:
         super().__init__(folder, port, env, tokens)
         self.is_up = False
+        """Whether it may be asked for something."""
 
     async def start(self) -> None:
         await super().start()
@@ -38,6 +41,15 @@ class Replica(Served):
     async def stop(self) -> int:
         self.is_up = False
         return await super().stop()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing, and nobody is told."""
+        self.is_up = False
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+        self.is_up = True
 
     def facts(self, event: str) -> list[dict[str, Any]]:
         """What it has logged under this name."""
@@ -65,17 +77,24 @@ async def fleet(
     people: Iterable[str],
     size: int = 3,
     settings: Mapping[str, str] = {},
+    commands: Mapping[int, tuple[str, ...]] = {},
 ) -> AsyncIterator[list[Replica]]:
-    """All ready on entry, gone on exit; `url` names a migrated database, and `people` hold tokens."""
+    """All ready on entry, gone on exit; `url` names a migrated database, and `people` hold tokens.
+
+    `commands` says of some, by their number, what Python runs there instead of `countersign serve`. The
+    database knows each by its name, `replica-0` and so on.
+    """
     tokens = await _tokens(url, people)
     replicas = [
         _replica(folder / f"replica-{number}", url, configuration, tokens, settings) for number in range(size)
     ]
+    for number, command in commands.items():
+        replicas[number].command = command
     try:
         await asyncio.gather(*(replica.start() for replica in replicas))
         yield replicas
     finally:
-        await asyncio.gather(*(replica.kill() for replica in replicas if replica.is_up))
+        await asyncio.gather(*(replica.kill() for replica in replicas if replica.has_begun))
 
 
 def _replica(
@@ -84,7 +103,8 @@ def _replica(
     folder.mkdir()
     (folder / "countersign.toml").write_text(configuration)
     port = free_port()
-    return Replica(folder, port, environment(port, COUNTERSIGN_DATABASE_URL=url, **settings), tokens)
+    env = environment(port, COUNTERSIGN_DATABASE_URL=url, PGAPPNAME=folder.name, **settings)
+    return Replica(folder, port, env, tokens)
 
 
 async def _tokens(url: str, people: Iterable[str]) -> dict[str, str]:

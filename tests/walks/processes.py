@@ -35,6 +35,9 @@ STOP_SECONDS = 15.0
 class Served:
     """One folder, one port, one process at a time."""
 
+    command: tuple[str, ...] = ("-m", "countersign", "serve")
+    """What Python is to run."""
+
     def __init__(self, folder: Path, port: int, env: dict[str, str], tokens: dict[str, str]) -> None:
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
@@ -59,7 +62,7 @@ class Served:
     def _begun(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "countersign", "serve"],
+                [sys.executable, *self.command],
                 cwd=self.folder,
                 env=self._env,
                 stdout=log,
@@ -72,6 +75,15 @@ class Served:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False
+
+    @property
+    def has_begun(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def kill(self) -> None:
         """SIGKILL: nothing is said, saved or closed."""
