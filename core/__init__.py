@@ -11,6 +11,7 @@ What everybody speaks of
     inforce.py                      people and policies as the configuration says now
     ports.py                        what core asks of the world
     service.py submissions.py       what the world may ask of core; how what it hands in is checked
+    turnstile.py                    how many submissions are stored at once
     questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
     reconsidering.py                open reviews, once who may decide has changed
 

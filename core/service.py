@@ -35,6 +35,7 @@ from core.submissions import (
     page_after,
     title_of,
 )
+from core.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -110,6 +111,7 @@ class Service:
         self._admins = frozenset(admins)
         self._clock = clock or SystemClock()
         self._observer = observer or Measures()
+        self._turnstile = Turnstile()
         self.questions = Questions(
             store,
             policies=policies,
@@ -134,13 +136,14 @@ class Service:
             known = ", ".join(sorted(self._flows))
             raise UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
         self._check_choice(flow, submission.policy)
-        task, is_new = await self._store.create(
-            TaskId(new_id()),
-            replace(submission, flow=flow),
-            title=title_of(submission),
-            name=self.somebody(submission.submitter).name,
-            sequel=AtOnce(self._flows, self._clock),
-        )
+        async with self._turnstile.submission():
+            task, is_new = await self._store.create(
+                TaskId(new_id()),
+                replace(submission, flow=flow),
+                title=title_of(submission),
+                name=self.somebody(submission.submitter).name,
+                sequel=AtOnce(self._flows, self._clock),
+            )
         log.info("task_submitted", task_id=task.id, flow=flow, submitter=submission.submitter, new=is_new)
         return task, is_new
 
@@ -231,18 +234,19 @@ class Service:
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
         sequel = AtOnce(self._flows, self._clock)
-        review, refusal = await self._store.decide(
-            checked_review(which),
-            self._known(reviewer),
-            verdict,
-            comment=comment or None,
-            content=content,
-            via=via,
-            copy=copy,
-            policies=self._policies,
-            people=self._people,
-            sequel=sequel,
-        )
+        with self._turnstile.decision():
+            review, refusal = await self._store.decide(
+                checked_review(which),
+                self._known(reviewer),
+                verdict,
+                comment=comment or None,
+                content=content,
+                via=via,
+                copy=copy,
+                policies=self._policies,
+                people=self._people,
+                sequel=sequel,
+            )
         told = self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
         if sequel.end is not None:
             log.info("task_completed", task_id=told.task.id, outcome=sequel.end.outcome)
