@@ -47,8 +47,28 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def test_what_is_no_flood_waits_for_nothing() -> None:
+    crowd = Crowd(Turnstile(calm=MANY))
+    await settle()
+    assert crowd.inside == list(range(MANY))
+    assert await crowd.all_end() == [None] * MANY
+
+
+async def test_a_flood_begins_with_one_too_many_and_ends_when_it_is_gone() -> None:
+    crowd = Crowd(Turnstile(calm=MANY - 1))
+    await settle()
+    assert crowd.inside == list(range(MANY - 1))
+    crowd.ends[0].set()
+    await settle()
+    assert len(crowd.inside) == MANY - 1, "as many as are calm are here"
+    crowd.ends[1].set()
+    await settle()
+    assert crowd.inside == list(range(MANY))
+    assert await crowd.all_end() == [None] * MANY
+
+
 async def test_a_few_at_a_time_in_the_order_they_came() -> None:
-    crowd = Crowd(Turnstile())
+    crowd = Crowd(Turnstile(calm=0))
     await settle()
     assert crowd.inside == list(range(AT_ONCE))
     crowd.ends[1].set()
@@ -59,7 +79,7 @@ async def test_a_few_at_a_time_in_the_order_they_came() -> None:
 
 
 async def test_fewer_while_a_decision_is_stored_but_some() -> None:
-    gate = Turnstile()
+    gate = Turnstile(calm=0)
     with gate.decision():
         crowd = Crowd(gate)
         await settle()
@@ -73,7 +93,7 @@ async def test_fewer_while_a_decision_is_stored_but_some() -> None:
 
 
 async def test_whoever_goes_away_leaves_their_turn_to_the_next() -> None:
-    gate = Turnstile()
+    gate = Turnstile(calm=0)
     crowd = Crowd(gate)
     await settle()
     crowd.tasks[AT_ONCE].cancel()
@@ -94,7 +114,7 @@ async def test_whoever_goes_away_leaves_their_turn_to_the_next() -> None:
 
 async def test_more_than_may_wait_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "WAITING", 3)
-    crowd = Crowd(Turnstile())
+    crowd = Crowd(Turnstile(calm=0))
     await settle()
     answers = await crowd.all_end()
     refused = [answer for answer in answers if answer is not None]
@@ -104,7 +124,7 @@ async def test_more_than_may_wait_are_told_to_come_back(monkeypatch: pytest.Monk
 
 async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "PATIENCE", timedelta())
-    crowd = Crowd(Turnstile())
+    crowd = Crowd(Turnstile(calm=0))
     answers = await asyncio.gather(*crowd.tasks[AT_ONCE:], return_exceptions=True)
     assert all(isinstance(answer, Overloaded) for answer in answers)
     await crowd.all_end()
@@ -112,7 +132,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_who_waits_behind_a_long_outage_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "LONG", -timedelta(seconds=1))
-    crowd = Crowd(Turnstile())
+    crowd = Crowd(Turnstile(calm=0))
     await settle()
     crowd.outage = lambda: StoreUnavailable("The database is locked.", retry_after=timedelta(seconds=7))
     crowd.ends[0].set()
