@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
 from core.store import credentials
+from core.store.database import LONGEST_TRANSACTION
 from core.store.lane import Lane
 from core.store.pipeline import Pipeline
 from tests.contracts.test_groups import Told, Unit, in_one_group, kept
@@ -262,6 +263,41 @@ async def test_a_lock_that_another_server_keeps_is_said_at_the_commit(
         assert writer.failing
     await writer.run(wait)
     assert not writer.failing
+
+
+async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_had_locked(
+    postgres_database: Database, writer: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_still(tx: Transaction) -> None:
+        tx._cursor.execute("SELECT 1 FROM secret WHERE name = 'a' FOR UPDATE", {})
+        tx._cursor.fetchone()
+        with closing(postgres_database.connect()) as other:
+            other.cursor().execute("UPDATE secret SET value = '3' WHERE name = 'a'", {})
+        tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
+
+    if not knows_the_limit(postgres_database):
+        pytest.skip("Before PostgreSQL 17 there is no limit that holds in a pipeline.")
+    assert await writer.run(limit) == f"{LONGEST_TRANSACTION}s"
+    await writer.run(Unit("a", 1))
+    monkeypatch.setattr("core.store.database.LONGEST_TRANSACTION", 1)
+    writer._disconnect()  # the next connection has the shorter limit
+    with pytest.raises(StoreUnavailable):
+        await writer.run(stand_still)
+    assert await writer.run(Unit("b", 1)) == "b"
+
+
+def knows_the_limit(database: Database) -> bool:
+    with closing(database.connect()) as connection:
+        looking = connection.cursor()
+        looking.execute("SELECT 1 FROM pg_settings WHERE name = 'transaction_timeout'", {})
+        return looking.fetchone() is not None
+
+
+def limit(tx: Transaction) -> str:
+    tx._cursor.execute("SHOW transaction_timeout", {})
+    row = tx._cursor.fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 @pytest.mark.parametrize("at", ["first", "last"])

@@ -114,7 +114,7 @@ class Storm:
     def anyone(self) -> Replica:
         return self._chance.choice([replica for replica in self.replicas if replica.is_up])
 
-    async def until_told(self, more: int) -> None:
+    async def until_told(self, more: int, *, within: float = DONE_WITHIN) -> None:
         """So many more decisions are acknowledged."""
         target = len(self.told) + more
 
@@ -122,7 +122,7 @@ class Storm:
             assert not any(person.done() for person in self._people), "somebody gave up"
             return len(self.told) >= target
 
-        await eventually(look, within=DONE_WITHIN)
+        await eventually(look, within=within)
 
     # webhooks
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 import pytest
@@ -46,8 +46,8 @@ FOR EACH ROW EXECUTE FUNCTION hold_commit();
 """
 LET_COMMITS_GO = "DROP TRIGGER IF EXISTS hold_commit ON event; DROP FUNCTION IF EXISTS hold_commit();"
 BACKENDS = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-    "AND application_name LIKE 'replica-%' ORDER BY pid"
+    "SELECT application_name, pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND application_name LIKE 'replica-%'"
 )
 HOLDS_TASK = "EXISTS (SELECT FROM task WHERE holder = replica.id"
 BUSY = f"{HOLDS_TASK} AND status IN ('pending', 'running'))"
@@ -128,8 +128,8 @@ def holds(lease: str) -> str:
 async def committing(there: Storm, chance: Random) -> Replica:
     """Its COMMIT is under way; afterwards the database does it, or does not."""
     async with held_commits(there) as hold:
-        name, backend = await waiting_commit(hold)
-        victim = there.replicas[int(name.rpartition("-")[2])]
+        name, backend = await waiting(hold)
+        victim = named(there, name)
         await victim.kill()
         if chance.random() < 0.5:
             await hold.execute("SELECT pg_terminate_backend(%s)", (backend,))
@@ -137,7 +137,7 @@ async def committing(there: Storm, chance: Random) -> Replica:
 
 
 @asynccontextmanager
-async def held_commits(there: Storm) -> AsyncIterator[psycopg.AsyncConnection[tuple[str, int]]]:
+async def held_commits(there: Storm) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """No transaction that stores an event gets past its COMMIT."""
     async with await psycopg.AsyncConnection.connect(conninfo(there.database), autocommit=True) as hold:
         await hold.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
@@ -147,19 +147,19 @@ async def held_commits(there: Storm) -> AsyncIterator[psycopg.AsyncConnection[tu
             await hold.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
 
 
-async def waiting_commit(hold: psycopg.AsyncConnection[tuple[str, int]]) -> tuple[str, int]:
-    """The replica whose COMMIT is under way, and the number of the database's process."""
+async def waiting(hold: psycopg.AsyncConnection[Any]) -> tuple[str, int]:
+    """The name of a replica that waits for a lock, and the number of the database's process."""
 
-    async def look() -> tuple[str, int] | None:
-        cursor = await hold.execute(
-            "SELECT application_name, pid FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name LIKE 'replica-%' AND wait_event = 'advisory'"
-        )
+    async def look() -> Any:
+        cursor = await hold.execute(f"{BACKENDS} AND wait_event_type = 'Lock'")
         return await cursor.fetchone()
 
-    found = await eventually(look, within=TAKEN_OVER)
-    assert found is not None
-    return found
+    name, backend = await eventually(look, within=TAKEN_OVER)
+    return name, backend
+
+
+def named(there: Storm, name: str) -> Replica:
+    return there.replicas[int(name.rpartition("-")[2])]
 
 
 KILLS: dict[str, Callable[[Storm, Random], Awaitable[Replica]]] = {
@@ -256,12 +256,12 @@ async def cut(folder: Path, database: Database, cuts: int) -> None:
         try:
             for number in range(cuts):
                 if number % 3:
-                    backends = [row[0] for row in await there.rows(BACKENDS)]
+                    backends = sorted(row[1] for row in await there.rows(BACKENDS))
                     for backend in chance.sample(backends, len(backends) // 2):
                         await there.rows(f"SELECT pg_terminate_backend({backend})")
                 else:
                     async with held_commits(there) as hold:
-                        _, backend = await waiting_commit(hold)
+                        _, backend = await waiting(hold)
                         await hold.execute("SELECT pg_terminate_backend(%s)", (backend,))
                 await there.until_told(chance.randrange(1, 4))
         finally:
