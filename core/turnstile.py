@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 CALM = 32
-"""Submissions that are no flood: while there are no more, none waits, and their commits hold what they can."""
+"""Submissions that are no flood: while no more are here none waits, and their commits hold what they can."""
 AT_ONCE = 4
-"""Submissions that are stored at once in a flood: the loop's and the writer's work on them is what a decision that comes
-now waits for. Measured on PostgreSQL: at 64 it waits four times as long (median), and a flood is through in
-half the time, as its commits hold more."""
+"""Submissions that are stored at once in a flood: the loop's and the writer's work on them is what a decision
+that comes now waits for. Measured on PostgreSQL: at 64 it waits four times as long (median), and a flood is
+through in half the time, as its commits hold more."""
 BESIDE_DECISIONS = 1
 """The same while a decision is being stored; not none, or people who decide could keep all others out."""
 WAITING = 1_000
