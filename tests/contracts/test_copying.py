@@ -461,11 +461,16 @@ def test_an_interrupted_copy_says_how_to_go_on(
 ) -> None:
     many(source, 5_000, Random(1))  # noqa: S311 - the same each time
     log = tmp_path / "copy.log"
-    process = started(source, target, log)
-    while not copied_rows(target) and process.poll() is None:
-        time.sleep(0.002)  # nobody tells how far another process is
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 1
+    with closing(target.connect()) as other:
+        # The last table can be read and not be written, so that it is not done before it is told to stop.
+        cursor = other.cursor()
+        cursor.execute("BEGIN", {})
+        cursor.execute(f'LOCK TABLE "{whole.TABLES[-1].name}" IN SHARE MODE', {})
+        process = started(source, target, log)
+        while not copied_rows(target) and process.poll() is None:
+            time.sleep(0.002)  # nobody tells how far another process is
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 1
     assert log.read_text() == "countersign: stopped; the same command goes on from here.\n"
     assert copied(source, target) == 0
     assert content(target) == content(source)
