@@ -215,15 +215,15 @@ class Listener:
         return self._errands.start(job, f"{TELEGRAM} {name}")
 
     async def _poll(self, updater: Updater, stack: AsyncExitStack) -> None:
-        await updater.start_polling(
-            timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
-        )
-
         async def stop() -> None:
             if updater.running:
                 await _within(STOP_SECONDS, updater.stop(), "polling")
 
+        # Before it begins: cut off in the middle of that it counts as running, and would never begin again.
         stack.push_async_callback(stop)
+        await updater.start_polling(
+            timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
+        )
 
     async def _set_webhook(self) -> None:
         secret = self._settings.telegram_webhook_secret

@@ -209,6 +209,8 @@ class Intake:
                 seen = await self.take_up(seen)
             except Unavailable as error:
                 log.warning("others_not_looked_after", channel=TELEGRAM, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - its message may quote what people wrote
+                log.error("others_not_looked_after", channel=TELEGRAM, error=type(error).__name__)  # noqa: TRY400 - likewise
 
     def postpone(self, update: Update, error: Unavailable) -> None:
         """Hand it out again later: it is stored, and was not handled."""

@@ -128,7 +128,12 @@ LET_GO = Statement(
 LEAVE = Statement(
     update(task)
     .where(task.c.id == p("id"), _runnable, task.c.holder == p("me"))
-    .values(holder=null(), version=task.c.version + literal_column("1"))
+    .values(
+        holder=null(),
+        version=task.c.version + literal_column("1"),
+        # it ran nothing, so that its taking over is not one more end of a server
+        starts=task.c.starts - task.c.begun,
+    )
 )
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(

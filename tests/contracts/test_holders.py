@@ -230,3 +230,17 @@ async def test_who_lives_is_known_by_its_heart_and_who_did_long_ago_is_forgotten
         await other.enlist(worker)
         assert await other.is_enlisted(worker)
         assert [one.configuration for one in await store.others()] == ["anew"]
+
+
+async def test_who_cannot_run_a_begun_task_does_not_count_towards_giving_it_up(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """As a replica of the release before, while a new flow's replicas are replaced."""
+    async with replica(postgres_database, clock, A) as old:
+        task = await submitted(old)
+        on(postgres_database, "UPDATE task SET holder = NULL, begun = 1, node = 'process', starts = 0")
+        for _ in range(2 * POISON):
+            assert await old.take(task.id)
+            await old.leave(task.id)
+        [(status, holder, _, starts)] = tasks_of(postgres_database)
+        assert (status, holder, starts) == ("pending", None, 0)
