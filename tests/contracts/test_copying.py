@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -42,6 +41,7 @@ from tests.world import StoppedClock, whole_core
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from random import Random
 
     from core.store.database import Database
 
