@@ -42,7 +42,7 @@ class Server:
     ) -> None:
         self.folder = folder
         self.log = folder / "server.log"
-        self.url = f"http://127.0.0.1:{port}"
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.tokens = tokens
         self.popen = process
         self.process = Process(process.pid)
