@@ -20,7 +20,7 @@ from bot.simulator.telegram.chats import Press
 from bot.simulator.telegram.messages import answer_callback_query
 from core.model import ReviewId
 from tests.bench.server import CONFIGURATION, many, posted, serving, session, until_all_wait
-from tests.bench.wire import Wire, post
+from tests.bench.wire import Wire, request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -214,7 +214,7 @@ def _in_slack(port: int, slack: SlackSimulator, card: Card) -> Sent:
         "X-Slack-Request-Timestamp": at,
         "X-Slack-Signature": f"v0={mac.hexdigest()}",
     }
-    return Sent(post(port, "/slack/events", body, headers), _nothing_more)
+    return Sent(request("POST", port, "/slack/events", headers, body), _nothing_more)
 
 
 async def _nothing_more(_: bytes) -> None:
@@ -254,4 +254,4 @@ def _in_telegram(port: int, telegram: TelegramSimulator, card: Card) -> Sent:
         await press.wait(WITHIN)
         assert press.answered
 
-    return Sent(post(port, "/telegram/webhook", json.dumps(update).encode(), headers), hear)
+    return Sent(request("POST", port, "/telegram/webhook", headers, json.dumps(update).encode()), hear)
