@@ -15,12 +15,13 @@ from core.errors import SettingsError
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
 from countersign import logs
-from countersign.composition import flows, house, reachable
+from countersign.composition import flows, house
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
 from countersign.membership import asker
 from countersign.outside import Keeper
+from countersign.reach import reachable
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
