@@ -14,7 +14,7 @@ from core.clock import SystemClock
 from core.errors import SettingsError
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
-from countersign import logs
+from countersign import alike, logs
 from countersign.composition import flows, house
 from countersign.configuration import configuration
 from countersign.database import prepared
@@ -61,6 +61,8 @@ def _run(*, is_web: bool) -> int:
         )
     traces, trouble = tracing(os.environ)
     logs.configure(traces.named if traces else None)
+    if not isinstance(target, SQLite):
+        logs.always(replica=alike.name())
     if trouble:
         log.warning("tracing_is_off", reason=trouble)
     live = Live(reachable(configured, found))
