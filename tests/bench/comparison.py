@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from statistics import median
 from typing import TYPE_CHECKING
 
 from tests.bench.server import Server, environment, free_port, many, serving, trip, until_ready
@@ -98,10 +98,6 @@ def is_installed() -> bool:
     return all(
         importlib.util.find_spec(name) is not None for name in ("langgraph", "aiosqlite", "psycopg_pool")
     )
-
-
-def p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98]
 
 
 async def compared(folder: Path, trips: int, batches: int, database: Postgres | None = None) -> Compared:

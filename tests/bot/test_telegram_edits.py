@@ -16,8 +16,9 @@ from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
 from core.literal import utf16
-from core.model import LOCAL, Policy, Submission, Verdict
+from core.model import Policy, Submission, Verdict
 from tests.bot import telegram_fixtures
+from tests.bot.endings import ENDS, ends
 from tests.bot.house import PUBLIC_URL, decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
@@ -541,44 +542,13 @@ async def test_once_the_review_is_closed_nobody_asks_or_answers(there: TelegramH
     assert len(await questions(there, task)) == 1
 
 
-async def ends(there: TelegramHouse, task: Task, how: str) -> None:
-    review = await there.house.review(task)
-    service = there.house.service
-    match how:
-        case "approved":
-            await service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
-        case "superseded":
-            await service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
-            await there.house.review(task, 2)
-        case "gone back":
-            await service.resume(task.id, LOCAL, checkpoint=0)
-            await there.house.review(task, 2)
-        case "cancelled":
-            await service.cancel(task.id, SAM.id)
-        case "expired":
-            there.house.clock.advance(minutes=3)
-        case "answered":
-            (asked,) = await questions(there, task)
-            await service.questions.answer(asked.id, SAM.id, "So.", via="web")
-
-
-ENDS = {
-    "approved": "Already approved by Ana Ruiz at ",
-    "superseded": "This was attempt 1; attempt 2 has replaced it.",
-    "gone back": "This was attempt 1; attempt 2 has replaced it.",
-    "cancelled": "This review is closed: the task is cancelled.",
-    "expired": "This review expired undecided at ",
-    "answered": "Sam Lee has answered this question already.",
-}
-
-
 @pytest.mark.parametrize("how", ENDS)
 async def test_nobody_is_invited_to_answer_once_there_is_nothing_to_answer(
     there: TelegramHouse, how: str
 ) -> None:
     task, notice = await asked(there, flow="brief")
     assert INVITED in notice.text
-    await ends(there, task, how)
+    await ends(there.house, task, how)
     there.house.clock.advance(seconds=10)
     await there.telegram.until(lambda: INVITED not in there.telegram.message(GROUP, notice.id).text)
     now = there.telegram.message(GROUP, notice.id)

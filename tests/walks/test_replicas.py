@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -118,6 +119,14 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
         assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
         assert await until(other, task, "waiting_for_review", 10) < 5
         assert await call(other, "/readyz") == {"status": "ready"}
+    (told,) = [line for line in logged(other) if line["event"] == "replica_configured_otherwise"]
+    assert told["other"].endswith(f":{stopped.popen.pid}")
+    assert {line.get("replica") for line in logged(stopped)} == {told["other"]}
+    assert {line.get("replica") for line in logged(other)} == {told["replica"]} != {told["other"]}
+
+
+def logged(server: Server) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
 
 
 async def test_a_worker_takes_over_without_a_web_server_and_stops_in_time(
