@@ -495,8 +495,8 @@ class SharedWorkStore(SegmentStore, Protocol):
         """Ask that, in any thread, before this replica is made the holder of work that is stored."""
         ...
 
-    def went_away(self, task: TaskId) -> bool:
-        """Whether the work that was stored last for the task was left to a job; asked once each time."""
+    def is_left_to_a_job(self, task: TaskId) -> bool:
+        """Whether the commit that listeners are being told of gave the work that it stored to a job."""
         ...
 
     async def enlist(self, worker: int) -> None:

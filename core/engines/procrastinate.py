@@ -107,7 +107,7 @@ class ProcrastinateEngine(Segments):
         return self._accepting and self.held < self._most
 
     def _is_ours(self, task: TaskId) -> bool:
-        return not self._shared.went_away(task)
+        return not self._shared.is_left_to_a_job(task)
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:  # noqa: ARG002 - and all else that is held
         await self._shared.retire()

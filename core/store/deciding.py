@@ -266,7 +266,7 @@ def settle(
     happened = list(events) if closing is None else [*events, closing]
     status = after(request.task.status, *happened)
     settled = _settled(tx, request, decisions, outcome, status)
-    holder = None if settled.is_open else tx.holder(request.task.id)
+    holder = None if settled.is_open else tx.holder()
     _compare_and_set(tx, row[SEQ], settled, len(happened), holder)
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
     if not all(isinstance(event, OFF_CARDS) for event in happened):

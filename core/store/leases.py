@@ -97,7 +97,9 @@ class LeaseRows:
     def __init__(
         self, database: Database, clock: Clock, committed: Callable[[set[ChannelName]], None]
     ) -> None:
-        self._lane = Lane(database, clock, writes=True, committed=lambda _events, due, _at: committed(due))
+        self._lane = Lane(
+            database, clock, writes=True, committed=lambda _events, due, _positions, _left: committed(due)
+        )
 
     async def __aenter__(self) -> Self:
         self._lane.start()

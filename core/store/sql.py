@@ -37,6 +37,7 @@ from core.store.placing import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
     from types import TracebackType
 
@@ -101,6 +102,8 @@ class SqlStore:
     def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
+        self._left: AbstractSet[str] = frozenset()
+        """Tasks whose work was left to a job by the commit that is being told of."""
         self._known_as: Replica | None = None
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
@@ -129,7 +132,11 @@ class SqlStore:
         return partial(self._listeners.remove, listener)
 
     def _committed(
-        self, events: Sequence[StoredEvent], due: set[ChannelName], positions: Sequence[Position]
+        self,
+        events: Sequence[StoredEvent],
+        due: set[ChannelName],
+        positions: Sequence[Position],
+        left: AbstractSet[str],
     ) -> None:
         newest = {str(event.task): event.seq for event in events}
         for task in newest:
@@ -138,12 +145,14 @@ class SqlStore:
         now = [position for position in positions if newest.get(position.task.id) == position.seq]
         for position in now[: POSITIONS - len(self._positions)]:
             self._positions[position.task.id] = position
+        self._left = left
         for listener in tuple(self._listeners):
             try:
                 listener.committed(events, due)
             except Exception:
                 # Who waits for an answer must get it: what is told here is stored.
                 log.exception("listener_broke", listener=type(listener).__name__)
+        self._left = frozenset()
 
     def overheard(self, hint: Hint) -> None:
         """Tell the listeners what other replicas did."""
@@ -252,9 +261,9 @@ class SqlStore:
         """Ask that, in any thread, before this replica is made the holder of work that is stored."""
         self._place.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
-        """Whether the work that was stored last for the task was left to a job; asked once each time."""
-        return self._place.went_away(task)
+    def is_left_to_a_job(self, task: TaskId) -> bool:
+        """Of the commit that listeners are being told of."""
+        return task in self._left
 
     def describe(self, *, name: str, release: str, configuration: str) -> None:
         """What the others are to be told of this one, when it is enlisted."""

@@ -145,7 +145,7 @@ def create(
     mark = "" if new.idempotency_key is None else fingerprint(new)
     if (made_before := by_key(tx, new.submitter, new.idempotency_key, mark)) is not None:
         return made_before, False
-    holder = tx.holder(task_id)
+    holder = tx.holder()
     task = _insert(tx, task_id, new, title, name, holder)
     append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
     keep_key(tx, new.submitter, new.idempotency_key, mark, task_id)
@@ -283,7 +283,7 @@ def insert_fork(
 ) -> None:
     """A pending task that stands at the checkpoint of another."""
     now = micros(tx.now)
-    holder = tx.holder(child)
+    holder = tx.holder()
     tx.insert(
         INSERT,
         id=child,

@@ -19,8 +19,10 @@ from tests.contracts.steps import decide, new_id, parked, step, submitted
 from tests.world import ANA
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Set as AbstractSet
 
+    from core.model import ChannelName, Hint, StoredEvent
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -38,6 +40,21 @@ async def replica(
         store.describe(name=f"{name[0]}:1", release="1", configuration=name)
         await store.enlist(worker)
         yield store
+
+
+class Told:
+    """A listener that asks, as an engine does, where the work of a task goes."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self.left: list[tuple[TaskId, bool]] = []
+        store.listen(self)
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        self.left += [(event.task, self._store.is_left_to_a_job(event.task)) for event in events]
+
+    def heard(self, hint: Hint) -> None:
+        """What others do is not asked for."""
 
 
 def dies(database: Database, name: str) -> None:
@@ -60,8 +77,9 @@ async def test_work_is_held_where_it_is_stored_while_there_is_room(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with replica(postgres_database, clock, A) as store:
+        told = Told(store)
         task = await submitted(store)
-        assert not store.went_away(task.id)
+        assert told.left == [(task.id, False)]
         assert await store.runnable() == [(task.id, None)]
         review = await parked(store, task.id)
         await decide(store, review)
@@ -74,9 +92,10 @@ async def test_without_room_a_job_carries_it_and_the_runner_is_not_told_of_a_pos
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with replica(postgres_database, clock, A, room=False) as store:
+        told = Told(store)
         task = await submitted(store)
-        assert store.went_away(task.id)
-        assert not store.went_away(task.id), "asked once each time"
+        assert told.left == [(task.id, True)]
+        assert not store.is_left_to_a_job(task.id), "nothing is kept of it"
         assert await store.runnable() == []
         assert await store.position(task.id) is None
         assert jobs(postgres_database) == [lock_of(task.id, 1)]

@@ -105,7 +105,7 @@ class Work(Board):
     def ask_for_room(self, has_room: Callable[[], bool]) -> None:
         self.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
+    def is_left_to_a_job(self, task: TaskId) -> bool:
         return False
 
     async def enlist(self, worker: int) -> None:
