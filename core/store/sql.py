@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from core.errors import CountersignError
+    from core.events import TaskCompleted
     from core.measures import Census, Distribution
     from core.model import (
         ChannelName,
@@ -319,7 +320,7 @@ class SqlStore:
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,
-    ) -> tuple[ReviewRequest, CountersignError | None]:
+    ) -> tuple[ReviewRequest, CountersignError | None, TaskCompleted | None]:
         return await self._write.run(
             partial(
                 deciding.decide,

@@ -155,14 +155,16 @@ def create(
     return task, True
 
 
-def follow(tx: Transaction, sequel: Sequel | None) -> None:
-    """Store what follows from the unit at once, in place of leaving its task to a runner."""
-    if sequel is None or tx.position is None:
-        return
-    step = sequel(tx.position)
-    if step is not None:
-        store_step(tx, step)
-        tx.position = None
+def follow(tx: Transaction, sequel: Sequel | None) -> TaskCompleted | None:
+    """Store what follows from the unit at once, in place of leaving its task to a runner; the task's end,
+    where it is that."""
+    step = None if sequel is None or tx.position is None else sequel(tx.position)
+    if step is None:
+        return None
+    store_step(tx, step)
+    tx.position = None
+    last = step.events[-1]
+    return last if isinstance(last, TaskCompleted) else None
 
 
 def by_key(tx: Transaction, person: PersonId, key: str | None, mark: str) -> Task | None:
