@@ -79,6 +79,7 @@ OTHERS = Statement(
     .where(_fresh, replica.c.id != p("me"))
     .order_by(replica.c.started_at)
 )
+LIVING = Statement(_living.limit(literal_column("1")))
 RECONFIGURE = Statement(
     update(replica).where(replica.c.id == p("id")).values(configuration=p("configuration"))
 )
@@ -171,6 +172,11 @@ def others(tx: Transaction, me: str) -> list[Replica]:
     return [
         Replica(id=row[0], name=row[1], release=row[2], configuration=row[3]) for row in tx.all(OTHERS, me=me)
     ]
+
+
+def are_there(tx: Transaction) -> bool:
+    """Whether any lives at all."""
+    return tx.one(LIVING) is not None
 
 
 def is_enlisted(tx: Transaction, me: str, worker: int) -> bool:
