@@ -106,6 +106,7 @@ class SqlStore:
         self._left: AbstractSet[str] = frozenset()
         """Tasks whose work was left to a job by the commit that is being told of."""
         self._known_as: Replica | None = None
+        self._watch = replicas.Watch()
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
@@ -273,7 +274,7 @@ class SqlStore:
     async def enlist(self, worker: int) -> None:
         """Make known which Procrastinate worker's heartbeat is this replica's."""
         known_as = self._known_as or Replica(id=self.replica, name="", release="", configuration="")
-        await self._write.run(partial(replicas.enlist, me=known_as, worker=worker))
+        self._watch.begin(await self._write.run(partial(replicas.enlist, me=known_as, worker=worker)))
 
     async def reconfigure(self, configuration: str) -> None:
         if self._known_as is not None:
@@ -284,15 +285,26 @@ class SqlStore:
         """The replicas that live but this one."""
         return await self._read.run(partial(replicas.others, me=self.replica))
 
-    async def is_enlisted(self, worker: int) -> bool:
-        return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
+    async def beaten(self, worker: int) -> bool:
+        """This replica's heartbeat was stored; whether others know it as that."""
+        at = await self._read.run(partial(replicas.last_beat, me=self.replica, worker=worker))
+        if at is not None:
+            self._watch.go_on(at)
+        return at is not None
+
+    async def may_judge(self) -> bool:
+        return await self._read.run(partial(replicas.may_judge, me=self.replica, since=self._watch.since))
 
     async def take(self, task: TaskId) -> bool:
         """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
-        return await self._write.run(partial(replicas.take, me=self.replica, task_id=task))
+        return await self._write.run(
+            partial(replicas.take, me=self.replica, task_id=task, since=self._watch.since)
+        )
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
-        return await self._read.run(partial(replicas.uncovered, dead_too=dead_too, limit=UNCOVERED))
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
+        return await self._read.run(
+            partial(replicas.uncovered, me=self.replica, since=self._watch.since, limit=UNCOVERED)
+        )
 
     async def leave(self, task: TaskId) -> None:
         """Hold the task no more; a sweep finds it."""

@@ -184,7 +184,8 @@ READS_OF_REPLICAS: dict[str, dict[str, Any]] = {
     "replicas.LIVING": {},
     "replicas.MINE": {"me": "me", "id": "MINE"},
     "replicas.OTHERS": {"me": "somebody else"},
-    "replicas.UNCOVERED": {"dead_too": 1, "limit": 10},
+    "replicas.UNCOVERED": {"me": "me", "since": 0, "limit": 10},
+    "replicas.STEADY": {"me": "me", "since": 0},
 }
 """Only PostgreSQL has them."""
 

@@ -111,13 +111,16 @@ class Work(Board):
     async def enlist(self, worker: int) -> None:
         pass
 
-    async def is_enlisted(self, worker: int) -> bool:
+    async def beaten(self, worker: int) -> bool:
+        return True
+
+    async def may_judge(self) -> bool:
         return True
 
     async def take(self, task: TaskId) -> bool:
         return True
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
         return []
 
     async def bury(self) -> None:
