@@ -233,9 +233,8 @@ class Service:
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
-        sequel = AtOnce(self._flows, self._clock)
         with self._turnstile.decision():
-            review, refusal = await self._store.decide(
+            review, refusal, end = await self._store.decide(
                 checked_review(which),
                 self._known(reviewer),
                 verdict,
@@ -245,11 +244,11 @@ class Service:
                 copy=copy,
                 policies=self._policies,
                 people=self._people,
-                sequel=sequel,
+                sequel=AtOnce(self._flows, self._clock),
             )
         told = self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
-        if sequel.end is not None:
-            log.info("task_completed", task_id=told.task.id, outcome=sequel.end.outcome)
+        if end is not None:
+            log.info("task_completed", task_id=told.task.id, outcome=end.outcome)
         return told
 
     async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:

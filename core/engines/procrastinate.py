@@ -76,9 +76,6 @@ class ProcrastinateEngine(Segments):
         """Set when a segment has ended."""
         self._working: asyncio.Task[None] | None = None
         self._enlisted: asyncio.Future[None] | None = None
-        self._first_worker = True
-        self._since = monotonic()
-        """When the present worker began."""
 
     async def __aenter__(self) -> Self:
         """Raises `StoreUnavailable` where the other replicas cannot be told of this one."""
@@ -107,7 +104,7 @@ class ProcrastinateEngine(Segments):
         return self._accepting and self.held < self._most
 
     def _is_ours(self, task: TaskId) -> bool:
-        return not self._shared.went_away(task)
+        return not self._shared.is_left_to_a_job(task)
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:  # noqa: ARG002 - and all else that is held
         await self._shared.retire()
@@ -159,13 +156,11 @@ class ProcrastinateEngine(Segments):
     async def sweep(self) -> None:
         """Have all that nobody holds run by somebody."""
         app = self._app
-        # After an outage every heartbeat looks old until all have beaten again.
-        steady = self._first_worker or monotonic() - self._since >= STALLED
-        if steady:
+        if await self._shared.may_judge():
             await self._rescue()
             await app.job_manager.prune_stalled_workers(BURIED)
             await self._shared.bury()
-        for task, version in await self._shared.uncovered(dead_too=steady):
+        for task, version in await self._shared.uncovered():
             await self._defer(task, version)
 
     async def _rescue(self) -> None:
@@ -218,14 +213,13 @@ class ProcrastinateEngine(Segments):
     async def registered(self, worker: int) -> None:
         """A worker has begun; its heartbeat is ours."""
         await self._shared.enlist(worker)
-        self._since = monotonic()
         if self._enlisted is not None and not self._enlisted.done():
             self._enlisted.set_result(None)
 
     async def beaten(self, worker: int) -> None:
         """A worker that stood still for long may be forgotten: it is to begin anew."""
         try:
-            is_known = await self._shared.is_enlisted(worker)
+            is_known = await self._shared.beaten(worker)
         except Unavailable:
             return  # the heartbeat itself was stored
         if not is_known:
@@ -243,7 +237,6 @@ class ProcrastinateEngine(Segments):
                 error = caught
             log.warning("jobs_interrupted", error=type(error).__name__)
             failures = 1 if monotonic() - began > STALLED else failures + 1
-            self._first_worker = False
             await asyncio.sleep(PAUSES[min(failures, len(PAUSES)) - 1])
 
     async def _work(self) -> None:

@@ -147,7 +147,7 @@ class Segments:
             self.drop(task)
 
     def _is_ours(self, task: TaskId) -> bool:  # noqa: ARG002 - for an engine that is one of several
-        """Whether the work that was stored for the task just now is to be run here."""
+        """Whether the work that a commit stored, of which it is being told, is to be run here."""
         return True
 
     @property

@@ -94,26 +94,30 @@ class SharedWorkStore(SegmentStore, Protocol):
         """Ask that, in any thread, before this replica is made the holder of work that is stored."""
         ...
 
-    def went_away(self, task: TaskId) -> bool:
-        """Whether the work that was stored last for the task was left to a job; asked once each time."""
+    def is_left_to_a_job(self, task: TaskId) -> bool:
+        """Whether the commit that listeners are being told of gave the work that it stored to a job."""
         ...
 
     async def enlist(self, worker: int) -> None:
         """Make known which worker's heartbeat is this replica's."""
         ...
 
-    async def is_enlisted(self, worker: int) -> bool:
-        """Whether others see it so still."""
+    async def beaten(self, worker: int) -> bool:
+        """The worker's heartbeat was stored; whether others know it as this replica's still."""
+        ...
+
+    async def may_judge(self) -> bool:
+        """Whether this replica has been answered for long enough to tell that another is dead."""
         ...
 
     async def take(self, task: TaskId) -> bool:
         """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
         ...
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
         """Tasks with stored work, and their versions, that neither a job nor a holder that lives covers.
 
-        Those of holders that seem dead only where `dead_too`.
+        Those of holders that seem dead only where this replica `may_judge`.
         """
         ...
 

@@ -23,15 +23,18 @@ class LeaseStore(Protocol):
     """Who does what only one does at a time; all durations by the database's clock."""
 
     async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
-        """A token, higher than any before; or how long another holder's lease lasts still."""
+        """A token, higher than any before; or how long another holder's lease lasts still.
+
+        What the same holder has it takes anew. A call that was cut off may have taken it all the same.
+        """
         ...
 
     async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
         """False where it has expired."""
         ...
 
-    async def release(self, name: str, holder: str, token: int) -> None:
-        """Another may take it at once. Idempotent."""
+    async def release(self, name: str, holder: str) -> None:
+        """Another may take it at once. Idempotent, and harmless where this holder has it not."""
         ...
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.errors import CountersignError
+    from core.events import TaskCompleted
     from core.model import (
         ChannelName,
         Delegation,
@@ -179,9 +180,9 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,
-    ) -> tuple[ReviewRequest, CountersignError | None]:
+    ) -> tuple[ReviewRequest, CountersignError | None, TaskCompleted | None]:
         """Judge and record, and what follows at once; a refusal comes back beside the review, unless none is
-        open that is meant.
+        open that is meant, and the task's end, where that followed.
 
         The person has to be a reviewer by the review's own policy, and by that of its name in `policies`.
         """

@@ -39,10 +39,12 @@ from core.store.placing import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
     from types import TracebackType
 
     from core.errors import CountersignError
+    from core.events import TaskCompleted
     from core.measures import Census, Distribution
     from core.model import (
         ChannelName,
@@ -103,7 +105,10 @@ class SqlStore:
     def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
+        self._left: AbstractSet[str] = frozenset()
+        """Tasks whose work was left to a job by the commit that is being told of."""
         self._known_as: Replica | None = None
+        self._watch = replicas.Watch()
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
@@ -131,7 +136,11 @@ class SqlStore:
         return partial(self._listeners.remove, listener)
 
     def _committed(
-        self, events: Sequence[StoredEvent], due: set[ChannelName], positions: Sequence[Position]
+        self,
+        events: Sequence[StoredEvent],
+        due: set[ChannelName],
+        positions: Sequence[Position],
+        left: AbstractSet[str],
     ) -> None:
         newest = {str(event.task): event.seq for event in events}
         for task in newest:
@@ -140,12 +149,14 @@ class SqlStore:
         now = [position for position in positions if newest.get(position.task.id) == position.seq]
         for position in now[: POSITIONS - len(self._positions)]:
             self._positions[position.task.id] = position
+        self._left = left
         for listener in tuple(self._listeners):
             try:
                 listener.committed(events, due)
             except Exception:
                 # Who waits for an answer must get it: what is told here is stored.
                 log.exception("listener_broke", listener=type(listener).__name__)
+        self._left = frozenset()
 
     def overheard(self, hint: Hint) -> None:
         """Tell the listeners what other replicas did."""
@@ -254,9 +265,9 @@ class SqlStore:
         """Ask that, in any thread, before this replica is made the holder of work that is stored."""
         self._place.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
-        """Whether the work that was stored last for the task was left to a job; asked once each time."""
-        return self._place.went_away(task)
+    def is_left_to_a_job(self, task: TaskId) -> bool:
+        """Of the commit that listeners are being told of."""
+        return task in self._left
 
     def describe(self, *, name: str, release: str, configuration: str) -> None:
         """What the others are to be told of this one, when it is enlisted."""
@@ -265,7 +276,7 @@ class SqlStore:
     async def enlist(self, worker: int) -> None:
         """Make known which Procrastinate worker's heartbeat is this replica's."""
         known_as = self._known_as or Replica(id=self.replica, name="", release="", configuration="")
-        await self._write.run(partial(replicas.enlist, me=known_as, worker=worker))
+        self._watch.begin(await self._write.run(partial(replicas.enlist, me=known_as, worker=worker)))
 
     async def reconfigure(self, configuration: str) -> None:
         if self._known_as is not None:
@@ -276,15 +287,26 @@ class SqlStore:
         """The replicas that live but this one."""
         return await self._read.run(partial(replicas.others, me=self.replica))
 
-    async def is_enlisted(self, worker: int) -> bool:
-        return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
+    async def beaten(self, worker: int) -> bool:
+        """This replica's heartbeat was stored; whether others know it as that."""
+        at = await self._read.run(partial(replicas.last_beat, me=self.replica, worker=worker))
+        if at is not None:
+            self._watch.go_on(at)
+        return at is not None
+
+    async def may_judge(self) -> bool:
+        return await self._read.run(partial(replicas.may_judge, me=self.replica, since=self._watch.since))
 
     async def take(self, task: TaskId) -> bool:
         """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
-        return await self._write.run(partial(replicas.take, me=self.replica, task_id=task))
+        return await self._write.run(
+            partial(replicas.take, me=self.replica, task_id=task, since=self._watch.since)
+        )
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
-        return await self._read.run(partial(replicas.uncovered, dead_too=dead_too, limit=UNCOVERED))
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
+        return await self._read.run(
+            partial(replicas.uncovered, me=self.replica, since=self._watch.since, limit=UNCOVERED)
+        )
 
     async def leave(self, task: TaskId) -> None:
         """Hold the task no more; a sweep finds it."""
@@ -312,7 +334,7 @@ class SqlStore:
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,
-    ) -> tuple[ReviewRequest, CountersignError | None]:
+    ) -> tuple[ReviewRequest, CountersignError | None, TaskCompleted | None]:
         return await self._write.run(
             partial(
                 deciding.decide,

@@ -42,7 +42,9 @@ class Told:
     def __init__(self) -> None:
         self.seqs: list[int] = []
 
-    def __call__(self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
+    def __call__(
+        self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position], left: set[str]
+    ) -> None:
         self.seqs += [event.seq for event in events]
 
 
@@ -171,7 +173,9 @@ async def test_nothing_is_told_before_it_is_committed(any_database: Database, cl
     reader = Lane(any_database, clock, writes=False, committed=Told())
     reader.start()
 
-    def look(events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
+    def look(
+        events: list[StoredEvent], due: set[ChannelName], positions: list[Position], left: set[str]
+    ) -> None:
         looking.append(asyncio.ensure_future(reader.run(kept)))
 
     looking: list[asyncio.Future[set[str]]] = []

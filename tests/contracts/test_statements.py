@@ -181,9 +181,11 @@ def test_every_read_is_tried() -> None:
 READS_OF_REPLICAS: dict[str, dict[str, Any]] = {
     "replicas.ENLISTED": {"id": "me", "worker": "WORKER"},
     "replicas.HELD": {"me": "me"},
+    "replicas.LIVING": {},
     "replicas.MINE": {"me": "me", "id": "MINE"},
     "replicas.OTHERS": {"me": "somebody else"},
-    "replicas.UNCOVERED": {"dead_too": 1, "limit": 10},
+    "replicas.UNCOVERED": {"me": "me", "since": 0, "limit": 10},
+    "replicas.STEADY": {"me": "me", "since": 0},
 }
 """Only PostgreSQL has them."""
 

@@ -105,19 +105,22 @@ class Work(Board):
     def ask_for_room(self, has_room: Callable[[], bool]) -> None:
         self.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
+    def is_left_to_a_job(self, task: TaskId) -> bool:
         return False
 
     async def enlist(self, worker: int) -> None:
         pass
 
-    async def is_enlisted(self, worker: int) -> bool:
+    async def beaten(self, worker: int) -> bool:
+        return True
+
+    async def may_judge(self) -> bool:
         return True
 
     async def take(self, task: TaskId) -> bool:
         return True
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
         return []
 
     async def bury(self) -> None:

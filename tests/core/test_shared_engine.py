@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +44,11 @@ def whole_core(
 def engine_of(world: World) -> ProcrastinateEngine:
     assert isinstance(world.engine, ProcrastinateEngine)
     return world.engine
+
+
+def watches(world: World) -> None:
+    """It has seen the database answer for long enough to tell who is dead."""
+    world.store._watch.since -= STALLED * 1_000_000
 
 
 def stop_heart(database: Database, world: World) -> None:
@@ -119,6 +123,9 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
         assert holder(postgres_database, task.id) == dying.store.replica, "it lives"
         stop_heart(postgres_database, dying)
         await engine_of(other).sweep()
+        assert holder(postgres_database, task.id) == dying.store.replica, "as far as a newcomer can tell"
+        watches(other)
+        await engine_of(other).sweep()
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
 
@@ -168,6 +175,7 @@ async def test_a_replica_that_was_frozen_is_refused_what_another_took(
         task = await frozen.submit()
         await at_work.wait()
         stop_heart(postgres_database, frozen)
+        watches(other)
         await engine_of(other).sweep()
         await reviewed(other, task.id)
         gate.set()
@@ -194,12 +202,13 @@ async def test_after_an_outage_nobody_is_taken_for_dead_before_all_had_time_to_b
     ):
         task = await slow.submit()
         stop_heart(postgres_database, slow)
-        engine = engine_of(other)
-        engine._first_worker, engine._since = False, monotonic()
-        await engine.sweep()
+        watches(other)
+        await engine_of(other).registered(worker_of(postgres_database, other))
+        stop_heart(postgres_database, slow)
+        await engine_of(other).sweep()
         assert holder(postgres_database, task.id) == slow.store.replica
-        engine._since -= STALLED
-        await engine.sweep()
+        watches(other)
+        await engine_of(other).sweep()
         await reviewed(other, task.id)
 
 
@@ -253,6 +262,7 @@ async def test_jobs_of_a_dead_worker_are_done_by_others(
 ) -> None:
     """Whatever it was at: a task's work, or a sweep, beside which the next one waits already."""
     async with whole_core(postgres_database, clock, is_shared=True) as world:
+        watches(world)
         task = await world.submit()
         review = await world.open_review(task.id)
         [(worker,)] = on(
