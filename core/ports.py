@@ -575,8 +575,10 @@ class ChatInbox(Protocol):
         """Store it; False where this id of this channel is stored already. Durable on return."""
         ...
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        """What was kept and not yet handled, in the order of arrival."""
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        """What was kept and not yet handled, in the order of arrival; the next ones `after` that."""
         ...
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -22,6 +21,7 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
+from bot.defects import defect
 from bot.menu import Menu
 from bot.reception import Reception
 from bot.telegram.answers import Answers
@@ -244,7 +244,7 @@ class Listener:
             log.warning("update_postponed", channel=TELEGRAM, update_id=update_id)
             self._intake.postpone(update, error)
         elif error is not None:
-            log.error("update_failed", channel=TELEGRAM, update_id=update_id, **_defect(error))
+            log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""
@@ -270,12 +270,6 @@ async def _typed(presses: Presses, commands: Commands, update: Update, context: 
 
 def _poll_failed(error: TelegramError) -> None:
     log.warning("poll_failed", channel=TELEGRAM, error=str(failure(error)))
-
-
-def _defect(error: Exception) -> dict[str, str]:
-    """A defect of ours, told without its message, which may quote what people wrote."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    return {"error": type(error).__name__, "at": f"{last[0].name}:{last[0].lineno}" if last else ""}
 
 
 async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:

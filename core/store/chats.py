@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from core.jsontext import to_json
 from core.model import PersonId
@@ -28,9 +28,15 @@ KNOWN_UPDATE = Statement(
     select(chat_update.c.kept_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
 )
 UNHANDLED = Statement(
-    select(chat_update.c.channel, chat_update.c.id, chat_update.c.body)
-    .where(chat_update.c.channel == p("channel"), chat_update.c.handled_at.is_(None))
+    select(chat_update.c.channel, chat_update.c.id, chat_update.c.body, chat_update.c.kept_at)
+    .where(
+        chat_update.c.channel == p("channel"),
+        chat_update.c.handled_at.is_(None),
+        chat_update.c.kept_at >= p("at"),
+        or_(chat_update.c.kept_at > p("at"), chat_update.c.id > p("after")),
+    )
     .order_by(chat_update.c.kept_at, chat_update.c.id)
+    .limit(p("limit"))
 )
 HANDLED = Statement(
     update(chat_update)
@@ -73,8 +79,12 @@ def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
     return True
 
 
-def unhandled_updates(tx: Transaction, channel: str) -> list[ChatUpdate]:
-    return [chat_update_of(row) for row in tx.all(UNHANDLED, channel=channel)]
+def unhandled_updates(
+    tx: Transaction, channel: str, after: ChatUpdate | None, limit: int
+) -> list[ChatUpdate]:
+    at = 0 if after is None or after.kept_at is None else micros(after.kept_at)
+    rows = tx.all(UNHANDLED, channel=channel, at=at, after="" if after is None else after.id, limit=limit)
+    return [chat_update_of(row) for row in rows]
 
 
 def update_handled(tx: Transaction, channel: str, update_id: str) -> None:

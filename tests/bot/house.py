@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -98,20 +98,37 @@ class ShakyService(Service):
 
 @dataclass
 class ShakyInbox:
-    """The store's inbox; what comes while `is_down` cannot be stored."""
+    """The store's inbox; what comes while `is_down` cannot be stored. While `is_full` nothing is marked."""
 
     store: SqlStore
     is_down: bool = False
+    is_full: bool = False
+    unmarked: int = 0
+    """So many marks were refused."""
+    defect: Exception | None = None
+    """What the next look at unhandled updates raises."""
+    pages: list[int] = field(default_factory=list)
+    """How many updates each look brought."""
 
     async def keep_update(self, update: ChatUpdate) -> bool:
         if self.is_down:
             raise DOWN
         return await self.store.keep_update(update)
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        return await self.store.unhandled_updates(channel)
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        if self.defect is not None:
+            defect, self.defect = self.defect, None
+            raise defect
+        page = await self.store.unhandled_updates(channel, after=after, limit=limit)
+        self.pages.append(len(page))
+        return page
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        if self.is_full:
+            self.unmarked += 1
+            raise DOWN
         await self.store.update_handled(channel, update_id)
 
     async def place_moved(self, place: Recipient, address: str) -> None:
