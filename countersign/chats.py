@@ -103,6 +103,7 @@ class Chats:
             service=self._service,
             people=self._configuration.directory,
             buttons=buttons,
+            inbox=self._store,
             clock=self._clock,
             public_url=self._settings.web.base_url,
             usergroup_changed=self._usergroup_changed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ from bot.cards import url_of
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
+from core.events import DecisionRecorded, DecisionWithdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.slack.payloads import Interaction
     from core.errors import DeliveryError
+    from core.events import Event
     from core.model import MessageRef, PersonId, Recipient, ReviewId, ReviewRequest
+    from core.ports import Clock
     from core.service import Service
 
 log = structlog.get_logger()
@@ -49,6 +53,12 @@ OPEN_SECONDS = 2.0
 DECIDE_SECONDS = 2.5
 """Likewise: what takes longer is answered before its end."""
 
+PROMPT = timedelta(seconds=10)
+"""Slack gives a press up after 3 s and sends none again; what comes later than this may be a replay."""
+CLOCKS_APART = timedelta(seconds=30)
+"""Between Slack's and ours, at most, where somebody is to be kept from replaying a press."""
+
+CAME_LATE = "Nothing was changed: this came late, and you have answered since. Please try again in a minute."
 SLOW = "Nothing was changed: the database is slow. Please press again in a moment."
 NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press again."
 
@@ -64,6 +74,7 @@ class Desk:
         buttons: Buttons,
         client: AsyncWebClient,
         errands: Errands,
+        clock: Clock,
         public_url: str,
     ) -> None:
         self._service = service
@@ -71,6 +82,7 @@ class Desk:
         self._buttons = buttons
         self._client = client
         self._errands = errands
+        self._clock = clock
         self._public_url = public_url
         self.own_team = ""
 
@@ -149,6 +161,23 @@ class Desk:
         finally:
             self._errands.start(self._outcome(check(copy=pressed_copy(press))), "slack copy")
 
+    async def check_timely(self, said_by: Interaction, review_id: ReviewId, person: PersonId) -> None:
+        """Raise `Invalid` where it is an old answer of this person's, who has given or taken back one since.
+
+        Whoever got hold of a request could send it to a replica that has not seen it: an approval, say, that
+        was withdrawn meanwhile. The record tells of what was said, and is asked about old requests only.
+        """
+        if said_by.signed_at is None:
+            return
+        at = datetime.fromtimestamp(said_by.signed_at, UTC)
+        if self._clock.now() - at <= PROMPT:
+            return
+        task = (await self._service.review(review_id)).task.id
+        for stored in (await self._service.story(task)).turns:
+            if stored.at >= at - CLOCKS_APART and _is_of(stored.event, review_id, person):
+                log.warning("late_answer_refused", channel=SLACK, review_id=review_id)
+                raise Invalid(CAME_LATE)
+
     async def soon(self, check: Awaitable[T]) -> T | None:
         """What is to be known before a dialog opens, unless reading it takes too long; raises refusals."""
         try:
@@ -223,6 +252,17 @@ class Desk:
         except FAILURES as error:
             reason: DeliveryError = failure(error)
             log.warning("private_answer_lost", channel="slack", error=str(reason))
+
+
+def _is_of(event: Event, review_id: ReviewId, person: PersonId) -> bool:
+    """Whether this person, or somebody in their place, said it on that review."""
+    match event:
+        case DecisionRecorded(review=review, reviewer=who, person=other):
+            return review == review_id and person in {who, other}
+        case DecisionWithdrawn(review=review, reviewer=who, by=other):
+            return review == review_id and person in {who, other}
+        case _:
+            return False
 
 
 def pressed_copy(press: ButtonPress) -> tuple[Recipient, MessageRef]:
