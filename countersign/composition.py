@@ -190,6 +190,7 @@ async def house(
             clock,
             turns,
             usergroup_changed and neighbours.group_changed,
+            is_web=is_web,
         )
         address, quieten = "", _nothing
         if is_web:

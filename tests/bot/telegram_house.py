@@ -93,6 +93,7 @@ async def telegram_house(
     admins: Collection[PersonId] = (),
     in_force: Mapping[str, Policy] = {},
     turns: Turns | None = None,
+    is_web: bool = True,
 ) -> AsyncIterator[TelegramHouse]:
     """Leaving it leaves a `telegram` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:
@@ -113,6 +114,7 @@ async def telegram_house(
                     dialogs=house.store,
                     clock=clock,
                     turns=turns or Alone(),
+                    is_web=is_web,
                     public_url=url or PUBLIC_URL,
                 )
             )

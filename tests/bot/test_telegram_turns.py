@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
+from telegram import Bot
 
 from bot.simulator.faults import Fault
 from bot.telegram.updates import LOOK, TELEGRAM
+from core.errors import Unreachable
 from core.model import ChatUpdate
 from tests.bot.telegram_house import ANA_ID, simulated, telegram_house
 from tests.world import PATIENCE, Board, eventually
@@ -50,6 +52,10 @@ class Given(Board):
             yield
         finally:
             await self.take()
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._work is not None
 
     async def give(self) -> None:
         assert self._work is not None
@@ -183,5 +189,41 @@ async def test_a_webhook_that_comes_in_out_of_turn_is_handled_at_once(
     ):
         await turns.give()
         await turns.take()
+        await telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+
+
+HEARING = ("setWebhook", "deleteWebhook", "getUpdates")
+
+
+async def test_a_worker_leaves_the_webhook_to_those_that_telegram_can_call(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns, is_web=False) as there:
+        await there.house.submit()
+        await there.card()
+        assert not turns.is_wanted, "who never begins keeps nobody from it"
+    assert not any(there.telegram.calls_of(method) for method in HEARING)
+
+
+async def test_a_worker_that_is_not_told_of_the_webhook_does_not_take_it_away(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with (
+        simulated() as telegram,
+        telegram_house(
+            sqlite_database, clock, webhook=False, turns=turns, telegram=telegram, is_web=False
+        ) as there,
+        Bot(telegram.token, base_url=telegram.api_url) as bot,
+    ):
+        await bot.set_webhook("http://127.0.0.1:9/telegram/webhook")
+        with pytest.raises(Unreachable, match="calls a webhook"):
+            await turns.give()
+        assert (await bot.get_webhook_info()).url
+        assert not any(telegram.calls_of(method) for method in HEARING[1:])
+        await bot.delete_webhook()
+        await turns.give()
         await telegram.say(ANA_ID, "/whoami", user=ANA_ID)
         await telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
