@@ -67,6 +67,8 @@ class ShakyService(Service):
     """The service, over a database that cannot be reached for presses while `is_down`."""
 
     is_down = False
+    defect: Exception | None = None
+    """What the next decision, or list of what waits for somebody, raises."""
     slow: asyncio.Event | None = None
     """Decisions wait for it."""
     slow_checks: asyncio.Event | None = None
@@ -79,7 +81,17 @@ class ShakyService(Service):
             await self.slow.wait()
         if self.is_down:
             raise DOWN
+        self._break()
         return await super().decide(*args, **options)
+
+    async def waiting_for(self, *args: Any, **options: Any) -> Sequence[ReviewRequest]:
+        self._break()
+        return await super().waiting_for(*args, **options)
+
+    def _break(self) -> None:
+        if self.defect is not None:
+            defect, self.defect = self.defect, None
+            raise defect
 
     async def withdraw(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.is_down:
