@@ -607,8 +607,8 @@ class Dialogs(Protocol):
         """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
         ...
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
-        """Whom that prompt asked, where it expired within the last day."""
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        """What that prompt asked, where it expired within the last day."""
         ...
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

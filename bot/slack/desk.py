@@ -7,7 +7,6 @@ The answer to a press is given after what it asked for is durable, and says noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +16,10 @@ from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
 from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeciding, sentence
-from bot.blocks import escape, link_to
+from bot.blocks import escape, link_to, listed
+from bot.buttons import Action
 from bot.cards import url_of
+from bot.menu import about
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
     from bot.blocks import Block
-    from bot.buttons import Action, Buttons, Press
+    from bot.buttons import Buttons, Press
     from bot.errands import Errands
     from bot.people import Directory
     from bot.slack.payloads import Interaction
@@ -101,10 +102,8 @@ class Desk:
             log.warning("press_not_recorded", reason=type(error).__name__)
             self.tell(press, NOT_RECORDED)
             return BoltResponse(status=503)
-        except (ConfirmOnPage, OnThePage) as error:
-            self._errands.start(self._send_to_page(press, sentence(error)), "slack private answer")
         except CountersignError as error:
-            self.tell(press, sentence(error))
+            self._refuse(press, error)
         return await ack()
 
     async def sent(
@@ -147,7 +146,7 @@ class Desk:
                 await self._client.views_open(trigger_id=press.trigger_id, view=view)
         except FAILURES as error:
             log.warning("dialog_not_opened", view=view["callback_id"], error=str(failure(error)))
-            self.tell(press, NOT_OPENED)
+            self._errands.start(self._tell_of_card(press, NOT_OPENED), "slack private answer")
 
     async def may_decide(self, press: ButtonPress, said: Press) -> ReviewRequest | None:
         """The review, where this person could decide it now; None where reading it takes too long.
@@ -226,14 +225,37 @@ class Desk:
         """Only this person reads it, `drawn` where it has words of other people; nobody waits for that."""
         self._errands.start(self._tell_privately(press, words, drawn=drawn), "slack private answer")
 
-    async def _send_to_page(self, press: ButtonPress, words: str) -> None:
+    def _refuse(self, press: ButtonPress, error: CountersignError) -> None:
+        is_for_page = isinstance(error, ConfirmOnPage | OnThePage)
+        telling = self._tell_of_card(press, sentence(error), has_link=is_for_page)
+        self._errands.start(telling, "slack private answer")
+
+    async def _tell_of_card(self, press: ButtonPress, words: str, *, has_link: bool = False) -> None:
+        """What is said in private stands at the end of the conversation, so it names the card's task; with a
+        link also in the text that stands for it."""
+        review = await self._pressed_on(press)
+        if review is None:
+            await self._tell_privately(press, words)
+            return
+        link = f" {link_to(url_of(review.task.id, self._public_url))}" if has_link else ""
+        drawn = listed(about(words, review, self._public_url))
+        await self._tell_privately(press, words, link, drawn=drawn)
+
+    async def _pressed_on(self, press: ButtonPress) -> ReviewRequest | None:
+        """The review whose card the button is on, or the newest of the task of which the message tells.
+
+        None where that cannot be known soon.
+        """
         said = self._buttons.read(press.token)
-        link = ""
-        if said is not None:
-            with contextlib.suppress(CountersignError):
-                review = await self._service.review(said.review)
-                link = f" {link_to(url_of(review.task.id, self._public_url))}"
-        await self._tell_privately(press, words, link)
+        if said is None:
+            return None
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                if said.action is Action.ANSWER:
+                    return await self._service.shown_at(SLACK, pressed_copy(press)[1])
+                return await self._service.review(said.review)
+        except (CountersignError, TimeoutError):
+            return None
 
     async def _tell_privately(
         self, press: ButtonPress, words: str, link: str = "", *, drawn: list[Block] | None = None

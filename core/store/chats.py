@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, insert, or_, select, update
 
 from core.jsontext import to_json
-from core.model import PersonId
 from core.store.rows import chat_update_of, dialog_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import chat_update, dialog
@@ -61,7 +60,7 @@ _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("mess
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
 DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
-ASKED_IN_VAIN = Statement(select(dialog.c.person).where(_one_dialog, dialog.c.expires_at <= p("now")))
+ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at <= p("now")))
 EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
 
 
@@ -112,9 +111,9 @@ def find_dialog(tx: Transaction, channel: str, message: str) -> Dialog | None:
     return None if row is None else dialog_of(row)
 
 
-def asked_in_vain(tx: Transaction, channel: str, message: str) -> PersonId | None:
+def asked_in_vain(tx: Transaction, channel: str, message: str) -> Dialog | None:
     row = tx.one(ASKED_IN_VAIN, channel=channel, message=message, now=micros(tx.now))
-    return None if row is None else PersonId(row[0])
+    return None if row is None else dialog_of(row)
 
 
 def close_dialog(tx: Transaction, channel: str, message: str) -> None:

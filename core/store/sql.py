@@ -583,7 +583,7 @@ class SqlStore:
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

@@ -28,6 +28,7 @@ from tests.bot.telegram_house import (
     SAM_ID,
     SECRET,
     TelegramHouse,
+    named,
     simulated,
     telegram_house,
 )
@@ -145,7 +146,7 @@ async def test_somebody_elses_reply_is_not_the_reason(there: TelegramHouse) -> N
     question = await there.card_with("Reply to this message within")
     await there.telegram.say(GROUP, "because I say so", user=EVE_ID, reply_to=question)
     told = await there.card(1, chat=EVE_ID)
-    assert told.text == "Only Ana Ruiz can answer this question."
+    assert told.text == named(there, "Only Ana Ruiz can answer this question.", task)
     assert await decisions(there, task) == ()
 
 
