@@ -154,6 +154,7 @@ async def house(
             ground.clock,
             inside.turns,
             usergroup_changed and neighbours.group_changed,
+            is_web=is_web,
         )
         address, quieten = "", _nothing
         if is_web:

@@ -20,6 +20,8 @@ class ChatUpdate:
     channel: ChannelName
     id: str
     body: bytes
+    kept_at: datetime | None = field(default=None, compare=False)
+    """When it was stored; None before that."""
 
 
 class Asks(StrEnum):

@@ -18,8 +18,10 @@ class ChatInbox(Protocol):
         """Store it; False where this id of this channel is stored already. Durable on return."""
         ...
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        """What was kept and not yet handled, in the order of arrival."""
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        """What was kept and not yet handled, in the order of arrival; the next ones `after` that."""
         ...
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
@@ -48,8 +50,8 @@ class Dialogs(Protocol):
         """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
         ...
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
-        """Whom that prompt asked, where it expired within the last day."""
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        """What that prompt asked, where it expired within the last day."""
         ...
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

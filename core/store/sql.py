@@ -591,8 +591,12 @@ class SqlStore:
     async def keep_update(self, update: ChatUpdate) -> bool:
         return await self._write.run(partial(chats.keep_update, received=update))
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        return await self._read.run(partial(chats.unhandled_updates, channel=channel))
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        return await self._read.run(
+            partial(chats.unhandled_updates, channel=channel, after=after, limit=limit)
+        )
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self._write.run(partial(chats.update_handled, channel=channel, update_id=update_id))
@@ -603,7 +607,7 @@ class SqlStore:
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

@@ -27,6 +27,7 @@ from tests.bot.telegram_house import (
     GROUP,
     SAM_ID,
     TelegramHouse,
+    named,
     simulated,
     telegram_house,
 )
@@ -139,7 +140,7 @@ async def test_words_are_never_consent(polling: TelegramHouse, words: str) -> No
     shown = await proposed(there, words)
     await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=shown)
     told = await there.card(1, chat=ANA_ID)
-    assert told.text == PRESS
+    assert told.text == named(there, PRESS, task)
     await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=await there.card())
     await there.telegram.say(GROUP, words, user=ANA_ID)
     await there.telegram.say(GROUP, words, user=SAM_ID, reply_to=shown)
@@ -163,7 +164,7 @@ async def test_only_the_person_asked_writes_and_confirms(there: TelegramHouse) -
     task = await asked_for_text(there)
     await there.telegram.say(GROUP, "Eve's", user=EVE_ID, reply_to=await prompt_of(there))
     told = await there.card(1, chat=EVE_ID)
-    assert told.text == "Only Ana Ruiz can answer this question."
+    assert told.text == named(there, "Only Ana Ruiz can answer this question.", task)
     shown = await proposed(there, "better")
     for label in ("Confirm", "Discard"):
         press = await there.telegram.press(shown, label, user=BEN_ID)
@@ -515,7 +516,8 @@ async def test_a_question_is_asked_and_answered_once(there: TelegramHouse) -> No
 async def test_only_the_submitter_or_an_administrator_answers(there: TelegramHouse) -> None:
     task, notice = await asked(there)
     await there.telegram.say(GROUP, "I know!", user=ANA_ID, reply_to=notice)
-    assert (await there.card(1, chat=ANA_ID)).text == "Sam Lee is asked; nobody else answers for them."
+    refused = "Sam Lee is asked; nobody else answers for them."
+    assert (await there.card(1, chat=ANA_ID)).text == named(there, refused, task)
     await there.telegram.say(GROUP, "Me too!", user=EVE_ID, reply_to=notice)
     assert "nobody is listed under yours" in (await there.card(1, chat=EVE_ID)).text
     assert [one.reply for one in await questions(there, task)] == [None]

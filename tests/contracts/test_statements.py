@@ -166,7 +166,7 @@ READS: dict[str, dict[str, Any]] = {
     "credentials.SECRET": {"name": "a"},
     "credentials.BY_HASH": {"hash": "a" * 64},
     "credentials.BY_ID": {"id": "c" * 32},
-    "chats.UNHANDLED": {"channel": "telegram"},
+    "chats.UNHANDLED": {"channel": "telegram", "at": 0, "after": "", "limit": 10},
     "chats.KNOWN_UPDATE": {"channel": "telegram", "id": "1"},
     "chats.DIALOG": {"channel": "paper", "message": "a question", "now": 0},
     "chats.ASKED_IN_VAIN": {"channel": "paper", "message": "a question", "now": 2**62},

@@ -16,6 +16,7 @@ import aiohttp
 from core.store.database import database
 from core.store.schema import HEAD, migrate
 from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
+from tests.bot.telegram_house import simulated
 from tests.contracts.conftest import on
 from tests.walks.runs import eventually
 
@@ -172,6 +173,31 @@ def worker(folder: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes
     finally:
         popen.kill()
         popen.wait()
+
+
+async def test_a_worker_neither_sets_the_webhook_nor_polls(
+    tmp_path: Path, empty_postgres: Callable[[], str]
+) -> None:
+    url = empty_postgres()
+    migrate(database(url))
+    folder = tmp_path / "w"
+    (folder / "countersign.toml").write_text(configured(folder))
+    async with simulated() as telegram:
+        env = environment(
+            free_port(),
+            COUNTERSIGN_DATABASE_URL=url,
+            TELEGRAM_BOT_TOKEN=telegram.token,
+            COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET="a-secret",
+            COUNTERSIGN_TELEGRAM_API_URL=telegram.api_url,
+            COUNTERSIGN_TELEGRAM_FILE_URL=telegram.file_url,
+        )
+        with worker(folder, env) as popen:
+            # The last that it asks of Telegram when it begins.
+            await telegram.until(lambda: telegram.calls_of("getMyCommands"), timeout=30)
+            popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(popen.wait, 15) == 0
+        called = {call.method for call in telegram.calls}
+        assert not called & {"setWebhook", "deleteWebhook", "getUpdates"}
 
 
 def test_a_worker_of_a_sqlite_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
