@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 
@@ -120,7 +120,16 @@ async def until_ready(server: Server) -> float:
             await asyncio.sleep(0.005)
 
 
-async def trip(http: aiohttp.ClientSession, server: Server, decided: list[float] | None = None) -> float:
+class Asked(Protocol):
+    """A server, or several under one address."""
+
+    @property
+    def url(self) -> str: ...
+
+    def headers(self, person: str) -> dict[str, str]: ...
+
+
+async def trip(http: aiohttp.ClientSession, server: Asked, decided: list[float] | None = None) -> float:
     """Submit, reject, approve, completed seen on SSE; seconds from the approval to the completion.
 
     `decided` gets the seconds that each decision took to be answered.
@@ -137,8 +146,6 @@ async def trip(http: aiohttp.ClientSession, server: Server, decided: list[float]
             if message["status"] == "waiting_for_review":
                 approved_at = time.perf_counter()
                 await posted(http, f"{server.url}/feedback/{task}", verdicts.pop(0), ana)
-                if decided is not None:
-                    decided.append(time.perf_counter() - approved_at)
                 if decided is not None:
                     decided.append(time.perf_counter() - approved_at)
             elif message["status"] == "completed":
