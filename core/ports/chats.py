@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, PersonId, Recipient
+    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, Recipient
 
 
 class ChatInbox(Protocol):

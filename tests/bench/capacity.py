@@ -22,10 +22,10 @@ import psycopg
 
 from core.store.database import database
 from core.store.schema import migrate
-from core.store.tables import metadata
 from tests.bench.chats import both_bots
 from tests.bench.figures import Figure
 from tests.bench.machine import described
+from tests.bench.multitude import multiply
 from tests.bench.server import many, posted, serving, session, trip
 from tests.bench.wire import wires
 
@@ -194,33 +194,6 @@ async def template(url: str, characters: int) -> None:
                 if sent.fetchone() == (2,):
                     return
                 await asyncio.sleep(0.05)
-
-
-def multiply(url: str, count: int) -> None:
-    """Make so many of the one waiting task, with ids that lie in the order of their time, as ours do."""
-    ids = "lpad(to_hex(1763700000000 + i / 4), 12, '0') || substr(md5({} || i), 1, 20)"
-    task, review = ids.format("'task'"), ids.format("'review'")
-    changed = {
-        ("task", "id"): task,
-        ("review", "id"): review,
-        ("delivery", "id"): ids.format("s.id"),
-        ("delivery", "message"): "s.message || i",
-        ("task", "created_at"): "s.created_at + i * 250",
-        ("review", "opened_at"): "s.opened_at + i * 250",
-    }
-    with psycopg.connect(url) as connection:
-        for table in metadata.sorted_tables:
-            names = [column.name for column in table.columns]
-            if table.name != "task" and not {"task_id", "review_id"} & {*names}:
-                continue
-            by_name = {"task_id": task, "review_id": f"CASE WHEN s.review_id IS NOT NULL THEN {review} END"}
-            values = [changed.get((table.name, n), by_name.get(n, f's."{n}"')) for n in names]
-            quoted = ", ".join(f'"{name}"' for name in names)
-            statement = (
-                f"INSERT INTO {table.name} ({quoted}) SELECT {', '.join(values)} "  # noqa: S608 - our names
-                f"FROM (SELECT * FROM {table.name}) s, generate_series(1, {count}) i ORDER BY i"
-            )
-            connection.execute(statement.encode())
 
 
 SIZES = """

@@ -10,7 +10,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.figures import Figure, KiB, MiB
-from tests.bench.scale import beside, flood, million
+from tests.bench.scale import beside, flood, million, replicas
 from tests.bench.server import CONFIGURATION, many, posted, serving, session, trip, until_all_wait
 from tests.bench.wire import wires
 
@@ -319,6 +319,7 @@ ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
     "presses": presses,
     "waiting": waiting,
     "beside": beside,
+    "replicas": replicas,
     "flood": flood,
     "million": million,
 }
