@@ -30,12 +30,13 @@ from core.ports.engines import (
 from core.ports.health import Health
 from core.ports.leases import Held, LeaseStore, Turns
 from core.ports.listeners import EventStore, Listener, Observer
-from core.ports.store import DelegationStore, OpenReviewStore, QuestionStore, Store
+from core.ports.store import CheckpointStore, DelegationStore, OpenReviewStore, QuestionStore, Store
 
 __all__ = [
     "Alarm",
     "Channel",
     "ChatInbox",
+    "CheckpointStore",
     "Clock",
     "Credentials",
     "DelegationStore",

@@ -125,7 +125,48 @@ class QuestionStore(Protocol):
         ...
 
 
-class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
+class CheckpointStore(Protocol):
+    """What `checkpoints` needs of the store."""
+
+    async def task(self, task_id: str) -> Task: ...
+
+    async def checkpoints(
+        self, task_id: str, *, before: int | None, limit: int
+    ) -> Sequence[StoredCheckpoint]: ...
+
+    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint: ...
+
+    async def rewind(
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        key: str | None = None,
+    ) -> Task:
+        """Go on from a checkpoint; what came after it is superseded. With a `key` only the first time."""
+        ...
+
+    async def fork(
+        self,
+        task_id: str,
+        *,
+        number: int,
+        edits: Mapping[str, Json],
+        node: str | None,
+        by: Person,
+        child: TaskId,
+        key: str | None = None,
+    ) -> Task:
+        """A new task that goes on from a checkpoint of this one."""
+        ...
+
+    async def forks(self, task_id: str) -> Sequence[Fork]: ...
+
+
+class Store(QuestionStore, DelegationStore, OpenReviewStore, CheckpointStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -139,8 +180,6 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
     ) -> tuple[Task, bool]:
         """Store a pending task and what follows at once, or find the one of the same idempotency key."""
         ...
-
-    async def task(self, task_id: str) -> Task: ...
 
     async def tasks(self, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage: ...
 
@@ -223,41 +262,6 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, Protocol):
     async def timers(self, review_id: str) -> Sequence[Timer]:
         """What is still to happen to a review, next first."""
         ...
-
-    async def checkpoints(
-        self, task_id: str, *, before: int | None, limit: int
-    ) -> Sequence[StoredCheckpoint]: ...
-
-    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint: ...
-
-    async def rewind(
-        self,
-        task_id: str,
-        *,
-        number: int,
-        edits: Mapping[str, Json],
-        node: str | None,
-        by: Person,
-        key: str | None = None,
-    ) -> Task:
-        """Go on from a checkpoint; what came after it is superseded. With a `key` only the first time."""
-        ...
-
-    async def fork(
-        self,
-        task_id: str,
-        *,
-        number: int,
-        edits: Mapping[str, Json],
-        node: str | None,
-        by: Person,
-        child: TaskId,
-        key: str | None = None,
-    ) -> Task:
-        """A new task that goes on from a checkpoint of this one."""
-        ...
-
-    async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
     async def adopt_copy(self, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:
         """Show what has become of the review on this message of ours, too, which no delivery knows."""

@@ -32,7 +32,7 @@ async def ends(house: House, task: Task, how: str) -> None:
             await house.service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
             await house.review(task, 2)
         case "gone back":
-            await house.service.resume(task.id, LOCAL, checkpoint=0)
+            await house.service.checkpoints.resume(task.id, LOCAL, checkpoint=0)
             await house.review(task, 2)
         case "cancelled":
             await house.service.cancel(task.id, SAM.id)

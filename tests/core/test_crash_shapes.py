@@ -217,7 +217,7 @@ async def until_death(database: Mortal, playing: asyncio.Future[Any]) -> None:
 
 
 async def ending(world: World, tasks: Sequence[TaskId], outside: Outside) -> Ending:
-    checkpoints = [list(await world.service.checkpoints(task)) for task in tasks]
+    checkpoints = [list(await world.service.checkpoints.of_task(task)) for task in tasks]
     return Ending(
         stories=[story(await world.history(task)) for task in tasks],
         states=[{**all_of[-1].state, "task_id": None} for all_of in checkpoints],
