@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.clock import SystemClock
+from core.clock import SharedClock, SystemClock, in_step
 from core.engines.local import LocalEngine
 from core.errors import SettingsError
 from core.feed import Feed
@@ -143,7 +143,6 @@ async def house(
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
     file is held by this process alone.
     """
-    clock = SystemClock()
     stop = Deadline(STOP)
     make_service: Callable[..., Service] = Service if tracing is None else tracing.service
     make_runner_of_flows: Callable[..., FlowRunner] = FlowRunner if tracing is None else tracing.runner
@@ -151,7 +150,7 @@ async def house(
         if tracing is not None:
             stack.push_async_callback(tracing.stop, TRACES_MAY_LEAVE)
         replica = None if isinstance(database, SQLite) else new_id()
-        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
+        store, clock = await _opened(stack, database, replica)
         feed, measures = Feed(store, hears_all=database.has_one_writer), Measures()
         service = make_service(
             store,
@@ -234,6 +233,17 @@ async def house(
         stack.push_async_callback(quieten)
         stack.callback(stop.begin)
         yield House(store=store, service=service, timekeeper=timekeeper, address=address, alike=alike)
+
+
+async def _opened(
+    stack: AsyncExitStack, database: Database, replica: str | None
+) -> tuple[SqlStore, SystemClock]:
+    """The store, and the clock to go by: that of the database, where there may be other replicas."""
+    clock = SystemClock() if replica is None else SharedClock()
+    store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
+    if isinstance(clock, SharedClock):
+        await stack.enter_async_context(in_step(clock, store))
+    return store, clock
 
 
 async def _nothing() -> None:
