@@ -8,7 +8,6 @@ itself. One that was frozen stops when it wakes; what it still had under way is 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from traceback import extract_tb
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.clock import seconds
 from core.errors import Unavailable
 from core.model import LEASES
 from core.stopping import cut_off
@@ -39,12 +39,6 @@ AGAIN = timedelta(milliseconds=500)
 """Before the next try of a renewal that the database was not there for."""
 AFTER_A_FAILURE = timedelta(seconds=5)
 """Before the next turn of a replica whose work could not begin: others may be luckier."""
-
-
-def seconds() -> float:
-    """Goes on while the machine sleeps, where the system can tell."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class Lease:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.clock import SystemClock
+from core.clock import SharedClock, SystemClock, in_step
 from core.engines.local import LocalEngine
 from core.feed import Feed
 from core.ids import new_id
@@ -137,7 +137,7 @@ async def house(
             settings=settings,
             configuration=configuration,
             database=database,
-            clock=SystemClock(),
+            clock=SystemClock() if isinstance(database, SQLite) else SharedClock(),
             traced=tracing or Untraced(),
             stop=Deadline(STOP),
             stack=stack,
@@ -189,6 +189,8 @@ async def _inside(
     clock, database, enter = ground.clock, ground.database, ground.stack.enter_async_context
     replica = None if isinstance(database, SQLite) else new_id()
     store = await enter(SqlStore(database, clock, replica=replica))
+    if isinstance(clock, SharedClock):
+        await enter(in_step(clock, store))
     feed, measures = Feed(store, hears_all=database.has_one_writer), Measures()
     service = ground.traced.service(
         store,

@@ -210,6 +210,7 @@ class Segments:
         except Unavailable:
             return self._clock.now() + PAUSE
         except Exception as error:
+            # Whatever it is: a task that nobody runs nor fails would say "running" for ever.
             log.exception("segment_broke", task_id=task)
             return await self._give_up(task, error)
 
@@ -248,6 +249,7 @@ class Segments:
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
         except Exception:
+            # A defect must not end the sweeps: what was left behind would be so until the next start.
             log.exception("sweep_broke")
         if self._accepting:
             self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)

@@ -19,6 +19,14 @@ class Held(Protocol):
         ...
 
 
+class TimeStore(Protocol):
+    """The clock that all replicas share."""
+
+    async def time(self) -> tuple[datetime, float, float]:
+        """What it said, and between which two moments of `core.clock.seconds`."""
+        ...
+
+
 class LeaseStore(Protocol):
     """Who does what only one does at a time; all durations by the database's clock."""
 

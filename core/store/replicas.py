@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from core.clock import seconds
 from core.events import TaskFailed
 from core.model import Replica, TaskId
 from core.store import jobs, tasks
@@ -160,6 +161,13 @@ LEAVE = Statement(
         starts=task.c.starts - task.c.begun,
     )
 )
+TIME = Statement(
+    select(
+        cast(
+            func.floor(func.extract("epoch", func.clock_timestamp()) * literal_column("1000000")), BigInteger
+        )
+    )
+)
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(
     delete(replica).where(
@@ -233,6 +241,16 @@ def last_beat(tx: Transaction, me: str, worker: int) -> int | None:
     """When, in microseconds; None where others do not know it as ours: forgotten after long."""
     row = tx.one(ENLISTED, id=me, worker=worker)
     return None if row is None else int(row[0])
+
+
+def time(tx: Transaction) -> tuple[datetime, float, float]:
+    """By the database's clock, and between which two moments of a counter it was read."""
+    asked = seconds()
+    row = tx.one(TIME)
+    answered = seconds()
+    if row is None:
+        raise RuntimeError("The database has no time.")
+    return moment(row[0]), asked, answered
 
 
 def may_judge(tx: Transaction, me: str, since: int) -> bool:

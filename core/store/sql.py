@@ -287,6 +287,9 @@ class SqlStore:
         """The replicas that live but this one."""
         return await self._read.run(partial(replicas.others, me=self.replica))
 
+    async def time(self) -> tuple[datetime, float, float]:
+        return await self._read.run(replicas.time)
+
     async def beaten(self, worker: int) -> bool:
         """This replica's heartbeat was stored; whether others know it as that."""
         at = await self._read.run(partial(replicas.last_beat, me=self.replica, worker=worker))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
+from structlog.testing import capture_logs
 
 from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import StoreUnavailable
@@ -23,7 +24,7 @@ from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies
 from tests.world import whole_core as whole_core_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from core.model import Json, Task, TaskId
@@ -323,3 +324,38 @@ async def test_a_stop_leaves_what_is_held_to_the_others(
             assert holder(postgres_database, task.id) == leaving.store.replica
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(StoreUnavailable("away"), ("job_interrupted", None)), (KeyError("a defect"), ("job_broke", True))],
+)
+async def test_what_a_job_meets_is_told_and_its_task_is_run_by_another_job(
+    postgres_database: Database, clock: StoppedClock, fault: Exception, told: tuple[str, bool | None]
+) -> None:
+    """Procrastinate catches it, and its own words are silenced."""
+    async with (
+        whole_core(postgres_database, clock, is_shared=True, held=0) as full,
+        whole_core(postgres_database, clock, is_shared=True) as free,
+    ):
+        faults, take = [fault], free.store.take
+
+        async def broken(task: TaskId) -> bool:
+            if faults:
+                raise faults.pop()
+            return await take(task)
+
+        free.store.take = broken  # type: ignore[method-assign]  # this is the fault
+        with capture_logs() as logs:
+            task = await full.submit()
+            await eventually(lambda: swept(free, logs))
+            await reviewed(free, task.id)
+    assert [(line["event"], line.get("exc_info")) for line in logs if line["event"].startswith("job_")] == [
+        told
+    ]
+
+
+async def swept(world: World, logs: Sequence[Mapping[str, Any]]) -> bool:
+    """Once the job has failed: the regular sweep comes within seconds, and this one now."""
+    await engine_of(world).sweep()
+    return any(line["event"].startswith("job_") for line in logs)
