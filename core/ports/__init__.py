@@ -28,7 +28,7 @@ from core.ports.engines import (
     WorkStore,
 )
 from core.ports.health import Health
-from core.ports.leases import Held, LeaseStore, Turns
+from core.ports.leases import Held, LeaseStore, TimeStore, Turns
 from core.ports.listeners import EventStore, Listener, Observer
 from core.ports.store import CheckpointStore, DelegationStore, OpenReviewStore, QuestionStore, Store
 
@@ -62,6 +62,7 @@ __all__ = [
     "StepStore",
     "Store",
     "TakesOver",
+    "TimeStore",
     "TimerStore",
     "Turns",
     "WorkStore",
