@@ -103,7 +103,7 @@ def decide(
     A refusal comes back as a value, for what it heals must be committed: the pressed card, if no delivery
     knows it, is adopted in either case. Raises as `held`.
     """
-    row, request = held(tx, which, reviewer.id, policies)
+    row, request = held(tx, which, reviewer.id, policies, may_go_on=True)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     request, refusal = _judged(tx, row, request, made, policies, people)
     if copy is not None and not isinstance(refusal, Forbidden):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from core import policy as rules
 from core.errors import NotFound, NotWaiting, Refused, StaleReview
 from core.model import OpenReview
-from core.store import delegations, reviews
+from core.store import checkpoints, delegations, reviews
 from core.store.reviews import EVENT_SEQ, as_it_stands
 from core.store.statements import Statement, p
 from core.store.tables import review, task
@@ -42,16 +42,22 @@ def locked(tx: Transaction, review_id: str) -> tuple[Row, ReviewRequest]:
 
 
 def held(
-    tx: Transaction, which: str | OpenReview, person: PersonId, policies: Mapping[str, Policy]
+    tx: Transaction,
+    which: str | OpenReview,
+    person: PersonId,
+    policies: Mapping[str, Policy],
+    *,
+    may_go_on: bool = False,
 ) -> tuple[Row, ReviewRequest]:
     """The review that `person` means, locked; one that is named by its id may be closed.
 
+    With `may_go_on` the last checkpoint is read along, from which its flow goes on where it is closed now.
     Raises `NotFound`; of a task `NotWaiting`, or `StaleReview` for another review or attempt than the open
     one, both with the sentence that its id would have brought; `Forbidden` before both of them.
     """
     if not isinstance(which, OpenReview):
         return locked(tx, which)
-    row, request = _open_of(tx, which.task)
+    row, request = _open_of(tx, which.task, may_go_on=may_go_on)
     if row is None or request is None or not which.is_meant(request):
         raise _not_open(tx, which, request, _why_closed(tx, _seen(tx, which), person, policies))
     if which.review is None and which.attempt is not None:
@@ -78,8 +84,12 @@ def held_or_closed(tx: Transaction, which: str | OpenReview) -> tuple[Row, Revie
     return locked(tx, seen.id)
 
 
-def _open_of(tx: Transaction, task_id: str) -> tuple[Row, ReviewRequest] | tuple[None, None]:
+def _open_of(
+    tx: Transaction, task_id: str, *, may_go_on: bool = False
+) -> tuple[Row, ReviewRequest] | tuple[None, None]:
     tx.lock(LOCK_TASK, id=task_id)
+    if may_go_on:
+        tx.ahead(checkpoints.LAST, task=task_id)
     row = tx.one(reviews.OPEN_BY_TASK, task=task_id)
     return (None, None) if row is None else (row, as_it_stands(tx, row))
 

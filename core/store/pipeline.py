@@ -60,6 +60,15 @@ class Expected(NamedTuple):
     refusal: CountersignError
 
 
+class Ahead:
+    """A question that has been sent, and its answer once that has come."""
+
+    __slots__ = ("result",)
+
+    def __init__(self) -> None:
+        self.result: PGresult | None = None
+
+
 class Prepared(NamedTuple):
     """A text that the server knows by a name, and the order in which it takes its parameters."""
 
@@ -80,7 +89,7 @@ class Pipeline:
         self._transformer = Transformer(connection)
         self._prepared: dict[str, Prepared] = {}
         self._names = 0
-        self._sent: deque[Sent | Expected | str] = deque()
+        self._sent: deque[Sent | Expected | Ahead | str] = deque()
         """Oldest first; a text is one that was sent to be prepared."""
         self._is_open = False
         """Whether a transaction is: within it no Sync is needed."""
@@ -131,6 +140,23 @@ class Pipeline:
         """Run a statement that has to change something; where it does not, the next wait raises `Missed`."""
         self.send(operation, parameters)
         self._sent[-1] = Expected(refusal)
+
+    def ahead(self, operation: str, parameters: Mapping[str, Any], /) -> Ahead:
+        """Ask for what will be needed; its answer comes with the next that anybody waits for."""
+        self.send(operation, parameters)
+        asked = Ahead()
+        self._sent[-1] = asked
+        return asked
+
+    def answered(self, asked: Ahead) -> list[Row]:
+        """What was asked ahead, at the latest now."""
+        if asked.result is None:
+            self._pgconn.send_flush_request()
+            self._take_answers()
+        if asked.result is None:
+            raise InterfaceError("It was asked in a transaction that has ended.")
+        self._transformer.set_pgresult(asked.result)
+        return self._transformer.load_rows(0, asked.result.ntuples, tuple)
 
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> None:
         """Run a statement and wait for its answer, and with it for those of all before it."""
@@ -209,7 +235,7 @@ class Pipeline:
             failure = failure or failed
         return failure
 
-    def _noted(self, sent: Sent | Expected | str, result: PGresult) -> Exception | None:
+    def _noted(self, sent: Sent | Expected | Ahead | str, result: PGresult) -> Exception | None:
         """Keep what an answer says; what it fails with, if it is the first to."""
         if result.status not in {COMMAND_OK, TUPLES_OK}:
             if isinstance(sent, str):
@@ -219,6 +245,8 @@ class Pipeline:
             self._result = result
         elif sent is Sent.NUMBER:
             self._number = (result.get_value(0, 0) or b"").decode()
+        elif isinstance(sent, Ahead):
+            sent.result = result
         elif isinstance(sent, Expected) and not result.command_tuples:
             return Missed(sent.refusal)
         return None

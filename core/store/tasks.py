@@ -18,7 +18,7 @@ from core.events import (
 )
 from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
-from core.model import LOCAL, TRACEPARENT, Party, Point, Position, Status, Task, TaskId, TaskPage
+from core.model import LOCAL, TRACEPARENT, Outcome, Party, Point, Position, Status, Task, TaskId, TaskPage
 from core.store import carrying, checkpoints, reviews
 from core.store.deliveries import say, shown_in
 from core.store.history import append
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.events import Event
-    from core.model import Checkpoint, Json, Person, PersonId, Step, Submission, TaskFilter
+    from core.model import Checkpoint, Json, Person, PersonId, ReviewRequest, Step, Submission, TaskFilter
     from core.ports import Sequel
     from core.store.transaction import Row, Transaction
 
@@ -161,7 +161,7 @@ def follow(tx: Transaction, sequel: Sequel | None) -> TaskCompleted | None:
     step = None if sequel is None or tx.position is None else sequel(tx.position)
     if step is None:
         return None
-    store_step(tx, step)
+    store_step(tx, step, follows=None if tx.position is None else tx.position.review)
     tx.position = None
     last = step.events[-1]
     return last if isinstance(last, TaskCompleted) else None
@@ -401,18 +401,20 @@ def position(tx: Transaction, task_id: str, *, replica: str | None = None) -> Po
     )
 
 
-def store_step(tx: Transaction, step: Step) -> int:
-    """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`."""
+def store_step(tx: Transaction, step: Step, *, follows: ReviewRequest | None = None) -> int:
+    """Move the task on, with its checkpoints, events and review; its new version. Raises `StaleRun`.
+
+    `follows` is the review that the same unit has closed, if one.
+    """
     rows = carrying.carried(tx, step)
     step = carrying.told(step, rows)
-    if not _move(tx, step):
-        raise StaleRun(f"The task was moved on from version {step.version} by something else.")
+    _move(tx, step)
     checkpoints.insert_checkpoints(tx, step.task, step.first_checkpoint, step.checkpoints)
     append(tx, step.task, step.seq, step.events, step.callback_url, step.tell)
     if step.status.is_final:
         tx.attempts.append(step.attempt)
     _open_review(tx, step)
-    _tell_the_end(tx, step)
+    _tell_the_end(tx, step, follows)
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
         if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
@@ -420,7 +422,8 @@ def store_step(tx: Transaction, step: Step) -> int:
     return step.version + 1
 
 
-def _move(tx: Transaction, step: Step) -> int:
+def _move(tx: Transaction, step: Step) -> None:
+    stale = StaleRun(f"The task was moved on from version {step.version} by something else.")
     moved = {
         "id": step.task,
         "version": step.version,
@@ -437,13 +440,13 @@ def _move(tx: Transaction, step: Step) -> int:
     }
     match next((event for event in reversed(step.events) if not isinstance(event, DecisionsCarried)), None):
         case ReviewRequested(draft=draft, review=review_id):
-            return tx.run(PARK, **moved, draft=to_json(draft), review=review_id)
+            tx.must(PARK, stale, **moved, draft=to_json(draft), review=review_id)
         case TaskCompleted(final_result=result):
-            return tx.run(END, **moved, final_result=to_json(result), error=None)
+            tx.must(END, stale, **moved, final_result=to_json(result), error=None)
         case TaskFailed(error=error):
-            return tx.run(END, **moved, final_result=None, error=error)
+            tx.must(END, stale, **moved, final_result=None, error=error)
         case _:
-            return tx.run(MOVE, **moved)
+            tx.must(MOVE, stale, **moved)
 
 
 def _open_review(tx: Transaction, step: Step) -> None:
@@ -460,9 +463,11 @@ def _open_review(tx: Transaction, step: Step) -> None:
             )
 
 
-def _tell_the_end(tx: Transaction, step: Step) -> None:
+def _tell_the_end(tx: Transaction, step: Step, follows: ReviewRequest | None) -> None:
     """In every thread, where it is news: people who have approved something want to know what came of it."""
     end = step.events[-1] if step.events else None
+    if follows is not None and follows.outcome is Outcome.APPROVED and _is_result(end, follows.content):
+        return
     if not isinstance(end, TaskCompleted | TaskFailed) or not (
         # where it was handed in its end is told in any case
         places := [place for place in shown_in(tx, step.task) if place != step.tell]
@@ -473,6 +478,10 @@ def _tell_the_end(tx: Transaction, step: Step) -> None:
         end.final_result is not None and end.final_result != reviews.last_approved(tx, step.task)
     ):
         say(tx, step.task, step.seq + len(step.events), places)
+
+
+def _is_result(end: Event | None, content: Json) -> bool:
+    return isinstance(end, TaskCompleted) and end.final_result == content
 
 
 def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:

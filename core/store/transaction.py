@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.store import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Dialect
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from core.store.statements import Statement
 
 Row = tuple[Any, ...]
+
+
+def _nothing(_: object) -> list[Row]:
+    return []
 
 
 class Cursor(Protocol):
@@ -46,6 +50,9 @@ class Transaction:
     """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
 
     __slots__ = (
+        "_ahead",
+        "_answered",
+        "_asked",
         "_cursor",
         "_dialect",
         "_expect",
@@ -65,6 +72,8 @@ class Transaction:
         # Where the cursor can leave a statement on its way (core/store/pipeline.py), it does.
         self._send = getattr(cursor, "send", cursor.execute)
         self._expect = getattr(cursor, "expect", None)
+        self._ahead: Callable[..., Any] | None = getattr(cursor, "ahead", None)
+        self._answered: Callable[..., list[Row]] = getattr(cursor, "answered", _nothing)
         self._dialect = dialect
         self._placing = placing
         """Where one of several replicas works on the database."""
@@ -74,6 +83,8 @@ class Transaction:
 
     def begin_unit(self) -> None:
         """Forget the last unit's notes."""
+        self._asked: dict[Statement, tuple[Mapping[str, Any], Any]] = {}
+        """What was asked ahead: with which parameters, and where the answer will be."""
         self.events: list[StoredEvent] = []
         """Events stored by this unit, for followers."""
         self.due: set[ChannelName] = set()
@@ -139,7 +150,20 @@ class Transaction:
             self._cursor.executemany(text, [{**constants, **row} for row in rows] if constants else rows)
             self.writes += len(rows)
 
+    def ahead(self, statement: Statement, /, **parameters: Any) -> None:
+        """Say which row `one` will be asked for: it then is that of now, whatever the unit stores between.
+
+        On PostgreSQL it comes with the answer that is waited for next, so that it costs no wait of its own.
+        Elsewhere nothing is waited for, and `one` reads it; so ask for what the unit leaves as it is.
+        """
+        if self._ahead is not None:
+            text, constants = statement.text(self._dialect)
+            self._asked[statement] = parameters, self._ahead(text, {**constants, **parameters})
+
     def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        if self._asked and (asked := self._asked.pop(statement, None)) and asked[0] == parameters:
+            rows = self._answered(asked[1])
+            return rows[0] if rows else None
         self._execute(statement, parameters)
         return self._cursor.fetchone()
 
