@@ -7,6 +7,7 @@ Words that follow choose lines: `python -m tests.faults 429 webhook`.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -28,7 +29,9 @@ class Lines:
         _, _, name = report.nodeid.partition("[")
         self.failed += report.failed
         said = "FAILED" if report.failed else "ok" if report.passed else "-"
-        print(f"{said:6}  {name.removesuffix(']'):60}  {report.duration:5.1f} s", flush=True)
+        found = re.search(r"^figures: (.+)$", report.capstdout, re.MULTILINE)
+        told = f"  {found[1]}" if found else ""
+        print(f"{said:6}  {name.removesuffix(']'):60}  {report.duration:5.1f} s{told}", flush=True)
         if report.skipped and isinstance(report.longrepr, tuple):
             print(report.longrepr[2])
         if report.failed:

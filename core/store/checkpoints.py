@@ -38,24 +38,26 @@ COLUMNS = (
 _columns = [checkpoint.c[name] for name in COLUMNS]
 
 INSERT = Statement(insert(checkpoint), ("task_id", *COLUMNS))
-_edited_since = exists().where(
-    review.c.task_id == checkpoint.c.task_id,
-    review.c.checkpoint == checkpoint.c.number,
-    review.c.outcome == literal_column("'edited'"),
-    review.c.undone == literal_column("0"),
-)
-LAST = Statement(
+_last = (
     select(
         *(
             checkpoint.c[name]
             for name in ("number", "state", "action", "frames", "schema", "node", "point", "cause")
-        ),
-        _edited_since,
+        )
     )
     .where(checkpoint.c.task_id == p("task"))
     .order_by(checkpoint.c.number.desc())
     .limit(literal_column("1"))
+    .subquery("last")
 )
+# Asked of that one row: for as many as PostgreSQL expects of a task it would read all reviews there are.
+_edited_since = exists().where(
+    review.c.task_id == p("task"),
+    review.c.checkpoint == _last.c.number,
+    review.c.outcome == literal_column("'edited'"),
+    review.c.undone == literal_column("0"),
+)
+LAST = Statement(select(*_last.c, _edited_since))
 SIZES = Statement(
     select(checkpoint.c.number, func.length(checkpoint.c.state))
     .where(checkpoint.c.task_id == p("task"), checkpoint.c.number < p("before"))

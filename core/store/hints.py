@@ -17,6 +17,7 @@ import structlog
 from core.events import TaskCancelled
 from core.model import ChannelName, Hint, TaskId
 from core.stopping import cut_off
+from core.store.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHANNEL = "countersign"
-GATHER = 0.005
+GATHER = 0.025
 """Seconds between two messages, in which hints wait to share the next; the first of all goes at once."""
 IDS = 100
 """Tasks and groups in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
@@ -61,6 +62,8 @@ class Hints:
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._said_at = 0.0
+        self._is_time = False
+        """What waits is to be said: not earlier because something was heard."""
         self._received: deque[str | bytes] = deque()
         self._process = 0
         """The server's process that says what we say: it tells us, too."""
@@ -110,6 +113,7 @@ class Hints:
 
     def _ring(self) -> None:
         self._alarm = None
+        self._is_time = True
         self._wake.set()
 
     async def _run(self) -> None:
@@ -148,6 +152,8 @@ class Hints:
             try:
                 # A hint that a crash of the server takes with it is not worth a write to the disk.
                 await connection.execute("SET synchronous_commit = off")
+                await connection.execute("PREPARE say (text, text) AS SELECT pg_notify($1, $2)")
+                await connection.execute("PREPARE live AS SELECT 1")
                 connection.add_notify_handler(lambda found: self._arrived(found.pid, found.payload))
                 await connection.execute(f"LISTEN {CHANNEL}")
             except BaseException:
@@ -161,36 +167,31 @@ class Hints:
         self._process = connection.info.backend_pid
         self._hear(Hint(is_whole=False))
         self.connected.set()
-        while True:
-            said = await self._say(connection)
-            self._listen(connection)
-            if self._is_leaving:
-                return
-            if not await self._something(connection) and not said:
-                async with asyncio.timeout(ALIVE.total_seconds()):
-                    await connection.execute("SELECT 1")
+        with Wire(connection, self._wake.set) as wire:
+            while True:
+                said = await self._say(wire)
+                self._listen(wire)
+                if self._is_leaving:
+                    return
+                if not await self._something() and not said:
+                    async with asyncio.timeout(ALIVE.total_seconds()):
+                        await wire.ask("live")
 
-    async def _something(self, connection: AsyncConnection[Any]) -> bool:
+    async def _something(self) -> bool:
         """Wait until there is something to say or to hear; False where there was not for a while."""
-        if self._received:
-            return True
-        loop, number = asyncio.get_running_loop(), connection.fileno()
-        loop.add_reader(number, self._wake.set)
         try:
             async with asyncio.timeout(ALIVE.total_seconds()):
                 await self._wake.wait()
         except TimeoutError:
             return False
         finally:
-            loop.remove_reader(number)
             self._wake.clear()
         return True
 
-    def _listen(self, connection: AsyncConnection[Any]) -> None:
+    def _listen(self, wire: Wire) -> None:
         """Hand on what has arrived, also while something was said."""
-        connection.pgconn.consume_input()
-        while found := connection.pgconn.notifies():
-            self._arrived(found.be_pid, found.extra)
+        for process, payload in wire.told():
+            self._arrived(process, payload)
         while self._received:
             if (hint := self._hint(self._received.popleft())) is not None:
                 self._hear(hint)
@@ -219,24 +220,25 @@ class Hints:
             log.warning("hint_not_understood")
             return Hint(is_whole=False)
 
-    async def _say(self, connection: AsyncConnection[Any]) -> bool:
+    async def _say(self, wire: Wire) -> bool:
         """Everything that waits; whether there was something. It waits on where it cannot be said."""
-        messages = self._messages()
+        messages = self._messages() if self._is_time or self._is_leaving else ()
         if not messages:
             return False
+        self._is_time = False
         self._said_at = asyncio.get_running_loop().time()
         moved, due, groups, was_whole = self._moved, self._due, self._groups, self._is_whole
         self._moved, self._due, self._groups, self._is_whole = {}, set(), set(), True
         try:
             async with asyncio.timeout(ALIVE.total_seconds()):
-                await connection.execute(
-                    "SELECT pg_notify(%s, said) FROM unnest(%s::text[]) AS said", [CHANNEL, messages]
-                )
+                for message in messages:
+                    await wire.ask("say", CHANNEL, message)
         except BaseException:
             self._moved = moved | self._moved
             self._due |= due
             self._groups |= groups
             self._is_whole = self._is_whole and was_whole
+            self._is_time = True
             raise
         return True
 

@@ -26,6 +26,8 @@ from core.store import (
     looking,
     places,
     questions,
+    queues,
+    receipts,
     replicas,
     resuming,
     reviews,
@@ -549,31 +551,31 @@ class SqlStore:
         return await self._read.run(partial(deliveries.of_task, task=task_id))
 
     async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
-        return await self._read.run(partial(deliveries.due, channel=channel))
+        return await self._read.run(partial(queues.due, channel=channel))
 
     async def next_due_delivery(self, channel: ChannelName, *, after: datetime) -> datetime | None:
         """When the first delivery falls due that was not due at `after`."""
-        return await self._read.run(partial(deliveries.next_due, channel=channel, after=after))
+        return await self._read.run(partial(queues.next_due, channel=channel, after=after))
 
     async def delivery_content(self, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
         """What a delivery shows as it is now, and the message whose thread it belongs to."""
         return await self._read.run(partial(content.of_delivery, wanted=wanted))
 
     async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
-        await self._write.run(partial(deliveries.shown, wanted=wanted, message=message))
+        await self._write.run(partial(receipts.shown, wanted=wanted, message=message))
 
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None:
-        await self._write.run(partial(deliveries.failed, wanted=wanted, error=error, due_at=due_at))
+        await self._write.run(partial(receipts.failed, wanted=wanted, error=error, due_at=due_at))
 
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None:
-        await self._write.run(partial(deliveries.postponed, wanted=wanted, due_at=due_at))
+        await self._write.run(partial(receipts.postponed, wanted=wanted, due_at=due_at))
 
     async def retry_failed(self, channel: ChannelName) -> None:
         """Once at the start of a channel: do not wait out the pauses of before."""
-        await self._write.run(partial(deliveries.retry_failed, channel=channel))
+        await self._write.run(partial(queues.retry_failed, channel=channel))
 
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
-        await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
+        await self._write.run(partial(receipts.given_up, wanted=wanted, error=error))
 
     async def delivery_moved(self, wanted: Delivery, address: str) -> None:
         await self._write.run(partial(places.delivery_moved, wanted=wanted, address=address))
@@ -592,8 +594,12 @@ class SqlStore:
     async def keep_update(self, update: ChatUpdate) -> bool:
         return await self._write.run(partial(chats.keep_update, received=update))
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        return await self._read.run(partial(chats.unhandled_updates, channel=channel))
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        return await self._read.run(
+            partial(chats.unhandled_updates, channel=channel, after=after, limit=limit)
+        )
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self._write.run(partial(chats.update_handled, channel=channel, update_id=update_id))
@@ -604,7 +610,7 @@ class SqlStore:
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

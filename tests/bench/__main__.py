@@ -26,6 +26,9 @@ def main() -> None:
         "--million", type=int, default=1_000_000, help="how many tasks --only million has wait"
     )
     parser.add_argument("--drain", type=int, help="how many of them it decides, instead of all")
+    parser.add_argument(
+        "--drain-seconds", type=float, default=600.0, help="for how long it decides, on each database"
+    )
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     parts = [options.only] if options.only else [part for part in measures.ALL if part not in measures.LONG]

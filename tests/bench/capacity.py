@@ -22,11 +22,12 @@ import psycopg
 
 from core.store.database import database
 from core.store.schema import migrate
-from core.store.tables import metadata
 from tests.bench.chats import both_bots
 from tests.bench.figures import Figure
 from tests.bench.machine import described
+from tests.bench.multitude import multiply
 from tests.bench.server import many, posted, serving, session, trip
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -146,7 +147,7 @@ async def served(url: str, **more: Any) -> AsyncIterator[Server]:
 async def trips(running: Postgres, count: int) -> dict[int, tuple[Counters, float]]:
     """By the number of clients: what a round trip costs, and how many there were a second."""
     url, found = running.migrated(), {}
-    async with served(url) as server, session() as http:
+    async with served(url) as server, wires() as http:
         await many(WARM, 32, lambda: trip(http, server))
         for clients in CLIENTS:
             of_these = count if clients > 1 else count // 4
@@ -193,33 +194,6 @@ async def template(url: str, characters: int) -> None:
                 if sent.fetchone() == (2,):
                     return
                 await asyncio.sleep(0.05)
-
-
-def multiply(url: str, count: int) -> None:
-    """Make so many of the one waiting task, with ids that lie in the order of their time, as ours do."""
-    ids = "lpad(to_hex(1763700000000 + i / 4), 12, '0') || substr(md5({} || i), 1, 20)"
-    task, review = ids.format("'task'"), ids.format("'review'")
-    changed = {
-        ("task", "id"): task,
-        ("review", "id"): review,
-        ("delivery", "id"): ids.format("s.id"),
-        ("delivery", "message"): "s.message || i",
-        ("task", "created_at"): "s.created_at + i * 250",
-        ("review", "opened_at"): "s.opened_at + i * 250",
-    }
-    with psycopg.connect(url) as connection:
-        for table in metadata.sorted_tables:
-            names = [column.name for column in table.columns]
-            if table.name != "task" and not {"task_id", "review_id"} & {*names}:
-                continue
-            by_name = {"task_id": task, "review_id": f"CASE WHEN s.review_id IS NOT NULL THEN {review} END"}
-            values = [changed.get((table.name, n), by_name.get(n, f's."{n}"')) for n in names]
-            quoted = ", ".join(f'"{name}"' for name in names)
-            statement = (
-                f"INSERT INTO {table.name} ({quoted}) SELECT {', '.join(values)} "  # noqa: S608 - our names
-                f"FROM (SELECT * FROM {table.name}) s, generate_series(1, {count}) i ORDER BY i"
-            )
-            connection.execute(statement.encode())
 
 
 SIZES = """
@@ -277,7 +251,7 @@ async def beside(running: Postgres, url: str, count: int, trips_made: int) -> li
         opened, began = server.ready_after, time.perf_counter()
         await idle(server)
         looked = time.perf_counter() - began
-    async with served(url) as server, session() as http:
+    async with served(url) as server, wires() as http:
         opened = min(opened, server.ready_after)
         await many(WARM, 32, lambda: trip(http, server))
         cpu, own, began = running.cpu(), server.process.cpu(), time.perf_counter()

@@ -13,11 +13,13 @@ from tests.bench.figures import Figure, MiB
 from tests.bench.flood import FLOOD, flooded
 from tests.bench.million import drained
 from tests.bench.postgres import postgres
+from tests.bench.replicas import middle, one_and_two
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from tests.bench.comparison import Compared, Service
+    from tests.bench.million import Drained
 
 BATCHES = 5
 
@@ -147,21 +149,86 @@ async def flood(_options: Namespace) -> list[Figure]:
 
 
 async def million(options: Namespace) -> list[Figure]:
-    """A million waiting tasks: opened, and decided."""
+    """A million waiting tasks on either database: opened, and decided."""
+    figures: list[Figure] = []
+    most, patience = options.drain, options.drain_seconds
     with tempfile.TemporaryDirectory(dir=".") as name:
-        found = await drained(Path(name), options.million, options.drain or options.million)
-    tasks = f"{options.million:,} waiting tasks"
+        figures += _drained("SQLite", await drained(Path(name), options.million, patience, most, None))
+    with tempfile.TemporaryDirectory(dir=".") as name, postgres() as server:
+        found = await drained(Path(name), options.million, patience, most, server)
+    return [*figures, *_drained("PostgreSQL", found)]
+
+
+def _drained(database: str, found: Drained) -> list[Figure]:
+    key = f"million_{database.lower()}"
+    tasks = f"{found.waiting:,} waiting tasks on {database}"
+    rest = f"the other {found.waiting - found.decided:,} wait still"
+    if found.decided == found.waiting:
+        rest = "that is all of them, and none is left"
+    besides = f", {found.database_busy:.2f} of the database's" if found.database_busy else ""
     return [
         Figure(
-            name="million_ready", what=f"start to ready with {tasks}", value=found.ready, unit="s", bar="2 s"
+            name=f"{key}_ready",
+            what=f"start to ready with {tasks}, best of four",
+            value=found.ready,
+            unit="s",
+            bar="2 s",
         ),
         Figure(
-            name="million_memory", what=f"whole process with {tasks}", value=found.memory / MiB, unit="MiB"
+            name=f"{key}_memory",
+            what=f"whole process with {tasks}; {found.memory_after / MiB:.0f} MiB after the decisions",
+            value=found.memory / MiB,
+            unit="MiB",
         ),
         Figure(
-            name="million_drain",
-            what=f"decisions a second of {found.decided:,} of {tasks}, all of which completed",
+            name=f"{key}_drained",
+            what=f"decided of {tasks} in {found.seconds:.0f} s, each of them completed; {rest}",
+            value=found.decided,
+            unit="",
+        ),
+        Figure(
+            name=f"{key}_rate",
+            what=f"decisions a second of them, {found.busy:.2f} of the service's core{besides} busy",
             value=found.rate,
             unit="/s",
+        ),
+    ]
+
+
+async def replicas(options: Namespace) -> list[Figure]:
+    """The round trip with two replicas and with one, in turns."""
+    with tempfile.TemporaryDirectory(dir=".") as name, postgres() as server:
+        found = await one_and_two(Path(name), server, max(options.trips // 4, 100))
+    figures: list[Figure] = []
+    for key, who, turns in (("one", "one replica", found.one), ("two", "two replicas", found.two)):
+        spread = ", ".join(f"{turn.cpu * 1000:.2f}" for turn in turns)
+        figures += [
+            Figure(
+                name=f"replicas_{key}_cpu",
+                what=f"CPU per round trip with {who} on PostgreSQL, median of {len(turns)} turns ({spread})",
+                value=middle(turns, lambda turn: turn.cpu) * 1000,
+                unit="ms",
+            ),
+            Figure(
+                name=f"replicas_{key}_service_cpu",
+                what=f"of it {who}'s own, at {middle(turns, lambda turn: turn.rate):.0f} trips a second",
+                value=middle(turns, lambda turn: turn.service) * 1000,
+                unit="ms",
+            ),
+            Figure(
+                name=f"replicas_{key}_database_cpu",
+                what=f"and the database's processes' with {who}",
+                value=middle(turns, lambda turn: turn.database) * 1000,
+                unit="ms",
+            ),
+        ]
+    return [
+        *figures,
+        Figure(
+            name="replicas_ratio",
+            what="CPU per round trip with two replicas, the database's included, to that with one",
+            value=found.ratio,
+            unit="",
+            bar="1.15",
         ),
     ]

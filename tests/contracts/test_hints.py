@@ -145,6 +145,26 @@ async def test_a_reader_is_told_again_of_an_end_that_it_has_seen(pair: tuple[Rep
     assert [piece async for piece in pieces] == []
 
 
+async def test_many_tasks_are_told_in_messages_one_after_the_other(pair: tuple[Replica, Replica]) -> None:
+    one, two = pair
+    ids = {TaskId(f"{number:032x}") for number in range(3 * IDS)}
+    event = TaskSubmitted(submitter=SAM.id)
+    one.hints.committed([StoredEvent(task=task, seq=1, at=START, event=event) for task in ids], set())
+    await two.diary.until(lambda: ids <= {task for hint in two.diary.hints for task in hint.tasks})
+
+
+async def test_what_is_heard_is_no_reason_to_speak_before_its_time(pair: tuple[Replica, Replica]) -> None:
+    """Two busy replicas answered each other's every message with one of their own."""
+    one, two = pair
+    later = asyncio.get_running_loop().time() + 3600
+    one.hints._said_at = later
+    mine = await submitted(one.store)
+    theirs = await submitted(two.store)
+    await one.heard(theirs.id)
+    await asyncio.sleep(0)
+    assert (mine.id in one.hints._moved, one.hints._said_at) == (True, later)
+
+
 async def test_a_group_that_changed_is_told(pair: tuple[Replica, Replica]) -> None:
     """Slack tells one of us."""
     one, two = pair

@@ -277,7 +277,10 @@ async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_
         tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
 
     if not knows_the_limit(postgres_database):
-        pytest.skip("Before PostgreSQL 17 there is no limit that holds in a pipeline.")
+        pytest.skip(
+            "Before PostgreSQL 17 there is no limit that holds in a pipeline; not seen: that a server which "
+            "stands still loses its transaction and its locks."
+        )
     assert await writer.run(limit) == f"{LONGEST_TRANSACTION}s"
     await writer.run(Unit("a", 1))
     monkeypatch.setattr("core.store.database.LONGEST_TRANSACTION", 1)

@@ -27,11 +27,15 @@ from core.model import (
     TaskId,
     Verdict,
 )
+from core.store.checkpoints import LAST
+from core.store.database import conninfo
 from core.store.reviews import WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement
+from core.store.tables import checkpoint
 from core.store.tasks import POISON
 from core.store.transaction import Transaction
+from tests.bench.multitude import multiply
 from tests.contracts.conftest import on
 from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiting
 from tests.world import ANA, BEN, DESK, HALL, PAPER
@@ -132,16 +136,16 @@ READS: dict[str, dict[str, Any]] = {
     "carrying.NUMBERED": {"review": "REVIEW"},
     "resuming.BRANCHES": {"task": "TASK"},
     "resuming.FORKS": {"task": "APPROVED"},
-    "deliveries.DUE": {"channel": "paper", "now": 2**62},
-    "deliveries.NEXT_DUE": {"channel": "paper", "after": 0},
+    "queues.DUE": {"channel": "paper", "now": 2**62},
+    "queues.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
     "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99, "id": ""},
     "deliveries.SHOWN_IN": {"task": "TASK"},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
-    "deliveries.OPEN_POLICY": {"review": "OPEN"},
-    "deliveries.POSTED": {"id": "CARD"},
-    "deliveries.PLACES": {"task": "TASK", "review": "REVIEW"},
-    "deliveries.ASKS": {"task": "WAITING", "seq": "ASKED_AT"},
+    "receipts.OPEN_POLICY": {"review": "OPEN"},
+    "receipts.POSTED": {"id": "CARD"},
+    "receipts.PLACES": {"task": "TASK", "review": "REVIEW"},
+    "receipts.ASKS": {"task": "WAITING", "seq": "ASKED_AT"},
     "places.MOVED_PLACES": {"channel": "paper"},
     "places.HEARD": {"channel": "paper"},
     "places.OPEN_CARDS": {"channel": "paper"},
@@ -166,7 +170,7 @@ READS: dict[str, dict[str, Any]] = {
     "credentials.SECRET": {"name": "a"},
     "credentials.BY_HASH": {"hash": "a" * 64},
     "credentials.BY_ID": {"id": "c" * 32},
-    "chats.UNHANDLED": {"channel": "telegram"},
+    "chats.UNHANDLED": {"channel": "telegram", "at": 0, "after": "", "limit": 10},
     "chats.KNOWN_UPDATE": {"channel": "telegram", "id": "1"},
     "chats.DIALOG": {"channel": "paper", "message": "a question", "now": 0},
     "chats.ASKED_IN_VAIN": {"channel": "paper", "message": "a question", "now": 2**62},
@@ -361,3 +365,23 @@ async def test_a_later_page_of_open_reviews_begins_in_the_index(any_database: Da
             assert "ix_review_open ((opened_at,id)>(?,?))" in plan, plan
     finally:
         connection.close()
+
+
+async def test_the_last_checkpoint_is_read_without_all_reviews_however_many_it_may_have(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """With a plan of an early hour each rejection at a second replica read them all."""
+    async with SqlStore(postgres_database, clock) as store:
+        await waiting(store)
+    names = [column.name for column in checkpoint.columns]
+    quoted, values = (", ".join(f'"{n}"' for n in names) for _ in range(2))
+    values = values.replace('"number"', "number + i")
+    on(
+        postgres_database,
+        f"INSERT INTO checkpoint ({quoted}) SELECT {values} FROM checkpoint, generate_series(1, 40) i",  # noqa: S608 - ours
+    )
+    multiply(conninfo(postgres_database), 300)
+    on(postgres_database, "ANALYZE checkpoint, review")
+    text, constants = LAST.text(postgres_database.dialect)
+    plan = on(postgres_database, "EXPLAIN " + text % dict.fromkeys(("task", *constants), f"'{'a' * 32}'"))
+    assert not [row for row in plan if "Seq Scan" in row[0]], plan

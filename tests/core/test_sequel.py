@@ -116,7 +116,7 @@ async def test_it_is_what_an_engine_stores(sqlite_database: Database, clock: Sto
             await world.reject(await world.open_review(task.id), comment="once more")
             await world.approve(await world.open_review(task.id, attempt=2))
             end = await world.end(task.id)
-            checkpoints = await world.service.checkpoints(task.id)
+            checkpoints = await world.service.checkpoints.of_task(task.id)
             told.append(
                 (
                     story(await world.history(task.id)),

@@ -18,9 +18,8 @@ from core.graph import Graph
 from core.model import Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.store.jobs import QUEUE, SEGMENT, UPKEEP
-from core.store.replicas import STALLED
 from tests.contracts.conftest import on
-from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies
+from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies, watches
 from tests.world import whole_core as whole_core_of
 
 if TYPE_CHECKING:
@@ -45,11 +44,6 @@ def whole_core(
 def engine_of(world: World) -> ProcrastinateEngine:
     assert isinstance(world.engine, ProcrastinateEngine)
     return world.engine
-
-
-def watches(world: World) -> None:
-    """It has seen the database answer for long enough to tell who is dead."""
-    world.store._watch.since -= STALLED * 1_000_000
 
 
 def stop_heart(database: Database, world: World) -> None:

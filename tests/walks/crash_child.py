@@ -4,6 +4,8 @@ Submits its tasks with idempotency keys, rejects each first attempt, approves th
 are completed; started again, it goes on. After each answer it writes a line to `told`, so that whoever counts
 afterwards knows what was acknowledged. The chat is a file: `chat` has a line for each card posted or changed.
 
+Where the folder names a PostgreSQL database in `url`, it is one of several that may share that database.
+
 With `--shapes` the tasks are of every shape in `tests/core/shapes.py`, one after the other, and `effects` has
 a line for each effect of a node: its name and its run key.
 """
@@ -24,10 +26,12 @@ import structlog
 from core.clock import SystemClock
 from core.definitions import definition
 from core.engines.local import LocalEngine
+from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import ReviewIsClosed
 from core.events import ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
+from core.ids import new_id
 from core.model import (
     ChannelName,
     FlowSettings,
@@ -42,7 +46,7 @@ from core.model import (
 )
 from core.outbox import Outbox
 from core.service import Service
-from core.store.database import database
+from core.store.database import conninfo, database
 from core.store.sql import SqlStore
 from tests.core import shapes
 from tests.world import ANA, PEOPLE, SAM, THEIRS
@@ -133,21 +137,22 @@ def drafts(place: Recipient) -> dict[str, FlowDefinition]:
 
 async def run(folder: Path, *, die_after: int | None, tasks: int, with_shapes: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    base, clock = database(f"sqlite:///{folder / 'crash.db'}"), SystemClock()
+    clock = SystemClock()
     place = Recipient(channel=CHAT, address="room")
     receive = Book(folder / "effects").write_through
     flows = shapes.flows(receive, place) if with_shapes else drafts(place)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(base, clock))
+        store, engine = await opened(stack, folder, flows, clock)
         if die_after is not None:
             store.listen(Assassin(die_after))
         feed = Feed(store)
-        engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [FileChat(folder / "chat")], clock)
         for listener in (feed, outbox, engine):
             store.listen(listener)
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
+        if isinstance(engine, ProcrastinateEngine):
+            await engine.sweep()  # as it does every few seconds
         service = Service(store, feed, PEOPLE, flows)
         driver = Driver(service, folder)
         (folder / "ready").touch()
@@ -157,6 +162,20 @@ async def run(folder: Path, *, die_after: int | None, tasks: int, with_shapes: b
             await asyncio.gather(*(driver.drive(f"task-{number}") for number in range(tasks)))
         while await store.next_due_delivery(CHAT, after=clock.now() - timedelta(hours=1)) is not None:  # noqa: ASYNC110 - the store tells nobody else
             await asyncio.sleep(0.01)
+
+
+async def opened(
+    stack: AsyncExitStack, folder: Path, flows: dict[str, FlowDefinition], clock: SystemClock
+) -> tuple[SqlStore, LocalEngine | ProcrastinateEngine]:
+    """The store of this folder, and what runs its work."""
+    if not (folder / "url").exists():
+        base = database(f"sqlite:///{folder / 'crash.db'}")
+        store = await stack.enter_async_context(SqlStore(base, clock))
+        return store, LocalEngine(FlowRunner(store, flows, clock), store, clock)
+    base = database((folder / "url").read_text())
+    store = await stack.enter_async_context(SqlStore(base, clock, replica=new_id()))
+    runner = FlowRunner(store, flows, clock)
+    return store, ProcrastinateEngine(runner, store, clock, conninfo=conninfo(base))
 
 
 async def play(service: Service, number: int) -> None:

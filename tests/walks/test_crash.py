@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,15 +23,20 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from core.events import decode
 from core.store.database import database
 from core.store.schema import migrate
+from tests.bench.multitude import rows
 from tests.core.shapes import SHAPES, story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from core.events import Event
 
 CHILD = Path(__file__).parent / "crash_child.py"
 ROOT = Path(__file__).parents[2]
@@ -169,19 +175,32 @@ class Life:
 
 def lives(folder: Path) -> dict[str, list[Life]]:
     """Each task by its key, and after it what was forked of it."""
-    with closing(sqlite3.connect(folder / "crash.db")) as base:
-        keys = dict(base.execute("SELECT task_id, key FROM idempotency"))
-        parents = dict(base.execute("SELECT id, parent_id FROM task ORDER BY created_at, id"))
-        found: dict[str, list[Life]] = {}
-        for task, parent in parents.items():
-            events = base.execute("SELECT kind, data FROM event WHERE task_id = ? ORDER BY seq", [task])
-            states = base.execute(
-                "SELECT state FROM checkpoint WHERE task_id = ? ORDER BY number DESC", [task]
-            )
-            told = story([decode(kind, json.loads(data)) for kind, data in events])
-            life = Life(told, {**json.loads(states.fetchone()[0]), "task_id": None})
-            found.setdefault(keys[parent or task], []).append(life)
+    url = (folder / "url").read_text() if is_shared(folder) else f"sqlite:///{folder / 'crash.db'}"
+    keys = dict(rows(url, "SELECT task_id, key FROM idempotency"))
+    parents = dict(rows(url, "SELECT id, parent_id FROM task ORDER BY created_at, id"))
+    events: dict[str, list[Event]] = {}
+    for task, kind, data in rows(url, "SELECT task_id, kind, data FROM event ORDER BY task_id, seq"):
+        events.setdefault(task, []).append(decode(kind, json.loads(data)))
+    states = dict(rows(url, "SELECT task_id, state FROM checkpoint ORDER BY task_id, number"))
+    found: dict[str, list[Life]] = {}
+    for task, parent in parents.items():
+        life = Life(story(events[task]), {**json.loads(states[task]), "task_id": None})
+        found.setdefault(keys[parent or task], []).append(life)
     return found
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether its database is one of PostgreSQL's, and its work anybody's who shares that."""
+    return (folder / "url").exists()
+
+
+def long_dead(folder: Path) -> None:
+    """As after the time in which others wait for a sign of life from whoever was killed."""
+    if is_shared(folder):
+        with psycopg.connect((folder / "url").read_text()) as connection:
+            connection.execute(
+                "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"
+            )
 
 
 def visits(folder: Path) -> Counter[str]:
@@ -204,8 +223,12 @@ def count_shapes(folder: Path, tasks: int, undisturbed: Path, figures: Figures) 
     figures.effects_repeated += len(lines(folder / "effects")) - found.total()
 
 
+Room = Callable[[Path, str], Path]
+"""Makes a folder of that name in another, with a database that is migrated and empty."""
+
+
 def room(folder: Path, name: str) -> Path:
-    """A folder with a database that is migrated and empty."""
+    """With a file of SQLite's."""
     place = folder / name
     place.mkdir()
     if not (folder / "empty.db").exists():
@@ -239,17 +262,19 @@ def die_at_random(folder: Path, kills: int, tasks: int, figures: Figures, chance
         count(place, tasks, figures)
 
 
-def die_in_every_shape(folder: Path, kills: int, rounds: int, figures: Figures, chance: Random) -> None:
+def die_in_every_shape(
+    folder: Path, kills: int, rounds: int, figures: Figures, chance: Random, make: Room = room
+) -> None:
     """The same with so many tasks of each shape."""
     tasks = rounds * len(SHAPES)
-    undisturbed = room(folder, "undisturbed")
+    undisturbed = make(folder, "undisturbed")
     finish(undisturbed, "--shapes", "--tasks", str(len(SHAPES)))
-    for place in killed_at_random(folder, kills, tasks, figures, chance, "--shapes"):
+    for place in killed_at_random(folder, kills, tasks, figures, chance, "--shapes", make=make):
         count_shapes(place, tasks, undisturbed, figures)
 
 
 def killed_at_random(
-    folder: Path, kills: int, tasks: int, figures: Figures, chance: Random, *more: str
+    folder: Path, kills: int, tasks: int, figures: Figures, chance: Random, *more: str, make: Room = room
 ) -> Iterator[Path]:
     """Rooms in which tasks were killed at random moments, and then run to their end.
 
@@ -259,15 +284,16 @@ def killed_at_random(
     for number in range(10 * kills):
         if figures.kills >= aim:
             break
-        place = room(folder, f"random-{number}")
+        place = make(folder, f"random-{number}")
         for _ in range(2):
             child = start(place, "--tasks", str(tasks), *more)
             until_ready(place, child)
-            threading.Event().wait(chance.uniform(0.0, 0.006 * tasks))
+            threading.Event().wait(chance.uniform(0.0, (0.02 if is_shared(place) else 0.006) * tasks))
             child.send_signal(signal.SIGKILL)
             if not killed(child):
                 break
             figures.kills += 1
+            long_dead(place)
             if figures.kills >= aim:
                 break
         finish(place, "--tasks", str(tasks), *more)
@@ -299,6 +325,50 @@ def test_a_flow_of_any_shape_killed_under_load_goes_on_as_if_it_had_not_been(tmp
     figures = Figures()
     die_in_every_shape(tmp_path, 3, 2, figures, Random(SEED))  # noqa: S311 - repeatable
     figures.check()
+
+
+@pytest.fixture
+def shared_room(migrated_postgres: str) -> Iterator[Room]:
+    """With a database of PostgreSQL's, gone at the end."""
+    server, template = make_url(migrated_postgres), make_url(migrated_postgres).database
+    made: list[str] = []
+
+    def run(statement: str) -> None:
+        url = server.set(database="postgres").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def make(folder: Path, name: str) -> Path:
+        place = folder / name
+        place.mkdir()
+        made.append(f"crash_{os.getpid()}_{len(made)}")
+        run(f"CREATE DATABASE {made[-1]} TEMPLATE {template}")
+        (place / "url").write_text(server.set(database=made[-1]).render_as_string(hide_password=False))
+        return place
+
+    yield make
+    for name in made:
+        run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_flow_of_any_shape_killed_under_load_on_a_shared_database_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, shared_room: Room
+) -> None:
+    figures = Figures()
+    die_in_every_shape(tmp_path, 3, 2, figures, Random(SEED), shared_room)  # noqa: S311 - repeatable
+    figures.check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_hundred_kills_on_a_shared_database_leave_flows_of_every_shape_as_they_would_have_been(
+    tmp_path: Path, shared_room: Room
+) -> None:
+    figures = Figures()
+    kills = int(os.environ.get("COUNTERSIGN_SOAK_KILLS", "100"))
+    die_in_every_shape(tmp_path, kills, 10, figures, Random(SEED), shared_room)  # noqa: S311 - repeatable
+    figures.check()
+    assert figures.kills >= kills
 
 
 @pytest.mark.soak
