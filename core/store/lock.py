@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from core.store.database import Database
+    from core.store.transaction import Cursor
 
 COPYING = 0x436F707969
 """PostgreSQL's advisory lock for copies: "Copyi" in ASCII."""
@@ -67,15 +68,25 @@ def unserved(database: Database) -> Iterator[None]:
         with exclusive(database):
             yield
         return
-    connection = database.connect()
-    try:
-        cursor = connection.cursor()
-        cursor.execute("SELECT pg_try_advisory_lock(%(key)s)", {"key": COPYING})
-        if cursor.fetchone() != (True,):
-            raise SettingsError("COUNTERSIGN_DATABASE_URL: another countersign is copying this database.")
+    with closing(database.connect()) as connection, _copying(database, connection.cursor()) as cursor:
         cursor.execute(KNOWS_REPLICAS, {})
         if cursor.fetchone() == (True,) and replicas.are_there(Transaction(cursor, database.dialect)):
             raise SettingsError(SERVED)
         yield
+
+
+@contextmanager
+def _copying(database: Database, cursor: Cursor) -> Iterator[Cursor]:
+    """Be the only one to copy the PostgreSQL database."""
+    cursor.execute("SELECT pg_try_advisory_lock(%(key)s)", {"key": COPYING})
+    if cursor.fetchone() != (True,):
+        raise SettingsError("COUNTERSIGN_DATABASE_URL: another countersign is copying this database.")
+    try:
+        yield cursor
     finally:
-        connection.close()
+        try:
+            # Said, for of a connection that just ends the server takes note a moment later.
+            cursor.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": COPYING})
+        except Exception as error:
+            if database.unavailable(error) is None:
+                raise

@@ -23,7 +23,7 @@ from core.errors import CountersignError, Invalid, Refused, SettingsError, Store
 from core.model import Status
 from core.store import unfinished, whole
 from core.store.copying import Copy
-from core.store.database import database
+from core.store.database import PostgreSQL, database
 from core.store.lock import exclusive, unserved
 from core.store.sql import SqlStore
 from core.store.tables import metadata
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from random import Random
+
+    from sqlalchemy.engine import URL
 
     from core.store.database import Database
 
@@ -408,6 +410,30 @@ def test_nothing_is_copied_to_a_database_where_a_replica_lives(source: Database,
 def test_two_copies_at_once_are_one(source: Database, target: Database) -> None:
     with unserved(target), pytest.raises(SettingsError, match="--to: another countersign is copying"):
         copied(source, target)
+
+
+class Lingering(PostgreSQL):
+    """Its server takes note of the end of a connection only much later."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self.left: list[Any] = []
+
+    def connect(self, *, read_only: bool = False) -> Any:
+        connection = super().connect(read_only=read_only)
+        self.left.append(connection.close)
+        connection.close = lambda: None
+        return connection
+
+
+def test_a_copy_right_after_another_is_not_refused_for_that(target: Database) -> None:
+    lingering = Lingering(target.url)
+    with unserved(lingering):
+        pass
+    with unserved(target):
+        pass
+    for close in lingering.left:
+        close()
 
 
 def test_an_unfinished_copy_is_no_source(
