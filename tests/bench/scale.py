@@ -211,7 +211,7 @@ async def replicas(options: Namespace) -> list[Figure]:
             ),
             Figure(
                 name=f"replicas_{key}_service_cpu",
-                what=f"of it {who}'s own, at {middle(turns, lambda turn: turn.rate):.0f} trips a second",
+                what=f"of it the service's own with {who}, at {middle(turns, lambda turn: turn.rate):.0f} trips a second",
                 value=middle(turns, lambda turn: turn.service) * 1000,
                 unit="ms",
             ),
