@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
+from bot.defects import defect
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from types import TracebackType
@@ -21,7 +23,7 @@ GRACE = 0.5
 
 
 class Errands:
-    """`async with` it. A failed errand is logged by its class alone: errors of chat clients quote secrets."""
+    """`async with` it. A failed errand is logged without its message: those of chat clients quote secrets."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -71,4 +73,4 @@ class Errands:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("errand_failed", errand=task.get_name(), error=type(error).__name__)
+            log.error("errand_failed", errand=task.get_name(), **defect(error))

@@ -98,6 +98,11 @@ class Answer:
         return "".join(literal(part.text) if isinstance(part, Theirs) else part for part in self.line)
 
 
+def about(words: str, review: ReviewRequest, public_url: str) -> Answer:
+    """Words that stand apart from the card that they are about: with the task's title and its page."""
+    return Answer(line=(words,), choices=((review.task.title, url_of(review.task.id, public_url)),))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Menu:
     """Raises what `Service` raises, and `Invalid` for wrong words."""

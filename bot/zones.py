@@ -1,6 +1,7 @@
 """Moments in lines of ours, as Slack's clients show them: on the reader's own clock. Pure.
 
-Other people's words never come here: a moment that they write stays as they wrote it.
+Of other people's words only names of the configuration come here: a moment that somebody writes stays as they
+wrote it. A time without its day, as in `looking, until 15:20 UTC`, stays in UTC.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 FORMAT = "{date_short_pretty} {time}"
 """`today 15:04`, `Nov 21, 2026 15:04` (docs.slack.dev, "Formatting message text", date formatting)."""
+WITH_SECONDS = "{date_short_pretty} {time_secs}"
+"""Where it matters who was first."""
 
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} UTC")
-"""What `bot.cards.clock_time` writes, and nothing else of ours looks like."""
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}(:\d{2})? UTC")
+"""What `bot.cards.clock_time` and core's refusals write, and nothing else of ours looks like."""
 
 
 def has_moment(text: str) -> bool:
@@ -39,7 +42,8 @@ def _elements(text: str) -> Iterator[dict[str, Any]]:
             continue
         if found.start() > end:
             yield {"type": "text", "text": text[end : found.start()]}
-        yield {"type": "date", "timestamp": int(at.timestamp()), "format": FORMAT, "fallback": found[0]}
+        shown = WITH_SECONDS if found[1] else FORMAT
+        yield {"type": "date", "timestamp": int(at.timestamp()), "format": shown, "fallback": found[0]}
         end = found.end()
     if end < len(text):
         yield {"type": "text", "text": text[end:]}
@@ -47,6 +51,6 @@ def _elements(text: str) -> Iterator[dict[str, Any]]:
 
 def _at(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text.removesuffix(" UTC")).replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -1,7 +1,7 @@
 """The review workflow: tasks, attempts, reviews and decisions. Knows no chat platform and no HTTP.
 
 What everybody speaks of
-    model.py events.py errors.py    tasks and reviews; what has happened to them; what may go wrong
+    model/ events.py errors.py      tasks and reviews; what has happened to them; what may go wrong
     lifecycle.py policy.py          status + event -> status; who may decide
     counting.py seating.py          what decisions add up to; who takes a place in which quorum
     amendments.py                   what becomes of a policy while a review is open under it
@@ -9,10 +9,11 @@ What everybody speaks of
     explaining.py                   where a review stands and why
     literal.py                      other people's text made safe to look at; what is short
     inforce.py                      people and policies as the configuration says now
-    ports.py                        what core asks of the world
+    ports/                          what core asks of the world
     service.py submissions.py       what the world may ask of core; how what it hands in is checked
     turnstile.py                    how many submissions are stored at once
     questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
+    checkpoints.py                  what a task is resumed from, in place or as a fork
     reconsidering.py                open reviews, once who may decide has changed
 
 A flow, before any task runs in it

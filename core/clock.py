@@ -1,15 +1,34 @@
-"""The real time."""
+"""The real time: of the machine, or of the database that several machines share."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+import structlog
 
-    from core.ports import Alarm
+from core.errors import Unavailable
+from core.stopping import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from core.ports import Alarm, TimeStore
+
+log = structlog.get_logger()
+
+EVERY = timedelta(seconds=5)
+"""How often the database is asked for the time: in between a machine's counter is trusted."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def seconds() -> float:
+    """Counts, whatever the clock is set to; goes on while the machine sleeps, where the system can tell."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class SystemClock:
@@ -21,3 +40,53 @@ class SystemClock:
     def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
         seconds = max((at - self.now()).total_seconds(), 0.0)
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+class SharedClock(SystemClock):
+    """Goes by the clock of the database, and is never ahead of it.
+
+    So replicas whose machines disagree stamp the same time, and nothing happens before its time. Until the
+    first answer it is the machine's.
+    """
+
+    def __init__(self, *, seconds: Callable[[], float] = seconds) -> None:
+        self._seconds = seconds
+        self._zero: timedelta | None = None
+        """What the database's clock says, since 1970, when the counter is at zero."""
+
+    def now(self) -> datetime:
+        if self._zero is None:
+            return super().now()
+        return EPOCH + self._zero + timedelta(seconds=self._seconds())
+
+    def told(self, at: datetime, asked: float, answered: float) -> None:
+        """The database's clock said `at` some time between these two moments of the counter."""
+        earliest, latest = (at - EPOCH - timedelta(seconds=moment) for moment in (answered, asked))
+        # An answer that was long on its way says less than one before: that is kept while they agree.
+        if self._zero is None or not earliest <= self._zero <= latest:
+            self._zero = earliest
+
+
+@asynccontextmanager
+async def in_step(
+    clock: SharedClock, store: TimeStore, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> AsyncIterator[None]:
+    """Keep the clock by that of the store's database, asked again after each `pause`.
+
+    Raises `StoreUnavailable` where it cannot be asked at first.
+    """
+    clock.told(*await store.time())
+    task = asyncio.create_task(_ask(clock, store, pause), name="clock")
+    try:
+        yield
+    finally:
+        await cut_off([task])
+
+
+async def _ask(clock: SharedClock, store: TimeStore, pause: Callable[[float], Awaitable[object]]) -> None:
+    while True:
+        await pause(EVERY.total_seconds())  # by no clock that may be wrong
+        try:
+            clock.told(*await store.time())
+        except Unavailable as error:
+            log.warning("clock_not_compared", reason=str(error))

@@ -8,13 +8,14 @@ itself. One that was frozen stops when it wakes; what it still had under way is 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 import structlog
 
+from core.clock import seconds
 from core.errors import Unavailable
 from core.model import LEASES
 from core.stopping import cut_off
@@ -38,12 +39,6 @@ AGAIN = timedelta(milliseconds=500)
 """Before the next try of a renewal that the database was not there for."""
 AFTER_A_FAILURE = timedelta(seconds=5)
 """Before the next turn of a replica whose work could not begin: others may be luckier."""
-
-
-def seconds() -> float:
-    """Goes on while the machine sleeps, where the system can tell."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class Lease:
@@ -162,20 +157,29 @@ class _Turn:
         self._replica = replica
         self._clock = clock
         self._seconds = seconds
+        self._freed = asyncio.Event()
+        """Set when somebody has given up a lease since this one was asked for last."""
         self._waiting = waiting
         self._lease: Lease | None = None
+        self._may_hold = False
+        """Whether the database may say that it is this replica's: also where no answer came to its asking."""
         self._doing = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Once around here, so that a start that fails is told to who starts."""
+        self._waiting.add(self._freed)
         try:
             await self._take()
         except Unavailable as error:
             self._postponed(error)
+        except BaseException:
+            await self.end()
+            raise
         self._task = asyncio.create_task(self._run(), name=f"lease {self._name}")
 
     async def end(self) -> None:
+        self._waiting.discard(self._freed)
         if self._task is not None:
             await cut_off([self._task])
         await self._give_up()
@@ -191,60 +195,109 @@ class _Turn:
             except Unavailable as error:
                 self._postponed(error)
                 pause = AGAIN
-            except Exception as error:  # noqa: BLE001 - another replica may do what this one cannot
-                log.error("turn_failed", lease=self._name, error=type(error).__name__)  # noqa: TRY400 - it may quote secrets
-                pause = AFTER_A_FAILURE
-            await self._pause(pause)
+            except Exception as error:  # noqa: BLE001 - the work is anybody's: whatever it raises, others may do what this one cannot, and nobody else would take the next turn here
+                self._broke("turn_failed", error)
+                # Nor at once when another gives it up: both may fail, each as soon as the other has.
+                await self._pause(AFTER_A_FAILURE, asyncio.Event())
+                continue
+            await self._pause(pause, self._freed if self._lease is None else asyncio.Event())
 
     def _postponed(self, error: Unavailable) -> None:
         log.warning("lease_postponed", lease=self._name, reason=str(error))
 
-    async def _pause(self, wait: timedelta) -> None:
-        """Shorter where somebody gives it up, or where what is held must end."""
+    def _broke(self, event: str, error: Exception) -> None:
+        """Without the error's words: chat clients quote addresses with tokens in them."""
+        places = [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(error.__traceback__)]
+        log.error(event, lease=self._name, error=type(error).__name__, where=places)
+
+    async def _pause(self, wait: timedelta, over: asyncio.Event) -> None:
+        """Shorter where it is `over` before, or where what is held must end."""
         end = None if self._lease is None else self._lease.left - MARGIN
         wait = wait if end is None else max(min(wait, end), timedelta(0))
-        freed = asyncio.Event()
-        alarm = self._clock.call_at(self._clock.now() + wait, freed.set)
-        if self._lease is None:
-            self._waiting.add(freed)
+        alarm = self._clock.call_at(self._clock.now() + wait, over.set)
         try:
-            await freed.wait()
+            await over.wait()
         finally:
             alarm.cancel()
-            self._waiting.discard(freed)
 
     async def _take(self) -> timedelta:
         """Begin if it is free; how long to wait before the next look."""
         asked = self._seconds()
+        self._freed.clear()
+        self._may_hold = True
         found = await self._store.take(self._name, self._replica, LASTS)
         if isinstance(found, timedelta):
+            self._may_hold = False
             return min(found, EVERY)
         until = asked + LASTS.total_seconds()
         self._lease = lease = Lease(self._name, found, until, self._seconds)
         log.info("lease_taken", lease=self._name, token=found)
         try:
-            await self._doing.enter_async_context(self._work(lease))
+            await self._begin_work(lease)
         except BaseException:
             await self._give_up()
             raise
         # To begin may have taken its time.
         return timedelta(0) if lease.left < LASTS - EVERY else EVERY
 
+    async def _begin_work(self, lease: Lease) -> None:
+        """Keep the lease while that takes its time; raises `Unavailable` where it cannot be kept."""
+        self._check(lease)
+        entering = self._doing.enter_async_context(self._work(lease))
+        beginning = asyncio.create_task(entering, name=f"beginning {self._name}")
+        try:
+            pause = EVERY
+            while not beginning.done():
+                over = asyncio.Event()
+                beginning.add_done_callback(lambda _, over=over: over.set())  # type: ignore[misc]  # mypy does not infer a lambda with defaults
+                await self._pause(pause, over)
+                if not beginning.done():
+                    pause = await self._kept(lease)
+        finally:
+            if not beginning.done():
+                await cut_off([beginning])
+        beginning.result()
+
+    async def _kept(self, lease: Lease) -> timedelta:
+        """How long to wait before the next renewal. Raises `Unavailable` where it is lost."""
+        self._check(lease)
+        try:
+            if await self._renewed(lease):
+                return EVERY
+        except Unavailable as error:
+            self._postponed(error)
+            return AGAIN
+        raise self._lost()
+
+    def _check(self, lease: Lease) -> None:
+        """The database may have answered so late that there is nothing left of it."""
+        if lease.left <= MARGIN:
+            raise self._lost()
+
+    def _lost(self) -> Unavailable:
+        log.warning("lease_lost", lease=self._name)
+        return Unavailable("The lease ended before the work could begin.")
+
     async def _renew(self, lease: Lease) -> timedelta:
         if lease.left <= MARGIN:
             await self._lose()
             return AGAIN
+        if not await self._renewed(lease):
+            await self._lose()
+            return timedelta(0)
+        return EVERY
+
+    async def _renewed(self, lease: Lease) -> bool:
+        """False where others may have it, or soon."""
         asked = self._seconds()
         try:
             async with asyncio.timeout((lease.left - MARGIN).total_seconds()):
                 renewed = await self._store.renew(self._name, self._replica, lease.token, LASTS)
         except TimeoutError:
-            renewed = False
-        if not renewed:
-            await self._lose()
-            return timedelta(0)
-        lease.until = asked + LASTS.total_seconds()
-        return EVERY
+            return False
+        if renewed:
+            lease.until = asked + LASTS.total_seconds()
+        return renewed
 
     async def _lose(self) -> None:
         log.warning("lease_lost", lease=self._name)
@@ -254,12 +307,14 @@ class _Turn:
     async def _give_up(self) -> None:
         """End the work, then let others begin; where that cannot be said, they begin at the lease's end."""
         await self._stop_doing()
-        lease, self._lease = self._lease, None
-        if lease is None:
+        self._lease = None
+        if not self._may_hold:
             return
         try:
             async with asyncio.timeout(1):
-                await self._store.release(self._name, self._replica, lease.token)
+                # Behind an asking that was cut off: the store does one after the other.
+                await self._store.release(self._name, self._replica)
+            self._may_hold = False
         except (Unavailable, TimeoutError) as error:
             log.warning("lease_not_released", lease=self._name, error=type(error).__name__)
 
@@ -267,8 +322,8 @@ class _Turn:
         doing, self._doing = self._doing, AsyncExitStack()
         try:
             await doing.aclose()
-        except Exception as error:  # noqa: BLE001 - what could not end in order has ended all the same
-            log.error("turn_ended_badly", lease=self._name, error=type(error).__name__)  # noqa: TRY400 - it may quote secrets
+        except Exception as error:  # noqa: BLE001 - the work is anybody's: what could not end in order has ended all the same, and the lease is still to be given up
+            self._broke("turn_ended_badly", error)
 
 
 if TYPE_CHECKING:

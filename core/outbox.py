@@ -269,6 +269,7 @@ class ChannelLoop:
             log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
             self._leave_alone(lane, FIRST_RETRY)
         except Exception:
+            # A defect must not end it unseen, nor be tried again at once: the delivery is due still.
             log.exception("delivery_not_served", delivery_id=delivery.id)
             self._leave_alone(lane, SWEEP)
         finally:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.events import TaskCompleted, TaskFailed
+import structlog
+
+from core.events import TaskFailed
 from core.graph import ROOT
 from core.segment import NotOurs, Segment
 from core.states import SCHEMA
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from core.flow import FlowDefinition
     from core.model import Json, Position, Step
     from core.ports import Clock, Sequel
+
+
+log = structlog.get_logger()
 
 
 class _First(BaseException):
@@ -45,18 +50,22 @@ class AtOnce:
     def __init__(self, flows: Mapping[str, FlowDefinition], clock: Clock) -> None:
         self._flows = flows
         self._clock = clock
-        self.end: TaskCompleted | None = None
-        """What the last call led to, if it was the end: to be told once it is stored."""
 
     def __call__(self, position: Position) -> Step | None:
         """The step to the next wait or the end; None where an engine is needed for it."""
+        try:
+            return self._step(position)
+        except Exception:
+            # Whatever a flow of ours does wrong, the decision stands. An engine meets it again, and fails
+            # the task.
+            log.exception("sequel_broke", task_id=position.task.id)
+            return None
+
+    def _step(self, position: Position) -> Step | None:
         flow = self._flows.get(position.task.flow)
         if flow is None or position.schema > SCHEMA or _leads_elsewhere(flow, position):
             return None
-        step = _first_step(Segment(_Nothing(), flow, position, self._clock, only_ours=True))
-        last = None if step is None else step.events[-1]
-        self.end = last if isinstance(last, TaskCompleted) else None
-        return step
+        return _first_step(Segment(_Nothing(), flow, position, self._clock, only_ours=True))
 
 
 def _leads_elsewhere(flow: FlowDefinition, position: Position) -> bool:
@@ -80,8 +89,6 @@ def _first_step(segment: Segment) -> Step | None:
         rests = not step.begun and step.due_at is None and not isinstance(step.events[-1], TaskFailed)
         return step if rests else None
     except (NotOurs, StopIteration):
-        return None
-    except Exception:  # noqa: BLE001 - an engine meets it again and fails the task; the decision stands
         return None
     finally:
         running.close()

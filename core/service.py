@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.checkpoints import Checkpoints
 from core.clock import SystemClock
 from core.counting import waited_for
 from core.delegations import Delegations
-from core.errors import Forbidden, Invalid, NotAnAdmin, NotAReviewer, NotYourTurn, Refused, UnknownFlow
+from core.errors import Forbidden, Invalid, NotAReviewer, NotYourTurn, Refused, UnknownFlow
 from core.explaining import explain
 from core.ids import new_id
 from core.measures import Measures
@@ -27,7 +28,6 @@ from core.submissions import (
     as_named,
     check,
     check_content,
-    check_json,
     check_text,
     checked_id,
     checked_review,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
         Delegation,
         Delivery,
         FlowSettings,
-        Fork,
         Json,
         MessageRef,
         OpenReview,
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
         Policy,
         Recipient,
         ReviewRequest,
-        StoredCheckpoint,
         StoredEvent,
         Story,
         Submission,
@@ -80,8 +78,6 @@ NAMED = 5
 SHORTEST_SNOOZE, LONGEST_SNOOZE = timedelta(minutes=1), timedelta(days=30)
 ON_ITS_WAY = timedelta(seconds=10)
 """How long what somebody asked for may have been under way."""
-CHECKPOINTS = 100
-"""The most checkpoints at a time: each may hold megabytes."""
 
 
 class Service:
@@ -124,6 +120,7 @@ class Service:
             store, person=self.person, known=self._known, is_admin=self._is_admin, clock=self._clock
         )
         self.reconsidering = Reconsidering(store, policies=policies)
+        self.checkpoints = Checkpoints(store, flows, known=self._known, may_resume=self.may_resume)
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).
@@ -233,9 +230,8 @@ class Service:
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
-        sequel = AtOnce(self._flows, self._clock)
         with self._turnstile.decision():
-            review, refusal = await self._store.decide(
+            review, refusal, end = await self._store.decide(
                 checked_review(which),
                 self._known(reviewer),
                 verdict,
@@ -245,11 +241,11 @@ class Service:
                 copy=copy,
                 policies=self._policies,
                 people=self._people,
-                sequel=sequel,
+                sequel=AtOnce(self._flows, self._clock),
             )
         told = self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
-        if sequel.end is not None:
-            log.info("task_completed", task_id=told.task.id, outcome=sequel.end.outcome)
+        if end is not None:
+            log.info("task_completed", task_id=told.task.id, outcome=end.outcome)
         return told
 
     async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:
@@ -471,29 +467,9 @@ class Service:
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 
-    async def checkpoints(
-        self, task_id: str, *, before: int | None = None, limit: int = CHECKPOINTS
-    ) -> Sequence[StoredCheckpoint]:
-        """A task's newest checkpoints below the number `before`, oldest first, each with its whole state.
-
-        They are fewer than `limit` where their states are large; where there are no more, they reach down to
-        0, the task as submitted. Raises `NotFound`.
-        """
-        most = max(1, min(limit, CHECKPOINTS))
-        return await self._store.checkpoints(checked_id(task_id, "task"), before=before, limit=most)
-
-    async def checkpoint(self, task_id: str, number: int) -> StoredCheckpoint:
-        """Raises `NotFound`."""
-        return await self._store.checkpoint(checked_id(task_id, "task"), number)
-
     def appoint(self, admins: Collection[PersonId]) -> None:
         """Who are the administrators from now on: the configuration was read anew."""
         self._admins = frozenset(admins)
-
-    async def forks(self, task_id: str) -> Sequence[Fork]:
-        """The newest hundred tasks that were made of checkpoints of this one, oldest first. Raises `NotFound`
-        for an id that is none."""
-        return await self._store.forks(checked_id(task_id, "task"))
 
     def _is_admin(self, person: PersonId) -> bool:
         return person in self._admins
@@ -501,59 +477,6 @@ class Service:
     def may_resume(self, person: PersonId) -> bool:
         """Whether this person may resume tasks from their checkpoints."""
         return person == LOCAL or self._is_admin(person)
-
-    async def resume(
-        self,
-        task_id: str,
-        person: PersonId,
-        *,
-        checkpoint: int,
-        state: Mapping[str, Json] | None = None,
-        node: str | None = None,
-        fork: bool = False,
-        key: str | None = None,
-    ) -> Task:
-        """Go on from a checkpoint: in place, or with `fork` as a new task of this person's.
-
-        `state` is laid over the checkpoint's, key by key; `node` is where to go on instead of where the
-        flow went. In place what came after is superseded, and open reviews among it are closed. This can
-        lead past reviews, so it is for those whom `[admins]` lists. A request that is repeated with the same
-        idempotency `key` does nothing again.
-        Raises `NotFound`, `NotAnAdmin`, `TaskIsRunning`, `Invalid`, `KeyReused`, `Unavailable`.
-        """
-        if not self.may_resume(person):
-            raise NotAnAdmin("Only those whom [admins] lists may resume a task from a checkpoint.")
-        edits = dict(state or {})
-        check_text(key, "Idempotency-Key", MAX_NAME)
-        check_json(edits, "state")
-        task = await self._store.task(checked_id(task_id, "task"))
-        await self._check_goes_on(task, checkpoint, node)
-        by = self._known(person)
-        if fork:
-            made = await self._store.fork(
-                task_id, number=checkpoint, edits=edits, node=node, by=by, child=TaskId(new_id()), key=key
-            )
-        else:
-            made = await self._store.rewind(
-                task_id, number=checkpoint, edits=edits, node=node, by=by, key=key
-            )
-        log.info("task_resumed", task_id=task_id, checkpoint=checkpoint, by=person, into=made.id)
-        return made
-
-    async def _check_goes_on(self, task: Task, checkpoint: int, node: str | None) -> None:
-        """Raise `Invalid` where the task would fail at once: the flow, or the node to go on with, is gone."""
-        if task.flow not in self._flows:
-            raise Invalid(f"The flow {task.flow!r} is not configured any more.")
-        graph = self._flows[task.flow].graph
-        places, known = graph.places, ", ".join(sorted(graph.named()))
-        if node is not None and node not in places:
-            raise Invalid(f"The flow {task.flow!r} has no node {node!r}; it has: {known}.")
-        following = (await self._store.checkpoint(task.id, checkpoint)).following if node is None else None
-        if following is not None and following not in places:
-            raise Invalid(
-                f"Checkpoint {checkpoint} leads to {following!r}, and the flow {task.flow!r} has no node of "
-                f"that name any more; name the `node` to go on with. It has: {known}."
-            )
 
     def graph(self, flow: str) -> Graph | None:
         """The nodes of a flow as it is configured now; None where it is not, any more."""

@@ -46,7 +46,7 @@ class Alike:
         self._key = key
         self._mark = mark(settings, configured, key)
         self._release = version("countersign")
-        store.describe(name=f"{gethostname()}:{getpid()}", release=self._release, configuration=self._mark)
+        store.describe(name=name(), release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
         """The file was read anew."""
@@ -85,6 +85,11 @@ class Alike:
             for differing in found
             if differing
         ]
+
+
+def name() -> str:
+    """Of this replica, for people: host and process."""
+    return f"{gethostname()}:{getpid()}"
 
 
 KEY = "alike"

@@ -43,7 +43,11 @@ class Chats:
         clock: Clock,
         turns: Turns,
         usergroup_changed: Callable[[str], object] | None = None,
+        *,
+        is_web: bool = True,
     ) -> None:
+        """`is_web`: whether `routes` are served."""
+        self._is_web = is_web
         self._settings = settings
         self._configuration = configuration
         self._service = service
@@ -103,6 +107,7 @@ class Chats:
             service=self._service,
             people=self._configuration.directory,
             buttons=buttons,
+            inbox=self._store,
             clock=self._clock,
             public_url=self._settings.web.base_url,
             usergroup_changed=self._usergroup_changed,
@@ -119,6 +124,7 @@ class Chats:
             inbox=self._store,
             dialogs=self._store,
             turns=self._turns,
+            is_web=self._is_web,
             people=self._configuration.directory,
             buttons=buttons,
             clock=self._clock,

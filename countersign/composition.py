@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
-from core.clock import SystemClock
+from core.clock import SharedClock, SystemClock, in_step
 from core.engines.local import LocalEngine
-from core.errors import SettingsError
 from core.feed import Feed
-from core.flow import FlowRunner
 from core.ids import new_id
 from core.lookout import lookout
 from core.measures import Deliveries, Measures
-from core.service import Service
-from core.stopping import CUT_OFF, Deadline, left_in_time, together
+from core.stopping import CUT_OFF, Deadline, left_in_time
 from core.store.database import SQLite, conninfo
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
@@ -29,7 +23,9 @@ from countersign.chats import Chats
 from countersign.departure import STOP
 from countersign.flows import loaded
 from countersign.metrics import Exposition
-from countersign.turns import Neighbours, ignored, served, shared_out
+from countersign.server import listen
+from countersign.tracing import Untraced
+from countersign.turns import Neighbours, Outboxes, ignored, shared_out
 from web.app import create_app, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
@@ -40,15 +36,14 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from core.engines.segments import Segments
-    from core.flow import FlowDefinition
-    from core.model import ModelEndpoint, Policy, Recipient
-    from core.ports import Channel, Health
+    from core.flow import FlowDefinition, FlowRunner
+    from core.model import ModelEndpoint
+    from core.ports import Clock, Turns
+    from core.service import Service
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
     from countersign.traced import Tracing
-
-log = structlog.get_logger()
 
 DELIVERIES_MAY_END = timedelta(seconds=1.5)
 CHATS_MAY_CLOSE = timedelta(seconds=4)
@@ -59,10 +54,6 @@ TRACES_MAY_LEAVE = timedelta(seconds=0.5)
 KEPT_FOR_THE_ENGINE = SEGMENTS_MAY_END + CUT_OFF + KEPT_FOR_THE_STORE
 KEPT_FOR_THE_CHATS = timedelta(seconds=1) + KEPT_FOR_THE_ENGINE
 """Slow requests and chats must not cost the engine its time: work that is not put back counts as a crash."""
-
-
-class PortIsTaken(SettingsError):
-    """Somebody else listens there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,31 +84,29 @@ def flows(configuration: Configuration, model: ModelEndpoint | None = None) -> d
     return {name: loaded(name, configuration, model) for name in configuration.flows}
 
 
-def reachable(configuration: Configuration, settings: Settings) -> Configuration:
-    """Without recipients in chats that are switched off: their cards would wait for ever."""
-    on = {
-        "slack": settings.bot.slack_bot_token is not None,
-        "telegram": settings.bot.telegram_bot_token is not None,
-    }
-    policies = {name: _within(policy, on) for name, policy in configuration.policies.items()}
-    return replace(configuration, policies=policies)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What all parts of the house stand on."""
+
+    settings: Settings
+    configuration: Configuration
+    database: Database
+    clock: Clock
+    traced: Tracing | Untraced
+    stop: Deadline
+    stack: AsyncExitStack
+    """Where parts are entered, outwards; they are left in the opposite order."""
 
 
-def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
-    wider = policy.escalation
-    places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
-    for channel in {place.channel for place in places if not on[place.channel]}:
-        log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
-    return replace(
-        policy,
-        recipients=_open(policy.recipients, on),
-        fallback=_open(policy.fallback, on),
-        escalation=None if wider is None else replace(wider, recipients=_open(wider.recipients, on)),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What carries tasks, whoever asks for them and wherever they are shown."""
 
-
-def _open(places: Sequence[Recipient], on: Mapping[str, bool]) -> tuple[Recipient, ...]:
-    return tuple(place for place in places if on[place.channel])
+    store: SqlStore
+    service: Service
+    exposition: Exposition
+    turns: Turns
+    alike: Alike | None
 
 
 @asynccontextmanager
@@ -143,172 +132,160 @@ async def house(
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
     file is held by this process alone.
     """
-    clock = SystemClock()
-    stop = Deadline(STOP)
-    make_service: Callable[..., Service] = Service if tracing is None else tracing.service
-    make_runner_of_flows: Callable[..., FlowRunner] = FlowRunner if tracing is None else tracing.runner
     async with AsyncExitStack() as stack:
-        if tracing is not None:
-            stack.push_async_callback(tracing.stop, TRACES_MAY_LEAVE)
-        replica = None if isinstance(database, SQLite) else new_id()
-        store = await stack.enter_async_context(SqlStore(database, clock, replica=replica))
-        feed, measures = Feed(store, hears_all=database.has_one_writer), Measures()
-        service = make_service(
-            store,
-            feed,
-            configuration.people,
-            definitions,
-            policies=configuration.policies,
-            admins=configuration.admins,
-            clock=clock,
-            observer=measures,
+        ground = Ground(
+            settings=settings,
+            configuration=configuration,
+            database=database,
+            clock=SystemClock() if isinstance(database, SQLite) else SharedClock(),
+            traced=tracing or Untraced(),
+            stop=Deadline(STOP),
+            stack=stack,
         )
-        alike = None
-        if replica is not None:
-            alike = Alike(store, settings, await store.secret(KEY), as_read or configuration)
-        grace = partial(stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
-        engine = _engine(
-            make_runner_of_flows(store, definitions, clock, alike), store, database, clock, grace
-        )
-        exposition = Exposition(store=store, engine=engine, measures=measures, clock=clock)
-        store.listen(measures)
-        store.listen(feed)
-        store.listen(engine)
+        stack.push_async_callback(ground.traced.stop, TRACES_MAY_LEAVE)
         neighbours = Neighbours(usergroup_changed or ignored)
-        turns = await shared_out(stack, store, database, replica, clock, neighbours)
-        if not turns.is_alone:
-            await stack.enter_async_context(lookout(feed, clock))
-        await stack.enter_async_context(engine)
-        if alike is not None:
-            await alike.look()
-        hooks = await _webhooks(stack, settings, clock, tracing)
+        inside = await _inside(ground, definitions, as_read or configuration, neighbours)
+        hooks = await _webhooks(ground)
         chats = Chats(
             settings,
             configuration,
-            service,
-            store,
-            clock,
-            turns,
+            inside.service,
+            inside.store,
+            ground.clock,
+            inside.turns,
             usergroup_changed and neighbours.group_changed,
+            is_web=is_web,
         )
         address, quieten = "", _nothing
         if is_web:
-            app = _app(
-                settings,
-                configuration,
-                service,
-                store,
-                alike or store,
-                chats,
-                clock,
-                exposition,
-                extras or Extras(),
-            )
-            runner = make_runner(app)
+            runner = _server(ground, inside, chats, extras or Extras())
             quieten = runner.cleanup
             stack.push_async_callback(quieten)
-            address = await _listen(runner, settings.web.host, settings.web.port)
-        closing = partial(stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
-        channels = await stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
-        ending = partial(stop.left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS)
-        outward: list[Channel] = [
-            channel if tracing is None else tracing.channel(channel) for channel in (*channels, *hooks)
-        ]
-        exposition.deliveries.update((channel.name, Deliveries()) for channel in outward)
-        serve = partial(
-            served,
-            store,
-            configuration.policies,
-            clock,
-            ending,
-            turns,
-            exposition.show,
-            exposition.deliveries,
-        )
-        await stack.enter_async_context(
-            together(turns.holding(f"outbox {channel.name}", partial(serve, channel)) for channel in outward)
-        )
-        timekeeper = Timekeeper(store, clock, configuration.people, configuration.policies)
-        store.listen(timekeeper)
-        await stack.enter_async_context(turns.holding("timers", lambda _: timekeeper))
+            address = await listen(runner, settings.web.host, settings.web.port)
+        await _outwards(ground, inside, chats, hooks)
+        timekeeper = await _timekeeper(ground, inside)
         stack.push_async_callback(quieten)
-        stack.callback(stop.begin)
-        yield House(store=store, service=service, timekeeper=timekeeper, address=address, alike=alike)
+        stack.callback(ground.stop.begin)
+        yield House(
+            store=inside.store,
+            service=inside.service,
+            timekeeper=timekeeper,
+            address=address,
+            alike=inside.alike,
+        )
 
 
 async def _nothing() -> None:
     """Nothing listens, so nothing is to be stopped first."""
 
 
-def _engine(
-    runner: FlowRunner,
-    store: SqlStore,
-    database: Database,
-    clock: SystemClock,
-    grace: Callable[[], timedelta],
-) -> Segments:
+async def _inside(
+    ground: Ground,
+    definitions: Mapping[str, FlowDefinition],
+    as_read: Configuration,
+    neighbours: Neighbours,
+) -> Inside:
+    """The workflow at work, and what listens to its commits."""
+    clock, database, enter = ground.clock, ground.database, ground.stack.enter_async_context
+    replica = None if isinstance(database, SQLite) else new_id()
+    store = await enter(SqlStore(database, clock, replica=replica))
+    if isinstance(clock, SharedClock):
+        await enter(in_step(clock, store))
+    feed, measures = Feed(store, hears_all=database.has_one_writer), Measures()
+    service = ground.traced.service(
+        store,
+        feed,
+        ground.configuration.people,
+        definitions,
+        policies=ground.configuration.policies,
+        admins=ground.configuration.admins,
+        clock=clock,
+        observer=measures,
+    )
+    alike = None
+    if replica is not None:
+        alike = Alike(store, ground.settings, await store.secret(KEY), as_read)
+    engine = _engine(ground, store, ground.traced.runner(store, definitions, clock, alike))
+    for listener in (measures, feed, engine):
+        store.listen(listener)
+    turns = await shared_out(ground.stack, store, database, clock, replica=replica, neighbours=neighbours)
+    if not turns.is_alone:
+        await enter(lookout(feed, clock))
+    await enter(engine)
+    if alike is not None:
+        await alike.look()
+    exposition = Exposition(store=store, engine=engine, measures=measures, clock=clock)
+    return Inside(store=store, service=service, exposition=exposition, turns=turns, alike=alike)
+
+
+def _engine(ground: Ground, store: SqlStore, runner: FlowRunner) -> Segments:
     """SQLite is one process's alone, PostgreSQL is shared."""
-    if isinstance(database, SQLite):
-        return LocalEngine(runner, store, clock, grace=grace)
+    grace = partial(ground.stop.left, SEGMENTS_MAY_END, keep=CUT_OFF + KEPT_FOR_THE_STORE)
+    if isinstance(ground.database, SQLite):
+        return LocalEngine(runner, store, ground.clock, grace=grace)
     from core.engines.procrastinate import ProcrastinateEngine
 
-    return ProcrastinateEngine(runner, store, clock, conninfo=conninfo(database), grace=grace)
+    where = conninfo(ground.database)
+    return ProcrastinateEngine(runner, store, ground.clock, conninfo=where, grace=grace)
 
 
-async def _webhooks(
-    stack: AsyncExitStack, settings: Settings, clock: SystemClock, tracing: Tracing | None
-) -> list[WebhookChannel]:
+async def _webhooks(ground: Ground) -> list[WebhookChannel]:
     """The channel for callbacks, where there is a secret to sign them with."""
-    secret = settings.web.webhook_secret
-    if secret is None:
+    settings = ground.settings.web
+    if settings.webhook_secret is None:
         return []
     channel = WebhookChannel(
-        secret=secret.get_secret_value(),
-        guard=CallbackGuard(settings.web.webhook_allow, signed=True),
-        base_url=settings.web.base_url,
-        clock=clock,
-        carried=dict if tracing is None else tracing.carried,
+        secret=settings.webhook_secret.get_secret_value(),
+        guard=CallbackGuard(settings.webhook_allow, signed=True),
+        base_url=settings.base_url,
+        clock=ground.clock,
+        carried=ground.traced.carried,
     )
-    return [await stack.enter_async_context(channel)]
+    return [await ground.stack.enter_async_context(channel)]
 
 
-def _app(
-    settings: Settings,
-    configuration: Configuration,
-    service: Service,
-    store: SqlStore,
-    health: Health,
-    chats: Chats,
-    clock: SystemClock,
-    exposition: Exposition,
-    extras: Extras,
-) -> web.Application:
-    return create_app(
-        service=service,
-        credentials=store,
-        secrets=store,
-        health=health,
-        clock=clock,
-        settings=settings.web,
-        hooks=configuration.hooks,
+def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras) -> web.AppRunner:
+    app = create_app(
+        service=inside.service,
+        credentials=inside.store,
+        secrets=inside.store,
+        health=inside.alike or inside.store,
+        clock=ground.clock,
+        settings=ground.settings.web,
+        hooks=ground.configuration.hooks,
         extra_routes=[*chats.routes(), *extras.routes],
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
-        exposition=exposition,
+        exposition=inside.exposition,
     )
+    return make_runner(app)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
-    from aiohttp.web import TCPSite
+async def _outwards(ground: Ground, inside: Inside, chats: Chats, hooks: Sequence[WebhookChannel]) -> None:
+    """The chats and callbacks, each served by one replica at a time."""
+    left = ground.stop.left
+    closing = partial(left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
+    opened = await ground.stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
+    channels = [ground.traced.channel(channel) for channel in (*opened, *hooks)]
+    exposition = inside.exposition
+    exposition.deliveries.update((channel.name, Deliveries()) for channel in channels)
+    outboxes = Outboxes(
+        store=inside.store,
+        clock=ground.clock,
+        turns=inside.turns,
+        policies=ground.configuration.policies,
+        ending=partial(left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS),
+        show=exposition.show,
+        measures=exposition.deliveries,
+    )
+    await ground.stack.enter_async_context(outboxes.of(channels))
 
-    await runner.setup()
-    try:
-        await TCPSite(runner, host, port).start()
-    except OSError as error:
-        refusal = PortIsTaken if error.errno == errno.EADDRINUSE else SettingsError
-        raise refusal(
-            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error}."
-        ) from error
-    bound = runner.addresses[0]
-    return f"http://{bound[0]}:{bound[1]}"
+
+async def _timekeeper(ground: Ground, inside: Inside) -> Timekeeper:
+    """What lets timers fire, on one replica at a time."""
+    known = ground.configuration
+    timekeeper = Timekeeper(inside.store, ground.clock, known.people, known.policies)
+    inside.store.listen(timekeeper)
+    await ground.stack.enter_async_context(inside.turns.holding("timers", lambda _: timekeeper))
+    return timekeeper

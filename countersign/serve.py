@@ -14,13 +14,14 @@ from core.clock import SystemClock
 from core.errors import SettingsError
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
-from countersign import logs
-from countersign.composition import flows, house, reachable
+from countersign import alike, logs
+from countersign.composition import flows, house
 from countersign.configuration import configuration
 from countersign.database import prepared
 from countersign.departure import stop_on_signals
 from countersign.membership import asker
 from countersign.outside import Keeper
+from countersign.reach import reachable
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
@@ -60,6 +61,8 @@ def _run(*, is_web: bool) -> int:
         )
     traces, trouble = tracing(os.environ)
     logs.configure(traces.named if traces else None)
+    if not isinstance(target, SQLite):
+        logs.always(replica=alike.name())
     if trouble:
         log.warning("tracing_is_off", reason=trouble)
     live = Live(reachable(configured, found))

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.flow import FlowRunner
+from core.service import Service
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
+    from core.ports import Channel
     from countersign.traced import Tracing
 
 WHERE = (
@@ -43,3 +48,17 @@ def tracing(environ: Mapping[str, str]) -> tuple[Tracing | None, str]:
     except ImportError:
         return None, "OTEL_* is set, which needs: pip install 'countersign[otel]'."
     return exported(), ""
+
+
+class Untraced:
+    """Every part as it is."""
+
+    service = Service
+    runner = FlowRunner
+    carried = dict
+
+    def channel(self, channel: Channel) -> Channel:
+        return channel
+
+    async def stop(self, within: timedelta) -> None:
+        """Nothing is under way."""

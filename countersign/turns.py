@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core.leases import Alone, InTurn, Leases
 from core.outbox import Outbox, rest
 from core.ports import TakesOver
-from core.stopping import CUT_OFF
+from core.stopping import CUT_OFF, together
 from core.store.database import conninfo
 from core.store.hints import Hints
 from core.store.leases import LeaseRows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from core.measures import Deliveries
     from core.model import ChannelName, Hint, Policy, StoredEvent
@@ -55,8 +57,9 @@ async def shared_out(
     stack: AsyncExitStack,
     store: SqlStore,
     database: Database,
-    replica: str | None,
     clock: Clock,
+    *,
+    replica: str | None,
     neighbours: Neighbours,
 ) -> Turns:
     """Who does what only one does at a time; where there may be others, they are told of our commits."""
@@ -72,37 +75,45 @@ async def shared_out(
     return leases
 
 
-@asynccontextmanager
-async def served(
-    store: SqlStore,
-    policies: Mapping[str, Policy],
-    clock: Clock,
-    ending: Callable[[], timedelta],
-    taking: Turns,
-    show: Callable[[Outbox], Callable[[], None]],
-    measures: Mapping[ChannelName, Deliveries],
-    channel: Channel,
-    held: Held,
-) -> AsyncIterator[None]:
-    """An outbox for this channel, for one turn.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outboxes:
+    """What shows cards and notices: an outbox for each channel, on the replica whose turn it is."""
 
-    Its `measures` outlive it; `show` is told of it, and what it returns is called at the end.
-    """
-    if not taking.is_alone and isinstance(channel, TakesOver):
-        channel.taken_over()
-    outbox = Outbox(
-        store,
-        [channel if taking.is_alone else InTurn(channel, held)],
-        clock,
-        policies=policies,
-        grace=lambda: min(ending(), max(held.left - CUT_OFF, timedelta(0))),
-        rest=rest,
-        measures=measures,
-    )
-    ignore, hide = store.listen(outbox), show(outbox)
-    try:
-        async with outbox:
-            yield
-    finally:
-        ignore()
-        hide()
+    store: SqlStore
+    clock: Clock
+    turns: Turns
+    policies: Mapping[str, Policy]
+    ending: Callable[[], timedelta]
+    """How long sends may still take that are under way when a turn ends."""
+    show: Callable[[Outbox], Callable[[], None]]
+    """Told of an outbox when its turn begins; what it returns is called at the end."""
+    measures: Mapping[ChannelName, Deliveries]
+    """They outlive a turn."""
+
+    def of(self, channels: Iterable[Channel]) -> AbstractAsyncContextManager[None]:
+        """While inside, each of these is served, here or elsewhere."""
+        return together(
+            self.turns.holding(f"outbox {channel.name}", partial(self.turn, channel)) for channel in channels
+        )
+
+    @asynccontextmanager
+    async def turn(self, channel: Channel, held: Held) -> AsyncIterator[None]:
+        """An outbox for this channel, for one turn."""
+        if not self.turns.is_alone and isinstance(channel, TakesOver):
+            channel.taken_over()
+        outbox = Outbox(
+            self.store,
+            [channel if self.turns.is_alone else InTurn(channel, held)],
+            self.clock,
+            policies=self.policies,
+            grace=lambda: min(self.ending(), max(held.left - CUT_OFF, timedelta(0))),
+            rest=rest,
+            measures=self.measures,
+        )
+        ignore, hide = self.store.listen(outbox), self.show(outbox)
+        try:
+            async with outbox:
+                yield
+        finally:
+            ignore()
+            hide()

@@ -47,6 +47,7 @@ from core.outbox import Outbox
 from core.processors import offline
 from core.service import Service
 from core.store.database import conninfo
+from core.store.replicas import STALLED
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper
 
@@ -253,6 +254,11 @@ class PaperChannel(Board):
         """Wait for so many calls; the last of them."""
         await self.until(lambda: len(self.calls) >= times)
         return self.calls[times - 1]
+
+
+def watches(world: World) -> None:
+    """It has seen the database answer for long enough to tell who is dead."""
+    world.store._watch.since -= STALLED * 1_000_000
 
 
 async def eventually(ask: Callable[[], Awaitable[T]]) -> T:

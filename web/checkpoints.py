@@ -32,18 +32,18 @@ class Checkpoints:
 
     async def all(self, request: web.Request) -> web.Response:
         """The newest hundred; `next_before` is for the `before` of the page of earlier ones."""
-        found = await self._service.checkpoints(known_id(request), before=before(request))
+        found = await self._service.checkpoints.of_task(known_id(request), before=before(request))
         earlier = found[0].number if found and found[0].number else None
         return json_response({"checkpoints": [checkpoint_json(one) for one in found], "next_before": earlier})
 
     async def one(self, request: web.Request) -> web.Response:
-        found = await self._service.checkpoint(known_id(request), known_number(request))
+        found = await self._service.checkpoints.one(known_id(request), known_number(request))
         return json_response(whole_checkpoint_json(found))
 
     async def resume(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, Resume)
-        task = await self._service.resume(
+        task = await self._service.checkpoints.resume(
             task_id,
             request[CALLER].person,
             checkpoint=body.checkpoint,

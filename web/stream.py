@@ -170,7 +170,7 @@ class Streams:
         if not isinstance(stored.event, NodeFinished):
             return named_message(stored, {})
         # Read only now: a state may be large, and most readers of the feed have no use for it.
-        found = await self._service.checkpoint(stored.task, stored.event.checkpoint)
+        found = await self._service.checkpoints.one(stored.task, stored.event.checkpoint)
         return named_message(stored, intermediate_result(found.changes))
 
     async def _is_over(self, task_id: TaskId, after: int) -> bool:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.settings import BotSettings
     from core.model import ChannelName, Delivery, Hint, Recipient, ReviewRequest, StoredEvent
-    from core.ports import Clock
+    from core.ports import ChatInbox, Clock
     from core.service import Service
 
 log = structlog.get_logger()
@@ -74,6 +74,7 @@ class SlackChannel:
         service: Service,
         people: Directory,
         buttons: Buttons,
+        inbox: ChatInbox,
         clock: Clock,
         public_url: str,
         usergroup_changed: Callable[[str], object] | None = None,
@@ -83,6 +84,7 @@ class SlackChannel:
         self._service = service
         self._people = people
         self._buttons = buttons
+        self._inbox = inbox
         self._clock = clock
         self._public_url = public_url
         self._usergroup_changed = usergroup_changed
@@ -208,6 +210,7 @@ class SlackChannel:
                 people=self._people,
                 errands=errands,
                 menu=menu,
+                inbox=self._inbox,
                 reception=Reception(
                     service=self._service, public_url=self._public_url, channel=SLACK, link=self._link
                 ),

@@ -20,7 +20,7 @@ from bot.slack.payloads import SLACK, Typing
 from bot.slack.wording import as_typed
 from bot.zones import has_moment
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
-from core.model import Recipient
+from core.model import ChatUpdate, Recipient
 
 if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncAck
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.reception import Reception
     from core.model import MessageRef, PersonId, ReviewId
+    from core.ports import ChatInbox
     from core.service import Service
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ POINTING = "Use the menu on its card, or say it to me in its thread."
 """Slack takes no commands in threads, so that they cannot point at a card."""
 SECONDS = 2.5
 """Slack waits 3 s for the answer (docs.slack.dev, "Acknowledgment response")."""
+SAID_BEFORE = "You have said that before, so nothing was changed. Please say it again if you mean it."
 WHERE = "in a direct message from me"
 
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
@@ -66,8 +68,16 @@ class Commands:
     """The listener; called by bolt with `ack` and the payload."""
 
     def __init__(
-        self, *, service: Service, people: Directory, errands: Errands, menu: Menu, reception: Reception
+        self,
+        *,
+        service: Service,
+        people: Directory,
+        errands: Errands,
+        menu: Menu,
+        reception: Reception,
+        inbox: ChatInbox,
     ) -> None:
+        self._inbox = inbox
         self._people = people
         self._errands = errands
         self._menu = menu
@@ -114,12 +124,15 @@ class Commands:
                     person, as_typed(rest), key=said.key, tell=tell, where=WHERE, prefix=said.prefix
                 )
             case "away":
+                await self._check_new(said)
                 delegate = self._mentioned(rest)
                 ends = await self._absences.away(person, rest, prefix=said.prefix, delegate=delegate)
                 return Answer(line=(ends,))
             case "back":
+                await self._check_new(said)
                 return Answer(line=(await self._absences.back(person),))
             case Word.LOOKING | Word.LATER | Word.WITHDRAW as known:
+                await self._check_new(said)
                 return await self._menu.typed(
                     Word(known),
                     rest,
@@ -133,6 +146,19 @@ class Commands:
                 raise Invalid(WORDS_DECIDE_NOTHING)
             case _:
                 raise Invalid(HELP.format(said.prefix))
+
+    async def _check_new(self, said: Said) -> None:
+        """Raise `Invalid` for words that came before, at whichever replica.
+
+        What they ask for may be undone by now, and whoever got hold of Slack's request would do it again.
+        """
+        if said.key is None:
+            return
+        heard = ChatUpdate(channel=SLACK, id=said.key, body=b"")
+        if not await self._inbox.keep_update(heard):
+            log.info("callback_repeated", channel=SLACK)
+            raise Invalid(SAID_BEFORE)
+        await self._inbox.update_handled(SLACK, heard.id)
 
     async def _meant_in(self, thread: MessageRef | None) -> ReviewId | None:
         """The review that words in a card's thread are about: the newest open one of the card's task."""

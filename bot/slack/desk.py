@@ -7,7 +7,7 @@ The answer to a press is given after what it asked for is durable, and says noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,11 +16,14 @@ from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
 from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeciding, sentence
-from bot.blocks import escape, link_to
+from bot.blocks import escape, link_to, listed
+from bot.buttons import Action
 from bot.cards import url_of
+from bot.menu import about
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
+from core.events import DecisionRecorded, DecisionWithdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -29,12 +32,14 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
     from bot.blocks import Block
-    from bot.buttons import Action, Buttons, Press
+    from bot.buttons import Buttons, Press
     from bot.errands import Errands
     from bot.people import Directory
     from bot.slack.payloads import Interaction
     from core.errors import DeliveryError
+    from core.events import Event
     from core.model import MessageRef, PersonId, Recipient, ReviewId, ReviewRequest
+    from core.ports import Clock
     from core.service import Service
 
 log = structlog.get_logger()
@@ -49,6 +54,12 @@ OPEN_SECONDS = 2.0
 DECIDE_SECONDS = 2.5
 """Likewise: what takes longer is answered before its end."""
 
+PROMPT = timedelta(seconds=10)
+"""Slack gives a press up after 3 s and sends none again; what comes later than this may be a replay."""
+CLOCKS_APART = timedelta(seconds=30)
+"""Between Slack's and ours, at most, where somebody is to be kept from replaying a press."""
+
+CAME_LATE = "Nothing was changed: this came late, and you have answered since. Please try again in a minute."
 SLOW = "Nothing was changed: the database is slow. Please press again in a moment."
 NOT_OPENED = "Slack did not open the dialog. Nothing was changed; please press again."
 
@@ -64,6 +75,7 @@ class Desk:
         buttons: Buttons,
         client: AsyncWebClient,
         errands: Errands,
+        clock: Clock,
         public_url: str,
     ) -> None:
         self._service = service
@@ -71,6 +83,7 @@ class Desk:
         self._buttons = buttons
         self._client = client
         self._errands = errands
+        self._clock = clock
         self._public_url = public_url
         self.own_team = ""
 
@@ -89,10 +102,8 @@ class Desk:
             log.warning("press_not_recorded", reason=type(error).__name__)
             self.tell(press, NOT_RECORDED)
             return BoltResponse(status=503)
-        except (ConfirmOnPage, OnThePage) as error:
-            self._errands.start(self._send_to_page(press, sentence(error)), "slack private answer")
         except CountersignError as error:
-            self.tell(press, sentence(error))
+            self._refuse(press, error)
         return await ack()
 
     async def sent(
@@ -135,7 +146,7 @@ class Desk:
                 await self._client.views_open(trigger_id=press.trigger_id, view=view)
         except FAILURES as error:
             log.warning("dialog_not_opened", view=view["callback_id"], error=str(failure(error)))
-            self.tell(press, NOT_OPENED)
+            self._errands.start(self._tell_of_card(press, NOT_OPENED), "slack private answer")
 
     async def may_decide(self, press: ButtonPress, said: Press) -> ReviewRequest | None:
         """The review, where this person could decide it now; None where reading it takes too long.
@@ -148,6 +159,23 @@ class Desk:
             return await self.soon(check())
         finally:
             self._errands.start(self._outcome(check(copy=pressed_copy(press))), "slack copy")
+
+    async def check_timely(self, said_by: Interaction, review_id: ReviewId, person: PersonId) -> None:
+        """Raise `Invalid` where it is an old answer of this person's, who has given or taken back one since.
+
+        Whoever got hold of a request could send it to a replica that has not seen it: an approval, say, that
+        was withdrawn meanwhile. The record tells of what was said, and is asked about old requests only.
+        """
+        if said_by.signed_at is None:
+            return
+        at = datetime.fromtimestamp(said_by.signed_at, UTC)
+        if self._clock.now() - at <= PROMPT:
+            return
+        task = (await self._service.review(review_id)).task.id
+        for stored in (await self._service.story(task)).turns:
+            if stored.at >= at - CLOCKS_APART and _is_of(stored.event, review_id, person):
+                log.warning("late_answer_refused", channel=SLACK, review_id=review_id)
+                raise Invalid(CAME_LATE)
 
     async def soon(self, check: Awaitable[T]) -> T | None:
         """What is to be known before a dialog opens, unless reading it takes too long; raises refusals."""
@@ -197,14 +225,37 @@ class Desk:
         """Only this person reads it, `drawn` where it has words of other people; nobody waits for that."""
         self._errands.start(self._tell_privately(press, words, drawn=drawn), "slack private answer")
 
-    async def _send_to_page(self, press: ButtonPress, words: str) -> None:
+    def _refuse(self, press: ButtonPress, error: CountersignError) -> None:
+        is_for_page = isinstance(error, ConfirmOnPage | OnThePage)
+        telling = self._tell_of_card(press, sentence(error), has_link=is_for_page)
+        self._errands.start(telling, "slack private answer")
+
+    async def _tell_of_card(self, press: ButtonPress, words: str, *, has_link: bool = False) -> None:
+        """What is said in private stands at the end of the conversation, so it names the card's task; with a
+        link also in the text that stands for it."""
+        review = await self._pressed_on(press)
+        if review is None:
+            await self._tell_privately(press, words)
+            return
+        link = f" {link_to(url_of(review.task.id, self._public_url))}" if has_link else ""
+        drawn = listed(about(words, review, self._public_url))
+        await self._tell_privately(press, words, link, drawn=drawn)
+
+    async def _pressed_on(self, press: ButtonPress) -> ReviewRequest | None:
+        """The review whose card the button is on, or the newest of the task of which the message tells.
+
+        None where that cannot be known soon.
+        """
         said = self._buttons.read(press.token)
-        link = ""
-        if said is not None:
-            with contextlib.suppress(CountersignError):
-                review = await self._service.review(said.review)
-                link = f" {link_to(url_of(review.task.id, self._public_url))}"
-        await self._tell_privately(press, words, link)
+        if said is None:
+            return None
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                if said.action is Action.ANSWER:
+                    return await self._service.shown_at(SLACK, pressed_copy(press)[1])
+                return await self._service.review(said.review)
+        except (CountersignError, TimeoutError):
+            return None
 
     async def _tell_privately(
         self, press: ButtonPress, words: str, link: str = "", *, drawn: list[Block] | None = None
@@ -223,6 +274,17 @@ class Desk:
         except FAILURES as error:
             reason: DeliveryError = failure(error)
             log.warning("private_answer_lost", channel="slack", error=str(reason))
+
+
+def _is_of(event: Event, review_id: ReviewId, person: PersonId) -> bool:
+    """Whether this person, or somebody in their place, said it on that review."""
+    match event:
+        case DecisionRecorded(review=review, reviewer=who, person=other):
+            return review == review_id and person in {who, other}
+        case DecisionWithdrawn(review=review, reviewer=who, by=other):
+            return review == review_id and person in {who, other}
+        case _:
+            return False
 
 
 def pressed_copy(press: ButtonPress) -> tuple[Recipient, MessageRef]:

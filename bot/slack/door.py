@@ -15,7 +15,7 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.request.async_request import AsyncBoltRequest
 
 from bot.bodies import read_body
-from bot.slack.payloads import read
+from bot.slack.payloads import SIGNED_AT, read
 from bot.slack.signature import WINDOW, is_signed
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 REMEMBERED = 10_000
-"""Answers kept against replays; a signature is good for `WINDOW`, in which Slack sends far fewer."""
+"""Answers kept against replays; a signature is good for `WINDOW`, in which Slack sends far fewer.
+
+Each replica keeps its own; what a request would do elsewhere, `Desk.check_timely` and `Commands` stop."""
 
 
 class Door:
@@ -68,6 +70,7 @@ class Door:
         app = self._app()
         if app is None:
             return web.Response(status=503, headers={"Retry-After": "2"})
+        payload[SIGNED_AT] = int(request.headers["X-Slack-Request-Timestamp"])
         headers: dict[str, str | Sequence[str]] = {
             name: value for name, value in request.headers.items() if value.isascii()
         }

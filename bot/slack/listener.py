@@ -16,6 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.blocks import MENU_ACTION, REASON_VIEW, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
+from bot.defects import defect
 from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
 from bot.slack.payloads import SLACK
@@ -168,6 +169,7 @@ class Listener:
         app.event("app_home_opened")(self._homes.opened)
         for event in USERGROUP_EVENTS:
             app.event(event)(self._usergroup)
+        app.error(_failed)
         return app
 
     async def _usergroup(self, event: dict[str, Any]) -> None:
@@ -180,6 +182,11 @@ class Listener:
         for socket in self._sockets:
             await socket.close()
         self._sockets.clear()
+
+
+async def _failed(error: Exception) -> None:
+    """A defect of ours, answered with 500. bolt would log its message, which may quote what people wrote."""
+    log.error("request_failed", channel=SLACK, **defect(error))
 
 
 async def _opened(socket: Socket, setting: str) -> None:

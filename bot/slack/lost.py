@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import structlog
 from slack_sdk.errors import SlackApiError
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 READS = (limit(50, 60.0),)
 """conversations.history and .replies: Tier 3, 50 a minute each (docs.slack.dev, rate limits)."""
 PAGE, PAGES = 200, 5
@@ -40,6 +43,8 @@ CLOCKS_APART = timedelta(seconds=15)
 """Between the clocks of two replicas, at most."""
 KEPT = 100
 """Readings that are kept for other posts of their places."""
+REMEMBERED = 5_000
+"""Posts, and places that could not be read, that are remembered: some are given up and never come again."""
 PATIENCE = timedelta(minutes=10)
 """How long a channel that cannot be read holds up a post."""
 
@@ -78,7 +83,7 @@ class LostPosts:
         """Counts posts and readings: a reading tells nothing of a post that came after it."""
         self._begun: dict[DeliveryId, int] = {}
         """Posts that Slack has not answered, by the number of the last try."""
-        self._refused: set[DeliveryId] = set()
+        self._refused: dict[DeliveryId, None] = {}
         """Posts of which Slack said that they do not stand there."""
         self._readings: dict[Place, Reading] = {}
         self._failing: dict[Place, datetime] = {}
@@ -88,21 +93,27 @@ class LostPosts:
         """Another replica posted before us: of what it saw due we cannot know, and its clock may differ."""
         self._started = self._clock.now() + CLOCKS_APART
         self._readings.clear()
+        self._refused.clear()
+
+    @property
+    def remembered(self) -> int:
+        """How many posts are; of others the store tells whether they are in doubt."""
+        return len(self._begun) + len(self._refused)
 
     def begun(self, delivery: Delivery) -> None:
         self._number += 1
-        self._begun[delivery.id] = self._number
-        self._refused.discard(delivery.id)
+        _keep(self._begun, delivery.id, self._number)
+        self._refused.pop(delivery.id, None)
 
     def refused(self, delivery: Delivery) -> None:
         """For now: it will be tried again."""
         self._begun.pop(delivery.id, None)
-        self._refused.add(delivery.id)
+        _keep(self._refused, delivery.id, None)
 
     def settled(self, delivery: Delivery) -> None:
         """It stands there, or never will."""
         self._begun.pop(delivery.id, None)
-        self._refused.discard(delivery.id)
+        self._refused.pop(delivery.id, None)
 
     async def find(self, client: AsyncWebClient, delivery: Delivery, place: Place) -> Found | None:
         """Where this post stands; None where it does not, or nobody knows. Raises as a post does."""
@@ -136,7 +147,10 @@ class LostPosts:
 
     def _unreadable(self, place: Place, error: DeliveryError, code: str) -> Mapping[str, Found]:
         """Nothing, where it will stay like that; else raises, and the post waits."""
-        since = self._failing.setdefault(place, self._clock.now())
+        since = self._failing.get(place)
+        if since is None:
+            since = self._clock.now()
+            _keep(self._failing, place, since)
         is_for_good = isinstance(error, (Undeliverable, MessageGone)) or code == "missing_scope"
         if not is_for_good and self._clock.now() - since < PATIENCE:
             raise error
@@ -186,6 +200,14 @@ class LostPosts:
         known = found.get(delivery)
         if known is None or ts < known.ts:
             found[delivery] = Found(place.channel, ts, version)
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """As the newest; of more than `REMEMBERED` the oldest goes."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > REMEMBERED:
+        del kept[next(iter(kept))]
 
 
 _PEOPLE = frozenset({"U", "W"})

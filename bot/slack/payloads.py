@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SLACK = ChannelName("slack")
+SIGNED_AT = "countersign_signed_at"
+"""The key under which our door adds to a payload when Slack signed it."""
 FIELDS = 100
 """The most that a form has; Slack's have ten."""
 
@@ -58,6 +60,8 @@ class Interaction(Shape):
     user: User
     team: Team | None = None
     """None in organisation-wide installations."""
+    signed_at: int | None = Field(None, alias="countersign_signed_at")
+    """When, in seconds since 1970; None over Socket Mode, where nobody gets hold of a request."""
 
     @property
     def user_team(self) -> str:

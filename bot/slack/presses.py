@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bot.errands import Errands
     from bot.menu import Menu
     from bot.people import Directory
-    from bot.slack.payloads import ButtonPress, DialogSent, State
+    from bot.slack.payloads import ButtonPress, DialogSent, Interaction, State
     from core.model import PersonId, ReviewId
     from core.service import Service
 
@@ -56,6 +56,7 @@ class Presses:
             buttons=buttons,
             client=client,
             errands=errands,
+            clock=menu.clock,
             public_url=public_url,
         )
         self.edits = Edits(service=service, desk=self.desk)
@@ -86,7 +87,7 @@ class Presses:
         said = self.desk.said(press.token, Action.APPROVE)
         person = self.desk.person(press)
         try:
-            await self._decide(said.review, person, Verdict.APPROVE, copy=pressed_copy(press))
+            await self._decide(press, said.review, person, Verdict.APPROVE, copy=pressed_copy(press))
         except ReasonMissing:
             await self._ask_why(press, said)
 
@@ -98,7 +99,10 @@ class Presses:
         if said.action is Action.ASK:
             await self.inquiries.ask(press, said)
             return
-        call = self._menu.pressed(said, self.desk.person(press), via=SLACK)
+        person = self.desk.person(press)
+        if said.action is Action.WITHDRAW:
+            await self.desk.check_timely(press, said.review, person)
+        call = self._menu.pressed(said, person, via=SLACK)
         answer = await self.desk.in_time(call, said.review)
         self.desk.tell(press, answer.text, drawn(answer))
 
@@ -120,9 +124,8 @@ class Presses:
         said = self.desk.said(origin.token, *_VERDICTS)
         person = self.desk.person(sent)
         comment = await self._reason(said, sent.view.state)
-        await self._decide(
-            said.review, person, _VERDICTS[said.action], comment=comment, copy=origin.copy_pressed
-        )
+        verdict = _VERDICTS[said.action]
+        await self._decide(sent, said.review, person, verdict, comment=comment, copy=origin.copy_pressed)
 
     async def _reason(self, said: Press, state: State) -> str | None:
         """The reason chosen, and the words that follow it. What a choice says the policy knows, not Slack."""
@@ -133,7 +136,10 @@ class Presses:
             words.insert(0, _chosen(review.policy.quick_reasons, option.selected_option.value))
         return "\n".join(word for word in words if word) or None
 
-    async def _decide(self, review: ReviewId, person: PersonId, verdict: Verdict, **options: Any) -> None:
+    async def _decide(
+        self, said_by: Interaction, review: ReviewId, person: PersonId, verdict: Verdict, **options: Any
+    ) -> None:
+        await self.desk.check_timely(said_by, review, person)
         await self.desk.in_time(self._service.decide(review, person, verdict, via=SLACK, **options), review)
 
 

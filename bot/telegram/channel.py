@@ -73,9 +73,11 @@ class TelegramChannel:
         clock: Clock,
         public_url: str,
         turns: Turns,
+        is_web: bool = True,
     ) -> None:
-        """`turns` says when it is this replica's turn to hear Telegram."""
+        """`turns` says when it is our turn to hear Telegram, `is_web` whether `routes` are served."""
         self._settings = settings
+        self._is_web = is_web
         self._turns = turns
         self._service = service
         self._people = people
@@ -207,6 +209,7 @@ class TelegramChannel:
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
             turns=self._turns,
+            is_web=self._is_web,
         )
 
     def _intake(self) -> Intake | None:

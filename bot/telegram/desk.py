@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from telegram.error import TelegramError
 
 from bot.answers import OnThePage, sentence
 from bot.cards import url_of
-from bot.markup import NO_PREVIEW, Markup
+from bot.markup import NO_PREVIEW, Markup, listed
+from bot.menu import about
 from bot.telegram.failures import failure
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
@@ -79,9 +81,10 @@ class Desk:
         async with self._turns.setdefault(place, asyncio.Lock()):
             yield await self._dialogs.dialog(TELEGRAM, place)
 
-    async def is_late(self, message: MaybeInaccessibleMessage, person: PersonId) -> bool:
-        """Whether that message asked this person something, and asks no more since its time is over."""
-        return await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message)) == person
+    async def asked_in_vain(self, message: MaybeInaccessibleMessage, person: PersonId) -> Dialog | None:
+        """What that message asked this person, where it asks no more since its time is over."""
+        dialog = await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message))
+        return dialog if dialog is not None and dialog.person == person else None
 
     def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
         """Raise `NotAReviewer` for everybody else than the person asked."""
@@ -161,27 +164,36 @@ class Desk:
 
     async def send_to_page(self, user: User, words: str, review_id: ReviewId) -> None:
         """The same words again, where Telegram allows it, with an address that can be followed."""
-        try:
-            review = await self._service.review(review_id)
-        except CountersignError:
-            return
-        await self.tell(user, f"{words}\n{self.url_of(review)}")
+        await self.tell(user, words, review_id)
 
-    async def refuse(self, reply: Message, error: CountersignError) -> None:
+    async def refuse(self, reply: Message, error: CountersignError, of: ReviewId | None = None) -> None:
         """Here is no press to be answered in private, so a refusal goes where Telegram lets it."""
-        if not await self.tell(reply.from_user, sentence(error)):
+        if not await self.tell(reply.from_user, sentence(error), of):
             await self.tell_in_reply(reply, Markup(text=sentence(error), entities=()))
 
-    async def tell(self, user: User | None, words: str) -> bool:
-        """In their own chat with the bot, which Telegram allows with whoever has started it."""
+    async def tell(self, user: User | None, words: str, of: ReviewId | None = None) -> bool:
+        """In their own chat with the bot, which Telegram allows with whoever has started it.
+
+        There nothing else says `of` which review the words are, so they name it.
+        """
         if user is None:
             return False
+        made = await self._named(words, of)
         try:
-            await self._bot.send_message(user.id, words, link_preview_options=NO_PREVIEW)
+            await self._bot.send_message(
+                user.id, made.text, entities=made.entities, link_preview_options=NO_PREVIEW
+            )
         except TelegramError as error:
             log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
             return False
         return True
+
+    async def _named(self, words: str, of: ReviewId | None) -> Markup:
+        if of is not None:
+            with contextlib.suppress(CountersignError):
+                answer = about(words, await self._service.review(of), self._public_url)
+                return listed(answer, has_titles=True)
+        return Markup(text=words, entities=())
 
     async def tell_in_reply(self, message: Message, words: Markup) -> None:
         try:

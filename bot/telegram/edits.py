@@ -69,7 +69,7 @@ class Edits:
             # the sentence may quote what is in the draft
             await self._desk.tell_in_reply(reply, joined([Span(text=sentence(error), kind="code")]))
         except CountersignError as error:
-            await self._desk.refuse(reply, error)
+            await self._desk.refuse(reply, error, dialog.review)
             await self._desk.end(dialog)
 
     async def _propose(self, reply: Message, words: str, dialog: Dialog) -> None:

@@ -43,7 +43,7 @@ class Inquiries:
         except Unavailable:
             raise
         except CountersignError as error:
-            await self._desk.refuse(reply, error)
+            await self._desk.refuse(reply, error, dialog.review)
         await self._desk.end(dialog)
 
     async def take_answer(self, reply: Message, words: str, asked: Question, person: PersonId | None) -> None:
@@ -58,6 +58,6 @@ class Inquiries:
             raise
         except NotTheSubmitter as error:
             # people may talk below a question; that is not worth a message that all of them read
-            await self._desk.tell(reply.from_user, sentence(error))
+            await self._desk.tell(reply.from_user, sentence(error), asked.review)
         except CountersignError as error:
-            await self._desk.refuse(reply, error)
+            await self._desk.refuse(reply, error, asked.review)

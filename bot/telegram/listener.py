@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -22,6 +21,7 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
+from bot.defects import defect
 from bot.menu import Menu
 from bot.reception import Reception
 from bot.telegram.answers import Answers
@@ -91,8 +91,10 @@ class Listener:
         webhook_url: str,
         errands: Errands,
         turns: Turns,
+        is_web: bool,
     ) -> None:
         self._settings = settings
+        self._is_web = is_web
         self._turns = turns
         self._turn = AsyncExitStack()
         self._is_in_turns = False
@@ -183,21 +185,30 @@ class Listener:
         except TimeoutError as error:
             raise Unreachable("Telegram did not answer in time.") from error
         has_webhook = self._settings.telegram_webhook_secret is not None
-        log.info("chat_listening", channel=TELEGRAM, bot=self.bot.id, webhook=has_webhook)
+        log.info(
+            "chat_listening", channel=TELEGRAM, bot=self.bot.id, webhook=has_webhook, hears=self._may_hear
+        )
 
     async def _begin(self) -> None:
         """Safe to be called again after it failed anywhere."""
         await self._app.initialize()
         if not self._app.running:
             await self._app.start()
-        if not self._is_in_turns:
+        if not self._is_in_turns and self._may_hear:
             await self._turn.enter_async_context(self._turns.holding(TURN, self._hear))
             self._is_in_turns = True
         await offer_commands(self.bot)
 
+    @property
+    def _may_hear(self) -> bool:
+        """Where Telegram is to call a webhook, only who serves it sees to that."""
+        return self._is_web or self._app.updater is not None
+
     @asynccontextmanager
     async def _hear(self, _: Held) -> AsyncIterator[None]:
         """What one replica does: it polls, or sees to it that Telegram calls our webhook."""
+        if not self._is_web:
+            await self._check_nobody_is_called()
         async with AsyncExitStack() as stack:
             if self._turns.is_alone or self._app.updater is not None:
                 # What whoever heard Telegram before us left behind comes first.
@@ -210,6 +221,11 @@ class Listener:
             else:
                 await self._poll(self._app.updater, stack)
             yield
+
+    async def _check_nobody_is_called(self) -> None:
+        """Raise `Unreachable` where Telegram calls a webhook: polling takes it from those that serve it."""
+        if (await self.bot.get_webhook_info()).url:
+            raise Unreachable("Telegram calls a webhook, so this worker does not poll.")
 
     def _start(self, job: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._errands.start(job, f"{TELEGRAM} {name}")
@@ -244,7 +260,7 @@ class Listener:
             log.warning("update_postponed", channel=TELEGRAM, update_id=update_id)
             self._intake.postpone(update, error)
         elif error is not None:
-            log.error("update_failed", channel=TELEGRAM, update_id=update_id, **_defect(error))
+            log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""
@@ -270,12 +286,6 @@ async def _typed(presses: Presses, commands: Commands, update: Update, context: 
 
 def _poll_failed(error: TelegramError) -> None:
     log.warning("poll_failed", channel=TELEGRAM, error=str(failure(error)))
-
-
-def _defect(error: Exception) -> dict[str, str]:
-    """A defect of ours, told without its message, which may quote what people wrote."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    return {"error": type(error).__name__, "at": f"{last[0].name}:{last[0].lineno}" if last else ""}
 
 
 async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:

@@ -120,12 +120,12 @@ class Presses:
         asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
         if asked is not None:
             await self._inquiries.take_answer(reply, words, asked, person)
-        elif person is not None and await self._desk.is_late(above, person):
-            await self._desk.refuse(reply, Invalid(OVER))
+        elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
+            await self._desk.refuse(reply, Invalid(OVER), late.review)
         elif person is not None and is_consent(words):
             shown = await self._service.shown_at(TELEGRAM, ref_of(above))
             if shown is not None and shown.is_open:
-                await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING))
+                await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
 
     async def _take_words(self, reply: Message, dialog: Dialog) -> None:
         words = (reply.text or "").strip()
@@ -135,17 +135,17 @@ class Presses:
         try:
             self._desk.check_asked(dialog, self._writer(reply))
         except NotAReviewer as error:
-            await self._desk.tell(reply.from_user, sentence(error))
+            await self._desk.tell(reply.from_user, sentence(error), dialog.review)
             return
         if dialog.asks is Asks.CONSENT:
-            await self._desk.refuse(reply, Invalid(PRESS))
+            await self._desk.refuse(reply, Invalid(PRESS), dialog.review)
         elif not words:
-            await self._desk.refuse(reply, Invalid(IN_WORDS))
+            await self._desk.refuse(reply, Invalid(IN_WORDS), dialog.review)
         elif dialog.asks is Asks.TEXT:
             await self._edits.take_text(reply, words, dialog)
         elif words.casefold().rstrip(".!") in CANCEL:
             await self._desk.end(dialog)
-            await self._desk.refuse(reply, Invalid(UNCHANGED))
+            await self._desk.refuse(reply, Invalid(UNCHANGED), dialog.review)
         elif dialog.asks is Asks.QUESTION:
             await self._inquiries.take_question(reply, words, dialog)
         else:

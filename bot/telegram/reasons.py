@@ -122,7 +122,7 @@ class Reasons:
         except Unavailable:
             raise
         except CountersignError as error:
-            await self._desk.refuse(reply, error)
+            await self._desk.refuse(reply, error, dialog.review)
         await self._desk.end(dialog)
 
     async def _follow(

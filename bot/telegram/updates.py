@@ -7,20 +7,21 @@ import json
 import re
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from telegram import CallbackQuery, Chat, InaccessibleMessage, Message, Update, User
 from telegram.ext import BaseUpdateProcessor
 
+from bot.defects import defect
 from bot.menu import Word
 from bot.reception import Asked
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 
     from telegram import Bot, MaybeInaccessibleMessage
 
@@ -40,6 +41,8 @@ LOOK = timedelta(seconds=5)
 """Between two looks at what other replicas have not handled: handling takes far less."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""
+PAGE = 200
+"""Updates that one look reads at once: after an outage there may be very many."""
 
 Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Date = Annotated[int, Field(ge=0, lt=2**35)]
@@ -131,6 +134,12 @@ def _id_of(raw: object) -> int | None:
     return update_id if type(update_id) is int and -(2**63) <= update_id < 2**63 else None
 
 
+class Unmarked(NamedTuple):
+    """In the queue, an update that is handled and could not be marked so."""
+
+    update_id: int
+
+
 class Intake:
     """Where updates come in, by whichever way, and wait for python-telegram-bot to hand them to us."""
 
@@ -180,7 +189,7 @@ class Intake:
         It is what the last run left behind, or a replica that is gone; of those only the `only`.
         """
         others: set[str] = set()
-        for left in await self._inbox.unhandled_updates(TELEGRAM):
+        async for left in self._unhandled():
             if left.id in self._in_hand:
                 continue
             if only is not None and left.id not in only:
@@ -194,6 +203,17 @@ class Intake:
                 log.error("stored_update_unreadable", **facts)  # noqa: TRY400 - it would quote what people wrote
                 await self._inbox.update_handled(TELEGRAM, left.id)
         return frozenset(others)
+
+    async def _unhandled(self) -> AsyncIterator[ChatUpdate]:
+        """In the order of arrival."""
+        last: ChatUpdate | None = None
+        while True:
+            page = await self._inbox.unhandled_updates(TELEGRAM, after=last, limit=PAGE)
+            for update in page:
+                yield update
+            if len(page) < PAGE:
+                return
+            last = page[-1]
 
     async def look_after_others(self) -> None:
         """For ever: what another replica kept and has not handled from one look to the next is ours."""
@@ -209,34 +229,41 @@ class Intake:
                 seen = await self.take_up(seen)
             except Unavailable as error:
                 log.warning("others_not_looked_after", channel=TELEGRAM, reason=str(error))
-            except Exception as error:  # noqa: BLE001 - its message may quote what people wrote
-                log.error("others_not_looked_after", channel=TELEGRAM, error=type(error).__name__)  # noqa: TRY400 - likewise
+            except Exception as error:  # noqa: BLE001 - a defect must not end it: nobody else looks after them
+                log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))  # noqa: TRY400 - its message may quote what people wrote
 
     def postpone(self, update: Update, error: Unavailable) -> None:
         """Hand it out again later: it is stored, and was not handled."""
-        at = self._clock.now() + error.retry_after
-        self._postponed[update.update_id] = self._clock.call_at(at, partial(self._again, update))
+        self._later(update.update_id, update, error)
 
     async def handled(self, update: Update) -> None:
         if update.callback_query is not None:
             self._answers.nothing_more(update.callback_query.id)
-        if update.update_id in self._postponed:
-            return
+        if update.update_id not in self._postponed:
+            await self.mark(update.update_id)
+
+    async def mark(self, update_id: int) -> None:
+        """It is handled, and never handed out again; where that cannot be stored it is tried again."""
         try:
-            await self._inbox.update_handled(TELEGRAM, str(update.update_id))
-            self._in_hand.discard(str(update.update_id))
-        except Unavailable:
-            # it comes again at the next start, and then finds everything done
-            log.warning("update_not_marked", channel=TELEGRAM, update_id=update.update_id)
+            await self._inbox.update_handled(TELEGRAM, str(update_id))
+        except Unavailable as error:
+            log.warning("update_not_marked", channel=TELEGRAM, update_id=update_id)
+            self._later(update_id, Unmarked(update_id), error)
+        else:
+            self._in_hand.discard(str(update_id))
 
     def close(self) -> None:
         for alarm in self._postponed.values():
             alarm.cancel()
         self._postponed.clear()
 
-    def _again(self, update: Update) -> None:
-        del self._postponed[update.update_id]
-        self._queue.put_nowait(update)
+    def _later(self, update_id: int, again: Update | Unmarked, error: Unavailable) -> None:
+        at = self._clock.now() + error.retry_after
+        self._postponed[update_id] = self._clock.call_at(at, partial(self._again, update_id, again))
+
+    def _again(self, update_id: int, again: Update | Unmarked) -> None:
+        del self._postponed[update_id]
+        self._queue.put_nowait(again)
 
     def _update(self, shape: UpdateShape) -> Update:
         if shape.callback_query is None:
@@ -271,7 +298,9 @@ class Processor(BaseUpdateProcessor):
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         await coroutine
-        if isinstance(update, Update) and (update.callback_query or update.message):
+        if isinstance(update, Unmarked):
+            await self._intake.mark(update.update_id)
+        elif isinstance(update, Update) and (update.callback_query or update.message):
             await self._intake.handled(update)
 
     async def initialize(self) -> None:

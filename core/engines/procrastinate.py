@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -24,7 +24,7 @@ from core.store.jobs import QUEUE, SEGMENT, UPKEEP, lock_of
 from core.store.replicas import BURIED, STALLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from procrastinate import App
     from procrastinate.jobs import Job
@@ -76,9 +76,6 @@ class ProcrastinateEngine(Segments):
         """Set when a segment has ended."""
         self._working: asyncio.Task[None] | None = None
         self._enlisted: asyncio.Future[None] | None = None
-        self._first_worker = True
-        self._since = monotonic()
-        """When the present worker began."""
 
     async def __aenter__(self) -> Self:
         """Raises `StoreUnavailable` where the other replicas cannot be told of this one."""
@@ -107,7 +104,7 @@ class ProcrastinateEngine(Segments):
         return self._accepting and self.held < self._most
 
     def _is_ours(self, task: TaskId) -> bool:
-        return not self._shared.went_away(task)
+        return not self._shared.is_left_to_a_job(task)
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:  # noqa: ARG002 - and all else that is held
         await self._shared.retire()
@@ -146,26 +143,22 @@ class ProcrastinateEngine(Segments):
         Where it fails, and where this replica stops, the next sweep leaves the work to another job.
         """
         task = TaskId(task_id)
-        if self._accepting and await self._shared.take(task):
-            self.run(task)
+        with _told("job", task_id=task):
+            if self._accepting and await self._shared.take(task):
+                self.run(task)
 
     async def _swept(self, timestamp: int) -> None:  # noqa: ARG002 - which Procrastinate gives
-        try:
+        with _told("sweep"):
             await self.sweep()
-        except Exception as error:
-            log.warning("sweep_postponed", error=type(error).__name__)
-            raise
 
     async def sweep(self) -> None:
         """Have all that nobody holds run by somebody."""
         app = self._app
-        # After an outage every heartbeat looks old until all have beaten again.
-        steady = self._first_worker or monotonic() - self._since >= STALLED
-        if steady:
+        if await self._shared.may_judge():
             await self._rescue()
             await app.job_manager.prune_stalled_workers(BURIED)
             await self._shared.bury()
-        for task, version in await self._shared.uncovered(dead_too=steady):
+        for task, version in await self._shared.uncovered():
             await self._defer(task, version)
 
     async def _rescue(self) -> None:
@@ -193,15 +186,16 @@ class ProcrastinateEngine(Segments):
             log.debug("job_there_already", task_id=task)
 
     async def _forgot(self, timestamp: int) -> None:  # noqa: ARG002 - likewise
-        await self._shared.forget_old()
-        for queue in (QUEUE, UPKEEP):  # there may be somebody else's
-            await self._app.job_manager.delete_old_jobs(
-                nb_hours=KEPT,
-                queue=queue,
-                include_failed=True,
-                include_cancelled=True,
-                include_aborted=True,
-            )
+        with _told("forgetting"):
+            await self._shared.forget_old()
+            for queue in (QUEUE, UPKEEP):  # there may be somebody else's
+                await self._app.job_manager.delete_old_jobs(
+                    nb_hours=KEPT,
+                    queue=queue,
+                    include_failed=True,
+                    include_cancelled=True,
+                    include_aborted=True,
+                )
 
     # The worker
 
@@ -218,14 +212,13 @@ class ProcrastinateEngine(Segments):
     async def registered(self, worker: int) -> None:
         """A worker has begun; its heartbeat is ours."""
         await self._shared.enlist(worker)
-        self._since = monotonic()
         if self._enlisted is not None and not self._enlisted.done():
             self._enlisted.set_result(None)
 
     async def beaten(self, worker: int) -> None:
         """A worker that stood still for long may be forgotten: it is to begin anew."""
         try:
-            is_known = await self._shared.is_enlisted(worker)
+            is_known = await self._shared.beaten(worker)
         except Unavailable:
             return  # the heartbeat itself was stored
         if not is_known:
@@ -236,14 +229,11 @@ class ProcrastinateEngine(Segments):
         failures = 0
         while True:
             began = monotonic()
-            error: Exception | None = None
-            try:
+            # Whatever it was: without a worker nobody sees that we live.
+            with suppress(Exception), _told("jobs"):
                 await self._work()
-            except Exception as caught:  # noqa: BLE001 - whatever it is, without a worker nobody sees that we live
-                error = caught
-            log.warning("jobs_interrupted", error=type(error).__name__)
+                log.warning("jobs_interrupted", error=None)
             failures = 1 if monotonic() - began > STALLED else failures + 1
-            self._first_worker = False
             await asyncio.sleep(PAUSES[min(failures, len(PAUSES)) - 1])
 
     async def _work(self) -> None:
@@ -267,6 +257,22 @@ class ProcrastinateEngine(Segments):
                 stalled_worker_timeout=BURIED,
             )
             await worker.run()  # type: ignore[no-untyped-call]  # theirs
+
+
+@contextmanager
+def _told(what: str, **facts: str) -> Iterator[None]:
+    """Log what comes out of it, and let it out: Procrastinate's own words are silenced."""
+    from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above
+    from psycopg import Error  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except (Unavailable, ConnectorException, Error, OSError, TimeoutError) as error:
+        log.warning(f"{what}_interrupted", error=type(error).__name__, **facts)
+        raise
+    except Exception:
+        log.exception(f"{what}_broke", **facts)
+        raise
 
 
 def _manager(app: App, engine: ProcrastinateEngine) -> JobManager:

@@ -147,7 +147,7 @@ class Segments:
             self.drop(task)
 
     def _is_ours(self, task: TaskId) -> bool:  # noqa: ARG002 - for an engine that is one of several
-        """Whether the work that was stored for the task just now is to be run here."""
+        """Whether the work that a commit stored, of which it is being told, is to be run here."""
         return True
 
     @property
@@ -210,6 +210,7 @@ class Segments:
         except Unavailable:
             return self._clock.now() + PAUSE
         except Exception as error:
+            # Whatever it is: a task that nobody runs nor fails would say "running" for ever.
             log.exception("segment_broke", task_id=task)
             return await self._give_up(task, error)
 
@@ -248,6 +249,7 @@ class Segments:
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
         except Exception:
+            # A defect must not end the sweeps: what was left behind would be so until the next start.
             log.exception("sweep_broke")
         if self._accepting:
             self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)

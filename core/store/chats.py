@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from core.jsontext import to_json
-from core.model import PersonId
 from core.store.rows import chat_update_of, dialog_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import chat_update, dialog
@@ -28,9 +27,15 @@ KNOWN_UPDATE = Statement(
     select(chat_update.c.kept_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
 )
 UNHANDLED = Statement(
-    select(chat_update.c.channel, chat_update.c.id, chat_update.c.body)
-    .where(chat_update.c.channel == p("channel"), chat_update.c.handled_at.is_(None))
+    select(chat_update.c.channel, chat_update.c.id, chat_update.c.body, chat_update.c.kept_at)
+    .where(
+        chat_update.c.channel == p("channel"),
+        chat_update.c.handled_at.is_(None),
+        chat_update.c.kept_at >= p("at"),
+        or_(chat_update.c.kept_at > p("at"), chat_update.c.id > p("after")),
+    )
     .order_by(chat_update.c.kept_at, chat_update.c.id)
+    .limit(p("limit"))
 )
 HANDLED = Statement(
     update(chat_update)
@@ -55,7 +60,7 @@ _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("mess
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
 DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
-ASKED_IN_VAIN = Statement(select(dialog.c.person).where(_one_dialog, dialog.c.expires_at <= p("now")))
+ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at <= p("now")))
 EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
 
 
@@ -73,8 +78,12 @@ def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
     return True
 
 
-def unhandled_updates(tx: Transaction, channel: str) -> list[ChatUpdate]:
-    return [chat_update_of(row) for row in tx.all(UNHANDLED, channel=channel)]
+def unhandled_updates(
+    tx: Transaction, channel: str, after: ChatUpdate | None, limit: int
+) -> list[ChatUpdate]:
+    at = 0 if after is None or after.kept_at is None else micros(after.kept_at)
+    rows = tx.all(UNHANDLED, channel=channel, at=at, after="" if after is None else after.id, limit=limit)
+    return [chat_update_of(row) for row in rows]
 
 
 def update_handled(tx: Transaction, channel: str, update_id: str) -> None:
@@ -102,9 +111,9 @@ def find_dialog(tx: Transaction, channel: str, message: str) -> Dialog | None:
     return None if row is None else dialog_of(row)
 
 
-def asked_in_vain(tx: Transaction, channel: str, message: str) -> PersonId | None:
+def asked_in_vain(tx: Transaction, channel: str, message: str) -> Dialog | None:
     row = tx.one(ASKED_IN_VAIN, channel=channel, message=message, now=micros(tx.now))
-    return None if row is None else PersonId(row[0])
+    return None if row is None else dialog_of(row)
 
 
 def close_dialog(tx: Transaction, channel: str, message: str) -> None:

@@ -149,6 +149,8 @@ class SQLite:
 
 LONGEST_TRANSACTION = 10
 """Seconds, within which others can do what a server that stands still had locked: a lease lasts as long."""
+AT_FIRST = "SET lock_timeout = '2s'"
+"""What each connection is told when it begins."""
 
 
 class PostgreSQL:
@@ -183,7 +185,6 @@ class PostgreSQL:
                 connect_timeout=2,  # Slack waits 3 s for the answer to a press
                 tcp_user_timeout=5_000,
             )
-            connection.execute("SET lock_timeout = '2s'")
         except self._psycopg.OperationalError as error:
             raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
         except self._psycopg.ProgrammingError as error:
@@ -191,9 +192,20 @@ class PostgreSQL:
             raise SettingsError(
                 "COUNTERSIGN_DATABASE_URL: PostgreSQL's library cannot read the URL, or a parameter in it."
             ) from error
+        self._tell(connection, AT_FIRST)
         if read_only:
-            connection.execute("SET default_transaction_read_only = on")
+            self._tell(connection, "SET default_transaction_read_only = on")
         return connection
+
+    def _tell(self, connection: Any, statement: str) -> None:
+        """Raises `StoreUnavailable`, also where the server has let us in and says nothing more."""
+        from core.store.pipeline import tell  # noqa: PLC0415 - it imports psycopg
+
+        try:
+            tell(connection, statement)
+        except self._psycopg.OperationalError as error:
+            connection.close()
+            raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
 
     def cursor(self, connection: Any) -> Pipeline:
         from core.store.pipeline import Pipeline  # noqa: PLC0415 - it imports psycopg
@@ -201,10 +213,7 @@ class PostgreSQL:
         # A server that stands still in a transaction keeps its locks. In a pipeline that does not count as
         # idle, so that of PostgreSQL's limits only this one holds, which came with its release 17.
         if connection.info.server_version >= 170_000:
-            try:
-                connection.execute(f"SET transaction_timeout = '{LONGEST_TRANSACTION}s'")
-            except self._psycopg.OperationalError as error:
-                raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
+            self._tell(connection, f"SET transaction_timeout = '{LONGEST_TRANSACTION}s'")
         return Pipeline(connection)
 
     def begin(self, cursor: Any, *, writes: bool) -> None:

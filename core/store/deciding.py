@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from core.errors import CountersignError
-    from core.events import Event
+    from core.events import Event, TaskCompleted
     from core.model import (
         Json,
         MessageRef,
@@ -97,17 +97,18 @@ def decide(
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
     sequel: Sequel | None = None,
-) -> tuple[ReviewRequest, CountersignError | None]:
-    """Judge and record one answer, and its `sequel`, where it has one. A refusal comes back as a value, for
-    what it heals must be committed: the pressed card, if no delivery knows it, is adopted in either case.
-    Raises as `held`."""
+) -> tuple[ReviewRequest, CountersignError | None, TaskCompleted | None]:
+    """Judge and record one answer, and its `sequel`, where it has one: its task's end, if that is it.
+
+    A refusal comes back as a value, for what it heals must be committed: the pressed card, if no delivery
+    knows it, is adopted in either case. Raises as `held`.
+    """
     row, request = held(tx, which, reviewer.id, policies)
     made = _decision(tx, reviewer, verdict, comment, content, via)
     request, refusal = _judged(tx, row, request, made, policies, people)
     if copy is not None and not isinstance(refusal, Forbidden):
         adopt_copy(tx, request.task.id, row[EVENT_SEQ], request.id, *copy)
-    follow(tx, sequel)
-    return request, refusal
+    return request, refusal, follow(tx, sequel)
 
 
 def withdraw(
@@ -266,7 +267,7 @@ def settle(
     happened = list(events) if closing is None else [*events, closing]
     status = after(request.task.status, *happened)
     settled = _settled(tx, request, decisions, outcome, status)
-    holder = None if settled.is_open else tx.holder(request.task.id)
+    holder = None if settled.is_open else tx.holder()
     _compare_and_set(tx, row[SEQ], settled, len(happened), holder)
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
     if not all(isinstance(event, OFF_CARDS) for event in happened):

@@ -34,7 +34,7 @@ CHANNEL = "countersign"
 GATHER = 0.02
 """Seconds between two messages, in which hints wait to share the next; the first of all goes at once."""
 IDS = 100
-"""Tasks in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
+"""Tasks and groups in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""
 WAITING = 5_000
 """Moved tasks that are kept while nobody can be told; of more it is only said that there were some."""
 ALIVE = timedelta(seconds=5)
@@ -245,17 +245,22 @@ class Hints:
     def _messages(self) -> list[str]:
         if not (self._moved or self._due or self._groups) and self._is_whole:
             return []
-        ids = list(self._moved)
-        parts = [ids[at : at + IDS] for at in range(0, len(ids), IDS)] or [[]]
+        names: list[tuple[str, str]] = [
+            ("cancelled" if gone else "moved", task) for task, gone in self._moved.items()
+        ]
+        names += [("groups", group) for group in sorted(self._groups)]
+        parts = [names[at : at + IDS] for at in range(0, len(names), IDS)] or [[]]
         return [self._message(part, is_first=number == 0) for number, part in enumerate(parts)]
 
-    def _message(self, ids: Sequence[TaskId], *, is_first: bool) -> str:
-        said = {
+    def _message(self, names: Sequence[tuple[str, str]], *, is_first: bool) -> str:
+        said: dict[str, Any] = {
             "by": self._replica,
-            "moved": [task for task in ids if not self._moved[task]],
-            "cancelled": [task for task in ids if self._moved[task]],
+            "moved": [],
+            "cancelled": [],
             "due": sorted(self._due) if is_first else [],
-            "groups": sorted(self._groups)[:IDS] if is_first else [],
+            "groups": [],
             "whole": self._is_whole,
         }
+        for kind, name in names:
+            said[kind].append(name)
         return json.dumps(said, separators=(",", ":"))

@@ -59,6 +59,7 @@ class Job(Generic[T]):
     due: set[ChannelName] = field(default_factory=set)
     position: Position | None = None
     attempts: list[int] = field(default_factory=list)
+    left: dict[str, bool] = field(default_factory=dict)
     asked: float = field(default_factory=monotonic)
 
 
@@ -78,9 +79,11 @@ class Lane:
         clock: Clock,
         *,
         writes: bool,
-        committed: Callable[[list[StoredEvent], set[ChannelName], list[Position]], None],
+        committed: Callable[[list[StoredEvent], set[ChannelName], list[Position], set[str]], None],
         placing: Placing | None = None,
     ) -> None:
+        """`committed` is told on the event loop: of events, channels with something due, positions of tasks
+        that were given work, and of the tasks whose work was left to a job."""
         self._database = database
         self._placing = placing
         self._clock = clock
@@ -284,6 +287,7 @@ class Lane:
             return False
         job.events, job.due = transaction.events, transaction.due
         job.position, job.attempts = transaction.position, transaction.attempts
+        job.left = transaction.left
         return True
 
     def _begin(self) -> None:
@@ -330,16 +334,18 @@ class Lane:
         events: list[StoredEvent] = []
         due: set[ChannelName] = set()
         positions: list[Position] = []
+        left: dict[str, bool] = {}
         for job in group:
             if job.error is None:
                 events += job.events
                 due |= job.due
+                left |= job.left
                 if job.position is not None:
                     positions.append(job.position)
                 for count in job.attempts:
                     self.attempts.add(count)
         if events or due:
-            self._committed(events, due, positions)
+            self._committed(events, due, positions, {task for task, is_left in left.items() if is_left})
         # All as long as the first of them: one sum for the group, and what it says is never too little.
         self.latency.add(monotonic() - group[0].asked, len(group))
         self.groups.add(len(group))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import BigInteger, cast, func, literal_column, select, update
+from sqlalchemy import BigInteger, cast, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core.model import LEASES
@@ -36,26 +36,36 @@ TAKE = Statement(
             "token": lease.c.token + literal_column("1"),
             "expires_at": _new.excluded.expires_at,
         },
-        where=lease.c.expires_at <= _now,
+        # One's own may be there still: its answer was lost on the way, or came too late to be of use.
+        where=or_(lease.c.expires_at <= _now, lease.c.holder == _new.excluded.holder),
     ).returning(lease.c.token),
     ("name", "holder", "token", "expires_at"),
 )
-_held = (lease.c.name == p("name"), lease.c.holder == p("holder"), lease.c.token == p("token"))
+_held = (lease.c.name == p("name"), lease.c.holder == p("holder"))
 RENEW = Statement(
-    update(lease).where(*_held, lease.c.expires_at > _now).values(expires_at=_now + p("micros"))
+    update(lease)
+    .where(*_held, lease.c.token == p("token"), lease.c.expires_at > _now)
+    .values(expires_at=_now + p("micros"))
 )
-RELEASE = Statement(update(lease).where(*_held).values(expires_at=literal_column("0")))
-LEFT = Statement(select(lease.c.expires_at - _now).where(lease.c.name == p("name")))
+RELEASE = Statement(
+    update(lease).where(*_held, lease.c.expires_at > _now).values(expires_at=literal_column("0"))
+)
+LEFT = Statement(
+    select(lease.c.expires_at - _now).where(lease.c.name == p("name"), lease.c.holder != p("holder"))
+)
 
 
 def take(tx: Transaction, name: str, holder: str, lasts: timedelta) -> int | timedelta:
-    """The token of a new holder, higher than any before; or how long another one's lease lasts still."""
-    left = tx.one(LEFT, name=name)
+    """The token of a new holder, higher than any before; or how long another one's lease lasts still.
+
+    What this one holds already it takes anew.
+    """
+    left = tx.one(LEFT, name=name, holder=holder)
     if left is None or left[0] <= 0:
         found = tx.changed(TAKE, name=name, holder=holder, micros=_micros(lasts))
         if found:
             return int(found[0][0])
-        left = tx.one(LEFT, name=name)
+        left = tx.one(LEFT, name=name, holder=holder)
     return timedelta(microseconds=0 if left is None else max(left[0], 0))
 
 
@@ -64,9 +74,12 @@ def renew(tx: Transaction, name: str, holder: str, token: int, lasts: timedelta)
     return tx.run(RENEW, name=name, holder=holder, token=token, micros=_micros(lasts)) == 1
 
 
-def release(tx: Transaction, name: str, holder: str, token: int) -> None:
-    """Anybody may take it now. The row stays, for the next token is to be higher."""
-    if tx.run(RELEASE, name=name, holder=holder, token=token):
+def release(tx: Transaction, name: str, holder: str) -> None:
+    """Anybody may take it now. The row stays, for the next token is to be higher.
+
+    By the holder alone: one whose asking was cut off knows no token, and may have it all the same.
+    """
+    if tx.run(RELEASE, name=name, holder=holder):
         tx.due.add(LEASES)
 
 
@@ -84,7 +97,9 @@ class LeaseRows:
     def __init__(
         self, database: Database, clock: Clock, committed: Callable[[set[ChannelName]], None]
     ) -> None:
-        self._lane = Lane(database, clock, writes=True, committed=lambda _events, due, _at: committed(due))
+        self._lane = Lane(
+            database, clock, writes=True, committed=lambda _events, due, _positions, _left: committed(due)
+        )
 
     async def __aenter__(self) -> Self:
         self._lane.start()
@@ -101,5 +116,5 @@ class LeaseRows:
     async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
         return await self._lane.run(partial(renew, name=name, holder=holder, token=token, lasts=lasts))
 
-    async def release(self, name: str, holder: str, token: int) -> None:
-        await self._lane.run(partial(release, name=name, holder=holder, token=token))
+    async def release(self, name: str, holder: str) -> None:
+        await self._lane.run(partial(release, name=name, holder=holder))

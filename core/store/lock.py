@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from core.errors import SettingsError
+from core.store import replicas
 from core.store.database import SQLite
+from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +21,7 @@ COPYING = 0x436F707969
 """PostgreSQL's advisory lock for copies: "Copyi" in ASCII."""
 SERVED = "COUNTERSIGN_DATABASE_URL: another countersign is serving this database; stop it first."
 
-# By the heartbeat of its Procrastinate worker, as everywhere. Before `migrate` there are neither.
-LIVES = """
-    SELECT 1 FROM replica JOIN procrastinate_workers AS worker ON worker.id = replica.worker
-    WHERE worker.last_heartbeat >= now() - interval '15 seconds' LIMIT 1
-"""
+# Before `migrate` there is neither.
 KNOWS_REPLICAS = (
     "SELECT to_regclass('replica') IS NOT NULL AND to_regclass('procrastinate_workers') IS NOT NULL"
 )
@@ -76,10 +74,8 @@ def unserved(database: Database) -> Iterator[None]:
         if cursor.fetchone() != (True,):
             raise SettingsError("COUNTERSIGN_DATABASE_URL: another countersign is copying this database.")
         cursor.execute(KNOWS_REPLICAS, {})
-        if cursor.fetchone() == (True,):
-            cursor.execute(LIVES, {})
-            if cursor.fetchone() is not None:
-                raise SettingsError(SERVED)
+        if cursor.fetchone() == (True,) and replicas.are_there(Transaction(cursor, database.dialect)):
+            raise SettingsError(SERVED)
         yield
     finally:
         connection.close()

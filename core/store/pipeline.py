@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg import DatabaseError, DataError, InterfaceError, OperationalError, errors, pq
 from psycopg.adapt import Transformer
 
+from core.store.database import LONGEST_TRANSACTION
 from core.store.transaction import Missed
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ INFERRED, INT8 = 0, 20
 """Types of parameters: what their place says, and a whole number."""
 NUMBER = "SELECT pg_current_xact_id()::text"
 """What `pg_xact_status` knows a transaction by."""
+
+SILENCE = LONGEST_TRANSACTION + 1.0
+"""Seconds without a word after which a server is given up that has closed nothing: no transaction is to take
+longer than `LONGEST_TRANSACTION`, and where the server can, it ends one that does."""
 
 COMMAND_OK = pq.ExecStatus.COMMAND_OK
 TUPLES_OK = pq.ExecStatus.TUPLES_OK
@@ -82,8 +87,7 @@ class Pipeline:
         self._number: str | None = None
         self._result: PGresult | None = None
         self._row = 0
-        self._until_readable = _poll(self._pgconn, select.POLLIN)
-        self._until_ready = _poll(self._pgconn, select.POLLIN | select.POLLOUT)
+        self._wire = Wire(self._pgconn)
 
     @property
     def rowcount(self) -> int:
@@ -191,18 +195,16 @@ class Pipeline:
 
     def _first_failure(self) -> Exception | None:
         failure: Exception | None = None
-        while self._pgconn.flush():
-            self._until_ready()
-            self._pgconn.consume_input()
+        self._wire.send()
         self._row = 0
         while self._sent:
             sent = self._sent.popleft()
-            result = self._next_result()
+            result = self._wire.next_result()
             if result is None:
                 raise OperationalError("The server closed the connection.")
             if sent is Sent.SYNC:
                 continue
-            self._next_result()  # libpq ends the results of each statement with none
+            self._wire.next_result()  # libpq ends the results of each statement with none
             failed = self._noted(sent, result)
             failure = failure or failed
         return failure
@@ -221,15 +223,49 @@ class Pipeline:
             return Missed(sent.refusal)
         return None
 
-    def _next_result(self) -> PGresult | None:
+
+class Wire:
+    """Waits for the server, though never longer than for `SILENCE`: then it raises `OperationalError`.
+
+    What the server does with what it was sent last nobody knows, and the connection is of no use any more.
+    """
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._pgconn = pgconn
+        self._until_readable = _poll(pgconn, select.POLLIN)
+        self._until_ready = _poll(pgconn, select.POLLIN | select.POLLOUT)
+        self._milliseconds = SILENCE * 1_000
+
+    def send(self) -> None:
+        """All that is to be sent, and that the server is to read."""
+        while self._pgconn.flush():
+            if not self._until_ready(self._milliseconds):
+                raise OperationalError("The server did not take what it was sent.")
+            self._pgconn.consume_input()
+
+    def next_result(self) -> PGresult | None:
         pgconn = self._pgconn
         while pgconn.is_busy():
-            self._until_readable()
+            if not self._until_readable(self._milliseconds):
+                raise OperationalError("The server did not answer.")
             pgconn.consume_input()
         return pgconn.get_result()
 
 
-def _poll(pgconn: PGconn, events: int) -> Callable[[], object]:
+def tell(connection: Connection[Any], statement: str) -> None:
+    """Run a statement whose answer says nothing, on a connection that nothing else is under way on."""
+    pgconn = connection.pgconn
+    wire, failure = Wire(pgconn), None
+    pgconn.send_query(statement.encode())
+    wire.send()
+    while (result := wire.next_result()) is not None:
+        if result.status not in {COMMAND_OK, TUPLES_OK}:
+            failure = failure or _failure(result)
+    if failure is not None:
+        raise failure
+
+
+def _poll(pgconn: PGconn, events: int) -> Callable[[float], object]:
     poll = select.poll()
     poll.register(pgconn.socket, events)
     return poll.poll

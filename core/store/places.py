@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, literal_column, null, or_, select, update
 
-from core.store.deliveries import insert_deliveries, new_delivery, shown
+from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.receipts import shown
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import delivery, heard, moved_place, review

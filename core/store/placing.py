@@ -9,28 +9,12 @@ if TYPE_CHECKING:
 
 
 class Placing:
-    """Of one replica. Units ask it in the store's threads, the engine on the event loop."""
+    """Of one replica. Units ask it in the store's threads.
+
+    All units of a group see the same room, so that an engine may get a group more than it has.
+    """
 
     def __init__(self, replica: str) -> None:
         self.replica = replica
         self.has_room: Callable[[], bool] = lambda: False
         """Before there is an engine there is none to run anything."""
-        self._away: set[str] = set()
-
-    def hold(self, task: str) -> bool:
-        """Whether this replica is to be the holder of the task's work.
-
-        All units of a group see the same room, so that an engine may get a group more than it has.
-        """
-        holds = self.has_room()
-        if holds:
-            self._away.discard(task)
-        else:
-            self._away.add(task)
-        return holds
-
-    def went_away(self, task: str) -> bool:
-        """Whether the task's work was left to a job last; forgets it."""
-        went = task in self._away
-        self._away.discard(task)
-        return went

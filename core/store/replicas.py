@@ -1,6 +1,8 @@
 """Replicas on one PostgreSQL database: which live, what they hold, and what nobody does.
 
 One lives while the heartbeat of its Procrastinate worker is fresh by the database's clock. SQLite knows none.
+After an outage all heartbeats are old: who may tell from them that another is dead has been answered itself
+for so long, without a gap, that whoever lives has beaten again.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     String,
     and_,
+    cast,
     column,
     delete,
     exists,
@@ -26,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from core.clock import seconds
 from core.events import TaskFailed
 from core.model import Replica, TaskId
 from core.store import jobs, tasks
@@ -40,6 +44,10 @@ if TYPE_CHECKING:
 
 STALLED = 15
 """Seconds after its last heartbeat when a replica's work may be taken from it. It beats every 5."""
+GAP = 10
+"""Seconds between two heartbeats of one's own after which there may have been an outage."""
+NEVER = 2**62
+"""Later than all that there will be."""
 BURIED = 60
 """Seconds after which it is forgotten."""
 
@@ -54,6 +62,21 @@ _runnable = text("task.status IN ('pending', 'running')")
 _fresh = worker.c.last_heartbeat >= text(f"now() - interval '{STALLED} seconds'")
 _living = select(replica.c.id).join(worker, worker.c.id == replica.c.worker).where(_fresh)
 _holder_lives = exists(_living.where(replica.c.id == task.c.holder).correlate(task))
+_now = func.floor(func.extract("epoch", func.now()) * literal_column("1000000"))
+_steady = and_(
+    p("since") <= _now - literal_column(f"{STALLED}000000"),
+    exists(
+        select(worker.c.id)
+        .join(replica, replica.c.worker == worker.c.id)
+        .where(
+            replica.c.id == p("me"),
+            worker.c.last_heartbeat >= text(f"now() - interval '{GAP} seconds'"),
+        )
+        .correlate(None)
+    ),
+)
+"""Whether `me`, answered without a gap `since` then, may take others for dead; in the statement that asks
+for them, as the database may stand still between two."""
 _its_job = exists(
     select(job.c.id)
     .where(
@@ -69,7 +92,11 @@ _its_job = exists(
 ENLIST = Statement(insert(replica), ("id", "worker", "name", "release", "configuration", "started_at"))
 AGAIN = Statement(update(replica).where(replica.c.id == p("id")).values(worker=p("worker")))
 ENLISTED = Statement(
-    select(worker.c.id)
+    select(
+        cast(
+            func.floor(func.extract("epoch", worker.c.last_heartbeat) * literal_column("1000000")), BigInteger
+        )
+    )
     .join(replica, replica.c.worker == worker.c.id)
     .where(worker.c.id == p("worker"), replica.c.id == p("id"))
 )
@@ -79,6 +106,8 @@ OTHERS = Statement(
     .where(_fresh, replica.c.id != p("me"))
     .order_by(replica.c.started_at)
 )
+STEADY = Statement(select(_steady))
+LIVING = Statement(_living.limit(literal_column("1")))
 RECONFIGURE = Statement(
     update(replica).where(replica.c.id == p("id")).values(configuration=p("configuration"))
 )
@@ -89,7 +118,7 @@ TAKE = Statement(
     .where(
         task.c.id == p("id"),
         _runnable,
-        or_(task.c.holder.is_(None), and_(task.c.holder != p("me"), ~_holder_lives)),
+        or_(task.c.holder.is_(None), and_(task.c.holder != p("me"), _steady, ~_holder_lives)),
     )
     .values(
         holder=p("me"),
@@ -106,10 +135,7 @@ UNCOVERED = Statement(
     select(task.c.id, task.c.version)
     .where(
         _runnable,
-        or_(
-            task.c.holder.is_(None),
-            and_(p("dead_too") == literal_column("1"), ~_holder_lives),
-        ),
+        or_(task.c.holder.is_(None), and_(_steady, ~_holder_lives)),
         ~_its_job,
     )
     .order_by(task.c.created_at)
@@ -135,6 +161,13 @@ LEAVE = Statement(
         starts=task.c.starts - task.c.begun,
     )
 )
+TIME = Statement(
+    select(
+        cast(
+            func.floor(func.extract("epoch", func.clock_timestamp()) * literal_column("1000000")), BigInteger
+        )
+    )
+)
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(
     delete(replica).where(
@@ -148,8 +181,32 @@ BURY = Statement(
 )
 
 
-def enlist(tx: Transaction, me: Replica, worker: int) -> None:
-    """Say whose heartbeat is this replica's; again whenever it has a new one."""
+class Watch:
+    """Since when this replica has been answered without a gap.
+
+    By the database's clock alone: that of a machine may be set, and stands still where the machine does.
+    """
+
+    def __init__(self) -> None:
+        self.since = NEVER
+        self._last = NEVER
+
+    def begin(self, at: int) -> None:
+        """A worker's first heartbeat, in microseconds: the one before it may have ended in an outage."""
+        self.since = self._last = at
+
+    def go_on(self, at: int) -> None:
+        """A further one."""
+        if at - self._last > GAP * 1_000_000:
+            self.since = at
+        self._last = at
+
+
+def enlist(tx: Transaction, me: Replica, worker: int) -> int:
+    """Say whose heartbeat is this replica's; again whenever it has a new one.
+
+    When the last was, in microseconds.
+    """
     if not tx.run(AGAIN, id=me.id, worker=worker):
         tx.insert(
             ENLIST,
@@ -160,6 +217,8 @@ def enlist(tx: Transaction, me: Replica, worker: int) -> None:
             configuration=me.configuration,
             started_at=micros(tx.now),
         )
+    found = last_beat(tx, me.id, worker)
+    return NEVER if found is None else found
 
 
 def reconfigure(tx: Transaction, me: str, configuration: str) -> None:
@@ -173,17 +232,39 @@ def others(tx: Transaction, me: str) -> list[Replica]:
     ]
 
 
-def is_enlisted(tx: Transaction, me: str, worker: int) -> bool:
-    """Whether others see it so: what seemed dead for long was forgotten."""
-    return tx.one(ENLISTED, id=me, worker=worker) is not None
+def are_there(tx: Transaction) -> bool:
+    """Whether any lives at all."""
+    return tx.one(LIVING) is not None
 
 
-def take(tx: Transaction, me: str, task_id: str) -> bool:
+def last_beat(tx: Transaction, me: str, worker: int) -> int | None:
+    """When, in microseconds; None where others do not know it as ours: forgotten after long."""
+    row = tx.one(ENLISTED, id=me, worker=worker)
+    return None if row is None else int(row[0])
+
+
+def time(tx: Transaction) -> tuple[datetime, float, float]:
+    """By the database's clock, and between which two moments of a counter it was read."""
+    asked = seconds()
+    row = tx.one(TIME)
+    answered = seconds()
+    if row is None:
+        raise RuntimeError("The database has no time.")
+    return moment(row[0]), asked, answered
+
+
+def may_judge(tx: Transaction, me: str, since: int) -> bool:
+    """Whether this replica may take others for dead that seem so, at this moment."""
+    row = tx.one(STEADY, me=me, since=since)
+    return row is not None and bool(row[0])
+
+
+def take(tx: Transaction, me: str, task_id: str, since: int) -> bool:
     """Become the holder of a task with stored work, unless another that lives is; whether this one is.
 
     A node that is found begun for the third time fails its task: it may be what ends replicas.
     """
-    taken = tx.changed(TAKE, me=me, id=task_id)
+    taken = tx.changed(TAKE, me=me, id=task_id, since=since)
     if not taken:
         return tx.one(MINE, me=me, id=task_id) is not None
     if taken[0][0] < tasks.POISON:
@@ -199,9 +280,9 @@ def held(tx: Transaction, me: str) -> list[tuple[TaskId, datetime | None]]:
     return [(TaskId(row[0]), None if row[1] is None else moment(row[1])) for row in tx.all(HELD, me=me)]
 
 
-def uncovered(tx: Transaction, *, dead_too: bool, limit: int) -> list[tuple[TaskId, int]]:
+def uncovered(tx: Transaction, me: str, since: int, *, limit: int) -> list[tuple[TaskId, int]]:
     """Tasks with stored work, and their versions, that neither a job nor a holder that lives covers."""
-    rows = tx.all(UNCOVERED, dead_too=int(dead_too), limit=limit)
+    rows = tx.all(UNCOVERED, me=me, since=since, limit=limit)
     return [(TaskId(row[0]), row[1]) for row in rows]
 
 

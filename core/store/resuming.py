@@ -142,7 +142,7 @@ def rewind(
         attempt,
         f"Resumed from checkpoint {number} by {by.name}.",
     )
-    holder = tx.holder(task_id)
+    holder = tx.holder()
     moved = tx.run(
         REWIND,
         id=task_id,

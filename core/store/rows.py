@@ -328,7 +328,7 @@ def dialog_of(row: Row) -> Dialog:
 
 
 def chat_update_of(row: Row) -> ChatUpdate:
-    return ChatUpdate(channel=ChannelName(row[0]), id=row[1], body=bytes(row[2]))
+    return ChatUpdate(channel=ChannelName(row[0]), id=row[1], body=bytes(row[2]), kept_at=moment(row[3]))
 
 
 def credential_of(row: Row) -> Credential:

@@ -26,6 +26,8 @@ from core.store import (
     looking,
     places,
     questions,
+    queues,
+    receipts,
     replicas,
     resuming,
     reviews,
@@ -37,10 +39,12 @@ from core.store.placing import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
     from types import TracebackType
 
     from core.errors import CountersignError
+    from core.events import TaskCompleted
     from core.measures import Census, Distribution
     from core.model import (
         ChannelName,
@@ -101,7 +105,10 @@ class SqlStore:
     def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
+        self._left: AbstractSet[str] = frozenset()
+        """Tasks whose work was left to a job by the commit that is being told of."""
         self._known_as: Replica | None = None
+        self._watch = replicas.Watch()
         self._listeners: list[Listener] = []
         self._positions: dict[str, Position] = {}
         """Of tasks that were just given work and are most likely taken up at once."""
@@ -129,7 +136,11 @@ class SqlStore:
         return partial(self._listeners.remove, listener)
 
     def _committed(
-        self, events: Sequence[StoredEvent], due: set[ChannelName], positions: Sequence[Position]
+        self,
+        events: Sequence[StoredEvent],
+        due: set[ChannelName],
+        positions: Sequence[Position],
+        left: AbstractSet[str],
     ) -> None:
         newest = {str(event.task): event.seq for event in events}
         for task in newest:
@@ -138,12 +149,14 @@ class SqlStore:
         now = [position for position in positions if newest.get(position.task.id) == position.seq]
         for position in now[: POSITIONS - len(self._positions)]:
             self._positions[position.task.id] = position
+        self._left = left
         for listener in tuple(self._listeners):
             try:
                 listener.committed(events, due)
             except Exception:
                 # Who waits for an answer must get it: what is told here is stored.
                 log.exception("listener_broke", listener=type(listener).__name__)
+        self._left = frozenset()
 
     def overheard(self, hint: Hint) -> None:
         """Tell the listeners what other replicas did."""
@@ -252,9 +265,9 @@ class SqlStore:
         """Ask that, in any thread, before this replica is made the holder of work that is stored."""
         self._place.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
-        """Whether the work that was stored last for the task was left to a job; asked once each time."""
-        return self._place.went_away(task)
+    def is_left_to_a_job(self, task: TaskId) -> bool:
+        """Of the commit that listeners are being told of."""
+        return task in self._left
 
     def describe(self, *, name: str, release: str, configuration: str) -> None:
         """What the others are to be told of this one, when it is enlisted."""
@@ -263,7 +276,7 @@ class SqlStore:
     async def enlist(self, worker: int) -> None:
         """Make known which Procrastinate worker's heartbeat is this replica's."""
         known_as = self._known_as or Replica(id=self.replica, name="", release="", configuration="")
-        await self._write.run(partial(replicas.enlist, me=known_as, worker=worker))
+        self._watch.begin(await self._write.run(partial(replicas.enlist, me=known_as, worker=worker)))
 
     async def reconfigure(self, configuration: str) -> None:
         if self._known_as is not None:
@@ -274,15 +287,29 @@ class SqlStore:
         """The replicas that live but this one."""
         return await self._read.run(partial(replicas.others, me=self.replica))
 
-    async def is_enlisted(self, worker: int) -> bool:
-        return await self._read.run(partial(replicas.is_enlisted, me=self.replica, worker=worker))
+    async def time(self) -> tuple[datetime, float, float]:
+        return await self._read.run(replicas.time)
+
+    async def beaten(self, worker: int) -> bool:
+        """This replica's heartbeat was stored; whether others know it as that."""
+        at = await self._read.run(partial(replicas.last_beat, me=self.replica, worker=worker))
+        if at is not None:
+            self._watch.go_on(at)
+        return at is not None
+
+    async def may_judge(self) -> bool:
+        return await self._read.run(partial(replicas.may_judge, me=self.replica, since=self._watch.since))
 
     async def take(self, task: TaskId) -> bool:
         """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
-        return await self._write.run(partial(replicas.take, me=self.replica, task_id=task))
+        return await self._write.run(
+            partial(replicas.take, me=self.replica, task_id=task, since=self._watch.since)
+        )
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
-        return await self._read.run(partial(replicas.uncovered, dead_too=dead_too, limit=UNCOVERED))
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
+        return await self._read.run(
+            partial(replicas.uncovered, me=self.replica, since=self._watch.since, limit=UNCOVERED)
+        )
 
     async def leave(self, task: TaskId) -> None:
         """Hold the task no more; a sweep finds it."""
@@ -310,7 +337,7 @@ class SqlStore:
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,
-    ) -> tuple[ReviewRequest, CountersignError | None]:
+    ) -> tuple[ReviewRequest, CountersignError | None, TaskCompleted | None]:
         return await self._write.run(
             partial(
                 deciding.decide,
@@ -524,31 +551,31 @@ class SqlStore:
         return await self._read.run(partial(deliveries.of_task, task=task_id))
 
     async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
-        return await self._read.run(partial(deliveries.due, channel=channel))
+        return await self._read.run(partial(queues.due, channel=channel))
 
     async def next_due_delivery(self, channel: ChannelName, *, after: datetime) -> datetime | None:
         """When the first delivery falls due that was not due at `after`."""
-        return await self._read.run(partial(deliveries.next_due, channel=channel, after=after))
+        return await self._read.run(partial(queues.next_due, channel=channel, after=after))
 
     async def delivery_content(self, wanted: Delivery) -> tuple[ReviewRequest | Notice, MessageRef | None]:
         """What a delivery shows as it is now, and the message whose thread it belongs to."""
         return await self._read.run(partial(content.of_delivery, wanted=wanted))
 
     async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
-        await self._write.run(partial(deliveries.shown, wanted=wanted, message=message))
+        await self._write.run(partial(receipts.shown, wanted=wanted, message=message))
 
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None:
-        await self._write.run(partial(deliveries.failed, wanted=wanted, error=error, due_at=due_at))
+        await self._write.run(partial(receipts.failed, wanted=wanted, error=error, due_at=due_at))
 
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None:
-        await self._write.run(partial(deliveries.postponed, wanted=wanted, due_at=due_at))
+        await self._write.run(partial(receipts.postponed, wanted=wanted, due_at=due_at))
 
     async def retry_failed(self, channel: ChannelName) -> None:
         """Once at the start of a channel: do not wait out the pauses of before."""
-        await self._write.run(partial(deliveries.retry_failed, channel=channel))
+        await self._write.run(partial(queues.retry_failed, channel=channel))
 
     async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
-        await self._write.run(partial(deliveries.given_up, wanted=wanted, error=error))
+        await self._write.run(partial(receipts.given_up, wanted=wanted, error=error))
 
     async def delivery_moved(self, wanted: Delivery, address: str) -> None:
         await self._write.run(partial(places.delivery_moved, wanted=wanted, address=address))
@@ -567,8 +594,12 @@ class SqlStore:
     async def keep_update(self, update: ChatUpdate) -> bool:
         return await self._write.run(partial(chats.keep_update, received=update))
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        return await self._read.run(partial(chats.unhandled_updates, channel=channel))
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        return await self._read.run(
+            partial(chats.unhandled_updates, channel=channel, after=after, limit=limit)
+        )
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self._write.run(partial(chats.update_handled, channel=channel, update_id=update_id))
@@ -579,7 +610,7 @@ class SqlStore:
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
 
-    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> PersonId | None:
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
 
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:

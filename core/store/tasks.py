@@ -145,7 +145,7 @@ def create(
     mark = "" if new.idempotency_key is None else fingerprint(new)
     if (made_before := by_key(tx, new.submitter, new.idempotency_key, mark)) is not None:
         return made_before, False
-    holder = tx.holder(task_id)
+    holder = tx.holder()
     task = _insert(tx, task_id, new, title, name, holder)
     append(tx, task_id, 0, [TaskSubmitted(submitter=new.submitter)], None)
     keep_key(tx, new.submitter, new.idempotency_key, mark, task_id)
@@ -155,14 +155,16 @@ def create(
     return task, True
 
 
-def follow(tx: Transaction, sequel: Sequel | None) -> None:
-    """Store what follows from the unit at once, in place of leaving its task to a runner."""
-    if sequel is None or tx.position is None:
-        return
-    step = sequel(tx.position)
-    if step is not None:
-        store_step(tx, step)
-        tx.position = None
+def follow(tx: Transaction, sequel: Sequel | None) -> TaskCompleted | None:
+    """Store what follows from the unit at once, in place of leaving its task to a runner; the task's end,
+    where it is that."""
+    step = None if sequel is None or tx.position is None else sequel(tx.position)
+    if step is None:
+        return None
+    store_step(tx, step)
+    tx.position = None
+    last = step.events[-1]
+    return last if isinstance(last, TaskCompleted) else None
 
 
 def by_key(tx: Transaction, person: PersonId, key: str | None, mark: str) -> Task | None:
@@ -283,7 +285,7 @@ def insert_fork(
 ) -> None:
     """A pending task that stands at the checkpoint of another."""
     now = micros(tx.now)
-    holder = tx.holder(child)
+    holder = tx.holder()
     tx.insert(
         INSERT,
         id=child,

@@ -54,6 +54,7 @@ class Transaction:
         "attempts",
         "due",
         "events",
+        "left",
         "now",
         "position",
         "writes",
@@ -79,6 +80,8 @@ class Transaction:
         """Channels for which this unit made deliveries due; `TIMERS` where it set some."""
         self.position: Position | None = None
         """Where a runner takes up the task to which this unit gave work; saves it a read."""
+        self.left: dict[str, bool] = {}
+        """Of each task to which this unit gave work, whether it was left to a job."""
         self.attempts: list[int] = []
         """Of each task that this unit ended."""
         self.writes = 0
@@ -153,18 +156,18 @@ class Transaction:
             text, constants = statement.text(self._dialect)
             self._send(text, {**constants, **parameters} if constants else parameters)
 
-    def holder(self, task: str) -> str | None:
-        """Who is to hold the work that this unit stores for the task; None where nobody has to, or a job
+    def holder(self) -> str | None:
+        """Who is to hold the work that this unit stores for a task; None where nobody has to, or a job
         carries it: `place` it once it is stored."""
         placing = self._placing
-        return placing.replica if placing is not None and placing.hold(task) else None
+        return placing.replica if placing is not None and placing.has_room() else None
 
     def place(self, task: str, version: int, holder: str | None) -> bool:
         """The task has stored work at this version; whether this process is to run it."""
-        if holder is not None or self._placing is None:
-            return True
-        self.defer(task, version)
-        return False
+        self.left[task] = holder is None and self._placing is not None
+        if self.left[task]:
+            self.defer(task, version)
+        return not self.left[task]
 
     def defer(self, task: str, version: int) -> None:
         """Store a job for the work that the task has at this version, which was just made."""

@@ -19,13 +19,14 @@ from bot.simulator.slack import NotOffered
 from core.settings import CoreSettings
 from core.store.database import database
 from countersign import logs
-from countersign.composition import Extras, PortIsTaken, flows, house
+from countersign.composition import Extras, flows, house
 from countersign.database import prepared
 from countersign.demo.chats import demo_configuration, simulated_chats
 from countersign.demo.machine import check_host, forget_environment, free_port
 from countersign.demo.samples import submit_samples
 from countersign.departure import stop_on_signals
 from countersign.serve import run
+from countersign.server import PortIsTaken
 from countersign.settings import Settings
 from web.pages.assets import Assets
 from web.settings import WebSettings

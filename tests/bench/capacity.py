@@ -27,6 +27,7 @@ from tests.bench.figures import Figure
 from tests.bench.machine import described
 from tests.bench.multitude import multiply
 from tests.bench.server import many, posted, serving, session, trip
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -146,7 +147,7 @@ async def served(url: str, **more: Any) -> AsyncIterator[Server]:
 async def trips(running: Postgres, count: int) -> dict[int, tuple[Counters, float]]:
     """By the number of clients: what a round trip costs, and how many there were a second."""
     url, found = running.migrated(), {}
-    async with served(url) as server, session() as http:
+    async with served(url) as server, wires() as http:
         await many(WARM, 32, lambda: trip(http, server))
         for clients in CLIENTS:
             of_these = count if clients > 1 else count // 4
@@ -250,7 +251,7 @@ async def beside(running: Postgres, url: str, count: int, trips_made: int) -> li
         opened, began = server.ready_after, time.perf_counter()
         await idle(server)
         looked = time.perf_counter() - began
-    async with served(url) as server, session() as http:
+    async with served(url) as server, wires() as http:
         opened = min(opened, server.ready_after)
         await many(WARM, 32, lambda: trip(http, server))
         cpu, own, began = running.cpu(), server.process.cpu(), time.perf_counter()

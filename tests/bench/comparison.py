@@ -9,18 +9,18 @@ import sys
 import time
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.bench.server import Server, environment, free_port, many, serving, session, trip, until_ready
+from tests.bench.server import Server, environment, free_port, many, serving, trip, until_ready
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from aiohttp import ClientSession
-
     from tests.bench.postgres import Postgres
+    from tests.bench.wire import Wires
 
 CLIENTS = 32
 ALONE = 300
@@ -52,7 +52,7 @@ class Service:
     """Seconds until each decision was answered, of 32 clients."""
     decided_alone: list[float] = field(default_factory=list)
 
-    async def batch(self, http: ClientSession, trips: int) -> None:
+    async def batch(self, http: Wires, trips: int) -> None:
         stored = self._stored()
         cpu, began = self.server.process.cpu(), time.perf_counter()
         await many(trips, CLIENTS, lambda: trip(http, self.server, self.decided))
@@ -100,16 +100,12 @@ def is_installed() -> bool:
     )
 
 
-def p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98]
-
-
 async def compared(folder: Path, trips: int, batches: int, database: Postgres | None = None) -> Compared:
     """On `database`, or else on SQLite; each batch of ours is followed by one of theirs."""
     own = {} if database is None else {"COUNTERSIGN_DATABASE_URL": database.migrated("countersign")}
     url = f"sqlite:///{folder / 'langgraph.db'}" if database is None else database.database("langgraph")
     beside = langgraph(folder, url) if is_installed() else nullcontext()
-    async with serving(folder, **own) as server, beside as other, session() as http:
+    async with serving(folder, **own) as server, beside as other, wires() as http:
         ours = Service(server, database)
         theirs = None if other is None else Service(other, database)
         both = [(ours, trips)] if theirs is None else [(ours, trips), (theirs, trips // THEIRS)]

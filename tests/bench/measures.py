@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.figures import Figure, KiB, MiB
 from tests.bench.scale import beside, flood, million, replicas
 from tests.bench.server import CONFIGURATION, many, posted, serving, session, trip, until_all_wait
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Coroutine
 
-    from aiohttp import ClientSession
-
     from tests.bench.server import Server
+    from tests.bench.wire import Wires
 
 BATCHES = 5
 """Of round trips: the machine is shared, and one batch may have it less to itself than another."""
 
 
-async def _batch(http: ClientSession, server: Server, trips: int) -> tuple[float, float]:
+async def _batch(http: Wires, server: Server, trips: int) -> tuple[float, float]:
     """The server's CPU seconds per round trip, and round trips a second."""
     cpu, began = server.process.cpu(), time.perf_counter()
     await many(trips, 32, lambda: trip(http, server))
@@ -35,7 +35,7 @@ async def _batch(http: ClientSession, server: Server, trips: int) -> tuple[float
 async def round_trips(options: Namespace) -> list[Figure]:
     """Submit, reject, approve, completed on SSE: 32 clients, then one."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        async with serving(Path(folder)) as server, session() as http:
+        async with serving(Path(folder)) as server, wires() as http:
             await many(300, 32, lambda: trip(http, server))
             batches = [await _batch(http, server, options.trips // BATCHES) for _ in range(BATCHES)]
             alone = [await trip(http, server) for _ in range(500)]

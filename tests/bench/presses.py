@@ -19,10 +19,11 @@ from bot.simulator.telegram import TelegramSimulator
 from bot.simulator.telegram.chats import Press
 from bot.simulator.telegram.messages import answer_callback_query
 from core.model import ReviewId
-from tests.bench.server import CONFIGURATION, many, posted, serving, session
+from tests.bench.server import CONFIGURATION, many, posted, serving, session, until_all_wait
+from tests.bench.wire import Wire, request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from aiohttp import ClientSession
@@ -48,6 +49,14 @@ class Pressed:
     @property
     def p99(self) -> float:
         return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A press on its way: the whole request, and what the platform does with the answer's body."""
+
+    request: bytes
+    hear: Callable[[bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +92,38 @@ async def presses(folder: Path, each: int) -> tuple[Pressed, Pressed]:
         async with serving(folder, config=config, **env) as server, session() as http:
             await _listens(http, f"{server.url}/slack/events")
             await _listens(http, f"{server.url}/telegram/webhook")
-            in_slack = await _pressed(server, first, lambda card: _in_slack(http, server, slack, card[0]))
+            in_slack = await _pressed(server, [_in_slack(server.port, slack, card) for card, _ in first])
             in_telegram = await _pressed(
-                server, second, lambda card: _in_telegram(http, server, telegram, card[1])
+                server, [_in_telegram(server.port, telegram, card) for _, card in second]
             )
         return in_slack, in_telegram
 
 
-async def _pressed(
-    server: Server, cards: list[tuple[Card, Card]], press: Callable[[tuple[Card, Card]], Awaitable[None]]
-) -> Pressed:
-    left, seconds = iter(cards), []
+async def _pressed(server: Server, presses: list[Sent]) -> Pressed:
+    """Each answer says that the decision is stored."""
+    seconds: list[float] = []
+    warm, wires = min(200, len(presses) // 4), [await Wire.to(server.port) for _ in range(IN_FLIGHT)]
 
-    async def one() -> None:
-        began = time.perf_counter()
-        await press(next(left))
-        seconds.append(time.perf_counter() - began)
+    async def press(wire: Wire, left: Iterator[Sent]) -> None:
+        for sent in left:
+            began = time.perf_counter()
+            answer = await wire.ask(sent.request)
+            assert answer.status == 200, answer
+            await sent.hear(answer.body)
+            seconds.append(time.perf_counter() - began)
 
-    warm = min(200, len(cards) // 4)
-    await many(warm, IN_FLIGHT, one)
+    async def all_of(some: list[Sent]) -> None:
+        left = iter(some)
+        await asyncio.gather(*(press(wire, left) for wire in wires))
+
+    await all_of(presses[:warm])
     seconds.clear()
     cpu = server.process.cpu()
-    await many(len(cards) - warm, IN_FLIGHT, one)
-    return Pressed(seconds, (server.process.cpu() - cpu) / len(seconds))
+    await all_of(presses[warm:])
+    cpu = server.process.cpu() - cpu
+    for wire in wires:
+        wire.close()
+    return Pressed(seconds, cpu / len(seconds))
 
 
 async def _listens(http: ClientSession, url: str) -> None:
@@ -118,8 +136,6 @@ async def _listens(http: ClientSession, url: str) -> None:
 
 
 async def _submitted(http: ClientSession, server: Server, count: int) -> None:
-    from tests.bench.server import until_all_wait
-
     async def submit() -> None:
         await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, server.headers("sam"))
 
@@ -166,8 +182,8 @@ async def _in_group(http: ClientSession, telegram: TelegramSimulator) -> str:
     return f"{GROUP}/{body['result']['message_id']}"
 
 
-async def _in_slack(http: ClientSession, server: Server, slack: SlackSimulator, card: Card) -> None:
-    """Answered with 200, after the decision is stored."""
+def _in_slack(port: int, slack: SlackSimulator, card: Card) -> Sent:
+    """Answered with 200."""
     ts = card.message.partition("/")[2]
     payload = {
         "type": "block_actions",
@@ -198,13 +214,15 @@ async def _in_slack(http: ClientSession, server: Server, slack: SlackSimulator, 
         "X-Slack-Request-Timestamp": at,
         "X-Slack-Signature": f"v0={mac.hexdigest()}",
     }
-    async with http.post(f"{server.url}/slack/events", data=body, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        await answer.read()
+    return Sent(request("POST", port, "/slack/events", headers, body), _nothing_more)
 
 
-async def _in_telegram(http: ClientSession, server: Server, telegram: TelegramSimulator, card: Card) -> None:
-    """Answered with `answerCallbackQuery`, by a call or as the webhook's answer: the decision is stored."""
+async def _nothing_more(_: bytes) -> None:
+    """The status has said it."""
+
+
+def _in_telegram(port: int, telegram: TelegramSimulator, card: Card) -> Sent:
+    """Answered with `answerCallbackQuery`, by a call or as the webhook's answer."""
     message_id = int(card.message.partition("/")[2])
     press = Press(
         query_id=str(FIRST + message_id),
@@ -227,12 +245,13 @@ async def _in_telegram(http: ClientSession, server: Server, telegram: TelegramSi
         },
         "data": card.token,
     }
-    headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
+    headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"}
     update = {"update_id": FIRST + message_id, "callback_query": query}
-    async with http.post(f"{server.url}/telegram/webhook", json=update, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        said = await answer.read()
-    if said:
-        answer_callback_query(telegram.state, json.loads(said))
-    await press.wait(WITHIN)
-    assert press.answered
+
+    async def hear(said: bytes) -> None:
+        if said:
+            answer_callback_query(telegram.state, json.loads(said))
+        await press.wait(WITHIN)
+        assert press.answered
+
+    return Sent(request("POST", port, "/telegram/webhook", headers, json.dumps(update).encode()), hear)

@@ -14,15 +14,15 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tests.bench.multitude import tidied
-from tests.bench.server import Server, many, serving, session, trip
+from tests.bench.server import Server, many, serving, trip
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from aiohttp import ClientSession
-
     from tests.bench.postgres import Postgres
+    from tests.bench.wire import Wires
 
 CLIENTS = 32
 PAIRS = 5
@@ -92,7 +92,7 @@ async def one_and_two(folder: Path, database: Postgres, trips: int) -> Replicas:
     chance = Random(SEED)  # noqa: S311 - repeatable
     one: list[Turn] = []
     two: list[Turn] = []
-    async with serving(places[0], **own) as first, session() as http:
+    async with serving(places[0], **own) as first, wires() as http:
         await many(WARM, CLIENTS, lambda: trip(http, first))
         tidied(url)  # plans of a database that has been there for a while
         began = time.perf_counter()
@@ -105,7 +105,7 @@ async def one_and_two(folder: Path, database: Postgres, trips: int) -> Replicas:
     return Replicas(one=one, two=two)
 
 
-async def _turn(http: ClientSession, spread: Spread, database: Postgres, trips: int, rate: float) -> Turn:
+async def _turn(http: Wires, spread: Spread, database: Postgres, trips: int, rate: float) -> Turn:
     await many(WARM // 4, CLIENTS, lambda: trip(http, spread))
     cpu, stored, began = spread.cpu(), database.cpu(), time.perf_counter()
     await paced(http, spread, trips, rate)
@@ -117,7 +117,7 @@ async def _turn(http: ClientSession, spread: Spread, database: Postgres, trips: 
     )
 
 
-async def paced(http: ClientSession, spread: Spread, trips: int, rate: float) -> None:
+async def paced(http: Wires, spread: Spread, trips: int, rate: float) -> None:
     """Round trips that begin so many a second, as long as no more than 32 are under way."""
     began = time.perf_counter()
     numbers = iter(range(trips))

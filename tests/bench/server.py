@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.bench.wire import Wires
+
 CONFIGURATION = """
 [people.sam]
 name = "Sam Submitter"
@@ -42,7 +44,7 @@ class Server:
     ) -> None:
         self.folder = folder
         self.log = folder / "server.log"
-        self.url = f"http://127.0.0.1:{port}"
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.tokens = tokens
         self.popen = process
         self.process = Process(process.pid)
@@ -129,28 +131,29 @@ class Asked(Protocol):
     def headers(self, person: str) -> dict[str, str]: ...
 
 
-async def trip(http: aiohttp.ClientSession, server: Asked, decided: list[float] | None = None) -> float:
+async def trip(wires: Wires, server: Asked, decided: list[float] | None = None) -> float:
     """Submit, reject, approve, completed seen on SSE; seconds from the approval to the completion.
 
     `decided` gets the seconds that each decision took to be answered.
     """
     sam, ana = server.headers("sam"), server.headers("ana")
-    task = (await posted(http, f"{server.url}/submit", {"data": "a text to be reviewed"}, sam))["task_id"]
+    task = (await wires.post(f"{server.url}/submit", {"data": "a text to be reviewed"}, sam))["task_id"]
     verdicts = [{"feedback": "rejected", "comment": "once more"}, {"feedback": "approved"}]
-    approved_at = 0.0
-    async with http.get(f"{server.url}/stream/{task}", headers=ana) as stream:
-        async for line in stream.content:
-            if not line.startswith(b"data: "):
-                continue
-            message = json.loads(line[6:])
-            if message["status"] == "waiting_for_review":
-                approved_at = time.perf_counter()
-                await posted(http, f"{server.url}/feedback/{task}", verdicts.pop(0), ana)
-                if decided is not None:
-                    decided.append(time.perf_counter() - approved_at)
-            elif message["status"] == "completed":
-                return time.perf_counter() - approved_at
-    raise RuntimeError("the stream ended before the task did")
+    approved_at = completed_at = 0.0
+    async for line in wires.lines(f"{server.url}/stream/{task}", ana):
+        if not line.startswith(b"data: "):
+            continue
+        message = json.loads(line[6:])
+        if message["status"] == "waiting_for_review":
+            approved_at = time.perf_counter()
+            await wires.post(f"{server.url}/feedback/{task}", verdicts.pop(0), ana)
+            if decided is not None:
+                decided.append(time.perf_counter() - approved_at)
+        elif message["status"] == "completed":
+            completed_at = time.perf_counter()
+    if not completed_at:
+        raise RuntimeError("the stream ended before the task did")
+    return completed_at - approved_at
 
 
 async def posted(http: aiohttp.ClientSession, url: str, body: Any, headers: dict[str, str]) -> Any:

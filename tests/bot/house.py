@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -67,6 +67,8 @@ class ShakyService(Service):
     """The service, over a database that cannot be reached for presses while `is_down`."""
 
     is_down = False
+    defect: Exception | None = None
+    """What the next decision, or list of what waits for somebody, raises."""
     slow: asyncio.Event | None = None
     """Decisions wait for it."""
     slow_checks: asyncio.Event | None = None
@@ -79,7 +81,17 @@ class ShakyService(Service):
             await self.slow.wait()
         if self.is_down:
             raise DOWN
+        self._break()
         return await super().decide(*args, **options)
+
+    async def waiting_for(self, *args: Any, **options: Any) -> Sequence[ReviewRequest]:
+        self._break()
+        return await super().waiting_for(*args, **options)
+
+    def _break(self) -> None:
+        if self.defect is not None:
+            defect, self.defect = self.defect, None
+            raise defect
 
     async def withdraw(self, *args: Any, **options: Any) -> ReviewRequest:
         if self.is_down:
@@ -98,20 +110,37 @@ class ShakyService(Service):
 
 @dataclass
 class ShakyInbox:
-    """The store's inbox; what comes while `is_down` cannot be stored."""
+    """The store's inbox; what comes while `is_down` cannot be stored. While `is_full` nothing is marked."""
 
     store: SqlStore
     is_down: bool = False
+    is_full: bool = False
+    unmarked: int = 0
+    """So many marks were refused."""
+    defect: Exception | None = None
+    """What the next look at unhandled updates raises."""
+    pages: list[int] = field(default_factory=list)
+    """How many updates each look brought."""
 
     async def keep_update(self, update: ChatUpdate) -> bool:
         if self.is_down:
             raise DOWN
         return await self.store.keep_update(update)
 
-    async def unhandled_updates(self, channel: ChannelName) -> Sequence[ChatUpdate]:
-        return await self.store.unhandled_updates(channel)
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        if self.defect is not None:
+            defect, self.defect = self.defect, None
+            raise defect
+        page = await self.store.unhandled_updates(channel, after=after, limit=limit)
+        self.pages.append(len(page))
+        return page
 
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        if self.is_full:
+            self.unmarked += 1
+            raise DOWN
         await self.store.update_handled(channel, update_id)
 
     async def place_moved(self, place: Recipient, address: str) -> None:

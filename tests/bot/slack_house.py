@@ -114,6 +114,7 @@ async def slack_house(
                     service=house.service,
                     people=PEOPLE,
                     buttons=house.buttons,
+                    inbox=house.inbox,
                     clock=clock,
                     public_url=PUBLIC_URL,
                 )

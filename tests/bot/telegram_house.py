@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bot.simulator.telegram import TelegramSimulator as Simulator
     from bot.simulator.telegram.chats import Message
-    from core.model import PersonId, Policy
+    from core.model import PersonId, Policy, Task
     from core.ports import Turns
     from core.store.database import Database
     from tests.bot.house import House
@@ -93,6 +93,7 @@ async def telegram_house(
     admins: Collection[PersonId] = (),
     in_force: Mapping[str, Policy] = {},
     turns: Turns | None = None,
+    is_web: bool = True,
 ) -> AsyncIterator[TelegramHouse]:
     """Leaving it leaves a `telegram` that was given running, as when the service stops."""
     async with AsyncExitStack() as stack:
@@ -113,6 +114,7 @@ async def telegram_house(
                     dialogs=house.store,
                     clock=clock,
                     turns=turns or Alone(),
+                    is_web=is_web,
                     public_url=url or PUBLIC_URL,
                 )
             )
@@ -137,6 +139,11 @@ def _later(channels: list[TelegramChannel]) -> Any:
         return answer
 
     return handle
+
+
+def named(there: TelegramHouse, sentence: str, task: Task) -> str:
+    """As it reads apart from the card that it is about."""
+    return f"{sentence}\n{task.title} {there.public_url}/tasks/{task.id}"
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.pace import Pace, limit
+from bot.pace import PLACES, Pace, limit
 
 if TYPE_CHECKING:
     from tests.world import StoppedClock
@@ -37,3 +37,19 @@ def test_places_do_not_wait_for_each_other(clock: StoppedClock) -> None:
     for _ in range(3):
         pace.called("here", GROUP)
     assert pace.wait("there", GROUP) == 0
+
+
+def test_places_that_nobody_writes_to_any_more_are_forgotten(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    for number in range(5 * PLACES):
+        clock.advance(seconds=1)
+        pace.called(f"place {number}", GROUP)
+        assert pace.places <= PLACES
+
+
+def test_a_place_whose_limit_holds_is_not_forgotten_however_many_there_are(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    for number in range(3 * PLACES):
+        for _ in range(3):
+            pace.called(f"place {number}", GROUP)
+    assert pace.wait("place 0", GROUP) == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.blocks import blocks
 from bot.slack.wording import as_typed
-from bot.zones import FORMAT, has_moment, in_zone
+from bot.zones import FORMAT, WITH_SECONDS, has_moment, in_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,18 @@ def test_a_moment_is_a_date_whose_fallback_says_the_same() -> None:
     ]
 
 
+def test_who_was_first_is_told_to_the_second() -> None:
+    (date,) = in_zone("2026-11-21 18:20:07 UTC")
+    assert date == {
+        "type": "date",
+        "timestamp": 1795285207,
+        "format": WITH_SECONDS,
+        "fallback": "2026-11-21 18:20:07 UTC",
+    }
+
+
 @given(st.text(max_size=60))
+@example("2026-11-21 18:20:61 UTC")
 @example("2026-02-30 18:20 UTC")
 @example("2026-11-21 18:20 UTC2026-11-21 18:21 UTC")
 @example("0000-00-00 00:00 UTC")

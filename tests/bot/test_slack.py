@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -127,6 +128,35 @@ async def test_a_late_press_learns_who_was_first_and_when(there: SlackHouse) -> 
     await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.APPROVE, via="web")
     await there.slack.press(card, "Approve", user="U01ANA")
     assert (await there.told("U01ANA")).startswith("Already approved by Ben Okri at ")
+
+
+async def test_a_refusal_names_the_task_that_it_is_about(there: SlackHouse) -> None:
+    """It stands at the end of the channel, where nothing else says which card was pressed."""
+    task = await there.house.submit("*bold* <https://evil.example|x> <!here> \u202eeman")
+    card = await there.card()
+    await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.APPROVE, via="web")
+    await there.slack.press(card, "Approve", user="U01ANA")
+    words = await there.told("U01ANA")
+    (seen,) = there.slack.ephemerals("U01ANA")
+    ((section,),) = (block["elements"] for block in seen.blocks)
+    *said, link = section["elements"]
+    assert words.startswith("Already approved by Ben Okri at ")
+    assert link == {
+        "type": "link",
+        "url": f"{PUBLIC_URL}/tasks/{task.id}",
+        "text": "*bold* <https://evil.example|x> <!here> ⟨U+202E⟩eman",
+    }
+    assert '"date"' in json.dumps(said), "on the reader's clock"
+
+
+async def test_a_refusal_does_not_wait_for_the_tasks_name(there: SlackHouse) -> None:
+    await there.house.submit()
+    card = await there.card()
+    there.house.service.is_down = True
+    await there.slack.press(card, "Approve", user="U01ANA")
+    assert "could not be recorded" in await there.told("U01ANA")
+    (seen,) = there.slack.ephemerals("U01ANA")
+    assert not seen.blocks
 
 
 async def test_an_old_attempts_button_decides_nothing(there: SlackHouse) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -12,15 +11,12 @@ from structlog.testing import capture_logs
 
 from bot.blocks import MENU_ACTION
 from bot.views import EDIT_BLOCK, QUESTION_BLOCK
-from tests.bot.slack_house import SlackHouse, slack_house
-from tests.world import StoppedClock
+from tests.bot import slack_fixtures
+from tests.bot.slack_house import SlackHouse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.slack.model import View
     from core.model import StoredEvent, Task
-    from core.store.database import Database
 
 SECRET = "what nobody else shall read"
 ANA, SAM = "U01ANA", "U01SAM"
@@ -29,18 +25,7 @@ Opening: TypeAlias = Callable[[SlackHouse], Awaitable[str]]
 """Opens a dialog; who has it before them."""
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture(params=["socket mode", "http"])
-async def there(
-    request: pytest.FixtureRequest, sqlite_database: Database, clock: StoppedClock
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=request.param == "http") as started:
-        yield started
+clock, there = slack_fixtures.clock, slack_fixtures.there
 
 
 def the_view(there: SlackHouse, user: str) -> View:

@@ -9,8 +9,9 @@ import pytest
 from bot.blocks import MENU_ACTION
 from bot.views import ANSWER_BLOCK, QUESTION_BLOCK
 from core.events import QuestionAnswered, QuestionAsked
-from core.model import LOCAL, Verdict
+from core.model import Verdict
 from tests.bot import slack_fixtures
+from tests.bot.endings import ENDS, ends
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of, the_view
 from tests.world import ANA, BEN, SAM, StoppedClock
 
@@ -148,41 +149,10 @@ async def test_once_the_review_is_closed_nobody_asks_or_answers(there: SlackHous
     assert len(await questions(there, task)) == 1
 
 
-async def ends(there: SlackHouse, task: Task, how: str) -> None:
-    review = await there.house.review(task)
-    service = there.house.service
-    match how:
-        case "approved":
-            await service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
-        case "superseded":
-            await service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
-            await there.house.review(task, 2)
-        case "gone back":
-            await service.resume(task.id, LOCAL, checkpoint=0)
-            await there.house.review(task, 2)
-        case "cancelled":
-            await service.cancel(task.id, SAM.id)
-        case "expired":
-            there.house.clock.advance(minutes=3)
-        case "answered":
-            (asked,) = await questions(there, task)
-            await service.questions.answer(asked.id, SAM.id, "So.", via="web")
-
-
-ENDS = {
-    "approved": "Already approved by Ana Ruiz at ",
-    "superseded": "This was attempt 1; attempt 2 has replaced it.",
-    "gone back": "This was attempt 1; attempt 2 has replaced it.",
-    "cancelled": "This review is closed: the task is cancelled.",
-    "expired": "This review expired undecided at ",
-    "answered": "Sam Lee has answered this question already.",
-}
-
-
 @pytest.mark.parametrize("how", ENDS)
 async def test_the_button_goes_once_there_is_nothing_to_answer(there: SlackHouse, how: str) -> None:
     task, notice = await asked(there, "Why?", flow="brief")
-    await ends(there, task, how)
+    await ends(there.house, task, how)
     await there.slack.until(lambda: not there.slack.message(GENERAL, notice.ts).labels)
     now = there.slack.message(GENERAL, notice.ts)
     assert text_of(now) == text_of(notice).replace("\nAnswer…", ""), "the words stay as they were"

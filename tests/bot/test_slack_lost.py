@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from bot.pace import Pace
 from bot.simulator.faults import Fault
 from bot.simulator.slack.method import BOT_SCOPES
 from bot.simulator.slack.model import Message, Ts
-from bot.slack.lost import CLOCKS_APART
-from core.model import DeliveryState, Verdict
+from bot.slack.lost import CLOCKS_APART, REMEMBERED, LostPosts
+from core.model import DeliveryId, DeliveryState, Verdict
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, StoppedClock, eventually
 
@@ -281,3 +283,37 @@ async def test_what_falls_due_around_a_taking_over_is_looked_for(
     clock.advance(CLOCKS_APART)
     await settled(there, await there.house.submit())
     assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (2, 1)
+
+
+async def test_a_post_refused_to_us_may_stand_there_once_another_replica_has_served_slack(
+    there: SlackHouse,
+) -> None:
+    there.slack.faults.add(Fault(method=POST, status=429, headers={"Retry-After": "5"}))
+    task = await there.house.submit()
+    await there.slack.until(lambda: calls(there.slack, POST) == 1)
+    await there.house.quiet()
+    (card,) = await deliveries(there, task)
+    theirs = Message(
+        channel=GENERAL,
+        ts=a_moment_ago(there),
+        user=there.slack.bot_user.id,
+        text="Theirs",
+        metadata={"event_type": "countersign_card", "event_payload": {"delivery": card.id, "version": 1}},
+    )
+    there.slack.channel(GENERAL).messages[theirs.ts] = theirs
+    there.channel.taken_over()
+    (card,) = await settled(there, task)
+    assert card.message == f"{GENERAL}/{theirs.ts}"
+    assert calls(there.slack, POST) == 1
+
+
+async def test_what_is_remembered_of_posts_has_an_end(there: SlackHouse, clock: StoppedClock) -> None:
+    """What was tried in vain and given up is never asked for again."""
+    (card,) = await settled(there, await there.house.submit())
+    posts = LostPosts(clock, Pace(clock))
+    for number in range(3 * REMEMBERED):
+        one = replace(card, id=DeliveryId(f"{number:032x}"))
+        posts.begun(one)
+        if number % 2:
+            posts.refused(one)
+    assert posts.remembered <= 2 * REMEMBERED

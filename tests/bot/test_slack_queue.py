@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.menu import LISTED
 from bot.reception import WORDS_DECIDE_NOTHING
@@ -281,6 +282,34 @@ async def test_a_mention_that_slack_tells_of_again_is_answered_once(over_socket:
     assert len(await tasks(there)) == 1
     await mentioned(there, "pending", "U01SAM", under=None)
     assert len(there.slack.ephemerals("U01SAM")) == 2
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_a_mention_that_breaks_us_is_heard_again_and_logged_without_what_people_wrote(
+    sqlite_database: Database, clock: StoppedClock, caplog: pytest.LogCaptureFixture, *, http: bool
+) -> None:
+    async with slack_house(sqlite_database, clock, http=http, event_retries=(0.01,)) as there:
+        there.house.service.defect = ValueError("pay Mira Holm nothing")
+        with capture_logs() as logs:
+            assert (await mentioned(there, "pending", under=None)).text == "Nothing waits for you."
+        (told,) = [line for line in logs if line["event"] == "request_failed"]
+        assert told["error"] == "ValueError"
+        assert "mentions.py" in told["at"]
+        assert "Mira" not in f"{logs} {caplog.text}"
+
+
+async def test_a_press_that_breaks_us_is_logged_without_what_people_wrote(
+    there: SlackHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    there.house.service.defect = ValueError("pay Mira Holm nothing")
+    with capture_logs() as logs:
+        assert not (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert [line["error"] for line in logs if line["event"] == "request_failed"] == ["ValueError"]
+    assert "Mira" not in f"{logs} {caplog.text}"
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert len((await there.house.service.reviews(task.id))[0].decisions) == 1
 
 
 async def test_edited_and_foreign_mentions_are_passed_over(over_socket: SlackHouse) -> None:

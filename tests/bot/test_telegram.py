@@ -15,10 +15,11 @@ import pytest
 
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import MessageShape
+from bot.telegram.updates import PAGE
 from core.errors import RateLimited, SettingsError
 from core.model import ChannelName, ChatUpdate, DeliveryState, Outcome, Status, TaskFilter, Verdict
 from tests.bot import telegram_fixtures
-from tests.bot.house import decided, decisions
+from tests.bot.house import DOWN, decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -27,6 +28,7 @@ from tests.bot.telegram_house import (
     SAM_ID,
     SECRET,
     TelegramHouse,
+    named,
     simulated,
     telegram_house,
 )
@@ -144,7 +146,7 @@ async def test_somebody_elses_reply_is_not_the_reason(there: TelegramHouse) -> N
     question = await there.card_with("Reply to this message within")
     await there.telegram.say(GROUP, "because I say so", user=EVE_ID, reply_to=question)
     told = await there.card(1, chat=EVE_ID)
-    assert told.text == "Only Ana Ruiz can answer this question."
+    assert told.text == named(there, "Only Ana Ruiz can answer this question.", task)
     assert await decisions(there, task) == ()
 
 
@@ -578,6 +580,38 @@ async def test_a_telegram_that_is_away_at_the_start_is_listened_to_later(
             task = await there.house.submit()
             there.telegram.tap(await there.card(), "Approve", user=ANA_ID)
             assert (await decided(there, task)).reviewer == ANA.id
+
+
+async def test_what_could_not_be_marked_as_handled_is_marked_later_and_not_answered_again(
+    there: TelegramHouse, clock: StoppedClock
+) -> None:
+    inbox = there.house.inbox
+    inbox.is_full = True
+    await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+
+    async def is_refused(times: int) -> bool:
+        await there.house.store.check()
+        return inbox.unmarked == times
+
+    await eventually(lambda: is_refused(1))
+    clock.advance(DOWN.retry_after)
+    await eventually(lambda: is_refused(2))
+    inbox.is_full = False
+    clock.advance(DOWN.retry_after)
+    await eventually(lambda: none_left(there))
+    assert len(there.ours(ANA_ID)) == 1
+
+
+async def test_what_the_last_run_left_is_read_in_pages(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, listening=False) as there:
+        for number in range(PAGE + 1):
+            await there.house.store.keep_update(stored(press_update("junk", update_id=number + 1)))
+        there.telegram.faults.add(Fault(method="answerCallbackQuery", status=400, times=None))
+        async with there.channel.listening():
+            await eventually(lambda: none_left(there))
+        assert there.house.inbox.pages == [PAGE, 1]
 
 
 # -- what is not from Telegram

@@ -16,8 +16,9 @@ from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
 from core.literal import utf16
-from core.model import LOCAL, Policy, Submission, Verdict
+from core.model import Policy, Submission, Verdict
 from tests.bot import telegram_fixtures
+from tests.bot.endings import ENDS, ends
 from tests.bot.house import PUBLIC_URL, decided, decisions
 from tests.bot.telegram_house import (
     ANA_ID,
@@ -26,6 +27,7 @@ from tests.bot.telegram_house import (
     GROUP,
     SAM_ID,
     TelegramHouse,
+    named,
     simulated,
     telegram_house,
 )
@@ -138,7 +140,7 @@ async def test_words_are_never_consent(polling: TelegramHouse, words: str) -> No
     shown = await proposed(there, words)
     await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=shown)
     told = await there.card(1, chat=ANA_ID)
-    assert told.text == PRESS
+    assert told.text == named(there, PRESS, task)
     await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=await there.card())
     await there.telegram.say(GROUP, words, user=ANA_ID)
     await there.telegram.say(GROUP, words, user=SAM_ID, reply_to=shown)
@@ -162,7 +164,7 @@ async def test_only_the_person_asked_writes_and_confirms(there: TelegramHouse) -
     task = await asked_for_text(there)
     await there.telegram.say(GROUP, "Eve's", user=EVE_ID, reply_to=await prompt_of(there))
     told = await there.card(1, chat=EVE_ID)
-    assert told.text == "Only Ana Ruiz can answer this question."
+    assert told.text == named(there, "Only Ana Ruiz can answer this question.", task)
     shown = await proposed(there, "better")
     for label in ("Confirm", "Discard"):
         press = await there.telegram.press(shown, label, user=BEN_ID)
@@ -514,7 +516,8 @@ async def test_a_question_is_asked_and_answered_once(there: TelegramHouse) -> No
 async def test_only_the_submitter_or_an_administrator_answers(there: TelegramHouse) -> None:
     task, notice = await asked(there)
     await there.telegram.say(GROUP, "I know!", user=ANA_ID, reply_to=notice)
-    assert (await there.card(1, chat=ANA_ID)).text == "Sam Lee is asked; nobody else answers for them."
+    refused = "Sam Lee is asked; nobody else answers for them."
+    assert (await there.card(1, chat=ANA_ID)).text == named(there, refused, task)
     await there.telegram.say(GROUP, "Me too!", user=EVE_ID, reply_to=notice)
     assert "nobody is listed under yours" in (await there.card(1, chat=EVE_ID)).text
     assert [one.reply for one in await questions(there, task)] == [None]
@@ -541,44 +544,13 @@ async def test_once_the_review_is_closed_nobody_asks_or_answers(there: TelegramH
     assert len(await questions(there, task)) == 1
 
 
-async def ends(there: TelegramHouse, task: Task, how: str) -> None:
-    review = await there.house.review(task)
-    service = there.house.service
-    match how:
-        case "approved":
-            await service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
-        case "superseded":
-            await service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
-            await there.house.review(task, 2)
-        case "gone back":
-            await service.resume(task.id, LOCAL, checkpoint=0)
-            await there.house.review(task, 2)
-        case "cancelled":
-            await service.cancel(task.id, SAM.id)
-        case "expired":
-            there.house.clock.advance(minutes=3)
-        case "answered":
-            (asked,) = await questions(there, task)
-            await service.questions.answer(asked.id, SAM.id, "So.", via="web")
-
-
-ENDS = {
-    "approved": "Already approved by Ana Ruiz at ",
-    "superseded": "This was attempt 1; attempt 2 has replaced it.",
-    "gone back": "This was attempt 1; attempt 2 has replaced it.",
-    "cancelled": "This review is closed: the task is cancelled.",
-    "expired": "This review expired undecided at ",
-    "answered": "Sam Lee has answered this question already.",
-}
-
-
 @pytest.mark.parametrize("how", ENDS)
 async def test_nobody_is_invited_to_answer_once_there_is_nothing_to_answer(
     there: TelegramHouse, how: str
 ) -> None:
     task, notice = await asked(there, flow="brief")
     assert INVITED in notice.text
-    await ends(there, task, how)
+    await ends(there.house, task, how)
     there.house.clock.advance(seconds=10)
     await there.telegram.until(lambda: INVITED not in there.telegram.message(GROUP, notice.id).text)
     now = there.telegram.message(GROUP, notice.id)

@@ -17,7 +17,7 @@ from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
 from core.model import Verdict
 from tests.bot import telegram_fixtures
-from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, said
+from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, named, said
 from tests.bot.test_telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.test_telegram_queue import tasks
 from tests.world import BEN
@@ -65,6 +65,32 @@ async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
 # Words
 
 
+async def test_words_that_come_after_the_decision_are_refused_in_private_by_the_tasks_name(
+    there: TelegramHouse,
+) -> None:
+    """In whose private chat nothing else says which of their cards it was."""
+    title = "*bold* <b>x</b> @eve https://evil.example \u202eeman"
+    task = await there.house.submit(title)
+    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    prompt = await there.card(2)
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
+    await there.telegram.say(GROUP, "too expensive", user=ANA_ID, reply_to=prompt)
+    told = await there.card(chat=ANA_ID)
+    sentence, _, page = told.text.partition("\n")
+    assert sentence.startswith("Already approved by Ben Okri at ")
+    assert page.startswith("*bold* <b>x</b> @eve https://evil.example ⟨U+202E⟩eman ")
+    assert page.endswith(f" {there.public_url}/tasks/{task.id}")
+    (literal,) = [one for one in told.entities if one["type"] == "code"]
+    assert literal["length"] >= len(title), "nothing of it comes alive"
+
+
+async def test_where_the_page_decides_the_private_word_names_the_task(there: TelegramHouse) -> None:
+    task = await there.house.submit(flow="page")
+    press = await there.telegram.press(await there.card(), "Approve", user=ANA_ID)
+    assert (await there.card(chat=ANA_ID)).text == named(there, press.text or "", task)
+
+
 async def test_a_draft_that_begins_like_a_command_is_edited_and_commands_nothing(
     there: TelegramHouse,
 ) -> None:
@@ -92,7 +118,7 @@ async def test_an_answer_that_comes_too_late_is_told_so(there: TelegramHouse, la
     there.house.clock.advance(minutes=MINUTES, seconds=1)
     await there.telegram.say(GROUP, "not for me", user=BEN_ID, reply_to=prompt)
     await there.telegram.say(GROUP, "too expensive", user=ANA_ID, reply_to=prompt)
-    assert (await there.card(chat=ANA_ID)).text == OVER
+    assert (await there.card(chat=ANA_ID)).text == named(there, OVER, task)
     assert len(there.ours()) == 2, "and nobody else"
     assert (await there.house.review(task)).is_open
 
@@ -105,7 +131,7 @@ async def test_a_reply_to_a_card_that_sounds_like_a_decision_is_told_that_it_is_
     card = await there.card()
     for user, text in ((EVE_ID, words), (ANA_ID, "no idea what that is"), (ANA_ID, words)):
         await there.telegram.say(GROUP, text, user=user, reply_to=card)
-    assert (await there.card(chat=ANA_ID)).text == WORDS_DECIDE_NOTHING
+    assert (await there.card(chat=ANA_ID)).text == named(there, WORDS_DECIDE_NOTHING, task)
     await there.telegram.say(GROUP, words, user=BEN_ID, reply_to=card)
     assert (await there.card(2)).text == WORDS_DECIDE_NOTHING, "in the group to whom we may not write"
     assert there.ours(EVE_ID) == []
@@ -128,7 +154,7 @@ async def test_cancel_is_no_reason_and_no_question(there: TelegramHouse, label: 
         prompt = await there.card_with("Reply to this message within")
     await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=prompt)
     await there.gone(prompt)
-    assert (await there.card(chat=ANA_ID)).text == UNCHANGED
+    assert (await there.card(chat=ANA_ID)).text == named(there, UNCHANGED, task)
     review = await there.house.review(task)
     assert (review.is_open, review.decisions, review.questions) == (True, (), 0)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from structlog.testing import capture_logs
+from telegram import Bot
+
+from bot.simulator.faults import Fault
 from bot.telegram.updates import LOOK, TELEGRAM
+from core.errors import Unreachable
 from core.model import ChatUpdate
 from tests.bot.telegram_house import ANA_ID, simulated, telegram_house
 from tests.world import PATIENCE, Board, eventually
@@ -45,6 +52,10 @@ class Given(Board):
             yield
         finally:
             await self.take()
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._work is not None
 
     async def give(self) -> None:
         assert self._work is not None
@@ -90,6 +101,27 @@ async def test_only_in_its_turn_a_replica_polls(sqlite_database: Database, clock
         assert len(there.ours(ANA_ID)) == 2
 
 
+async def test_whose_turn_was_cut_off_while_it_began_polls_in_its_next_one(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=False, turns=turns) as there:
+        there.telegram.faults.add(Fault(method="deleteWebhook", delay=PATIENCE))
+
+        async def is_asked() -> bool:
+            await there.house.store.check()
+            return not there.telegram.faults.waiting
+
+        beginning = asyncio.create_task(turns.give())
+        await eventually(is_asked)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        await turns.give()
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+
+
 async def test_only_in_its_turn_a_replica_sets_the_webhook(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
@@ -107,18 +139,33 @@ async def test_what_came_in_elsewhere_and_is_not_handled_from_one_look_to_the_ne
     async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
         await asked_elsewhere(there)
         await turns.give()
-        looks = 0
-
-        async def handled() -> bool:
-            nonlocal looks
-            if looks < 2 and clock.next_alarm is not None and clock.next_alarm - clock.now() <= LOOK:
-                looks += 1
-                clock.advance(LOOK)
-            return not await there.house.store.unhandled_updates(TELEGRAM)
-
         assert there.ours(ANA_ID) == []
-        await eventually(handled)
+        await eventually(lambda: handled(there, clock))
         assert len(there.ours(ANA_ID)) == 1
+
+
+async def test_a_defect_does_not_end_the_look_after_others_and_is_told_without_what_people_wrote(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
+        await asked_elsewhere(there)
+        there.house.inbox.defect = ValueError("pay Mira Holm nothing")
+        with capture_logs() as logs:
+            await turns.give()
+            await eventually(lambda: handled(there, clock))
+        assert len(there.ours(ANA_ID)) == 1
+    (told,) = [line for line in logs if line["event"] == "others_not_looked_after"]
+    assert told["error"] == "ValueError"
+    assert "look_after_others" in told["at"]
+    assert "Mira" not in str(logs)
+
+
+async def handled(there: TelegramHouse, clock: StoppedClock) -> bool:
+    """Whether everything is, once time has come to the next look."""
+    if clock.next_alarm is not None and clock.next_alarm - clock.now() <= LOOK:
+        clock.advance(LOOK)
+    return not await there.house.store.unhandled_updates(TELEGRAM)
 
 
 async def test_who_begins_to_poll_takes_up_at_once_what_the_last_one_left(
@@ -142,5 +189,41 @@ async def test_a_webhook_that_comes_in_out_of_turn_is_handled_at_once(
     ):
         await turns.give()
         await turns.take()
+        await telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+
+
+HEARING = ("setWebhook", "deleteWebhook", "getUpdates")
+
+
+async def test_a_worker_leaves_the_webhook_to_those_that_telegram_can_call(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns, is_web=False) as there:
+        await there.house.submit()
+        await there.card()
+        assert not turns.is_wanted, "who never begins keeps nobody from it"
+    assert not any(there.telegram.calls_of(method) for method in HEARING)
+
+
+async def test_a_worker_that_is_not_told_of_the_webhook_does_not_take_it_away(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with (
+        simulated() as telegram,
+        telegram_house(
+            sqlite_database, clock, webhook=False, turns=turns, telegram=telegram, is_web=False
+        ) as there,
+        Bot(telegram.token, base_url=telegram.api_url) as bot,
+    ):
+        await bot.set_webhook("http://127.0.0.1:9/telegram/webhook")
+        with pytest.raises(Unreachable, match="calls a webhook"):
+            await turns.give()
+        assert (await bot.get_webhook_info()).url
+        assert not any(telegram.calls_of(method) for method in HEARING[1:])
+        await bot.delete_webhook()
+        await turns.give()
         await telegram.say(ANA_ID, "/whoami", user=ANA_ID)
         await telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)

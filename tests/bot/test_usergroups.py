@@ -123,6 +123,7 @@ async def test_slack_tells_that_a_user_group_changed(
         service=service,
         people=slack_house.PEOPLE,
         buttons=await Buttons.kept_in(world.store),
+        inbox=world.store,
         clock=SystemClock(),  # Slack signs with the machine's time
         public_url=PUBLIC_URL,
         usergroup_changed=heard.append,

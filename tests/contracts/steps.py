@@ -120,7 +120,7 @@ async def decide(
     content: Json = None,
     policies: Mapping[str, Policy] = {},
 ) -> tuple[ReviewRequest, CountersignError | None]:
-    return await store.decide(
+    request, refusal, _ = await store.decide(
         review,
         person,
         verdict,
@@ -131,6 +131,7 @@ async def decide(
         policies=policies,
         people=PEOPLE,
     )
+    return request, refusal
 
 
 async def recorded(

@@ -451,7 +451,7 @@ async def test_a_decision_costs_no_more_where_nobody_said_anything(
     connection = any_database.connect()
     tx = Noting(connection.cursor(), any_database.dialect)
     tx.now = clock.now()
-    found, _ = deciding.decide(
+    found, _, _ = deciding.decide(
         tx,
         review,
         ANA,

@@ -12,16 +12,17 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy.engine import make_url
+from psycopg.conninfo import conninfo_to_dict
 from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
 from core.events import TaskSubmitted
 from core.model import StoredEvent, TaskId
 from core.store import credentials, lane
-from core.store.database import database
+from core.store.database import conninfo, database
 from core.store.lane import Lane
 from core.store.sql import SqlStore
+from tests import disks
 from tests.contracts.steps import submitted
 from tests.world import PATIENCE, SAM, START, Diary
 
@@ -41,7 +42,9 @@ class Told:
     def __init__(self) -> None:
         self.seqs: list[int] = []
 
-    def __call__(self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
+    def __call__(
+        self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position], left: set[str]
+    ) -> None:
         self.seqs += [event.seq for event in events]
 
 
@@ -170,7 +173,9 @@ async def test_nothing_is_told_before_it_is_committed(any_database: Database, cl
     reader = Lane(any_database, clock, writes=False, committed=Told())
     reader.start()
 
-    def look(events: list[StoredEvent], due: set[ChannelName], positions: list[Position]) -> None:
+    def look(
+        events: list[StoredEvent], due: set[ChannelName], positions: list[Position], left: set[str]
+    ) -> None:
         looking.append(asyncio.ensure_future(reader.run(kept)))
 
     looking: list[asyncio.Future[set[str]]] = []
@@ -184,10 +189,9 @@ async def test_nothing_is_told_before_it_is_committed(any_database: Database, cl
         await each.stop()
 
 
-async def test_a_reader_cannot_write(any_database: Database, clock: StoppedClock) -> None:
-    if any_database.url.get_backend_name() == "sqlite":
-        pytest.skip("SQLite's BEGIN has no READ ONLY; the unit's author has to know.")
-    reader = Lane(any_database, clock, writes=False, committed=Told())
+async def test_a_reader_cannot_write(postgres_database: Database, clock: StoppedClock) -> None:
+    """SQLite's BEGIN has no READ ONLY; the same units are read there."""
+    reader = Lane(postgres_database, clock, writes=False, committed=Told())
     reader.start()
     with pytest.raises(CountersignError):
         await reader.run(Unit("1", 1))
@@ -403,18 +407,10 @@ async def test_a_disk_that_stays_full_is_refused_until_it_has_room(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB; skipped where none may be mounted."""
-    import subprocess
-
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("Mounting a small file system needs root.")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with disks.small_disk(place, "4m", unseen="that a full disk refuses tasks and loses none of SQLite's."):
+        yield place
 
 
 async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
@@ -467,8 +463,9 @@ class Cutter:
     `deliver`: the COMMIT still reaches the server, only its answer is lost.
     """
 
-    def __init__(self, server: str, *, deliver: bool) -> None:
-        self._server, self._deliver = server, deliver
+    def __init__(self, host: str, port: int, *, deliver: bool) -> None:
+        """The server's; a folder is that of its socket."""
+        self._host, self._at, self._deliver = host, port, deliver
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.cuts = 0
@@ -480,10 +477,16 @@ class Cutter:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._server)
+            server = self._connected()
             threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
             threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+
+    def _connected(self) -> socket.socket:
+        if not self._host.startswith("/"):
+            return socket.create_connection((self._host, self._at))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{self._host}/.s.PGSQL.{self._at}")
+        return server
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
         while data := _received(client):
@@ -526,15 +529,11 @@ def _end(connection: socket.socket) -> None:
 async def test_a_commit_whose_answer_was_lost_is_looked_up(
     postgres_database: Database, clock: StoppedClock, deliver: bool
 ) -> None:
-    url = postgres_database.url
-    folder = url.query.get("host")
-    if not isinstance(folder, str) or not folder.startswith("/"):
-        pytest.skip("The server given is not on a socket of this machine.")
-    cutter = Cutter(f"{folder}/.s.PGSQL.{url.query.get('port', 5432)}", deliver=deliver)
-    through = make_url(
-        f"postgresql://postgres@127.0.0.1:{cutter.port}/{url.database}?sslmode=disable&gssencmode=disable"
-    )
-    async with SqlStore(database(through.render_as_string()), clock) as store:
+    where = conninfo_to_dict(conninfo(postgres_database))
+    cutter = Cutter(str(where["host"]), int(where.get("port") or 5432), deliver=deliver)
+    plain = {"sslmode": "disable", "gssencmode": "disable"}
+    through = postgres_database.url.set(host="127.0.0.1", port=cutter.port, query=plain)
+    async with SqlStore(database(through.render_as_string(hide_password=False)), clock) as store:
         diary = Diary()
         store.listen(diary)
         if deliver:

@@ -222,6 +222,25 @@ def test_messages_stay_below_what_postgresql_takes() -> None:
     assert sorted(task for message in messages for task in json.loads(message)["moved"]) == sorted(ids)
 
 
+def test_of_many_groups_that_changed_each_is_told() -> None:
+    hints = Hints("", "r" * 32, lambda _: None)
+    groups = {f"S{number:039x}" for number in range(3 * IDS + 1)}
+    ids = [TaskId(f"{number:032x}") for number in range(IDS + 1)]
+
+    async def changed() -> None:
+        for group in groups:
+            hints.group_changed(group)
+        await _told(hints, ids)
+
+    with asyncio.Runner() as runner:
+        runner.run(changed())
+    messages = hints._messages()
+    assert max(map(len, messages)) < 8000
+    said = [json.loads(message) for message in messages]
+    assert sorted(group for message in said for group in message["groups"]) == sorted(groups)
+    assert sorted(task for message in said for task in message["moved"]) == sorted(ids)
+
+
 def test_of_too_many_it_is_only_said_that_there_were_some() -> None:
     hints = Hints("", "r", lambda _: None)
     with asyncio.Runner() as runner:

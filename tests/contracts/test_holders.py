@@ -19,8 +19,10 @@ from tests.contracts.steps import decide, new_id, parked, step, submitted
 from tests.world import ANA
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Set as AbstractSet
 
+    from core.model import ChannelName, Hint, StoredEvent
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -29,15 +31,49 @@ A, B = "a" * 32, "b" * 32
 
 @asynccontextmanager
 async def replica(
-    database: Database, clock: StoppedClock, name: str, *, room: bool = True
+    database: Database, clock: StoppedClock, name: str, *, room: bool = True, is_new: bool = False
 ) -> AsyncIterator[SqlStore]:
-    """One that lives, without an engine."""
+    """One that lives, without an engine; unless it `is_new`, it has for so long that it may judge others."""
     async with SqlStore(database, clock, replica=name) as store:
         store.ask_for_room(lambda: room)
         [(worker,)] = on(database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
         store.describe(name=f"{name[0]}:1", release="1", configuration=name)
+        if not is_new:
+            beats(database, worker, ago=18)
         await store.enlist(worker)
+        for ago in () if is_new else (9, 0):
+            beats(database, worker, ago=ago)
+            await store.beaten(worker)
         yield store
+
+
+def beats(database: Database, worker: int, *, ago: float = 0) -> None:
+    """So many seconds ago by the database's clock."""
+    on(
+        database,
+        f"UPDATE procrastinate_workers SET last_heartbeat = now() - interval '{ago} seconds'"  # noqa: S608 - ours
+        f" WHERE id = {worker}",
+    )
+
+
+def worker_of(database: Database, name: str) -> int:
+    [(found,)] = on(database, f"SELECT worker FROM replica WHERE id = '{name}'")  # noqa: S608 - ours
+    return int(found)
+
+
+class Told:
+    """A listener that asks, as an engine does, where the work of a task goes."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self.left: list[tuple[TaskId, bool]] = []
+        store.listen(self)
+
+    def committed(self, events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
+        self.left += [(event.task, self._store.is_left_to_a_job(event.task)) for event in events]
+
+    def heard(self, hint: Hint) -> None:
+        """What others do is not asked for."""
 
 
 def dies(database: Database, name: str) -> None:
@@ -60,8 +96,9 @@ async def test_work_is_held_where_it_is_stored_while_there_is_room(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with replica(postgres_database, clock, A) as store:
+        told = Told(store)
         task = await submitted(store)
-        assert not store.went_away(task.id)
+        assert told.left == [(task.id, False)]
         assert await store.runnable() == [(task.id, None)]
         review = await parked(store, task.id)
         await decide(store, review)
@@ -74,13 +111,14 @@ async def test_without_room_a_job_carries_it_and_the_runner_is_not_told_of_a_pos
     postgres_database: Database, clock: StoppedClock
 ) -> None:
     async with replica(postgres_database, clock, A, room=False) as store:
+        told = Told(store)
         task = await submitted(store)
-        assert store.went_away(task.id)
-        assert not store.went_away(task.id), "asked once each time"
+        assert told.left == [(task.id, True)]
+        assert not store.is_left_to_a_job(task.id), "nothing is kept of it"
         assert await store.runnable() == []
         assert await store.position(task.id) is None
         assert jobs(postgres_database) == [lock_of(task.id, 1)]
-        assert await store.uncovered(dead_too=True) == [], "the job covers it"
+        assert await store.uncovered() == [], "the job covers it"
 
 
 async def test_a_job_of_ours_is_as_procrastinates_own(
@@ -135,14 +173,59 @@ async def test_work_of_a_replica_that_lives_is_not_taken_and_that_of_a_dead_one_
     ):
         task = await submitted(dead)
         assert not await other.take(task.id)
-        assert await other.uncovered(dead_too=True) == []
+        assert await other.uncovered() == []
         dies(postgres_database, A)
-        assert await other.uncovered(dead_too=False) == []
-        assert await other.uncovered(dead_too=True) == [(task.id, 1)]
+        assert await other.uncovered() == [(task.id, 1)]
         assert [await other.take(task.id), await third.take(task.id)] == [True, False]
         assert await other.take(task.id), "it has it"
-        assert await other.uncovered(dead_too=True) == []
+        assert await other.uncovered() == []
         assert tasks_of(postgres_database) == [("pending", B, 2, 0)]
+
+
+async def test_who_has_just_begun_takes_nobody_for_dead(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """After an outage every heartbeat is old until all have beaten again, and it cannot know of any."""
+    async with (
+        replica(postgres_database, clock, A) as lives,
+        replica(postgres_database, clock, B, is_new=True) as new,
+    ):
+        task = await submitted(lives)
+        dies(postgres_database, A)
+        assert not await new.may_judge()
+        assert await new.uncovered() == []
+        assert not await new.take(task.id), "nor by an old job"
+        worker = worker_of(postgres_database, A)
+        beats(postgres_database, worker)
+        assert await lives.beaten(worker)
+        assert await new.uncovered() == []
+        assert tasks_of(postgres_database) == [("pending", A, 1, 0)]
+
+
+async def test_who_has_not_heard_from_the_database_for_a_while_judges_nobody_until_all_had_time_to_beat(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """The database stood still, or this replica did: no connection was lost, and the worker is the same."""
+    async with (
+        replica(postgres_database, clock, A) as lives,
+        replica(postgres_database, clock, B) as other,
+    ):
+        task = await submitted(lives)
+        mine = worker_of(postgres_database, B)
+        assert await other.may_judge()
+        dies(postgres_database, A)
+        beats(postgres_database, mine, ago=12)
+        assert not await other.may_judge(), "it would be too early, whatever comes next"
+        assert await other.uncovered() == []
+        assert not await other.take(task.id)
+        beats(postgres_database, mine)
+        await other.beaten(mine)
+        assert await other.may_judge(), "for itself it has beaten in time"
+        beats(postgres_database, mine, ago=-12)
+        await other.beaten(mine)
+        assert not await other.may_judge(), "there was a gap by the database's clock"
+        assert await other.uncovered() == []
+        assert not await other.take(task.id)
 
 
 async def test_who_wakes_up_after_its_work_was_taken_is_refused(
@@ -204,7 +287,7 @@ async def test_what_has_no_stored_work_is_nobodys(postgres_database: Database, c
     async with replica(postgres_database, clock, A) as store, replica(postgres_database, clock, B) as other:
         await parked(store, (await submitted(store)).id)
         dies(postgres_database, A)
-        assert await other.uncovered(dead_too=True) == []
+        assert await other.uncovered() == []
         assert not await other.take(TaskId(new_id()))
 
 
@@ -226,9 +309,9 @@ async def test_who_lives_is_known_by_its_heart_and_who_did_long_ago_is_forgotten
         await store.bury()
         assert on(postgres_database, "SELECT count(*) FROM replica") == [(0,)]
         [(worker,)] = on(postgres_database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
-        assert not await other.is_enlisted(worker)
+        assert not await other.beaten(worker)
         await other.enlist(worker)
-        assert await other.is_enlisted(worker)
+        assert await other.beaten(worker)
         assert [one.configuration for one in await store.others()] == ["anew"]
 
 

@@ -136,5 +136,5 @@ async def test_the_release_before_works_beside_this_one(empty: Database, clock: 
         named = ", ".join(columns)
         values = ", ".join(f"'{'f' * 32}'" if column == "id" else column for column in columns)
         on(empty, f"INSERT INTO task ({named}) SELECT {values} FROM task WHERE id = '{task.id}'")  # noqa: S608 - ours
-        assert [found for found, _ in await store.uncovered(dead_too=False)] == ["f" * 32]
+        assert [found for found, _ in await store.uncovered()] == ["f" * 32]
         assert await store.take("f" * 32)  # type: ignore[arg-type]  # its id

@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.errors import StoreUnavailable, Unavailable
-from core.leases import AGAIN, EVERY, LASTS, MARGIN, Alone, InTurn, Leases
+from core.leases import AFTER_A_FAILURE, AGAIN, EVERY, LASTS, MARGIN, Alone, InTurn, Leases
 from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, ReviewId, TaskId
 from core.store.leases import LeaseRows
 from tests.contracts.conftest import on
@@ -20,7 +21,8 @@ from tests.core.test_policy import review
 from tests.world import DESK, PATIENCE, START, Board, PaperChannel, StoppedClock, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
 
     from core.model import ChannelName
     from core.ports import Held
@@ -79,8 +81,16 @@ async def test_what_has_expired_is_taken_with_a_higher_token(
     expire(postgres_database)
     assert await rows.take(NAME, "b", TEN) == 2
     assert not await rows.renew(NAME, "a", 1, TEN), "the first one has been overtaken"
-    await rows.release(NAME, "a", 1)
+    await rows.release(NAME, "a")
     assert isinstance(await rows.take(NAME, "a", TEN), timedelta), "and gives up nothing of the second's"
+
+
+async def test_what_one_holds_already_it_takes_anew(rows: LeaseRows) -> None:
+    """The answer to its first asking may have been lost."""
+    assert await rows.take(NAME, "a", TEN) == 1
+    assert await rows.take(NAME, "a", TEN) == 2
+    assert not await rows.renew(NAME, "a", 1, TEN)
+    assert await rows.renew(NAME, "a", 2, TEN)
 
 
 async def test_nobody_renews_what_has_expired(rows: LeaseRows, postgres_database: Database) -> None:
@@ -97,8 +107,9 @@ async def test_what_is_given_up_is_free_at_once_and_told(
     async with LeaseRows(postgres_database, clock, told.extend) as rows:
         await rows.take(NAME, "a", TEN)
         assert told == []
-        await rows.release(NAME, "a", 1)
-        assert told == [LEASES]
+        await rows.release(NAME, "a")
+        await rows.release(NAME, "a")
+        assert told == [LEASES], "once"
         assert await rows.take(NAME, "b", TEN) == 2
 
 
@@ -212,7 +223,7 @@ class Lost:
         self.tries.change()
         raise StoreUnavailable("The PostgreSQL database cannot be reached.")
 
-    async def release(self, name: str, holder: str, token: int) -> None:
+    async def release(self, name: str, holder: str) -> None:
         raise StoreUnavailable("The PostgreSQL database cannot be reached.")
 
 
@@ -232,6 +243,188 @@ async def test_who_cannot_renew_stops_before_another_may_begin(clock: StoppedClo
             await eventually(partial(_changed, lost, work, seen))
         assert lost.renewals > 3
         assert timedelta(seconds=7) < clock.now() - began <= LASTS - MARGIN
+
+
+class Ledger(Board):
+    """Leases of a database that always answers: first that others hold it for so long, then that one may."""
+
+    def __init__(self, others: Sequence[timedelta] = ()) -> None:
+        super().__init__()
+        self._others = list(others)
+        self.renewals = 0
+        self.released = 0
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        return self._others.pop(0) if self._others else 1
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        self.renewals += 1
+        self.change()
+        return True
+
+    async def release(self, name: str, holder: str) -> None:
+        self.released += 1
+
+
+@dataclass
+class SlowStart(Work):
+    """To begin takes until the gate is opened."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    is_cut_off: bool = False
+
+    @asynccontextmanager
+    async def __call__(self, held: Held) -> AsyncIterator[None]:
+        self.held = held
+        self.change()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.is_cut_off = True
+            self.change()
+            raise
+        async with super().__call__(held):
+            yield
+
+
+async def test_a_lease_is_renewed_while_its_work_takes_long_to_begin(clock: StoppedClock) -> None:
+    ledger, slow = Ledger(), SlowStart()
+    holding = Leases(ledger, "a", clock, seconds=seconds_of(clock)).holding(NAME, slow)
+    entering = asyncio.create_task(holding.__aenter__())
+    await slow.until(lambda: slow.held is not None)
+    for renewals in range(1, 6):
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(EVERY)
+        await ledger.until(lambda renewals=renewals: ledger.renewals == renewals)  # type: ignore[misc]  # mypy does not infer a lambda with defaults
+        assert slow.held is not None
+        assert slow.held.left > MARGIN
+    slow.gate.set()
+    await entering
+    assert slow.is_going_on
+    await holding.__aexit__(None, None, None)
+    assert not slow.is_going_on
+    assert ledger.released == 1
+
+
+async def _has_alarm(clock: StoppedClock) -> bool:
+    await asyncio.sleep(0)
+    return clock.next_alarm is not None
+
+
+async def test_work_that_begins_while_its_lease_cannot_be_renewed_is_cut_off_before_another_may_begin(
+    clock: StoppedClock,
+) -> None:
+    lost, slow = Lost(), SlowStart()
+    began = clock.now()
+    holding = Leases(lost, "a", clock, seconds=seconds_of(clock)).holding(NAME, slow)
+    entering = asyncio.create_task(holding.__aenter__())
+    await slow.until(lambda: slow.held is not None)
+    while not slow.is_cut_off:
+        seen = lost.renewals
+        clock.advance(EVERY if not lost.renewals else AGAIN)
+        await eventually(partial(_tried_or_cut_off, lost, slow, seen))
+        assert clock.now() - began < LASTS
+    await entering
+    assert timedelta(seconds=7) < clock.now() - began <= LASTS - MARGIN
+    assert not slow.began
+    await holding.__aexit__(None, None, None)
+
+
+async def _tried_or_cut_off(lost: Lost, slow: SlowStart, seen: int) -> bool:
+    await asyncio.sleep(0)
+    return lost.renewals != seen or slow.is_cut_off
+
+
+class Unheard:
+    """Real leases, but the first answer is lost on its way: it never comes, or is a failure."""
+
+    def __init__(self, rows: LeaseRows, fault: Exception | None = None) -> None:
+        self._rows = rows
+        self._fault = fault
+        self.asked = asyncio.Event()
+        self.renew, self.release = rows.renew, rows.release
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        taken = await self._rows.take(name, holder, lasts)
+        if self.asked.is_set():
+            return taken
+        self.asked.set()
+        if self._fault is not None:
+            raise self._fault
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_what_was_taken_by_who_was_stopped_meanwhile_is_given_up(
+    rows: LeaseRows, clock: StoppedClock
+) -> None:
+    unheard, other = Unheard(rows), Work()
+    beginning = asyncio.create_task(Leases(unheard, "a", clock).holding(NAME, Work()).__aenter__())
+    await unheard.asked.wait()
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    async with Leases(rows, "b", clock).holding(NAME, other):
+        assert other.is_going_on
+
+
+async def test_what_was_taken_in_a_later_look_by_who_leaves_meanwhile_is_given_up(
+    rows: LeaseRows, clock: StoppedClock, postgres_database: Database
+) -> None:
+    await rows.take(NAME, "first", TEN)
+    unheard, other = Unheard(rows), Work()
+    unheard.asked.set()
+    async with Leases(unheard, "a", clock).holding(NAME, Work()):
+        await eventually(partial(_has_alarm, clock))
+        unheard.asked.clear()
+        expire(postgres_database)
+        clock.advance(EVERY)
+        await unheard.asked.wait()
+    async with Leases(rows, "b", clock).holding(NAME, other):
+        assert other.is_going_on
+
+
+async def test_who_took_it_though_it_was_told_otherwise_has_it_at_its_next_try(
+    rows: LeaseRows, clock: StoppedClock
+) -> None:
+    work = Work()
+    unheard = Unheard(rows, StoreUnavailable("The PostgreSQL database cannot be reached."))
+    async with Leases(unheard, "a", clock).holding(NAME, work):
+        assert not work.began
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(AGAIN)
+        await eventually(partial(_goes_on, work))
+
+
+async def _goes_on(work: Work) -> bool:
+    await asyncio.sleep(0)
+    return work.is_going_on
+
+
+async def test_a_turn_that_breaks_is_told_with_the_place_and_not_the_words_and_tried_again(
+    clock: StoppedClock,
+) -> None:
+    """Whatever it is: a channel that nobody serves would be dumb until the next start."""
+    broken = Work(faults=[ValueError("https://api.telegram.org/bot123:secret")])
+    with capture_logs() as logs:
+        leases = Leases(Ledger(others=[EVERY]), "a", clock)
+        async with leases.holding(NAME, broken):
+            await eventually(partial(_waits_until, clock, clock.now() + AFTER_A_FAILURE))
+            leases.heard(Hint(due=frozenset({LEASES})))
+            for _ in range(20):
+                assert await _waits_until(clock, clock.now() + AFTER_A_FAILURE)
+            assert not broken.began, "nor because another failed as well"
+            clock.advance(AFTER_A_FAILURE)
+            await eventually(partial(_goes_on, broken))
+    (told,) = [line for line in logs if line["event"] == "turn_failed"]
+    assert told["error"] == "ValueError"
+    assert any("test_leases.py" in place for place in told["where"])
+    assert "secret" not in str(logs)
+
+
+async def _waits_until(clock: StoppedClock, at: datetime) -> bool:
+    await asyncio.sleep(0)
+    return clock.next_alarm == at
 
 
 async def test_alone_it_is_always_ones_turn() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from core.model import ChannelName
-from core.store import deliveries
+from core.store import deliveries, queues
 from core.store.rows import DELIVERY_COLUMNS, micros
 from core.store.sql import SqlStore
 from core.store.transaction import Transaction
@@ -96,7 +96,7 @@ async def test_of_each_place_the_oldest_change_and_the_oldest_post_are_found(
     transaction = Transaction(connection.cursor(), any_database.dialect)
     transaction.now = clock.now()
     deliveries.insert_deliveries(transaction, rows)
-    found = deliveries.due(transaction, "paper")
+    found = queues.due(transaction, "paper")
     connection.close()
     due_at = {one["id"]: one["due_at"] for one in rows}
     shown = [(one.message is None, due_at[one.id], one.id) for one in found]
@@ -117,9 +117,9 @@ def steps(database: Database, now: datetime) -> int:
 
     transaction = Transaction(connection.cursor(), database.dialect)
     transaction.now = now
-    deliveries.due(transaction, "paper")  # what comes first only once, such as reading the schema
+    queues.due(transaction, "paper")  # what comes first only once, such as reading the schema
     connection.set_progress_handler(step, 10)
-    assert len(deliveries.due(transaction, ChannelName("paper"))) == 1
+    assert len(queues.due(transaction, ChannelName("paper"))) == 1
     connection.close()
     return taken
 

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.errors import SettingsError, StoreUnavailable
-from core.store import census, deliveries, questions, reviews
+from core.store import census, deliveries, questions, receipts, reviews
 from core.store.database import database
 from core.store.deliveries import AT_MESSAGE
 from core.store.lock import exclusive
@@ -126,7 +126,7 @@ def test_what_many_rows_are_searched_for_is_found_by_its_index(
         (questions.ONE, ("id",)),
         (deliveries.RAISE_QUESTION, ("task", "question", "now")),
         (deliveries.RAISE_UNANSWERED, ("task", "review", "now")),
-        (deliveries.ASKS, ("task", "seq")),
+        (receipts.ASKS, ("task", "seq")),
     ],
 )
 def test_no_press_reads_a_whole_table(

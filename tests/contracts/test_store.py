@@ -64,6 +64,8 @@ from tests.contracts.steps import ANYONE, completed, decide, new_id, parked, ste
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PATIENCE, SAM, START, Diary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.model import Json
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -1023,6 +1025,23 @@ async def test_an_update_is_kept_once_and_handed_out_until_it_is_handled(
     assert two in await store.unhandled_updates(one.channel), "what was never handled is never forgotten"
 
 
+async def test_unhandled_updates_are_read_in_pages_in_the_order_of_arrival(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    channel = ChannelName("telegram")
+    for ids in (("9", "7"), ("8",), ("11", "10")):
+        for each in ids:  # of one moment by id
+            await store.keep_update(ChatUpdate(channel=channel, id=each, body=b"{}"))
+        clock.advance(seconds=1)
+    read: list[str] = []
+    page: Sequence[ChatUpdate] = ()
+    while page := await store.unhandled_updates(channel, after=page[-1] if page else None, limit=2):
+        assert len(page) <= 2
+        read += [update.id for update in page]
+        await store.update_handled(channel, page[0].id)
+    assert read == ["7", "9", "8", "10", "11"]
+
+
 async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     store: SqlStore, clock: StoppedClock
 ) -> None:
@@ -1053,7 +1072,7 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     clock.advance(minutes=10)
     assert await store.dialog(PAPER, MessageRef("m2")) is None
     await store.forget_old()
-    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == BEN.id
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == replaced
     assert await store.asked_in_vain(PAPER, MessageRef("m1")) is None, "it has its answer"
     clock.advance(days=1)
     await store.forget_old()

@@ -158,7 +158,7 @@ async def test_every_history_is_read(carried_over: Database, clock: StoppedClock
     async with whole_core(carried_over, clock) as world:
         for title, task in IDS.items():
             assert await world.history(task), title
-            assert await world.service.checkpoints(task)
+            assert await world.service.checkpoints.of_task(task)
         assert NodeRetried in {type(event) for event in await world.history(IDS["retrying"])}
 
 
@@ -168,7 +168,7 @@ async def test_a_task_can_be_taken_back_to_before_its_review(
 ) -> None:
     async with whole_core(carried_over, clock, admins=[ANA.id]) as world:
         before = [review.attempt for review in await world.store.reviews(IDS[title])]
-        await world.service.resume(IDS[title], ANA.id, checkpoint=1)
+        await world.service.checkpoints.resume(IDS[title], ANA.id, checkpoint=1)
         review = await open_review(world, title)
         assert review.attempt == before[-1] + 1
         assert review.draft == f"draft 1 of {title}"
@@ -180,7 +180,7 @@ async def test_what_was_approved_before_a_checkpoint_still_is_after_it(
     carried_over: Database, clock: StoppedClock
 ) -> None:
     async with whole_core(carried_over, clock, admins=[ANA.id]) as world:
-        task = await world.service.resume(IDS["completed"], ANA.id, checkpoint=4)
+        task = await world.service.checkpoints.resume(IDS["completed"], ANA.id, checkpoint=4)
         assert task.outcome is Outcome.APPROVED
         done = await over(world, "completed")
         assert (done.status, done.final_result) == (Status.COMPLETED, "draft 2 of completed")

@@ -248,7 +248,9 @@ async def play(service: Service, name: str, key: str) -> list[TaskId]:
     )
     await answer(service, task.id, shape.answers)
     if shape.resume is not None and not await was_resumed(service, task.id):
-        await service.resume(task.id, LOCAL, checkpoint=shape.resume.checkpoint, state=shape.resume.state)
+        await service.checkpoints.resume(
+            task.id, LOCAL, checkpoint=shape.resume.checkpoint, state=shape.resume.state
+        )
     if shape.resume is not None:
         await answer(service, task.id, shape.answers)
     if shape.fork is None:
@@ -279,7 +281,7 @@ async def do(service: Service, review_id: ReviewId, act: Press | Resume) -> None
     if not found.is_open:
         return
     if isinstance(act, Resume):
-        await service.resume(found.task.id, LOCAL, checkpoint=act.checkpoint, state=act.state)
+        await service.checkpoints.resume(found.task.id, LOCAL, checkpoint=act.checkpoint, state=act.state)
         return
     try:
         await service.decide(
@@ -299,7 +301,7 @@ async def fork_of(service: Service, task: TaskId, at: Resume) -> TaskId:
     known = [TaskId(found.id) for found in page.tasks if found.parent == task]
     if known:
         return known[0]
-    made = await service.resume(task, LOCAL, checkpoint=at.checkpoint, state=at.state, fork=True)
+    made = await service.checkpoints.resume(task, LOCAL, checkpoint=at.checkpoint, state=at.state, fork=True)
     return TaskId(made.id)
 
 

@@ -20,7 +20,7 @@ import pytest
 from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import StoreUnavailable
 from tests.core.shapes import SHAPES, flows, play, story
-from tests.world import PATIENCE, StoppedClock, whole_core
+from tests.world import PATIENCE, StoppedClock, watches, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,6 +191,7 @@ async def lived(database: Database, name: str, key: str, outside: Outside) -> En
             database, StoppedClock(), flows=flows(outside.receive), is_shared=shared
         ) as world:
             if isinstance(world.engine, ProcrastinateEngine):
+                watches(world)
                 await world.engine.sweep()  # as it does every few seconds
             playing = asyncio.ensure_future(play(world.service, name, key))
             if isinstance(database, Mortal):
@@ -217,7 +218,7 @@ async def until_death(database: Mortal, playing: asyncio.Future[Any]) -> None:
 
 
 async def ending(world: World, tasks: Sequence[TaskId], outside: Outside) -> Ending:
-    checkpoints = [list(await world.service.checkpoints(task)) for task in tasks]
+    checkpoints = [list(await world.service.checkpoints.of_task(task)) for task in tasks]
     return Ending(
         stories=[story(await world.history(task)) for task in tasks],
         states=[{**all_of[-1].state, "task_id": None} for all_of in checkpoints],

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.engines.local import FORGET, LocalEngine
 from core.engines.procrastinate import ProcrastinateEngine
@@ -29,7 +30,7 @@ from core.store.database import conninfo
 from tests.world import PATIENCE, START, Board, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from core.engines.segments import Segments
     from core.events import Event
@@ -105,19 +106,22 @@ class Work(Board):
     def ask_for_room(self, has_room: Callable[[], bool]) -> None:
         self.has_room = has_room
 
-    def went_away(self, task: TaskId) -> bool:
+    def is_left_to_a_job(self, task: TaskId) -> bool:
         return False
 
     async def enlist(self, worker: int) -> None:
         pass
 
-    async def is_enlisted(self, worker: int) -> bool:
+    async def beaten(self, worker: int) -> bool:
+        return True
+
+    async def may_judge(self) -> bool:
         return True
 
     async def take(self, task: TaskId) -> bool:
         return True
 
-    async def uncovered(self, *, dead_too: bool) -> Sequence[tuple[TaskId, int]]:
+    async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
         return []
 
     async def bury(self) -> None:
@@ -179,6 +183,11 @@ async def local(runner: Runner, work: Work, clock: StoppedClock) -> AsyncIterato
 
 def told(engine: Segments, *events: tuple[TaskId, Event]) -> None:
     engine.committed([StoredEvent(task=task, seq=1, at=START, event=event) for task, event in events], set())
+
+
+def told_of(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Defects that were logged with their tracebacks."""
+    return [line["event"] for line in logs if line.get("exc_info")]
 
 
 SUBMITTED = TaskSubmitted(submitter="sam")
@@ -290,8 +299,10 @@ async def test_a_database_that_was_away_is_asked_again(
 async def test_a_segment_that_breaks_fails_its_task(engine: Segments, runner: Runner, work: Work) -> None:
     runner.gate.set()
     runner.answers[A] = [ZeroDivisionError("x")]
-    engine.run(A)
-    await work.until(lambda: work.failed)
+    with capture_logs() as logs:
+        engine.run(A)
+        await work.until(lambda: work.failed)
+    assert told_of(logs) == ["segment_broke"]
     assert work.failed == [(A, "The flow could not be run: ZeroDivisionError.")]
 
 
@@ -302,10 +313,13 @@ async def test_a_task_that_cannot_even_be_failed_leaves_the_engine_running(
     runner.gate.set()
     runner.answers[A] = [ZeroDivisionError("x")]
     work.faults = [fault]
-    engine.run(A)
-    await work.until(lambda: work.failed)
-    engine.run(B)
-    await runner.until(lambda: B in runner.begun)
+    with capture_logs() as logs:
+        engine.run(A)
+        await work.until(lambda: work.failed)
+        engine.run(B)
+        await runner.until(lambda: B in runner.begun)
+    broke = [] if isinstance(fault, StoreUnavailable) else ["task_not_failed"]
+    assert told_of(logs) == ["segment_broke", *broke]
 
 
 async def test_a_sweep_finds_what_nobody_told_of(
@@ -326,10 +340,12 @@ async def test_a_sweep_that_failed_is_followed_by_another(
     engine: Segments, work: Work, clock: StoppedClock, runner: Runner, fault: Exception
 ) -> None:
     work.faults = [fault]
-    for sweeps in (2, 3):
-        await eventually(lambda: has_alarm(clock))
-        clock.advance(SWEEP)
-        await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]  # likewise
+    with capture_logs() as logs:
+        for sweeps in (2, 3):
+            await eventually(lambda: has_alarm(clock))
+            clock.advance(SWEEP)
+            await work.until(lambda sweeps=sweeps: work.sweeps == sweeps)  # type: ignore[misc]  # likewise
+    assert told_of(logs) == ([] if isinstance(fault, StoreUnavailable) else ["sweep_broke"])
 
 
 async def test_what_is_old_is_forgotten_once_an_hour_or_as_soon_as_it_can_be(
@@ -413,5 +429,7 @@ async def test_a_stop_goes_on_where_nothing_can_be_put_back(
         engine.run(A)
         await runner.until(lambda: runner.inside)
         work.faults = [fault]
-        await engine.stop(timedelta(0))
+        with capture_logs() as logs:
+            await engine.stop(timedelta(0))
+    assert told_of(logs) == ([] if isinstance(fault, StoreUnavailable) else ["put_back_broke"])
     assert runner.cut == [A]

@@ -128,10 +128,10 @@ async def test_a_state_without_its_first_keys_can_be_forked_and_resumed(
     async with whole_core(any_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("the input")
         await world.end(task.id)
-        fork = await world.service.resume(task.id, LOCAL, checkpoint=1, fork=True)
+        fork = await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1, fork=True)
         done = await world.end(fork.id)
         assert (done.status, done.input) == (Status.COMPLETED, "the input")
-        await world.service.resume(task.id, LOCAL, checkpoint=1)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1)
         assert (await ended_twice(world, task.id)).status is Status.COMPLETED
 
 
@@ -160,9 +160,11 @@ async def test_what_was_approved_before_a_checkpoint_of_an_older_branch_counts_a
         task = await world.submit()
         await world.approve(await world.open_review(task.id))
         assert (await world.end(task.id)).final_result == "d"
-        await world.service.resume(task.id, LOCAL, checkpoint=1, state={"processed_output": "other"})
+        await world.service.checkpoints.resume(
+            task.id, LOCAL, checkpoint=1, state={"processed_output": "other"}
+        )
         await world.open_review(task.id, 2)
-        resumed = await world.service.resume(task.id, LOCAL, checkpoint=3)
+        resumed = await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=3)
         assert resumed.outcome is Outcome.APPROVED
         done = await ended_twice(world, task.id)
         assert (done.final_result, done.outcome) == ("d", Outcome.APPROVED)
@@ -199,11 +201,11 @@ async def test_a_crowd_resumes_decides_and_cancels_at_once(
             calls: list[Any] = []
             for number in range(30):
                 calls += [
-                    world.service.resume(task.id, LOCAL, checkpoint=number % 2),
+                    world.service.checkpoints.resume(task.id, LOCAL, checkpoint=number % 2),
                     world.approve(asked),
                     world.service.cancel(task.id, LOCAL),
-                    world.service.resume(task.id, LOCAL, checkpoint=1, fork=True),
-                    world.service.resume(task.id, LOCAL, checkpoint=1),
+                    world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1, fork=True),
+                    world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1),
                 ]
             found = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(one, CountersignError) for one in found if isinstance(one, BaseException))
@@ -252,7 +254,9 @@ async def test_a_card_that_is_being_posted_while_its_task_is_resumed_says_so_aft
         task = await world.submit()
         first = await world.open_review(task.id)
         await paper.until(lambda: paper.inside)
-        await world.service.resume(task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"})
+        await world.service.checkpoints.resume(
+            task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"}
+        )
         second = await world.open_review(task.id, 2)
         paper.open()
         await paper.until(lambda: [one for one in shown(paper, first) if one.superseded_by == 2])
@@ -315,10 +319,10 @@ async def test_two_servers_resume_decide_and_cancel_at_once(
             for number in range(20):
                 for world in (one, other):
                     calls += [
-                        world.service.resume(task.id, ANA.id, checkpoint=number % 2),
+                        world.service.checkpoints.resume(task.id, ANA.id, checkpoint=number % 2),
                         world.approve(asked, BEN),
                         world.service.cancel(task.id, LOCAL),
-                        world.service.resume(task.id, ANA.id, checkpoint=1, fork=True),
+                        world.service.checkpoints.resume(task.id, ANA.id, checkpoint=1, fork=True),
                     ]
             found = await asyncio.gather(*calls, return_exceptions=True)
             broken = [

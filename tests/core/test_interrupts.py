@@ -55,7 +55,7 @@ async def edit(
 
 async def state_of(world: World, task: str) -> dict[str, Any]:
     """What the flow had left at its last checkpoint."""
-    return dict((await world.service.checkpoints(task))[-1].state)
+    return dict((await world.service.checkpoints.of_task(task))[-1].state)
 
 
 # A ReviewNode of the user's
@@ -141,7 +141,7 @@ async def test_what_a_reviews_own_apply_changed_is_an_intermediate_result(
             ("check", "approved", 4),
             ("pay", None, 6),
         ], "what a review without its own `apply` changes, its decision tells"
-        assert (await world.service.checkpoint(task.id, 4)).changes["amount"] == (10, 8)
+        assert (await world.service.checkpoints.one(task.id, 4)).changes["amount"] == (10, 8)
         told = [kind(e) for e in await world.history(task.id)]
         assert told[-3:] == ["task_resumed", "node_finished", "task_completed"]
 

@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from core.errors import StoreUnavailable
 from core.feed import Feed
 from core.lookout import EVERY, lookout
@@ -33,11 +35,16 @@ async def test_it_looks_regularly_whatever_goes_wrong(clock: StoppedClock) -> No
     readers = Readers(
         StoreUnavailable("The PostgreSQL database cannot be reached."), RuntimeError("a defect")
     )
-    async with lookout(readers, clock):
-        for number in range(1, 4):
-            await eventually(partial(_alarmed, clock))
-            clock.advance(EVERY)
-            await eventually(partial(_looked, readers, number))
+    with capture_logs() as logs:
+        async with lookout(readers, clock):
+            for number in range(1, 4):
+                await eventually(partial(_alarmed, clock))
+                clock.advance(EVERY)
+                await eventually(partial(_looked, readers, number))
+    assert [(line["event"], line.get("exc_info")) for line in logs[:2]] == [
+        ("lookout_postponed", None),
+        ("lookout_broke", True),
+    ]
     assert clock.next_alarm is None
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.definitions import definition
 from core.errors import MessageGone, PlaceMoved, RateLimited, Undeliverable, Unreachable
@@ -26,7 +27,7 @@ from core.model import (
     Status,
     Verdict,
 )
-from core.outbox import GIVE_UP_AFTER, Outbox
+from core.outbox import GIVE_UP_AFTER, SWEEP, Outbox
 from core.store.sql import SqlStore
 from tests.contracts.steps import waiting
 from tests.world import (
@@ -465,6 +466,53 @@ async def test_a_channels_defect_is_tried_again_like_any_failure(
     clock.advance(seconds=2)
     (card,) = await settled(desk, task.id)
     assert card.state is DeliveryState.SENT
+
+
+class Defective(SqlStore):
+    """Some of what it is asked breaks, once each."""
+
+    faults: tuple[str, ...] = ()
+
+    async def due_deliveries(self, channel: ChannelName) -> Sequence[Delivery]:
+        self._break("due")
+        return await super().due_deliveries(channel)
+
+    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
+        self._break("shown")
+        await super().delivery_shown(wanted, message)
+
+    def _break(self, what: str) -> None:
+        if what in self.faults:
+            self.faults = ()
+            raise KeyError("a defect")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told", "posts"), [("due", "outbox_broke", 1), ("shown", "delivery_not_served", 2)]
+)
+async def test_a_defect_of_ours_is_told_and_ends_no_loop(
+    sqlite_database: Database,
+    clock: StoppedClock,
+    paper: PaperChannel,
+    fault: str,
+    told: str,
+    posts: int,
+) -> None:
+    """The channel would be dumb until the next start."""
+    async with Defective(sqlite_database, clock) as store:
+        review = await waiting(store, Policy(name="desk", reviewers=(ANA.id,), recipients=(DESK,)))
+        store.faults = (fault,)
+        with capture_logs() as logs:
+            async with Outbox(store, [paper], clock):
+                while not logs:
+                    await store.counts()
+                await quiet(store)
+                clock.advance(SWEEP)
+                await paper.called(posts)
+                await quiet(store)
+        (card,) = await store.deliveries((await store.review(review)).task.id)
+    assert card.state is DeliveryState.SENT
+    assert [(line["event"], line["exc_info"]) for line in logs] == [(told, True)]
 
 
 async def test_calls_to_one_recipient_keep_their_distance(

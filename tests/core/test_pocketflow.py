@@ -31,7 +31,7 @@ async def ours(database: Database, clock: StoppedClock, flow: Flow) -> dict[str,
         task = await world.submit(TEXT)
         done = await world.end(task.id)
         assert (done.status, done.error) == (Status.COMPLETED, None)
-        checkpoints = await world.service.checkpoints(task.id)
+        checkpoints = await world.service.checkpoints.of_task(task.id)
         return dict(checkpoints[-1].state)
 
 

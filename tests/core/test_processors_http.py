@@ -284,7 +284,7 @@ async def test_nobody_listening_is_tried_three_times(unused_tcp_port: int) -> No
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
-        pytest.skip("No openssl to make a certificate with.")
+        pytest.skip("No openssl makes a certificate here; not seen: that one nobody vouches for is refused.")
     words = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost "
         "-keyout key.pem -out cert.pem"

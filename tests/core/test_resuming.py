@@ -39,10 +39,10 @@ async def test_a_task_goes_on_from_a_checkpoint_with_an_edited_state(
         task = await world.submit()
         await world.approve(await world.open_review(task.id))
         assert (await world.end(task.id)).final_result == "paid 10"
-        before = [(c.number, c.node, c.following) for c in await world.service.checkpoints(task.id)]
+        before = [(c.number, c.node, c.following) for c in await world.service.checkpoints.of_task(task.id)]
         assert before == [(0, None, "/"), (1, "price", "check"), (2, "check", "pay"), (3, "pay", None)]
 
-        resumed = await world.service.resume(task.id, LOCAL, checkpoint=1, state={"amount": 12})
+        resumed = await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1, state={"amount": 12})
         assert (resumed.status, resumed.outcome, resumed.final_result, resumed.ended_at) == (
             Status.RUNNING,
             None,
@@ -56,7 +56,7 @@ async def test_a_task_goes_on_from_a_checkpoint_with_an_edited_state(
         done = await ended_twice(world, task.id)
         assert (done.final_result, done.attempt, done.outcome) == ("paid 12", 2, Outcome.APPROVED)
 
-        points = await world.service.checkpoints(task.id)
+        points = await world.service.checkpoints.of_task(task.id)
         assert [(c.number, c.parent, c.superseded) for c in points] == [
             (0, None, False),
             (1, 0, False),
@@ -95,7 +95,9 @@ async def test_an_open_review_of_the_branch_left_is_closed_on_every_card(
     async with whole_core(sqlite_database, clock, flows={"draft": flow}, channels=[paper]) as world:
         task = await world.submit()
         first = await world.open_review(task.id)
-        await world.service.resume(task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"})
+        await world.service.checkpoints.resume(
+            task.id, LOCAL, checkpoint=1, state={"processed_output": "eleven"}
+        )
         second = await world.open_review(task.id, 2)
         with pytest.raises(ReviewIsClosed, match="attempt 2 has replaced it"):
             await world.approve(first)
@@ -122,7 +124,9 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(
         task = await world.submit("for Sam")
         await world.approve(await world.open_review(task.id))
         await world.end(task.id)
-        fork = await world.service.resume(task.id, LOCAL, checkpoint=2, state={"amount": 1}, fork=True)
+        fork = await world.service.checkpoints.resume(
+            task.id, LOCAL, checkpoint=2, state={"amount": 1}, fork=True
+        )
         assert (fork.parent, fork.parent_checkpoint, fork.submitter, fork.input) == (
             task.id,
             2,
@@ -136,7 +140,7 @@ async def test_a_fork_is_a_new_task_that_names_its_parent(
         assert story[1] == TaskForked(
             parent=task.id, checkpoint=2, by="local", by_name="local (open)", edited=["amount"]
         )
-        first = await world.service.checkpoint(fork.id, 1)
+        first = await world.service.checkpoints.one(fork.id, 1)
         assert (first.state["task_id"], first.state["amount"]) == (fork.id, 1)
 
 
@@ -146,10 +150,10 @@ async def test_a_fork_counts_its_attempts_anew(any_database: Database, clock: St
         await world.reject(await world.open_review(task.id))
         await world.open_review(task.id, 2)
         forks = {
-            number: await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True)
+            number: await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=number, fork=True)
             for number in (0, 1, 3)
         }
-        states = {n: (await world.service.checkpoint(fork.id, 1)).state for n, fork in forks.items()}
+        states = {n: (await world.service.checkpoints.one(fork.id, 1)).state for n, fork in forks.items()}
         assert {n: state["current_attempt"] for n, state in states.items()} == {0: 0, 1: 1, 3: 1}
         review = await world.service.review(await world.open_review(forks[3].id))
         assert (review.attempt, review.draft) == (1, states[3]["processed_output"])
@@ -178,10 +182,10 @@ async def test_each_review_says_which_attempt_replaced_it_and_an_approval_that_h
         await world.approve(again, ANA)
         await world.approve(again, BEN)
         await world.end(task.id)
-        points = await world.service.checkpoints(task.id)
+        points = await world.service.checkpoints.of_task(task.id)
         assert [(c.number, c.node) for c in points][1:4] == [(1, "price"), (2, "price"), (3, "asks")]
 
-        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=2)
         anew = await world.open_review(task.id, 5)
         assert await superseded(world, task.id) == [
             ("price", Outcome.APPROVED, None),
@@ -222,7 +226,7 @@ async def test_an_approval_that_was_asked_anew_holds_again_where_somebody_goes_b
         await world.open_review(task.id, 4)
         assert [number for *_, number in await superseded(world, task.id)] == [2, 2, None, None]
 
-        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=2)
         await world.open_review(task.id, 5)
         first, *_ = await world.service.reviews(task.id)
         assert await superseded(world, task.id) == [
@@ -240,7 +244,7 @@ async def test_an_approval_that_was_asked_anew_holds_again_where_somebody_goes_b
 
         await paper.until(lambda: shown()[-1:] if shown()[-1].superseded_by is None else [])
 
-        await world.service.resume(task.id, LOCAL, checkpoint=5)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=5)
         await world.open_review(task.id, 6)
         assert [number for *_, number in await superseded(world, task.id)][:3] == [2, 2, None], (
             "back on the branch that it was left for"
@@ -251,12 +255,12 @@ async def test_forks_of_a_task_are_listed(any_database: Database, clock: Stopped
     async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
         task = await world.submit()
         await world.open_review(task.id)
-        assert await world.service.forks(task.id) == []
+        assert await world.service.checkpoints.forks(task.id) == []
         made = []
         for number in (0, 1):
             clock.advance(seconds=1)
-            made.append(await world.service.resume(task.id, LOCAL, checkpoint=number, fork=True))
-        found = await world.service.forks(task.id)
+            made.append(await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=number, fork=True))
+        found = await world.service.checkpoints.forks(task.id)
         assert [(f.task, f.checkpoint, f.by_name, f.at) for f in found] == [
             (fork.id, number, "local (open)", fork.created_at) for number, fork in enumerate(made)
         ]
@@ -277,10 +281,10 @@ async def test_a_task_whose_node_is_gone_is_moved_by_an_admin(
             "Node 'check' is not in the flow 'draft' any more.",
         )
         with pytest.raises(NotAnAdmin):
-            await world.service.resume(task.id, ANA.id, checkpoint=1, node="ship")
+            await world.service.checkpoints.resume(task.id, ANA.id, checkpoint=1, node="ship")
         with pytest.raises(Invalid, match="has no node 'pay'; it has: inspect, price, ship"):
-            await world.service.resume(task.id, BEN.id, checkpoint=1, node="pay")
-        await world.service.resume(task.id, BEN.id, checkpoint=1, node="ship")
+            await world.service.checkpoints.resume(task.id, BEN.id, checkpoint=1, node="pay")
+        await world.service.checkpoints.resume(task.id, BEN.id, checkpoint=1, node="ship")
         done = await ended_twice(world, task.id)
         assert (done.status, done.final_result, done.error) == (Status.COMPLETED, "shipped", None)
 
@@ -305,14 +309,14 @@ async def test_what_cannot_be_resumed_says_why_and_changes_nothing(
         ):
             for fork in (False, True):
                 with pytest.raises(error):
-                    await world.service.resume(task.id, ANA.id, fork=fork, **more)
+                    await world.service.checkpoints.resume(task.id, ANA.id, fork=fork, **more)
         with pytest.raises(NotAnAdmin):
-            await world.service.resume(task.id, SAM.id, checkpoint=1)
+            await world.service.checkpoints.resume(task.id, SAM.id, checkpoint=1)
         assert await world.history(task.id) == before
         busy = await world.submit(flow="busy")
         await world.diary.until(lambda: world.diary.of(busy.id)[1:])
         with pytest.raises(TaskIsRunning, match="running"):
-            await world.service.resume(busy.id, ANA.id, checkpoint=0)
+            await world.service.checkpoints.resume(busy.id, ANA.id, checkpoint=0)
 
 
 def busy_graph() -> Any:
@@ -330,8 +334,8 @@ async def test_resuming_after_the_end_of_a_flow_needs_a_node(
         await world.approve(await world.open_review(task.id))
         await world.end(task.id)
         with pytest.raises(Invalid, match="the flow ends; name the `node`"):
-            await world.service.resume(task.id, LOCAL, checkpoint=3)
-        await world.service.resume(task.id, LOCAL, checkpoint=3, node="pay")
+            await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=3)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=3, node="pay")
         done = await ended_twice(world, task.id)
         assert (done.final_result, done.outcome) == ("paid 10", Outcome.APPROVED)
 
@@ -344,7 +348,7 @@ async def test_a_follower_sees_both_ends_of_a_task_that_was_resumed(
         await world.approve(await world.open_review(task.id))
         await world.end(task.id)
         first = [stored.seq async for stored in world.service.follow(task.id)]
-        await world.service.resume(task.id, LOCAL, checkpoint=2)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=2)
         await ended_twice(world, task.id)
         again = [stored.seq async for stored in world.service.follow(task.id)]
         rest = [stored.seq async for stored in world.service.follow(task.id, after=first[-1])]
@@ -363,7 +367,7 @@ async def test_a_checkpoint_at_an_interrupt_asks_again(
         await world.approve(await world.open_review(task.id))
         await world.approve(await world.open_review(task.id, 2))
         await world.end(task.id)
-        await world.service.resume(task.id, LOCAL, checkpoint=1)
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1)
         await world.approve(await world.open_review(task.id, 3))
         await world.approve(await world.open_review(task.id, 4))
         done = await ended_twice(world, task.id)
@@ -382,17 +386,17 @@ async def test_checkpoints_come_in_pages_newest_first(any_database: Database, cl
     async with whole_core(any_database, clock, flows={"draft": definition(node)}) as world:
         task = await world.submit()
         await world.end(task.id)
-        whole = await world.service.checkpoints(task.id)
+        whole = await world.service.checkpoints.of_task(task.id)
         assert [(c.number, c.changes.get("count")) for c in whole] == [
             (0, None),
             (1, (None, 1)),
             *((n, (n - 1, n)) for n in range(2, 7)),
         ]
-        newest = await world.service.checkpoints(task.id, limit=2)
-        earlier = await world.service.checkpoints(task.id, before=newest[0].number, limit=3)
-        rest = await world.service.checkpoints(task.id, before=earlier[0].number, limit=3)
+        newest = await world.service.checkpoints.of_task(task.id, limit=2)
+        earlier = await world.service.checkpoints.of_task(task.id, before=newest[0].number, limit=3)
+        rest = await world.service.checkpoints.of_task(task.id, before=earlier[0].number, limit=3)
         assert [*rest, *earlier, *newest] == list(whole)
-        assert await world.service.checkpoints(task.id, before=0) == []
+        assert await world.service.checkpoints.of_task(task.id, before=0) == []
 
 
 async def test_few_large_checkpoints_come_at_once(any_database: Database, clock: StoppedClock) -> None:
@@ -409,11 +413,13 @@ async def test_few_large_checkpoints_come_at_once(any_database: Database, clock:
         pages: list[list[int]] = []
         before: int | None = None
         while before != 0:
-            found = await world.service.checkpoints(task.id, before=before)
+            found = await world.service.checkpoints.of_task(task.id, before=before)
             pages.append([one.number for one in found])
             before = found[0].number
         assert pages == [[4, 5], [2, 3], [0, 1]]
-        assert (await world.service.checkpoints(task.id, before=5, limit=1))[0].changes == {"count": (3, 4)}
+        assert (await world.service.checkpoints.of_task(task.id, before=5, limit=1))[0].changes == {
+            "count": (3, 4)
+        }
 
 
 async def test_one_checkpoint_comes_however_large_it_is(any_database: Database, clock: StoppedClock) -> None:
@@ -421,8 +427,8 @@ async def test_one_checkpoint_comes_however_large_it_is(any_database: Database, 
     async with whole_core(any_database, clock, flows={"draft": flow}) as world:
         task = await world.submit()
         await world.end(task.id)
-        assert [one.number for one in await world.service.checkpoints(task.id)] == [2]
-        assert [one.number for one in await world.service.checkpoints(task.id, before=2)] == [0, 1]
+        assert [one.number for one in await world.service.checkpoints.of_task(task.id)] == [2]
+        assert [one.number for one in await world.service.checkpoints.of_task(task.id, before=2)] == [0, 1]
 
 
 async def test_an_approval_on_another_branch_does_not_count_on_this_one(
@@ -435,19 +441,19 @@ async def test_an_approval_on_another_branch_does_not_count_on_this_one(
         await world.approve(await world.open_review(task.id))
         await world.end(task.id)
         # 1 draft, 2 check (approved), 3 a, 4 b; then past the review: 5 (from 1), 6 a, 7 b.
-        await world.service.resume(task.id, LOCAL, checkpoint=1, node="a")
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=1, node="a")
         assert (await ended(world, task.id, 2)).outcome is None
-        await world.service.resume(task.id, LOCAL, checkpoint=3)  # 8 (from 3), 9 b
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=3)  # 8 (from 3), 9 b
         assert (await ended(world, task.id, 3)).outcome is Outcome.APPROVED
-        await world.service.resume(task.id, LOCAL, checkpoint=6)  # 10 (from 6), 11 b
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=6)  # 10 (from 6), 11 b
         done = await ended(world, task.id, 4)
         assert (done.outcome, done.final_result) == (None, None)
-        points = await world.service.checkpoints(task.id)
+        points = await world.service.checkpoints.of_task(task.id)
         assert [c.number for c in points if not c.superseded] == [0, 1, 5, 6, 10, 11]
-        await world.service.resume(task.id, LOCAL, checkpoint=9, node="b")  # 12 (from 9), 13 b
+        await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=9, node="b")  # 12 (from 9), 13 b
         done = await ended(world, task.id, 5)
         assert (done.outcome, done.final_result) == (Outcome.APPROVED, "d")
-        points = await world.service.checkpoints(task.id)
+        points = await world.service.checkpoints.of_task(task.id)
         assert [c.number for c in points if not c.superseded] == [0, 1, 2, 3, 8, 9, 12, 13]
 
 
@@ -467,7 +473,7 @@ async def test_a_state_that_an_edit_makes_too_large_is_refused(
         before = await world.history(task.id)
         for fork in (False, True):
             with pytest.raises(Invalid, match=f"over {MAX_STATE}"):
-                await world.service.resume(
+                await world.service.checkpoints.resume(
                     task.id, LOCAL, checkpoint=1, state={"more": "y" * 1_000}, fork=fork
                 )
         assert await world.history(task.id) == before
@@ -489,10 +495,10 @@ async def test_a_task_is_not_resumed_where_its_flow_has_nothing_to_go_on_with(
     ):
         async with whole_core(any_database, clock, flows=flows) as world:
             with pytest.raises(Invalid, match=sentence):
-                await world.service.resume(task.id, LOCAL, checkpoint=2, fork=fork)
+                await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=2, fork=fork)
             for node in ("nul \x00", "\ud800"):
                 with pytest.raises(Invalid):
-                    await world.service.resume(task.id, LOCAL, checkpoint=2, node=node, fork=fork)
+                    await world.service.checkpoints.resume(task.id, LOCAL, checkpoint=2, node=node, fork=fork)
             assert (await world.service.task(task.id)).final_result == "paid 10"
 
 
@@ -503,7 +509,7 @@ async def test_a_resume_that_is_repeated_because_its_answer_was_lost_happens_onc
     async with whole_core(any_database, clock, flows={"draft": paying()}) as world:
         task = await world.submit()
         await world.open_review(task.id)
-        resume = partial(world.service.resume, task.id, LOCAL, fork=fork, key="once")
+        resume = partial(world.service.checkpoints.resume, task.id, LOCAL, fork=fork, key="once")
         first, second = await asyncio.gather(resume(checkpoint=1), resume(checkpoint=1))
         await world.open_review(first.id, 1 if fork else 2)
         third = await resume(checkpoint=1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
+from structlog.testing import capture_logs
 
 from core.engines.procrastinate import ProcrastinateEngine
 from core.errors import StoreUnavailable
@@ -18,13 +18,12 @@ from core.graph import Graph
 from core.model import Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
 from core.store.jobs import QUEUE, SEGMENT, UPKEEP
-from core.store.replicas import STALLED
 from tests.contracts.conftest import on
-from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies
+from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies, watches
 from tests.world import whole_core as whole_core_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from core.model import Json, Task, TaskId
@@ -119,6 +118,9 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
         assert holder(postgres_database, task.id) == dying.store.replica, "it lives"
         stop_heart(postgres_database, dying)
         await engine_of(other).sweep()
+        assert holder(postgres_database, task.id) == dying.store.replica, "as far as a newcomer can tell"
+        watches(other)
+        await engine_of(other).sweep()
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
 
@@ -168,6 +170,7 @@ async def test_a_replica_that_was_frozen_is_refused_what_another_took(
         task = await frozen.submit()
         await at_work.wait()
         stop_heart(postgres_database, frozen)
+        watches(other)
         await engine_of(other).sweep()
         await reviewed(other, task.id)
         gate.set()
@@ -194,12 +197,13 @@ async def test_after_an_outage_nobody_is_taken_for_dead_before_all_had_time_to_b
     ):
         task = await slow.submit()
         stop_heart(postgres_database, slow)
-        engine = engine_of(other)
-        engine._first_worker, engine._since = False, monotonic()
-        await engine.sweep()
+        watches(other)
+        await engine_of(other).registered(worker_of(postgres_database, other))
+        stop_heart(postgres_database, slow)
+        await engine_of(other).sweep()
         assert holder(postgres_database, task.id) == slow.store.replica
-        engine._since -= STALLED
-        await engine.sweep()
+        watches(other)
+        await engine_of(other).sweep()
         await reviewed(other, task.id)
 
 
@@ -253,6 +257,7 @@ async def test_jobs_of_a_dead_worker_are_done_by_others(
 ) -> None:
     """Whatever it was at: a task's work, or a sweep, beside which the next one waits already."""
     async with whole_core(postgres_database, clock, is_shared=True) as world:
+        watches(world)
         task = await world.submit()
         review = await world.open_review(task.id)
         [(worker,)] = on(
@@ -313,3 +318,38 @@ async def test_a_stop_leaves_what_is_held_to_the_others(
             assert holder(postgres_database, task.id) == leaving.store.replica
         await reviewed(other, task.id)
         assert holder(postgres_database, task.id) == other.store.replica
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(StoreUnavailable("away"), ("job_interrupted", None)), (KeyError("a defect"), ("job_broke", True))],
+)
+async def test_what_a_job_meets_is_told_and_its_task_is_run_by_another_job(
+    postgres_database: Database, clock: StoppedClock, fault: Exception, told: tuple[str, bool | None]
+) -> None:
+    """Procrastinate catches it, and its own words are silenced."""
+    async with (
+        whole_core(postgres_database, clock, is_shared=True, held=0) as full,
+        whole_core(postgres_database, clock, is_shared=True) as free,
+    ):
+        faults, take = [fault], free.store.take
+
+        async def broken(task: TaskId) -> bool:
+            if faults:
+                raise faults.pop()
+            return await take(task)
+
+        free.store.take = broken  # type: ignore[method-assign]  # this is the fault
+        with capture_logs() as logs:
+            task = await full.submit()
+            await eventually(lambda: swept(free, logs))
+            await reviewed(free, task.id)
+    assert [(line["event"], line.get("exc_info")) for line in logs if line["event"].startswith("job_")] == [
+        told
+    ]
+
+
+async def swept(world: World, logs: Sequence[Mapping[str, Any]]) -> bool:
+    """Once the job has failed: the regular sweep comes within seconds, and this one now."""
+    await engine_of(world).sweep()
+    return any(line["event"].startswith("job_") for line in logs)

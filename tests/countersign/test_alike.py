@@ -123,7 +123,7 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         task = await submitted(one)
         assert await first.leave(task.id), "the other has other flows, perhaps this one"
         assert await one.runnable() == []
-        assert [found for found, _ in await two.uncovered(dead_too=False)] == [task.id]
+        assert [found for found, _ in await two.uncovered()] == [task.id]
         await second.changed(read(BEGIN))
         assert not await first.leave(task.id)
         assert [await first.warnings(), await second.warnings()] == [[], []]

@@ -50,7 +50,7 @@ async def test_a_review_only_above_a_threshold(world: World) -> None:
     await world.reject(asked, comment="too much")
     done = await world.end(large.id)
     assert (done.status, done.outcome, done.attempt) == (Status.COMPLETED, Outcome.REJECTED, 1)
-    assert (await world.service.checkpoints(large.id))[-1].state["told"] == "Refused: too much"
+    assert (await world.service.checkpoints.of_task(large.id))[-1].state["told"] == "Refused: too much"
 
 
 async def test_an_edit_is_what_is_approved_and_acted_on(world: World) -> None:
@@ -97,13 +97,15 @@ async def test_resuming_from_a_checkpoint_with_an_edited_state(world: World) -> 
     task = await world.submit({"order": "1042", "amount": 90}, flow="refund")
     await world.end(task.id)
     with pytest.raises(NotAnAdmin):
-        await world.service.resume(task.id, SAM.id, checkpoint=1, state={"amount": 95})
-    await world.service.resume(task.id, BEN.id, checkpoint=1, state={"amount": 95})
+        await world.service.checkpoints.resume(task.id, SAM.id, checkpoint=1, state={"amount": 95})
+    await world.service.checkpoints.resume(task.id, BEN.id, checkpoint=1, state={"amount": 95})
     await world.diary.until(lambda: [e for e in world.diary.of(task.id) if isinstance(e, FINAL)][1:])
     result = (await world.service.task(task.id)).final_result
     assert isinstance(result, dict)
     assert result["paid"] == 95
-    fork = await world.service.resume(task.id, BEN.id, checkpoint=1, state={"amount": 300}, fork=True)
+    fork = await world.service.checkpoints.resume(
+        task.id, BEN.id, checkpoint=1, state={"amount": 300}, fork=True
+    )
     assert (await world.service.review(await world.open_review(fork.id))).draft == {
         "order": "1042",
         "amount": 300,

@@ -12,7 +12,7 @@ from core.leases import Alone
 from core.measures import Deliveries
 from core.model import Hint
 from core.store.hints import Hints
-from countersign.turns import Neighbours, served
+from countersign.turns import Neighbours, Outboxes
 from tests.contracts.steps import ANYONE, waiting
 from tests.world import DESK, PaperChannel, eventually
 
@@ -67,7 +67,16 @@ async def test_an_outbox_serves_for_its_turn_and_hears_of_what_falls_due_in_it(
         return partial(shown.remove, outbox)
 
     measures = {channel.name: Deliveries()}
-    serve = partial(served, store, {}, clock, lambda: timedelta(seconds=1), Others(), show, measures, channel)
+    outboxes = Outboxes(
+        store=store,
+        clock=clock,
+        turns=Others(),
+        policies={},
+        ending=lambda: timedelta(seconds=1),
+        show=show,
+        measures=measures,
+    )
+    serve = partial(outboxes.turn, channel)
     await waiting(store, policy)
     async with serve(Turn()):
         await channel.called(1)

@@ -31,6 +31,7 @@ from tests.bench.server import (
     trip,
     until_all_wait,
 )
+from tests.bench.wire import wires
 from tests.deploy.files import ROOT
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ async def card(slack: SlackSimulator, number: int) -> Message:
 
 @pytest.mark.timeout(300)  # a dozen processes, each with its start
 async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place) -> None:
-    async with SlackSimulator() as slack, session() as http:
+    async with SlackSimulator() as slack, session() as http, wires() as load:
         slack.add_user("U01ANA", "ana")
         slack.add_channel(GENERAL, "general", members=["U01ANA"])
         chat = {
@@ -172,7 +173,7 @@ async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place)
             await card(slack, 1)
             before = {task: await history(http, server, task) for task in (ended, waits)}
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(many(LOAD, 8, lambda: trip(http, server)))
+                tasks.create_task(many(LOAD, 8, lambda: trip(load, server)))
                 await asyncio.to_thread(place.sh, place.backup)
             await approved(http, server, waits)
             await slack.until(lambda: slack.messages(GENERAL)[0].labels == (), within=30)

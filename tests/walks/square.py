@@ -216,6 +216,7 @@ async def square(database: Database, clock: StoppedClock, *, http: bool = False)
                 service=house.service,
                 people=DIRECTORY,
                 buttons=house.buttons,
+                inbox=house.inbox,
                 clock=clock,
                 public_url=PUBLIC_URL,
             )

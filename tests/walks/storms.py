@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.bot.house import served
 from tests.contracts.conftest import on
 from tests.walks.fleet import fleet
 from tests.walks.runs import eventually, figures
@@ -97,7 +98,7 @@ class Storm:
         self._http = await self._stack.enter_async_context(
             aiohttp.ClientSession(trust_env=False, timeout=ANSWER)
         )
-        self.receiver = await self._receive()
+        self.receiver = await self._stack.enter_async_context(served([web.post("/", self._noticed)])) + "/"
         self.answering.set()
         people = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._people = [people.create_task(self._work()) for _ in range(self.in_flight)]
@@ -125,15 +126,6 @@ class Storm:
         await eventually(look, within=within)
 
     # webhooks
-
-    async def _receive(self) -> str:
-        app = web.Application()
-        app.add_routes([web.post("/", self._noticed)])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}/"
 
     async def _noticed(self, request: web.Request) -> web.Response:
         body: dict[str, Any] = Webhook(WEBHOOK_SECRET).verify(await request.text(), dict(request.headers))

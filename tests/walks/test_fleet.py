@@ -157,26 +157,14 @@ def address(database: Database) -> str:
 async def test_readers_of_three_replicas_see_each_event_once_and_in_order(
     tmp_path: Path, postgres_database: Database
 ) -> None:
-    await crowded(
-        tmp_path,
-        postgres_database.url.render_as_string(hide_password=False),
-        rounds=3,
-        thinking=0.5,
-        within=SOON_ENOUGH,
-    )
+    await crowded(tmp_path, address(postgres_database), rounds=3, thinking=0.5, within=SOON_ENOUGH)
 
 
 @pytest.mark.soak
 async def test_readers_of_three_replicas_see_each_event_within_100_ms(
     tmp_path: Path, postgres_database: Database
 ) -> None:
-    await crowded(
-        tmp_path,
-        postgres_database.url.render_as_string(hide_password=False),
-        rounds=30,
-        thinking=2.0,
-        within=SOON,
-    )
+    await crowded(tmp_path, address(postgres_database), rounds=30, thinking=2.0, within=SOON)
 
 
 CHATTING = CONFIGURATION.replace("[policies.default]\n", '[policies.default]\nreminders = ["3s"]\n')

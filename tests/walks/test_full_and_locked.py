@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
-
-import pytest
 
 from core.store.database import SQLite
 from core.store.database import database as database_at
+from tests.disks import small_disk
 from tests.walks.runs import eventually
 from tests.walks.town import SLACK, TELEGRAM, town
 from tests.world import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from bot.simulator.slack import Message as SlackMessage
@@ -132,25 +129,12 @@ async def goes_on(there: Town, browser: Browser, task: str, card: SlackMessage, 
     assert len((await browser.get("/v1/tasks?limit=200")).json["tasks"]) == len(kept) + 1
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of 4 MiB, where this user may mount one."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("This user may not mount a small disk; the file that cannot grow is tested all the same.")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 async def test_a_full_disk_is_never_answered_falsely_and_recovers_by_itself(
     chats: Platforms, migrated_file: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "disk").mkdir()
-    with small_disk(tmp_path / "disk") as disk:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, "4m", unseen="a full disk; a file that cannot grow is seen all the same."):
         shutil.copy(migrated_file, disk / "countersign.db")
         async with town(chats, database_at(f"sqlite:///{disk / 'countersign.db'}")) as there:
             sam, ana = await there.browser("sam"), await there.browser("ana")

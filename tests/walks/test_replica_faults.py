@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from core.store.database import conninfo
-from tests.walks.outages import own_server, small_disk
+from tests.walks.outages import own_server, postgres_disk
 from tests.walks.runs import eventually, seeded
 from tests.walks.storms import storm
 from tests.walks.test_full_and_locked import fill
@@ -287,7 +287,7 @@ async def skewed(folder: Path, database: Database) -> None:
 
 async def full(folder: Path) -> None:
     seed, _ = seeded()
-    with small_disk() as disk, own_server() as server:
+    with postgres_disk() as disk, own_server() as server:
         database = await asyncio.to_thread(server.database, disk=disk / "tables")
         async with storm(folder, database, seed) as there:
             await there.until_told(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import aiohttp
 from core.store.database import database
 from core.store.schema import HEAD, migrate
 from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
+from tests.bot.telegram_house import simulated
 from tests.contracts.conftest import on
 from tests.walks.runs import eventually
 
@@ -118,6 +120,14 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
         assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
         assert await until(other, task, "waiting_for_review", 10) < 5
         assert await call(other, "/readyz") == {"status": "ready"}
+    (told,) = [line for line in logged(other) if line["event"] == "replica_configured_otherwise"]
+    assert told["other"].endswith(f":{stopped.popen.pid}")
+    assert {line.get("replica") for line in logged(stopped)} == {told["other"]}
+    assert {line.get("replica") for line in logged(other)} == {told["replica"]} != {told["other"]}
+
+
+def logged(server: Server) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
 
 
 async def test_a_worker_takes_over_without_a_web_server_and_stops_in_time(
@@ -163,6 +173,31 @@ def worker(folder: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes
     finally:
         popen.kill()
         popen.wait()
+
+
+async def test_a_worker_neither_sets_the_webhook_nor_polls(
+    tmp_path: Path, empty_postgres: Callable[[], str]
+) -> None:
+    url = empty_postgres()
+    migrate(database(url))
+    folder = tmp_path / "w"
+    (folder / "countersign.toml").write_text(configured(folder))
+    async with simulated() as telegram:
+        env = environment(
+            free_port(),
+            COUNTERSIGN_DATABASE_URL=url,
+            TELEGRAM_BOT_TOKEN=telegram.token,
+            COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET="a-secret",
+            COUNTERSIGN_TELEGRAM_API_URL=telegram.api_url,
+            COUNTERSIGN_TELEGRAM_FILE_URL=telegram.file_url,
+        )
+        with worker(folder, env) as popen:
+            # The last that it asks of Telegram when it begins.
+            await telegram.until(lambda: telegram.calls_of("getMyCommands"), timeout=30)
+            popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(popen.wait, 15) == 0
+        called = {call.method for call in telegram.calls}
+        assert not called & {"setWebhook", "deleteWebhook", "getUpdates"}
 
 
 def test_a_worker_of_a_sqlite_file_is_refused_with_a_sentence(tmp_path: Path) -> None:

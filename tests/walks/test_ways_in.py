@@ -9,12 +9,13 @@ import html
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core.model import Delegation, Verdict
+from tests.bot import slack_fixtures
 from tests.walks.square import STRANGER, square
 from tests.world import ANA, BEN, CY, EVE, SAM, StoppedClock, eventually, policies
 
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
     from tests.walks.square import Asked, Square
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
+clock = slack_fixtures.clock
 
 
 @pytest.fixture(params=["socket-polling", "http-webhook"])

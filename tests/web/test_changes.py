@@ -264,11 +264,11 @@ async def test_a_checkpoint_has_a_page_that_anybody_may_read(house: House) -> No
 async def test_an_administrator_resumes_with_an_edited_state(house: House) -> None:
     task_id = await done(house)
     ana = await house.signed_in("ana")
-    state: dict[str, Any] = dict((await house.world.service.checkpoint(task_id, 1)).state)
+    state: dict[str, Any] = dict((await house.world.service.checkpoints.one(task_id, 1)).state)
     state["processed_output"] = {**REFUND, "amount": 80}
     form = {"checkpoint": "1", "state": json.dumps(state, indent=2), "node": "pay", "how": "here"}
     assert await posted(ana, f"/tasks/{task_id}/resume", **form) == f"/tasks/{task_id}"
-    assert (await house.world.service.checkpoints(task_id))[-1].number >= 4
+    assert (await house.world.service.checkpoints.of_task(task_id))[-1].number >= 4
     page = await seen(ana, f"/tasks/{task_id}")
     told = " ".join(page.text.split())
     assert "Resumed from checkpoint 1" in told
@@ -336,7 +336,7 @@ async def test_a_script_is_refused_with_a_problem(house: House) -> None:
 async def test_many_checkpoints_are_listed_in_part(house: House) -> None:
     task_id = await done(house)
     for number in range(2, 20):
-        await house.world.service.resume(task_id, ANA.id, checkpoint=2)
+        await house.world.service.checkpoints.resume(task_id, ANA.id, checkpoint=2)
         await house.world.event(task_id, TaskCompleted, number)
     page = await seen(await house.signed_in("ana"), f"/tasks/{task_id}")
     assert "0 · as submitted" in " ".join(page.text.split())
@@ -397,9 +397,9 @@ async def test_pages_name_the_flow_where_it_is_not_the_usual_one(house: House) -
 
 async def test_a_branch_that_is_taken_up_again_keeps_its_path(house: House) -> None:
     task_id = await done(house)
-    await house.world.service.resume(task_id, ANA.id, checkpoint=1)
+    await house.world.service.checkpoints.resume(task_id, ANA.id, checkpoint=1)
     await house.world.event(task_id, ReviewRequested, 2)
-    await house.world.service.resume(task_id, ANA.id, checkpoint=2)
+    await house.world.service.checkpoints.resume(task_id, ANA.id, checkpoint=2)
     await house.world.event(task_id, TaskCompleted, 2)
     page = await seen(await house.signed_in("eve"), f"/tasks/{task_id}")
     assert "Path taken: price → legal → pay." in page.text

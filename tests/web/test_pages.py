@@ -202,7 +202,7 @@ async def test_a_fork_is_shown_on_its_parents_page(house: House) -> None:
     parent = await house.submitted()
     browser = await house.signed_in("sam")
     assert "Forks" not in (await seen(browser, f"/tasks/{parent}")).text
-    fork = await house.service.resume(parent, LOCAL, checkpoint=1, fork=True)
+    fork = await house.service.checkpoints.resume(parent, LOCAL, checkpoint=1, fork=True)
     await house.open_review(fork.id)
     page = await seen(browser, f"/tasks/{parent}")
     assert "From checkpoint 1, by local (open)" in " ".join(page.text.split())

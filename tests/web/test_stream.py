@@ -455,7 +455,7 @@ async def test_who_saw_the_end_hears_of_a_resume(house: House) -> None:
     task_id = await finished(house)
     last = (await history(house, task_id))[1][-1][0]
     assert (await history(house, task_id, last))[0] == 204
-    await house.world.service.resume(task_id, LOCAL, checkpoint=1)
+    await house.world.service.checkpoints.resume(task_id, LOCAL, checkpoint=1)
     review = await house.open_review(task_id, 3)
     await house.world.approve(review)
     await house.world.event(task_id, TaskCompleted, 2)

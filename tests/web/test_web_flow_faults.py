@@ -134,7 +134,7 @@ async def test_a_reader_who_has_seen_the_end_is_answered_although_the_task_is_re
     await house.world.approve(await house.open_review(task_id))
     ended = await house.world.end(task_id)
     last = len(await house.world.history(task_id))
-    await house.world.service.resume(task_id, LOCAL, checkpoint=1)
+    await house.world.service.checkpoints.resume(task_id, LOCAL, checkpoint=1)
     await house.open_review(task_id, 2)
     service = house.world.service
     read = service.task

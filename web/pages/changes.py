@@ -80,9 +80,9 @@ class Changes:
     async def resume(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
         body = await parsed(request, ResumeForm)
-        found = await self._service.checkpoint(task_id, body.checkpoint)
+        found = await self._service.checkpoints.one(task_id, body.checkpoint)
         try:
-            task = await self._service.resume(
+            task = await self._service.checkpoints.resume(
                 task_id,
                 request[CALLER].person,
                 checkpoint=body.checkpoint,
@@ -96,7 +96,7 @@ class Changes:
         return see_other(f"/tasks/{task.id}")
 
     async def _shown(self, request: web.Request, task_id: str, number: int) -> dict[str, Any]:
-        found = await self._service.checkpoint(task_id, number)
+        found = await self._service.checkpoints.one(task_id, number)
         task = await self._service.task(task_id)
         graph = self._service.graph(task.flow)
         return {

@@ -70,7 +70,7 @@ class Views:
         story = await self._service.story(task_id)
         task = await self._service.task(task_id)
         reviews = await self._service.reviews(task.id)
-        checkpoints = await self._service.checkpoints(task.id)
+        checkpoints = await self._service.checkpoints.of_task(task.id)
         caller = request[CALLER]
         asking = await self._asking(task, caller)
         return self._pages.page(
@@ -82,7 +82,7 @@ class Views:
             working=working(story.said),
             turns=timeline(story.turns, reviews),
             diffs=diffs(story.turns),
-            forks=await self._service.forks(task.id),
+            forks=await self._service.checkpoints.forks(task.id),
             last_review=reviews[-1].id if reviews else None,
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,

@@ -1,0 +1,59 @@
+"""What chat adapters ask of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, Recipient
+
+
+class ChatInbox(Protocol):
+    """Updates of a chat platform, stored before the platform is told that we have them."""
+
+    async def keep_update(self, update: ChatUpdate) -> bool:
+        """Store it; False where this id of this channel is stored already. Durable on return."""
+        ...
+
+    async def unhandled_updates(
+        self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
+    ) -> Sequence[ChatUpdate]:
+        """What was kept and not yet handled, in the order of arrival; the next ones `after` that."""
+        ...
+
+    async def update_handled(self, channel: ChannelName, update_id: str) -> None:
+        """Never hand it out again, and forget its body; its id is remembered for a month."""
+        ...
+
+    async def place_moved(self, place: Recipient, address: str) -> None:
+        """What is still to be shown at this place is shown at that address, now and later. Idempotent."""
+        ...
+
+    async def heard(self, channel: ChannelName, *, kept: timedelta) -> int:
+        """Note that the platform's presses reach us now.
+
+        The platform keeps them for so long: after a longer silence some may be lost, and every open review
+        gets new cards there, once. How many.
+        """
+        ...
+
+
+class Dialogs(Protocol):
+    """Questions put to people in chat, kept over restarts."""
+
+    async def open_dialog(self, dialog: Dialog) -> None: ...
+
+    async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
+        ...
+
+    async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
+        """What that prompt asked, where it expired within the last day."""
+        ...
+
+    async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:
+        """Idempotent."""
+        ...

@@ -1,0 +1,25 @@
+"""The time, and calls at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+
+class Alarm(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The time, aware and in UTC, and calls at a time."""
+
+    def now(self) -> datetime: ...
+
+    def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
+        """Call back on the event loop at `at`, or as soon as possible where that is past."""
+        ...

@@ -1,0 +1,64 @@
+"""What only one replica does at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime, timedelta
+
+
+class Held(Protocol):
+    """Something that only one replica does at a time, and this one does it now."""
+
+    @property
+    def left(self) -> timedelta:
+        """How long this replica may go on for certain; never below zero."""
+        ...
+
+
+class TimeStore(Protocol):
+    """The clock that all replicas share."""
+
+    async def time(self) -> tuple[datetime, float, float]:
+        """What it said, and between which two moments of `core.clock.seconds`."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Who does what only one does at a time; all durations by the database's clock."""
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        """A token, higher than any before; or how long another holder's lease lasts still.
+
+        What the same holder has it takes anew. A call that was cut off may have taken it all the same.
+        """
+        ...
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        """False where it has expired."""
+        ...
+
+    async def release(self, name: str, holder: str) -> None:
+        """Another may take it at once. Idempotent, and harmless where this holder has it not."""
+        ...
+
+
+class Turns(Protocol):
+    """Lets one replica at a time do what must not be done twice at once."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there can be no other replica."""
+        ...
+
+    def holding(
+        self, name: str, work: Callable[[Held], AbstractAsyncContextManager[object]]
+    ) -> AbstractAsyncContextManager[None]:
+        """While inside, `work` is entered whenever it is this replica's turn, and left when that is over.
+
+        Entering raises what `work` raises if it is this replica's turn at once.
+        """
+        ...

@@ -1,0 +1,31 @@
+"""Where the web server of the house listens."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from aiohttp.web import AppRunner
+
+
+class PortIsTaken(SettingsError):
+    """Somebody else listens there."""
+
+
+async def listen(runner: AppRunner, host: str, port: int) -> str:
+    """The address, as `http://host:port`; port 0 is any that is free."""
+    from aiohttp.web import TCPSite
+
+    await runner.setup()
+    try:
+        await TCPSite(runner, host, port).start()
+    except OSError as error:
+        refusal = PortIsTaken if error.errno == errno.EADDRINUSE else SettingsError
+        raise refusal(
+            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error}."
+        ) from error
+    bound = runner.addresses[0]
+    return f"http://{bound[0]}:{bound[1]}"
