@@ -1,7 +1,7 @@
 """`make soak`: the long fault, crash and race runs, with their figures in docs/evidence.md.
 
 Resumable: what passed on this commit is not run again. Each run prints its seed; `--seed` repeats one.
-A test tells its figures by printing a line that begins with `figures:`.
+A test tells its figures by printing a line that begins with `figures:`; at the end stands a line for each.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=randbelow(2**31), help="the seed of this run")
-    parser.add_argument("--only", default="", help="only tests whose name contains this")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="WORD", help="only tests whose name contains one of these"
+    )
     parser.add_argument("--again", action="store_true", help="also what passed on this commit before")
     options = parser.parse_args()
     commit = _output("git", "rev-parse", "--short", "HEAD")
     passed = {} if options.again else _remembered(commit)
-    names = [name for name in collected() if options.only in name]
+    names = [name for name in collected() if any(word in name for word in options.only)]
     failed = [name for name in names if name not in passed and not run(name, options.seed, commit, passed)]
     write_evidence(passed, commit)
-    print(f"{len(names) - len(failed)} passed, {len(failed)} failed")
+    for name in names:
+        print(line(name, passed.get(name)))
+    print(f"{len(names) - len(failed)} passed, {len(failed)} failed; --seed {options.seed} repeats this run")
     sys.exit(1 if failed else 0)
 
 
@@ -41,6 +45,14 @@ def collected() -> list[str]:
     """Every test marked `soak`."""
     lines = _output(sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "soak").splitlines()
     return [line for line in lines if "::" in line]
+
+
+def line(name: str, found: dict[str, str] | None) -> str:
+    """What became of one test, with its figures, on one line."""
+    short = name.partition("tests/")[2]
+    if found is None:
+        return f"FAILED  {short}"
+    return f"ok      {short}  {found['took']}  {found['figures'] or 'passed'}"
 
 
 def run(name: str, seed: int, commit: str, passed: dict[str, dict[str, str]]) -> bool:
@@ -65,6 +77,7 @@ def run(name: str, seed: int, commit: str, passed: dict[str, dict[str, str]]) ->
             "day": f"{datetime.now(UTC):%Y-%m-%d}",
         }
         STATE.write_text(json.dumps({"commit": commit, "passed": passed}))
+    print(line(name, passed.get(name)), flush=True)
     return done.returncode == 0
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHANNEL = "countersign"
-GATHER = 0.025
+GATHER = 0.02
 """Seconds between two messages, in which hints wait to share the next; the first of all goes at once."""
 IDS = 100
 """Tasks and groups in one message: below 8,000 bytes, of which each takes at most 70 (PostgreSQL, NOTIFY)."""

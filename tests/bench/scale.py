@@ -202,6 +202,7 @@ async def replicas(options: Namespace) -> list[Figure]:
     figures: list[Figure] = []
     for key, who, turns in (("one", "one replica", found.one), ("two", "two replicas", found.two)):
         spread = ", ".join(f"{turn.cpu * 1000:.2f}" for turn in turns)
+        rate = middle(turns, lambda turn: turn.rate)
         figures += [
             Figure(
                 name=f"replicas_{key}_cpu",
@@ -211,7 +212,7 @@ async def replicas(options: Namespace) -> list[Figure]:
             ),
             Figure(
                 name=f"replicas_{key}_service_cpu",
-                what=f"of it {who}'s own, at {middle(turns, lambda turn: turn.rate):.0f} trips a second",
+                what=f"of it the service's own with {who}, at {rate:.0f} trips a second",
                 value=middle(turns, lambda turn: turn.service) * 1000,
                 unit="ms",
             ),

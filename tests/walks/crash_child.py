@@ -47,6 +47,7 @@ from core.model import (
 from core.outbox import Outbox
 from core.service import Service
 from core.store.database import conninfo, database
+from core.store.replicas import STALLED
 from core.store.sql import SqlStore
 from tests.core import shapes
 from tests.world import ANA, PEOPLE, SAM, THEIRS
@@ -152,6 +153,7 @@ async def run(folder: Path, *, die_after: int | None, tasks: int, with_shapes: b
         await stack.enter_async_context(outbox)
         await stack.enter_async_context(engine)
         if isinstance(engine, ProcrastinateEngine):
+            store._watch.since -= STALLED * 1_000_000  # it has watched long enough to tell who is dead
             await engine.sweep()  # as it does every few seconds
         service = Service(store, feed, PEOPLE, flows)
         driver = Driver(service, folder)
