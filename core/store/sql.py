@@ -28,9 +28,12 @@ from core.store import (
     questions,
     queues,
     receipts,
+    recovery,
     replicas,
     resuming,
     reviews,
+    steps,
+    submissions,
     tasks,
     timers,
 )
@@ -186,7 +189,9 @@ class SqlStore:
         if self._write.waiting >= SUBMISSIONS_WAITING:
             raise Overloaded("Too many tasks are being submitted at once; try again.")
         return await self._write.run(
-            partial(tasks.create, task_id=task_id, new=submission, title=title, name=name, sequel=sequel)
+            partial(
+                submissions.create, task_id=task_id, new=submission, title=title, name=name, sequel=sequel
+            )
         )
 
     async def task(self, task_id: str) -> Task:
@@ -196,7 +201,7 @@ class SqlStore:
         return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
-        return await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
+        return await self._write.run(partial(steps.cancel, task_id=task_id, person=person))
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
@@ -224,11 +229,11 @@ class SqlStore:
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
         self._positions.pop(step.task, None)
-        return await self._write.run(partial(tasks.store_step, step=step))
+        return await self._write.run(partial(steps.store_step, step=step))
 
     async def fail(self, task_id: str, error: str) -> None:
         """End a task that cannot be run; one that has ended stays as it is."""
-        await self._write.run(partial(tasks.fail, task_id=task_id, error=error))
+        await self._write.run(partial(steps.fail, task_id=task_id, error=error))
 
     async def last_approved(self, task_id: str) -> Json:
         """What the task's last approved review approved; None where there is none."""
@@ -236,11 +241,11 @@ class SqlStore:
 
     async def recover(self) -> Sequence[str]:
         """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
-        return await self._write.run(tasks.recover)
+        return await self._write.run(recovery.recover)
 
     async def put_back(self, task_ids: Sequence[str]) -> None:
         """Once at a stop in good order: `recover` is not to count the nodes of these tasks."""
-        await self._write.run(partial(tasks.put_back, task_ids=task_ids))
+        await self._write.run(partial(recovery.put_back, task_ids=task_ids))
 
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
         """Every task with stored work that is to be run here, oldest first, and when (None: now)."""
