@@ -34,8 +34,8 @@ from core.store.policies import policy_text
 from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since
 from core.store.rows import DECISION_COLUMNS, micros
 from core.store.statements import Statement, p
+from core.store.steps import follow
 from core.store.tables import decision, review, task
-from core.store.tasks import follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

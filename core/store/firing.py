@@ -12,7 +12,7 @@ from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
 from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
-from core.store import delegations, marks, tasks, timers
+from core.store import delegations, marks, steps, timers
 from core.store.deciding import drop, settle
 from core.store.deliveries import open_cards, say
 from core.store.history import event_numbered
@@ -253,7 +253,7 @@ def _expire(
     settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
         tx.position = None
-        tasks.fail(tx, request.task.id, so_far)
+        steps.fail(tx, request.task.id, so_far)
 
 
 def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -> str:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from core.clock import seconds
 from core.events import TaskFailed
 from core.model import Replica, TaskId
-from core.store import jobs, tasks
+from core.store import jobs, recovery, steps, tasks
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import replica, task
@@ -267,11 +267,11 @@ def take(tx: Transaction, me: str, task_id: str, since: int) -> bool:
     taken = tx.changed(TAKE, me=me, id=task_id, since=since)
     if not taken:
         return tx.one(MINE, me=me, id=task_id) is not None
-    if taken[0][0] < tasks.POISON:
+    if taken[0][0] < recovery.POISON:
         return True
     row, _ = tasks.row_and_task(tx, task_id)
-    sentence = f"Node {row[tasks.NODE]!r} was running at {tasks.POISON} ends of a server in a row."
-    tasks.end(tx, row, TaskFailed(error=sentence))
+    sentence = f"Node {row[tasks.NODE]!r} was running at {recovery.POISON} ends of a server in a row."
+    steps.end(tx, row, TaskFailed(error=sentence))
     return False
 
 

@@ -13,7 +13,7 @@ from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import Checkpoint, Fork, Point, Status, TaskId
 from core.states import MAX_STATE, SCHEMA, check_edits
-from core.store import checkpoints, reviews, tasks
+from core.store import checkpoints, reviews, submissions, tasks
 from core.store.deliveries import raise_cards
 from core.store.history import append
 from core.store.policies import policy_of_row
@@ -113,7 +113,7 @@ def rewind(
     """
     tx.lock(tasks.LOCK, id=task_id)
     mark = _mark([task_id, number, dict(edits), node, "here"])
-    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+    if (made_before := submissions.by_key(tx, by.id, key, mark)) is not None:
         return made_before
     row, of, source = _source(tx, task_id, number, edits, node)
     state = _text({**source.state, **edits})
@@ -161,7 +161,7 @@ def rewind(
     tx.place(task_id, row[tasks.VERSION] + 1, holder)
     checkpoints.insert_checkpoints(tx, task_id, last.number + 1, [made], parent=number)
     append(tx, task_id, row[tasks.SEQ], [event], of.callback_url)
-    tasks.keep_key(tx, by.id, key, mark, task_id)
+    submissions.keep_key(tx, by.id, key, mark, task_id)
     return tasks.one(tx, task_id)
 
 
@@ -208,17 +208,17 @@ def fork(
     """
     tx.lock(tasks.LOCK, id=task_id)
     mark = _mark([task_id, number, dict(edits), node, "fork"])
-    if (made_before := tasks.by_key(tx, by.id, key, mark)) is not None:
+    if (made_before := submissions.by_key(tx, by.id, key, mark)) is not None:
         return made_before
     _, of, source = _source(tx, task_id, number, edits, node, may_run=True)
     state = {**_first_attempt(source.state), **edits, "task_id": child}
     cause = f"Forked from checkpoint {number} of task {task_id} by {by.name}."
     made = _checkpoint(tx, source, _text(state), node, 1, cause)
-    tasks.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
+    submissions.insert_fork(tx, of, child, number, by, state.get("task_input", of.input), made)
     checkpoints.insert_checkpoints(tx, child, 1, [made])
     forked = TaskForked(parent=task_id, checkpoint=number, by=by.id, by_name=by.name, edited=[*edits])
     append(tx, child, 0, [TaskSubmitted(submitter=by.id), forked], None)
-    tasks.keep_key(tx, by.id, key, mark, child)
+    submissions.keep_key(tx, by.id, key, mark, child)
     return tasks.one(tx, child)
 
 

@@ -28,18 +28,21 @@ from core.store import (
     questions,
     queues,
     receipts,
+    recovery,
     replicas,
     resuming,
     reviews,
+    steps,
+    submissions,
     tasks,
     timers,
 )
+from core.store.commits import Commits
 from core.store.lane import Lane
 from core.store.placing import Placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
     from types import TracebackType
 
@@ -92,8 +95,6 @@ hold a megabyte, and a reviewer's answer is worth more than the next task."""
 
 UNCOVERED = 1_000
 """Tasks that one sweep leaves to jobs; the next comes in seconds."""
-POSITIONS = 128
-"""Positions kept; each holds its task's input and state, and more than run at once are not needed."""
 
 
 class SqlStore:
@@ -105,15 +106,11 @@ class SqlStore:
     def __init__(self, database: Database, clock: Clock, *, replica: str | None = None) -> None:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
-        self._left: AbstractSet[str] = frozenset()
-        """Tasks whose work was left to a job by the commit that is being told of."""
         self._known_as: Replica | None = None
         self._watch = replicas.Watch()
-        self._listeners: list[Listener] = []
-        self._positions: dict[str, Position] = {}
-        """Of tasks that were just given work and are most likely taken up at once."""
-        self._write = Lane(database, clock, writes=True, committed=self._committed, placing=self._placing)
-        self._read = Lane(database, clock, writes=False, committed=self._committed)
+        self._commits = Commits()
+        self._write = Lane(database, clock, writes=True, committed=self._commits.tell, placing=self._placing)
+        self._read = Lane(database, clock, writes=False, committed=self._commits.tell)
 
     async def __aenter__(self) -> Self:
         self._write.start()
@@ -132,45 +129,11 @@ class SqlStore:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` of every commit, on the event loop and before the answers; undone by the result."""
-        self._listeners.append(listener)
-        return partial(self._listeners.remove, listener)
-
-    def _committed(
-        self,
-        events: Sequence[StoredEvent],
-        due: set[ChannelName],
-        positions: Sequence[Position],
-        left: AbstractSet[str],
-    ) -> None:
-        newest = {str(event.task): event.seq for event in events}
-        for task in newest:
-            self._positions.pop(task, None)
-        # In one group a task may have been moved on again, and a runner would be refused with the older.
-        now = [position for position in positions if newest.get(position.task.id) == position.seq]
-        for position in now[: POSITIONS - len(self._positions)]:
-            self._positions[position.task.id] = position
-        self._left = left
-        for listener in tuple(self._listeners):
-            try:
-                listener.committed(events, due)
-            except Exception:
-                # Who waits for an answer must get it: what is told here is stored.
-                log.exception("listener_broke", listener=type(listener).__name__)
-        self._left = frozenset()
+        return self._commits.listen(listener)
 
     def overheard(self, hint: Hint) -> None:
         """Tell the listeners what other replicas did."""
-        if hint.is_whole:
-            for task in hint.tasks:
-                self._positions.pop(task, None)
-        else:
-            self._positions.clear()
-        for listener in tuple(self._listeners):
-            try:
-                listener.heard(hint)
-            except Exception:
-                # The others are to hear it all the same.
-                log.exception("listener_broke", listener=type(listener).__name__)
+        self._commits.overhear(hint)
 
     # Tasks
 
@@ -186,7 +149,9 @@ class SqlStore:
         if self._write.waiting >= SUBMISSIONS_WAITING:
             raise Overloaded("Too many tasks are being submitted at once; try again.")
         return await self._write.run(
-            partial(tasks.create, task_id=task_id, new=submission, title=title, name=name, sequel=sequel)
+            partial(
+                submissions.create, task_id=task_id, new=submission, title=title, name=name, sequel=sequel
+            )
         )
 
     async def task(self, task_id: str) -> Task:
@@ -196,7 +161,7 @@ class SqlStore:
         return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
-        return await self._write.run(partial(tasks.cancel, task_id=task_id, person=person))
+        return await self._write.run(partial(steps.cancel, task_id=task_id, person=person))
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
@@ -215,7 +180,7 @@ class SqlStore:
         Just after a submission or decision it is known without a read. Should another server have moved
         the task on since, the runner's first step is refused, as any overtaken one.
         """
-        known = self._positions.pop(task_id, None)
+        known = self._commits.positions.pop(task_id, None)
         if known is not None:
             return known
         replica = None if self._placing is None else self._placing.replica
@@ -223,12 +188,12 @@ class SqlStore:
 
     async def step(self, step: Step) -> int:
         """The task's new version. Raises `StaleRun` where something else moved it on."""
-        self._positions.pop(step.task, None)
-        return await self._write.run(partial(tasks.store_step, step=step))
+        self._commits.positions.pop(step.task, None)
+        return await self._write.run(partial(steps.store_step, step=step))
 
     async def fail(self, task_id: str, error: str) -> None:
         """End a task that cannot be run; one that has ended stays as it is."""
-        await self._write.run(partial(tasks.fail, task_id=task_id, error=error))
+        await self._write.run(partial(steps.fail, task_id=task_id, error=error))
 
     async def last_approved(self, task_id: str) -> Json:
         """What the task's last approved review approved; None where there is none."""
@@ -236,11 +201,11 @@ class SqlStore:
 
     async def recover(self) -> Sequence[str]:
         """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
-        return await self._write.run(tasks.recover)
+        return await self._write.run(recovery.recover)
 
     async def put_back(self, task_ids: Sequence[str]) -> None:
         """Once at a stop in good order: `recover` is not to count the nodes of these tasks."""
-        await self._write.run(partial(tasks.put_back, task_ids=task_ids))
+        await self._write.run(partial(recovery.put_back, task_ids=task_ids))
 
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
         """Every task with stored work that is to be run here, oldest first, and when (None: now)."""
@@ -267,7 +232,7 @@ class SqlStore:
 
     def is_left_to_a_job(self, task: TaskId) -> bool:
         """Of the commit that listeners are being told of."""
-        return task in self._left
+        return task in self._commits.left
 
     def describe(self, *, name: str, release: str, configuration: str) -> None:
         """What the others are to be told of this one, when it is enlisted."""

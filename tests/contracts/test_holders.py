@@ -12,8 +12,8 @@ from core.events import AttemptStarted, TaskFailed
 from core.model import Status, TaskId
 from core.store.database import conninfo
 from core.store.jobs import DEFER, QUEUE, SEGMENT, lock_of
+from core.store.recovery import POISON
 from core.store.sql import SqlStore
-from core.store.tasks import POISON
 from tests.contracts.conftest import on
 from tests.contracts.steps import decide, new_id, parked, step, submitted
 from tests.world import ANA

@@ -284,7 +284,7 @@ async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_
     assert await writer.run(limit) == f"{LONGEST_TRANSACTION}s"
     await writer.run(Unit("a", 1))
     monkeypatch.setattr("core.store.database.LONGEST_TRANSACTION", 1)
-    writer._disconnect()  # the next connection has the shorter limit
+    writer._session.disconnect()  # the next connection has the shorter limit
     with pytest.raises(StoreUnavailable):
         await writer.run(stand_still)
     assert await writer.run(Unit("b", 1)) == "b"
@@ -369,14 +369,14 @@ async def test_a_group_whose_server_says_nothing_is_told_and_the_next_has_a_new_
         tx._cursor.execute(SILENT, {})
         raise AssertionError
 
-    before = writer._connection
+    before = writer._session.connection
     units: list[Any] = [silent, Unit("1", 1)]
     answers = await in_one_group(writer, units)
     assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
     assert writer.failing
     assert await writer.run(Unit("2", 1)) == "2"
     assert await writer.run(kept) == {"2"}
-    assert writer._connection is not before
+    assert writer._session.connection is not before
 
 
 HOLD = 4712
@@ -409,13 +409,13 @@ async def test_a_commit_without_an_answer_that_was_done_meanwhile_is_acknowledge
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its outcome is looked up by its number on a new connection."""
-    looked = writer._had_committed
+    looked = writer._session._had_committed
 
     def look(mark: str) -> bool:
         held_commits()
         return looked(mark)
 
-    monkeypatch.setattr(writer, "_had_committed", look)
+    monkeypatch.setattr(writer._session, "_had_committed", look)
     assert await writer.run(Unit("1", 1)) == "1"
     assert await writer.run(kept) == {"1"}
 

@@ -29,11 +29,11 @@ from core.model import (
 )
 from core.store.checkpoints import LAST
 from core.store.database import conninfo
+from core.store.recovery import POISON
 from core.store.reviews import WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tables import checkpoint
-from core.store.tasks import POISON
 from core.store.transaction import Transaction
 from tests.bench.multitude import multiply
 from tests.contracts.conftest import on
@@ -111,8 +111,8 @@ READS: dict[str, dict[str, Any]] = {
     },
     "tasks.COUNTS": {},
     "tasks.RUNNABLE": {},
-    "tasks.BY_KEY": {"submitter": "sam", "key": "once"},
-    "tasks.POISONED": {},
+    "submissions.BY_KEY": {"submitter": "sam", "key": "once"},
+    "recovery.POISONED": {},
     "checkpoints.LAST": {"task": "TASK"},
     "checkpoints.SIZES": {"task": "TASK", "before": 99, "limit": 5},
     "checkpoints.OF_TASK": {"task": "TASK", "since": 0, "before": 99},
