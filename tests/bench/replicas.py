@@ -1,4 +1,7 @@
-"""What a second replica costs: the same clients at the same rate on one and on two of them, in turns.
+"""What a second replica costs: the same clients on one and on two of them, in turns.
+
+Once they ask as fast as they are answered, as in every other part of the benchmark; once at the same rate,
+where a replica that has half of the load has half as much in each of its commits.
 
 Each request goes to a replica by chance, so that a task is submitted at one, decided at any and followed at
 any. The second replica is started for its turns only, for it costs something when nobody asks it, too.
@@ -52,8 +55,8 @@ class Turn:
 class Replicas:
     """The turns of one replica and those of two."""
 
-    one: Sequence[Turn]
-    two: Sequence[Turn]
+    one: list[Turn]
+    two: list[Turn]
 
     @property
     def ratio(self) -> float:
@@ -82,16 +85,15 @@ class Spread:
         return sum(server.process.cpu() for server in self._servers)
 
 
-async def one_and_two(folder: Path, database: Postgres, trips: int) -> Replicas:
-    """So many round trips in each turn."""
+async def one_and_two(folder: Path, database: Postgres, trips: int) -> tuple[Replicas, Replicas]:
+    """So many round trips in each turn: as fast as they are answered, and at the same rate."""
     url = database.migrated("replicas")
     own = {"COUNTERSIGN_DATABASE_URL": url}
     places = [folder / "first", folder / "second"]
     for place in places:
         place.mkdir()
     chance = Random(SEED)  # noqa: S311 - repeatable
-    one: list[Turn] = []
-    two: list[Turn] = []
+    fast, paced = Replicas(one=[], two=[]), Replicas(one=[], two=[])
     async with serving(places[0], **own) as first, wires() as http:
         await many(WARM, CLIENTS, lambda: trip(http, first))
         tidied(url)  # plans of a database that has been there for a while
@@ -99,16 +101,19 @@ async def one_and_two(folder: Path, database: Postgres, trips: int) -> Replicas:
         await many(WARM, CLIENTS, lambda: trip(http, first))
         rate = LOAD * WARM / (time.perf_counter() - began)
         for _ in range(PAIRS):
-            one.append(await _turn(http, Spread([first], chance), database, trips, rate))
+            for found, at in ((fast, None), (paced, rate)):
+                found.one.append(await _turn(http, Spread([first], chance), database, trips, at))
             async with serving(places[1], **own) as second:
-                two.append(await _turn(http, Spread([first, second], chance), database, trips, rate))
-    return Replicas(one=one, two=two)
+                both = Spread([first, second], chance)
+                for found, at in ((fast, None), (paced, rate)):
+                    found.two.append(await _turn(http, both, database, trips, at))
+    return fast, paced
 
 
-async def _turn(http: Wires, spread: Spread, database: Postgres, trips: int, rate: float) -> Turn:
+async def _turn(http: Wires, spread: Spread, database: Postgres, trips: int, rate: float | None) -> Turn:
     await many(WARM // 4, CLIENTS, lambda: trip(http, spread))
     cpu, stored, began = spread.cpu(), database.cpu(), time.perf_counter()
-    await paced(http, spread, trips, rate)
+    await _trips(http, spread, trips, rate)
     took = time.perf_counter() - began
     return Turn(
         service=(spread.cpu() - cpu) / trips,
@@ -117,14 +122,15 @@ async def _turn(http: Wires, spread: Spread, database: Postgres, trips: int, rat
     )
 
 
-async def paced(http: Wires, spread: Spread, trips: int, rate: float) -> None:
-    """Round trips that begin so many a second, as long as no more than 32 are under way."""
+async def _trips(http: Wires, spread: Spread, trips: int, rate: float | None) -> None:
+    """Of 32 clients; with a rate they begin no more than so many a second."""
     began = time.perf_counter()
     numbers = iter(range(trips))
 
     async def one() -> None:
-        due = began + next(numbers) / rate
-        await asyncio.sleep(max(due - time.perf_counter(), 0.0))
+        if rate is not None:
+            due = began + next(numbers) / rate
+            await asyncio.sleep(max(due - time.perf_counter(), 0.0))
         await trip(http, spread)
 
     await many(trips, CLIENTS, one)

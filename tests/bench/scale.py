@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.bench.comparison import Compared, Service
     from tests.bench.million import Drained
+    from tests.bench.replicas import Replicas
 
 BATCHES = 5
 
@@ -198,38 +199,37 @@ def _drained(database: str, found: Drained) -> list[Figure]:
 async def replicas(options: Namespace) -> list[Figure]:
     """The round trip with two replicas and with one, in turns."""
     with tempfile.TemporaryDirectory(dir=".") as name, postgres() as server:
-        found = await one_and_two(Path(name), server, max(options.trips // 4, 100))
+        fast, paced = await one_and_two(Path(name), server, max(options.trips // 4, 100))
+    same = f"at the same rate, {middle(paced.one, lambda turn: turn.rate):.0f} a second"
+    return [
+        *_replicas("fast", "32 clients as fast as they are answered", fast, "1.15"),
+        *_replicas("paced", same, paced, ""),
+    ]
+
+
+def _replicas(key: str, how: str, found: Replicas, bar: str) -> list[Figure]:
     figures: list[Figure] = []
-    for key, who, turns in (("one", "one replica", found.one), ("two", "two replicas", found.two)):
+    for number, who, turns in (("one", "one replica", found.one), ("two", "two replicas", found.two)):
         spread = ", ".join(f"{turn.cpu * 1000:.2f}" for turn in turns)
-        rate = middle(turns, lambda turn: turn.rate)
-        figures += [
+        service, database, rate = (
+            middle(turns, of)
+            for of in (lambda turn: turn.service, lambda turn: turn.database, lambda turn: turn.rate)
+        )
+        figures.append(
             Figure(
-                name=f"replicas_{key}_cpu",
-                what=f"CPU per round trip with {who} on PostgreSQL, median of {len(turns)} turns ({spread})",
+                name=f"replicas_{key}_{number}_cpu",
+                what=f"CPU per round trip with {who} on PostgreSQL, {how}: median of {len(turns)} turns "
+                f"({spread}), service {service * 1000:.2f} and database {database * 1000:.2f}, "
+                f"{rate:.0f} a second",
                 value=middle(turns, lambda turn: turn.cpu) * 1000,
                 unit="ms",
-            ),
-            Figure(
-                name=f"replicas_{key}_service_cpu",
-                what=f"of it the service's own with {who}, at {rate:.0f} trips a second",
-                value=middle(turns, lambda turn: turn.service) * 1000,
-                unit="ms",
-            ),
-            Figure(
-                name=f"replicas_{key}_database_cpu",
-                what=f"and the database's processes' with {who}",
-                value=middle(turns, lambda turn: turn.database) * 1000,
-                unit="ms",
-            ),
-        ]
-    return [
-        *figures,
-        Figure(
-            name="replicas_ratio",
-            what="CPU per round trip with two replicas, the database's included, to that with one",
-            value=found.ratio,
-            unit="",
-            bar="1.15",
-        ),
-    ]
+            )
+        )
+    ratio = Figure(
+        name=f"replicas_{key}_ratio",
+        what=f"CPU per round trip with two replicas to that with one, {how}",
+        value=found.ratio,
+        unit="",
+        bar=bar,
+    )
+    return [*figures, ratio]
