@@ -36,6 +36,8 @@ from tests.core.shapes import SHAPES, story
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from core.store.database import Database
+
     from core.events import Event
 
 CHILD = Path(__file__).parent / "crash_child.py"
@@ -328,8 +330,8 @@ def test_a_flow_of_any_shape_killed_under_load_goes_on_as_if_it_had_not_been(tmp
 
 
 @pytest.fixture
-def shared_room(migrated_postgres: str) -> Iterator[Room]:
-    """With a database of PostgreSQL's, gone at the end."""
+def shared_room(migrated_postgres: str, postgres_database: Database) -> Iterator[Room]:
+    """With a database of PostgreSQL's, gone at the end; a copy of the one that has just been emptied."""
     server, template = make_url(migrated_postgres), make_url(migrated_postgres).database
     made: list[str] = []
 
