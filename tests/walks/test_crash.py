@@ -36,9 +36,8 @@ from tests.core.shapes import SHAPES, story
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from core.store.database import Database
-
     from core.events import Event
+    from core.store.database import Database
 
 CHILD = Path(__file__).parent / "crash_child.py"
 ROOT = Path(__file__).parents[2]
