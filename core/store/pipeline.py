@@ -160,6 +160,10 @@ class Pipeline:
 
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> None:
         """Run a statement and wait for its answer, and with it for those of all before it."""
+        if operation == "COMMIT" and any(isinstance(sent, Expected) for sent in self._sent):
+            # That one changed nothing is no failure to the server, which would commit all the same.
+            self._pgconn.send_flush_request()
+            self._take_answers()
         self.send(operation, parameters)
         if self._is_open and operation not in {"COMMIT", "ROLLBACK"}:
             self._pgconn.send_flush_request()
