@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
-from bot.defects import defect
+from core.defects import defect
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

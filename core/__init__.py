@@ -44,4 +44,5 @@ Around it
     durations.py                    how long, as people write it: `2h`
     imports.py columns.py           functions by `module:function`; how wide text is
     clock.py ids.py stopping.py     time, new ids, an end in good order
+    defects.py                      our own defects, as a log may have them
 """

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.clock import seconds
+from core.defects import defect
 from core.errors import Unavailable
 from core.model import LEASES
 from core.stopping import cut_off
@@ -207,8 +207,7 @@ class _Turn:
 
     def _broke(self, event: str, error: Exception) -> None:
         """Without the error's words: chat clients quote addresses with tokens in them."""
-        places = [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(error.__traceback__)]
-        log.error(event, lease=self._name, error=type(error).__name__, where=places)
+        log.error(event, lease=self._name, **defect(error))
 
     async def _pause(self, wait: timedelta, over: asyncio.Event) -> None:
         """Shorter where it is `over` before, or where what is held must end."""

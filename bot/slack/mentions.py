@@ -57,9 +57,8 @@ class Mentions:
         self._remember(mention.event_id)
         try:
             answer = await self._answer(mention)
-        except (
-            Exception
-        ):  # any defect: the listener tells of it, and Slack, which is not answered, asks again
+        except Exception:
+            # Whatever it is: the listener tells of it, and Slack, which is not answered, asks again.
             self._known.pop(mention.event_id, None)
             raise
         self._errands.start(self._tell(mention, answer), "answer to a mention")

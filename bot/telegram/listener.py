@@ -21,7 +21,6 @@ from telegram.ext import (
 )
 
 from bot.connecting import connect_or_go_on
-from bot.defects import defect
 from bot.menu import Menu
 from bot.reception import Reception
 from bot.telegram.answers import Answers
@@ -37,6 +36,7 @@ from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
 from bot.telegram.updates import ALLOWED, COMMAND, TELEGRAM, Intake, Processor
 from core.addresses import is_loopback_url
+from core.defects import defect
 from core.errors import SettingsError, Unavailable, Unreachable
 
 if TYPE_CHECKING:

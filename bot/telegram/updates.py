@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from telegram import CallbackQuery, Chat, InaccessibleMessage, Message, Update, User
 from telegram.ext import BaseUpdateProcessor
 
-from bot.defects import defect
 from bot.menu import Word
 from bot.reception import Asked
+from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from core.ports.access import Credentials, Secrets
 from core.ports.channels import Channel, DeliveryStore, TakesOver
 from core.ports.chats import ChatInbox, Dialogs
-from core.ports.clock import Alarm, Clock
+from core.ports.clock import Alarm, Clock, TimeStore
 from core.ports.engines import (
     Engine,
     FlowStore,
@@ -28,7 +28,7 @@ from core.ports.engines import (
     WorkStore,
 )
 from core.ports.health import Health
-from core.ports.leases import Held, LeaseStore, TimeStore, Turns
+from core.ports.leases import Held, LeaseStore, Turns
 from core.ports.listeners import EventStore, Listener, Observer
 from core.ports.store import CheckpointStore, DelegationStore, OpenReviewStore, QuestionStore, Store
 

@@ -23,3 +23,11 @@ class Clock(Protocol):
     def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
         """Call back on the event loop at `at`, or as soon as possible where that is past."""
         ...
+
+
+class TimeStore(Protocol):
+    """The clock that all replicas share."""
+
+    async def time(self) -> tuple[datetime, float, float]:
+        """What it said, and between which two moments of `core.clock.seconds`."""
+        ...

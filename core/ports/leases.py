@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
 
 class Held(Protocol):
@@ -16,14 +16,6 @@ class Held(Protocol):
     @property
     def left(self) -> timedelta:
         """How long this replica may go on for certain; never below zero."""
-        ...
-
-
-class TimeStore(Protocol):
-    """The clock that all replicas share."""
-
-    async def time(self) -> tuple[datetime, float, float]:
-        """What it said, and between which two moments of `core.clock.seconds`."""
         ...
 
 

@@ -17,7 +17,7 @@ import structlog
 from core.events import TaskCancelled
 from core.model import ChannelName, Hint, TaskId
 from core.stopping import cut_off
-from core.store.wire import Wire
+from core.store.notifications import NotifyConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,15 +167,15 @@ class Hints:
         self._process = connection.info.backend_pid
         self._hear(Hint(is_whole=False))
         self.connected.set()
-        with Wire(connection, self._wake.set) as wire:
+        with NotifyConnection(connection, self._wake.set) as server:
             while True:
-                said = await self._say(wire)
-                self._listen(wire)
+                said = await self._say(server)
+                self._listen(server)
                 if self._is_leaving:
                     return
                 if not await self._something() and not said:
                     async with asyncio.timeout(ALIVE.total_seconds()):
-                        await wire.ask("live")
+                        await server.ask("live")
 
     async def _something(self) -> bool:
         """Wait until there is something to say or to hear; False where there was not for a while."""
@@ -188,9 +188,9 @@ class Hints:
             self._wake.clear()
         return True
 
-    def _listen(self, wire: Wire) -> None:
+    def _listen(self, server: NotifyConnection) -> None:
         """Hand on what has arrived, also while something was said."""
-        for process, payload in wire.told():
+        for process, payload in server.told():
             self._arrived(process, payload)
         while self._received:
             if (hint := self._hint(self._received.popleft())) is not None:
@@ -220,7 +220,7 @@ class Hints:
             log.warning("hint_not_understood")
             return Hint(is_whole=False)
 
-    async def _say(self, wire: Wire) -> bool:
+    async def _say(self, server: NotifyConnection) -> bool:
         """Everything that waits; whether there was something. It waits on where it cannot be said."""
         messages = self._messages() if self._is_time or self._is_leaving else ()
         if not messages:
@@ -232,7 +232,7 @@ class Hints:
         try:
             async with asyncio.timeout(ALIVE.total_seconds()):
                 for message in messages:
-                    await wire.ask("say", CHANNEL, message)
+                    await server.ask("say", CHANNEL, message)
         except BaseException:
             self._moved = moved | self._moved
             self._due |= due

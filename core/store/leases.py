@@ -6,12 +6,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import BigInteger, cast, func, literal_column, or_, select, update
+from sqlalchemy import func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core.model import LEASES
 from core.store.lane import Lane
-from core.store.statements import Statement, p
+from core.store.statements import Statement, p, since_1970
 from core.store.tables import lease
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.store.transaction import Transaction
 
 # Of the moment, not of the transaction, whose beginning may be older. The only clock that all replicas share.
-_now = cast(func.floor(func.extract("epoch", func.clock_timestamp()) * literal_column("1000000")), BigInteger)
+_now = since_1970(func.clock_timestamp())
 _new = insert(lease).values(
     name=p("name"), holder=p("holder"), token=literal_column("1"), expires_at=_now + p("micros")
 )

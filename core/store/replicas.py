@@ -14,7 +14,6 @@ from sqlalchemy import (
     DateTime,
     String,
     and_,
-    cast,
     column,
     delete,
     exists,
@@ -34,7 +33,7 @@ from core.events import TaskFailed
 from core.model import Replica, TaskId
 from core.store import jobs, recovery, steps, tasks
 from core.store.rows import micros, moment
-from core.store.statements import Statement, p
+from core.store.statements import Statement, p, since_1970
 from core.store.tables import replica, task
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ _runnable = text("task.status IN ('pending', 'running')")
 _fresh = worker.c.last_heartbeat >= text(f"now() - interval '{STALLED} seconds'")
 _living = select(replica.c.id).join(worker, worker.c.id == replica.c.worker).where(_fresh)
 _holder_lives = exists(_living.where(replica.c.id == task.c.holder).correlate(task))
-_now = func.floor(func.extract("epoch", func.now()) * literal_column("1000000"))
+_now = since_1970(func.now())
 _steady = and_(
     p("since") <= _now - literal_column(f"{STALLED}000000"),
     exists(
@@ -92,11 +91,7 @@ _its_job = exists(
 ENLIST = Statement(insert(replica), ("id", "worker", "name", "release", "configuration", "started_at"))
 AGAIN = Statement(update(replica).where(replica.c.id == p("id")).values(worker=p("worker")))
 ENLISTED = Statement(
-    select(
-        cast(
-            func.floor(func.extract("epoch", worker.c.last_heartbeat) * literal_column("1000000")), BigInteger
-        )
-    )
+    select(since_1970(worker.c.last_heartbeat))
     .join(replica, replica.c.worker == worker.c.id)
     .where(worker.c.id == p("worker"), replica.c.id == p("id"))
 )
@@ -161,13 +156,7 @@ LEAVE = Statement(
         starts=task.c.starts - task.c.begun,
     )
 )
-TIME = Statement(
-    select(
-        cast(
-            func.floor(func.extract("epoch", func.clock_timestamp()) * literal_column("1000000")), BigInteger
-        )
-    )
-)
+TIME = Statement(select(since_1970(func.clock_timestamp())))
 RETIRE = Statement(delete(replica).where(replica.c.id == p("id")))
 BURY = Statement(
     delete(replica).where(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import BigInteger, bindparam, cast, func, literal_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.elements import BindParameter, CompilerElement
 
@@ -58,3 +59,8 @@ def p(name: str) -> BindParameter[Any]:
     values of an update would refuse; the compiled text has the plain name.
     """
     return bindparam(f"p_{name}")
+
+
+def since_1970(at: ColumnElement[Any]) -> ColumnElement[int]:
+    """A time of PostgreSQL's, in microseconds as our columns have times."""
+    return cast(func.floor(func.extract("epoch", at) * literal_column("1000000")), BigInteger)

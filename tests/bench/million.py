@@ -23,7 +23,7 @@ class Drained:
     """How it went, with so many tasks waiting at the beginning."""
 
     ready: float
-    """Seconds from the start of the process to `/readyz`, the best of three."""
+    """Seconds from the start of the process to `/readyz`, the best of four."""
     memory: int
     """Resident bytes then."""
     memory_after: int

@@ -1,4 +1,4 @@
-"""Two replicas on one PostgreSQL: each hears what the other committed, also after their wire was cut."""
+"""Two replicas on one PostgreSQL: each hears what the other committed, also after its connection was cut."""
 
 from __future__ import annotations
 

@@ -418,7 +418,7 @@ async def test_a_turn_that_breaks_is_told_with_the_place_and_not_the_words_and_t
             await eventually(partial(_goes_on, broken))
     (told,) = [line for line in logs if line["event"] == "turn_failed"]
     assert told["error"] == "ValueError"
-    assert any("test_leases.py" in place for place in told["where"])
+    assert "test_leases.py" in told["at"]
     assert "secret" not in str(logs)
 
 

@@ -1,7 +1,7 @@
 """A connection to PostgreSQL on the event loop, for small questions and for what the server tells by itself.
 
-It waits for its socket once for all. psycopg's own coroutines register it anew for each wait, and build a
-cursor for each question: three quarters of what a hint cost whoever gave it.
+It waits for its socket once for all: psycopg's own coroutines register it anew for each wait, and build a
+cursor for each question, which so small a question is not worth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 
-class Wire:
+class NotifyConnection:
     """`with` it; nobody else may use the connection meanwhile. `wake` is told of whatever arrives."""
 
     def __init__(self, connection: AsyncConnection[Any], wake: Callable[[], object]) -> None:

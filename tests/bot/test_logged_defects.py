@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
-from bot.defects import FRAMES, defect
 from bot.errands import Errands
 from tests.bot import telegram_fixtures
 from tests.bot.telegram_house import ANA_ID
@@ -23,37 +22,16 @@ there = telegram_fixtures.there
 CANARY = "pay Mira Holm nothing"
 
 
-def broken(depth: int = 0) -> None:
-    if depth:
-        broken(depth - 1)
-    raise ValueError(CANARY)
-
-
-def test_a_defect_is_its_class_and_the_innermost_places() -> None:
-    try:
-        broken(2 * FRAMES)
-    except ValueError as error:
-        told = defect(error)
-    assert told["error"] == "ValueError"
-    assert told["at"].count(" > ") == FRAMES - 1
-    assert told["at"].endswith(" broken")
-    assert CANARY not in str(told)
-
-
-def test_what_was_never_raised_stands_nowhere() -> None:
-    assert defect(ValueError(CANARY)) == {"error": "ValueError", "at": ""}
-
-
 async def test_an_errand_that_fails_is_told_without_its_message() -> None:
     async def fail() -> None:
-        broken()
+        raise ValueError(CANARY)
 
     with capture_logs() as logs:
         async with Errands() as errands:
             await asyncio.wait([errands.start(fail(), "a card")])
     (told,) = logs
     assert (told["event"], told["errand"], told["error"]) == ("errand_failed", "a card", "ValueError")
-    assert "test_defects.py" in told["at"]
+    assert "test_logged_defects.py" in told["at"]
     assert CANARY not in str(told)
 
 
