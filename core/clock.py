@@ -90,3 +90,5 @@ async def _ask(clock: SharedClock, store: TimeStore, pause: Callable[[float], Aw
             clock.told(*await store.time())
         except Unavailable as error:
             log.warning("clock_not_compared", reason=str(error))
+        except Exception:  # a defect must not end it: the clock would drift from then on, and nobody be told
+            log.exception("clock_not_compared")

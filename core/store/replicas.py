@@ -45,7 +45,7 @@ STALLED = 15
 """Seconds after its last heartbeat when a replica's work may be taken from it. It beats every 5."""
 GAP = 10
 """Seconds between two heartbeats of one's own after which there may have been an outage."""
-NEVER = 2**62
+NEVER = 2**61
 """Later than all that there will be."""
 BURIED = 60
 """Seconds after which it is forgotten."""
@@ -70,6 +70,8 @@ _steady = and_(
         .where(
             replica.c.id == p("me"),
             worker.c.last_heartbeat >= text(f"now() - interval '{GAP} seconds'"),
+            # Else an outage may have ended with a heartbeat that was stored and has not been heard of.
+            since_1970(worker.c.last_heartbeat) <= p("last") + literal_column(f"{GAP}000000"),
         )
         .correlate(None)
     ),
@@ -178,17 +180,17 @@ class Watch:
 
     def __init__(self) -> None:
         self.since = NEVER
-        self._last = NEVER
+        self.last = NEVER
 
     def begin(self, at: int) -> None:
         """A worker's first heartbeat, in microseconds: the one before it may have ended in an outage."""
-        self.since = self._last = at
+        self.since = self.last = at
 
     def go_on(self, at: int) -> None:
         """A further one."""
-        if at - self._last > GAP * 1_000_000:
+        if at - self.last > GAP * 1_000_000:
             self.since = at
-        self._last = at
+        self.last = at
 
 
 def enlist(tx: Transaction, me: Replica, worker: int) -> int:
@@ -242,18 +244,18 @@ def time(tx: Transaction) -> tuple[datetime, float, float]:
     return moment(row[0]), asked, answered
 
 
-def may_judge(tx: Transaction, me: str, since: int) -> bool:
+def may_judge(tx: Transaction, me: str, since: int, last: int) -> bool:
     """Whether this replica may take others for dead that seem so, at this moment."""
-    row = tx.one(STEADY, me=me, since=since)
+    row = tx.one(STEADY, me=me, since=since, last=last)
     return row is not None and bool(row[0])
 
 
-def take(tx: Transaction, me: str, task_id: str, since: int) -> bool:
+def take(tx: Transaction, me: str, task_id: str, since: int, last: int) -> bool:
     """Become the holder of a task with stored work, unless another that lives is; whether this one is.
 
     A node that is found begun for the third time fails its task: it may be what ends replicas.
     """
-    taken = tx.changed(TAKE, me=me, id=task_id, since=since)
+    taken = tx.changed(TAKE, me=me, id=task_id, since=since, last=last)
     if not taken:
         return tx.one(MINE, me=me, id=task_id) is not None
     if taken[0][0] < recovery.POISON:
@@ -269,9 +271,9 @@ def held(tx: Transaction, me: str) -> list[tuple[TaskId, datetime | None]]:
     return [(TaskId(row[0]), None if row[1] is None else moment(row[1])) for row in tx.all(HELD, me=me)]
 
 
-def uncovered(tx: Transaction, me: str, since: int, *, limit: int) -> list[tuple[TaskId, int]]:
+def uncovered(tx: Transaction, me: str, since: int, last: int, *, limit: int) -> list[tuple[TaskId, int]]:
     """Tasks with stored work, and their versions, that neither a job nor a holder that lives covers."""
-    rows = tx.all(UNCOVERED, me=me, since=since, limit=limit)
+    rows = tx.all(UNCOVERED, me=me, since=since, last=last, limit=limit)
     return [(TaskId(row[0]), row[1]) for row in rows]
 
 

@@ -263,17 +263,27 @@ class SqlStore:
         return at is not None
 
     async def may_judge(self) -> bool:
-        return await self._read.run(partial(replicas.may_judge, me=self.replica, since=self._watch.since))
+        return await self._read.run(
+            partial(replicas.may_judge, me=self.replica, since=self._watch.since, last=self._watch.last)
+        )
 
     async def take(self, task: TaskId) -> bool:
         """Become the holder of a task with stored work, unless another that lives is; whether this one is."""
         return await self._write.run(
-            partial(replicas.take, me=self.replica, task_id=task, since=self._watch.since)
+            partial(
+                replicas.take, me=self.replica, task_id=task, since=self._watch.since, last=self._watch.last
+            )
         )
 
     async def uncovered(self) -> Sequence[tuple[TaskId, int]]:
         return await self._read.run(
-            partial(replicas.uncovered, me=self.replica, since=self._watch.since, limit=UNCOVERED)
+            partial(
+                replicas.uncovered,
+                me=self.replica,
+                since=self._watch.since,
+                last=self._watch.last,
+                limit=UNCOVERED,
+            )
         )
 
     async def leave(self, task: TaskId) -> None:

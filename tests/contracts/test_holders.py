@@ -327,3 +327,18 @@ async def test_who_cannot_run_a_begun_task_does_not_count_towards_giving_it_up(
             await old.leave(task.id)
         [(status, holder, _, starts)] = tasks_of(postgres_database)
         assert (status, holder, starts) == ("pending", None, 0)
+
+
+async def test_a_heartbeat_that_was_stored_and_not_heard_of_ends_no_outage(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with replica(postgres_database, clock, A) as lives, replica(postgres_database, clock, B) as me:
+        task = await submitted(lives)
+        for silent in (A, B):
+            dies(postgres_database, silent)
+        beats(postgres_database, worker_of(postgres_database, B))
+        # All that it knows of is from before.
+        me._watch.since -= 40_000_000
+        me._watch.last -= 20_000_000
+        assert not await me.may_judge(), "the other one has only not beaten again yet"
+        assert not await me.take(task.id)

@@ -188,8 +188,8 @@ READS_OF_REPLICAS: dict[str, dict[str, Any]] = {
     "replicas.LIVING": {},
     "replicas.MINE": {"me": "me", "id": "MINE"},
     "replicas.OTHERS": {"me": "somebody else"},
-    "replicas.UNCOVERED": {"me": "me", "since": 0, "limit": 10},
-    "replicas.STEADY": {"me": "me", "since": 0},
+    "replicas.UNCOVERED": {"me": "me", "since": 0, "last": 0, "limit": 10},
+    "replicas.STEADY": {"me": "me", "since": 0, "last": 0},
 }
 """Only PostgreSQL has them."""
 

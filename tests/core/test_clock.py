@@ -13,7 +13,7 @@ from core.clock import SharedClock, in_step, seconds
 from core.errors import StoreUnavailable
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
-from tests.world import START, Board
+from tests.world import PATIENCE, START, Board
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -133,3 +133,26 @@ async def test_the_database_says_its_time(postgres_database: Database) -> None:
             [(later,)] = on(postgres_database, "SELECT clock_timestamp()")
     assert told <= earlier
     assert now <= later
+
+
+async def test_a_defect_does_not_end_the_comparing_of_clocks() -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.asked, self.went_on = 0, asyncio.Event()
+
+        async def time(self) -> tuple[datetime, float, float]:
+            self.asked += 1
+            if self.asked == 2:
+                raise ZeroDivisionError
+            if self.asked > 3:
+                self.went_on.set()
+            return datetime(2026, 1, 1, tzinfo=UTC), 0.0, 0.0
+
+    async def pause(_: float) -> None:
+        await asyncio.sleep(0)
+
+    store = Broken()
+    with capture_logs() as logs:
+        async with asyncio.timeout(PATIENCE), in_step(SharedClock(seconds=lambda: 0.0), store, pause=pause):
+            await store.went_on.wait()
+    assert [line["event"] for line in logs if line.get("exc_info")] == ["clock_not_compared"]
