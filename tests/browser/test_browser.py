@@ -175,9 +175,9 @@ async def test_a_page_outlives_a_server_in_trouble(house: House, sign_in: SignIn
     ana = await sign_in("ana")
     await ana.goto(f"{house.url}/tasks/{task_id}")
     house.service.fault = StoreUnavailable("The disk is full.")
-    async with ana.expect_response(lambda answer: answer.status == 503) as answered:
+    async with ana.expect_response(lambda answer: answer.status == 503):
         await ana.evaluate("refresh()")
-    await (await answered.value).finished()
+    await ana.evaluate("new Promise(done => (function look() { asking ? setTimeout(look, 5) : done() })())")
     await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
     house.service.fault = None
     await ana.get_by_role("button", name="Approve").click()
