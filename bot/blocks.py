@@ -16,7 +16,6 @@ from bot.literal import clipped, excerpt
 from bot.notices import Named
 from bot.zones import has_moment, in_zone
 from core.literal import SHORT, escaped, literal
-from core.model import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
     from core.model import PersonId
 
 HEADER = 150
-TITLE = 24
-"""Title, submit and close of a modal."""
-REASON = 3000
-"""The longest `max_length` of a plain-text input."""
-OPTION = 75
-"""The text of an option."""
-RADIO = 10
-"""Radio buttons in a group (Block Kit reference)."""
-MENU = 100
-"""Options of a menu."""
 FALLBACK = 1000
 """chat.update refuses a `text` over 4,000 characters; people see it in notifications only."""
 
@@ -65,11 +54,6 @@ BUTTONS = frozenset({Action.EDIT})
 """What of a card's menu has a button of its own."""
 
 MENU_ACTION = "countersign_menu"
-REASON_BLOCK = "reason"
-REASON_INPUT = "text"
-CHOICE_BLOCK = "choice"
-CHOICE_INPUT = "option"
-REASON_VIEW = "countersign_reason"
 
 Block = dict[str, Any]
 
@@ -277,64 +261,6 @@ def _plain_part(part: str | Theirs | Named) -> str:
 def escape(text: str) -> str:
     """For the one kind of text that Slack always reads as markup, a message's own."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def reason_view(
-    *, what: str, verdict: Verdict, private_metadata: str, is_needed: bool, choices: Sequence[str]
-) -> Block:
-    """The modal that asks why; `private_metadata` has at most 3,000 characters.
-
-    Where there are `choices`, one of them or words will do, so Slack is not told to insist on either.
-    """
-    verb = "Approve" if verdict is Verdict.APPROVE else "Reject"
-    return {
-        "type": "modal",
-        "callback_id": REASON_VIEW,
-        "private_metadata": private_metadata,
-        "title": _plain(verb),
-        "submit": _plain(verb),
-        "close": _plain("Cancel"),
-        "notify_on_close": True,
-        "blocks": [
-            {"type": "section", "text": _plain(clipped(what, LINE, escaped) or "(untitled)")},
-            *([_choices(choices)] if choices else []),
-            {
-                "type": "input",
-                "block_id": REASON_BLOCK,
-                "optional": not is_needed or bool(choices),
-                "label": _plain("In your own words" if choices else "Reason"),
-                "hint": _plain(_HINTS[verdict]),
-                "element": {
-                    "type": "plain_text_input",
-                    "action_id": REASON_INPUT,
-                    "multiline": True,
-                    "max_length": REASON,
-                },
-            },
-        ],
-    }
-
-
-_HINTS = {
-    Verdict.APPROVE: "It is shown with the decision.",
-    Verdict.REJECT: "It is handed to the next attempt and shown with the decision.",
-}
-
-
-def _choices(reasons: Sequence[str]) -> Block:
-    """The policy's reasons, each by its number; the longer list is a menu."""
-    options = [
-        {"text": _plain(clipped(reason, OPTION, escaped)), "value": str(number)}
-        for number, reason in enumerate(reasons[:MENU])
-    ]
-    kind = "radio_buttons" if len(options) <= RADIO else "static_select"
-    return {
-        "type": "input",
-        "block_id": CHOICE_BLOCK,
-        "optional": True,
-        "label": _plain("Reason"),
-        "element": {"type": kind, "action_id": CHOICE_INPUT, "options": options},
-    }
 
 
 def _plain(text: str) -> Block:

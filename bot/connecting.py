@@ -45,7 +45,7 @@ async def _keep_trying(connect: Callable[[], Awaitable[None]], channel: ChannelN
             tries += 1
             log.warning("chat_unreachable", channel=channel, reason=str(error))
         except SettingsError as error:
-            log.error("chat_off", channel=channel, reason=str(error))  # noqa: TRY400 - the sentence says all
+            log.error("chat_off", channel=channel, reason=str(error))
             return
         else:
             return

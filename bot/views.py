@@ -1,6 +1,7 @@
-"""Slack's modals in which somebody edits a draft, asks about it, or answers. Pure.
+"""Slack's modals in which somebody says why, edits a draft, asks about it, or answers. Pure.
 
-Other people's text stands in plain_text, rich_text and inputs only, as in `bot.blocks`.
+Other people's text stands in plain_text, rich_text and inputs only, and the figures have the sources of
+those in `bot.blocks`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,29 @@ from typing import TYPE_CHECKING, Any
 from bot.blocks import LINE
 from bot.literal import clipped, excerpt
 from core.literal import escaped, utf16
+from core.model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.blocks import Block
 
 TEXT = 3000
 """The longest `max_length` of a plain-text input, and of what it begins with (Block Kit reference)."""
+OPTION = 75
+"""The text of an option."""
+RADIO = 10
+"""Radio buttons in a group (Block Kit reference)."""
+MENU = 100
+"""Options of a menu."""
 DIFFERENCE = 3000
 QUOTE = 2000
 SENTENCE = 300
 
+REASON_VIEW = "countersign_reason"
+REASON_BLOCK = "reason"
+CHOICE_BLOCK = "choice"
+CHOICE_INPUT = "option"
 EDIT_VIEW = "countersign_edit"
 EDIT_BLOCK = "edit"
 WHY_BLOCK = "why"
@@ -28,12 +42,60 @@ QUESTION_BLOCK = "question"
 ANSWER_VIEW = "countersign_answer"
 ANSWER_BLOCK = "answer"
 INPUT = "text"
-"""The action of every input here."""
+"""The action of every input of text here."""
 
 
 def fits(text: str) -> bool:
     """Whether an input takes it, however Slack counts."""
     return utf16(text) <= TEXT
+
+
+def reason_view(
+    *, what: str, verdict: Verdict, private_metadata: str, is_needed: bool, choices: Sequence[str]
+) -> Block:
+    """The modal that asks why; `private_metadata` has at most 3,000 characters.
+
+    Where there are `choices`, one of them or words will do, so Slack is not told to insist on either.
+    """
+    verb = "Approve" if verdict is Verdict.APPROVE else "Reject"
+    return _modal(
+        REASON_VIEW,
+        title=verb,
+        submit=verb,
+        private_metadata=private_metadata,
+        blocks=[
+            _section(clipped(what, LINE, escaped) or "(untitled)"),
+            *([_choices(choices)] if choices else []),
+            _input(
+                REASON_BLOCK,
+                "In your own words" if choices else "Reason",
+                is_needed=is_needed and not choices,
+                hint=_HINTS[verdict],
+            ),
+        ],
+    )
+
+
+_HINTS = {
+    Verdict.APPROVE: "It is shown with the decision.",
+    Verdict.REJECT: "It is handed to the next attempt and shown with the decision.",
+}
+
+
+def _choices(reasons: Sequence[str]) -> Block:
+    """The policy's reasons, each by its number; the longer list is a menu."""
+    options = [
+        {"text": _plain(clipped(reason, OPTION, escaped)), "value": str(number)}
+        for number, reason in enumerate(reasons[:MENU])
+    ]
+    kind = "radio_buttons" if len(options) <= RADIO else "static_select"
+    return {
+        "type": "input",
+        "block_id": CHOICE_BLOCK,
+        "optional": True,
+        "label": _plain("Reason"),
+        "element": {"type": kind, "action_id": CHOICE_INPUT, "options": options},
+    }
 
 
 def edit_view(

@@ -2,6 +2,7 @@
 
 What everybody speaks of
     model/ events.py errors.py      tasks and reviews; what has happened to them; what may go wrong
+    codec.py                        events as they are stored and streamed
     lifecycle.py policy.py          status + event -> status; who may decide
     counting.py seating.py          what decisions add up to; who takes a place in which quorum
     amendments.py                   what becomes of a policy while a review is open under it
@@ -42,7 +43,7 @@ Around it
     measures.py                     what is counted while it happens
     settings.py addresses.py        core's knobs; what an address says
     durations.py                    how long, as people write it: `2h`
-    imports.py columns.py           functions by `module:function`; how wide text is
+    imports.py columns.py           functions by `module:function`, and extras; how wide text is
     clock.py ids.py stopping.py     time, new ids, an end in good order
     defects.py                      our own defects, as a log may have them
 """

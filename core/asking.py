@@ -63,7 +63,7 @@ async def _called(node: ReviewNode, what: str, call: Callable[[], Any], within: 
             return await in_thread(call)
     except FlowError:
         raise
-    except Exception as error:
+    except Exception as error:  # somebody else's function may raise anything
         name = f"{what!r} of review {node.name!r}"
         if deadline.expired():
             raise FlowError(f"{name} took longer than {within.total_seconds():g} s.") from None

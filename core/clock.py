@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.defects import defect
 from core.errors import Unavailable
 from core.stopping import cut_off
 
@@ -90,5 +91,5 @@ async def _ask(clock: SharedClock, store: TimeStore, pause: Callable[[float], Aw
             clock.told(*await store.time())
         except Unavailable as error:
             log.warning("clock_not_compared", reason=str(error))
-        except Exception:  # a defect must not end it: the clock would drift from then on, and nobody be told
-            log.exception("clock_not_compared")
+        except Exception as error:  # noqa: BLE001 - a defect must not end it: the clock would drift from then on, and nobody be told
+            log.error("clock_not_compared", **defect(error))

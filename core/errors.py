@@ -140,7 +140,25 @@ class Unavailable(CountersignError):
 
 
 class StoreUnavailable(Unavailable):
-    """The database cannot take or give data now: disk full, file locked, connection lost."""
+    """The database cannot take or give data now: disk full, file locked, connection lost.
+
+    ``detail`` is one more sentence, for the log and the terminal alone: it names machines.
+    """
+
+    def __init__(
+        self, sentence: str, *, retry_after: timedelta = timedelta(seconds=2), detail: str | None = None
+    ) -> None:
+        super().__init__(sentence, retry_after=retry_after)
+        self.detail = detail
+
+    @property
+    def in_full(self) -> str:
+        """The sentence for whoever runs the database."""
+        return self.detail or str(self)
+
+    def again(self) -> StoreUnavailable:
+        """The same: one exception raised in many tasks would collect all their tracebacks."""
+        return StoreUnavailable(str(self), retry_after=self.retry_after, detail=self.detail)
 
 
 class Overloaded(Unavailable):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from core.model import Json
 
 
@@ -406,18 +404,4 @@ def kind(event: Event | type[Event]) -> str:
     return _KINDS[event if isinstance(event, type) else type(event)]
 
 
-def encode(event: Event) -> dict[str, Json]:
-    """The fields as JSON."""
-    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
-
-
-def decode(name: str, data: Mapping[str, Any]) -> Event:
-    """The event of a stored name and its fields; fields of a later release are passed over."""
-    cls = _CLASSES[name]
-    return cls(**{key: data[key] for key in _FIELDS[cls] if key in data})
-
-
 _KINDS = {cls: re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower() for cls in EVENTS}
-_CLASSES = {name: cls for cls, name in _KINDS.items()}
-_CLASSES["step_retried"] = NodeRetried  # as the first release stored it
-_FIELDS = {cls: tuple(field.name for field in fields(cls)) for cls in EVENTS}

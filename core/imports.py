@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def extra(name: str) -> str:
+    """How to come by what an extra brings: not by our bare name, which on PyPI is somebody else's."""
+    return f"the extra {name}: pip install -c constraints.txt '.[{name}]' in a clone of the repository"
+
+
 def imported(what: str, spec: str, beside: Path | None) -> Callable[..., Any]:
     """The function that `spec` names; modules in the folder `beside` are found first.
 

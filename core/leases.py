@@ -163,6 +163,8 @@ class _Turn:
         self._lease: Lease | None = None
         self._may_hold = False
         """Whether the database may say that it is this replica's: also where no answer came to its asking."""
+        self._term: int | None = None
+        """The token of what it may hold; None where no answer came."""
         self._doing = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
@@ -173,7 +175,7 @@ class _Turn:
             await self._take()
         except Unavailable as error:
             self._postponed(error)
-        except BaseException:
+        except BaseException:  # cancelled, too: what has begun is ended
             await self.end()
             raise
         self._task = asyncio.create_task(self._run(), name=f"lease {self._name}")
@@ -223,17 +225,18 @@ class _Turn:
         """Begin if it is free; how long to wait before the next look."""
         asked = self._seconds()
         self._freed.clear()
-        self._may_hold = True
+        self._may_hold, self._term = True, None
         found = await self._store.take(self._name, self._replica, LASTS)
         if isinstance(found, timedelta):
             self._may_hold = False
             return min(found, EVERY)
         until = asked + LASTS.total_seconds()
+        self._term = found
         self._lease = lease = Lease(self._name, found, until, self._seconds)
         log.info("lease_taken", lease=self._name, token=found)
         try:
             await self._begin_work(lease)
-        except BaseException:
+        except BaseException:  # cancelled, too: who does not do the work may not keep the lease
             await self._give_up()
             raise
         # To begin may have taken its time.
@@ -242,7 +245,7 @@ class _Turn:
     async def _begin_work(self, lease: Lease) -> None:
         """Keep the lease while that takes its time; raises `Unavailable` where it cannot be kept."""
         self._check(lease)
-        entering = self._doing.enter_async_context(self._work(lease))
+        entering = self._enter(lease, self._doing)
         beginning = asyncio.create_task(entering, name=f"beginning {self._name}")
         try:
             pause = EVERY
@@ -256,6 +259,13 @@ class _Turn:
             if not beginning.done():
                 await cut_off([beginning])
         beginning.result()
+
+    async def _enter(self, lease: Lease, doing: AsyncExitStack) -> None:
+        """Work that would not be cut off ends as soon as it has begun: nobody else would end it."""
+        async with AsyncExitStack() as begun:
+            await begun.enter_async_context(self._work(lease))
+            if doing is self._doing:
+                doing.push_async_exit(begun.pop_all())
 
     async def _kept(self, lease: Lease) -> timedelta:
         """How long to wait before the next renewal. Raises `Unavailable` where it is lost."""
@@ -306,13 +316,16 @@ class _Turn:
     async def _give_up(self) -> None:
         """End the work, then let others begin; where that cannot be said, they begin at the lease's end."""
         await self._stop_doing()
-        self._lease = None
+        if self._lease is not None:
+            # Of what would not stop, nothing more may be seen.
+            self._lease.until = self._seconds()
+            self._lease = None
         if not self._may_hold:
             return
         try:
             async with asyncio.timeout(1):
                 # Behind an asking that was cut off: the store does one after the other.
-                await self._store.release(self._name, self._replica)
+                await self._store.release(self._name, self._replica, self._term)
             self._may_hold = False
         except (Unavailable, TimeoutError) as error:
             log.warning("lease_not_released", lease=self._name, error=type(error).__name__)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.defects import defect
 from core.errors import Unavailable
 from core.stopping import cut_off
 
@@ -45,9 +46,8 @@ async def _look(feed: Feed, clock: Clock) -> None:
             missed = await feed.look()
         except Unavailable as error:
             log.warning("lookout_postponed", reason=str(error))
-        except Exception:
-            # A defect must not end it: what was missed would be so until the reader comes again.
-            log.exception("lookout_broke")
+        except Exception as error:  # noqa: BLE001 - a defect must not end it: what was missed would be so until the reader comes again
+            log.error("lookout_broke", **defect(error))
         else:
             if missed:
                 log.info("readers_had_missed_something", tasks=missed)

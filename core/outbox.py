@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import structlog
 
 from core.counting import as_it_counts
+from core.defects import defect
 from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
 from core.measures import Deliveries
 from core.model import Notice
@@ -206,9 +207,8 @@ class ChannelLoop:
             except Unavailable as error:
                 log.warning("outbox_postponed", channel=self._channel.name, reason=str(error))
                 self._wake_at(self._clock.now() + FIRST_RETRY)
-            except Exception:
-                # A defect must not end the loop: the channel would be dumb until the next start.
-                log.exception("outbox_broke", channel=self._channel.name)
+            except Exception as error:  # noqa: BLE001 - a defect must not end the loop: the channel would be dumb until the next start
+                log.error("outbox_broke", channel=self._channel.name, **defect(error))
                 self._wake_at(self._clock.now() + SWEEP)
             if found_only_queues:
                 # A look reads all that is due: while a thousand cards wait for their turn, and every decision
@@ -268,9 +268,8 @@ class ChannelLoop:
             # Not noted, so it is due still; a card posted in this moment may be posted again.
             log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
             self._leave_alone(lane, FIRST_RETRY)
-        except Exception:
-            # A defect must not end it unseen, nor be tried again at once: the delivery is due still.
-            log.exception("delivery_not_served", delivery_id=delivery.id)
+        except Exception as error:  # noqa: BLE001 - a defect must not end it unseen, nor be tried again at once: the delivery is due still
+            log.error("delivery_not_served", delivery_id=delivery.id, **defect(error))
             self._leave_alone(lane, SWEEP)
         finally:
             del self._serving[lane]
@@ -298,10 +297,9 @@ class ChannelLoop:
             # A client library cancels what it has under way when it closes its session.
             self.measures.failures["CutOff"] += 1
             await self._retry(delivery, "the call was cut off")
-        except Exception as error:
-            # A defect of a channel must not stop its loop, and is tried again like any failure.
+        except Exception as error:  # noqa: BLE001 - a defect of a channel must not stop its loop, and is tried again like any failure
             self.measures.failures["Defect"] += 1
-            log.exception("delivery_broke", delivery_id=delivery.id, channel=self._channel.name)
+            log.error("delivery_broke", delivery_id=delivery.id, channel=self._channel.name, **defect(error))
             await self._retry(delivery, type(error).__name__)
         else:
             await self._store.delivery_shown(delivery, message)

@@ -275,7 +275,7 @@ class Segment:
             if this.asked is not None:
                 raise this.asked from None
             raise
-        except BaseException:
+        except BaseException:  # cancelled, most likely: nothing more of it is to be stored
             telling.abandon()
             raise
         finally:

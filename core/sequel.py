@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.defects import defect
 from core.events import TaskFailed
 from core.graph import ROOT
 from core.segment import NotOurs, Segment
@@ -55,10 +56,8 @@ class AtOnce:
         """The step to the next wait or the end; None where an engine is needed for it."""
         try:
             return self._step(position)
-        except Exception:
-            # Whatever a flow of ours does wrong, the decision stands. An engine meets it again, and fails
-            # the task.
-            log.exception("sequel_broke", task_id=position.task.id)
+        except Exception as error:  # noqa: BLE001 - whatever a flow of ours does wrong, the decision stands: an engine meets it again, and fails the task
+            log.error("sequel_broke", task_id=position.task.id, **defect(error))
             return None
 
     def _step(self, position: Position) -> Step | None:

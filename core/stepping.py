@@ -52,8 +52,7 @@ async def in_time(path: str, work: Coroutine[Any, Any, T], limit: timedelta) -> 
         raise RuntimeError("it cancelled itself") from error
     except (Exception, Interrupt, KeyboardInterrupt):
         raise
-    except BaseException as error:
-        # Left alone, it would end the event loop and with it the service, or leave the task running for ever.
+    except BaseException as error:  # left alone, it would end the service, or leave the task running for ever
         raise RuntimeError(f"it raised {type(error).__name__}({error})") from error
 
 

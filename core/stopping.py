@@ -23,7 +23,10 @@ CUT_OFF = timedelta(seconds=1)
 
 
 async def cut_off(tasks: Collection[asyncio.Task[Any]], *, within: timedelta = CUT_OFF) -> None:
-    """Cancel the tasks and let them end; one that does not is left alone, and named in the log."""
+    """Cancel the tasks and let them end; one that does not is left alone, and named in the log.
+
+    How that one ends is told, too: asyncio would log the words of its error, which may quote a secret.
+    """
     for task in tasks:
         task.cancel()
     if not tasks:
@@ -31,9 +34,14 @@ async def cut_off(tasks: Collection[asyncio.Task[Any]], *, within: timedelta = C
     ended, left = await asyncio.wait(tasks, timeout=within.total_seconds())
     for task in left:
         log.warning("would_not_stop", name=task.get_name())
+        task.add_done_callback(_ended)
     for task in ended:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("broke_while_stopping", name=task.get_name(), error=type(error).__name__)
+        _ended(task)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("broke_while_stopping", name=task.get_name(), error=type(error).__name__)
 
 
 class Deadline:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from core.defects import defect
 from core.errors import Refused, Unavailable
 from core.model import TIMERS
 from core.stopping import cut_off
@@ -92,9 +93,8 @@ class Timekeeper:
             except Unavailable as error:
                 log.warning("timers_postponed", reason=str(error))
                 self._wake_at(self._clock.now() + PAUSE)
-            except Exception:
-                # A defect must not end the loop: nothing would expire until the next start.
-                log.exception("timekeeper_broke")
+            except Exception as error:  # noqa: BLE001 - a defect must not end the loop: nothing would expire until the next start
+                log.error("timekeeper_broke", **defect(error))
                 self._wake_at(self._clock.now() + BROKEN)
 
     async def _fire_due(self) -> None:
@@ -124,8 +124,8 @@ class Timekeeper:
             return SWEEP
         except Unavailable:
             raise
-        except Exception:
-            log.exception("timer_broke", **facts)
+        except Exception as error:  # noqa: BLE001 - a defect in one timer must not hold up the others
+            log.error("timer_broke", **facts, **defect(error))
             return BROKEN
         if fired:
             log.info("timer_fired", due_at=timer.due_at.isoformat(), **facts)

@@ -110,5 +110,4 @@ class Turnstile:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                # One exception raised in many tasks would collect all their tracebacks.
-                turn.set_exception(StoreUnavailable(str(outage), retry_after=outage.retry_after))
+                turn.set_exception(outage.again())

@@ -30,7 +30,28 @@ log = structlog.get_logger()
 K = TypeVar("K", bound=str)
 T = TypeVar("T")
 
-SECTIONS = ("people", "policies", "flows", "hooks", "slack", "telegram", "callbacks", "web")
+NAMES: Mapping[str, Sequence[str]] = {
+    "people": ("[people]", "[admins]"),
+    "policies": ("[policies]", "[groups]", "[recipients]"),
+    "flows": ("[flows]", "COUNTERSIGN_MODEL_URL", "COUNTERSIGN_MODEL", "COUNTERSIGN_MODEL_API_KEY"),
+    "hooks": ("[hooks]", "the variable of a secret_env in [hooks]"),
+    "slack": (
+        "SLACK_BOT_TOKEN",
+        "SLACK_SIGNING_SECRET",
+        "SLACK_APP_TOKEN",
+        "COUNTERSIGN_SLACK_API_URL",
+    ),
+    "telegram": (
+        "TELEGRAM_BOT_TOKEN",
+        "COUNTERSIGN_TELEGRAM_WEBHOOK_SECRET",
+        "COUNTERSIGN_TELEGRAM_API_URL",
+        "COUNTERSIGN_TELEGRAM_FILE_URL",
+    ),
+    "callbacks": ("COUNTERSIGN_WEBHOOK_SECRET", "COUNTERSIGN_WEBHOOK_ALLOW"),
+    "web": ("COUNTERSIGN_PUBLIC_URL (host and port, where it is empty)", "COUNTERSIGN_AUTH"),
+}
+"""What people look for in settings and in countersign.toml, by section."""
+SECTIONS = tuple(NAMES)
 DIGITS = 8
 """Hexadecimal, of each section: enough to tell a difference, and too few to find secrets out."""
 
@@ -38,15 +59,23 @@ DIGITS = 8
 class Alike:
     """This replica beside the others, for `/readyz` and the log."""
 
-    def __init__(self, store: SqlStore, settings: Settings, key: bytes, configured: Configuration) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        settings: Settings,
+        key: bytes,
+        configured: Configuration,
+        known_as: str | None = None,
+    ) -> None:
         """`key` is the database's, the same for all; `configured` is what the file says, without who comes
         from outside."""
+        self._name = known_as or name()
         self._store = store
         self._settings = settings
         self._key = key
         self._mark = mark(settings, configured, key)
         self._release = version("countersign")
-        store.describe(name=name(), release=self._release, configuration=self._mark)
+        store.describe(name=self._name, release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
         """The file was read anew."""
@@ -58,7 +87,8 @@ class Alike:
         """Say in the log who is configured otherwise."""
         for other in await self._store.others():
             if differing := differences(self._mark, other.configuration):
-                log.warning("replica_configured_otherwise", other=other.name, sections=differing)
+                settings = [setting for section in differing for setting in NAMES[section]]
+                log.warning("replica_configured_otherwise", other=other.name, settings=settings)
 
     async def leave(self, task: TaskId) -> bool:
         """Leave a task to the others where one of them has another release, or other flows."""
@@ -77,14 +107,30 @@ class Alike:
     async def counts(self) -> Mapping[Status, int]:
         return await self._store.counts()
 
-    async def warnings(self) -> Sequence[str]:
-        """Without names of machines: anybody may ask."""
-        found = [differences(self._mark, other.configuration) for other in await self._store.others()]
-        return [
-            f"Another replica is configured otherwise: {', '.join(differing)}."
-            for differing in found
-            if differing
-        ]
+    async def warnings(self, *, named: bool) -> Sequence[str]:
+        """One for each section in which others differ; by number unless they may be `named`."""
+        others = await self._store.others()
+        found = []
+        for section in SECTIONS:
+            there = [
+                other.name for other in others if section in differences(self._mark, other.configuration)
+            ]
+            if there:
+                here = f"here ({self._name})" if named else "here"
+                where = listed(there) if named else f"{len(there)} of {len(others)} other replicas"
+                found.append(f"Set otherwise on {where} than {here}: {either(section)}.")
+        return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def either(section: str) -> str:
+    """The settings of a section, any of which may be the one that differs."""
+    names = NAMES[section]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def name() -> str:
@@ -98,17 +144,17 @@ KEY = "alike"
 
 def living(
     database: Database, settings: Settings, configured: Configuration
-) -> list[tuple[Replica, list[str]]]:
-    """The replicas on a PostgreSQL database, each with what is configured otherwise there; reads only."""
+) -> tuple[list[Replica], str | None]:
+    """The replicas on a PostgreSQL database, and the mark of what is configured here; reads only.
+
+    None where no replica has ever made a mark there.
+    """
     connection = database.connect(read_only=True)
     try:
         tx = Transaction(connection.cursor(), database.dialect)
         row = tx.one(credentials.SECRET, name=KEY)
         mine = None if row is None else mark(settings, configured, bytes(row[0]))
-        return [
-            (other, [] if mine is None else differences(mine, other.configuration))
-            for other in replicas.others(tx, "")
-        ]
+        return replicas.others(tx, ""), mine
     finally:
         connection.close()
 
@@ -124,8 +170,21 @@ def mark(settings: Settings, configured: Configuration, key: bytes) -> str:
 
 def differences(mine: str, other: str) -> list[str]:
     """The sections in which two marks differ."""
-    places = [(section, slice(n * DIGITS, (n + 1) * DIGITS)) for n, section in enumerate(SECTIONS)]
-    return [section for section, place in places if mine[place] != other[place]]
+    return [section for section in SECTIONS if part(mine, section) != part(other, section)]
+
+
+def part(mark: str, section: str) -> str:
+    """The digits of one section."""
+    at = SECTIONS.index(section) * DIGITS
+    return mark[at : at + DIGITS]
+
+
+def grouped(them: Sequence[Replica], section: str) -> dict[str, list[str]]:
+    """The names of those that are configured alike there, by their digits."""
+    found: dict[str, list[str]] = {}
+    for one in them:
+        found.setdefault(part(one.configuration, section), []).append(one.name)
+    return found
 
 
 def _texts(settings: Settings, configured: Configuration) -> dict[str, str]:

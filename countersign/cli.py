@@ -62,7 +62,7 @@ def _moment(_context: click.Context, _parameter: click.Parameter, word: str | No
 
 def run(words: list[str] | None = None) -> int:
     """The exit status: 0 done, 1 failed, 2 wrong words or settings. None is the process's own words."""
-    from core.errors import CountersignError, SettingsError
+    from core.errors import CountersignError, SettingsError, StoreUnavailable
 
     try:
         status = commands.main(words, standalone_mode=False)
@@ -74,6 +74,9 @@ def run(words: list[str] | None = None) -> int:
     except SettingsError as error:
         click.echo(f"countersign: {error}", err=True)
         return WRONG
+    except StoreUnavailable as error:
+        click.echo(f"countersign: {error.in_full}", err=True)
+        return FAILED
     except CountersignError as error:
         click.echo(f"countersign: {error}", err=True)
         return FAILED

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.errors import CountersignError, Refused, SettingsError
+from core.errors import CountersignError, Refused, SettingsError, StoreUnavailable
 from core.store import unfinished, whole
 from core.store.copying import Copy
 from core.store.database import SQLite, database
@@ -37,9 +37,9 @@ def run_copy(source: str, target: str, *, restart: bool) -> int:
     Raises `SettingsError` for databases that cannot be copied, before anything is changed.
     """
     with _naming("--from"):
-        origin = database(source)
+        origin = database(source, "countersign copy")
     with _naming("--to"):
-        goal = database(target)
+        goal = database(target, "countersign copy")
     if named(origin) == named(goal):
         raise SettingsError("--from and --to name the same database.")
     with ExitStack() as held:
@@ -73,7 +73,8 @@ def _naming(option: str) -> Iterator[None]:
     try:
         yield
     except CountersignError as error:
-        said = str(error).replace("COUNTERSIGN_DATABASE_URL", option)
+        said = error.in_full if isinstance(error, StoreUnavailable) else str(error)
+        said = said.replace("COUNTERSIGN_DATABASE_URL", option)
         raise type(error)(said if option in said else f"{option}: {said}") from error
 
 
@@ -84,8 +85,9 @@ def _check_there(option: str, one: Database) -> None:
 
 def _check_schema(option: str, one: Database) -> None:
     if (at := revision(one)) != HEAD:
+        stands = "has no tables of Countersign's yet" if at is None else f"is at revision {at}"
         raise SettingsError(
-            f"{option}: the database is at revision {at or 'nothing'}, and this release needs {HEAD}; "
+            f"{option}: the database {stands}, and this release needs revision {HEAD}; "
             "with it as COUNTERSIGN_DATABASE_URL run: countersign migrate."
         )
 

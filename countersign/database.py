@@ -28,13 +28,16 @@ log = structlog.get_logger()
 
 def run_migrate() -> int:
     """Bring the database to this release's schema; says what was done."""
-    target = database(settings().core.database_url.get_secret_value())
+    target = database(settings().core.database_url.get_secret_value(), "countersign migrate")
     before = revision(target)
     with exclusive(target):
         copied = migrate(target)
     if copied is not None:
         click.echo(f"copied to {copied.name}")
-    click.echo(f"database at revision {HEAD}" + ("" if before == HEAD else f", from {before or 'nothing'}"))
+    if before is None:
+        click.echo(f"a new database: its tables are made, at revision {HEAD}")
+    else:
+        click.echo(f"database at revision {HEAD}" + ("" if before == HEAD else f", from {before}"))
     return 0
 
 
@@ -66,7 +69,7 @@ def run_link(person: str, *, revoke: bool) -> int:
     if not revoke and PersonId(person) not in people:
         known = ", ".join(sorted(people)) or "nobody yet"
         raise NotFound(f"countersign.toml has no [people.{person}]; it has: {known}.")
-    target = database(found.core.database_url.get_secret_value())
+    target = database(found.core.database_url.get_secret_value(), "countersign link")
     if revision(target) != HEAD:
         with exclusive(target):
             prepared(target)

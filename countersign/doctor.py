@@ -8,19 +8,21 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bot.checkup import Finding, slack_findings, telegram_findings
-from core.errors import CountersignError
+from core.errors import CountersignError, StoreUnavailable
 from core.store.database import SQLite, database
 from core.store.schema import HEAD, check_shared, revision
 from core.store.unfinished import source_of_copy
-from countersign.alike import living
-from countersign.configuration import configuration
+from countersign.alike import SECTIONS, either, grouped, listed, living, part
+from countersign.configuration import DEFAULT_FILE, configuration
 from countersign.flows import loaded
 from countersign.membership import asked, asker
+from countersign.reach import within_reach
 from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
@@ -29,12 +31,13 @@ from countersign.terminal import literal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from core.model import PersonId
+    from core.model import PersonId, Replica
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
     from countersign.sources import Source
 
+WHERE = "see COUNTERSIGN_DATABASE_URL"
 NAMED = 10
 """Names in one line."""
 OURS = ("bot", "core", "web", "countersign")
@@ -70,7 +73,7 @@ async def findings() -> AsyncIterator[Finding]:
         return
     for finding in _settings(found):
         yield finding
-    stored = _database(found.core.database_url.get_secret_value())
+    stored, target = _database(found.core.database_url.get_secret_value())
     yield stored
     try:
         configured = configuration(found.core.config, environment())
@@ -80,8 +83,8 @@ async def findings() -> AsyncIterator[Finding]:
         )
         return
     yield _configuration(configured, is_open=found.web.auth == "open")
-    if stored.is_well:
-        for finding in _replicas(found, configured):
+    if stored.is_well and target is not None:
+        for finding in _replicas(target, found, configured):
             yield finding
     for finding in _flows(configured, found):
         yield finding
@@ -106,20 +109,32 @@ def _packages() -> Finding:
 
 
 def _settings(found: Settings) -> Iterator[Finding]:
-    yield Finding(check="settings", is_well=True, text=f"serving at {found.web.base_url}")
+    yield Finding(check="settings", is_well=True, text=f"it would serve at {found.web.base_url}")
     for name in unknown_names():
         yield Finding(check=name, is_well=False, text="is not a setting", mend="compare it with .env.example")
     for name in found.bot.foreign_urls:
         yield Finding(check=name, is_well=True, text="is not the platform's own address")
 
 
-def _database(url: str) -> Finding:
+def _database(url: str) -> tuple[Finding, Database | None]:
+    """With it, where the URL names one."""
     try:
-        at = revision(database(url))
-        source = source_of_copy(database(url)) if at == HEAD else None
+        target = database(url, "countersign doctor")
     except CountersignError as error:
-        return Finding(check="database", is_well=False, text=str(error), mend="see COUNTERSIGN_DATABASE_URL")
-    if at is None and url.startswith("sqlite"):
+        return Finding(check="database", is_well=False, text=str(error), mend=WHERE), None
+    return _state(target), target
+
+
+def _state(target: Database) -> Finding:
+    try:
+        at = revision(target)
+        source = source_of_copy(target) if at == HEAD else None
+    except StoreUnavailable as error:
+        return Finding(check="database", is_well=False, text=error.in_full, mend=WHERE)
+    except CountersignError as error:
+        return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
+    is_file = isinstance(target, SQLite)
+    if at is None and is_file:
         return Finding(check="database", is_well=True, text="none yet; serve will make it")
     if source is not None:
         return Finding(
@@ -128,12 +143,13 @@ def _database(url: str) -> Finding:
             text=f"an unfinished copy of {source}",
             mend="finish it with countersign copy",
         )
-    if at is not None and not url.startswith("sqlite"):
-        return _shared_database(database(url), at)
+    if at is not None and not is_file:
+        return _shared_database(target, at)
+    stands = "has no tables of Countersign's yet" if at is None else f"at revision {at}"
     return Finding(
         check="database",
         is_well=at == HEAD,
-        text=f"at revision {at or 'nothing'}" + ("" if at == HEAD else f", this release needs {HEAD}"),
+        text=stands + ("" if at == HEAD else f", this release needs revision {HEAD}"),
         mend="run: countersign migrate",
     )
 
@@ -148,18 +164,41 @@ def _shared_database(target: Database, at: str) -> Finding:
     return Finding(check="database", is_well=True, text=text)
 
 
-def _replicas(found: Settings, configured: Configuration) -> Iterator[Finding]:
-    """Those that live on a PostgreSQL database, beside what is configured here."""
-    target = database(found.core.database_url.get_secret_value())
-    others = [] if isinstance(target, SQLite) else living(target, found, configured)
-    for replica, sections in others:
-        name = f"{replica.name} ({replica.release})"
-        yield Finding(
-            check="replica",
-            is_well=not sections,
-            text=f"{name} is configured otherwise: {', '.join(sections)}" if sections else f"{name} lives",
-            mend="give all the same settings and countersign.toml; SIGHUP has one read the file anew",
-        )
+def _replicas(target: Database, found: Settings, configured: Configuration) -> Iterator[Finding]:
+    """Those that live on a PostgreSQL database; what they do not agree on, and what is otherwise here."""
+    if isinstance(target, SQLite):
+        return
+    replicas, mine = living(target, found, within_reach(configured, found))
+    for replica in replicas:
+        yield Finding(check="replica", is_well=True, text=f"{replica.name} ({replica.release}) lives")
+    otherwise = []
+    for section in SECTIONS:
+        alike = sorted(grouped(replicas, section).items(), key=lambda item: -len(item[1]))
+        if len(alike) > 1:
+            sides = "; ".join(listed(names) for _, names in alike)
+            yield Finding(
+                check="replicas",
+                is_well=False,
+                text=f"do not agree on {either(section)}: {sides}",
+                mend="give all the same settings and countersign.toml; SIGHUP has one read the file anew",
+            )
+        elif alike and mine is not None and part(mine, section) != alike[0][0]:
+            otherwise.append(either(section))
+    if otherwise:
+        yield _apart(replicas, otherwise, (configured.path or DEFAULT_FILE).absolute())
+
+
+def _apart(replicas: Sequence[Replica], otherwise: Sequence[str], file: Path) -> Finding:
+    """The replicas agree with each other, so most likely it is this command that lacks their settings."""
+    names = listed([replica.name for replica in replicas])
+    return Finding(
+        check="this command",
+        is_well=False,
+        text=f"its environment, {Path.cwd() / '.env'} and {file} are not what {names} "
+        f"{'runs' if len(replicas) == 1 else 'agree'} on: {'; '.join(otherwise)}",
+        mend="run it with the environment and in the folder of the service (docs/operations.md); "
+        "where these are the new settings, restart the service",
+    )
 
 
 def _flows(configured: Configuration, found: Settings) -> Iterator[Finding]:

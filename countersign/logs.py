@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from core.defects import defect
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from structlog.typing import EventDict, Processor
+
+log = structlog.get_logger()
 
 NOISY = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "telegram", "aiohttp", "asyncio", "alembic")
 """Libraries whose INFO lines hold addresses with tokens in them, or whole bodies."""
-
-# Local variables hold drafts, comments and tokens.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
-
 
 _FACTS: dict[str, str] = {}
 
@@ -37,6 +37,22 @@ def _with_facts(_logger: object, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def _without_message(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Of an error that somebody logs whole, a library most likely, the class and the places."""
+    told = event.pop("exc_info", None)
+    error = told[1] if isinstance(told, tuple) else sys.exception() if told is True else told
+    if isinstance(error, BaseException):
+        event.update(defect(error))
+    return event
+
+
+def not_handled(_loop: object, context: Mapping[str, Any]) -> None:
+    """In place of asyncio's own words, which quote the error's message and the arguments of a call."""
+    error = context.get("exception")
+    facts = {"reason": context["message"]} if error is None else defect(error)
+    log.error("not_handled", **facts)
+
+
 def configure(named: Processor | None = None) -> None:
     """Log to standard error: standard output belongs to what commands print.
 
@@ -50,11 +66,10 @@ def configure(named: Processor | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if on_terminal
-        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
-    )
+    last: list[Processor] = [
+        _without_message,
+        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(),
+    ]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

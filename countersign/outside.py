@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from core.defects import defect
 from core.errors import Unavailable
 from core.stopping import cut_off
 from countersign.membership import LONGEST_PAUSE
@@ -185,9 +186,8 @@ class Keeper:
             members = await self._ask(of.source)
         except Unavailable as error:
             self._failed(of, str(error), error.retry_after)
-        except Exception as error:
-            # A defect must not end the asking: the group would stay as it is until it is closed.
-            log.exception("group_broke", group=of.source.group)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the asking: the group would stay as it is until it is closed
+            log.error("group_broke", group=of.source.group, **defect(error))
             self._failed(of, type(error).__name__, AGAIN)
         else:
             self._answered(of, members)
@@ -243,9 +243,8 @@ async def _done(put: Callable[[], Awaitable[object]]) -> bool:
     except Unavailable as error:
         log.warning("groups_not_put_in_force", reason=str(error))
         return False
-    except Exception:
-        # The next try may go well; who is struck is struck already.
-        log.exception("groups_not_put_in_force")
+    except Exception as error:  # noqa: BLE001 - the next try may go well; who is struck is struck already
+        log.error("groups_not_put_in_force", **defect(error))
         return False
     return True
 

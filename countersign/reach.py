@@ -18,20 +18,32 @@ log = structlog.get_logger()
 
 
 def reachable(configuration: Configuration, settings: Settings) -> Configuration:
-    """Without recipients in chats that are switched off: their cards would wait for ever."""
-    on = {
-        "slack": settings.bot.slack_bot_token is not None,
-        "telegram": settings.bot.telegram_bot_token is not None,
-    }
+    """Without recipients in chats that are off, whose cards would wait for ever; says so in the log."""
+    on = _switched(settings)
+    for policy in configuration.policies.values():
+        wider = policy.escalation
+        places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
+        for channel in {place.channel for place in places if not on[place.channel]}:
+            log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
+    return within_reach(configuration, settings)
+
+
+def within_reach(configuration: Configuration, settings: Settings) -> Configuration:
+    """As `reachable`, for who only compares."""
+    on = _switched(settings)
     policies = {name: _within(policy, on) for name, policy in configuration.policies.items()}
     return replace(configuration, policies=policies)
 
 
+def _switched(settings: Settings) -> Mapping[str, bool]:
+    return {
+        "slack": settings.bot.slack_bot_token is not None,
+        "telegram": settings.bot.telegram_bot_token is not None,
+    }
+
+
 def _within(policy: Policy, on: Mapping[str, bool]) -> Policy:
     wider = policy.escalation
-    places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
-    for channel in {place.channel for place in places if not on[place.channel]}:
-        log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
     return replace(
         policy,
         recipients=_open(policy.recipients, on),

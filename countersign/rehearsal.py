@@ -62,7 +62,7 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
     configured = configuration(path or found.core.config, environment())
     running = None if path is None else configuration(found.core.config, environment())
     policies = _with_outside(configured, found)
-    target = database(found.core.database_url.get_secret_value())
+    target = database(found.core.database_url.get_secret_value(), "countersign policy check")
     looked_at, differences = 0, 0
     for review in recorded(target):
         looked_at += 1

@@ -17,6 +17,7 @@ import structlog
 
 from bot.people import Directory
 from core.amendments import admitted, groups_of
+from core.defects import defect
 from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
 
@@ -220,6 +221,5 @@ async def follow(asked: asyncio.Event, reloader: Reloader) -> None:
 async def _tried(act: Callable[[], Awaitable[object]]) -> None:
     try:
         await act()
-    except Exception:
-        # What is in force stays so; the next signal tries again.
-        log.exception("configuration_not_reloaded")
+    except Exception as error:  # noqa: BLE001 - what is in force stays so; the next signal tries again
+        log.error("configuration_not_reloaded", **defect(error))

@@ -53,7 +53,8 @@ def run_serve() -> int:
 def _run(*, is_web: bool) -> int:
     found = settings()
     configured = configuration(found.core.config, environment())
-    target = database(found.core.database_url.get_secret_value())
+    program = f"countersign {'serve' if is_web else 'worker'} {alike.name()}"
+    target = database(found.core.database_url.get_secret_value(), program)
     if not is_web and isinstance(target, SQLite):
         raise SettingsError(
             "COUNTERSIGN_DATABASE_URL: a worker shares a PostgreSQL database with `countersign serve`; "
@@ -95,6 +96,12 @@ def run(main: Coroutine[object, object, None]) -> None:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
+    loop = _quickest()
+    loop.set_exception_handler(logs.not_handled)
+    return loop
+
+
+def _quickest() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
@@ -118,11 +125,8 @@ async def _serve(
         _house(found, live, definitions, target, keeper, traces, is_web=is_web) as running,
         asyncio.TaskGroup() as tasks,
     ):
-        log.info("serving" if is_web else "working", address=running.address)
-        said = (
-            f"Countersign serves at {found.web.base_url}" if is_web else "Countersign works; nothing listens"
-        )
-        click.echo(said, err=True)
+        log.info("serving" if is_web else "working", **({"address": running.address} if is_web else {}))
+        click.echo(_said(found.web.base_url, running.address), err=True)
         reloader = Reloader(
             lambda: _read(found),
             live,
@@ -140,6 +144,13 @@ async def _serve(
         log.info("stopping")
         for task in beside:
             task.cancel()
+
+
+def _said(public: str, address: str) -> str:
+    """What whoever starts it reads first."""
+    if not address:
+        return "Countersign works; nothing listens"
+    return f"Countersign serves at {public}" + ("" if address == public else f", and listens at {address}")
 
 
 @asynccontextmanager

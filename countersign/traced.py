@@ -155,7 +155,7 @@ def span(
         except Interrupt:
             made.set_attribute("countersign.asks", True)
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is noted and goes on its way
             made.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
 

@@ -1,4 +1,4 @@
-"""Whether this process traces: the extra `countersign[otel]`, told where to by the standard OTEL_* variables.
+"""Whether this process traces: the extra `otel`, told where to by the standard OTEL_* variables.
 
 Without them nothing of it is imported, and every part is the plain one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.flow import FlowRunner
+from core.imports import extra
 from core.service import Service
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def tracing(environ: Mapping[str, str]) -> tuple[Tracing | None, str]:
     try:
         from countersign.traced import exported
     except ImportError:
-        return None, "OTEL_* is set, which needs: pip install 'countersign[otel]'."
+        return None, f"OTEL_* is set, which needs {extra('otel')}."
     return exported(), ""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from core.errors import Unidentified
 from web.absence import Absences
 from web.auth import Callers
 from web.checkpoints import Checkpoints
@@ -83,7 +84,7 @@ def create_app(
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
     app.add_routes(Changes(service=service, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
-    app.add_routes(probes(health))
+    app.add_routes(probes(health, callers))
     app.add_routes(pages.assets.routes())
     app.add_routes(extra_routes)
     app.on_response_prepare.append(add_headers)
@@ -101,15 +102,25 @@ def make_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=REQUESTS_MAY_END)
 
 
-def probes(health: Health) -> list[web.RouteDef]:
-    """`/healthz`: alive; `/readyz`: can take work, with `warnings` for somebody to look at."""
+def probes(health: Health, callers: Callers) -> list[web.RouteDef]:
+    """`/healthz`: alive; `/readyz`: can take work, with `warnings` for somebody to look at.
+
+    Anybody may ask; machines are named to those who sign in.
+    """
 
     async def alive(_request: web.Request) -> web.Response:
         return json_response({"status": "ok"})
 
-    async def ready(_request: web.Request) -> web.Response:
+    async def ready(request: web.Request) -> web.Response:
         await health.check()
-        warnings = await health.warnings()
+        warnings = await health.warnings(named=await _is_known(request))
         return json_response({"status": "ready", **({"warnings": [*warnings]} if warnings else {})})
+
+    async def _is_known(request: web.Request) -> bool:
+        try:
+            await callers.caller(request)
+        except Unidentified:
+            return False
+        return True
 
     return [web.get("/healthz", alive), web.get("/readyz", ready)]

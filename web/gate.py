@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from multidict import istr
 
+from core.defects import defect
 from core.errors import CountersignError, Unidentified
 from web.auth import CALLER
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
@@ -112,8 +113,8 @@ def make_gate(admission: Admission, pages: Pages, refused: Counter[tuple[int, st
             return refusal_of(request, refusal.problem)
         except web.HTTPException as error:
             return refusal_of(request, problem_of_http(error))
-        except Exception as error:
-            log.exception("request_failed", method=request.method, route=_route(request))
+        except Exception as error:  # a defect is answered, too; aiohttp would log its message
+            log.error("request_failed", method=request.method, route=_route(request), **defect(error))
             if request.writer.output_size:
                 raise ConnectionResetError("the answer had begun") from error
             return refusal_of(request, unexpected())

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.defects import defect
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -65,9 +67,8 @@ class Pings:
             await asyncio.sleep(self._seconds / 16)
             try:
                 await self._take_turns()
-            except Exception:
-                # A defect must not end the turns: every stream would fall silent until the next start.
-                log.exception("pings_broke")
+            except Exception as error:  # noqa: BLE001 - a defect must not end the turns: every stream would fall silent until the next start
+                log.error("pings_broke", **defect(error))
             if not self._streams:
                 self._joined.clear()
 

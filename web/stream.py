@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from core.codec import encode
 from core.errors import CountersignError
 from core.events import (
     AttemptStarted,
@@ -24,7 +25,6 @@ from core.events import (
     TaskResumed,
     TaskRewound,
     TaskSubmitted,
-    encode,
     kind,
 )
 from core.jsontext import to_ascii_json

@@ -223,7 +223,7 @@ class SlackChannel:
                 presses=presses,
                 commands=commands,
                 errands=errands,
-                mentions=Mentions(commands=commands, client=patient, errands=errands),
+                mentions=Mentions(commands=commands, client=patient, errands=errands, clock=self._clock),
                 homes=self._homes,
                 usergroup_changed=self._usergroup_changed,
             )

@@ -49,6 +49,10 @@ _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 """How a command's text names somebody where the manifest says `should_escape`."""
 
 
+class SaidBefore(Invalid):
+    """These very words came before, at whichever replica."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """Some words, who said them, and what they point at."""
@@ -93,11 +97,19 @@ class Commands:
         except ValidationError:
             return BoltResponse(status=400)
         said = Said(user=typing.user_id, team=typing.team_id, text=typing.text, key=typing.key)
-        answer = await self.answer(said)
+        try:
+            answer = await self.answer(said)
+        except SaidBefore as error:
+            answer = Answer(line=(str(error),))
+        except Unavailable:
+            answer = Answer(line=(NOT_RECORDED,))
         return await ack(text=escape(answer.text), blocks=drawn(answer), response_type="ephemeral")
 
     async def answer(self, said: Said) -> Answer:
-        """Do what is asked for, within the time that Slack waits; what to say to them alone."""
+        """Do what is asked for, within the time that Slack waits; what to say to them alone.
+
+        Raises `SaidBefore` where that is not to be done twice, `Unavailable` where nothing was changed.
+        """
         try:
             with self._errands.busy():
                 async with asyncio.timeout(SECONDS):
@@ -106,7 +118,10 @@ class Commands:
             log.warning("command_took_too_long", channel=SLACK)
             return Answer(line=(SLOW,))
         except Unavailable:
-            return Answer(line=(NOT_RECORDED,))
+            raise  # no refusal: it may be done when it is said again
+        except SaidBefore:
+            log.info("callback_repeated", channel=SLACK)
+            raise
         except CountersignError as error:
             return Answer(line=(str(error),))
 
@@ -148,17 +163,16 @@ class Commands:
                 raise Invalid(HELP.format(said.prefix))
 
     async def _check_new(self, said: Said) -> None:
-        """Raise `Invalid` for words that came before, at whichever replica.
+        """Raise `SaidBefore` for words that came before.
 
         What they ask for may be undone by now, and whoever got hold of Slack's request would do it again.
         """
-        if said.key is None:
-            return
-        heard = ChatUpdate(channel=SLACK, id=said.key, body=b"")
-        if not await self._inbox.keep_update(heard):
-            log.info("callback_repeated", channel=SLACK)
-            raise Invalid(SAID_BEFORE)
-        await self._inbox.update_handled(SLACK, heard.id)
+        if said.key is not None and not await self.is_new(said.key):
+            raise SaidBefore(SAID_BEFORE)
+
+    async def is_new(self, key: str) -> bool:
+        """Once for each key, whichever replica asks: what is asked about is done with that."""
+        return await self._inbox.keep_update(ChatUpdate(channel=SLACK, id=key, body=b""), handled=True)
 
     async def _meant_in(self, thread: MessageRef | None) -> ReviewId | None:
         """The review that words in a card's thread are about: the newest open one of the card's task."""

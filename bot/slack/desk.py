@@ -55,7 +55,10 @@ DECIDE_SECONDS = 2.5
 """Likewise: what takes longer is answered before its end."""
 
 PROMPT = timedelta(seconds=10)
-"""Slack gives a press up after 3 s and sends none again; what comes later than this may be a replay."""
+"""Slack gives a press up after 3 s and sends none again: what comes later than this is a replay.
+
+What comes sooner may be one too, and is not found out: to tell it from a press by somebody who changes their
+mind at once, Slack's clock and ours would have to agree better than people are quick."""
 CLOCKS_APART = timedelta(seconds=30)
 """Between Slack's and ours, at most, where somebody is to be kept from replaying a press."""
 
@@ -164,7 +167,8 @@ class Desk:
         """Raise `Invalid` where it is an old answer of this person's, who has given or taken back one since.
 
         Whoever got hold of a request could send it to a replica that has not seen it: an approval, say, that
-        was withdrawn meanwhile. The record tells of what was said, and is asked about old requests only.
+        was withdrawn meanwhile. The record tells of what was said, and is asked about old requests only:
+        for `PROMPT` after it was signed, by our clock, a replay counts as a press of its own.
         """
         if said_by.signed_at is None:
             return

@@ -69,6 +69,7 @@ class Edits:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if origin.shown != digest:
             return _view(review, text, comment, origin.model_copy(update={"shown": digest}), content)
+        await self._desk.check_timely(sent, review_id, person)
         await self._service.decide(
             review_id,
             person,

@@ -13,14 +13,14 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.blocks import MENU_ACTION, REASON_VIEW, action_id
+from bot.blocks import MENU_ACTION, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
 from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
 from bot.slack.payloads import SLACK
 from bot.slack.socket import CONNECTIONS, Socket
-from bot.views import ANSWER_VIEW, EDIT_VIEW, QUESTION_VIEW
+from bot.views import ANSWER_VIEW, EDIT_VIEW, QUESTION_VIEW, REASON_VIEW
 from core.defects import defect
 from core.errors import DeliveryError, SettingsError, Unreachable
 

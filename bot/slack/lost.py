@@ -40,7 +40,12 @@ PAGE, PAGES = 200, 5
 SKEW = timedelta(minutes=5)
 """Between Slack's clock and ours; more than that, and no signature of Slack's would count."""
 CLOCKS_APART = timedelta(seconds=15)
-"""Between the clocks of two replicas, at most."""
+"""How far our time may be behind that of whoever stored what the replica before us posted.
+
+All go by the database's clock, and nobody is ahead of it; but each is behind by as long as the answer that it
+goes by was on its way: milliseconds, and not much more than 10 s, when a connection is given up. Slack's own
+clock does not come into it: that is `SKEW`'s.
+"""
 KEPT = 100
 """Readings that are kept for other posts of their places."""
 REMEMBERED = 5_000
@@ -90,7 +95,7 @@ class LostPosts:
         self._own_bot: str | None = None
 
     def doubt(self) -> None:
-        """Another replica posted before us: of what it saw due we cannot know, and its clock may differ."""
+        """Another replica posted before us: of what it saw due we cannot know, and our time may be behind."""
         self._started = self._clock.now() + CLOCKS_APART
         self._readings.clear()
         self._refused.clear()

@@ -130,7 +130,6 @@ class MentionEvent(Shape):
 class Mention(Shape):
     """Its frame."""
 
-    event_id: str
     team_id: str = ""
     is_ext_shared_channel: bool = True
     event: MentionEvent

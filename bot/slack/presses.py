@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.blocks import CHOICE_BLOCK, CHOICE_INPUT, REASON_BLOCK, REASON_INPUT, reason_view
 from bot.buttons import Action
 from bot.menu import ACTIONS
 from bot.slack.commands import drawn
@@ -12,6 +11,7 @@ from bot.slack.desk import Desk, pressed_copy
 from bot.slack.edits import Edits
 from bot.slack.inquiries import Inquiries
 from bot.slack.payloads import SLACK, Origin
+from bot.views import CHOICE_BLOCK, CHOICE_INPUT, INPUT, REASON_BLOCK, reason_view
 from core.errors import ReasonMissing
 from core.model import Verdict
 
@@ -129,7 +129,7 @@ class Presses:
 
     async def _reason(self, said: Press, state: State) -> str | None:
         """The reason chosen, and the words that follow it. What a choice says the policy knows, not Slack."""
-        words = [state.typed(REASON_BLOCK, REASON_INPUT).strip()]
+        words = [state.typed(REASON_BLOCK, INPUT).strip()]
         option = state.values.get(CHOICE_BLOCK, {}).get(CHOICE_INPUT)
         if option is not None and option.selected_option is not None:
             review = await self._service.review(said.review)

@@ -154,15 +154,23 @@ class Intake:
         self._postponed: dict[int, Alarm] = {}
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
+        self._keeping: set[asyncio.Task[QueryShape | None]] = set()
 
     async def take(self, raw: Mapping[str, Any]) -> QueryShape | None:
         """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`.
 
-        The press that it is; nobody has handled it yet.
+        The press that it is; nobody has handled it yet. Whoever brings it may leave: what is stored then is
+        handled all the same, for it would pass for a repetition when it comes again.
         """
         shape = shape_of(raw)
         if not shape.concerns(self._bot.id):
             return None
+        keeping = asyncio.create_task(self._keep(shape, raw))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+        return await asyncio.shield(keeping)
+
+    async def _keep(self, shape: UpdateShape, raw: Mapping[str, Any]) -> QueryShape | None:
         kept = ChatUpdate(channel=TELEGRAM, id=str(shape.update_id), body=json.dumps(raw).encode())
         was_in_hand = kept.id in self._in_hand
         self._in_hand.add(kept.id)
@@ -200,7 +208,7 @@ class Intake:
                 self._in_hand.add(left.id)
             except (Unreadable, ValueError) as problem:
                 facts = {"channel": TELEGRAM, "update_id": left.id, "error": type(problem).__name__}
-                log.error("stored_update_unreadable", **facts)  # noqa: TRY400 - it would quote what people wrote
+                log.error("stored_update_unreadable", **facts)
                 await self._inbox.update_handled(TELEGRAM, left.id)
         return frozenset(others)
 
@@ -230,7 +238,7 @@ class Intake:
             except Unavailable as error:
                 log.warning("others_not_looked_after", channel=TELEGRAM, reason=str(error))
             except Exception as error:  # noqa: BLE001 - a defect must not end it: nobody else looks after them
-                log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))  # noqa: TRY400 - its message may quote what people wrote
+                log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))
 
     def postpone(self, update: Update, error: Unavailable) -> None:
         """Hand it out again later: it is stored, and was not handled."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from core.defects import defect
 from core.engines.segments import Segments
 from core.errors import StoreUnavailable, Unavailable
 from core.model import TaskId
@@ -229,7 +230,7 @@ class ProcrastinateEngine(Segments):
         failures = 0
         while True:
             began = monotonic()
-            # Whatever it was: without a worker nobody sees that we live.
+            # Whatever it was, which is told there: without a worker nobody sees that we live.
             with suppress(Exception), _told("jobs"):
                 await self._work()
                 log.warning("jobs_interrupted", error=None)
@@ -265,13 +266,15 @@ def _told(what: str, **facts: str) -> Iterator[None]:
     from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above
     from psycopg import Error  # noqa: PLC0415 - an extra
 
+    from core.store.reasons import why  # noqa: PLC0415 - it imports psycopg
+
     try:
         yield
     except (Unavailable, ConnectorException, Error, OSError, TimeoutError) as error:
-        log.warning(f"{what}_interrupted", error=type(error).__name__, **facts)
+        log.warning(f"{what}_interrupted", error=type(error).__name__, reason=why(error), **facts)
         raise
-    except Exception:
-        log.exception(f"{what}_broke", **facts)
+    except Exception as error:  # whatever it is: nobody else tells of it
+        log.error(f"{what}_broke", **facts, **defect(error))
         raise
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from core.defects import defect
 from core.errors import Unavailable
 from core.events import (
     FINAL,
@@ -125,9 +126,8 @@ class Segments:
                 await self._leave(tasks)
         except (Unavailable, TimeoutError) as error:
             log.warning("not_put_back", tasks=len(tasks), error=type(error).__name__)
-        except Exception:
-            # The rest of the house is still to be stopped.
-            log.exception("put_back_broke", tasks=len(tasks))
+        except Exception as error:  # noqa: BLE001 - a defect must not keep the rest of the house from being stopped
+            log.error("put_back_broke", tasks=len(tasks), **defect(error))
 
     def committed(self, events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
         work: dict[TaskId, None] = {}
@@ -209,9 +209,8 @@ class Segments:
             return await self._runner.run(task)
         except Unavailable:
             return self._clock.now() + PAUSE
-        except Exception as error:
-            # Whatever it is: a task that nobody runs nor fails would say "running" for ever.
-            log.exception("segment_broke", task_id=task)
+        except Exception as error:  # noqa: BLE001 - whatever it is: a task that nobody runs nor fails would say "running" for ever
+            log.error("segment_broke", task_id=task, **defect(error))
             return await self._give_up(task, error)
 
     async def _give_up(self, task: TaskId, error: Exception) -> datetime | None:
@@ -220,9 +219,8 @@ class Segments:
             await self._store.fail(task, f"The flow could not be run: {type(error).__name__}.")
         except Unavailable:
             return self._clock.now() + PAUSE
-        except Exception:
-            # It stays as it is stored; the next sweep finds it again.
-            log.exception("task_not_failed", task_id=task)
+        except Exception as broken:  # noqa: BLE001 - it stays as it is stored; the next sweep finds it again
+            log.error("task_not_failed", task_id=task, **defect(broken))
         return None
 
     def _after(self, task: TaskId, segment: asyncio.Task[datetime | None]) -> None:
@@ -248,9 +246,8 @@ class Segments:
                     self._take_up(task, due_at)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
-        except Exception:
-            # A defect must not end the sweeps: what was left behind would be so until the next start.
-            log.exception("sweep_broke")
+        except Exception as error:  # noqa: BLE001 - a defect must not end the sweeps: what was left behind would be so until the next start
+            log.error("sweep_broke", **defect(error))
         if self._accepting:
             self._sweep_alarm = self._clock.call_at(self._clock.now() + SWEEP, self._start_sweep)
 

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 class ChatInbox(Protocol):
     """Updates of a chat platform, stored before the platform is told that we have them."""
 
-    async def keep_update(self, update: ChatUpdate) -> bool:
-        """Store it; False where this id of this channel is stored already. Durable on return."""
+    async def keep_update(self, update: ChatUpdate, *, handled: bool = False) -> bool:
+        """Store it; False where this id of this channel is stored already. Durable on return.
+
+        One that is `handled` with that is never handed out: its id is remembered for a month.
+        """
         ...
 
     async def unhandled_updates(

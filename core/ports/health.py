@@ -17,8 +17,8 @@ class Health(Protocol):
         """Raise `Unavailable` where the store cannot write now; changes nothing."""
         ...
 
-    async def warnings(self) -> Sequence[str]:
-        """What somebody should look at, although work can be taken."""
+    async def warnings(self, *, named: bool) -> Sequence[str]:
+        """What somebody should look at, although work can be taken; names machines if they may be `named`."""
         ...
 
     async def counts(self) -> Mapping[Status, int]:

@@ -33,8 +33,11 @@ class LeaseStore(Protocol):
         """False where it has expired."""
         ...
 
-    async def release(self, name: str, holder: str) -> None:
-        """Another may take it at once. Idempotent, and harmless where this holder has it not."""
+    async def release(self, name: str, holder: str, token: int | None) -> None:
+        """Another may take it at once, where this is the term that the holder has. Idempotent.
+
+        Without a token, where the asking was cut off: whichever term the holder has now.
+        """
         ...
 
 

@@ -64,7 +64,7 @@ ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_a
 EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
 
 
-def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
+def keep_update(tx: Transaction, received: ChatUpdate, *, handled: bool) -> bool:
     if tx.one(KNOWN_UPDATE, channel=received.channel, id=received.id) is not None:
         return False
     tx.insert(
@@ -73,7 +73,7 @@ def keep_update(tx: Transaction, received: ChatUpdate) -> bool:
         id=received.id,
         body=received.body,
         kept_at=micros(tx.now),
-        handled_at=None,
+        handled_at=micros(tx.now) if handled else None,
     )
     return True
 

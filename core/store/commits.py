@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.defects import defect
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
@@ -53,9 +55,8 @@ class Commits:
         for listener in tuple(self._listeners):
             try:
                 listener.committed(events, due)
-            except Exception:
-                # Who waits for an answer must get it: what is told here is stored.
-                log.exception("listener_broke", listener=type(listener).__name__)
+            except Exception as error:  # noqa: BLE001 - who waits for an answer must get it: what is told here is stored
+                log.error("listener_broke", listener=type(listener).__name__, **defect(error))
         self.left = frozenset()
 
     def overhear(self, hint: Hint) -> None:
@@ -67,6 +68,5 @@ class Commits:
         for listener in tuple(self._listeners):
             try:
                 listener.heard(hint)
-            except Exception:
-                # The others are to hear it all the same.
-                log.exception("listener_broke", listener=type(listener).__name__)
+            except Exception as error:  # noqa: BLE001 - the others are to hear it all the same
+                log.error("listener_broke", listener=type(listener).__name__, **defect(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 from time import sleep
@@ -12,11 +13,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.errors import SettingsError, StoreUnavailable
+from core.imports import extra
+from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Dialect
 
     from core.store.pipeline import Pipeline
+    from core.store.placing import Placing
     from core.store.transaction import Cursor
 
 
@@ -53,6 +57,10 @@ class Database(Protocol):
         """The one cursor of a lane's connection, made for many small transactions."""
         ...
 
+    def transaction(self, cursor: Cursor, placing: Placing | None) -> Transaction:
+        """What units run their statements on, over that cursor."""
+        ...
+
     def begin(self, cursor: Cursor, *, writes: bool) -> None: ...
 
     def leave(self, cursor: Cursor) -> None:
@@ -62,6 +70,18 @@ class Database(Protocol):
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
         """What to raise instead where the error says "not now"; None where it is a defect of ours, or where
         running the unit again may help."""
+        ...
+
+    def is_local(self, error: BaseException) -> bool:
+        """Whether only what one unit touches is locked, and others of its group may be run."""
+        ...
+
+    def hurry(self, cursor: Cursor) -> None:
+        """Wait for no lock in the open transaction for longer than a moment."""
+        ...
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether it says that the connection is gone, so that a new one may find the server there."""
         ...
 
     def mark(self, cursor: Cursor) -> str | None:
@@ -118,6 +138,9 @@ class SQLite:
     def cursor(self, connection: Connection) -> Cursor:
         return connection.cursor()
 
+    def transaction(self, cursor: Cursor, placing: Placing | None) -> Transaction:
+        return Transaction(cursor, self.dialect, placing)
+
     def begin(self, cursor: Cursor, *, writes: bool) -> None:
         cursor.execute(self.begin_write if writes else self.begin_read, {})
 
@@ -140,6 +163,15 @@ class SQLite:
         }
         return StoreUnavailable(sentences[code]) if code in sentences else None
 
+    def is_local(self, error: BaseException) -> bool:  # noqa: ARG002 - the whole file is locked, or nothing
+        return False
+
+    def hurry(self, cursor: Cursor) -> None:
+        """No unit is run apart for a lock here."""
+
+    def is_lost(self, error: BaseException) -> bool:  # noqa: ARG002 - a file does not go
+        return False
+
     def mark(self, cursor: Cursor) -> str | None:  # noqa: ARG002 - a COMMIT here is a call, not a message
         return None
 
@@ -147,14 +179,24 @@ class SQLite:
         return False
 
 
+UNREACHED = "The PostgreSQL database cannot be reached."
+"""All that callers are told: where it is, is for whoever runs it."""
 LONGEST_TRANSACTION = 10
 """Seconds, within which others can do what a server that stands still had locked: a lease lasts as long."""
+IN_A_HURRY = "SET LOCAL lock_timeout = '20ms'"
+"""Of units whose group has waited for a lock already: of all that it may hold they wait little more than a
+second together."""
+PROGRAM = "countersign"
+LONGEST_NAME = 63
+"""Characters of `application_name` (PostgreSQL, NAMEDATALEN)."""
+MISLEADING = re.compile(r"[@/]|\?\w+=")
+"""What a user and a password do not have in a URL that means what it seems to."""
 AT_FIRST = "SET lock_timeout = '2s'"
 """What each connection is told when it begins."""
 
 
 class PostgreSQL:
-    """A PostgreSQL database, reached with psycopg 3 (the extra `countersign[postgres]`)."""
+    """A PostgreSQL database, reached with psycopg 3 (the extra `postgres`)."""
 
     has_one_writer = False
     begin_write = "BEGIN"
@@ -162,20 +204,24 @@ class PostgreSQL:
     group = 64
     """A group keeps its row locks until it commits, and other servers wait for them."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, program: str = PROGRAM) -> None:
+        """`program` is what the server calls our connections, unless the URL or PGAPPNAME says otherwise."""
         try:
             import psycopg  # noqa: PLC0415 - an extra, and half a second of import for those who have it
         except ImportError as error:
             raise SettingsError(
-                "COUNTERSIGN_DATABASE_URL names PostgreSQL, which needs: pip install 'countersign[postgres]'."
+                f"COUNTERSIGN_DATABASE_URL names PostgreSQL, which needs {extra('postgres')}."
             ) from error
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - likewise
 
         self._psycopg = psycopg
-        self.url = url
+        self._has_let_us_in = False
+        named = {"fallback_application_name": program[:LONGEST_NAME]}
+        self.url = url.update_query_dict({**named, **url.query})
         self.dialect: Dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # theirs
 
     def connect(self, *, read_only: bool = False) -> Any:
+        """Raises `SettingsError` where the server refuses us that has never let us in."""
         try:
             connection = self._psycopg.connect(
                 conninfo(self),
@@ -186,7 +232,7 @@ class PostgreSQL:
                 tcp_user_timeout=5_000,
             )
         except self._psycopg.OperationalError as error:
-            raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
+            raise self._unreached(error) from error
         except self._psycopg.ProgrammingError as error:
             # Without its words, which may be those around a password.
             raise SettingsError(
@@ -195,6 +241,7 @@ class PostgreSQL:
         self._tell(connection, AT_FIRST)
         if read_only:
             self._tell(connection, "SET default_transaction_read_only = on")
+        self._has_let_us_in = True
         return connection
 
     def _tell(self, connection: Any, statement: str) -> None:
@@ -205,7 +252,29 @@ class PostgreSQL:
             tell(connection, statement)
         except self._psycopg.OperationalError as error:
             connection.close()
-            raise StoreUnavailable("The PostgreSQL database cannot be reached.") from error
+            raise self._unreached(error) from error
+
+    def _unreached(self, error: BaseException) -> SettingsError | StoreUnavailable:
+        """A server that has let us in and refuses us now may be under repair: that passes."""
+        trouble, is_refusal = self._trouble(error)
+        if is_refusal and not self._has_let_us_in:
+            return SettingsError(f"COUNTERSIGN_DATABASE_URL: the {trouble}")
+        return StoreUnavailable(UNREACHED, detail=f"The {trouble}")
+
+    def _outage(self, error: BaseException) -> StoreUnavailable:
+        return StoreUnavailable(UNREACHED, detail=f"The {self._trouble(error)[0]}")
+
+    def _trouble(self, error: BaseException) -> tuple[str, bool]:
+        """Of which sentence to say, and whether the server refuses us."""
+        from core.store import reasons  # noqa: PLC0415 - likewise
+
+        try:
+            told = conninfo(self)
+            why = reasons.reason(error, told)
+            sentence = f"PostgreSQL database {reasons.where(told)} cannot be reached: {why}."
+            return sentence, reasons.is_refusal(error, told)
+        except Exception:  # noqa: BLE001 - whatever keeps the reason from being found, the outage stands: an error from here would end the lane's thread
+            return UNREACHED.removeprefix("The "), False
 
     def cursor(self, connection: Any) -> Pipeline:
         from core.store.pipeline import Pipeline  # noqa: PLC0415 - it imports psycopg
@@ -215,6 +284,11 @@ class PostgreSQL:
         if connection.info.server_version >= 170_000:
             self._tell(connection, f"SET transaction_timeout = '{LONGEST_TRANSACTION}s'")
         return Pipeline(connection)
+
+    def transaction(self, cursor: Any, placing: Placing | None) -> Transaction:
+        from core.store.pipeline import PipelinedTransaction  # noqa: PLC0415 - it imports psycopg
+
+        return PipelinedTransaction(cursor, self.dialect, placing)
 
     def begin(self, cursor: Any, *, writes: bool) -> None:
         cursor.begin(self.begin_write if writes else self.begin_read)
@@ -231,12 +305,26 @@ class PostgreSQL:
             errors.LockNotAvailable: "The database is locked by another program; nothing was changed.",
             errors.TransactionTimeout: "The database took too long; nothing was changed.",
             errors.ReadOnlySqlTransaction: "The database takes no changes now; nothing was changed.",
-            self._psycopg.OperationalError: "The PostgreSQL database cannot be reached.",
-            self._psycopg.InterfaceError: "The PostgreSQL database cannot be reached.",
         }
-        return next(
-            (StoreUnavailable(text) for kind, text in sentences.items() if isinstance(error, kind)), None
-        )
+        if text := next((text for kind, text in sentences.items() if isinstance(error, kind)), None):
+            return StoreUnavailable(text)
+        if isinstance(error, (self._psycopg.OperationalError, self._psycopg.InterfaceError)):
+            return self._outage(error)
+        return None
+
+    def is_local(self, error: BaseException) -> bool:
+        return isinstance(error, self._psycopg.errors.LockNotAvailable)
+
+    def hurry(self, cursor: Any) -> None:
+        cursor.send(IN_A_HURRY, {})
+
+    def is_lost(self, error: BaseException) -> bool:
+        from core.store.pipeline import Silent  # noqa: PLC0415 - it imports psycopg
+
+        # Of libpq's own failures, which have no SQLSTATE, only silence leaves open what the server does.
+        is_libpqs = isinstance(error, self._psycopg.OperationalError) and error.sqlstate is None
+        said_so = (self._psycopg.errors.AdminShutdown, self._psycopg.errors.CrashShutdown)
+        return (is_libpqs and not isinstance(error, Silent)) or isinstance(error, said_so)
 
     def mark(self, cursor: Any) -> str | None:
         number: str = cursor.number
@@ -255,12 +343,25 @@ class PostgreSQL:
 
 def conninfo(database: Database) -> str:
     """How PostgreSQL's own library is told of the database; holds its password."""
-    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    text = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    place, mark, query = text.partition("?")
+    return place + mark + query.replace("+", "%20")  # libpq takes a + for itself
 
 
-def database(url: str) -> Database:
-    """The database that a `COUNTERSIGN_DATABASE_URL` names; raises `SettingsError` for a wrong one."""
+def database(url: str, program: str = PROGRAM) -> Database:
+    """The database that a `COUNTERSIGN_DATABASE_URL` names; raises `SettingsError` for a wrong one.
+
+    `program` is shown to whoever asks PostgreSQL who is connected.
+    """
+    kind, _, rest = url.partition("://")
+    if kind.startswith("postgres") and MISLEADING.search(rest.rpartition("@")[0]):
+        # Else a part of a password would be taken for a host or a database, and stand in sentences.
+        raise SettingsError(
+            "COUNTERSIGN_DATABASE_URL: an @ that is not the one before the host, and a / or ? in the user or "
+            "the password, are percent-encoded: %40, %2F, %3F."
+        )
     try:
+        url.encode()  # what the environment holds need not be text
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise SettingsError("COUNTERSIGN_DATABASE_URL is not a database URL.") from None
@@ -268,7 +369,7 @@ def database(url: str) -> Database:
         case "sqlite":
             return SQLite(parsed)
         case "postgresql":
-            return PostgreSQL(parsed)
+            return PostgreSQL(parsed, program)
         case other:
             raise SettingsError(
                 f"COUNTERSIGN_DATABASE_URL: {other} is not supported; use sqlite or postgresql."

@@ -26,7 +26,7 @@ from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import Decision, Outcome, Point, Position, Verdict, name_of
 from core.states import check_shape
-from core.store import checkpoints, delegations, marks, reviews, timers
+from core.store import checkpoints, delegations, marks, opening, timers
 from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
 from core.store.history import append
 from core.store.holding import held, held_or_closed, locked
@@ -327,14 +327,15 @@ def _compare_and_set(
         holder=holder,
     )
     if not settled.is_open:
-        tx.must(reviews.CLOSE, lost, id=settled.id, outcome=settled.outcome.value, now=now)
+        tx.must(opening.CLOSE, lost, id=settled.id, outcome=settled.outcome.value, now=now)
 
 
 def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:
     """Where the flow goes on: at the node that asked for this review."""
     last = checkpoints.last(tx, settled.task.id)
-    # What was closed at this checkpoint before is edits that others had to approve.
-    is_only_one = settled.attempt == 1 or not last.was_edited
+    # What was closed at this checkpoint before is edits that others had to approve; whether that was read
+    # before this one was closed or after it must not matter.
+    is_only_one = settled.attempt == 1 or not (last.was_edited or settled.outcome is Outcome.EDITED)
     answers = (settled,) if is_only_one else answers_since(tx, settled.task, last.number)
     return Position(
         task=settled.task,

@@ -10,10 +10,12 @@ import asyncio
 import json
 from collections import deque
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from core.defects import defect
 from core.events import TaskCancelled
 from core.model import ChannelName, Hint, TaskId
 from core.stopping import cut_off
@@ -47,10 +49,12 @@ LAST_WORDS = timedelta(seconds=0.5)
 class Hints:
     """`async with` it; give it to the store as a listener. `hear` is told what other replicas say.
 
-    Also at each new connection, that something may have been missed.
+    Also at each new connection, that something may have been missed. `gather` is as `GATHER` says.
     """
 
-    def __init__(self, conninfo: str, replica: str, hear: Callable[[Hint], object]) -> None:
+    def __init__(
+        self, conninfo: str, replica: str, hear: Callable[[Hint], object], *, gather: float = GATHER
+    ) -> None:
         self._conninfo = conninfo
         self._replica = replica
         self._hear = hear
@@ -61,7 +65,8 @@ class Hints:
         self._is_whole = True
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        self._said_at = 0.0
+        self._gather = gather
+        self._said_at = -inf
         self._is_time = False
         """What waits is to be said: not earlier because something was heard."""
         self._received: deque[str | bytes] = deque()
@@ -106,7 +111,7 @@ class Hints:
     def _soon(self) -> None:
         if self._alarm is None:
             loop = asyncio.get_running_loop()
-            self._alarm = loop.call_at(max(loop.time(), self._said_at + GATHER), self._ring)
+            self._alarm = loop.call_at(max(loop.time(), self._said_at + self._gather), self._ring)
 
     def heard(self, _hint: Hint) -> None:
         """What others say they have told everybody themselves."""
@@ -119,6 +124,8 @@ class Hints:
     async def _run(self) -> None:
         from psycopg import Error  # noqa: PLC0415 - an extra, which whoever has PostgreSQL has
 
+        from core.store.reasons import why  # noqa: PLC0415 - likewise
+
         tries = 0
         while not self._is_leaving:
             try:
@@ -130,10 +137,9 @@ class Hints:
                     self.connected.clear()
                     await connection.close()
             except (Error, OSError, TimeoutError) as error:
-                log.warning("hints_cut_off", error=type(error).__name__)
-            except Exception:
-                # A defect must not end it: readers would hear nothing of other replicas until the next start.
-                log.exception("hints_broke")
+                log.warning("hints_cut_off", error=type(error).__name__, reason=why(error))
+            except Exception as error:  # noqa: BLE001 - a defect must not end it: readers would hear nothing of other replicas until the next start
+                log.error("hints_broke", **defect(error))
             if not self._is_leaving:
                 await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
@@ -147,7 +153,6 @@ class Hints:
                 self._conninfo,
                 autocommit=True,
                 tcp_user_timeout=5_000,
-                application_name="countersign hints",
             )
             try:
                 # A hint that a crash of the server takes with it is not worth a write to the disk.
@@ -156,7 +161,7 @@ class Hints:
                 await connection.execute("PREPARE live AS SELECT 1")
                 connection.add_notify_handler(lambda found: self._arrived(found.pid, found.payload))
                 await connection.execute(f"LISTEN {CHANNEL}")
-            except BaseException:
+            except BaseException:  # cut off as well: nobody else knows of it yet
                 await connection.close()
                 raise
         return connection
@@ -233,7 +238,7 @@ class Hints:
             async with asyncio.timeout(ALIVE.total_seconds()):
                 for message in messages:
                     await server.ask("say", CHANNEL, message)
-        except BaseException:
+        except BaseException:  # cut off as well: what was not said is to be said later
             self._moved = moved | self._moved
             self._due |= due
             self._groups |= groups

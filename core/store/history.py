@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, literal_column, not_, select
 
+from core.codec import encode
 from core.events import (
     ClaimEnded,
     DecisionRecorded,
@@ -28,7 +29,6 @@ from core.events import (
     TaskForked,
     TaskRewound,
     TextStreamed,
-    encode,
     kind,
 )
 from core.jsontext import to_json

@@ -37,20 +37,16 @@ T = TypeVar("T")
 WAITING = 20_000
 """Units that may wait for a lane; beyond, callers are told to come back."""
 
-WITH_URGENT = 32
-"""Units in the commit of one for which a person waits, who is to wait for no longer a group than that."""
+URGENT = 32
+"""Units in one commit for each of which a person waits: on PostgreSQL they keep what they lock until then."""
+WITH_URGENT = 16
+"""Units that others fill such a commit up to, so that nobody waits long for what is not urgent. Measured with
+32 clients on SQLite: with ten the rate is a tenth less, and with 32 the p99 of a decision a fifth longer."""
 
 LAST_GROUPS = timedelta(seconds=5)
 """How long a stop waits for what the database has still to do."""
 LONG = 1.0
 """Seconds after which an outage has cost those who wait behind it enough."""
-
-
-class Urgent:
-    """Stands in the queue for a job that is taken before all that waits there."""
-
-
-URGENT = Urgent()
 
 
 class Lane:
@@ -70,9 +66,12 @@ class Lane:
         self._session = Session(database, clock, writes=writes, placing=placing)
         self._most = database.group
         self._committed = committed
-        self._jobs: queue.SimpleQueue[Job[Any] | Urgent | None] = queue.SimpleQueue()
         self._urgent: deque[Job[Any]] = deque()
-        """Each has an `Urgent` among the jobs."""
+        self._jobs: deque[Job[Any]] = deque()
+        """The others; both are filled by the event loop and emptied by the thread."""
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_idle = True
+        """Whether the thread waits for the bell, or is about to."""
         self._thread = threading.Thread(
             target=self._work, name=f"store-{'write' if writes else 'read'}", daemon=True
         )
@@ -96,7 +95,7 @@ class Lane:
         """
         self._stopped = True
         if self._thread.is_alive():
-            self._jobs.put(None)
+            self._bell.put(None)
             await asyncio.to_thread(self._thread.join, within.total_seconds())
             if self._thread.is_alive():
                 log.error("lane_would_not_stop", lane=self._thread.name, waiting=self.waiting)
@@ -109,7 +108,7 @@ class Lane:
     @property
     def waiting(self) -> int:
         """Units that no group has taken up yet."""
-        return self._jobs.qsize()
+        return len(self._urgent) + len(self._jobs)
 
     async def run(self, unit: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         """What `unit` returns, once its group is committed; an urgent one is in the next group.
@@ -119,52 +118,39 @@ class Lane:
         """
         if self._stopped:
             raise StoreUnavailable("The service is stopping; nothing was changed.")
-        if self._jobs.qsize() >= WAITING:
+        if self.waiting >= WAITING:
             raise Overloaded("Too much work is waiting for the database; try again.")
         job: Job[T] = Job(unit, self._loop.create_future())
-        if urgent:
-            self._urgent.append(job)
-            self._jobs.put(URGENT)
-        else:
-            self._jobs.put(job)
+        (self._urgent if urgent else self._jobs).append(job)
+        if self._is_idle:
+            self._is_idle = False
+            self._bell.put(None)
         answer: T = await job.answer
         return answer
 
     def _work(self) -> None:
-        stopping = False
-        while not stopping:
-            group, stopping = self._next_group()
-            if group:
-                stopping = self._run_group(group) or stopping
-                stopping = not self._hand_back(group) or stopping
+        while self._wait():
+            group = self._next_group()
+            self._run_group(group)
+            if not self._hand_back(group):
+                break
         self._session.disconnect()
 
-    def _next_group(self) -> tuple[list[Job[Any]], bool]:
-        """Wait for one job and take what else waits; True with it when this is the last."""
-        job = self._jobs.get()
-        if job is None:
-            return [], True
-        group = self._take_urgent()
-        most = WITH_URGENT if group else self._most
-        if isinstance(job, Job):
-            group.append(job)
-        return group, self._take_waiting(group, most - len(group))
-
-    def _take_urgent(self) -> list[Job[Any]]:
-        return [self._urgent.popleft() for _ in range(len(self._urgent))]
-
-    def _take_waiting(self, group: list[Job[Any]], most: int) -> bool:
-        """Move up to `most` waiting jobs into the group; True where the lane is to stop after them."""
-        for _ in range(most):
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
+    def _wait(self) -> bool:
+        """Until something waits; False where nothing does, and nothing more will come."""
+        while not self.waiting:
+            if self._stopped:
                 return False
-            if job is None:
-                return True
-            if isinstance(job, Job):
-                group.append(job)
-        return False
+            self._is_idle = True
+            # What came before that line is seen by this one; what comes later rings, and so does a stop.
+            if not self.waiting:
+                self._bell.get()
+        return True
+
+    def _next_group(self) -> list[Job[Any]]:
+        group = _taken(self._urgent, URGENT)
+        most = WITH_URGENT if group else self._most
+        return group + _taken(self._jobs, most - len(group))
 
     def _hand_back(self, group: list[Job[Any]]) -> bool:
         """False where the event loop is gone, and with it everybody who could ask or be answered."""
@@ -174,18 +160,14 @@ class Lane:
             return False
         return True
 
-    def _run_group(self, group: list[Job[Any]]) -> bool:
-        """True where the lane is to stop."""
+    def _run_group(self, group: list[Job[Any]]) -> None:
         began = monotonic()
         outage = self._session.run(group)
         if outage is not None and monotonic() - began > LONG:
             # Whoever waits behind a database that did not answer in time has waited as long.
-            behind = self._take_urgent()
-            stopping = self._take_waiting(behind, WAITING)
+            behind = _taken(self._urgent, WAITING) + _taken(self._jobs, WAITING)
             refuse(behind, outage)
             group += behind
-            return stopping
-        return False
 
     def _settle(self, group: list[Job[Any]]) -> None:
         """On the event loop: announce what is committed, then answer."""
@@ -213,3 +195,7 @@ class Lane:
                     job.answer.set_exception(job.error)
                 else:
                     job.answer.set_result(job.result)
+
+
+def _taken(waiting: deque[Job[Any]], most: int) -> list[Job[Any]]:
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]

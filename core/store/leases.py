@@ -47,8 +47,11 @@ RENEW = Statement(
     .where(*_held, lease.c.token == p("token"), lease.c.expires_at > _now)
     .values(expires_at=_now + p("micros"))
 )
+TERM = Statement(select(lease.c.token).where(*_held, lease.c.expires_at > _now))
 RELEASE = Statement(
-    update(lease).where(*_held, lease.c.expires_at > _now).values(expires_at=literal_column("0"))
+    update(lease)
+    .where(*_held, lease.c.token == p("token"), lease.c.expires_at > _now)
+    .values(expires_at=literal_column("0"))
 )
 LEFT = Statement(
     select(lease.c.expires_at - _now).where(lease.c.name == p("name"), lease.c.holder != p("holder"))
@@ -74,12 +77,18 @@ def renew(tx: Transaction, name: str, holder: str, token: int, lasts: timedelta)
     return tx.run(RENEW, name=name, holder=holder, token=token, micros=_micros(lasts)) == 1
 
 
-def release(tx: Transaction, name: str, holder: str) -> None:
+def release(tx: Transaction, name: str, holder: str, token: int | None) -> None:
     """Anybody may take it now. The row stays, for the next token is to be higher.
 
-    By the holder alone: one whose asking was cut off knows no token, and may have it all the same.
+    What is sent names its term also where the holder could not: on a connection that stalls it may arrive
+    when the holder has begun another.
     """
-    if tx.run(RELEASE, name=name, holder=holder):
+    if token is None:
+        held = tx.one(TERM, name=name, holder=holder)
+        if held is None:
+            return
+        token = held[0]
+    if tx.run(RELEASE, name=name, holder=holder, token=token):
         tx.due.add(LEASES)
 
 
@@ -116,5 +125,5 @@ class LeaseRows:
     async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
         return await self._lane.run(partial(renew, name=name, holder=holder, token=token, lasts=lasts))
 
-    async def release(self, name: str, holder: str) -> None:
-        await self._lane.run(partial(release, name=name, holder=holder))
+    async def release(self, name: str, holder: str, token: int | None) -> None:
+        await self._lane.run(partial(release, name=name, holder=holder, token=token))

@@ -87,6 +87,6 @@ def _copying(database: Database, cursor: Cursor) -> Iterator[Cursor]:
         try:
             # Said, for of a connection that just ends the server takes note a moment later.
             cursor.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": COPYING})
-        except Exception as error:
+        except Exception as error:  # drivers differ; what does not mean that the database is away is raised
             if database.unavailable(error) is None:
                 raise

@@ -18,15 +18,18 @@ from psycopg import DatabaseError, DataError, InterfaceError, OperationalError, 
 from psycopg.adapt import Transformer
 
 from core.store.database import LONGEST_TRANSACTION
-from core.store.transaction import Missed
+from core.store.transaction import Missed, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
+    from sqlalchemy.engine import Dialect
 
     from core.errors import CountersignError
+    from core.store.placing import Placing
+    from core.store.statements import Statement
     from core.store.transaction import Row
 
 PARAMETER = re.compile(r"%\((\w+)\)s|%%")
@@ -44,6 +47,10 @@ COMMAND_OK = pq.ExecStatus.COMMAND_OK
 TUPLES_OK = pq.ExecStatus.TUPLES_OK
 PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
 PIPELINE_ABORTED = pq.ExecStatus.PIPELINE_ABORTED
+
+
+class Silent(OperationalError):
+    """The server has said nothing for `SILENCE`."""
 
 
 class Sent(Enum):
@@ -77,7 +84,7 @@ class Prepared(NamedTuple):
 
 
 class Pipeline:
-    """The part of a DB-API cursor that `Transaction` uses, and `send`.
+    """The part of a DB-API cursor that `Transaction` uses, and what a `PipelinedTransaction` uses beside.
 
     What fails in a statement for which nobody waited is raised by the next wait, at the latest by that for
     COMMIT, which then was not done. Outside a transaction every statement is waited for.
@@ -256,8 +263,47 @@ class Pipeline:
         return None
 
 
+class PipelinedTransaction(Transaction):
+    """Waits for what is asked of it, and for nothing else before the commit."""
+
+    __slots__ = ("_asked", "_pipeline")
+
+    def __init__(self, pipeline: Pipeline, dialect: Dialect, placing: Placing | None = None) -> None:
+        self._pipeline = pipeline
+        super().__init__(pipeline, dialect, placing)
+
+    def begin_unit(self) -> None:
+        super().begin_unit()
+        self._asked: dict[Statement, tuple[Mapping[str, Any], Ahead]] = {}
+        """What was asked ahead: with which parameters, and where the answer will be."""
+
+    def send(self, statement: Statement, /, **parameters: Any) -> None:
+        self._pipeline.send(*self._said(statement, parameters))
+        self.writes += 1
+
+    def must(self, statement: Statement, refusal: CountersignError, /, **parameters: Any) -> None:
+        self._pipeline.expect(*self._said(statement, parameters), refusal)
+        self.writes += 1
+
+    def ahead(self, statement: Statement, /, **parameters: Any) -> None:
+        self._asked[statement] = parameters, self._pipeline.ahead(*self._said(statement, parameters))
+
+    def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        if self._asked and (asked := self._asked.pop(statement, None)) and asked[0] == parameters:
+            rows = self._pipeline.answered(asked[1])
+            return rows[0] if rows else None
+        return super().one(statement, **parameters)
+
+    def lock(self, statement: Statement, /, **parameters: Any) -> None:
+        self._pipeline.send(*self._said(statement, parameters))
+
+    def _said(self, statement: Statement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        text, constants = statement.text(self._dialect)
+        return text, {**constants, **parameters} if constants else parameters
+
+
 class Wire:
-    """Waits for the server, though never longer than for `SILENCE`: then it raises `OperationalError`.
+    """Waits for the server, though never longer than for `SILENCE`: then it raises `Silent`.
 
     What the server does with what it was sent last nobody knows, and the connection is of no use any more.
     """
@@ -272,14 +318,14 @@ class Wire:
         """All that is to be sent, and that the server is to read."""
         while self._pgconn.flush():
             if not self._until_ready(self._milliseconds):
-                raise OperationalError("The server did not take what it was sent.")
+                raise Silent("The server did not take what it was sent.")
             self._pgconn.consume_input()
 
     def next_result(self) -> PGresult | None:
         pgconn = self._pgconn
         while pgconn.is_busy():
             if not self._until_readable(self._milliseconds):
-                raise OperationalError("The server did not answer.")
+                raise Silent("The server did not answer.")
             pgconn.consume_input()
         return pgconn.get_result()
 

@@ -13,7 +13,7 @@ from core.jsontext import to_json, to_sorted_json
 from core.lifecycle import after
 from core.model import Checkpoint, Fork, Point, Status, TaskId
 from core.states import MAX_STATE, SCHEMA, check_edits
-from core.store import checkpoints, reviews, submissions, tasks
+from core.store import checkpoints, opening, reviews, submissions, tasks
 from core.store.deliveries import raise_cards
 from core.store.history import append
 from core.store.policies import policy_of_row
@@ -120,7 +120,7 @@ def rewind(
     attempt = max(of.attempt, 1)
     last = checkpoints.last(tx, task_id)
     common, since = _left(tx, task_id, number) if source.superseded else (number, {})
-    if reviews.undo_since(tx, task_id, common, attempt + 1):
+    if opening.undo_since(tx, task_id, common, attempt + 1):
         attempt += 1
     checkpoints.leave_behind(tx, task_id, common, last.number + 1)
     _take_up(tx, task_id, since)
@@ -182,7 +182,7 @@ def _take_up(tx: Transaction, task_id: str, since: Mapping[int, bool]) -> None:
     for at, followed in since.items():
         tx.run(STAND, task=task_id, number=at)
         if followed:
-            reviews.reinstate(tx, task_id, at - 1)
+            opening.reinstate(tx, task_id, at - 1)
 
 
 def _let_hold(tx: Transaction, task_id: str) -> None:

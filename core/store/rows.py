@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from core.events import decode
+from core.codec import decode
 from core.jsontext import from_json, to_json
 from core.model import (
     Asks,

@@ -27,6 +27,8 @@ HEAD = "0012"
 """The newest revision in `migrations/versions`; a test compares."""
 OLDEST = "0011"
 """The oldest revision whose code works beside this one's on a PostgreSQL database at `HEAD`."""
+NOT_ALLOWED = "42501"
+"""SQLSTATE; since PostgreSQL 15 only the owner of a database may make tables in it, unless told otherwise."""
 MIGRATING = 0x436F756E746573
 """PostgreSQL's advisory lock of whoever migrates: "Countes" in ASCII."""
 
@@ -38,9 +40,9 @@ def revision(database: Database) -> str | None:
     connection = database.connect(read_only=True)
     try:
         return _revision(database, connection.cursor())
-    except Exception as error:
+    except Exception as error:  # drivers differ; what does not mean that the database is away is raised
         if known := database.unavailable(error):
-            raise type(known)(f"{database.url.database}: {known}") from error
+            raise type(known)(f"{database.url.database}: {known}", detail=known.detail) from error
         raise
     finally:
         connection.close()
@@ -99,9 +101,15 @@ def _migrate_shared(database: Database) -> None:
             _upgrade(database)
         installed.bring_up(connection)
         installed.record(cursor, "oldest", OLDEST)
-    except Exception as error:
+    except Exception as error:  # likewise
         if known := database.unavailable(error):
-            raise type(known)(f"The database cannot be migrated: {database.url.database}: {known}") from error
+            raise _not_migrated(database, known) from error
+        if getattr(getattr(error, "orig", error), "sqlstate", None) == NOT_ALLOWED:
+            name = database.url.database
+            raise SettingsError(
+                f"COUNTERSIGN_DATABASE_URL: the URL's user may make no tables in the database {name}; "
+                f"let them own it: ALTER DATABASE {name} OWNER TO USER."
+            ) from error
         raise
     finally:
         connection.close()
@@ -178,10 +186,16 @@ def _upgrade(database: Database, to: str = "head") -> None:
             command.upgrade(config, to)
     except DBAPIError as error:
         if error.orig is not None and (known := database.unavailable(error.orig)):
-            raise type(known)(f"The database cannot be migrated: {url.database}: {known}") from error
+            raise _not_migrated(database, known) from error
         raise
     except OSError as error:
         raise StoreUnavailable(f"The database cannot be migrated: {url.database}: {error}.") from error
+
+
+def _not_migrated(database: Database, known: StoreUnavailable) -> StoreUnavailable:
+    said = f"The database cannot be migrated: {database.url.database}: {known}"
+    detail = None if known.detail is None else f"The database cannot be migrated: {known.detail}"
+    return StoreUnavailable(said, detail=detail)
 
 
 def _begin_before_ddl(engine: Engine) -> None:

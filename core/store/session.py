@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, StoreUnavailable
-from core.store.transaction import Missed, Transaction
+from core.store.transaction import Missed
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.ports import Clock
     from core.store.database import Connection, Database
     from core.store.placing import Placing
-    from core.store.transaction import Cursor
+    from core.store.transaction import Cursor, Transaction
 
 log = structlog.get_logger()
 
@@ -41,6 +41,11 @@ class Job(Generic[T]):
     left: dict[str, bool] = field(default_factory=dict)
     asked: float = field(default_factory=monotonic)
 
+    def forget(self) -> None:
+        """What came of it before it is run again."""
+        self.result = self.error = self.position = None
+        self.events, self.due, self.attempts, self.left = [], set(), [], {}
+
 
 class Session:
     """Used by one thread at a time; connects anew where the connection was lost."""
@@ -54,6 +59,10 @@ class Session:
         """Whether the last group could not be run for want of the database."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
+        self._is_old = False
+        """Whether the connection was there before the present group."""
+        self._locked_out: list[StoreUnavailable] = []
+        """Of the present group: for each time that it has waited for a lock in vain, what is told."""
         self.connection: Connection | None = None
         self._cursor: Cursor
         self._transaction: Transaction
@@ -62,21 +71,29 @@ class Session:
         """Run all in one transaction; where one fails after a write, roll back and run each alone.
 
         One alone is run a second time too: on PostgreSQL another server may have stored the same key in
-        the same moment, which the second run finds. Returns what kept any of them from being run.
+        the same moment, which the second run finds; so is a group that found its connection lost. Returns
+        what kept any of them from being run; a lock on what single units touch keeps only those from it.
         """
         self._outage = None
+        self._is_old, self._locked_out = self.connection is not None, []
         if not self._attempt(group):
             log.info("group_run_apart", units=len(group))
+            self._is_old = False
             self._run_apart(group)
+        if self._locked_out:
+            log.warning("units_locked_out", units=len(group), error=str(self._locked_out[-1]))
         return self._outage
 
     def _run_apart(self, group: list[Job[Any]]) -> None:
+        before = len(self._locked_out)
         for number, job in enumerate(group):
-            job.error = None
             self._attempt([job])
             if self._outage is not None:
                 refuse(group[number + 1 :], self._outage)
                 return
+        if len(self._locked_out) - before == len(group) > 1:
+            # Not what one unit touches is locked, but what all do.
+            self.failing, self._outage = True, self._locked_out[-1]
 
     def _attempt(self, group: list[Job[Any]]) -> bool:
         """Run and commit `group`; False where nothing of it was committed and running apart may help."""
@@ -92,7 +109,8 @@ class Session:
                 wrote += self._transaction.writes
             mark = self._database.mark(self._cursor) if wrote else None
             self._commit()
-            self.failing = self.failing and not wrote
+            # A full disk can still be read.
+            self.failing = self.failing and self._writes and not wrote
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
             return self._ended(group, error, mark)
         return True
@@ -112,8 +130,22 @@ class Session:
             for job in group:
                 job.error = _said(error)
             return False
+        if self._database.is_local(error):
+            return self._locked(group, known)
+        if mark is None and self._is_old and self._database.is_lost(error):
+            self.disconnect()
+            return False
         if mark is None or not self._had_committed(mark):
             self._fail(group, known)
+        return True
+
+    def _locked(self, group: list[Job[Any]], known: StoreUnavailable) -> bool:
+        """Only who touches what is locked is refused, and nobody waits as long again; as `_attempt`."""
+        self._rollback()
+        self._locked_out.append(known)
+        if len(group) > 1:
+            return False
+        refuse(group, known)
         return True
 
     def _had_committed(self, mark: str) -> bool:
@@ -130,12 +162,13 @@ class Session:
         """False where it failed after it had written, so that the whole group has to be rolled back."""
         transaction = self._transaction
         transaction.begin_unit()
+        job.forget()
         try:
             job.result = job.unit(transaction)
         except CountersignError as error:
             job.error = error
             return transaction.writes == 0
-        except Exception as error:
+        except Exception as error:  # whatever it is: it is told to whoever asked for the unit
             if self._database.unavailable(error) is not None:
                 raise
             job.error = _said(error)
@@ -149,11 +182,13 @@ class Session:
         if self.connection is None:
             self.connect()
         self._database.begin(self._cursor, writes=self._writes)
+        if self._locked_out:
+            self._database.hurry(self._cursor)
 
     def connect(self) -> None:
         self.connection = self._database.connect()
         self._cursor = self._database.cursor(self.connection)
-        self._transaction = Transaction(self._cursor, self._database.dialect, self._placing)
+        self._transaction = self._database.transaction(self._cursor, self._placing)
 
     def disconnect(self) -> None:
         """Throw the connection away; the next group makes a new one."""
@@ -175,15 +210,14 @@ class Session:
     def _fail(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
         self.disconnect()
-        log.warning("group_failed", units=len(group), error=str(outage))
+        log.warning("group_failed", units=len(group), error=outage.in_full)
         self.failing, self._outage = True, outage
         refuse(group, outage)
 
 
 def refuse(group: list[Job[Any]], outage: StoreUnavailable) -> None:
     for job in group:
-        # One exception raised in many tasks would collect all their tracebacks.
-        job.error = StoreUnavailable(str(outage), retry_after=outage.retry_after)
+        job.error = outage.again()
 
 
 def _said(error: Exception) -> Exception:

@@ -11,7 +11,7 @@ from core.events import DecisionsCarried, ReviewRequested, TaskCancelled, TaskCo
 from core.jsontext import to_json
 from core.lifecycle import after
 from core.model import LOCAL, Outcome, Party, Status, Task
-from core.store import carrying, checkpoints, reviews
+from core.store import carrying, checkpoints, opening, reviews
 from core.store.deliveries import say, shown_in
 from core.store.history import append
 from core.store.rows import micros, task_of
@@ -86,7 +86,7 @@ def store_step(tx: Transaction, step: Step, *, follows: ReviewRequest | None = N
     if step.review is not None:
         carrying.carry(tx, step.review, rows)
         if rows or (step.attempt > 1 and Party.EDITOR in step.review.policy.distinct_from):
-            reviews.mark_if_stuck(tx, step.review.id)
+            opening.mark_if_stuck(tx, step.review.id)
     return step.version + 1
 
 
@@ -120,7 +120,7 @@ def _move(tx: Transaction, step: Step) -> None:
 def _open_review(tx: Transaction, step: Step) -> None:
     for number, stored in enumerate(step.events, step.seq + 1):
         if isinstance(stored, ReviewRequested) and step.review is not None and step.node is not None:
-            reviews.open_review(
+            opening.open_review(
                 tx,
                 step.task,
                 number,
@@ -194,7 +194,7 @@ def end(tx: Transaction, row: Row, event: Event) -> None:
     if not changed:
         raise StaleRun("The task was moved on at the same moment.")
     tx.attempts.append(of.attempt)
-    reviews.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
+    opening.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
     append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
     if of.review is None:  # else its cards say so
         say(tx, of.id, row[SEQ] + 1, [place for place in shown_in(tx, of.id) if place != of.tell])

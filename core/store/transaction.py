@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.store import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Dialect
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from core.store.statements import Statement
 
 Row = tuple[Any, ...]
-
-
-def _nothing(_: object) -> list[Row]:
-    return []
 
 
 class Cursor(Protocol):
@@ -47,17 +43,15 @@ class Missed(Exception):
 
 
 class Transaction:
-    """Runs statements for one unit of work at a time and notes what to tell once it is committed."""
+    """Runs statements for one unit of work at a time and notes what to tell once it is committed.
+
+    Waits for each; a lane's on PostgreSQL does not (core/store/pipeline.py).
+    """
 
     __slots__ = (
-        "_ahead",
-        "_answered",
-        "_asked",
         "_cursor",
         "_dialect",
-        "_expect",
         "_placing",
-        "_send",
         "attempts",
         "due",
         "events",
@@ -69,11 +63,6 @@ class Transaction:
 
     def __init__(self, cursor: Cursor, dialect: Dialect, placing: Placing | None = None) -> None:
         self._cursor = cursor
-        # Where the cursor can leave a statement on its way (core/store/pipeline.py), it does.
-        self._send = getattr(cursor, "send", cursor.execute)
-        self._expect = getattr(cursor, "expect", None)
-        self._ahead: Callable[..., Any] | None = getattr(cursor, "ahead", None)
-        self._answered: Callable[..., list[Row]] = getattr(cursor, "answered", _nothing)
         self._dialect = dialect
         self._placing = placing
         """Where one of several replicas works on the database."""
@@ -83,8 +72,6 @@ class Transaction:
 
     def begin_unit(self) -> None:
         """Forget the last unit's notes."""
-        self._asked: dict[Statement, tuple[Mapping[str, Any], Any]] = {}
-        """What was asked ahead: with which parameters, and where the answer will be."""
         self.events: list[StoredEvent] = []
         """Events stored by this unit, for followers."""
         self.due: set[ChannelName] = set()
@@ -112,8 +99,7 @@ class Transaction:
         On PostgreSQL it is not waited for: where it fails, the next wait raises that, another unit's or
         the commit's, and its group is run apart.
         """
-        text, constants = statement.text(self._dialect)
-        self._send(text, {**constants, **parameters} if constants else parameters)
+        self._execute(statement, parameters)
         self.writes += 1
 
     def must(self, statement: Statement, refusal: CountersignError, /, **parameters: Any) -> None:
@@ -123,13 +109,8 @@ class Transaction:
         that may come to light later, and then costs the whole group a second run; who loses more often than
         that asks `run`.
         """
-        if self._expect is None:
-            if not self.run(statement, **parameters):
-                raise refusal
-            return
-        text, constants = statement.text(self._dialect)
-        self._expect(text, {**constants, **parameters} if constants else parameters, refusal)
-        self.writes += 1
+        if not self.run(statement, **parameters):
+            raise refusal
 
     def changed(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Run an update that says `RETURNING`; what it returns of the rows that it changed."""
@@ -154,16 +135,10 @@ class Transaction:
         """Say which row `one` will be asked for: it then is that of now, whatever the unit stores between.
 
         On PostgreSQL it comes with the answer that is waited for next, so that it costs no wait of its own.
-        Elsewhere nothing is waited for, and `one` reads it; so ask for what the unit leaves as it is.
+        Elsewhere `one` reads it; so ask for what the unit leaves as it is.
         """
-        if self._ahead is not None:
-            text, constants = statement.text(self._dialect)
-            self._asked[statement] = parameters, self._ahead(text, {**constants, **parameters})
 
     def one(self, statement: Statement, /, **parameters: Any) -> Row | None:
-        if self._asked and (asked := self._asked.pop(statement, None)) and asked[0] == parameters:
-            rows = self._answered(asked[1])
-            return rows[0] if rows else None
         self._execute(statement, parameters)
         return self._cursor.fetchone()
 
@@ -177,8 +152,7 @@ class Transaction:
         A read of its own: what is read after it is the newest there is. SQLite has one writer anyway.
         """
         if self._dialect.name != "sqlite":
-            text, constants = statement.text(self._dialect)
-            self._send(text, {**constants, **parameters} if constants else parameters)
+            self._execute(statement, parameters)
 
     def holder(self) -> str | None:
         """Who is to hold the work that this unit stores for a task; None where nobody has to, or a job

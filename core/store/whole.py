@@ -257,7 +257,7 @@ def told(database: Database, table: Table | None = None) -> Iterator[None]:
         yield
     except CountersignError:
         raise
-    except Exception as error:
+    except Exception as error:  # drivers differ; what is not of the database is raised as it is
         if known := database.unavailable(error):
             raise known from error
         if said := _said(error):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench.multitude import multiply, rows, tidied
 from tests.bench.server import many, posted, serving, session, until_all_wait
+from tests.bench.wire import wires
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ async def drained(
         raise RuntimeError(f"{len(found)} of {count} wait.")
     tasks = [str(task) for (task,) in found[:most]]
     decided: list[str] = []
-    async with serving(folder, **own) as server, session() as http:
+    async with serving(folder, **own) as server, session() as http, wires() as lines:
         starts.append(server.ready_after)
         memory = server.process.memory()
         cpu, stored, began = server.process.cpu(), _cpu(database), time.perf_counter()
@@ -72,7 +73,7 @@ async def drained(
             task = next(left, None)
             if task is not None:
                 url = f"{server.url}/feedback/{task}"
-                await posted(http, url, {"feedback": "approved"}, server.headers("ana"))
+                await lines.post(url, {"feedback": "approved"}, server.headers("ana"))
                 decided.append(task)
 
         await many(len(tasks), CLIENTS, approve)

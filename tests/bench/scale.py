@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+from core.imports import extra
 from tests.bench.comparison import compared, is_installed
 from tests.bench.figures import Figure, MiB
 from tests.bench.flood import FLOOD, flooded
@@ -29,7 +30,7 @@ async def beside(options: Namespace) -> list[Figure]:
     """The round trip beside a LangGraph service of the same job, on both databases, in turns."""
     if not is_installed():
         print(
-            "LangGraph is not installed; nothing is compared with it (pip install 'countersign[langgraph]')."
+            f"LangGraph is not installed, so nothing is compared with it, which needs {extra('langgraph')}."
         )
     trips = options.trips // BATCHES
     with tempfile.TemporaryDirectory(dir=".") as name:

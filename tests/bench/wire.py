@@ -112,7 +112,7 @@ class Wires:
         wire = idle.pop() if idle else await Wire.to(port)
         try:
             yield wire
-        except BaseException:
+        except BaseException:  # cut off as well: what is left of its answer is nobody else's
             wire.close()
             raise
         idle.append(wire)

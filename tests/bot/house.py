@@ -119,13 +119,18 @@ class ShakyInbox:
     """So many marks were refused."""
     defect: Exception | None = None
     """What the next look at unhandled updates raises."""
+    slow: asyncio.Event | None = None
+    """What was stored is known only after it."""
     pages: list[int] = field(default_factory=list)
     """How many updates each look brought."""
 
-    async def keep_update(self, update: ChatUpdate) -> bool:
+    async def keep_update(self, update: ChatUpdate, *, handled: bool = False) -> bool:
         if self.is_down:
             raise DOWN
-        return await self.store.keep_update(update)
+        is_new = await self.store.keep_update(update, handled=handled)
+        if self.slow is not None:
+            await self.slow.wait()
+        return is_new
 
     async def unhandled_updates(
         self, channel: ChannelName, *, after: ChatUpdate | None = None, limit: int = 100
@@ -320,7 +325,8 @@ async def served(routes: Iterable[web.RouteDef]) -> AsyncIterator[str]:
     """The routes on loopback; the server's base URL."""
     app = web.Application()
     app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    # As ours (web/app.py): a request that its sender gives up is cancelled.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.blocks import TEXT, blocks, fallback, reason_view
+from bot.blocks import TEXT, blocks, fallback
 from bot.cards import MENU, REMARKS
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
+from bot.views import reason_view
 from core.literal import SHORT, is_short, literal
 from core.model import Earlier, Outcome, Verdict
 from tests.bot.conftest import full

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from bot.answers import NOT_RECORDED
 from bot.menu import LISTED
 from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
@@ -282,6 +283,21 @@ async def test_a_mention_that_slack_tells_of_again_is_answered_once(over_socket:
     assert len(await tasks(there)) == 1
     await mentioned(there, "pending", "U01SAM", under=None)
     assert len(there.slack.ephemerals("U01SAM")) == 2
+
+
+async def test_a_mention_is_answered_also_where_it_cannot_be_noted(over_socket: SlackHouse) -> None:
+    there = over_socket
+    there.house.inbox.is_down = True
+    assert (await mentioned(there, "pending", under=None)).text == "Nothing waits for you."
+    assert (await mentioned(there, "back", under=None)).text == NOT_RECORDED
+
+
+async def test_words_that_are_remembered_wait_for_nobody(there: SlackHouse) -> None:
+    """Whenever the process is killed: of Slack's, nobody looks what is left to be handled."""
+    there.house.inbox.is_full = True
+    assert (await typed(there, "back")).text == "You were not away."
+    assert (await mentioned(there, "back", under=None)).text == "You were not away."
+    assert not await there.house.store.unhandled_updates(there.channel.name)
 
 
 @pytest.mark.parametrize("http", [False, True])

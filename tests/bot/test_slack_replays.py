@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
-from bot.blocks import MENU_ACTION, REASON_BLOCK
+from bot.answers import NOT_RECORDED
+from bot.blocks import MENU_ACTION
 from bot.simulator.slack.delivery import Delivery, Kind
 from bot.simulator.slack.http import encode
 from bot.slack import SlackChannel
-from core.model import TaskFilter, Verdict
+from bot.slack.desk import CAME_LATE, PROMPT
+from bot.slack.mentions import BY_THEN
+from bot.views import EDIT_BLOCK, REASON_BLOCK
+from core.errors import StoreUnavailable
+from core.model import Outcome, TaskFilter, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions, served
 from tests.bot.slack_house import GENERAL, PEOPLE, SlackHouse, settings_for, slack_house, the_view, typed
-from tests.world import ANA, BEN
+from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from bot.simulator.slack import Message
     from core.model import Task
@@ -56,6 +63,8 @@ class Wire:
     slack_calls: str
     session: aiohttp.ClientSession
     second: str = ""
+    is_doubled: bool = False
+    """Both replicas get what Slack sends, at once."""
     seen: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
 
     async def pass_on(self, request: web.Request) -> web.Response:
@@ -66,7 +75,9 @@ class Wire:
             if name.startswith(("X-Slack", "Content-T"))
         }
         self.seen.append((body, headers))
-        return await self._sent(self.slack_calls, body, headers)
+        doors = [self.slack_calls, *([self.second] if self.is_doubled else [])]
+        answers = await asyncio.gather(*(self._sent(door, body, headers) for door in doors))
+        return answers[0]
 
     async def replay(self, number: int = -1) -> web.Response:
         """The `number`-th of what has passed, as it was."""
@@ -125,19 +136,76 @@ async def withdrawn(there: SlackHouse, task: Task) -> None:
     await there.house.service.withdraw(review.id, ANA.id, via="web")
 
 
-async def test_an_approval_that_was_taken_back_is_not_replayed(
-    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+async def approve_on_the_page(there: SlackHouse, task: Task) -> None:
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
+
+
+async def approve(there: SlackHouse) -> None:
+    await there.slack.press(await there.card(), "Approve", user="U01ANA")
+
+
+async def reject(there: SlackHouse) -> None:
+    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
+    await there.slack.submit(the_view(there), {REASON_BLOCK: "too dear"}, user="U01ANA")
+
+
+@pytest.mark.parametrize(("say", "verdict"), [(approve, Verdict.APPROVE), (reject, Verdict.REJECT)])
+async def test_an_answer_that_was_taken_back_is_not_replayed(
+    over_http: SlackHouse,
+    wire: Wire,
+    clock: StoppedClock,
+    say: Callable[[SlackHouse], Awaitable[None]],
+    verdict: Verdict,
 ) -> None:
     there = over_http
     task = await there.house.submit(flow="lenient")
-    await there.slack.press(await there.card(), "Approve", user="U01ANA")
-    assert await verdicts(there, task) == [Verdict.APPROVE]
+    await say(there)
+    assert await verdicts(there, task) == [verdict]
     clock.advance(LATER / 2)
     await withdrawn(there, task)
     clock.advance(LATER / 2)
-    assert (await wire.replay()).status == 200
-    await told_last(there, "came late, and you have answered since")
+    answer = await wire.replay()
+    assert answer.status == 200
+    if verdict is Verdict.REJECT:
+        assert CAME_LATE in (answer.text or "")
+    else:
+        await told_last(there, CAME_LATE)
     assert await verdicts(there, task) == []
+
+
+@pytest.mark.parametrize(("late", "found"), [(-1, [Verdict.APPROVE]), (1, [])])
+async def test_only_for_as_long_as_a_press_takes_a_replay_is_taken_for_one(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock, late: int, found: list[Verdict]
+) -> None:
+    """What `docs/security.md` says that nobody is kept from."""
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    await approve(there)
+    clock.advance(PROMPT / 2)
+    await withdrawn(there, task)
+    clock.advance(PROMPT / 2 + timedelta(seconds=late))
+    await wire.replay()
+    assert await verdicts(there, task) == found
+
+
+async def test_an_edit_that_was_refused_is_not_replayed_over_an_approval(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+) -> None:
+    """An edit closes the review, and would stand in the approval's place."""
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    await there.slack.press(await there.card(), "Edit…", user="U01ANA")
+    await there.slack.submit(the_view(there), {EDIT_BLOCK: "better"}, user="U01ANA")
+    there.house.service.is_down = True
+    await there.slack.submit(the_view(there), user="U01ANA")
+    there.house.service.is_down = False
+    clock.advance(LATER / 2)
+    await approve_on_the_page(there, task)
+    clock.advance(LATER / 2)
+    assert CAME_LATE in ((await wire.replay()).text or "")
+    assert await verdicts(there, task) == [Verdict.APPROVE]
+    assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.OPEN
 
 
 async def test_an_answer_in_whose_place_another_stands_is_not_replayed(
@@ -145,32 +213,14 @@ async def test_an_answer_in_whose_place_another_stands_is_not_replayed(
 ) -> None:
     there = over_http
     task = await there.house.submit(flow="lenient")
-    card = await there.card()
-    await there.slack.press(card, "Approve", user="U01ANA")
+    await approve(there)
     clock.advance(LATER / 2)
-    await there.slack.press(card, "Reject…", user="U01ANA")
-    await there.slack.submit(the_view(there), {REASON_BLOCK: "too dear"}, user="U01ANA")
+    await reject(there)
     assert await verdicts(there, task) == [Verdict.REJECT]
     clock.advance(LATER / 2)
     await wire.replay(0)
-    await told_last(there, "came late")
+    await told_last(there, CAME_LATE)
     assert await verdicts(there, task) == [Verdict.REJECT]
-
-
-async def test_a_rejection_that_was_taken_back_is_not_replayed(
-    over_http: SlackHouse, wire: Wire, clock: StoppedClock
-) -> None:
-    there = over_http
-    task = await there.house.submit(flow="lenient")
-    await there.slack.press(await there.card(), "Reject…", user="U01ANA")
-    await there.slack.submit(the_view(there), {REASON_BLOCK: "too dear"}, user="U01ANA")
-    assert await verdicts(there, task) == [Verdict.REJECT]
-    clock.advance(LATER / 2)
-    await withdrawn(there, task)
-    clock.advance(LATER / 2)
-    answer = await wire.replay()
-    assert "came late" in (answer.text or "")
-    assert await verdicts(there, task) == []
 
 
 async def test_taking_back_is_not_replayed_on_what_was_decided_anew(
@@ -187,7 +237,7 @@ async def test_taking_back_is_not_replayed_on_what_was_decided_anew(
     await there.slack.press(there.slack.message(card.channel, card.ts), "Approve", user="U01ANA")
     clock.advance(LATER / 2)
     await wire.replay(taking_back)
-    await told_last(there, "came late")
+    await told_last(there, CAME_LATE)
     assert await verdicts(there, task) == [Verdict.APPROVE]
 
 
@@ -221,10 +271,10 @@ async def test_being_away_is_not_replayed_to_whoever_is_back(
 ) -> None:
     there = over_http
     words = "away <@U01BEN|ben> until tomorrow"
+    before = len(there.slack.ephemerals("U01ANA"))
     if by == "command":
         await typed(there, words)
     else:
-        before = len(there.slack.ephemerals("U01ANA"))
         await there.slack.say(GENERAL, f"<@{there.slack.bot_user.id}> {words}", user="U01ANA")
         await there.slack.until(lambda: len(there.slack.ephemerals("U01ANA")) > before)
     delegations = there.house.service.delegations
@@ -235,8 +285,85 @@ async def test_being_away_is_not_replayed_to_whoever_is_back(
     if by == "command":
         assert "said that before" in (answer.text or "")
     else:
-        await told_last(there, "said that before")
+        await eventually(all_said)
+        assert len(there.slack.ephemerals("U01ANA")) == before + 1, "Slack itself repeats what is said"
     assert not await delegations.standing()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("pending", "Nothing waits for you."),
+        ("whoami", "You are Ana Ruiz"),
+        ("submit Refund EUR 40", "Handed in"),
+        ("away until tomorrow", "You are away"),
+        ("what?", "@Countersign pending"),
+    ],
+)
+async def test_a_mention_that_slack_sends_to_two_replicas_is_answered_once(
+    over_http: SlackHouse, wire: Wire, words: str, answer: str, *, at_once: bool
+) -> None:
+    there = over_http
+    wire.is_doubled = at_once
+    with capture_logs() as logs:
+        await there.slack.say(GENERAL, f"<@{there.slack.bot_user.id}> {words}", user="U01ANA")
+        await there.slack.until(lambda: there.slack.ephemerals("U01ANA"))
+        if not at_once:
+            assert (await wire.replay()).status == 200
+        await eventually(all_said)
+    (seen,) = there.slack.ephemerals("U01ANA")
+    assert answer in seen.text, "and not that it was said before"
+    assert [line["event"] for line in logs].count("callback_repeated") == 1
+    assert len((await there.house.service.tasks(TaskFilter())).tasks) == words.startswith("submit")
+
+
+async def test_what_failed_on_the_way_is_told_to_whoever_is_told_of_it_again(
+    over_http: SlackHouse, wire: Wire, monkeypatch: pytest.MonkeyPatch, clock: StoppedClock
+) -> None:
+    there = over_http
+    with monkeypatch.context() as broken:
+        # A defect after the words were noted, as a kill there would leave them.
+        broken.setattr(there.house.service.delegations, "add", broken_down)
+        await there.slack.say(GENERAL, f"<@{there.slack.bot_user.id}> away until tomorrow", user="U01ANA")
+        await there.slack.until(lambda: wire.seen)
+    assert (await wire.replay()).status == 200
+    assert not there.slack.ephemerals("U01ANA")
+    clock.advance(BY_THEN)
+    await there.slack.until(lambda: there.slack.ephemerals("U01ANA"))
+    (seen,) = there.slack.ephemerals("U01ANA")
+    assert "said that before" in seen.text
+    assert not await there.house.service.delegations.standing()
+
+
+async def test_who_is_told_that_nothing_was_changed_is_told_of_what_comes_of_it_again(
+    over_http: SlackHouse, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = over_http
+    with monkeypatch.context() as away:
+        away.setattr(there.house.service, "submit", unavailable)
+        await there.slack.say(GENERAL, f"<@{there.slack.bot_user.id}> submit it", user="U01ANA")
+        await there.slack.until(lambda: there.slack.ephemerals("U01ANA"))
+    assert (await wire.replay()).status == 200
+    await there.slack.until(lambda: len(there.slack.ephemerals("U01ANA")) == 2)
+    first, second = there.slack.ephemerals("U01ANA")
+    assert first.text == NOT_RECORDED
+    assert "Handed in" in second.text
+    assert len((await there.house.service.tasks(TaskFilter())).tasks) == 1
+
+
+async def broken_down(*_: object, **__: object) -> NoReturn:
+    raise ZeroDivisionError
+
+
+async def unavailable(*_: object, **__: object) -> NoReturn:
+    raise StoreUnavailable("The database is away.")
+
+
+async def all_said() -> bool:
+    """Nobody is about to answer a mention."""
+    await asyncio.sleep(0)
+    return all(task.get_name() != "answer to a mention" for task in asyncio.all_tasks())
 
 
 async def test_words_about_a_review_are_not_replayed(over_http: SlackHouse, wire: Wire) -> None:

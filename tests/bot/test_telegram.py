@@ -646,6 +646,28 @@ async def posted(there: TelegramHouse, body: Any, secret: str | None) -> tuple[i
         return response.status, await response.text()
 
 
+async def test_a_press_whose_bringer_leaves_while_it_is_stored_is_decided(by_webhook: TelegramHouse) -> None:
+    task = await by_webhook.house.submit()
+    token = (await by_webhook.card()).button("Approve")["callback_data"]
+    body = json.dumps(press_update(token, update_id=1)).encode()
+    inbox = by_webhook.house.inbox
+    inbox.slow = asyncio.Event()
+    leaving = asyncio.ensure_future(posted(by_webhook, body, SECRET))
+    await eventually(lambda: kept(by_webhook))
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert (await posted(by_webhook, b"", SECRET))[0] == 400, "by now it has left"
+    assert not await decisions(by_webhook, task)
+    inbox.slow.set()
+    assert (await decided(by_webhook, task)).reviewer == ANA.id
+    assert await posted(by_webhook, body, SECRET) == (200, "")
+    assert len(await decisions(by_webhook, task)) == 1
+
+
+async def kept(there: TelegramHouse) -> bool:
+    return bool(await there.house.store.unhandled_updates(ChannelName("telegram")))
+
+
 JUNK = [
     b"",
     b"\xff\xfe",

@@ -339,7 +339,8 @@ def test_numbers_and_texts_at_their_limits_come_through(source: Database, target
 
 def test_rows_whose_task_is_gone_are_refused_in_a_sentence(source: Database, target: Database) -> None:
     with closing(sqlite3.connect(source.url.database or "")) as connection, connection:
-        connection.execute("DELETE FROM task WHERE id = (SELECT min(task_id) FROM event)")
+        # Not any task: one that is at its first node yet has events and no checkpoint.
+        connection.execute("DELETE FROM task WHERE id = (SELECT min(task_id) FROM checkpoint)")
     with pytest.raises(CountersignError, match=r"^checkpoint: the database says: .*foreign key constraint"):
         copied(source, target)
 
@@ -347,7 +348,10 @@ def test_rows_whose_task_is_gone_are_refused_in_a_sentence(source: Database, tar
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("postgresql://ana:hush@127.0.0.1:1/x", "The PostgreSQL database cannot be reached."),
+        (
+            "postgresql://ana:hush@127.0.0.1:1/x",
+            "The PostgreSQL database x at 127.0.0.1:1 cannot be reached: nobody listens there.",
+        ),
         ("postgresql://ana:hush@127.0.0.1:1/x?foo=hush", "PostgreSQL's library cannot read the URL"),
         ("postgresql://ana:hush@127.0.0.1:port/x", "is not a database URL."),
         ("mysql://ana:hush@127.0.0.1/x", "mysql is not supported; use sqlite or postgresql."),
@@ -355,7 +359,7 @@ def test_rows_whose_task_is_gone_are_refused_in_a_sentence(source: Database, tar
         ("sqlite:///", "a SQLite database needs a file, sqlite:///FILE."),
         ("sqlite:///{folder}/none/x.db", "there is no file {folder}/none/x.db."),
         ("sqlite:///{folder}/text", "file is not a SQLite database"),
-        ("sqlite:///{folder}/empty", "is at revision nothing, and this release needs"),
+        ("sqlite:///{folder}/empty", "has no tables of Countersign's yet, and this release needs"),
     ],
 )
 @pytest.mark.parametrize("option", ["--from", "--to"])

@@ -8,8 +8,9 @@ import socket
 import sqlite3
 import threading
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -20,7 +21,7 @@ from core.events import TaskSubmitted
 from core.model import StoredEvent, TaskId
 from core.store import credentials, lane
 from core.store.database import conninfo, database
-from core.store.lane import Lane
+from core.store.lane import URGENT, Lane
 from core.store.sql import SqlStore
 from tests import disks
 from tests.contracts.steps import submitted
@@ -28,7 +29,7 @@ from tests.world import PATIENCE, SAM, START, Diary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from types import FrameType
 
     from core.model import ChannelName, Position
     from core.store.database import Database
@@ -226,6 +227,90 @@ async def test_what_is_urgent_is_finished_before_a_stop(any_database: Database, 
     await asyncio.sleep(0)
     await lane.stop()
     assert await asyncio.gather(*asked) == list("123")
+
+
+async def test_many_that_are_urgent_are_in_commits_of_a_few(writer: Lane) -> None:
+    count = 3 * URGENT + 1
+    first = Unit("first", 0)
+    first.hold = threading.Event()
+    holding = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    asked = [asyncio.ensure_future(writer.run(nothing, urgent=True)) for _ in range(count)]
+    await asyncio.sleep(0)
+    assert writer.waiting == count
+    first.hold.set()
+    await asyncio.gather(holding, *asked)
+    assert writer.waiting == 0
+    assert (sum(writer.groups.counts), writer.groups.sum) == (5, count + 1)
+
+
+class Interleaving:
+    """Holds a lane's thread up before one line of its own, until somebody has acted on the event loop."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+        self._loop = asyncio.get_running_loop()
+        self._source = lane.__file__
+        lines = Path(self._source).read_text().splitlines()
+        self._rests = next(number for number, line in enumerate(lines, 1) if ".get()" in line)
+        self._left = -1
+        self._past = asyncio.Event()
+        self.has_acted = False
+
+    def before(self, line: int) -> None:
+        """So many lines from now, unless the thread comes to its rest before that."""
+        self._past.clear()
+        self._left, self.has_acted = line, False
+
+    async def past(self) -> bool:
+        """Whether there was such a line."""
+        await self._past.wait()
+        return self.has_acted
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Interleaving | None:
+        if frame.f_code.co_filename != self._source:
+            return None
+        if event == "line" and self._left >= 0:
+            self.has_acted, is_at_rest = self._left == 0, frame.f_lineno == self._rests
+            self._left -= 1
+            if self.has_acted:
+                acted = threading.Event()
+                self._loop.call_soon_threadsafe(self._acting, acted)
+                acted.wait(PATIENCE)
+            elif is_at_rest:
+                self._left = -1
+                self._loop.call_soon_threadsafe(self._past.set)
+        return self
+
+    def _acting(self, acted: threading.Event) -> None:
+        self._act()
+        # What the act has begun comes first.
+        self._loop.call_soon(acted.set)
+        self._loop.call_soon(self._past.set)
+
+
+async def test_what_becomes_urgent_at_any_moment_of_the_thread_is_not_forgotten(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    def press() -> None:
+        pressed.append(asyncio.ensure_future(looking.run(nothing, urgent=True)))
+
+    looking = Lane(any_database, clock, writes=False, committed=Told())
+    pressed: list[asyncio.Future[None]] = []
+    interleaving = Interleaving(press)
+    threading.settrace(interleaving)
+    looking.start()
+    threading.settrace(None)
+    async with asyncio.timeout(PATIENCE):
+        line, is_past = 0, True
+        while is_past:
+            interleaving.before(line)
+            await looking.run(nothing)
+            is_past = await interleaving.past()
+            await asyncio.gather(*pressed)
+            line += 1
+    assert line > 20
+    await looking.stop()
 
 
 async def test_a_caller_who_leaves_does_not_undo_the_unit(writer: Lane) -> None:
@@ -429,24 +514,64 @@ async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
 # A lost connection
 
 
-async def test_a_lost_connection_is_refused_and_made_again(
+async def test_a_connection_that_was_lost_while_nobody_used_it_is_made_again_and_nobody_is_told(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
-    import psycopg
-
     async with SqlStore(postgres_database, clock) as store:
         await submitted(store)
-        url = postgres_database.url.render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True) as other:
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        answers = await asyncio.gather(submitted(store), store.counts(), return_exceptions=True)
-        assert {type(answer) for answer in answers} == {StoreUnavailable}
-        await store.check()
-        await submitted(store)
-        assert sum((await store.counts()).values()) == 2
+        cut_off(postgres_database)
+        answers = await asyncio.gather(submitted(store), submitted(store), store.counts())
+        assert sum(answers[2].values()) in {1, 2, 3}
+        assert sum((await store.counts()).values()) == 3
+
+
+async def test_a_connection_that_is_lost_under_a_unit_costs_it_a_second_run_and_no_third(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    def cut(tx: Transaction) -> None:
+        runs.append(1)
+        cut_off(postgres_database)
+        kept(tx)
+
+    runs: list[int] = []
+    writer = Lane(postgres_database, clock, writes=True, committed=Told())
+    writer.start()
+    with pytest.raises(StoreUnavailable):
+        await writer.run(cut)
+    assert len(runs) == 2
+    assert await writer.run(Unit("1", 1)) == "1"
+    await writer.stop()
+
+
+def cut_off(database: Database) -> None:
+    """All others from it."""
+    import psycopg
+
+    with psycopg.connect(conninfo(database), autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+async def test_a_reader_is_well_again_after_an_outage(
+    any_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Lane(any_database, clock, writes=False, committed=Told())
+    reader.start()
+    reader._session.disconnect()
+    with monkeypatch.context() as away:
+        away.setattr(any_database, "connect", unreachable)
+        with pytest.raises(StoreUnavailable):
+            await reader.run(kept)
+        assert reader.failing
+    await reader.run(kept)
+    assert not reader.failing
+    await reader.stop()
+
+
+def unreachable() -> NoReturn:
+    raise StoreUnavailable("It is away.")
 
 
 async def test_a_server_that_is_away_is_refused_with_a_sentence(clock: StoppedClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from tests.world import DESK, PATIENCE, START, Board, PaperChannel, StoppedClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from core.model import ChannelName
@@ -81,7 +83,8 @@ async def test_what_has_expired_is_taken_with_a_higher_token(
     expire(postgres_database)
     assert await rows.take(NAME, "b", TEN) == 2
     assert not await rows.renew(NAME, "a", 1, TEN), "the first one has been overtaken"
-    await rows.release(NAME, "a")
+    await rows.release(NAME, "a", 1)
+    await rows.release(NAME, "a", None)
     assert isinstance(await rows.take(NAME, "a", TEN), timedelta), "and gives up nothing of the second's"
 
 
@@ -91,6 +94,29 @@ async def test_what_one_holds_already_it_takes_anew(rows: LeaseRows) -> None:
     assert await rows.take(NAME, "a", TEN) == 2
     assert not await rows.renew(NAME, "a", 1, TEN)
     assert await rows.renew(NAME, "a", 2, TEN)
+
+
+async def test_a_release_that_comes_late_ends_no_newer_term_of_the_same_holder(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """It was on its way on a connection that stalled, while the holder took its lease anew on another."""
+    told: list[ChannelName] = []
+    async with LeaseRows(postgres_database, clock, told.extend) as rows:
+        assert await rows.take(NAME, "a", TEN) == 1
+        assert await rows.take(NAME, "a", TEN) == 2
+        await rows.release(NAME, "a", 1)
+        assert told == []
+        assert isinstance(await rows.take(NAME, "b", TEN), timedelta)
+        assert await rows.renew(NAME, "a", 2, TEN)
+        await rows.release(NAME, "a", 2)
+        assert await rows.take(NAME, "b", TEN) == 3
+
+
+async def test_who_knows_no_token_gives_up_the_term_that_it_has(rows: LeaseRows) -> None:
+    await rows.release(NAME, "a", None)
+    assert await rows.take(NAME, "a", TEN) == 1
+    await rows.release(NAME, "a", None)
+    assert await rows.take(NAME, "b", TEN) == 2
 
 
 async def test_nobody_renews_what_has_expired(rows: LeaseRows, postgres_database: Database) -> None:
@@ -107,8 +133,8 @@ async def test_what_is_given_up_is_free_at_once_and_told(
     async with LeaseRows(postgres_database, clock, told.extend) as rows:
         await rows.take(NAME, "a", TEN)
         assert told == []
-        await rows.release(NAME, "a")
-        await rows.release(NAME, "a")
+        await rows.release(NAME, "a", 1)
+        await rows.release(NAME, "a", 1)
         assert told == [LEASES], "once"
         assert await rows.take(NAME, "b", TEN) == 2
 
@@ -223,7 +249,7 @@ class Lost:
         self.tries.change()
         raise StoreUnavailable("The PostgreSQL database cannot be reached.")
 
-    async def release(self, name: str, holder: str) -> None:
+    async def release(self, name: str, holder: str, token: int | None) -> None:
         raise StoreUnavailable("The PostgreSQL database cannot be reached.")
 
 
@@ -252,7 +278,7 @@ class Ledger(Board):
         super().__init__()
         self._others = list(others)
         self.renewals = 0
-        self.released = 0
+        self.released: list[int | None] = []
 
     async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
         return self._others.pop(0) if self._others else 1
@@ -262,8 +288,8 @@ class Ledger(Board):
         self.change()
         return True
 
-    async def release(self, name: str, holder: str) -> None:
-        self.released += 1
+    async def release(self, name: str, holder: str, token: int | None) -> None:
+        self.released.append(token)
 
 
 @dataclass
@@ -303,7 +329,7 @@ async def test_a_lease_is_renewed_while_its_work_takes_long_to_begin(clock: Stop
     assert slow.is_going_on
     await holding.__aexit__(None, None, None)
     assert not slow.is_going_on
-    assert ledger.released == 1
+    assert ledger.released == [1], "the term that it had"
 
 
 async def _has_alarm(clock: StoppedClock) -> bool:
@@ -328,6 +354,65 @@ async def test_work_that_begins_while_its_lease_cannot_be_renewed_is_cut_off_bef
     assert timedelta(seconds=7) < clock.now() - began <= LASTS - MARGIN
     assert not slow.began
     await holding.__aexit__(None, None, None)
+
+
+@dataclass
+class Deaf(Work):
+    """It takes being cancelled while it begins for something else, and goes on."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    is_cancelled: bool = False
+    defect: Exception | None = None
+
+    @asynccontextmanager
+    async def __call__(self, held: Held) -> AsyncIterator[None]:
+        self.held = held
+        self.change()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            await self.gate.wait()
+        if self.defect is not None:
+            raise self.defect
+        async with super().__call__(held):
+            yield
+
+
+@pytest.mark.parametrize("defect", [None, ValueError("https://api.telegram.org/bot123:secret")])
+async def test_work_that_would_not_be_cut_off_ends_as_soon_as_it_has_begun(
+    clock: StoppedClock, caplog: pytest.LogCaptureFixture, defect: Exception | None
+) -> None:
+    """The stop did not wait for it, and nobody else would ever end it."""
+    ledger, deaf = Ledger(), Deaf(defect=defect)
+    known: list[AbstractAsyncContextManager[None]] = []  # so that it is not the collector who ends it
+
+    def work(held: Held) -> AbstractAsyncContextManager[None]:
+        known.append(deaf(held))
+        return known[0]
+
+    holding = Leases(ledger, "a", clock, seconds=seconds_of(clock)).holding(NAME, work)
+    entering = asyncio.create_task(holding.__aenter__())
+    await deaf.until(lambda: deaf.held is not None)
+    beginning = next(task for task in asyncio.all_tasks() if task.get_name() == f"beginning {NAME}")
+    with capture_logs() as logs:
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert deaf.is_cancelled
+        assert ledger.released == [1]
+        assert deaf.held is not None
+        assert not deaf.held.left, "others may begin"
+        deaf.gate.set()
+        await asyncio.wait([beginning])
+        await asyncio.sleep(0)
+    assert not deaf.is_going_on
+    assert deaf.began == deaf.ended == (0 if defect else 1)
+    told = [line["error"] for line in logs if line["event"] == "broke_while_stopping"]
+    assert told == (["ValueError"] if defect else [])
+    del beginning, known[:]
+    gc.collect()
+    assert "secret" not in f"{logs} {caplog.text}"
 
 
 async def _tried_or_cut_off(lost: Lost, slow: SlowStart, seen: int) -> bool:

@@ -18,7 +18,7 @@ from tests.contracts.conftest import on
 from tests.contracts.steps import ANYONE, decide, new_id, parked, submitted, waiting
 from tests.contracts.test_groups import Unit, in_one_group, kept
 from tests.contracts.test_holders import A, B, dies, replica
-from tests.contracts.test_pipeline import writer
+from tests.contracts.test_pipeline import told, writer
 from tests.world import PATIENCE, SAM, Diary, StoppedClock
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.store.lane import Lane
     from core.store.transaction import Transaction
 
-__all__ = ["writer"]
+__all__ = ["told", "writer"]
 
 LOST = ReviewIsClosed("Somebody else was first.")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,8 @@ from core.store.database import LONGEST_TRANSACTION
 from core.store.lane import Lane
 from core.store.pipeline import Pipeline
 from tests.contracts.conftest import on
-from tests.contracts.test_groups import Told, Unit, in_one_group, kept
+from tests.contracts.test_groups import Told, Unit, cut_off, in_one_group, kept
+from tests.world import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,8 +38,13 @@ def cursor(postgres_database: Database) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-async def writer(postgres_database: Database, clock: StoppedClock) -> AsyncIterator[Lane]:
-    started = Lane(postgres_database, clock, writes=True, committed=Told())
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def writer(postgres_database: Database, clock: StoppedClock, told: Told) -> AsyncIterator[Lane]:
+    started = Lane(postgres_database, clock, writes=True, committed=told)
     started.start()
     yield started
     await started.stop()
@@ -261,9 +269,110 @@ async def test_a_lock_that_another_server_keeps_is_said_at_the_commit(
         looking.execute("SELECT 1 FROM secret WHERE name = 'a' FOR UPDATE", {})
         with pytest.raises(StoreUnavailable, match="locked"):
             await writer.run(wait)
-        assert writer.failing
+        assert not writer.failing, "the database is well"
     await writer.run(wait)
+
+
+async def test_a_lock_on_what_single_units_touch_keeps_no_other_from_being_run(
+    postgres_database: Database, writer: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(tx: Transaction) -> None:
+        tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
+
+    await writer.run(Unit("a", 1))
+    monkeypatch.setattr("core.store.lane.LONG", 0.0)  # who waits behind waits for an outage only
+    with closing(postgres_database.connect()) as other:
+        looking = other.cursor()
+        looking.execute("BEGIN", {})
+        looking.execute("SELECT 1 FROM secret WHERE name = 'a' FOR UPDATE", {})
+        units: list[Any] = [Unit("1", 1), touch, Unit("2", 2), touch, Unit("3", 3)]
+        answers = await in_one_group(writer, units)
+    assert [answer for answer in answers if isinstance(answer, str)] == ["1", "2", "3"]
+    assert [type(answers[number]) for number in (1, 3)] == [StoreUnavailable] * 2
     assert not writer.failing
+    assert await writer.run(kept) == {"1", "2", "3"}
+
+
+async def test_a_lock_on_what_all_units_touch_is_an_outage_and_nobody_waits_for_it_again(
+    postgres_database: Database, writer: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(_: Transaction) -> None:
+        holding.set()
+        held.wait(PATIENCE)
+
+    holding, held = threading.Event(), threading.Event()
+    monkeypatch.setattr("core.store.lane.LONG", 0.0)
+    with closing(postgres_database.connect()) as other:
+        looking = other.cursor()
+        looking.execute("BEGIN", {})
+        looking.execute("LOCK TABLE secret IN EXCLUSIVE MODE", {})
+        first = asyncio.ensure_future(writer.run(hold))
+        await asyncio.to_thread(holding.wait, PATIENCE)
+        units = [Unit(str(number), number) for number in range(80)]  # 64 in a group, and the rest behind it
+        asked = asyncio.gather(*(writer.run(unit) for unit in units), return_exceptions=True)
+        await asyncio.sleep(0)
+        held.set()
+        await first
+        assert {type(answer) for answer in await asked} == {StoreUnavailable}
+    assert [bool(unit.runs) for unit in units] == [True] * 64 + [False] * 16
+    assert writer.failing
+    assert await writer.run(kept) == set()
+    assert await writer.run(Unit("1", 1)) == "1"
+    assert not writer.failing
+
+
+async def test_who_has_waited_for_one_lock_waits_for_no_other_as_long(
+    postgres_database: Database, writer: Lane
+) -> None:
+    def refused(tx: Transaction) -> None:
+        tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
+        raise Invalid("after a write, so that the group is run apart")
+
+    def touch(tx: Transaction) -> None:
+        tx.send(credentials.REPLACE_SECRET, name="b", value=b"2")
+
+    def patience(tx: Transaction) -> str:
+        tx._cursor.execute("SHOW lock_timeout", {})
+        return str((tx._cursor.fetchone() or [""])[0])
+
+    await writer.run(Unit("b", 1))
+    with closing(postgres_database.connect()) as other:
+        looking = other.cursor()
+        looking.execute("BEGIN", {})
+        looking.execute("SELECT 1 FROM secret WHERE name = 'b' FOR UPDATE", {})
+        units: list[Any] = [refused, patience, touch, patience]
+        answers = await in_one_group(writer, units)
+    assert [type(answers[number]) for number in (0, 2)] == [Invalid, StoreUnavailable]
+    assert [answers[1], answers[3]] == ["2s", "20ms"]
+    assert await writer.run(patience) == "2s"
+
+
+@pytest.mark.parametrize("cut_in", ["a refusal", "a unit"])
+async def test_a_connection_lost_while_a_group_is_run_apart_acknowledges_nothing(
+    postgres_database: Database, writer: Lane, told: Told, cut_in: str
+) -> None:
+    runs: Counter[str] = Counter()
+
+    def refused(tx: Transaction) -> None:
+        runs["refused"] += 1
+        if runs["refused"] == 1:
+            tx.send(credentials.REPLACE_SECRET, name="a", value=b"2")
+        elif cut_in == "a refusal":
+            cut_off(postgres_database)
+        raise Invalid("after a write, so that the group is run apart")
+
+    def cut(tx: Transaction) -> str:
+        runs["cut"] += 1
+        if runs["cut"] == 2 and cut_in == "a unit":
+            cut_off(postgres_database)
+        return Unit("2", 2)(tx)
+
+    units: list[Any] = [Unit("1", 1), cut, refused, Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    stored = {answer for answer in answers if isinstance(answer, str)}
+    assert all(isinstance(answer, (str, Invalid, StoreUnavailable)) for answer in answers)
+    assert await writer.run(kept) == stored
+    assert {str(seq) for seq in told.seqs if seq} == stored
 
 
 async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_had_locked(

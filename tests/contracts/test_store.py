@@ -1025,6 +1025,29 @@ async def test_an_update_is_kept_once_and_handed_out_until_it_is_handled(
     assert two in await store.unhandled_updates(one.channel), "what was never handled is never forgotten"
 
 
+async def test_an_update_that_is_kept_as_handled_is_known_again_and_never_handed_out(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    words = ChatUpdate(channel=ChannelName("slack"), id="slack/C01/1.0", body=b"")
+    assert await store.keep_update(words, handled=True)
+    assert await store.unhandled_updates(words.channel) == []
+    assert not await store.keep_update(words, handled=True)
+    assert not await store.keep_update(words)
+    clock.advance(days=32)
+    await store.forget_old()
+    assert await store.keep_update(words, handled=True), "for a month"
+
+
+async def test_of_two_servers_that_are_told_the_same_at_once_one_keeps_it(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as one, SqlStore(any_database, clock) as two:
+        for number in range(10):
+            words = ChatUpdate(channel=ChannelName("slack"), id=str(number), body=b"")
+            kept = await asyncio.gather(*(each.keep_update(words, handled=True) for each in (one, two)))
+            assert sorted(kept) == [False, True]
+
+
 async def test_unhandled_updates_are_read_in_pages_in_the_order_of_arrival(
     store: SqlStore, clock: StoppedClock
 ) -> None:

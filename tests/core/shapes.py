@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pocketflow import AsyncFlow, AsyncNode, Flow
 
+from core.codec import encode
 from core.errors import AlreadyDecided, ReviewIsClosed
-from core.events import ReviewRequested, TaskRewound, encode, kind
+from core.events import ReviewRequested, TaskRewound, kind
 from core.flow import FlowDefinition
 from core.graph import Graph
 from core.model import LOCAL, Answer, Person, ReviewId, Submission, TaskFilter, TaskId, Verdict

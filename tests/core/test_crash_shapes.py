@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from core.model import TaskId
     from core.store.database import Connection, Database
-    from core.store.transaction import Cursor, Row
+    from core.store.placing import Placing
+    from core.store.transaction import Cursor, Row, Transaction
     from tests.world import World
 
 
@@ -76,6 +77,11 @@ class Mortal:
         assert isinstance(connection, MortalConnection)
         return MortalCursor(self, self._real.cursor(connection.real))
 
+    def transaction(self, cursor: Cursor, placing: Placing | None) -> Transaction:
+        """What it stores counts with its COMMIT only, which is asked of the cursor."""
+        assert isinstance(cursor, MortalCursor)
+        return self._real.transaction(cursor.real, placing)
+
     def begin(self, cursor: Cursor, *, writes: bool) -> None:
         assert isinstance(cursor, MortalCursor)
         self.check()
@@ -88,6 +94,16 @@ class Mortal:
 
     def unavailable(self, error: BaseException) -> StoreUnavailable | None:
         return error if isinstance(error, StoreUnavailable) else self._real.unavailable(error)
+
+    def is_local(self, error: BaseException) -> bool:
+        return self._real.is_local(error)
+
+    def hurry(self, cursor: Cursor) -> None:
+        assert isinstance(cursor, MortalCursor)
+        self._real.hurry(cursor.real)
+
+    def is_lost(self, error: BaseException) -> bool:
+        return self._real.is_lost(error)
 
     def mark(self, cursor: Cursor) -> str | None:
         assert isinstance(cursor, MortalCursor)
@@ -128,10 +144,6 @@ class MortalCursor:
     @property
     def rowcount(self) -> int:
         return self.real.rowcount
-
-    def send(self, operation: str, parameters: Mapping[str, Any], /) -> object:
-        self._database.check()
-        return getattr(self.real, "send", self.real.execute)(operation, parameters)
 
     def execute(self, operation: str, parameters: Mapping[str, Any], /) -> object:
         database = self._database
@@ -267,6 +279,7 @@ async def test_a_crash_at_any_commit_leads_to_the_same_history(sqlite_database: 
     assert await crash_everywhere(sqlite_database, name) >= (20 if name == "ours" else 22)
 
 
+@pytest.mark.timeout(600)  # half a minute alone, and many times that on a machine that others use
 async def test_a_crash_at_any_commit_of_one_of_several_leads_to_the_same_history(
     postgres_database: Database,
 ) -> None:
@@ -274,6 +287,7 @@ async def test_a_crash_at_any_commit_of_one_of_several_leads_to_the_same_history
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_crash_of_one_of_several_at_any_commit_of_any_shape_leads_to_the_same_history(
     postgres_database: Database, name: str

@@ -186,8 +186,8 @@ def told(engine: Segments, *events: tuple[TaskId, Event]) -> None:
 
 
 def told_of(logs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Defects that were logged with their tracebacks."""
-    return [line["event"] for line in logs if line.get("exc_info")]
+    """Defects that were logged with their places."""
+    return [line["event"] for line in logs if line.get("at")]
 
 
 SUBMITTED = TaskSubmitted(submitter="sam")

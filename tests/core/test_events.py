@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.events import EVENTS, Event, NodeRetried, ReviewRequested, decode, encode, kind
+from core.codec import decode, encode
+from core.events import EVENTS, Event, NodeRetried, ReviewRequested, kind
 from core.jsontext import from_json, to_json
 from tests.core.test_lifecycle import ONE_OF_EACH
 

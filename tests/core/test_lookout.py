@@ -41,9 +41,9 @@ async def test_it_looks_regularly_whatever_goes_wrong(clock: StoppedClock) -> No
                 await eventually(partial(_alarmed, clock))
                 clock.advance(EVERY)
                 await eventually(partial(_looked, readers, number))
-    assert [(line["event"], line.get("exc_info")) for line in logs[:2]] == [
+    assert [(line["event"], line.get("error")) for line in logs[:2]] == [
         ("lookout_postponed", None),
-        ("lookout_broke", True),
+        ("lookout_broke", "RuntimeError"),
     ]
     assert clock.next_alarm is None
 

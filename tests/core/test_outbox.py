@@ -512,7 +512,7 @@ async def test_a_defect_of_ours_is_told_and_ends_no_loop(
                 await quiet(store)
         (card,) = await store.deliveries((await store.review(review)).task.id)
     assert card.state is DeliveryState.SENT
-    assert [(line["event"], line["exc_info"]) for line in logs] == [(told, True)]
+    assert [(line["event"], line["error"]) for line in logs] == [(told, "KeyError")]
 
 
 async def test_calls_to_one_recipient_keep_their_distance(

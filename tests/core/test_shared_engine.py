@@ -46,10 +46,24 @@ def engine_of(world: World) -> ProcrastinateEngine:
     return world.engine
 
 
-def stop_heart(database: Database, world: World) -> None:
-    """As the others see it: its last heartbeat is long ago."""
+async def done_beside(database: Database, statement: str) -> None:
+    """A change of rows that Procrastinate changes, too, while the loop turns.
+
+    Its connections are the loop's: one that holds the row's lock would never get to let go of it.
+    """
+    await asyncio.to_thread(on, database, statement)
+
+
+async def stop_heart(database: Database, world: World) -> None:
+    """As the others see it: its last heartbeat is long ago, and none follows."""
+
+    async def still(worker_id: int) -> None:
+        return
+
+    jobs = engine_of(world)._app.job_manager
+    jobs.update_heartbeat = still  # type: ignore[method-assign]  # this is the fault
     me = world.store.replica
-    on(
+    await done_beside(
         database,
         "UPDATE procrastinate_workers w SET last_heartbeat = now() - interval '20 seconds'"  # noqa: S608 - ours
         f" FROM replica r WHERE w.id = r.worker AND r.id = '{me}'",
@@ -116,7 +130,7 @@ async def test_the_work_of_a_dead_replica_is_run_by_another(
         task = await dying.submit()
         await engine_of(other).sweep()
         assert holder(postgres_database, task.id) == dying.store.replica, "it lives"
-        stop_heart(postgres_database, dying)
+        await stop_heart(postgres_database, dying)
         await engine_of(other).sweep()
         assert holder(postgres_database, task.id) == dying.store.replica, "as far as a newcomer can tell"
         watches(other)
@@ -169,7 +183,7 @@ async def test_a_replica_that_was_frozen_is_refused_what_another_took(
     ):
         task = await frozen.submit()
         await at_work.wait()
-        stop_heart(postgres_database, frozen)
+        await stop_heart(postgres_database, frozen)
         watches(other)
         await engine_of(other).sweep()
         await reviewed(other, task.id)
@@ -196,10 +210,10 @@ async def test_after_an_outage_nobody_is_taken_for_dead_before_all_had_time_to_b
         whole_core(postgres_database, clock, is_shared=True) as other,
     ):
         task = await slow.submit()
-        stop_heart(postgres_database, slow)
+        await stop_heart(postgres_database, slow)
         watches(other)
         await engine_of(other).registered(worker_of(postgres_database, other))
-        stop_heart(postgres_database, slow)
+        await stop_heart(postgres_database, slow)
         await engine_of(other).sweep()
         assert holder(postgres_database, task.id) == slow.store.replica
         watches(other)
@@ -215,12 +229,45 @@ async def test_a_worker_that_was_forgotten_begins_anew(
         whole_core(postgres_database, clock, is_shared=True, held=0) as full,
     ):
         before = worker_of(postgres_database, world)
-        on(postgres_database, f"DELETE FROM procrastinate_workers WHERE id = {before}")  # noqa: S608 - ours
+        await forget(postgres_database, before)
         with pytest.raises(StoreUnavailable, match="forgotten"):
             await engine_of(world).beaten(before)
         task = await full.submit()  # its job cannot be fetched for a worker that nobody knows
         await reviewed(full, task.id)
         assert worker_of(postgres_database, world) != before
+
+
+async def forget(database: Database, worker: int) -> None:
+    await done_beside(database, f"DELETE FROM procrastinate_workers WHERE id = {worker}")  # noqa: S608 - ours
+
+
+async def test_a_worker_that_was_forgotten_before_its_first_heartbeat_begins_anew(
+    postgres_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing to fetch, too: its heartbeat alone tells it."""
+    began: list[int] = []
+    registered = ProcrastinateEngine.registered
+
+    async def forgotten_at_first(engine: ProcrastinateEngine, worker: int) -> None:
+        began.append(worker)
+        if len(began) == 1:
+            await forget(postgres_database, worker)
+        await registered(engine, worker)
+
+    async def nothing(_: ProcrastinateEngine) -> list[str]:
+        return []
+
+    monkeypatch.setattr("core.engines.procrastinate.BEAT", 0.01)
+    monkeypatch.setattr(ProcrastinateEngine, "registered", forgotten_at_first)
+    monkeypatch.setattr(ProcrastinateEngine, "queues", nothing)
+    async with whole_core(postgres_database, clock, is_shared=True) as world:
+
+        async def known() -> bool:
+            is_known = await world.store.beaten(began[-1])
+            return is_known and len(began) > 1
+
+        await eventually(known)
+        assert worker_of(postgres_database, world) == began[-1]
 
 
 async def test_work_goes_on_after_every_connection_was_cut(
@@ -322,10 +369,13 @@ async def test_a_stop_leaves_what_is_held_to_the_others(
 
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [(StoreUnavailable("away"), ("job_interrupted", None)), (KeyError("a defect"), ("job_broke", True))],
+    [
+        (StoreUnavailable("away"), ("job_interrupted", "warning")),
+        (KeyError("a defect"), ("job_broke", "error")),
+    ],
 )
 async def test_what_a_job_meets_is_told_and_its_task_is_run_by_another_job(
-    postgres_database: Database, clock: StoppedClock, fault: Exception, told: tuple[str, bool | None]
+    postgres_database: Database, clock: StoppedClock, fault: Exception, told: tuple[str, str]
 ) -> None:
     """Procrastinate catches it, and its own words are silenced."""
     async with (
@@ -344,9 +394,7 @@ async def test_what_a_job_meets_is_told_and_its_task_is_run_by_another_job(
             task = await full.submit()
             await eventually(lambda: swept(free, logs))
             await reviewed(free, task.id)
-    assert [(line["event"], line.get("exc_info")) for line in logs if line["event"].startswith("job_")] == [
-        told
-    ]
+    assert [(line["event"], line["log_level"]) for line in logs if line["event"].startswith("job_")] == [told]
 
 
 async def swept(world: World, logs: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.ids import new_id
 from core.store.sql import SqlStore
-from countersign.alike import DIGITS, KEY, SECTIONS, Alike, differences, living, mark
-from countersign.configuration import configuration
-from countersign.settings import settings
+from countersign.alike import DIGITS, KEY, NAMES, SECTIONS, Alike, differences, mark
+from countersign.configuration import ConfigurationFile, configuration
+from countersign.doctor import findings
+from countersign.reach import reachable
+from countersign.settings import known_names, settings
 from tests.contracts.conftest import on
 from tests.contracts.steps import submitted
+from tests.world import StoppedClock
 
 if TYPE_CHECKING:
+    from bot.checkup import Finding
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings
-    from tests.world import StoppedClock
 
 BEGIN = """
 [people.ana]
@@ -32,6 +38,8 @@ reviewers = ["ana", "ben"]
 scheme = "bearer"
 secret_env = "CI_SECRET"
 """
+FLOWS = "[flows], COUNTERSIGN_MODEL_URL, COUNTERSIGN_MODEL or COUNTERSIGN_MODEL_API_KEY."
+CALLBACKS = "COUNTERSIGN_WEBHOOK_SECRET or COUNTERSIGN_WEBHOOK_ALLOW."
 MINE = {"CI_SECRET": "a-secret-of-some-length"}
 
 
@@ -99,6 +107,13 @@ def test_a_secret_that_differs_is_seen_and_stands_nowhere() -> None:
     assert "secret" not in mine
 
 
+def test_every_setting_that_is_compared_is_one() -> None:
+    named = {word for names in NAMES.values() for name in names for word in name.split() if word.isupper()}
+    assert named <= known_names()
+    sections = {word for names in NAMES.values() for name in names for word in re.findall(r"\[(\w+)\]", name)}
+    assert sections == set(ConfigurationFile.model_fields)
+
+
 async def test_each_hears_of_the_others_until_they_read_the_same(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
@@ -112,18 +127,102 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         second = Alike(two, settings(), key, read(BEGIN + "[flows.draft]\nretries = 1\n"))
         one.ask_for_room(lambda: True)
         for store in (one, two):
-            [(worker,)] = on(
-                postgres_database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id"
-            )
-            await store.enlist(worker)
-        said = ["Another replica is configured otherwise: flows."]
-        assert [await first.warnings(), await second.warnings()] == [said, said]
-        seen = living(postgres_database, settings(), read(BEGIN))
-        assert sorted(sections for _, sections in seen) == [[], ["flows"]]
+            await lives(postgres_database, store)
+        assert [await one.warnings(named=False) for one in (first, second)] == [
+            ["Set otherwise on 1 of 1 other replicas than here: " + FLOWS]
+        ] * 2
         task = await submitted(one)
         assert await first.leave(task.id), "the other has other flows, perhaps this one"
         assert await one.runnable() == []
         assert [found for found, _ in await two.uncovered()] == [task.id]
         await second.changed(read(BEGIN))
         assert not await first.leave(task.id)
-        assert [await first.warnings(), await second.warnings()] == [[], []]
+        assert [await one.warnings(named=True) for one in (first, second)] == [[], []]
+
+
+async def lives(database: Database, store: SqlStore) -> None:
+    [(worker,)] = on(database, "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
+    await store.enlist(worker)
+
+
+async def replica(
+    stack: AsyncExitStack, database: Database, name: str, set_to: Settings, configured: Configuration
+) -> Alike:
+    """One that lives under this name."""
+    store = await stack.enter_async_context(SqlStore(database, StoppedClock(), replica=new_id()))
+    made = Alike(store, set_to, await store.secret(KEY), configured, name)
+    await lives(database, store)
+    return made
+
+
+async def test_a_difference_is_one_sentence_that_names_settings_and_who_differs(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = settings()
+    other = set_to(monkeypatch, COUNTERSIGN_WEBHOOK_ALLOW="10.0.0.1")
+    flows = BEGIN + "[flows.draft]\nretries = 1\n"
+    async with AsyncExitStack() as stack:
+        me = await replica(stack, postgres_database, "web-1:7", plain, read(BEGIN))
+        await replica(stack, postgres_database, "web-2:7", other, read(BEGIN))
+        await replica(stack, postgres_database, "worker-1:9", other, read(flows))
+        assert await me.warnings(named=True) == [
+            f"Set otherwise on worker-1:9 than here (web-1:7): {FLOWS}",
+            f"Set otherwise on web-2:7 and worker-1:9 than here (web-1:7): {CALLBACKS}",
+        ]
+        assert await me.warnings(named=False) == [
+            f"Set otherwise on 1 of 2 other replicas than here: {FLOWS}",
+            f"Set otherwise on 2 of 2 other replicas than here: {CALLBACKS}",
+        ]
+
+
+async def examined(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What doctor says of replicas, in this process's environment."""
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", database.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("CI_SECRET", MINE["CI_SECRET"])
+    checks = ("replica", "replicas", "this command")
+    return [found async for found in findings() if found.check in checks and not found.is_well]
+
+
+async def test_doctor_says_which_replicas_do_not_agree(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, configured = settings(), read(BEGIN)
+    async with AsyncExitStack() as stack:
+        for name in ("web-1:7", "web-2:7"):
+            await replica(stack, postgres_database, name, plain, configured)
+        monkeypatch.setenv("COUNTERSIGN_WEBHOOK_ALLOW", "10.0.0.1")
+        await replica(stack, postgres_database, "worker-1:9", settings(), configured)
+        (found,) = await examined(postgres_database, monkeypatch)
+    assert found.check == "replicas"
+    assert found.text == f"do not agree on {CALLBACKS.rstrip('.')}: web-1:7 and web-2:7; worker-1:9"
+
+
+async def test_doctor_takes_recipients_of_a_chat_that_is_off_as_the_replicas_do(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = reachable(read('[recipients]\nslack = ["C1"]\n' + BEGIN), settings())
+    async with AsyncExitStack() as stack:
+        await replica(stack, postgres_database, "web-1:7", settings(), configured)
+        assert await examined(postgres_database, monkeypatch) == []
+
+
+@pytest.mark.parametrize("names", [["web-1:7"], ["web-1:7", "web-2:7"]])
+async def test_doctor_blames_itself_where_the_replicas_agree(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_WEBHOOK_ALLOW", "10.0.0.1")
+    there, configured = settings(), read(BEGIN)
+    async with AsyncExitStack() as stack:
+        for name in names:
+            await replica(stack, postgres_database, name, there, configured)
+        assert await examined(postgres_database, monkeypatch) == []
+        monkeypatch.delenv("COUNTERSIGN_WEBHOOK_ALLOW")
+        (found,) = await examined(postgres_database, monkeypatch)
+    said = "web-1:7 runs on" if len(names) == 1 else "web-1:7 and web-2:7 agree on"
+    here = Path.cwd()
+    assert found.check == "this command"
+    assert found.text == (
+        f"its environment, {here / '.env'} and {here / 'countersign.toml'} are not what {said}: "
+        + CALLBACKS.rstrip(".")
+    )
+    assert "run it with the environment and in the folder of the service" in found.mend

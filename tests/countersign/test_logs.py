@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 PROGRAM = """
+import asyncio
+import gc
 import logging
 import threading
 import structlog
 from countersign import logs
+from countersign.serve import run
 
 def named(logger, method, event):
     return {**event, "trace_id": "0af7"}
@@ -23,19 +26,41 @@ other.start()
 other.join()
 logging.getLogger("a.library").warning("of a library")
 logging.getLogger("httpx").info("GET https://platform.example/bot-token/send")
+private = "a private text"
 try:
-    secret = "a private text"
-    raise ValueError("broke")
+    raise ValueError(private)
 except ValueError:
     structlog.get_logger().exception("broke")
+    logging.getLogger("a.library").exception("broke there")
+
+async def broken():
+    raise ValueError(private)
+
+async def main():
+    asyncio.create_task(broken())
+    asyncio.get_running_loop().call_soon(int, private)
+    await asyncio.sleep(0)
+
+run(main())
+gc.collect()
 """
 
 
 def test_a_line_is_json_and_says_where_it_is_from() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in run.stderr.splitlines()]
-    assert [line["event"] for line in lines] == ["task_submitted", "from_a_thread", "of a library", "broke"]
-    assert [line["replica"] for line in lines] == ["north", "its own", "north", "north"]
+    assert [line["event"] for line in lines] == [
+        "task_submitted",
+        "from_a_thread",
+        "of a library",
+        "broke",
+        "broke there",
+        "not_handled",
+        "not_handled",
+    ]
+    assert [line["replica"] for line in lines] == ["north", "its own", *["north"] * 5]
+    assert [line.get("error") for line in lines] == [None] * 3 + ["ValueError"] * 4
+    assert lines[3]["at"] == "<string>:23 <module>"
     assert {line["trace_id"] for line in lines} == {"0af7"}
     assert lines[0]["task_id"] == "7"
     assert "a private text" not in run.stderr

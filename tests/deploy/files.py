@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dotenv import dotenv_values
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -111,7 +112,10 @@ def _of_image(arguments: list[str], environment: dict[str, str], grace: float) -
 
 def _of_compose(program: str) -> Run:
     service = compose()["services"][program]
-    environment = {name: _interpolated(value) for name, value in service["environment"].items()}
+    assert service["env_file"] == [".env"]
+    copied = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
+    own = {name: _interpolated(value) for name, value in service["environment"].items()}
+    environment = {**copied, **own}
     return _of_image(service["command"], environment, float(service["stop_grace_period"].rstrip("s")))
 
 

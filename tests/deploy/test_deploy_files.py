@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import kubernetes_validate
@@ -56,6 +57,19 @@ def test_the_schema_refuses_a_slip_in_it(tmp_path: Path) -> None:
     slip = tmp_path / "compose.yaml"
     slip.write_text(text.replace("stop_grace_period: 60s", "stop_grace: 60s"))
     assert "stop_grace" in schema_refuses(slip)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_compose_hands_on_all_settings_and_keeps_where_it_is(program: str) -> None:
+    """`.env` may be a copy of .env.example, which is for one machine and SQLite."""
+    found = run("compose", program).environment
+    assert "COUNTERSIGN_MODEL_URL" in found
+    assert found["COUNTERSIGN_HOST"] == "0.0.0.0"  # noqa: S104 - in a container of its own
+    assert found["COUNTERSIGN_DATABASE_URL"].startswith("postgresql://")
+    assert found["COUNTERSIGN_PUBLIC_URL"] == "https://review.example.com"
+    (mount,) = compose()["services"][program]["volumes"]
+    assert mount["target"] == str(PurePosixPath(found["COUNTERSIGN_CONFIG"]).parent), "flows are beside it"
+    assert (mount["source"], mount["read_only"]) == ("./countersign", True)
 
 
 @pytest.mark.parametrize("release", [OLDEST, kubernetes_validate.latest_version()])

@@ -27,7 +27,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from core.events import decode
+from core.codec import decode
 from core.store.database import database
 from core.store.schema import migrate
 from tests.bench.multitude import rows

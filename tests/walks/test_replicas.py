@@ -15,6 +15,7 @@ import aiohttp
 
 from core.store.database import database
 from core.store.schema import HEAD, migrate
+from countersign.alike import either
 from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
 from tests.bot.telegram_house import simulated
 from tests.contracts.conftest import on
@@ -103,7 +104,6 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
     ):
         ready = await call(other, "/readyz")
         assert ready["status"] == "ready"
-        assert ready["warnings"] == ["Another replica is configured otherwise: policies, web."]
         task = (await call(stopped, "/v1/tasks", {"input": "x"}))["task_id"]
         await until(other, task, "running", 10)
         again = await asyncio.to_thread(
@@ -122,6 +122,8 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
         assert await call(other, "/readyz") == {"status": "ready"}
     (told,) = [line for line in logged(other) if line["event"] == "replica_configured_otherwise"]
     assert told["other"].endswith(f":{stopped.popen.pid}")
+    said = f"Set otherwise on {told['other']} than here ({told['replica']})"
+    assert ready["warnings"] == [f"{said}: {either(section)}." for section in ("policies", "web")]
     assert {line.get("replica") for line in logged(stopped)} == {told["other"]}
     assert {line.get("replica") for line in logged(other)} == {told["replica"]} != {told["other"]}
 

@@ -208,6 +208,20 @@ async def test_probes(house: House) -> None:
         assert "Retry-After" in answer.headers
 
 
+async def test_machines_are_named_to_whoever_signs_in(house: House) -> None:
+    async def warnings(*, named: bool) -> list[str]:
+        return ["web-1:7 differs" if named else "one differs"]
+
+    house.store.answers["warnings"] = warnings
+    for headers, said in (
+        ({}, "one differs"),
+        ({"Authorization": "Bearer cs_nobody"}, "one differs"),
+        (await house.bearer("ana"), "web-1:7 differs"),
+    ):
+        async with house.http.get("/readyz", headers=headers) as answer:
+            assert (answer.status, (await answer.json())["warnings"]) == (200, [said])
+
+
 async def test_refusals_are_logged_as_facts_without_the_body(house: House) -> None:
     with capture_logs() as logs:
         async with house.http.post("/submit", json={"data": ""}, headers=await house.bearer("ana")) as answer:

@@ -46,7 +46,9 @@ class CallbackGuard:
         parts, host = _split(url)
         literal = _literal(host)
         if literal is not None and not self.allows(host, literal):
-            raise Invalid("`callback_url` leads to an internal address, which is not on the allow list.")
+            raise Invalid(
+                "`callback_url` leads to an internal address, which COUNTERSIGN_WEBHOOK_ALLOW does not list."
+            )
         if parts.scheme == "http" and not self._is_listed_loopback(host, literal):
             raise Invalid(
                 "`callback_url` must be https; plain http is for loopback addresses on the allow list."

@@ -1,0 +1,41 @@
+"""Open reviews, once who may decide has changed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from core.store import admitting, looked_over, opening, reviews, timers
+from core.store.sql.lanes import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from core.model import PersonId, Policy, ReviewRequest
+
+
+class OpenReviewRows(Lanes):
+    """Implements `core.ports.OpenReviewStore`."""
+
+    async def open_reviews(
+        self, *, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ReviewRequest]:
+        return await self._read.run(partial(reviews.open_page, after=after, limit=limit))
+
+    async def policies_changed(
+        self, policies: Mapping[str, Policy], besides: Collection[str]
+    ) -> frozenset[str] | None:
+        return await self._read.run(partial(looked_over.changed, policies=policies, besides=besides))
+
+    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
+        await self._write.run(partial(looked_over.note, policies=policies, besides=besides))
+
+    async def mark_stuck(self, reviews: Sequence[str]) -> None:
+        await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+
+    async def show_again(self, review_ids: Sequence[str]) -> None:
+        await self._write.run(partial(opening.show_again, ids=review_ids))
+
+    async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
+        return await self._write.run(partial(admitting.admit, members=members))
