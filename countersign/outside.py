@@ -96,6 +96,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._alarm: Alarm | None = None
         self._answers = 0
+        self._waits = False
         self.watch(sources)
 
     async def __aenter__(self) -> Self:
@@ -124,6 +125,11 @@ class Keeper:
         for gone in before.values():
             _stop(gone)
         self._wake.set()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether `run` has asked and put in force all that is due; False before `run`."""
+        return self._waits and not self._wake.is_set() and not self._running
 
     def members(self) -> dict[str, tuple[str, ...]]:
         """Of each group, in its source's words; of those that are known now."""
@@ -165,7 +171,9 @@ class Keeper:
             if seen != shown:
                 shown = seen if await _done(put) else None
             self._wake_at(self._clock.now() + PAUSE if shown is None else self._next())
+            self._waits = True
             await self._wake.wait()
+            self._waits = False
 
     def _seen(self) -> object:
         """Every answer counts, also the same: a review may have opened meanwhile under what was before."""

@@ -89,10 +89,9 @@ class Running:
 
         async def quiet() -> bool:
             await self.world.store.next_timer()
-            return not self.keeper._running and not self.reloader._one_at_a_time.locked()
+            return self.keeper.is_at_rest
 
-        for _ in range(3):
-            await eventually(quiet)
+        await eventually(quiet)
 
     async def may(self, review: str) -> set[str]:
         """Who is not refused for who they are."""

@@ -67,8 +67,8 @@ class Town:
         await self.looked_at()
 
     async def looked_at(self) -> None:
-        async with self.reloader._one_at_a_time:  # what it does, it does under this lock
-            pass
+        """Wait until all that is due was asked and put in force."""
+        await self.until(lambda: self.keeper.is_at_rest)
 
     async def until(self, holds: Callable[[], object]) -> None:
         async def ask() -> object:
@@ -82,8 +82,7 @@ class Town:
         until = self.clock.now() + by
         while self.clock.now() < until:
             self.clock.advance(min(HALF_A_MINUTE, until - self.clock.now()))
-            await self.until(lambda: not self.keeper._running)  # nobody is being asked
-        await self.looked_at()
+            await self.looked_at()
 
     async def refused(self, review: ReviewId, person: Person = ANA) -> str:
         with pytest.raises(NotAReviewer) as caught:
@@ -341,7 +340,7 @@ async def test_a_database_that_cannot_be_asked_keeps_nobody_who_left(
 ) -> None:
     async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
         task, review = await here.opened()
-        await here.until(lambda: here.keeper._alarm)  # what was answered at first is in force
+        await here.looked_at()  # what was answered at first is in force
         tried: list[int] = []
 
         async def locked(*_: object, **__: object) -> int:
