@@ -20,11 +20,15 @@ AT_ONCE = 4
 that comes now waits for. Measured on PostgreSQL: at 64 it waits four times as long (median), and a flood is
 through in half the time, as its commits hold more."""
 BESIDE_DECISIONS = 1
-"""The same while a decision is being stored; not none, or people who decide could keep all others out."""
+"""The same while somebody decides; not none, or people who decide could keep all others out."""
+LINGER = timedelta(milliseconds=100)
+"""How long after a decision somebody decides still: the next one is on its way, and would stand behind what
+was let in between. Measured on SQLite, one decision after the other in a flood: half the median."""
 WAITING = 1_000
 """Submissions that may wait for their turn, each with up to a megabyte; beyond, they are refused."""
 PATIENCE = timedelta(seconds=5)
-"""The longest that one waits for its turn; all have theirs in a second or two where the database answers."""
+"""The longest that one waits for its turn. All have theirs in a second or two where the database answers, and
+somewhat later where somebody decides all the while."""
 LONG = timedelta(seconds=1)
 """An outage that cost one so long would cost those behind it the same again."""
 FULL = "Too many tasks are being submitted at once; try again."
@@ -36,6 +40,8 @@ class Turnstile:
     def __init__(self, *, calm: int = CALM) -> None:
         self._calm = calm
         self._submissions = self._decisions = 0
+        self._lingers_until = 0.0
+        """By the loop's time."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
@@ -45,12 +51,11 @@ class Turnstile:
         Where a turn ends with the database gone for long, those who wait are told the same.
         """
         await self._turn()
-        now = asyncio.get_running_loop().time
-        began = now()
+        began = _now()
         try:
             yield
         except StoreUnavailable as outage:
-            if now() - began > LONG.total_seconds():
+            if _now() - began > LONG.total_seconds():
                 self._refuse(outage)
             raise
         finally:
@@ -59,12 +64,13 @@ class Turnstile:
 
     @contextmanager
     def decision(self) -> Iterator[None]:
-        """Fewer submissions are let in meanwhile."""
+        """Fewer submissions are let in meanwhile, and for a moment after it."""
         self._decisions += 1
         try:
             yield
         finally:
             self._decisions -= 1
+            self._lingers_until = _now() + LINGER.total_seconds()
             self._let_in()
 
     async def _turn(self) -> None:
@@ -97,9 +103,13 @@ class Turnstile:
     def _has_room(self) -> bool:
         if self._submissions + len(self._waiting) < self._calm:
             return True
-        return self._submissions < (BESIDE_DECISIONS if self._decisions else AT_ONCE)
+        if self._submissions < BESIDE_DECISIONS:
+            return True
+        somebody_decides = self._decisions or _now() < self._lingers_until
+        return self._submissions < AT_ONCE and not somebody_decides
 
     def _let_in(self) -> None:
+        """At the end of each turn and of each decision: who waits stands behind one that has theirs."""
         while self._waiting and self._has_room:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -111,3 +121,8 @@ class Turnstile:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_exception(outage.again())
+
+
+def _now() -> float:
+    """By the loop's time."""
+    return asyncio.get_running_loop().time()

@@ -78,7 +78,8 @@ async def test_a_few_at_a_time_in_the_order_they_came() -> None:
     assert crowd.inside == list(range(MANY))
 
 
-async def test_fewer_while_a_decision_is_stored_but_some() -> None:
+async def test_fewer_while_a_decision_is_stored_but_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "LINGER", timedelta())
     gate = Turnstile(calm=0)
     with gate.decision():
         crowd = Crowd(gate)
@@ -89,6 +90,35 @@ async def test_fewer_while_a_decision_is_stored_but_some() -> None:
         assert crowd.inside == list(range(BESIDE_DECISIONS + 1))
     await settle()
     assert len(crowd.inside) == AT_ONCE + 1
+    assert await crowd.all_end() == [None] * MANY
+
+
+async def test_fewer_for_a_moment_after_a_decision_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "LINGER", timedelta(hours=1))
+    gate = Turnstile(calm=0)
+    with gate.decision():
+        crowd = Crowd(gate)
+        await settle()
+    await settle()
+    assert crowd.inside == list(range(BESIDE_DECISIONS))
+    monkeypatch.setattr(turnstile, "LINGER", timedelta())
+    with gate.decision():
+        pass
+    assert await crowd.all_end() == [None] * MANY
+
+
+async def test_the_moment_after_a_decision_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    hour = timedelta(hours=1)
+    monkeypatch.setattr(turnstile, "LINGER", hour)
+    gate = Turnstile(calm=0)
+    with gate.decision():
+        crowd = Crowd(gate)
+        await settle()
+    later = asyncio.get_running_loop().time() + hour.total_seconds()
+    monkeypatch.setattr(turnstile, "_now", lambda: later)
+    crowd.ends[0].set()
+    await settle()
+    assert crowd.inside == list(range(AT_ONCE + 1))
     assert await crowd.all_end() == [None] * MANY
 
 
