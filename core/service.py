@@ -16,7 +16,7 @@ from core.errors import Forbidden, Invalid, NotAReviewer, NotYourTurn, Refused, 
 from core.explaining import explain
 from core.ids import new_id
 from core.measures import Measures
-from core.model import LOCAL, DeliveryState, Person, PersonId, TaskId, Verdict
+from core.model import LOCAL, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_in_time, check_may_decide
 from core.questions import Questions
 from core.reconsidering import Reconsidering
@@ -231,19 +231,23 @@ class Service:
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
         with self._turnstile.decision():
-            review, refusal, end = await self._store.decide(
-                checked_review(which),
-                self._known(reviewer),
-                verdict,
+            which = checked_review(which)
+            new = NewDecision(
+                reviewer=self._known(reviewer),
+                verdict=verdict,
                 comment=comment or None,
                 content=content,
                 via=via,
                 copy=copy,
+            )
+            review, refusal, end = await self._store.decide(
+                which,
+                new,
                 policies=self._policies,
                 people=self._people,
                 sequel=AtOnce(self._flows, self._clock),
             )
-        told = self._told(review, refusal, reviewer=reviewer, verdict=verdict, via=via)
+        told = self._told(review, refusal, new)
         if end is not None:
             log.info("task_completed", task_id=told.task.id, outcome=end.outcome)
         return told
@@ -362,15 +366,10 @@ class Service:
         return seat
 
     def _told(
-        self,
-        review: ReviewRequest,
-        refusal: CountersignError | None,
-        *,
-        reviewer: PersonId,
-        verdict: Verdict,
-        via: str,
+        self, review: ReviewRequest, refusal: CountersignError | None, new: NewDecision
     ) -> ReviewRequest:
         """Log what became of a decision; raise its refusal, which says who can instead."""
+        reviewer, verdict, via = new.reviewer.id, new.verdict, new.via
         facts = {"task_id": review.task.id, "review_id": review.id, "reviewer": reviewer, "via": via}
         if refusal is not None:
             self._observer.refused(refusal, via)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from core.model.chats import Asks, ChatUpdate, Dialog
 from core.model.checkpoints import Checkpoint, Point, Position, Step, StoredCheckpoint, cause_of
-from core.model.decisions import Decision, Verdict
+from core.model.decisions import Decision, NewDecision, Verdict
 from core.model.deliveries import Delivery, DeliveryState, Notice, Recipient
 from core.model.flows import FlowSettings, ModelEndpoint
 from core.model.history import Piece, StoredEvent, Story
@@ -79,6 +79,7 @@ __all__ = [
     "Json",
     "MessageRef",
     "ModelEndpoint",
+    "NewDecision",
     "NewQuestion",
     "NewReview",
     "Notice",

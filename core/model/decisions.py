@@ -1,4 +1,4 @@
-"""One reviewer's answer."""
+"""One reviewer's answer: as given, and as recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.model.names import Json, PersonId
+    from core.model.deliveries import Recipient
+    from core.model.names import Json, MessageRef, PersonId
+    from core.model.people import Person
 
 
 class Verdict(StrEnum):
@@ -19,6 +21,20 @@ class Verdict(StrEnum):
     REJECT = "reject"
     EDIT = "edit"
     """The reviewer's own text in place of the draft."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDecision:
+    """What a reviewer says, and where, before it is judged and recorded."""
+
+    reviewer: Person
+    verdict: Verdict
+    comment: str | None = None
+    content: Json = None
+    """What an edit puts in place of the draft."""
+    via: str
+    copy: tuple[Recipient, MessageRef] | None = None
+    """The message whose button was pressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

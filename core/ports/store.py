@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Fork,
         Json,
         MessageRef,
+        NewDecision,
         NewQuestion,
         OpenReview,
         Person,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         TaskId,
         TaskPage,
         Timer,
-        Verdict,
     )
     from core.ports.engines import Sequel
 
@@ -209,13 +209,8 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, CheckpointStore, Pr
     async def decide(
         self,
         which: str | OpenReview,
-        reviewer: Person,
-        verdict: Verdict,
+        new: NewDecision,
         *,
-        comment: str | None,
-        content: Json = None,
-        via: str,
-        copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from core.model import (
         Json,
         MessageRef,
+        NewDecision,
         OpenReview,
         Person,
         PersonId,
@@ -87,13 +88,8 @@ MOVED = Statement(
 def decide(
     tx: Transaction,
     which: str | OpenReview,
-    reviewer: Person,
-    verdict: Verdict,
+    new: NewDecision,
     *,
-    comment: str | None,
-    content: Json,
-    via: str,
-    copy: tuple[Recipient, MessageRef] | None,
     policies: Mapping[str, Policy],
     people: Mapping[PersonId, Person],
     sequel: Sequel | None = None,
@@ -103,11 +99,10 @@ def decide(
     A refusal comes back as a value, for what it heals must be committed: the pressed card, if no delivery
     knows it, is adopted in either case. Raises as `held`.
     """
-    row, request = held(tx, which, reviewer.id, policies, may_go_on=True)
-    made = _decision(tx, reviewer, verdict, comment, content, via)
-    request, refusal = _judged(tx, row, request, made, policies, people)
-    if copy is not None and not isinstance(refusal, Forbidden):
-        adopt_copy(tx, request.task.id, row[EVENT_SEQ], request.id, *copy)
+    row, request = held(tx, which, new.reviewer.id, policies, may_go_on=True)
+    request, refusal = _judged(tx, row, request, _decision(tx, new), policies, people)
+    if new.copy is not None and not isinstance(refusal, Forbidden):
+        adopt_copy(tx, request.task.id, row[EVENT_SEQ], request.id, *new.copy)
     return request, refusal, follow(tx, sequel)
 
 
@@ -147,16 +142,14 @@ def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -
     adopt_copy(tx, row[0], row[EVENT_SEQ], review_id, *copy)
 
 
-def _decision(
-    tx: Transaction, reviewer: Person, verdict: Verdict, comment: str | None, content: Json, via: str
-) -> Decision:
+def _decision(tx: Transaction, new: NewDecision) -> Decision:
     return Decision(
-        reviewer=reviewer.id,
-        reviewer_name=reviewer.name,
-        verdict=verdict,
-        comment=comment,
-        content=content,
-        via=via,
+        reviewer=new.reviewer.id,
+        reviewer_name=new.reviewer.name,
+        verdict=new.verdict,
+        comment=new.comment,
+        content=new.content,
+        via=new.via,
         at=tx.now,
     )
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from core.events import AttemptStarted, ReviewRequested, TaskCompleted
 from core.lifecycle import after
-from core.model import Checkpoint, Delegation, NewReview, Policy, ReviewId, Step, Submission, TaskId, Verdict
+from core.model import (
+    Checkpoint,
+    Delegation,
+    NewDecision,
+    NewReview,
+    Policy,
+    ReviewId,
+    Step,
+    Submission,
+    TaskId,
+    Verdict,
+)
 from tests.world import ANA, BEN, CY, PEOPLE, SAM
 
 if TYPE_CHECKING:
@@ -122,12 +133,7 @@ async def decide(
 ) -> tuple[ReviewRequest, CountersignError | None]:
     request, refusal, _ = await store.decide(
         review,
-        person,
-        verdict,
-        comment=comment,
-        content=content,
-        via="api",
-        copy=copy,
+        NewDecision(reviewer=person, verdict=verdict, comment=comment, content=content, via="api", copy=copy),
         policies=policies,
         people=PEOPLE,
     )

@@ -17,6 +17,7 @@ from core.model import (
     Claim,
     DeliveryState,
     MessageRef,
+    NewDecision,
     Notice,
     Party,
     Policy,
@@ -454,12 +455,7 @@ async def test_a_decision_costs_no_more_where_nobody_said_anything(
     found, _, _ = deciding.decide(
         tx,
         review,
-        ANA,
-        Verdict.APPROVE,
-        comment=None,
-        content=None,
-        via="web",
-        copy=None,
+        NewDecision(reviewer=ANA, verdict=Verdict.APPROVE, via="web"),
         policies={},
         people=PEOPLE,
     )

@@ -24,7 +24,7 @@ from core.errors import (
 )
 from core.events import DecisionRecorded, ReviewApproved
 from core.feed import Feed
-from core.model import OpenReview, Outcome, Person, PersonId, Policy, Verdict
+from core.model import NewDecision, OpenReview, Outcome, Person, PersonId, Policy, Verdict
 from core.service import Service
 from core.store.sql import SqlStore
 from tests.contracts.steps import delegated, fired, parked, waiting
@@ -125,7 +125,7 @@ async def expired(store: SqlStore, clock: StoppedClock) -> str:
 
 async def superseded(store: SqlStore) -> str:
     first = await waiting(store, replace(TWO, deadline=None))
-    await store.decide(first, ANA, Verdict.REJECT, comment=None, via="web", copy=None)
+    await store.decide(first, NewDecision(reviewer=ANA, verdict=Verdict.REJECT, via="web"))
     await parked(store, (await store.review(first)).task.id, replace(TWO, deadline=None), attempt=2)
     return first
 
@@ -133,7 +133,7 @@ async def superseded(store: SqlStore) -> str:
 async def decided(store: SqlStore, *people: Person) -> str:
     review = await waiting(store, replace(TWO, deadline=None))
     for person in people:
-        await store.decide(review, person, Verdict.APPROVE, comment=None, via="web", copy=None)
+        await store.decide(review, NewDecision(reviewer=person, verdict=Verdict.APPROVE, via="web"))
     return review
 
 
@@ -230,6 +230,6 @@ async def test_a_review_that_lost_what_a_struck_person_said_is_looked_at_again(
     today = {"two": replace(policy, reviewers=(BEN.id,))}
     async with doors(any_database, clock, 1, today) as [(service, store)]:
         review = await waiting(store, policy)
-        await store.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None)
+        await store.decide(review, NewDecision(reviewer=ANA, verdict=Verdict.APPROVE, via="web"))
         # Ben is enough where Ana's word is kept, and not where it is dropped.
         assert await service.reconsidering.under(["two"]) == (0 if keeps else 1)

@@ -15,7 +15,7 @@ import pytest
 from core.clock import SystemClock
 from core.errors import ReviewIsClosed, StoreUnavailable
 from core.events import DecisionRecorded, ReviewerReminded, ReviewEscalated, ReviewExpired
-from core.model import Escalation, Outcome, Policy, Timer, Verdict
+from core.model import Escalation, NewDecision, Outcome, Policy, Timer, Verdict
 from core.store.sql import SqlStore
 from core.timekeeper import SWEEP, Timekeeper
 from tests.contracts.steps import recorded, waiting
@@ -303,7 +303,7 @@ async def test_a_decision_and_a_deadline_at_once_leave_one_story(
             clock.advance(HOUR)
             (timer,) = await one.due_timers(9)
             decided, fired = await asyncio.gather(
-                two.decide(review, ANA, Verdict.APPROVE, comment=None, via="web", copy=None),
+                two.decide(review, NewDecision(reviewer=ANA, verdict=Verdict.APPROVE, via="web")),
                 one.fire(timer, policies={}, people=PEOPLE),
             )
             assert (isinstance(decided[1], ReviewIsClosed), fired) == (True, True)

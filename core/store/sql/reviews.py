@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from core.events import TaskCompleted
     from core.model import (
         ChannelName,
-        Json,
         MessageRef,
+        NewDecision,
         OpenReview,
         Person,
         PersonId,
         Policy,
         Recipient,
         ReviewRequest,
-        Verdict,
     )
     from core.ports import Sequel
 
@@ -35,13 +34,8 @@ class ReviewRows(Lanes):
     async def decide(
         self,
         which: str | OpenReview,
-        reviewer: Person,
-        verdict: Verdict,
+        new: NewDecision,
         *,
-        comment: str | None,
-        content: Json = None,
-        via: str,
-        copy: tuple[Recipient, MessageRef] | None,
         policies: Mapping[str, Policy] = {},
         people: Mapping[PersonId, Person] = {},
         sequel: Sequel | None = None,
@@ -50,12 +44,7 @@ class ReviewRows(Lanes):
             partial(
                 deciding.decide,
                 which=which,
-                reviewer=reviewer,
-                verdict=verdict,
-                comment=comment,
-                content=content,
-                via=via,
-                copy=copy,
+                new=new,
                 policies=policies,
                 people=people,
                 sequel=sequel,
