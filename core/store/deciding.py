@@ -1,49 +1,37 @@
-"""The one door of every decision: judged, counted and stored in one transaction."""
+"""The one door of every decision: judged and counted, and settled in the same transaction."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, literal_column, update
+from sqlalchemy import insert, update
 
 from core import amendments, counting
 from core import policy as rules
 from core.differences import diff
-from core.errors import Forbidden, Invalid, NotWaiting, Refused, ReviewIsClosed
-from core.events import (
-    DecisionRecorded,
-    DecisionsDropped,
-    DecisionWithdrawn,
-    ReminderSnoozed,
-    ReviewApproved,
-    ReviewEdited,
-    ReviewerReminded,
-    ReviewRejected,
-    ReviewStuck,
-)
+from core.errors import Forbidden, Invalid, NotWaiting, Refused
+from core.events import DecisionRecorded, DecisionWithdrawn
 from core.jsontext import to_json
-from core.lifecycle import after
-from core.model import Decision, Outcome, Point, Position, Verdict, name_of
+from core.model import Decision, Outcome, Verdict, name_of
 from core.states import check_shape
-from core.store import checkpoints, delegations, marks, opening, timers
-from core.store.deliveries import adopt_copy, drop_words, raise_cards, say
-from core.store.history import append
+from core.store import delegations, marks, timers
+from core.store.deliveries import adopt_copy, say
 from core.store.holding import held, held_or_closed, locked
 from core.store.policies import policy_text
-from core.store.reviews import EVENT_SEQ, NODE, SEQ, SNOOZES, VERSION, answers_since
+from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import DECISION_COLUMNS, micros
+from core.store.settling import DELETE_DECISION, drop, settle
 from core.store.statements import Statement, p
 from core.store.steps import follow
-from core.store.tables import decision, review, task
+from core.store.tables import decision, review
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from core.errors import CountersignError
     from core.events import Event, TaskCompleted
     from core.model import (
-        Json,
         MessageRef,
         NewDecision,
         OpenReview,
@@ -52,37 +40,12 @@ if TYPE_CHECKING:
         Policy,
         Recipient,
         ReviewRequest,
-        Status,
     )
     from core.ports import Sequel
     from core.store.transaction import Row, Transaction
 
-TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
-"""What a task's `outcome` may be."""
-OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
-"""What is said in a card's thread and leaves the card as it is."""
-
 INSERT_DECISION = Statement(insert(decision), ("review_id", "number", *DECISION_COLUMNS))
-DELETE_DECISION = Statement(
-    delete(decision).where(
-        decision.c.review_id == p("review"),
-        decision.c.reviewer == p("reviewer"),
-    )
-)
 CONFINE = Statement(update(review).where(review.c.id == p("id")).values(policy=p("policy")))
-MOVED = Statement(
-    update(task)
-    .where(task.c.id == p("id"), task.c.seq == p("seq"))
-    .values(
-        status=p("status"),
-        outcome=p("outcome"),
-        review_id=p("review"),
-        seq=p("new_seq"),
-        version=task.c.version + literal_column("1"),
-        updated_at=p("now"),
-        holder=p("holder"),
-    )
-)
 
 
 def decide(
@@ -207,19 +170,6 @@ def _record(
     return settled
 
 
-def drop(
-    tx: Transaction, request: ReviewRequest, standing: Sequence[Decision], counted: Sequence[Decision]
-) -> list[Event]:
-    """What stands on a review that closes is what counted; the history keeps the rest."""
-    dropped = [made for made in standing if made not in counted]
-    for made in dropped:
-        tx.send(DELETE_DECISION, review=request.id, reviewer=made.reviewer)
-    if not dropped:
-        return []
-    names: list[Json] = [made.person_name or made.reviewer_name for made in dropped]
-    return [DecisionsDropped(review=request.id, people=names, ids=[made.seat for made in dropped])]
-
-
 def _mark_if_stuck(
     tx: Transaction, before: ReviewRequest, now: ReviewRequest, policies: Mapping[str, Policy]
 ) -> None:
@@ -238,116 +188,6 @@ def _confined(tx: Transaction, request: ReviewRequest, seat: PersonId, now: Poli
     if request.kept is None:
         return replace(request, policy=policy)
     return replace(request, policy=amendments.escalated(policy), kept=policy)
-
-
-def settle(
-    tx: Transaction,
-    row: Row,
-    request: ReviewRequest,
-    events: Sequence[Event],
-    decisions: tuple[Decision, ...],
-    outcome: Outcome,
-    *,
-    at_once: Event | None = None,
-) -> ReviewRequest:
-    """Store what happened to an open review, `outcome` being what it adds up to; every card shows it, but
-    for `OFF_CARDS`.
-
-    `at_once` is the review event, where it is not the one that follows from the outcome.
-    Raises `ReviewIsClosed` where the task or its review was changed meanwhile.
-    """
-    closing = at_once or _review_event(request, outcome)
-    happened = list(events) if closing is None else [*events, closing]
-    status = after(request.task.status, *happened)
-    settled = _settled(tx, request, decisions, outcome, status)
-    holder = None if settled.is_open else tx.holder()
-    _compare_and_set(tx, row[SEQ], settled, len(happened), holder)
-    append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
-    if not all(isinstance(event, OFF_CARDS) for event in happened):
-        raise_cards(tx, request.task.id, request.id, request.policy)
-    if not settled.is_open:
-        timers.drop(tx, request)
-        drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)
-        is_ours = tx.place(request.task.id, row[VERSION] + 1, holder)
-        if is_ours and settled.point is not Point.INSIDE:
-            tx.position = _parked(tx, row, settled, len(happened))
-    return settled
-
-
-def _settled(
-    tx: Transaction,
-    request: ReviewRequest,
-    decisions: tuple[Decision, ...],
-    outcome: Outcome,
-    status: Status,
-) -> ReviewRequest:
-    """The review and its task as they are about to be stored."""
-    closes = outcome is not Outcome.OPEN
-    of = replace(
-        request.task,
-        status=status,
-        outcome=outcome if outcome in TOLD else request.task.outcome,
-        review=None if closes else request.id,
-        updated_at=tx.now,
-    )
-    return replace(
-        request,
-        task=of,
-        outcome=outcome,
-        closed_at=tx.now if closes else None,
-        decisions=decisions,
-        claims=() if closes else request.claims,
-        snoozes=() if closes else request.snoozes,
-    )
-
-
-def _compare_and_set(
-    tx: Transaction, seq: int, settled: ReviewRequest, events: int, holder: str | None
-) -> None:
-    of = settled.task
-    now = micros(tx.now)
-    lost = ReviewIsClosed("Somebody else was first.")
-    tx.must(
-        MOVED,
-        lost,
-        id=of.id,
-        seq=seq,
-        status=of.status.value,
-        outcome=None if of.outcome is None else of.outcome.value,
-        review=of.review,
-        new_seq=seq + events,
-        now=now,
-        holder=holder,
-    )
-    if not settled.is_open:
-        tx.must(opening.CLOSE, lost, id=settled.id, outcome=settled.outcome.value, now=now)
-
-
-def _parked(tx: Transaction, row: Row, settled: ReviewRequest, events: int) -> Position:
-    """Where the flow goes on: at the node that asked for this review."""
-    last = checkpoints.last(tx, settled.task.id)
-    # What was closed at this checkpoint before is edits that others had to approve; whether that was read
-    # before this one was closed or after it must not matter.
-    is_only_one = settled.attempt == 1 or not (last.was_edited or settled.outcome is Outcome.EDITED)
-    answers = (settled,) if is_only_one else answers_since(tx, settled.task, last.number)
-    return Position(
-        task=settled.task,
-        version=row[VERSION] + 1,
-        seq=row[SEQ] + events,
-        node=row[NODE],
-        point=settled.point,
-        action=last.action,
-        frames=last.frames,
-        state=last.state,
-        checkpoints=last.number,
-        schema=last.schema,
-        begun=False,
-        starts=0,
-        tries=0,
-        due_at=None,
-        review=settled,
-        answers=answers,
-    )
 
 
 def _recorded(request: ReviewRequest, made: Decision) -> DecisionRecorded:
@@ -377,18 +217,6 @@ def _withdrawn(
         by=None if is_own else by,
         by_name=None if is_own else by_name,
     )
-
-
-def _review_event(request: ReviewRequest, outcome: Outcome) -> Event | None:
-    match outcome:
-        case Outcome.APPROVED:
-            return ReviewApproved(review=request.id, attempt=request.attempt)
-        case Outcome.REJECTED:
-            return ReviewRejected(review=request.id, attempt=request.attempt)
-        case Outcome.EDITED:
-            return ReviewEdited(review=request.id, attempt=request.attempt)
-        case _:
-            return None
 
 
 def _columns(request: ReviewRequest, made: Decision, number: int) -> dict[str, object]:

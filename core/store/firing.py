@@ -13,12 +13,12 @@ from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExp
 from core.explaining import why_stuck
 from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
 from core.store import delegations, marks, steps, timers
-from core.store.deciding import drop, settle
 from core.store.deliveries import open_cards, say
 from core.store.history import event_numbered
 from core.store.holding import locked
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
+from core.store.settling import drop, settle
 from core.store.statements import Statement, p
 from core.store.tables import review
 from core.timetable import expiry

@@ -11,9 +11,9 @@ from core.errors import AlreadyDecided, Forbidden, Refused
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed
 from core.model import Claim, Outcome, Snooze, timestamp
 from core.store import delegations, marks
-from core.store.deciding import settle
 from core.store.firing import tell
 from core.store.holding import held, locked
+from core.store.settling import settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

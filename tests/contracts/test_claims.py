@@ -26,7 +26,7 @@ from core.model import (
     Verdict,
 )
 from core.service import LOCAL_PERSON
-from core.store import deciding, deliveries, opening
+from core.store import deciding, deliveries, opening, settling
 from core.store.sql import SqlStore
 from core.store.transaction import Transaction
 from tests.contracts.conftest import on
@@ -461,7 +461,7 @@ async def test_a_decision_costs_no_more_where_nobody_said_anything(
     )
     connection.close()
     assert not found.is_open
-    assert tx.ran == [deciding.MOVED, opening.CLOSE, deliveries.RAISE_REVIEW]
+    assert tx.ran == [settling.MOVED, opening.CLOSE, deliveries.RAISE_REVIEW]
 
 
 async def test_whatever_comes_at_once_leaves_nothing_behind(

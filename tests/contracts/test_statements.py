@@ -330,8 +330,8 @@ async def test_a_review_is_closed_once_and_a_task_moved_from_where_it_was_read_o
     connection = any_database.connect()
     tx = Transaction(connection.cursor(), any_database.dialect)
     moved = {"id": task, "status": "running", "outcome": None, "review": None, "now": 1, "holder": None}
-    assert tx.run(ALL["deciding.MOVED"], **moved, seq=2, new_seq=5) == 0
-    assert tx.run(ALL["deciding.MOVED"], **moved, seq=3, new_seq=5) == 1
+    assert tx.run(ALL["settling.MOVED"], **moved, seq=2, new_seq=5) == 0
+    assert tx.run(ALL["settling.MOVED"], **moved, seq=3, new_seq=5) == 1
     assert tx.run(ALL["opening.CLOSE"], id=review, outcome="approved", now=1) == 1
     assert tx.run(ALL["opening.CLOSE"], id=review, outcome="rejected", now=2) == 0
     connection.close()

@@ -6,7 +6,7 @@ drives the real service and the real store, on a SQLite file that is opened anew
 `FAULTS` are wrong on purpose: core is given another policy than the model, or a door that forgets. A machine
 that does not find each of them would be no proof. Planted for a moment in core itself, it found these, too:
 seats given to whoever comes first (`core/counting.py`), a delegate with a vote of their own
-(`core/model/decisions.py`), timers that outlive the decision (`core/store/deciding.py`).
+(`core/model/decisions.py`), timers that outlive the decision (`core/store/settling.py`).
 """
 
 from __future__ import annotations
