@@ -196,22 +196,22 @@ class Menu:
         return review.task.title, url_of(review.task.id, self.public_url)
 
     async def _claim(self, review: ReviewId, person: PersonId, via: str) -> Answer:
-        claimed = await self.service.claim(review, person, via=via)
+        claimed = await self.service.looking.claim(review, person, via=via)
         return self._said("The cards say that you are looking at", claimed)
 
     async def _release(self, review: ReviewId, person: PersonId, via: str) -> Answer:
-        released = await self.service.release(review, person, via=via)
+        released = await self.service.looking.release(review, person, via=via)
         return self._said("The cards no longer say that you are looking at", released)
 
     async def _snooze(
         self, review: ReviewId, person: PersonId, via: str, *, until: datetime | timedelta
     ) -> Answer:
-        snoozed = await self.service.snooze(review, person, until, via=via)
+        snoozed = await self.service.looking.snooze(review, person, until, via=via)
         at = next(one.until for one in snoozed.snoozes if one.person == person)
         return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
 
     async def _wake(self, review: ReviewId, person: PersonId, via: str) -> Answer:
-        woken = await self.service.wake(review, person, via=via)
+        woken = await self.service.looking.wake(review, person, via=via)
         return self._said("You are reminded of", woken, " when everybody is.")
 
     async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:

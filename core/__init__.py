@@ -14,7 +14,7 @@ What everybody speaks of
     service.py submissions.py       what the world may ask of core; how what it hands in is checked
     turnstile.py                    how many submissions are stored at once
     questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
-    checkpoints.py                  what a task is resumed from, in place or as a fork
+    looking.py checkpoints.py       who is looking, or reminded later; what a task is resumed from
     reconsidering.py                open reviews, once who may decide has changed
 
 A flow, before any task runs in it

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core import counting
+from core.errors import Forbidden, NotYourTurn
 from core.model import LOCAL, OnExpiry, Verdict
 from core.store.policies import policy_hash
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from core.errors import CountersignError
     from core.model import (
         Claim,
         Decision,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 LOOKING = 3
 """More people than these who are looking are counted."""
+NAMED = 5
+"""Names in one sentence."""
 REJECTABLE = "They can still reject it."
 
 
@@ -203,6 +207,29 @@ def _why_too_few(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
             f"{names} {made} and may not decide on it, and the others are too few for what the policy asks."
         )
     return "Those who may still decide are too few for what the policy asks."
+
+
+def with_others(
+    refusal: CountersignError,
+    review: ReviewRequest,
+    people: Mapping[PersonId, Person],
+    policies: Mapping[str, Policy],
+) -> CountersignError:
+    """The same refusal; where it is the person's, not the moment's, with the names of who can decide."""
+    if isinstance(refusal, (Forbidden, NotYourTurn)):
+        return type(refusal)(f"{refusal}{_instead(review, people, policies)}")
+    return refusal
+
+
+def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies: Mapping[str, Policy]) -> str:
+    """Who may decide, for whom may not."""
+    if not review.is_open:
+        return ""
+    names = [people[who].name for who in counting.waited_for(review, policies) if who in people]
+    if not names:
+        return " Nobody can now."
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" {', '.join(names[:NAMED])}{more} can."
 
 
 def progress(review: ReviewRequest) -> str:

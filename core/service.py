@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.checkpoints import Checkpoints
 from core.clock import SystemClock
-from core.counting import waited_for
 from core.delegations import Delegations
-from core.errors import Forbidden, Invalid, NotAReviewer, NotYourTurn, Refused, UnknownFlow
-from core.explaining import explain
+from core.errors import Forbidden, Invalid, NotAReviewer, Refused, UnknownFlow
+from core.explaining import explain, with_others
 from core.ids import new_id
+from core.looking import Looking
 from core.measures import Measures
 from core.model import LOCAL, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_in_time, check_may_decide
@@ -39,7 +39,6 @@ from core.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-    from datetime import datetime
 
     from core.errors import CountersignError
     from core.explaining import Explanation
@@ -73,11 +72,6 @@ DEFAULT_FLOW = "draft"
 LOCAL_PERSON = Person(id=LOCAL, name="local (open)")
 PAGE = 200
 """The most tasks on one page."""
-NAMED = 5
-"""Names in one sentence."""
-SHORTEST_SNOOZE, LONGEST_SNOOZE = timedelta(minutes=1), timedelta(days=30)
-ON_ITS_WAY = timedelta(seconds=10)
-"""How long what somebody asked for may have been under way."""
 
 
 class Service:
@@ -108,6 +102,7 @@ class Service:
         self._clock = clock or SystemClock()
         self._observer = observer or Measures()
         self._turnstile = Turnstile()
+        self._with_others = partial(with_others, people=people, policies=policies)
         self.questions = Questions(
             store,
             policies=policies,
@@ -115,6 +110,9 @@ class Service:
             is_admin=self._is_admin,
             with_others=self._with_others,
             clock=self._clock,
+        )
+        self.looking = Looking(
+            store, policies=policies, known=self._known, with_others=self._with_others, clock=self._clock
         )
         self.delegations = Delegations(
             store, person=self.person, known=self._known, is_admin=self._is_admin, clock=self._clock
@@ -267,66 +265,6 @@ class Service:
         log.info("decision_withdrawn", **facts)
         return review
 
-    async def claim(self, which: str | OpenReview, person: PersonId, *, via: str) -> ReviewRequest:
-        """Show on every card, for as long as the policy says, that this person is looking. It binds nobody.
-
-        Again begins the time anew; within a minute it changes nothing, as each time changes every card.
-        Raises `NotFound`, `NotAReviewer`, `SelfReview`, `ReviewIsClosed`, `NotYourTurn`, `Unavailable`; for a
-        task's open review also `NotWaiting` and `StaleReview`, as `decide`.
-        """
-        review, refusal = await self._store.claim(
-            checked_review(which), self._known(person), via=via, policies=self._policies
-        )
-        return self._heard("review_claimed", review, refusal, person=person, via=via)
-
-    async def release(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
-        """This person looks no more; nothing happens where they did not. Raises `NotFound`."""
-        review = await self._store.release(checked_id(review_id, "review"), self._known(person))
-        return self._heard("claim_released", review, None, person=person, via=via)
-
-    async def snooze(
-        self, which: str | OpenReview, person: PersonId, until: datetime | timedelta, *, via: str
-    ) -> ReviewRequest:
-        """Remind this person then (or so long from now), and not before.
-
-        A decision of theirs ends it, as does whatever closes the review.
-        Raises as `claim`, `AlreadyDecided`, and `Invalid` for a time too soon or too far.
-        """
-        which, who = checked_review(which), self._known(person)
-        at = self._checked_snooze(until)
-        review, refusal = await self._store.snooze(which, who, at, via=via, policies=self._policies)
-        return self._heard("reminder_snoozed", review, refusal, person=person, via=via)
-
-    async def wake(self, review_id: str, person: PersonId, *, via: str) -> ReviewRequest:
-        """Remind this person when everybody is. Never refused. Raises `NotFound`."""
-        review = await self._store.wake(checked_id(review_id, "review"), self._known(person), via=via)
-        return self._heard("reminder_snoozed", review, None, person=person, via=via)
-
-    def _checked_snooze(self, until: datetime | timedelta) -> datetime:
-        """Whoever names a moment has read the clock before."""
-        now = self._clock.now()
-        wait, late = (until, timedelta()) if isinstance(until, timedelta) else (until - now, ON_ITS_WAY)
-        if not SHORTEST_SNOOZE - late <= wait <= LONGEST_SNOOZE:
-            raise Invalid("A reminder can be put off by 1 minute at least, and by 30 days at most.")
-        return now + wait
-
-    def _heard(
-        self,
-        what: str,
-        review: ReviewRequest,
-        refusal: CountersignError | None,
-        *,
-        person: PersonId,
-        via: str,
-    ) -> ReviewRequest:
-        """Log what was said of a review; raise its refusal, which says who can decide instead."""
-        facts = {"task_id": review.task.id, "review_id": review.id, "person": person, "via": via}
-        if refusal is not None:
-            log.info(f"{what}_refused", reason=type(refusal).__name__, **facts)
-            raise self._with_others(refusal, review)
-        log.info(what, **facts)
-        return review
-
     async def explain(self, task_id: str, person: PersonId | None = None) -> Explanation | None:
         """Where the task's newest review stands, and whether `person` may decide; None before the first.
 
@@ -378,22 +316,6 @@ class Service:
         self._observer.decided(review, verdict, via)
         log.info("decision_recorded", verdict=verdict.value, outcome=review.outcome.value, **facts)
         return review
-
-    def _with_others(self, refusal: CountersignError, review: ReviewRequest) -> CountersignError:
-        """The same refusal; where it is the person's, not the moment's, with the names of who can decide."""
-        if isinstance(refusal, (Forbidden, NotYourTurn)):
-            return type(refusal)(f"{refusal}{self._instead(review)}")
-        return refusal
-
-    def _instead(self, review: ReviewRequest) -> str:
-        """Who may decide, for whom may not."""
-        if not review.is_open:
-            return ""
-        names = [self._people[who].name for who in waited_for(review, self._policies) if who in self._people]
-        if not names:
-            return " Nobody can now."
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        return f" {', '.join(names[:NAMED])}{more} can."
 
     def _known(self, person_id: PersonId) -> Person:
         person = self.person(person_id)

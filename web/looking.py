@@ -55,14 +55,16 @@ class Looking:
         caller = request[CALLER]
         if review is None:
             return self._answer(request, None)
-        return self._answer(request, await self._service.release(review, caller.person, via=caller.via))
+        return self._answer(
+            request, await self._service.looking.release(review, caller.person, via=caller.via)
+        )
 
     async def snooze(self, request: web.Request) -> web.Response:
         body = await parsed(request, NewSnooze)
         caller = request[CALLER]
         until = in_utc(body.until) if body.until is not None else body.wait or timedelta()
         which = OpenReview(task=known_id(request), review=body.review_id)
-        review = await self._service.snooze(which, caller.person, until, via=caller.via)
+        review = await self._service.looking.snooze(which, caller.person, until, via=caller.via)
         return self._answer(request, review)
 
     async def wake(self, request: web.Request) -> web.Response:
@@ -71,7 +73,7 @@ class Looking:
         caller = request[CALLER]
         if review is None:
             return self._answer(request, None)
-        return self._answer(request, await self._service.wake(review, caller.person, via=caller.via))
+        return self._answer(request, await self._service.looking.wake(review, caller.person, via=caller.via))
 
     async def claim_by_form(self, request: web.Request) -> web.Response:
         body = await parsed(request, ClaimForm)
@@ -82,7 +84,7 @@ class Looking:
         body, caller = await parsed(request, ClaimForm), request[CALLER]
         review = await self._open_or_none(request, body.review_id)
         if review is not None:
-            await self._service.release(review, caller.person, via=caller.via)
+            await self._service.looking.release(review, caller.person, via=caller.via)
         return _back(request, body)
 
     async def snooze_by_form(self, request: web.Request) -> web.Response:
@@ -90,14 +92,14 @@ class Looking:
         who = self._service.somebody(caller.person)
         until = self._until(body, who)
         which = OpenReview(task=known_id(request), review=body.review_id)
-        await self._service.snooze(which, caller.person, until, via=caller.via)
+        await self._service.looking.snooze(which, caller.person, until, via=caller.via)
         return _back(request, body)
 
     async def wake_by_form(self, request: web.Request) -> web.Response:
         body, caller = await parsed(request, ClaimForm), request[CALLER]
         review = await self._open_or_none(request, body.review_id)
         if review is not None:
-            await self._service.wake(review, caller.person, via=caller.via)
+            await self._service.looking.wake(review, caller.person, via=caller.via)
         return _back(request, body)
 
     def _until(self, body: SnoozeForm, person: Person) -> datetime | timedelta:
@@ -108,7 +110,7 @@ class Looking:
     async def _claimed(self, request: web.Request, review_id: str | None) -> ReviewRequest:
         caller = request[CALLER]
         which = OpenReview(task=known_id(request), review=review_id)
-        return await self._service.claim(which, caller.person, via=caller.via)
+        return await self._service.looking.claim(which, caller.person, via=caller.via)
 
     async def _open_or_none(self, request: web.Request, review_id: str | None) -> ReviewId | None:
         """The open review, for what is to end: of one that is closed, nothing is left to end."""

@@ -30,7 +30,14 @@ from core.ports.engines import (
 from core.ports.health import Health
 from core.ports.leases import Held, LeaseStore, Turns
 from core.ports.listeners import EventStore, Listener, Observer
-from core.ports.store import CheckpointStore, DelegationStore, OpenReviewStore, QuestionStore, Store
+from core.ports.store import (
+    CheckpointStore,
+    DelegationStore,
+    LookingStore,
+    OpenReviewStore,
+    QuestionStore,
+    Store,
+)
 
 __all__ = [
     "Alarm",
@@ -49,6 +56,7 @@ __all__ = [
     "Held",
     "LeaseStore",
     "Listener",
+    "LookingStore",
     "Observer",
     "OpenReviewStore",
     "Others",

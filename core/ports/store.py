@@ -125,6 +125,36 @@ class QuestionStore(Protocol):
         ...
 
 
+class LookingStore(Protocol):
+    """What `looking` needs of the store."""
+
+    async def claim(
+        self, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Show for a while that this person is looking; a refusal comes back beside the review."""
+        ...
+
+    async def release(self, review_id: str, person: Person) -> ReviewRequest:
+        """The person looks no more. Idempotent."""
+        ...
+
+    async def snooze(
+        self,
+        which: str | OpenReview,
+        person: Person,
+        until: datetime,
+        *,
+        via: str,
+        policies: Mapping[str, Policy] = {},
+    ) -> tuple[ReviewRequest, CountersignError | None]:
+        """Remind this person then, and not before; a refusal comes back beside the review."""
+        ...
+
+    async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
+        """Remind this person when everybody is. Idempotent."""
+        ...
+
+
 class CheckpointStore(Protocol):
     """What `checkpoints` needs of the store."""
 
@@ -166,7 +196,7 @@ class CheckpointStore(Protocol):
     async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
 
-class Store(QuestionStore, DelegationStore, OpenReviewStore, CheckpointStore, Protocol):
+class Store(QuestionStore, DelegationStore, OpenReviewStore, LookingStore, CheckpointStore, Protocol):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(
@@ -226,32 +256,6 @@ class Store(QuestionStore, DelegationStore, OpenReviewStore, CheckpointStore, Pr
         self, which: str | OpenReview, reviewer: Person, *, via: str, policies: Mapping[str, Policy] = {}
     ) -> tuple[ReviewRequest, CountersignError | None]:
         """Take one's own answer back; a refusal comes back beside the review."""
-        ...
-
-    async def claim(
-        self, which: str | OpenReview, person: Person, *, via: str, policies: Mapping[str, Policy] = {}
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Show for a while that this person is looking; a refusal comes back beside the review."""
-        ...
-
-    async def release(self, review_id: str, person: Person) -> ReviewRequest:
-        """The person looks no more. Idempotent."""
-        ...
-
-    async def snooze(
-        self,
-        which: str | OpenReview,
-        person: Person,
-        until: datetime,
-        *,
-        via: str,
-        policies: Mapping[str, Policy] = {},
-    ) -> tuple[ReviewRequest, CountersignError | None]:
-        """Remind this person then, and not before; a refusal comes back beside the review."""
-        ...
-
-    async def wake(self, review_id: str, person: Person, *, via: str) -> ReviewRequest:
-        """Remind this person when everybody is. Idempotent."""
         ...
 
     async def timers(self, review_id: str) -> Sequence[Timer]:

@@ -279,8 +279,8 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     there = over_socket
     tasks = [await there.house.submit(f"task {number}") for number in range(2)]
     reviews = [await there.house.review(task) for task in tasks]
-    await there.house.service.claim(reviews[1].id, ANA.id, via="web")
-    await there.house.service.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
+    await there.house.service.looking.claim(reviews[1].id, ANA.id, via="web")
+    await there.house.service.looking.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
     for words, about in (("looking off", "task 1."), ("later off", "task 0 when everybody is.")):
         assert (await typed(there, words)).text.endswith(about)
         assert "More than one review" in (await typed(there, words)).text

@@ -143,8 +143,8 @@ async def test_at_a_review_of_then_people_look_and_put_off(
         for title in ("waiting", "half decided"):
             review = await open_review(world, title)
             assert (review.claims, review.snoozes) == ((), ())
-            await world.service.claim(review.id, BEN.id, via="web")
-            found = await world.service.snooze(review.id, BEN.id, timedelta(hours=1), via="web")
+            await world.service.looking.claim(review.id, BEN.id, via="web")
+            found = await world.service.looking.snooze(review.id, BEN.id, timedelta(hours=1), via="web")
             assert [one.person for one in found.claims] == [one.person for one in found.snoozes] == [BEN.id]
             clock.advance(minutes=15)
             await world.event(IDS[title], ClaimEnded)

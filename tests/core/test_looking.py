@@ -38,7 +38,7 @@ async def kinds(world: World, task: str) -> list[type[Event]]:
 
 async def test_a_claim_ends_by_itself_when_its_time_is_over(world: World, clock: StoppedClock) -> None:
     task, review = await opened(world)
-    found = await world.service.claim(review, ANA.id, via="web")
+    found = await world.service.looking.claim(review, ANA.id, via="web")
     assert [one.name for one in found.claims] == [ANA.name]
     clock.advance(15 * MINUTE)
     await world.event(task, ClaimEnded)
@@ -50,8 +50,8 @@ async def test_both_happen_at_the_next_start_where_nobody_was_there(
 ) -> None:
     async with whole_core(any_database, clock) as world:
         task, review = await opened(world)
-        await world.service.claim(review, ANA.id, via="web")
-        await world.service.snooze(review, BEN.id, HOUR, via="web")
+        await world.service.looking.claim(review, ANA.id, via="web")
+        await world.service.looking.snooze(review, BEN.id, HOUR, via="web")
     clock.advance(DAY)
     for _ in range(2):
         async with whole_core(any_database, clock) as world:
@@ -63,8 +63,8 @@ async def test_both_happen_at_the_next_start_where_nobody_was_there(
 
 async def test_nothing_comes_after_the_decision(world: World, clock: StoppedClock) -> None:
     task, review = await opened(world)
-    await world.service.claim(review, BEN.id, via="web")
-    await world.service.snooze(review, BEN.id, HOUR, via="web")
+    await world.service.looking.claim(review, BEN.id, via="web")
+    await world.service.looking.snooze(review, BEN.id, HOUR, via="web")
     await world.approve(review)
     await world.end(task)
     before = await world.history(task)
@@ -76,8 +76,8 @@ async def test_nothing_comes_after_the_decision(world: World, clock: StoppedCloc
 async def test_who_may_not_hears_who_can(world: World) -> None:
     _, review = await opened(world)
     for tried in (
-        world.service.claim(review, EVE.id, via="web"),
-        world.service.snooze(review, EVE.id, HOUR, via="web"),
+        world.service.looking.claim(review, EVE.id, via="web"),
+        world.service.looking.snooze(review, EVE.id, HOUR, via="web"),
     ):
         with pytest.raises(NotAReviewer) as refused:
             await tried
@@ -102,17 +102,17 @@ async def test_a_time_too_soon_or_too_far_is_refused(world: World, until: dateti
     task, review = await opened(world)
     before = await world.history(task)
     with pytest.raises(Invalid, match="1 minute at least, and by 30 days at most"):
-        await world.service.snooze(review, ANA.id, until, via="web")
+        await world.service.looking.snooze(review, ANA.id, until, via="web")
     assert await world.history(task) == before
 
 
 @pytest.mark.parametrize("wait", [MINUTE, 30 * DAY])
 async def test_a_time_or_a_wait_will_do(world: World, clock: StoppedClock, wait: timedelta) -> None:
     _, review = await opened(world)
-    found = await world.service.snooze(review, ANA.id, wait, via="web")
-    assert found == await world.service.snooze(review, ANA.id, clock.now() + wait, via="web")
+    found = await world.service.looking.snooze(review, ANA.id, wait, via="web")
+    assert found == await world.service.looking.snooze(review, ANA.id, clock.now() + wait, via="web")
     assert [one.until for one in found.snoozes] == [START + wait]
-    found = await world.service.wake(review, ANA.id, via="web")
+    found = await world.service.looking.wake(review, ANA.id, via="web")
     assert found.snoozes == ()
 
 
@@ -122,13 +122,13 @@ async def test_a_time_that_was_a_minute_away_when_it_was_asked_for_is(
     _, review = await opened(world)
     until = clock.now() + MINUTE
     clock.advance(seconds=2)
-    assert (await world.service.snooze(review, ANA.id, until, via="web")).snoozes[0].until == until
+    assert (await world.service.looking.snooze(review, ANA.id, until, via="web")).snoozes[0].until == until
 
 
 async def test_it_is_explained(world: World, clock: StoppedClock) -> None:
     task, review = await opened(world)
-    await world.service.claim(review, ANA.id, via="web")
-    await world.service.snooze(review, BEN.id, HOUR, via="web")
+    await world.service.looking.claim(review, ANA.id, via="web")
+    await world.service.looking.snooze(review, BEN.id, HOUR, via="web")
     found = await world.service.explain(task, EVE.id)
     assert found is not None
     assert [(one.person, one.until) for one in found.claims] == [(ANA.id, START + 15 * MINUTE)]
@@ -142,13 +142,13 @@ async def test_it_is_explained(world: World, clock: StoppedClock) -> None:
 
 async def test_a_claim_changes_nothing_of_who_may_decide(world: World) -> None:
     _, review = await opened(world)
-    await world.service.claim(review, ANA.id, via="web")
+    await world.service.looking.claim(review, ANA.id, via="web")
     assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
 
 
 async def test_whoever_sits_at_the_machine_may_look(world: World) -> None:
     _, review = await opened(world)
-    found = await world.service.claim(review, LOCAL, via="web")
+    found = await world.service.looking.claim(review, LOCAL, via="web")
     assert looking(found) == "local (open) is looking, until 08:15 UTC"
 
 

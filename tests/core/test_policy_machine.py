@@ -575,7 +575,7 @@ class Reviewing(RuleBasedStateMachine):
     def say_i_am_looking(self, who: PersonId, via: str) -> None:
         """It changes nothing that the model knows of."""
         wanted = self.may_decide(who)
-        found = self.tried(self.service.claim(self.review, who, via=via))
+        found = self.tried(self.service.looking.claim(self.review, who, via=via))
         assert found == wanted, f"{who} looks: {found} instead of {wanted}"
         if wanted is None:
             until = self.clock.now() + self.policy.claim
@@ -584,7 +584,7 @@ class Reviewing(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(EVERYBODY))
     def stop_looking(self, who: PersonId) -> None:
-        self.run(self.service.release(self.review, who, via="web"))
+        self.run(self.service.looking.release(self.review, who, via="web"))
         self.looking.pop(who, None)
 
     @rule(who=st.sampled_from(EVERYBODY), hours=st.sampled_from([None, 1, 3, 24]))
@@ -596,9 +596,9 @@ class Reviewing(RuleBasedStateMachine):
             wanted = "AlreadyDecided" if any(one.seat == seat for one in self.model.counting) else None
         until = None if hours is None else hours * HOUR
         found = self.tried(
-            self.service.wake(self.review, who, via="web")
+            self.service.looking.wake(self.review, who, via="web")
             if until is None
-            else self.service.snooze(self.review, who, until, via="web")
+            else self.service.looking.snooze(self.review, who, until, via="web")
         )
         assert found == wanted, f"{who} puts off: {found} instead of {wanted}"
         if wanted is None:
