@@ -26,7 +26,7 @@ A flow, before any task runs in it
 
 A task in its flow
     flow.py                         takes a task up from what is stored, and runs one segment of it
-    segment.py                      from where a task stands to its next wait or its end
+    segment.py gathering.py         from where a task stands to its next wait or its end; what is stored of it
     sequel.py                       what follows at once, where only our own nodes come next
     routes.py                       where a node's action leads
     stepping.py threads.py          one node, as PocketFlow would run it; what blocks, off the event loop

@@ -19,10 +19,10 @@ from core.events import (
     TaskFailed,
     TaskResumed,
 )
+from core.gathering import Gathering
 from core.graph import ROOT
 from core.ids import new_id
-from core.jsontext import is_deeper, to_json
-from core.lifecycle import after
+from core.jsontext import to_json
 from core.model import (
     LOCAL,
     Checkpoint,
@@ -31,14 +31,13 @@ from core.model import (
     Point,
     ReviewId,
     Status,
-    Step,
     cause_of,
 )
 from core.nodes import ResultNode, ReviewNode
 from core.processors.exchange import ProcessorError
 from core.routes import Route
 from core.running import Interrupt, Run, current
-from core.states import MAX_STATE, initial_state
+from core.states import MAX_STATE, check_size, checked_text, initial_state
 from core.stepping import conclude, fresh, has_prep, in_time, prepare, run, text_of
 from core.store.policies import policy_hash
 from core.telling import Telling
@@ -60,8 +59,6 @@ T = TypeVar("T")
 
 APPLIED = frozenset({Point.REVIEW, Point.BEFORE, Point.AFTER})
 """Where a closed review's verdict is applied."""
-MAX_LEVELS = 128
-"""Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
 
 class NotOurs(BaseException):
@@ -89,7 +86,7 @@ class Segment:
         self._clock = clock
         self._task = position.task
         self._position = position
-        self._version, self._seq, self._status = position.version, position.seq, position.task.status
+        self._gathering = Gathering(store, position)
         task = position.task
         self._shared: Shared = dict(position.state or initial_state(task.id, task.input))
         self._attempt = max(position.task.attempt, 1)
@@ -99,11 +96,8 @@ class Segment:
         """Of the last node."""
         self._frames: list[Json] = []
         self._cause = position.cause
-        self._checkpoints: list[Checkpoint] = []
-        self._stored_checkpoints = position.checkpoints
-        self._events: list[Event] = []
         if position.task.status is Status.PENDING:
-            self._events.append(AttemptStarted(attempt=1))
+            self._gathering.note(AttemptStarted(attempt=1))
         self._verdict = position.review
         """The closed review that is still to be applied."""
         self._may_run = position.begun or position.tries > 0
@@ -127,7 +121,7 @@ class Segment:
                 raise
             except Exception as error:  # noqa: BLE001 - a node is somebody else's code; it may raise anything
                 return await self._retry_or_fail(error)
-            if parked or self._status.is_final:
+            if parked or self._gathering.status.is_final:
                 return None
         await self._finish()
         return None
@@ -207,17 +201,17 @@ class Segment:
         return await self._park(review.point, review.edit, review.policy.name)
 
     async def _park(self, point: Point, draft: Json, policy: str | None = None) -> bool:
-        self._check_size(draft, f"What reviewers of {self._path!r} are to see")
+        check_size(draft, f"What reviewers of {self._path!r} are to see")
         under = self._flow.policy(policy or self._task.policy)
         submitter = self._task.submitter
         review = NewReview(
             id=ReviewId(new_id()),
             policy=under,
             point=point,
-            checkpoint=self._stored_checkpoints + len(self._checkpoints),
+            checkpoint=self._gathering.newest,
             is_hopeless=submitter != LOCAL and is_hopeless(under, submitter),
         )
-        self._events.append(
+        self._gathering.note(
             ReviewRequested(
                 review=review.id,
                 attempt=self._attempt,
@@ -228,7 +222,7 @@ class Segment:
                 policy_hash=policy_hash(under),
             )
         )
-        await self._store_step(point=point, review=review)
+        await self._gathering.store(self._attempt, self._path, point=point, review=review)
         return True
 
     # Nodes
@@ -263,7 +257,7 @@ class Segment:
         self, place: Place, work: Coroutine[Any, Any, T], answers: tuple[ReviewRequest, ...] = ()
     ) -> T:
         """What somebody else's code returns, with a run around it, and a time limit."""
-        key = _run_key(self._task.id, place.path, self._stored_checkpoints + 1)
+        key = _run_key(self._task.id, place.path, self._gathering.newest + 1)
         telling = Telling(place.path, self._told)
         told = iter(asking.answers_of(answers))
         this = Run(key, told, telling.note, may_ask=not place.is_entered)
@@ -287,17 +281,27 @@ class Segment:
         return returned
 
     async def _told(self, events: list[Event]) -> None:
-        self._events += events
-        await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
+        self._gathering.note(*events)
+        await self._store_begun()
 
     async def _begin(self) -> None:
         """Note that the node is about to run, so that one that stops the service is found out."""
         self._note_running()
-        await self._store_step(point=self._point, begun=True, starts=self._starts, tries=self._tries)
+        await self._store_begun()
+
+    async def _store_begun(self) -> None:
+        await self._gathering.store(
+            self._attempt,
+            self._path,
+            point=self._point,
+            begun=True,
+            starts=self._starts,
+            tries=self._tries,
+        )
 
     def _note_running(self) -> None:
         if not self._runs_visibly:
-            self._events.append(TaskResumed(attempt=self._attempt))
+            self._gathering.note(TaskResumed(attempt=self._attempt))
         self._runs_visibly = True
 
     async def _enter(self, place: Place) -> None:
@@ -307,7 +311,7 @@ class Segment:
             await self._begin()
             flow = fresh(place.node, self._graph.flow.params)
             prepared = await self._in_a_run(place, prepare(flow, self._shared))
-            self._check_size(prepared, f"What prep of the flow {place.path!r} returned")
+            check_size(prepared, f"What prep of the flow {place.path!r} returned")
         self._frames.append(prepared)
         first = self._graph.start(place.path)
         if has_prep(place.node):
@@ -334,8 +338,7 @@ class Segment:
 
     def _tell_of_checkpoint(self, path: str, action: str | None) -> None:
         """Of the newest, to those who follow the intermediate results."""
-        number = self._stored_checkpoints + len(self._checkpoints)
-        self._events.append(NodeFinished(node=path, action=action, checkpoint=number))
+        self._gathering.note(NodeFinished(node=path, action=action, checkpoint=self._gathering.newest))
 
     async def _take(self, place: Place, action: str) -> None:
         """Go where a review's outcome leads; the next attempt begins where that comes back to the review."""
@@ -351,7 +354,7 @@ class Segment:
             self._start_attempt()
 
     def _move(self, path: str, action: str | None, route: Route) -> None:
-        self._events += route.unmatched
+        self._gathering.note(*route.unmatched)
         self._note_checkpoint(path, action, route)
         self._path, self._point, self._action = route.following, route.point, action
         self._may_run = False
@@ -360,10 +363,10 @@ class Segment:
 
     def _note_checkpoint(self, path: str, action: str | None, route: Route) -> None:
         """Take what stands in `shared`; raises `FlowError` where that cannot be stored."""
-        text = self._check_json(self._shared, f"Node {path!r} left in shared what")
+        text = checked_text(self._shared, f"Node {path!r} left in shared what")
         if len(text) > MAX_STATE:
             raise FlowError(f"Node {path!r} left {len(text)} characters of state, over {MAX_STATE}.")
-        self._checkpoints.append(
+        self._gathering.keep(
             Checkpoint(
                 node=path,
                 action=action,
@@ -376,23 +379,6 @@ class Segment:
             )
         )
         self._tries = self._starts = 0
-
-    def _check_json(self, value: Any, what: str) -> str:
-        """The value as JSON text; raises `FlowError` where a database could not keep it."""
-        try:
-            text = to_json(value)
-            text.encode()  # half a surrogate pair is no text that a database takes
-        except (TypeError, ValueError, RecursionError) as error:
-            raise FlowError(f"{what} is not JSON: {error}.") from error
-        if is_deeper(value, text, MAX_LEVELS):
-            raise FlowError(f"{what} is nested more than {MAX_LEVELS} levels deep.")
-        return text
-
-    def _check_size(self, value: Any, what: str) -> None:
-        """As `_check_json`, and no more of it than of a state: every page that lists the task reads it."""
-        length = len(self._check_json(value, what))
-        if length > MAX_STATE:
-            raise FlowError(f"{what} has {length} characters, over {MAX_STATE}.")
 
     # Ends
 
@@ -407,7 +393,7 @@ class Segment:
 
     def _start_attempt(self) -> None:
         self._attempt += 1
-        self._events.append(AttemptStarted(attempt=self._attempt))
+        self._gathering.note(AttemptStarted(attempt=self._attempt))
         self._runs_visibly = True
 
     async def _finish(self) -> None:
@@ -415,16 +401,16 @@ class Segment:
         result: Json = self._shared.get("final_result")
         if result is None and outcome is Outcome.APPROVED:
             result = await self._store.last_approved(self._task.id)
-        self._events.append(
+        self._gathering.note(
             TaskCompleted(final_result=result, outcome=None if outcome is None else outcome.value)
         )
-        await self._store_step()
+        await self._gathering.store(self._attempt, self._path)
         log.info("task_completed", task_id=self._task.id, outcome=outcome)
 
     async def _fail(self, sentence: str, error: str) -> None:
         """End the task. The log has the `error`'s class only: the sentence may hold what a draft says."""
-        self._events.append(TaskFailed(error=sentence))
-        await self._store_step(point=self._point)
+        self._gathering.note(TaskFailed(error=sentence))
+        await self._gathering.store(self._attempt, self._path, point=self._point)
         log.warning("task_failed", task_id=self._task.id, node=self._path, error=error)
 
     async def _retry_or_fail(self, error: Exception) -> datetime | None:
@@ -441,47 +427,10 @@ class Segment:
             wait = max(wait, error.retry_after)
         due_at = self._clock.now() + wait
         path = self._path or ROOT
-        self._events.append(NodeRetried(node=path, retry=tries, error=sentence))
-        await self._store_step(point=self._point, tries=tries, due_at=due_at)
+        self._gathering.note(NodeRetried(node=path, retry=tries, error=sentence))
+        await self._gathering.store(self._attempt, self._path, point=self._point, tries=tries, due_at=due_at)
         log.warning("node_retried", task_id=self._task.id, node=path, retry=tries, error=type(error).__name__)
         return due_at
-
-    async def _store_step(
-        self,
-        *,
-        point: Point = Point.RUN,
-        begun: bool = False,
-        starts: int = 0,
-        tries: int = 0,
-        due_at: datetime | None = None,
-        review: NewReview | None = None,
-    ) -> None:
-        """Store what has gathered since the last step, in one transaction."""
-        step = Step(
-            task=self._task.id,
-            version=self._version,
-            seq=self._seq,
-            status=after(self._status, *self._events),
-            callback_url=self._task.callback_url,
-            tell=self._task.tell,
-            checkpoints=tuple(self._checkpoints),
-            first_checkpoint=self._stored_checkpoints + 1,
-            events=tuple(self._events),
-            attempt=self._attempt,
-            node=self._path,
-            point=point,
-            begun=begun,
-            starts=starts,
-            tries=tries,
-            due_at=due_at,
-            review=review,
-        )
-        self._version = await self._store.step(step)
-        self._seq += len(step.events)
-        self._status = step.status
-        self._stored_checkpoints += len(step.checkpoints)
-        self._checkpoints.clear()
-        self._events.clear()
 
 
 def _run_key(task: str, path: str, visit: int) -> str:

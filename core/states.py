@@ -1,13 +1,13 @@
-"""A task's state: what it begins with, what changed in it, and what an edit of it may look like."""
+"""A task's state: what it begins with, whether it can be kept, what changed in it, how it may be edited."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from core.errors import Invalid
-from core.jsontext import to_sorted_json
+from core.errors import FlowError, Invalid
+from core.jsontext import is_deeper, to_json, to_sorted_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,9 @@ SCHEMA = 1
 """Of how states are stored with a checkpoint; a later release's is not run."""
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
+
+MAX_LEVELS = 128
+"""Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
 
 def initial_state(task_id: str, task_input: Json) -> dict[str, Json]:
@@ -31,6 +34,25 @@ def initial_state(task_id: str, task_input: Json) -> dict[str, Json]:
         "final_result": None,
         "current_attempt": 0,
     }
+
+
+def checked_text(value: Any, what: str) -> str:
+    """The value as JSON text; raises `FlowError` where a database could not keep it."""
+    try:
+        text = to_json(value)
+        text.encode()  # half a surrogate pair is no text that a database takes
+    except (TypeError, ValueError, RecursionError) as error:
+        raise FlowError(f"{what} is not JSON: {error}.") from error
+    if is_deeper(value, text, MAX_LEVELS):
+        raise FlowError(f"{what} is nested more than {MAX_LEVELS} levels deep.")
+    return text
+
+
+def check_size(value: Any, what: str) -> None:
+    """As `checked_text`, and no more of it than of a state: every page that lists the task reads it."""
+    length = len(checked_text(value, what))
+    if length > MAX_STATE:
+        raise FlowError(f"{what} has {length} characters, over {MAX_STATE}.")
 
 
 def changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
