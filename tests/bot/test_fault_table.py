@@ -171,7 +171,7 @@ async def cut(there: Scene, **more: int) -> None:
     await there.slack.until(lambda: not there.slack.connections)
     there.press("two")
     await there.decide("one")
-    await there.slack.connected(within=20)
+    await there.slack.connected()
     there.press("two")  # Slack told the person that the first one failed
     await there.decided("two")
     await there.is_right()
@@ -198,7 +198,7 @@ def is_ended(reason: Reason) -> Callable[[Scene], Awaitable[None]]:
         await there.slack.disconnect(reason)
         there.press("two")
         await there.decide("one")
-        await there.slack.connected(within=20)
+        await there.slack.connected()
         there.press("two")
         await there.decided("two")
         await there.is_right()

@@ -52,7 +52,7 @@ async def test_a_connection_cut_while_it_opens_is_opened_anew_by_another_address
     await there.slack.until(lambda: there.slack.connections == 0)
     task = await there.house.submit()
     card = await there.card()
-    await there.slack.connected(CONNECTIONS, within=30)
+    await there.slack.connected(CONNECTIONS)
     assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
     done = await there.house.delivery(task, lambda found: found.shown == found.version > 1)
     assert done.state is DeliveryState.SENT

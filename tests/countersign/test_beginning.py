@@ -160,7 +160,7 @@ def test_who_starts_it_reads_where_it_listens_and_the_log_of_a_worker_has_no_add
             assert name.endswith(f":{process.pid}")
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(60)
         lines = log.read_text().splitlines()
         assert said in lines
         events = [json.loads(line) for line in lines if line.startswith("{")]

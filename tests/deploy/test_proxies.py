@@ -103,7 +103,7 @@ def in_front_of(server: Server, name: str, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 async def until_it_answers(http: aiohttp.ClientSession, url: str, folder: Path) -> None:

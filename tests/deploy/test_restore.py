@@ -152,7 +152,7 @@ async def asked_by(http: ClientSession, server: Server, token: str, path: str = 
 
 
 async def card(slack: SlackSimulator, number: int) -> Message:
-    await slack.until(lambda: len(slack.messages(GENERAL)) >= number, within=30)
+    await slack.until(lambda: len(slack.messages(GENERAL)) >= number)
     return slack.messages(GENERAL)[number - 1]
 
 
@@ -176,7 +176,7 @@ async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place)
                 tasks.create_task(many(LOAD, 8, lambda: trip(load, server)))
                 await asyncio.to_thread(place.sh, place.backup)
             await approved(http, server, waits)
-            await slack.until(lambda: slack.messages(GENERAL)[0].labels == (), within=30)
+            await slack.until(lambda: slack.messages(GENERAL)[0].labels == ())
             later = await task_of(http, server, "carded")
             await card(slack, 2)
             struck = server.tokens["ana"]

@@ -13,7 +13,7 @@ import aiohttp
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PAGE = {"Accept": "text/html"}
 
 

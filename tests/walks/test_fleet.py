@@ -197,11 +197,11 @@ async def test_when_the_replica_that_polls_dies_another_does_what_it_did_once(
             await submitted(http, where, f"text {number}")
         cards = [await room.card(f"text {number}") for number in range(3)]
         await room.approve(cards[0], "ana")
-        await chats.telegram.until(lambda: room.cards("Reminder for", "text 1"), timeout=20)
+        await chats.telegram.until(lambda: room.cards("Reminder for", "text 1"), timeout=60)
         await eventually(partial(all_is_noted, postgres_database))  # else it is shown again: at least once
         await poller.kill()
         died = time.monotonic()
-        press = await chats.telegram.press(cards[1], "Approve", user=TELEGRAM["ben"], timeout=20)
+        press = await chats.telegram.press(cards[1], "Approve", user=TELEGRAM["ben"], timeout=60)
         took = time.monotonic() - died
         assert press.answered
         await room.until_it_says(cards[1], "Approved by Ben")

@@ -99,7 +99,7 @@ async def every_card_is_closed(load: Load) -> None:
     for card, _, _ in list(load.slack_cards()):
         await load.chats.slack.press(card, "Approve", user=SLACK["ben"])
     for message, _, _ in list(load.telegram_cards()):
-        await load.chats.telegram.press(message, "Approve", user=TELEGRAM["ben"], timeout=20)
+        await load.chats.telegram.press(message, "Approve", user=TELEGRAM["ben"], timeout=60)
     await load.chats.slack.until(lambda: not list(load.slack_cards()), within=150)
     await load.chats.telegram.until(lambda: not list(load.telegram_cards()), timeout=150)
 

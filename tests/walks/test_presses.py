@@ -122,7 +122,7 @@ class Crowd:
         self.recorded, self.refused = self.recorded + has_won, self.refused - has_won
         told = self.in_slack_pressed - opened - has_won
         people = list(SLACK.values())
-        await slack.until(lambda: sum(len(slack.ephemerals(user)) for user in people) == told, within=30)
+        await slack.until(lambda: sum(len(slack.ephemerals(user)) for user in people) == told)
 
     async def in_telegram(self, person: str, rejects: bool, which: int) -> bool:
         telegram, user, card = self.telegram.telegram, TELEGRAM[person], self.telegram_cards[which]

@@ -195,7 +195,7 @@ async def test_a_worker_neither_sets_the_webhook_nor_polls(
         )
         with worker(folder, env) as popen:
             # The last that it asks of Telegram when it begins.
-            await telegram.until(lambda: telegram.calls_of("getMyCommands"), timeout=30)
+            await telegram.until(lambda: telegram.calls_of("getMyCommands"))
             popen.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(popen.wait, 15) == 0
         called = {call.method for call in telegram.calls}

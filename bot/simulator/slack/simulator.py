@@ -240,7 +240,7 @@ class SlackSimulator(People):
         """Callables told of every change at once, on the event loop."""
         return self._workspace.on_change
 
-    async def until(self, claim: Callable[[], object], *, within: float = 5.0) -> None:
+    async def until(self, claim: Callable[[], object], *, within: float = 60.0) -> None:
         """Return when `claim` is true, asked at every change; `TimeoutError` after `within` real seconds."""
         with self.changes() as changes:
             async with asyncio.timeout(within):
@@ -277,7 +277,7 @@ class SlackSimulator(People):
         """How many Socket Mode connections are open."""
         return len(self._sockets.connections)
 
-    async def connected(self, count: int = 1, *, within: float = 5.0) -> None:
+    async def connected(self, count: int = 1, *, within: float = 60.0) -> None:
         """Return when this many Socket Mode connections, or more, are open."""
         await self.until(lambda: self.connections >= count, within=within)
 

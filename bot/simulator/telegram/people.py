@@ -162,7 +162,7 @@ class People:
         label: str,
         *,
         user: AnyUser,
-        timeout: float = 5.0,
+        timeout: float = 60.0,
         shape: MessageShape | None = None,
         too_old: bool = False,
     ) -> Press:
@@ -189,7 +189,7 @@ class People:
         return self.tap_raw(data, user=user, message=message, shape=shape, too_old=too_old)
 
     async def press_raw(
-        self, data: str, *, user: AnyUser, message: Message, timeout: float = 5.0, too_old: bool = False
+        self, data: str, *, user: AnyUser, message: Message, timeout: float = 60.0, too_old: bool = False
     ) -> Press:
         """Press a button that is not there: a manipulated client may send any data."""
         press = self.tap_raw(data, user=user, message=message, too_old=too_old)

@@ -147,7 +147,7 @@ class TelegramSimulator(People):
             else:
                 await self._bell.wait()
 
-    async def until(self, look: Callable[[], T], *, timeout: float = 5.0) -> T:
+    async def until(self, look: Callable[[], T], *, timeout: float = 60.0) -> T:
         """The first true thing that `look` finds, asked again after each call and change; LookupError means
         not yet. TimeoutError after `timeout` seconds."""
         try:
