@@ -121,6 +121,17 @@ class Configuration:
         return [policy.name for policy in policies if not policy.reviewers and not policy.outside]
 
     @property
+    def how_to_name_reviewers(self) -> str:
+        """What mends `policies_of_nobody`."""
+        if self.path is None:
+            return "copy countersign.example.toml to countersign.toml and name people in it"
+        mend = "name reviewers in the policy; empty means nobody"
+        is_draft = any("draft" in self.flows_under(name) for name in self.policies_of_nobody)
+        if is_draft and "draft" not in self.named:
+            mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
+        return mend
+
+    @property
     def stuck_submitters(self) -> dict[str, list[PersonId]]:
         """By such a policy: whose tasks it leaves to too few, as nobody decides on their own.
 

@@ -226,24 +226,11 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
     lonely = configured.policies_of_nobody
     if is_open or not lonely:
         return Finding(check="configuration", is_well=True, text=f"{len(configured.people)} people")
-    if configured.path is None:
-        return Finding(
-            check="configuration",
-            is_well=False,
-            text="no countersign.toml, so nobody may review",
-            mend="copy countersign.example.toml to countersign.toml and name people in it",
-        )
     under = [f"{name} (flow {' and '.join(configured.flows_under(name))})" for name in lonely]
-    mend = "name reviewers in the policy; empty means nobody"
-    is_draft = any("draft" in configured.flows_under(name) for name in lonely)
-    if is_draft and "draft" not in configured.named:
-        mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
-    return Finding(
-        check="configuration",
-        is_well=False,
-        text=f"nobody may review under: {', '.join(under)}",
-        mend=mend,
-    )
+    text = f"nobody may review under: {', '.join(under)}"
+    if configured.path is None:
+        text = "no countersign.toml, so nobody may review"
+    return Finding(check="configuration", is_well=False, text=text, mend=configured.how_to_name_reviewers)
 
 
 def _own_tasks(configured: Configuration, *, is_open: bool) -> Iterator[Finding]:

@@ -86,7 +86,7 @@ def _warn(found: Settings, configured: Configuration) -> None:
                 log.warning("group_of_a_chat_that_is_off", group=group, channel="slack")
     if found.web.auth != "open":
         for name in configured.policies_of_nobody:
-            log.warning("policy_without_reviewers", policy=name)
+            log.warning("policy_without_reviewers", policy=name, mend=configured.how_to_name_reviewers)
 
 
 def run(main: Coroutine[object, object, None]) -> None:
