@@ -58,6 +58,8 @@ class Finding:
     is_well: bool
     text: str
     mend: str = ""
+    is_warning: bool = False
+    """It works, but perhaps not as somebody meant it; `mend` says how it would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from countersign.metrics import Exposition
 from countersign.server import listen
 from countersign.tracing import Untraced
 from countersign.turns import Neighbours, Outboxes, ignored, shared_out
-from web.app import create_app, make_runner
+from web.app import create_app, create_probes, make_runner
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from countersign.configuration import Configuration
     from countersign.settings import Settings
     from countersign.traced import Tracing
+    from web.settings import WebSettings
 
 DELIVERIES_MAY_END = timedelta(seconds=1.5)
 CHATS_MAY_CLOSE = timedelta(seconds=4)
@@ -125,7 +126,8 @@ async def house(
     """Everything running, from the store outwards; stopped within 10 s.
 
     `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
-    where `configuration` has more. Without `is_web` nothing listens. With `tracing` there is a span around
+    where `configuration` has more. Without `is_web` nothing listens but, where they
+    are asked for, the probes. With `tracing` there is a span around
     what is done.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
@@ -157,11 +159,11 @@ async def house(
             is_web=is_web,
         )
         address, quieten = "", _nothing
-        if is_web:
-            runner = _server(ground, inside, chats, extras or Extras())
+        if is_web or settings.web.worker_port is not None:
+            runner = _server(ground, inside, chats, extras or Extras()) if is_web else _probes(ground, inside)
             quieten = runner.cleanup
             stack.push_async_callback(quieten)
-            address = await listen(runner, settings.web.host, settings.web.port)
+            address = await _listening(runner, settings.web, is_web=is_web)
         await _outwards(ground, inside, chats, hooks)
         timekeeper = await _timekeeper(ground, inside)
         stack.push_async_callback(quieten)
@@ -173,6 +175,12 @@ async def house(
             address=address,
             alike=inside.alike,
         )
+
+
+async def _listening(runner: web.AppRunner, settings: WebSettings, *, is_web: bool) -> str:
+    if is_web or settings.worker_port is None:
+        return await listen(runner, settings.host, settings.port)
+    return await listen(runner, settings.host, settings.worker_port, "COUNTERSIGN_WORKER_PORT")
 
 
 async def _nothing() -> None:
@@ -257,6 +265,20 @@ def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras) -> web
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
+        exposition=inside.exposition,
+    )
+    return make_runner(app)
+
+
+def _probes(ground: Ground, inside: Inside) -> web.AppRunner:
+    """What a worker answers."""
+    app = create_probes(
+        service=inside.service,
+        credentials=inside.store,
+        secrets=inside.store,
+        health=inside.alike or inside.store,
+        clock=ground.clock,
+        settings=ground.settings.web,
         exposition=inside.exposition,
     )
     return make_runner(app)

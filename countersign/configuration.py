@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from bot.people import Directory
+from core.amendments import escalated
+from core.counting import is_hopeless
 from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
 from countersign.lines import line_of
@@ -117,6 +119,31 @@ class Configuration:
         """Policies that a flow in use asks for, or offers, and nobody may decide under."""
         policies = [self.policies[name] for name in sorted(self._asked_for)]
         return [policy.name for policy in policies if not policy.reviewers and not policy.outside]
+
+    @property
+    def how_to_name_reviewers(self) -> str:
+        """What mends `policies_of_nobody`."""
+        if self.path is None:
+            return "copy countersign.example.toml to countersign.toml and name people in it"
+        mend = "name reviewers in the policy; empty means nobody"
+        is_draft = any("draft" in self.flows_under(name) for name in self.policies_of_nobody)
+        if is_draft and "draft" not in self.named:
+            mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
+        return mend
+
+    @property
+    def stuck_submitters(self) -> dict[str, list[PersonId]]:
+        """By such a policy: whose tasks it leaves to too few, as nobody decides on their own.
+
+        How many come from outside is known only later.
+        """
+        wider = {name: escalated(self.policies[name]) for name in sorted(self._asked_for)}
+        stuck = {
+            name: [person for person in self.policies[name].reviewers if is_hopeless(policy, person)]
+            for name, policy in wider.items()
+            if not policy.outside
+        }
+        return {name: people for name, people in stuck.items() if people}
 
     def flows_under(self, policy: str) -> list[str]:
         """Flows in use that ask for it, or offer it."""

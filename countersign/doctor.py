@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.checkup import Finding, slack_findings, telegram_findings
+from bot.tokens import Chat, malformed
 from core.errors import CountersignError, StoreUnavailable
 from core.store.database import SQLite, database
 from core.store.schema import HEAD, check_shared, revision
@@ -29,7 +30,7 @@ from countersign.sources import Kind
 from countersign.terminal import literal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Container, Iterator, Sequence
 
     from core.model import PersonId, Replica
     from core.store.database import Database
@@ -58,6 +59,8 @@ async def _report(*, as_json: bool) -> int:
 
 def line(finding: Finding) -> str:
     """For people: a word they can search for, what was seen, and what to do."""
+    if finding.is_warning:
+        return f"warn  {finding.check}: {finding.text} - {finding.mend}"
     if finding.is_well:
         return f"ok    {finding.check}: {finding.text}"
     return f"FAIL  {finding.check}: {finding.text} - {finding.mend}"
@@ -82,15 +85,19 @@ async def findings() -> AsyncIterator[Finding]:
             check="configuration", is_well=False, text=str(error), mend="see countersign.example.toml"
         )
         return
-    yield _configuration(configured, is_open=found.web.auth == "open")
+    is_open = found.web.auth == "open"
+    yield _configuration(configured, is_open=is_open)
+    for finding in _own_tasks(configured, is_open=is_open):
+        yield finding
     if stored.is_well and target is not None:
         for finding in _replicas(target, found, configured):
             yield finding
     for finding in _flows(configured, found):
         yield finding
-    async for finding in _chats(found, configured):
+    wrong = {chat for chat, _ in malformed(found.bot)}
+    async for finding in _chats(found, configured, wrong):
         yield finding
-    for finding in await _groups(found, configured):
+    for finding in await _groups(found, configured, wrong):
         yield finding
 
 
@@ -114,6 +121,8 @@ def _settings(found: Settings) -> Iterator[Finding]:
         yield Finding(check=name, is_well=False, text="is not a setting", mend="compare it with .env.example")
     for name in found.bot.foreign_urls:
         yield Finding(check=name, is_well=True, text="is not the platform's own address")
+    for _, finding in malformed(found.bot):
+        yield finding
 
 
 def _database(url: str) -> tuple[Finding, Database | None]:
@@ -217,34 +226,49 @@ def _configuration(configured: Configuration, *, is_open: bool) -> Finding:
     lonely = configured.policies_of_nobody
     if is_open or not lonely:
         return Finding(check="configuration", is_well=True, text=f"{len(configured.people)} people")
-    if configured.path is None:
-        return Finding(
-            check="configuration",
-            is_well=False,
-            text="no countersign.toml, so nobody may review",
-            mend="copy countersign.example.toml to countersign.toml and name people in it",
-        )
     under = [f"{name} (flow {' and '.join(configured.flows_under(name))})" for name in lonely]
-    mend = "name reviewers in the policy; empty means nobody"
-    is_draft = any("draft" in configured.flows_under(name) for name in lonely)
-    if is_draft and "draft" not in configured.named:
-        mend += ". Tasks that name no flow take draft: [flows.draft] says under which policy"
-    return Finding(
-        check="configuration",
-        is_well=False,
-        text=f"nobody may review under: {', '.join(under)}",
-        mend=mend,
-    )
+    text = f"nobody may review under: {', '.join(under)}"
+    if configured.path is None:
+        text = "no countersign.toml, so nobody may review"
+    return Finding(check="configuration", is_well=False, text=text, mend=configured.how_to_name_reviewers)
 
 
-async def _groups(found: Settings, configured: Configuration) -> list[Finding]:
+def _own_tasks(configured: Configuration, *, is_open: bool) -> Iterator[Finding]:
+    """Each policy whose reviewers cannot have their own tasks approved."""
+    for name, people in configured.stuck_submitters.items():
+        if is_open and configured.policies[name].approvals == 1:
+            continue  # whoever sits at the machine may
+        yield Finding(
+            check=f"policy {name}",
+            is_well=True,
+            is_warning=True,
+            text=f"what {_any_of(people)} hands in can never be approved: nobody decides on their own task, "
+            "and without them too few are left",
+            mend="name one more reviewer, ask for fewer approvals, or let submitters decide on their own "
+            "tasks (self_review = true)",
+        )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`, and no more than people read."""
+    if len(names) > NAMED:
+        return f"{', '.join(names[:NAMED])} or another of {len(names)}"
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+async def _groups(found: Settings, configured: Configuration, wrong: Container[Chat]) -> list[Finding]:
     """Each whose members somebody else keeps: whether these are told, and who they are to us."""
-    members, troubles = await asked(configured.outside, asker(found.bot))
+    outside = configured.outside
+    silent = {group for group in outside if outside[group].kind is Kind.SLACK and Chat.SLACK in wrong}
+    askable = {group: source for group, source in outside.items() if group not in silent}
+    members, troubles = await asked(askable, asker(found.bot))
     return [
-        _untold(source, str(troubles[group]))
+        _untold(source, "Slack's settings are not right; see SLACK_BOT_TOKEN")
+        if group in silent
+        else _untold(source, str(troubles[group]))
         if group in troubles
         else _told(source, *source.meant(members[group], configured.directory, configured.people))
-        for group, source in configured.outside.items()
+        for group, source in outside.items()
     ]
 
 
@@ -272,12 +296,17 @@ def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) 
     )
 
 
-async def _chats(found: Settings, configured: Configuration) -> AsyncIterator[Finding]:
+async def _chats(
+    found: Settings, configured: Configuration, wrong: Container[Chat]
+) -> AsyncIterator[Finding]:
+    """No token is sent to a platform in whose settings something else stands: it may be another's secret."""
     policies = configured.policies.values()
     places = {place for policy in policies for place in (*policy.recipients, *policy.fallback)}
     slack = sorted(place.address for place in places if place.channel == "slack")
     telegram = sorted(place.address for place in places if place.channel == "telegram")
-    async for finding in slack_findings(found.bot, slack):
-        yield finding
-    async for finding in telegram_findings(found.bot, telegram):
-        yield finding
+    if Chat.SLACK not in wrong:
+        async for finding in slack_findings(found.bot, slack):
+            yield finding
+    if Chat.TELEGRAM not in wrong:
+        async for finding in telegram_findings(found.bot, telegram):
+            yield finding

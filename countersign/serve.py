@@ -86,7 +86,7 @@ def _warn(found: Settings, configured: Configuration) -> None:
                 log.warning("group_of_a_chat_that_is_off", group=group, channel="slack")
     if found.web.auth != "open":
         for name in configured.policies_of_nobody:
-            log.warning("policy_without_reviewers", policy=name)
+            log.warning("policy_without_reviewers", policy=name, mend=configured.how_to_name_reviewers)
 
 
 def run(main: Coroutine[object, object, None]) -> None:
@@ -125,8 +125,9 @@ async def _serve(
         _house(found, live, definitions, target, keeper, traces, is_web=is_web) as running,
         asyncio.TaskGroup() as tasks,
     ):
-        log.info("serving" if is_web else "working", **({"address": running.address} if is_web else {}))
-        click.echo(_said(found.web.base_url, running.address), err=True)
+        listening = {"address": running.address} if running.address else {}
+        log.info("serving" if is_web else "working", **listening)
+        click.echo(_said(found.web.base_url, running.address, is_web=is_web), err=True)
         reloader = Reloader(
             lambda: _read(found),
             live,
@@ -146,10 +147,11 @@ async def _serve(
             task.cancel()
 
 
-def _said(public: str, address: str) -> str:
+def _said(public: str, address: str, *, is_web: bool) -> str:
     """What whoever starts it reads first."""
-    if not address:
-        return "Countersign works; nothing listens"
+    if not is_web:
+        listens = f", and answers probes at {address}" if address else "; nothing listens"
+        return f"Countersign works{listens}"
     return f"Countersign serves at {public}" + ("" if address == public else f", and listens at {address}")
 
 

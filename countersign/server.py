@@ -15,8 +15,8 @@ class PortIsTaken(SettingsError):
     """Somebody else listens there."""
 
 
-async def listen(runner: AppRunner, host: str, port: int) -> str:
-    """The address, as `http://host:port`; port 0 is any that is free."""
+async def listen(runner: AppRunner, host: str, port: int, setting: str = "COUNTERSIGN_PORT") -> str:
+    """The address, as `http://host:port`; port 0 is any that is free. `setting` is where it was chosen."""
     from aiohttp.web import TCPSite
 
     await runner.setup()
@@ -24,8 +24,6 @@ async def listen(runner: AppRunner, host: str, port: int) -> str:
         await TCPSite(runner, host, port).start()
     except OSError as error:
         refusal = PortIsTaken if error.errno == errno.EADDRINUSE else SettingsError
-        raise refusal(
-            f"COUNTERSIGN_HOST, COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error}."
-        ) from error
+        raise refusal(f"COUNTERSIGN_HOST, {setting}: cannot listen at {host}:{port}: {error}.") from error
     bound = runner.addresses[0]
     return f"http://{bound[0]}:{bound[1]}"

@@ -80,7 +80,9 @@ def create_app(
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())
     if exposition is not None:
-        app.add_routes(Metrics(exposition=exposition, streams=streams, refused=refused).routes())
+        app.add_routes(
+            Metrics(exposition=exposition, readers=lambda: streams.readers, refused=refused).routes()
+        )
     app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
     app.add_routes(Changes(service=service, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
@@ -90,6 +92,29 @@ def create_app(
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(pings.running)
     app.on_shutdown.append(closing.close)
+    return app
+
+
+def create_probes(
+    *,
+    service: Service,
+    credentials: Credentials,
+    secrets: Secrets,
+    health: Health,
+    clock: Clock,
+    settings: WebSettings,
+    exposition: Exposition,
+) -> web.Application:
+    """`/healthz`, `/readyz` and `/metrics` as the whole server has them, and nothing else."""
+    refused: Counter[tuple[int, str]] = Counter()
+    callers = Callers(
+        settings=settings, service=service, credentials=credentials, secrets=secrets, clock=clock
+    )
+    admission = Admission(settings=settings, callers=callers, machines=MACHINES)
+    app = web.Application(middlewares=[make_gate(admission, None, refused)])
+    app.add_routes(Metrics(exposition=exposition, readers=lambda: 0, refused=refused).routes())
+    app.add_routes(probes(health, callers))
+    app.on_response_prepare.append(add_headers)
     return app
 
 

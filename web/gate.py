@@ -95,8 +95,8 @@ class Admission:
             await self._callers.check_form_token(request)
 
 
-def make_gate(admission: Admission, pages: Pages, refused: Counter[tuple[int, str]]) -> Middleware:
-    """Admit, handle, and turn whatever is raised into an answer.
+def make_gate(admission: Admission, pages: Pages | None, refused: Counter[tuple[int, str]]) -> Middleware:
+    """Admit, handle, and turn whatever is raised into an answer; without `pages` a browser has JSON, too.
 
     `refused` counts them by HTTP status and problem.
     """
@@ -125,7 +125,7 @@ def make_gate(admission: Admission, pages: Pages, refused: Counter[tuple[int, st
 def answer(
     request: web.Request,
     problem: Problem,
-    pages: Pages,
+    pages: Pages | None,
     refused: Counter[tuple[int, str]],
     *,
     sign_in: bool = False,
@@ -139,7 +139,7 @@ def answer(
         status=problem.status,
         problem=problem.slug,
     )
-    if not wants_page(request):
+    if pages is None or not wants_page(request):
         return problem_response(problem)
     if sign_in and request.method in SAFE_METHODS:
         return pages.sign_in(request, problem)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from web.stream import Streams
+    from collections.abc import Callable, Mapping
 
 
 class Exposition(Protocol):
@@ -29,10 +27,10 @@ class Metrics:
     """The route; there is none where nothing is exposed."""
 
     def __init__(
-        self, *, exposition: Exposition, streams: Streams, refused: Mapping[tuple[int, str], int]
+        self, *, exposition: Exposition, readers: Callable[[], int], refused: Mapping[tuple[int, str], int]
     ) -> None:
         self._exposition = exposition
-        self._streams = streams
+        self._readers = readers
         self._refused = refused
 
     def routes(self) -> list[web.RouteDef]:
@@ -40,6 +38,6 @@ class Metrics:
 
     async def show(self, request: web.Request) -> web.Response:
         body, content_type = await self._exposition.text(
-            request.headers.get("Accept", ""), readers=self._streams.readers, refused=self._refused
+            request.headers.get("Accept", ""), readers=self._readers(), refused=self._refused
         )
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -29,6 +29,8 @@ class WebSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    worker_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Where a worker answers probes and metrics; None: nowhere. Not `port`, which a server beside it has."""
     public_url: str | None = None
     """`https://host[:port]`; None follows from host and port (`base_url`)."""
     auth: Literal["token", "open"] = "token"
@@ -46,6 +48,11 @@ class WebSettings(BaseModel):
         if value in RESERVED:
             raise ValueError(f"COUNTERSIGN_AUTH: {value} is a reserved word and not built yet; use token")
         return value
+
+    @field_validator("worker_port", mode="before")
+    @classmethod
+    def _empty_is_nowhere(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("public_url")
     @classmethod

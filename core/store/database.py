@@ -345,7 +345,8 @@ def conninfo(database: Database) -> str:
     """How PostgreSQL's own library is told of the database; holds its password."""
     text = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
     place, mark, query = text.partition("?")
-    return place + mark + query.replace("+", "%20")  # libpq takes a + for itself
+    # libpq refuses spaces, which SQLAlchemy leaves as they are, and takes for itself a +, its other space.
+    return place.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
 def database(url: str, program: str = PROGRAM) -> Database:

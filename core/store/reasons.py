@@ -30,7 +30,10 @@ PASSING = {
 # line, without what it quotes. In another language (`lc_messages`) there is only the log of the server.
 STATES = (
     (
-        re.compile(r"(?i)(password|peer|ident|certificate|ldap|pam|radius|gssapi) authentication failed.*"),
+        re.compile(
+            r"(?i)(password|peer|ident|certificate|ldap|pam|radius|gssapi|sspi|bsd|oauth bearer|sasl)"
+            r" authentication failed.*"
+        ),
         "28P01",
     ),
     (re.compile(r'role "" (does not exist|is not permitted to log in)'), "28000"),

@@ -255,3 +255,68 @@ async def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(visit: Op
         await expect(button(chat(page, "telegram"), "Send")).to_be_in_viewport()
         ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 64
+
+
+async def say(page: Page, where: str, text: str) -> None:
+    await chat(page, where).get_by_role("textbox", name="Message in").fill(text)
+    await button(chat(page, where), "Send").click()
+
+
+async def test_what_is_private_in_telegram_is_asked_in_the_demos_own_private_chat_with_the_bot(
+    visit: Open,
+) -> None:
+    async with visit() as page:
+        telegram = chat(page, "telegram")
+        await say(page, "telegram", "/whoami")
+        hint = card(page, "telegram", "Open a private chat with me")
+        await hint.get_by_role("link", name="t.me").click()
+        await expect(button(telegram, "Send")).to_be_hidden()
+        await button(telegram, "Start").click()
+        await expect(card(page, "telegram", "telegram = 4201")).to_be_visible(timeout=SOON)
+        await say(page, "telegram", "/pending")
+        waiting = card(page, "telegram", "Deploy payments 4.12.0")
+        await expect(waiting).to_be_visible(timeout=SOON)
+        await say(page, "telegram", "/submit Order a new coffee machine")
+        await expect(page.locator("#live h1")).to_have_text("Order a new coffee machine")
+
+        await waiting.get_by_role("link", name="t.me").first.click()
+        await expect(button(telegram, "Approvals")).to_have_attribute("aria-current", "true")
+        coffee = card(page, "telegram", "Order a new coffee machine", "submitted by Ana Ruiz")
+        await become(page, "telegram", "Ben")
+        await button(coffee, "Approve").click()
+        await expect(page.locator("#live")).to_contain_text("Approved by Ben Okafor")
+        await become(page, "telegram", "Ana")
+        await button(telegram, "Countersign").click()
+        await expect(card(page, "telegram", "coffee machine", "approved")).to_be_visible(timeout=SOON)
+
+        assert len(page.context.pages) == 1
+
+
+async def test_the_link_to_a_card_in_slack_leads_to_it_inside_the_demo(visit: Open) -> None:
+    async with visit() as page:
+        await say(page, "slack", "/countersign pending")
+        listed = card(page, "slack", "reviews wait for you")
+        await listed.get_by_role("link", name="The card").last.click()
+        await expect(card(page, "slack", "Review: Deploy payments")).to_be_focused()
+        assert len(page.context.pages) == 1
+
+
+async def test_each_person_has_a_private_chat_of_their_own_and_is_told_of_what_is_new_there(
+    visit: Open,
+) -> None:
+    async with visit() as page:
+        telegram = chat(page, "telegram")
+        await button(telegram, "Countersign").click()
+        await button(telegram, "Start").click()
+        await expect(card(page, "telegram", "telegram = 4201")).to_be_visible(timeout=SOON)
+        await button(telegram, "Approvals").click()
+        await say(page, "telegram", "/pending")
+        await expect(card(page, "telegram", "The answer is in our private chat")).to_be_visible(timeout=SOON)
+        await expect(button(telegram, "Countersign, new messages")).to_be_visible()
+        await button(telegram, "Countersign").click()
+        await expect(card(page, "telegram", "Deploy payments 4.12.0")).to_be_visible()
+
+        await become(page, "telegram", "Otto")
+        await expect(telegram.get_by_role("article")).to_have_count(0)
+        await button(telegram, "Start").click()
+        await expect(card(page, "telegram", "telegram = 4203")).to_be_visible(timeout=SOON)

@@ -86,6 +86,28 @@ REFUSALS = [
         "the server does not let this user in",
     ),
     ("28000", 'peer authentication failed for user "ana"', "the server refuses the user or the password"),
+    *(
+        (
+            "28000",
+            f'{method} authentication failed for user "ana"',
+            "the server refuses the user or the password",
+        )
+        for method in (
+            "LDAP",
+            "PAM",
+            "RADIUS",
+            "GSSAPI",
+            "SSPI",
+            "BSD",
+            "Ident",
+            "certificate",
+            "OAuth bearer",
+        )
+    ),
+    *(
+        ("08P01", f"{method} authentication failed", "the server refuses the user or the password")
+        for method in ("PAM", "SASL")
+    ),
     ("28000", 'role "ana" is not permitted to log in', "the server does not let this user in"),
     (
         "28000",

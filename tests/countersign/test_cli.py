@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -506,6 +507,25 @@ def test_doctor_says_what_is_missing_and_changes_nothing(tmp_path: Path) -> None
     assert examined.returncode == 1
     assert "FAIL  configuration" in examined.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        (None, "copy countersign.example.toml to countersign.toml and name people in it"),
+        ('[people.ana]\nname = "Ana"\n[flows.draft]\n', "name reviewers in the policy; empty means nobody"),
+    ],
+)
+def test_serve_says_as_doctor_does_how_to_have_somebody_review(
+    tmp_path: Path, text: str | None, mend: str
+) -> None:
+    if text is not None:
+        (tmp_path / "countersign.toml").write_text(text)
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        ended = countersign(tmp_path, "serve", COUNTERSIGN_PORT=str(busy.getsockname()[1]))
+    (line,) = [json.loads(one) for one in ended.stderr.splitlines() if "policy_without_reviewers" in one]
+    assert (line["policy"], line["mend"]) == ("default", mend)
+    assert mend in countersign(tmp_path, "doctor").stdout
 
 
 def test_doctor_is_content_with_a_served_folder(served: Served) -> None:

@@ -126,6 +126,27 @@ async def test_an_administrator_resumes_in_place(admin_house: House) -> None:
     assert (task["status"], task["draft"], task["attempt"]) == ("waiting_for_review", "Mine.", 2)
 
 
+async def test_before_the_first_node_the_flow_itself_comes_next(admin_house: House) -> None:
+    house = admin_house
+    task_id = await completed(house)
+    _, first = await ask(house, "GET", f"/v1/tasks/{task_id}/checkpoints/0")
+    assert (first["node"], first["following"]) == (None, "/")
+    path = f"/v1/tasks/{task_id}/resume"
+    assert (await ask(house, "POST", path, json={"checkpoint": 0}))[0] == 200
+    await house.open_review(task_id, 2)
+    _, anew = await ask(house, "GET", f"/v1/tasks/{task_id}/checkpoints/4")
+    assert (anew["node"], anew["following"], anew["parent"]) == ("/", "/", 0)
+    _, body = await ask(house, "GET", f"/v1/tasks/{task_id}/checkpoints")
+    assert [one["node"] for one in body["checkpoints"][4:]] == ["/", "process"]
+    assert (await ask(house, "POST", path, json={"checkpoint": 1, "node": "/"}))[0] == 200
+    await house.open_review(task_id, 3)
+    _, body = await ask(house, "GET", f"/v1/tasks/{task_id}/checkpoints")
+    assert [(one["node"], one["following"]) for one in body["checkpoints"][6:]] == [
+        ("process", "/"),
+        ("process", "review"),
+    ]
+
+
 async def test_a_fork_is_a_new_task_that_names_its_parent(admin_house: House) -> None:
     house = admin_house
     task_id = await completed(house)

@@ -24,8 +24,9 @@ export class Chat {
     this.me = "";
     /** @type {Reply | null} */
     this.reply = null;
-    this.input = /** @type {HTMLInputElement} */ (one(section, ".composer input"));
-    one(section, ".composer").addEventListener("submit", (event) => this.send(event));
+    this.composer = one(section, ".composer");
+    this.input = /** @type {HTMLInputElement} */ (one(this.composer, "input"));
+    this.composer.addEventListener("submit", (event) => this.send(event));
     one(section, ".drop").addEventListener("click", () => this.answer(null));
   }
 

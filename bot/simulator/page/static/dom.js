@@ -30,13 +30,41 @@ export function one(within, selector) {
 }
 
 /**
+ * What opens the place on this page that an address means; null where it means none.
+ * @typedef {(address: string) => (() => void) | null} Finder
+ */
+
+/** The platforms' own addresses of what is simulated here: nobody is to be sent to the real ones. */
+const finders = /** @type {Finder[]} */ ([]);
+
+/** @param {Finder} finder */
+export function leadInside(finder) {
+  finders.push(finder);
+}
+
+/**
  * A link, where the address is one that a browser may open from here.
  * @param {string} address
  * @param {string} words
  */
 export function link(address, words) {
+  for (const find of finders) {
+    const open = find(address);
+    if (open) return h("a", { href: "#content", title: address, onclick: inside(open) }, words);
+  }
   if (!/^https?:\/\//i.test(address)) return document.createTextNode(words);
   return h("a", { href: address, target: "_blank", rel: "noopener" }, words);
+}
+
+/**
+ * @param {() => void} open
+ * @returns {(event: Event) => void}
+ */
+function inside(open) {
+  return (event) => {
+    event.preventDefault();
+    open();
+  };
 }
 
 /**

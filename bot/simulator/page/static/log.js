@@ -48,6 +48,21 @@ export function show(log, entries) {
 }
 
 /**
+ * Bring a message into sight, and the focus to it.
+ * @param {HTMLElement} log
+ * @param {string} key
+ */
+export function reveal(log, key) {
+  const found = [...log.children].find((child) => child.getAttribute("data-key") === key);
+  if (!(found instanceof HTMLElement)) return;
+  found.classList.remove("fresh");
+  found.tabIndex = -1;
+  found.focus({ preventScroll: true });
+  bring(log, found, true);
+  requestAnimationFrame(() => found.classList.add("fresh"));
+}
+
+/**
  * @param {Entry} entry
  * @param {boolean} isOld
  */

@@ -1,8 +1,8 @@
 // @ts-check
 import { drawn, marked } from "./blocks.js";
 import { avatar, Chat, OURS } from "./chat.js";
-import { attachment, clock, h } from "./dom.js";
-import { show } from "./log.js";
+import { attachment, clock, h, leadInside } from "./dom.js";
+import { reveal, show } from "./log.js";
 
 /** The simulated Slack: one channel, seen by one of its people. */
 export class Slack {
@@ -13,9 +13,20 @@ export class Slack {
       changed: () => this.draw(),
       send: (text, thread) => this.say(text, thread),
     });
+    leadInside((address) => this.place(address));
     /** @type {any} */
     this.seen = null;
     this.dialog = "";
+  }
+
+  /**
+   * What opens the message that a link of this Slack's means.
+   * @param {string} address
+   */
+  place(address) {
+    const [, channel, ts] = /^https:\/\/simulated\.slack\.example\/archives\/(\w+)\/p(\d+)$/.exec(address) || [];
+    if (!this.seen || channel !== this.channel().id) return null;
+    return () => reveal(this.chat.log, `${ts.slice(0, -6)}.${ts.slice(-6)}`);
   }
 
   /** @param {any} snapshot */

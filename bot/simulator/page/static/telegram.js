@@ -1,10 +1,21 @@
 // @ts-check
 import { avatar, Chat, OURS } from "./chat.js";
-import { attachment, clock, h, link } from "./dom.js";
+import { attachment, clock, h, leadInside, link, one } from "./dom.js";
 import { drawn } from "./entities.js";
-import { show } from "./log.js";
+import { reveal, show } from "./log.js";
+import { Rooms } from "./rooms.js";
 
-/** The simulated Telegram: one group, seen by one of its people. */
+/** Ids of supergroups lie below it; links to their messages hold what is left without it. */
+const SUPERGROUPS = -1_000_000_000_000;
+
+/** Where nobody has said anything. */
+const EMPTY = {
+  key: "empty",
+  mark: "",
+  make: () => h("p", { class: "empty" }, "Only you and the bot read this chat. Telegram lets it write here once you press Start."),
+};
+
+/** The simulated Telegram: one group, and one person's private chat with the bot. */
 export class Telegram {
   /** @param {HTMLElement} section */
   constructor(section) {
@@ -13,6 +24,11 @@ export class Telegram {
       changed: () => this.draw(),
       send: (text, reply) => this.say(text, reply),
     });
+    this.rooms = new Rooms(one(section, ".rooms"), (id) => this.enter(id));
+    this.isPrivate = false;
+    this.start = one(section, ".start");
+    this.start.addEventListener("click", () => this.say("/start", null));
+    leadInside((address) => this.place(address));
     /** @type {any} */
     this.seen = null;
     /** Prompts that were taken up or dropped, each person's own. */
@@ -23,7 +39,6 @@ export class Telegram {
   update(picture) {
     this.seen = picture;
     const people = picture.users.map((/** @type {any} */ user) => ({ id: String(user.id), name: user.first_name }));
-    this.chat.named(this.group().title);
     this.chat.people(people);
     this.draw();
   }
@@ -32,19 +47,62 @@ export class Telegram {
     return this.seen.chats.find((/** @type {any} */ chat) => chat.kind !== "private");
   }
 
+  /** Whoever one is now: their chat with the bot. Its id is theirs. */
+  own() {
+    return this.seen.chats.find((/** @type {any} */ chat) => String(chat.id) === this.chat.me);
+  }
+
+  /** What is open. */
+  here() {
+    return this.isPrivate ? this.own() : this.group();
+  }
+
   draw() {
     if (!this.seen) return;
-    const group = this.group();
-    show(this.chat.log, group.messages.map((/** @type {any} */ message) => this.entry(group, message)));
+    const here = this.here();
+    this.chat.named(this.isPrivate ? OURS : here.title);
+    this.rooms.show(here.id, [called(this.group(), this.group().title), called(this.own(), OURS)], this.chat.log);
+    this.start.hidden = here.bot !== "unstarted";
+    this.chat.composer.hidden = !this.start.hidden;
+    const entries = here.messages.map((/** @type {any} */ message) => this.entry(here, message));
+    show(this.chat.log, entries.length ? entries : [EMPTY]);
     this.takeUpPrompt();
   }
 
+  /** @param {number} id of a chat */
+  enter(id) {
+    this.isPrivate = id !== this.group().id;
+    this.chat.answer(null);
+    this.draw();
+  }
+
   /**
-   * @param {any} group
+   * What opens the place in this Telegram that a link means.
+   * @param {string} address
+   */
+  place(address) {
+    const [, where, message] = /^https:\/\/t\.me\/(c\/\d+|\w+)(?:\/(\d+))?(?:[?#].*)?$/i.exec(address) || [];
+    if (!where || !this.seen) return null;
+    if (where.toLowerCase() === this.seen.bot.username.toLowerCase()) return () => this.openOwn();
+    if (where !== `c/${SUPERGROUPS - this.group().id}`) return null;
+    return () => {
+      this.enter(this.group().id);
+      reveal(this.chat.log, message);
+    };
+  }
+
+  /** With the focus on what one does there first. */
+  openOwn() {
+    this.enter(this.own().id);
+    (this.start.hidden ? this.chat.input : this.start).focus({ preventScroll: true });
+  }
+
+  /**
+   * @param {any} here
    * @param {any} message
    */
-  entry(group, message) {
-    const answered = group.messages.find((/** @type {any} */ one) => one.id === message.reply_to);
+  entry(here, message) {
+    const answered = here.messages.find((/** @type {any} */ one) => one.id === message.reply_to);
     const isMine = String(message.from?.id) === this.chat.me;
     const mark = JSON.stringify([message, isMine, answered ? summary(answered) : ""]);
     return { key: String(message.id), mark, make: () => this.message(message, isMine, answered) };
@@ -122,8 +180,10 @@ export class Telegram {
   /** As Telegram's clients do where a bot asks for a reply. */
   takeUpPrompt() {
     for (const prompt of this.seen.prompts) {
-      const key = `${prompt.user}/${prompt.message}`;
-      const message = this.group().messages.find((/** @type {any} */ one) => one.id === prompt.message);
+      const key = `${prompt.user}/${prompt.chat}/${prompt.message}`;
+      const here = this.here();
+      const message = here.messages.find((/** @type {any} */ one) => one.id === prompt.message);
+      if (prompt.chat !== here.id) continue;
       if (String(prompt.user) !== this.chat.me || this.asked.has(key) || !message) continue;
       this.asked.add(key);
       this.replyTo(message, { placeholder: prompt.placeholder || undefined });
@@ -135,7 +195,7 @@ export class Telegram {
    * @param {string} label
    */
   async press(message, label) {
-    const body = { user: Number(this.chat.me), chat: this.group().id, message: message.id, label };
+    const body = { user: Number(this.chat.me), chat: this.here().id, message: message.id, label };
     const answer = await this.chat.act("press", body);
     if (answer?.alert && answer.text) this.alert(answer.text);
     else if (answer?.text) this.chat.note(answer.text);
@@ -161,8 +221,17 @@ export class Telegram {
    */
   async say(text, reply) {
     const reply_to = reply === null ? null : Number(reply);
-    return this.chat.act("say", { user: Number(this.chat.me), chat: this.group().id, text, reply_to });
+    return this.chat.act("say", { user: Number(this.chat.me), chat: this.here().id, text, reply_to });
   }
+}
+
+/**
+ * @param {any} chat
+ * @param {string} title
+ * @returns {import("./rooms.js").Room}
+ */
+function called(chat, title) {
+  return { id: chat.id, title, latest: chat.messages.at(-1)?.id || 0 };
 }
 
 /** @param {any} message */

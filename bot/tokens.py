@@ -1,0 +1,103 @@
+"""What kind of token stands in which setting, as far as shapes tell: nobody is asked, nothing is quoted."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.checkup import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.settings import BotSettings
+
+
+class Chat(Enum):
+    """Whose token it is, or is said to be."""
+
+    SLACK = "slack"
+    TELEGRAM = "telegram"
+
+
+class Kind(NamedTuple):
+    """How a token begins, and how the whole of it looks."""
+
+    name: str
+    beginning: re.Pattern[str]
+    whole: re.Pattern[str]
+
+
+# Slack: docs.slack.dev, "Tokens"; one that is rotated has "xoxe." before it. Telegram: what @BotFather gives
+# is the bot's number and 35 characters, which is documented nowhere: a few more or less are let pass.
+BOT = Kind(
+    "a bot token of Slack's", re.compile(r"(xoxe\.)?xoxb-"), re.compile(r"(xoxe\.)?xoxb-[A-Za-z0-9-]+")
+)
+USER = Kind("a user token of Slack's", re.compile(r"(xoxe\.)?xoxp-"), re.compile(r".*"))
+APP = Kind("an app-level token of Slack's", re.compile(r"xapp-"), re.compile(r"xapp-[A-Za-z0-9-]+"))
+TELEGRAM = Kind(
+    "a bot's token of Telegram's",
+    re.compile(r"\d+:[A-Za-z0-9_-]{30}"),
+    re.compile(r"\d+:[A-Za-z0-9_-]{30,64}"),
+)
+KINDS = (BOT, USER, APP, TELEGRAM)
+
+
+class Place(NamedTuple):
+    """A setting, what belongs there (None: nothing that can be told by its shape), and where one finds it."""
+
+    setting: str
+    chat: Chat
+    wants: Kind | None
+    mend: str
+
+
+PLACES = (
+    Place(
+        "slack_bot_token",
+        Chat.SLACK,
+        BOT,
+        "set it to the Bot User OAuth Token under OAuth & Permissions, which begins with xoxb-",
+    ),
+    Place(
+        "slack_signing_secret",
+        Chat.SLACK,
+        None,
+        "set it to the Signing Secret under Basic Information, App Credentials",
+    ),
+    Place(
+        "slack_app_token",
+        Chat.SLACK,
+        APP,
+        "set it to a token under Basic Information, App-Level Tokens, which begins with xapp-",
+    ),
+    Place(
+        "telegram_bot_token",
+        Chat.TELEGRAM,
+        TELEGRAM,
+        "set it to what @BotFather says under /token: a number, a colon and 35 more characters",
+    ),
+)
+
+
+def malformed(settings: BotSettings) -> Iterator[tuple[Chat, Finding]]:
+    """Each setting that holds another token than it should, or one that is not whole."""
+    for place in PLACES:
+        secret = getattr(settings, place.setting)
+        text = None if secret is None else _wrong(secret.get_secret_value(), place.wants)
+        if text is not None:
+            yield (
+                place.chat,
+                Finding(check=place.setting.upper(), is_well=False, text=text, mend=place.mend),
+            )
+
+
+def _wrong(token: str, wants: Kind | None) -> str | None:
+    """What is, in words that hold nothing of it."""
+    kind = next((kind for kind in KINDS if kind.beginning.match(token)), None)
+    if kind is not None and kind is not wants:
+        return f"holds {kind.name}"
+    if wants is None or wants.whole.fullmatch(token):
+        return None
+    return f"is not {wants.name}" if kind is None else f"is not the whole of {wants.name}, or has more in it"
