@@ -14,6 +14,7 @@ from telegram import Bot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
+from bot.findings import Finding
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
 from bot.telegram.places import place_of
@@ -48,18 +49,6 @@ PASSING = frozenset(
 )
 """What Slack answers when it has a trouble of its own (docs.slack.dev, errors of auth.test)."""
 SLACK_URL, TELEGRAM_URL = "COUNTERSIGN_SLACK_API_URL", "COUNTERSIGN_TELEGRAM_API_URL"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at; where it is not well, `mend` says what to do."""
-
-    check: str
-    is_well: bool
-    text: str
-    mend: str = ""
-    is_warning: bool = False
-    """It works, but perhaps not as somebody meant it; `mend` says how it would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

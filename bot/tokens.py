@@ -6,7 +6,8 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.checkup import Finding
+from bot.findings import Finding
+from core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,9 +94,23 @@ def malformed(settings: BotSettings) -> Iterator[tuple[Chat, Finding]]:
             )
 
 
+def check(settings: BotSettings) -> None:
+    """Raise `SettingsError` where a setting holds another's token: it would be sent to whom it is a secret
+    from. One that is of no known kind may be right all the same."""
+    for place in PLACES:
+        secret = getattr(settings, place.setting)
+        kind = None if secret is None else _kind(secret.get_secret_value())
+        if kind is not None and kind is not place.wants:
+            raise SettingsError(f"{place.setting.upper()} holds {kind.name}: {place.mend}.")
+
+
+def _kind(token: str) -> Kind | None:
+    return next((kind for kind in KINDS if kind.beginning.match(token)), None)
+
+
 def _wrong(token: str, wants: Kind | None) -> str | None:
     """What is, in words that hold nothing of it."""
-    kind = next((kind for kind in KINDS if kind.beginning.match(token)), None)
+    kind = _kind(token)
     if kind is not None and kind is not wants:
         return f"holds {kind.name}"
     if wants is None or wants.whole.fullmatch(token):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot.checkup import Finding, slack_findings, telegram_findings
+from bot.checkup import slack_findings, telegram_findings
+from bot.findings import Finding
 from bot.tokens import Chat, malformed
 from core.errors import CountersignError, StoreUnavailable
 from core.store.database import SQLite, database

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
+from bot import tokens
 from core.clock import SystemClock
 from core.errors import SettingsError
 from core.store.database import SQLite, database
@@ -60,6 +61,7 @@ def _run(*, is_web: bool) -> int:
             "COUNTERSIGN_DATABASE_URL: a worker shares a PostgreSQL database with `countersign serve`; "
             "a SQLite file is one process's alone."
         )
+    tokens.check(found.bot)
     traces, trouble = tracing(os.environ)
     logs.configure(traces.named if traces else None)
     if not isinstance(target, SQLite):

@@ -20,7 +20,10 @@ REFUSALS = {
     "42501": "the server does not let this user into it",
 }
 """By SQLSTATE (PostgreSQL, Error Codes): what only somebody's edit helps against."""
+BY_OTHERS = "28P01, by others"
+"""The same from a directory or the like: the server's words do not tell its refusal from its being away."""
 PASSING = {
+    BY_OTHERS: "whom the server asks about its users refuses this one, or does not answer",
     "53300": "the server has no connection left",
     "57P01": "the server ended the connection",
     "57P02": "the server ended the connection",
@@ -29,13 +32,8 @@ PASSING = {
 # libpq hands on no SQLSTATE of a server that lets nobody in. These are its words in English: its first
 # line, without what it quotes. In another language (`lc_messages`) there is only the log of the server.
 STATES = (
-    (
-        re.compile(
-            r"(?i)(password|peer|ident|certificate|ldap|pam|radius|gssapi|sspi|bsd|oauth bearer|sasl)"
-            r" authentication failed.*"
-        ),
-        "28P01",
-    ),
+    (re.compile(r"(?i)(password|peer|ident|certificate|bsd|sasl) authentication failed.*"), "28P01"),
+    (re.compile(r"(?i)(ldap|pam|radius|gssapi|sspi|oauth bearer) authentication failed.*"), BY_OTHERS),
     (re.compile(r'role "" (does not exist|is not permitted to log in)'), "28000"),
     (re.compile(r"(no pg_hba\.conf entry for|pg_hba\.conf rejects) .*"), "28000"),
     (re.compile(r'database "" does not exist|no such database: .*'), "3D000"),

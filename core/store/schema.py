@@ -179,7 +179,8 @@ def _upgrade(database: Database, to: str = "head") -> None:
     if isinstance(database, SQLite):
         _begin_before_ddl(engine)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    here = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", here.replace("%", "%%"))  # Alembic interpolates
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES, Finding, slack_findings, telegram_findings
+from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES, slack_findings, telegram_findings
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
@@ -17,6 +17,7 @@ from tests.bot import slack_house, telegram_house
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bot.findings import Finding
     from bot.simulator.telegram import TelegramSimulator
 
 NOWHERE = "http://127.0.0.1:9"

@@ -9,10 +9,11 @@ import pytest
 from bot.settings import BotSettings
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.telegram import TelegramSimulator
-from bot.tokens import Chat, malformed
+from bot.tokens import Chat, check, malformed
+from core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bot.checkup import Finding
+    from bot.findings import Finding
 
 BOT, USER, APP = (
     "xoxb-17653672481-19874698323-pdFZKVeTuE8sk7oOcHrzqqgy",
@@ -79,3 +80,33 @@ def test_of_which_chat_it_is_is_told_so_that_nobody_asks_with_it() -> None:
         {"slack_bot_token": APP, "slack_app_token": BOT, "telegram_bot_token": TELEGRAM}
     )
     assert [chat for chat, _ in malformed(swapped)] == [Chat.SLACK, Chat.SLACK]
+
+
+def settings(**tokens: str) -> BotSettings:
+    right = {
+        "slack_bot_token": BOT,
+        "slack_app_token": APP,
+        "slack_signing_secret": SECRET,
+        "telegram_bot_token": TELEGRAM,
+    }
+    return BotSettings.model_validate(right | tokens)
+
+
+@pytest.mark.parametrize(
+    ("setting", "token"),
+    [
+        ("slack_bot_token", TELEGRAM),
+        ("slack_bot_token", APP),
+        ("slack_signing_secret", BOT),
+        ("telegram_bot_token", BOT),
+    ],
+)
+def test_nothing_starts_with_another_ones_token(setting: str, token: str) -> None:
+    with pytest.raises(SettingsError, match=setting.upper()) as caught:
+        check(settings(**{setting: token}))
+    assert token not in str(caught.value)
+
+
+def test_what_has_no_known_shape_is_tried() -> None:
+    check(settings(slack_bot_token="of-a-proxy", telegram_bot_token="1:short"))
+    check(settings())

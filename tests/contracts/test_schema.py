@@ -50,6 +50,16 @@ def test_a_new_database_is_brought_to_the_head_and_then_left_alone(new_database:
     assert revision(new_database) == HEAD
 
 
+def test_an_installation_may_lie_anywhere(
+    new_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "50% of it"
+    shutil.copytree(Path(core.store.__file__).parent / "migrations", folder / "migrations")
+    monkeypatch.setattr("core.store.schema.__file__", str(folder / "schema.py"))
+    migrate(new_database)
+    assert revision(new_database) == HEAD
+
+
 def test_the_tables_are_what_the_migrations_make(new_database: Database) -> None:
     migrate(new_database)
     url = new_database.url

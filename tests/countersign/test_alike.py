@@ -21,7 +21,7 @@ from tests.contracts.steps import submitted
 from tests.world import StoppedClock
 
 if TYPE_CHECKING:
-    from bot.checkup import Finding
+    from bot.findings import Finding
     from core.store.database import Database
     from countersign.configuration import Configuration
     from countersign.settings import Settings

@@ -14,7 +14,7 @@ from tests.countersign.test_membership import listing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.checkup import Finding
+    from bot.findings import Finding
 
 PEOPLE = '[people.ana]\nname = "Ana"\nslack = "U01ANA"\n[policies.default]\nreviewers = ["legal"]\n'
 SLACK = '[groups.legal]\nslack = "S01LEGAL"\n'

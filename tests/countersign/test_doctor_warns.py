@@ -14,7 +14,7 @@ from countersign.doctor import findings, line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.checkup import Finding
+    from bot.findings import Finding
 
 PEOPLE = """
 [people.ana]
