@@ -165,6 +165,8 @@ class _Turn:
         """Whether the database may say that it is this replica's: also where no answer came to its asking."""
         self._term: int | None = None
         """The token of what it may hold; None where no answer came."""
+        self._told: str | None = None
+        """Why the database was not there when asked last: the log says it once, not at each try."""
         self._doing = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
@@ -205,7 +207,9 @@ class _Turn:
             await self._pause(pause, self._freed if self._lease is None else asyncio.Event())
 
     def _postponed(self, error: Unavailable) -> None:
-        log.warning("lease_postponed", lease=self._name, reason=str(error))
+        if self._told != str(error):
+            log.warning("lease_postponed", lease=self._name, reason=str(error))
+        self._told = str(error)
 
     def _broke(self, event: str, error: Exception) -> None:
         """Without the error's words: chat clients quote addresses with tokens in them."""
@@ -227,6 +231,7 @@ class _Turn:
         self._freed.clear()
         self._may_hold, self._term = True, None
         found = await self._store.take(self._name, self._replica, LASTS)
+        self._told = None
         if isinstance(found, timedelta):
             self._may_hold = False
             return min(found, EVERY)
@@ -304,6 +309,7 @@ class _Turn:
                 renewed = await self._store.renew(self._name, self._replica, lease.token, LASTS)
         except TimeoutError:
             return False
+        self._told = None
         if renewed:
             lease.until = asked + LASTS.total_seconds()
         return renewed

@@ -63,6 +63,13 @@ class Deadline:
         rest = timedelta(seconds=self.begin() - self._seconds()) - keep
         return max(min(most, rest), timedelta(0))
 
+    def left_if_begun(self, most: timedelta, *, keep: timedelta = timedelta(0)) -> timedelta:
+        """The same for what also ends while nothing stops, as a turn does whose lease was lost: `most` then.
+
+        It begins no stop: the real one, hours later, would have nothing left.
+        """
+        return most if self._ends is None else self.left(most, keep=keep)
+
 
 @asynccontextmanager
 async def together(parts: Iterable[AbstractAsyncContextManager[object]]) -> AsyncIterator[None]:

@@ -286,8 +286,7 @@ def _probes(ground: Ground, inside: Inside) -> web.AppRunner:
 
 async def _outwards(ground: Ground, inside: Inside, chats: Chats, hooks: Sequence[WebhookChannel]) -> None:
     """The chats and callbacks, each served by one replica at a time."""
-    left = ground.stop.left
-    closing = partial(left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
+    closing = partial(ground.stop.left, CHATS_MAY_CLOSE, keep=KEPT_FOR_THE_ENGINE)
     opened = await ground.stack.enter_async_context(left_in_time(chats.open(), "chats", closing))
     channels = [ground.traced.channel(channel) for channel in (*opened, *hooks)]
     exposition = inside.exposition
@@ -297,7 +296,7 @@ async def _outwards(ground: Ground, inside: Inside, chats: Chats, hooks: Sequenc
         clock=ground.clock,
         turns=inside.turns,
         policies=ground.configuration.policies,
-        ending=partial(left, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS),
+        ending=partial(ground.stop.left_if_begun, DELIVERIES_MAY_END, keep=KEPT_FOR_THE_CHATS),
         show=exposition.show,
         measures=exposition.deliveries,
     )

@@ -93,6 +93,15 @@ class Live:
         self._strangers = strangers
 
 
+def check_there(new: Configuration, before: Configuration) -> None:
+    """Raise `SettingsError` where the file that was read before is gone: a start takes that for a file that
+    names nobody, but a moved file is no wish to strike everybody."""
+    if new.path is None and before.path is not None:
+        raise SettingsError(
+            f"COUNTERSIGN_CONFIG: {before.path.name} is gone, and what it said stays in force."
+        )
+
+
 def check_fits(new: Configuration, definitions: Mapping[str, FlowDefinition]) -> None:
     """Raise `SettingsError` where a flow that runs asks for a policy that the file has no more."""
     for name, definition in definitions.items():
@@ -142,6 +151,7 @@ class Reloader:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
         try:
             new = await asyncio.to_thread(self._read)
+            check_there(new, self._live.read)
             check_fits(new, self._definitions)
         except SettingsError as error:
             log.warning("configuration_refused", reason=str(error))

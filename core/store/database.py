@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from core.errors import SettingsError, StoreUnavailable
 from core.imports import extra
+from core.store.hosts import hosts_in_the_query
 from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -363,7 +364,7 @@ def database(url: str, program: str = PROGRAM) -> Database:
         )
     try:
         url.encode()  # what the environment holds need not be text
-        parsed = make_url(url)
+        parsed = make_url(hosts_in_the_query(url))
     except (ArgumentError, ValueError):
         raise SettingsError("COUNTERSIGN_DATABASE_URL is not a database URL.") from None
     match parsed.get_backend_name():

@@ -56,6 +56,11 @@ UNANSWERED = (
     (re.compile(r"resolve host|translate host name"), "no host of this name is known"),
     (re.compile(r"refused|No such file or directory"), "nobody listens there"),
     (re.compile(r"(?i)time(d )?out|did not answer"), "the server does not answer"),
+    # Where the URL asks for a primary (target_session_attrs).
+    (
+        re.compile(r"session is read-only|server is in hot standby mode"),
+        "the server takes no changes: it is a standby, or read-only",
+    ),
     (re.compile(r"unreachable|No route to host"), "there is no way to this host"),
     (re.compile(r"SSL|TLS|certificate|GSSAPI"), "no encrypted connection comes about (sslmode)"),
     (

@@ -262,13 +262,16 @@ async def _changed(lost: Lost, work: Work, seen: tuple[int, int]) -> bool:
 async def test_who_cannot_renew_stops_before_another_may_begin(clock: StoppedClock) -> None:
     lost, work = Lost(), Work()
     began = clock.now()
-    async with Leases(lost, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
-        while work.is_going_on:
-            seen = lost.renewals, work.ended
-            clock.advance(EVERY if not lost.renewals else AGAIN)
-            await eventually(partial(_changed, lost, work, seen))
-        assert lost.renewals > 3
-        assert timedelta(seconds=7) < clock.now() - began <= LASTS - MARGIN
+    with capture_logs() as logs:
+        async with Leases(lost, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
+            while work.is_going_on:
+                seen = lost.renewals, work.ended
+                clock.advance(EVERY if not lost.renewals else AGAIN)
+                await eventually(partial(_changed, lost, work, seen))
+            assert lost.renewals > 3
+    # An outage of an hour is one line, not one for each of its tries.
+    assert [line["event"] for line in logs].count("lease_postponed") == 1
+    assert timedelta(seconds=7) < clock.now() - began <= LASTS - MARGIN
 
 
 class Ledger(Board):

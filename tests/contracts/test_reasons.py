@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 from structlog.testing import capture_logs
 
@@ -296,6 +297,36 @@ def test_no_part_of_a_password_is_taken_for_another_part_of_the_url(rest: str) -
 )
 def test_a_url_whose_parts_are_plain_is_taken(rest: str) -> None:
     database(f"postgresql://{rest}")
+
+
+@pytest.mark.parametrize(
+    ("rest", "hosts", "ports"),
+    [
+        ("one:5433,two:5434/reviews?sslmode=prefer", "one,two", "5433,5434"),
+        ("one:5433,two/reviews?sslmode=prefer", "one,two", "5433,"),
+        ("[::1]:5433,10.0.0.2:5434/reviews?sslmode=prefer", "::1,10.0.0.2", "5433,5434"),
+        ("one,two/reviews?sslmode=prefer", "one,two", None),
+    ],
+)
+def test_each_host_may_have_a_port_of_its_own(rest: str, hosts: str, ports: str | None) -> None:
+    found = conninfo_to_dict(conninfo(database(f"postgresql://ana:h%40sh%25,%3A@{rest}")))
+    assert (found["host"], found.get("port")) == (hosts, ports)
+    assert (found["user"], found["password"], found["dbname"]) == ("ana", "h@sh%,:", "reviews")
+    assert found["sslmode"] == "prefer"
+
+
+@pytest.mark.parametrize("hosts", ["one:x,two:5434", "one:5433,two:5434:5435", "[::1:5433,two:5434"])
+def test_hosts_that_nobody_can_read_are_no_url(hosts: str) -> None:
+    with pytest.raises(SettingsError, match="is not a database URL"):
+        database(f"postgresql://ana:{SECRET}@{hosts}/reviews")
+
+
+def test_a_standby_is_named_where_a_primary_is_asked_for(postgres_server: str) -> None:
+    reading = {"target_session_attrs": "read-write", "options": "-c default_transaction_read_only=on"}
+    url = make_url(postgres_server).update_query_dict(reading)
+    found = said_of(url.render_as_string(hide_password=False))
+    assert isinstance(found, StoreUnavailable)
+    assert "the server takes no changes: it is a standby, or read-only" in str(found.in_full)
 
 
 def test_a_url_that_is_no_text_is_none() -> None:

@@ -75,6 +75,15 @@ def test_parts_share_what_is_left_of_a_stop() -> None:
     assert stop.left(timedelta(seconds=1)) == timedelta(0)
 
 
+def test_what_ends_while_nothing_stops_takes_nothing_of_a_later_stop() -> None:
+    now = [0.0]
+    deadline = Deadline(timedelta(seconds=9), seconds=lambda: now[0])
+    assert deadline.left_if_begun(timedelta(seconds=5)) == timedelta(seconds=5)
+    now[0] = 3600.0
+    assert deadline.left(timedelta(seconds=8), keep=timedelta(seconds=2)) == timedelta(seconds=7)
+    assert deadline.left_if_begun(timedelta(seconds=8), keep=timedelta(seconds=2)) == timedelta(seconds=7)
+
+
 async def test_a_part_that_will_not_be_left_is_left_all_the_same() -> None:
     @asynccontextmanager
     async def part() -> AsyncIterator[str]:

@@ -230,6 +230,24 @@ async def test_a_mistake_leaves_in_force_what_was(
         assert live.configuration.policies["own"].reviewers == (ANA.id,)
 
 
+async def test_a_file_that_is_gone_strikes_nobody(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    live = Live(configuration(None, {}))
+    async with whole_core(sqlite_database, clock) as world:
+        reloader = Reloader(lambda: configuration(None, {}), live, {}, world.service, look=list)
+        file.unlink()
+        with capture_logs() as logs:
+            assert not await reloader.reload()
+        assert "countersign.toml" in logs[0]["reason"]
+        assert live.configuration.policies["default"].reviewers == (ANA.id, BEN.id)
+        file.write_text(ONLY_BEN)
+        assert await reloader.reload()
+
+
 async def test_many_signals_in_one_moment_are_one_reload(
     sqlite_database: Database, clock: StoppedClock, tmp_path: Path
 ) -> None:
