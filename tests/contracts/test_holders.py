@@ -41,7 +41,7 @@ async def replica(
         if not is_new:
             beats(database, worker, ago=18)
         await store.enlist(worker)
-        for ago in () if is_new else (9, 0):
+        for ago in () if is_new else (12, 6, 0):  # no gap, though some seconds pass between two
             beats(database, worker, ago=ago)
             await store.beaten(worker)
         yield store
