@@ -285,7 +285,7 @@ async def test_a_run_that_took_too_long_keeps_the_answers_that_it_had(
             await asyncio.Event().wait()
         shared["final_result"] = [first.content, (await review("two")).content]
 
-    flow = flow_of(Flow(start=Does("asks", asks)), timeout=0.05)
+    flow = flow_of(Flow(start=Does("asks", asks)), timeout=1.0)
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit()
         await world.approve(await world.open_review(task.id))

@@ -810,7 +810,7 @@ async def test_a_flows_own_prep_is_held_to_what_nodes_are(
                 return await review("may I?")
             return await asyncio.Event().wait()
 
-    flow = flow_of(Flow(start=Inner(start=sets("one"))), retries=0, timeout=0.05)
+    flow = flow_of(Flow(start=Inner(start=sets("one"))), retries=0, timeout=0.05 if how == "hangs" else 10.0)
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         done = await world.end((await world.submit()).id)
         says = {
