@@ -185,6 +185,15 @@ class House:
 
         await eventually(ask)
 
+    async def noted(self) -> None:
+        """What was sent is stored as sent; before, it is seen already, and no reply to it understood."""
+
+        async def ask() -> bool:
+            await self.store.counts()
+            return not self.outbox.under_way
+
+        await eventually(ask)
+
     @property
     def is_at_rest(self) -> bool:
         return not self.engine.held and self.timekeeper.is_at_rest and self.outbox.is_at_rest
