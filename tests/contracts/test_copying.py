@@ -33,8 +33,8 @@ from countersign.database import prepared
 from countersign.doctor import findings
 from tests.bench.server import environment
 from tests.contracts.conftest import on
+from tests.contracts.samples import sampled
 from tests.contracts.steps import parked, submitted
-from tests.contracts.test_statements import sampled
 from tests.walks.runs import figures, seeded
 from tests.world import StoppedClock, whole_core
 

@@ -17,41 +17,23 @@ from psycopg.conninfo import conninfo_to_dict
 from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
-from core.events import TaskSubmitted
-from core.model import StoredEvent, TaskId
 from core.store import credentials, lane
 from core.store.database import conninfo, database
 from core.store.lane import URGENT, Lane
 from core.store.sql import SqlStore
 from tests import disks
+from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
 from tests.contracts.steps import submitted
-from tests.world import PATIENCE, SAM, START, Diary, eventually
+from tests.world import PATIENCE, SAM, Diary, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from types import FrameType
 
-    from core.model import ChannelName, Position
+    from core.model import ChannelName, Position, StoredEvent
     from core.store.database import Database
     from core.store.transaction import Transaction
     from tests.world import StoppedClock
-
-
-class Told:
-    """Whom a lane tells of what it committed."""
-
-    def __init__(self) -> None:
-        self.seqs: list[int] = []
-
-    def __call__(
-        self, events: list[StoredEvent], due: set[ChannelName], positions: list[Position], left: set[str]
-    ) -> None:
-        self.seqs += [event.seq for event in events]
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
 
 
 @pytest.fixture
@@ -62,52 +44,8 @@ async def writer(any_database: Database, clock: StoppedClock, told: Told) -> Asy
     await started.stop()
 
 
-class Unit:
-    """Keeps a secret of its name; may raise before it, after it, or in the database."""
-
-    def __init__(
-        self, name: str, seq: int, *, before: Exception | None = None, after: Exception | None = None
-    ) -> None:
-        self.name, self.seq, self.before, self.after = name, seq, before, after
-        self.runs = 0
-        self.hold: threading.Event | None = None
-        self.holding = threading.Event()
-
-    def __call__(self, tx: Transaction) -> str:
-        self.runs += 1
-        if self.hold is not None:
-            self.holding.set()
-            self.hold.wait(PATIENCE)
-        if self.before is not None:
-            raise self.before
-        credentials.secret(tx, self.name)
-        event = TaskSubmitted(submitter="sam")
-        tx.events.append(StoredEvent(task=TaskId("t"), seq=self.seq, at=START, event=event))
-        if self.after is not None:
-            raise self.after
-        return self.name
-
-
-def kept(tx: Transaction) -> set[str]:
-    return {name for name in map(str, range(10)) if tx.one(credentials.SECRET, name=name) is not None}
-
-
 def nothing(tx: Transaction) -> None:
     """Neither reads nor writes."""
-
-
-async def in_one_group(writer: Lane, units: list[Unit]) -> list[str | BaseException]:
-    """Hold the lane up until all units wait, so that they share a group; their answers."""
-    first = Unit("first", 0)
-    first.hold = threading.Event()
-    holding = asyncio.ensure_future(writer.run(first))
-    await asyncio.to_thread(first.holding.wait, PATIENCE)
-    answers = asyncio.gather(*(writer.run(unit) for unit in units), return_exceptions=True)
-    await asyncio.sleep(0)
-    assert writer.waiting == len(units)
-    first.hold.set()
-    await holding
-    return await answers
 
 
 async def test_a_lane_that_hangs_in_the_database_does_not_hang_the_stop(
@@ -558,17 +496,6 @@ async def test_a_connection_that_is_lost_under_a_unit_costs_it_a_second_run_and_
     assert len(runs) == 2
     assert await writer.run(Unit("1", 1)) == "1"
     await writer.stop()
-
-
-def cut_off(database: Database) -> None:
-    """All others from it."""
-    import psycopg
-
-    with psycopg.connect(conninfo(database), autocommit=True) as other:
-        other.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
 
 
 async def test_a_reader_is_well_again_after_an_outage(

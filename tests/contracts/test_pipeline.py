@@ -13,18 +13,17 @@ import pytest
 from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
 from core.store import credentials, pipeline
 from core.store.database import LONGEST_TRANSACTION
-from core.store.lane import Lane
 from core.store.pipeline import Pipeline
 from tests.contracts.conftest import on
-from tests.contracts.test_groups import Told, Unit, cut_off, in_one_group, kept
+from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
 from tests.world import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from core.store.database import Database
+    from core.store.lane import Lane
     from core.store.transaction import Transaction
-    from tests.world import StoppedClock
 
 KEEP = "INSERT INTO secret (name, value) VALUES (%(name)s::VARCHAR, %(value)s)"
 KEPT = "SELECT value FROM secret WHERE name = %(name)s::VARCHAR"
@@ -38,16 +37,8 @@ def cursor(postgres_database: Database) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-async def writer(postgres_database: Database, clock: StoppedClock, told: Told) -> AsyncIterator[Lane]:
-    started = Lane(postgres_database, clock, writes=True, committed=told)
-    started.start()
-    yield started
-    await started.stop()
+def writer(postgres_writer: Lane) -> Lane:
+    return postgres_writer
 
 
 def state(database: Database, cursor: Pipeline) -> str:
