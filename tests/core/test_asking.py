@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from core.events import NodeRetried
 from core.model import Answer, Status, Verdict
 from core.nodes import ReviewNode
 from tests.core.graphs import Shared, in_a_row
-from tests.core.test_interrupts import sets, state_of
+from tests.core.small_flows import sets, state_of
 from tests.world import ANA, BEN, StoppedClock, flow_settings, whole_core
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ async def test_an_edit_that_others_approved_is_one_also_after_a_restart(
         second = await world.open_review(task.id, 2)
         await world.approve(second)
         if restarted:
-            await world.engine.stop(world.engine._grace())
+            await world.engine.stop(timedelta(0))
         await world.approve(second, BEN)
         if not restarted:
             await world.end(task.id)

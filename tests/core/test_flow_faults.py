@@ -17,8 +17,7 @@ from core.model import LOCAL, Answer, OpenReview, Outcome, ReviewRequest, Status
 from core.nodes import ReviewNode, progress, review
 from core.states import MAX_STATE
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
-from tests.core.test_interrupts import flow_of, sets
-from tests.core.test_resuming import ended_twice
+from tests.core.small_flows import ended_twice, flow_of, sets
 from tests.world import ANA, BEN, DESK, PaperChannel, StoppedClock, eventually, policies, whole_core
 
 if TYPE_CHECKING:

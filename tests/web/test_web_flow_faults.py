@@ -12,8 +12,8 @@ import pytest
 from core.model import LOCAL
 from core.nodes import ReviewNode
 from tests.core.graphs import Does, Shared, in_a_row
-from tests.core.test_interrupts import sets
-from tests.web.test_web_tasks import ask
+from tests.core.small_flows import sets
+from tests.web.asking import ask
 from tests.web.web_house import PAGE, House
 from tests.world import ANA, PATIENCE, draft_flows, whole_core
 from web.settings import WebSettings
