@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tests.world import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -18,6 +20,7 @@ PHONE_IN_THE_DARK = {"viewport": {"width": 390, "height": 844}, "color_scheme": 
 def expect(locator: Locator) -> Any:
     from playwright.async_api import expect as wait_for
 
+    wait_for.set_options(timeout=PATIENCE * 1_000)  # not the five seconds that it waits by itself
     return wait_for(locator)
 
 
