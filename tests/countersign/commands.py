@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+CONFIG = '[people.ana]\nname = "Ana"\n[people.sam]\nname = "Sam"\n[policies.default]\nreviewers = ["ana"]\n'
+
+
 def countersign(folder: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "countersign", *words],

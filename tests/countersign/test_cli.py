@@ -20,13 +20,11 @@ import pytest
 
 from countersign.cli import run
 from tests.bench.server import environment, free_port
-from tests.countersign.commands import countersign, until
+from tests.countersign.commands import CONFIG, countersign, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-CONFIG = '[people.ana]\nname = "Ana"\n[people.sam]\nname = "Sam"\n[policies.default]\nreviewers = ["ana"]\n'
 
 
 @pytest.fixture
