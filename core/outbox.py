@@ -117,6 +117,11 @@ class Outbox:
         """How many deliveries are being shown at this moment."""
         return sum(loop.under_way for loop in self._loops.values())
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all that is due by now has been shown, or was tried, and that was noted."""
+        return all(loop.is_at_rest for loop in self._loops.values())
+
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
@@ -162,6 +167,7 @@ class ChannelLoop:
         self._random = random
         self._policies = policies
         self._wake = asyncio.Event()
+        self._waits = False
         self._alarm: Alarm | None = None
         self._serving: dict[Lane, asyncio.Task[None]] = {}
         self._free_at: dict[Lane, datetime] = {}
@@ -187,6 +193,10 @@ class ChannelLoop:
     def under_way(self) -> int:
         return len(self._serving)
 
+    @property
+    def is_at_rest(self) -> bool:
+        return self._waits and not self._wake.is_set() and not self._serving
+
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
@@ -199,7 +209,9 @@ class ChannelLoop:
 
     async def _run(self) -> None:
         while True:
+            self._waits = True
             await self._wake.wait()
+            self._waits = False
             self._wake.clear()
             began, found_only_queues = monotonic(), False
             try:

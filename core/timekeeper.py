@@ -53,6 +53,7 @@ class Timekeeper:
         self._people = people
         self._policies = policies
         self._wake = asyncio.Event()
+        self._waits = False
         self._alarm: Alarm | None = None
         self._task: asyncio.Task[None] | None = None
         self._put_off: dict[Timer, datetime] = {}
@@ -84,9 +85,16 @@ class Timekeeper:
         """Something was changed that no event tells of."""
         self._wake.set()
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all that was due has happened; False before the first look."""
+        return self._waits and not self._wake.is_set()
+
     async def _run(self) -> None:
         while True:
+            self._waits = True
             await self._wake.wait()
+            self._waits = False
             self._wake.clear()
             try:
                 await self._fire_due()

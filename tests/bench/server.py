@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from random import randrange
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -63,9 +64,12 @@ def environment(port: int, **more: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """None that a system gives to whoever asks for any: that one might be given away before it is used."""
+    while True:
+        port = randrange(12_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @asynccontextmanager

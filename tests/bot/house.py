@@ -169,19 +169,34 @@ class House:
     buttons: Buttons
     diary: Diary
     clock: StoppedClock
-    outbox: Outbox | None = None
-    """Made after the channel, which is made knowing the house."""
+    outbox: Outbox = field(init=False)
+    """Made after the channel, which is made knowing the house, as are these."""
+    engine: LocalEngine = field(init=False)
+    timekeeper: Timekeeper = field(init=False)
 
     async def quiet(self) -> None:
-        """Everything that is due by the stopped clock has been shown, or was tried."""
+        """Everything that is due by the stopped clock has been done, and been shown, or was tried."""
 
         async def ask() -> bool:
-            for _ in range(5):
-                await self.store.counts()
-                await self.store.check()
-            return self.outbox is None or not self.outbox.under_way
+            # Before a turn of the loop, too: somebody may be about to be woken.
+            was_at_rest = self.is_at_rest
+            await self.store.check()
+            return was_at_rest and self.is_at_rest
 
         await eventually(ask)
+
+    async def noted(self) -> None:
+        """What was sent is stored as sent; before, it is seen already, and no reply to it understood."""
+
+        async def ask() -> bool:
+            await self.store.counts()
+            return not self.outbox.under_way
+
+        await eventually(ask)
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self.engine.held and self.timekeeper.is_at_rest and self.outbox.is_at_rest
 
     async def submit(self, text: str = "hello world", *, flow: str = "draft") -> Task:
         """A new task of Sam's."""
@@ -310,8 +325,8 @@ async def core_with(
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
         outbox = Outbox(store, [make(house) for make in makes], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
-        house.outbox = outbox
         timekeeper = Timekeeper(store, clock, PEOPLE, in_force)
+        house.outbox, house.engine, house.timekeeper = outbox, engine, timekeeper
         for listener in (diary, feed, outbox, engine, timekeeper):
             store.listen(listener)
         await stack.enter_async_context(outbox)

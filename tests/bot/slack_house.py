@@ -45,13 +45,15 @@ class SlackHouse:
         return [call.method for call in self.slack.calls]
 
     async def card(self, number: int = 1) -> Message:
-        """The `number`-th message in the channel, once it is posted."""
+        """The `number`-th message in the channel, once it is posted, and noted."""
         await self.slack.until(lambda: len(self.slack.messages(GENERAL)) >= number)
+        await self.house.noted()
         return self.slack.messages(GENERAL)[number - 1]
 
     async def card_with(self, words: str) -> Message:
         """The first message that says so, once one does."""
         await self.slack.until(lambda: any(words in text_of(seen) for seen in self.slack.messages(GENERAL)))
+        await self.house.noted()
         return next(seen for seen in self.slack.messages(GENERAL) if words in text_of(seen))
 
     async def told(self, user: str) -> str:

@@ -49,15 +49,16 @@ class TelegramHouse:
         return self.webhook_url.removesuffix("/telegram/webhook") if self.webhook_url else PUBLIC_URL
 
     async def card(self, number: int = 1, chat: int = GROUP) -> Message:
-        """The `number`-th message of the bot in a chat, once it is posted."""
-        return await self.telegram.until(lambda: self.ours(chat)[number - 1])
+        """The `number`-th message of the bot in a chat, once it is posted, and noted."""
+        found = await self.telegram.until(lambda: self.ours(chat)[number - 1])
+        await self.house.noted()
+        return found
 
     async def card_with(self, words: str, chat: int = GROUP) -> Message:
         """The first message that says so, once one does."""
-        return (
-            await self.telegram.until(lambda: next(iter(self.saying(words, chat)), None))
-            or self.ours(chat)[0]
-        )
+        found = await self.telegram.until(lambda: self.saying(words, chat)[0])
+        await self.house.noted()
+        return found
 
     async def gone(self, message: Message) -> None:
         await self.telegram.until(lambda: self.telegram.message(message.chat, message.id).deleted)

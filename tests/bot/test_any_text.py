@@ -17,7 +17,7 @@ from core.errors import Invalid
 from core.model import DeliveryState, Verdict
 from core.store.database import database
 from tests.bot import slack_house, telegram_house
-from tests.bot.test_blocks import ANY_TEXT
+from tests.bot.slack_texts import ANY_TEXT
 from tests.world import ANA, StoppedClock, eventually
 
 if TYPE_CHECKING:

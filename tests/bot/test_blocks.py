@@ -18,26 +18,13 @@ from bot.views import reason_view
 from core.literal import SHORT, is_short, literal
 from core.model import Earlier, Outcome, Verdict
 from tests.bot.conftest import full
+from tests.bot.slack_texts import ANY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bot.cards import Card
     from core.model import Decision, ReviewRequest
-
-NASTY = [
-    "<!channel>",
-    "<@U01ALICE>",
-    "<https://evil.example|safe>",
-    "*bold* _x_ `y`",
-    "@here",
-    "&lt;",
-    "a" * 5000,
-    "<" * 5000,
-]
-ANY_TEXT = st.one_of(
-    st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
-)
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:

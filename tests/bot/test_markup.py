@@ -15,6 +15,7 @@ from bot.markup import ENTITIES, LIMIT, markup
 from core.literal import SHORT, is_short, literal, utf16
 from core.model import Earlier, Outcome, Verdict
 from tests.bot.conftest import full
+from tests.bot.telegram_texts import ANY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
     from bot.markup import Markup
     from core.model import Decision
 
-NASTY = [
-    "@durov",
-    "https://evil.example",
-    "/approve",
-    "#tag",
-    "$USD",
-    "a@b.example",
-    "+1 202 555 0100",
-    "<b>x</b>",
-    "😀" * 3000,
-]
-ANY_TEXT = st.one_of(
-    st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=50), st.text(max_size=5000)
-)
 OURS = re.compile(r"([\w \n:,;()·\u2019-]|\.\n)*")
 """Only letters, digits and punctuation that start nothing."""
 QUOTING = {MessageEntity.CODE, MessageEntity.PRE}

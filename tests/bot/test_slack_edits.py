@@ -18,7 +18,7 @@ from core.model import Outcome, Policy, Status, Submission, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
 from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, the_view
-from tests.bot.test_blocks import ANY_TEXT
+from tests.bot.slack_texts import ANY_TEXT
 from tests.world import ANA, SAM, StoppedClock, eventually
 
 if TYPE_CHECKING:

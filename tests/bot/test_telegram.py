@@ -32,6 +32,7 @@ from tests.bot.telegram_house import (
     simulated,
     telegram_house,
 )
+from tests.bot.telegram_updates import none_left, postponed
 from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
@@ -430,12 +431,6 @@ async def test_a_press_while_the_database_is_down_is_kept_and_counts_later(there
     assert await eventually(lambda: none_left(there))
 
 
-async def postponed(there: TelegramHouse) -> bool:
-    """An update is not handled yet, and something is to happen within 2 s, which is when it comes again."""
-    alarm = None if await none_left(there) else there.house.clock.next_alarm
-    return alarm is not None and alarm - there.house.clock.now() <= timedelta(seconds=2)
-
-
 async def test_a_reason_typed_while_the_database_is_down_counts_later(there: TelegramHouse) -> None:
     task = await there.house.submit()
     await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
@@ -629,10 +624,6 @@ def stored(raw: dict[str, Any]) -> ChatUpdate:
     return ChatUpdate(
         channel=ChannelName("telegram"), id=str(raw["update_id"]), body=json.dumps(raw).encode()
     )
-
-
-async def none_left(there: TelegramHouse) -> bool:
-    return not await there.house.store.unhandled_updates(ChannelName("telegram"))
 
 
 async def posted(there: TelegramHouse, body: Any, secret: str | None) -> tuple[int, str]:

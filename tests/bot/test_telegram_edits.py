@@ -20,6 +20,7 @@ from core.model import Policy, Submission, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.endings import ENDS, ends
 from tests.bot.house import PUBLIC_URL, decided, decisions
+from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import (
     ANA_ID,
     BEN_ID,
@@ -31,8 +32,8 @@ from tests.bot.telegram_house import (
     simulated,
     telegram_house,
 )
-from tests.bot.test_markup import ANY_TEXT
-from tests.bot.test_telegram import postponed
+from tests.bot.telegram_texts import ANY_TEXT
+from tests.bot.telegram_updates import postponed
 from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
@@ -57,26 +58,6 @@ async def there(
 
 
 polling = telegram_fixtures.polling
-
-
-async def asked_for_text(there: TelegramHouse, flow: str = "draft", text: str = "hello world") -> Task:
-    """A task whose new text Ana is asked for."""
-    task = await there.house.submit(text, flow=flow)
-    await there.telegram.press(await there.card(), "Edit…", user=ANA_ID)
-    return task
-
-
-async def prompt_of(there: TelegramHouse) -> Message:
-    return await there.card_with("as a reply to this message within")
-
-
-async def proposed(there: TelegramHouse, text: str, user: int = ANA_ID) -> Message:
-    """The difference, after she replied with that."""
-    prompt = await prompt_of(there)
-    await there.telegram.say(GROUP, text, user=user, reply_to=prompt)
-    shown = await there.card_with(" edit changes attempt ")
-    await there.gone(prompt)  # which is after the press is waited for
-    return shown
 
 
 async def answered(there: TelegramHouse, message: Message) -> Message:

@@ -17,9 +17,9 @@ from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
 from core.model import Verdict
 from tests.bot import telegram_fixtures
+from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, named, said
-from tests.bot.test_telegram_edits import asked_for_text, prompt_of, proposed
-from tests.bot.test_telegram_queue import tasks
+from tests.bot.telegram_tasks import tasks
 from tests.world import BEN
 
 there = telegram_fixtures.polling

@@ -11,7 +11,7 @@ from bot.markup import LIMIT
 from bot.menu import LISTED
 from bot.simulator.faults import Fault
 from bot.telegram.commands import ANSWERED, LOST
-from core.model import TaskFilter, Verdict
+from core.model import Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.telegram_house import (
     ANA_ID,
@@ -24,13 +24,11 @@ from tests.bot.telegram_house import (
     simulated,
     telegram_house,
 )
+from tests.bot.telegram_tasks import tasks
 from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bot.simulator.telegram.chats import Message
-    from core.model import Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -38,10 +36,6 @@ NOTHING = "Nothing waits for you."
 
 
 there, polling = telegram_fixtures.there, telegram_fixtures.polling
-
-
-async def tasks(there: TelegramHouse) -> Sequence[Task]:
-    return (await there.house.service.tasks(TaskFilter())).tasks
 
 
 # What waits for me

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
 from core.errors import StoreUnavailable
 from core.model import PersonId
+from tests.browser.looks import PHONE_IN_THE_DARK, expect, hide, show, status, timeline
 from tests.world import BEN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from playwright.async_api import Page
 
-    from playwright.async_api import Locator, Page
-
+    from tests.browser.looks import SignIn
     from tests.web.web_house import House
     from tests.world import StoppedClock
 
-    SignIn: TypeAlias = "Callable[..., Awaitable[Page]]"
-
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-PHONE_IN_THE_DARK = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-
-
-def expect(locator: Locator) -> Any:
-    from playwright.async_api import expect as wait_for
-
-    return wait_for(locator)
 
 
 async def submitted(page: Page, text: str) -> str:
@@ -37,14 +27,6 @@ async def submitted(page: Page, text: str) -> str:
     await page.get_by_role("button", name="Submit").click()
     await expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     return page.url.rsplit("/", 1)[1]
-
-
-def status(page: Page) -> Locator:
-    return page.get_by_role("status")
-
-
-def timeline(page: Page) -> Locator:
-    return page.locator("ol.timeline")
 
 
 async def test_two_people_and_one_task(house: House, sign_in: SignIn) -> None:
@@ -304,26 +286,6 @@ async def test_a_hidden_tab_catches_up(house: House, sign_in: SignIn) -> None:
     await expect(ana.get_by_role("heading", name="Final result")).to_have_count(0)
     await show(ana)
     await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
-
-
-async def hide(page: Page) -> None:
-    """Headless Chromium shows all tabs; so the page is told what a browser would tell it."""
-    await _say(page, "hidden")
-
-
-async def show(page: Page) -> None:
-    await _say(page, "visible")
-
-
-async def _say(page: Page, state: str) -> None:
-    await page.evaluate(
-        """(state) => {
-            Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
-            Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
-            document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        state,
-    )
 
 
 async def test_people_s_text_runs_nothing(house: House, sign_in: SignIn) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.browser.test_browser import PHONE_IN_THE_DARK, expect, timeline
+from tests.browser.looks import PHONE_IN_THE_DARK, expect, timeline
 from tests.web.policy_house import policy_house
 from tests.world import ANA, BEN
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 import pytest_asyncio
 
+from tests.browser.looks import expect
 from tests.visitor import running_demo
 
 if TYPE_CHECKING:
@@ -53,12 +54,6 @@ async def visit(browser: Browser, demo: Demo) -> Open:
         assert complaints == []
 
     return opened
-
-
-def expect(place: Locator) -> Any:
-    from playwright.async_api import expect as wait_for
-
-    return wait_for(place)
 
 
 def chat(page: Page, name: str) -> Locator:

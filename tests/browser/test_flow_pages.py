@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from core.nodes import ReviewNode, progress, stream_text
-from tests.browser.test_browser import PHONE_IN_THE_DARK, expect, hide, show, status, timeline
+from tests.browser.looks import PHONE_IN_THE_DARK, expect, hide, show, status, timeline
 from tests.core.graphs import Does, Shared, in_a_row
 from tests.web.web_house import House
 from tests.world import ANA, draft_flows, whole_core
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from core.store.database import Database
-    from tests.browser.test_browser import SignIn
+    from tests.browser.looks import SignIn
     from tests.world import StoppedClock
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

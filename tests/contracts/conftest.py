@@ -9,12 +9,15 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from core.store.database import database
+from core.store.lane import Lane
+from tests.contracts.lanes import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from core.store.database import Database
+    from tests.world import StoppedClock
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,3 +38,19 @@ def on(where: Database, statement: str) -> list[Any]:
     with engine.begin() as connection:
         answer = connection.execute(text(statement))
         return list(answer) if answer.returns_rows else []
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def postgres_writer(
+    postgres_database: Database, clock: StoppedClock, told: Told
+) -> AsyncIterator[Lane]:
+    """A lane that writes, and tells `told`."""
+    started = Lane(postgres_database, clock, writes=True, committed=told)
+    started.start()
+    yield started
+    await started.stop()

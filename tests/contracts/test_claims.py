@@ -31,7 +31,7 @@ from core.store.sql import SqlStore
 from core.store.transaction import Transaction
 from tests.contracts.conftest import on
 from tests.contracts.steps import decide, delegated, fired, recorded, waiting
-from tests.contracts.test_timers import left, told
+from tests.contracts.timers import left, told
 from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, PEOPLE, SAM, START
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from countersign.database import prepared
 from countersign.doctor import findings
 from tests.bench.server import environment
 from tests.contracts.conftest import on
+from tests.contracts.samples import sampled
 from tests.contracts.steps import parked, submitted
-from tests.contracts.test_statements import sampled
 from tests.walks.runs import figures, seeded
 from tests.world import StoppedClock, whole_core
 
@@ -213,7 +213,7 @@ def test_stopped_after_every_batch_it_goes_on_behind_it(
             with pytest.raises(Stopped):
                 copy.go_on(remains, stop, batch)
             known = copy.remains() or {}
-            found = {table.name: whole.count(target, copy._written, table) for table in whole.TABLES}
+            found = copy.there()
             assert {name: one.copied for name, one in known.items()} == found
         stops, done = stops + 1, sum(found.values())
     assert stops >= done / batch

@@ -18,7 +18,7 @@ from core.leases import AFTER_A_FAILURE, AGAIN, EVERY, LASTS, MARGIN, Alone, InT
 from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, ReviewId, TaskId
 from core.store.leases import LeaseRows
 from tests.contracts.conftest import on
-from tests.core.test_policy import review
+from tests.core.judging import review
 from tests.world import DESK, PATIENCE, START, Board, PaperChannel, StoppedClock, eventually
 
 if TYPE_CHECKING:

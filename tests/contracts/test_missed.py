@@ -15,10 +15,9 @@ from core.model import Checkpoint, NewReview, ReviewId, Status, Step
 from core.store import credentials
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
+from tests.contracts.hearts import A, B, dies, replica
+from tests.contracts.lanes import Unit, in_one_group, kept
 from tests.contracts.steps import ANYONE, decide, new_id, parked, submitted, waiting
-from tests.contracts.test_groups import Unit, in_one_group, kept
-from tests.contracts.test_holders import A, B, dies, replica
-from tests.contracts.test_pipeline import told, writer
 from tests.world import PATIENCE, SAM, Diary, StoppedClock
 
 if TYPE_CHECKING:
@@ -27,9 +26,12 @@ if TYPE_CHECKING:
     from core.store.lane import Lane
     from core.store.transaction import Transaction
 
-__all__ = ["told", "writer"]
-
 LOST = ReviewIsClosed("Somebody else was first.")
+
+
+@pytest.fixture
+def writer(postgres_writer: Lane) -> Lane:
+    return postgres_writer
 
 
 def reads_then_misses(tx: Transaction) -> None:

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
-from core.store import credentials
+from core.store import credentials, pipeline
 from core.store.database import LONGEST_TRANSACTION
-from core.store.lane import Lane
 from core.store.pipeline import Pipeline
 from tests.contracts.conftest import on
-from tests.contracts.test_groups import Told, Unit, cut_off, in_one_group, kept
+from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
 from tests.world import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from core.store.database import Database
+    from core.store.lane import Lane
     from core.store.transaction import Transaction
-    from tests.world import StoppedClock
 
 KEEP = "INSERT INTO secret (name, value) VALUES (%(name)s::VARCHAR, %(value)s)"
 KEPT = "SELECT value FROM secret WHERE name = %(name)s::VARCHAR"
@@ -38,16 +37,8 @@ def cursor(postgres_database: Database) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-async def writer(postgres_database: Database, clock: StoppedClock, told: Told) -> AsyncIterator[Lane]:
-    started = Lane(postgres_database, clock, writes=True, committed=told)
-    started.start()
-    yield started
-    await started.stop()
+def writer(postgres_writer: Lane) -> Lane:
+    return postgres_writer
 
 
 def state(database: Database, cursor: Pipeline) -> str:
@@ -396,6 +387,7 @@ async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_
     writer._session.disconnect()  # the next connection has the shorter limit
     with pytest.raises(StoreUnavailable):
         await writer.run(stand_still)
+    monkeypatch.undo()
     assert await writer.run(Unit("b", 1)) == "b"
 
 
@@ -436,30 +428,36 @@ async def test_a_server_that_goes_in_the_middle_of_a_group_keeps_nothing_of_it(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.store.pipeline.SILENCE", 0.3)
+def patient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A silent server is given up in no time until this is called: what is to succeed may take its time."""
+    long = pipeline.SILENCE
+    monkeypatch.setattr(pipeline, "SILENCE", 0.3)
+    return lambda: monkeypatch.setattr(pipeline, "SILENCE", long)
 
 
 SILENT = "SELECT pg_sleep(2)"
 
 
 def test_a_server_that_says_nothing_is_waited_for_no_longer_than_that(
-    impatient: None, postgres_database: Database
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
 
     with closing(postgres_database.connect()) as connection:
+        monkeypatch.setattr(pipeline, "SILENCE", 0.3)
         cursor = postgres_database.cursor(connection)
-        cursor.execute("SELECT 1", {})
         with pytest.raises(psycopg.OperationalError, match="did not answer"):
             cursor.execute(SILENT, {})
 
 
-def test_what_cannot_even_be_sent_is_given_up_as_soon(impatient: None, postgres_database: Database) -> None:
+def test_what_cannot_even_be_sent_is_given_up_as_soon(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server reads no more than its sockets hold while it does not answer."""
     import psycopg
 
     with closing(postgres_database.connect()) as connection:
+        monkeypatch.setattr(pipeline, "SILENCE", 0.3)
         cursor = postgres_database.cursor(connection)
         assert isinstance(cursor, Pipeline)
         cursor.begin("BEGIN")
@@ -471,7 +469,7 @@ def test_what_cannot_even_be_sent_is_given_up_as_soon(impatient: None, postgres_
 
 
 async def test_a_group_whose_server_says_nothing_is_told_and_the_next_has_a_new_connection(
-    impatient: None, postgres_database: Database, writer: Lane
+    patient: Callable[[], None], postgres_database: Database, writer: Lane
 ) -> None:
     def silent(tx: Transaction) -> str:
         twice(tx)
@@ -483,6 +481,7 @@ async def test_a_group_whose_server_says_nothing_is_told_and_the_next_has_a_new_
     answers = await in_one_group(writer, units)
     assert [type(answer) for answer in answers] == [StoreUnavailable, StoreUnavailable]
     assert writer.failing
+    patient()
     assert await writer.run(Unit("2", 1)) == "2"
     assert await writer.run(kept) == {"2"}
     assert writer._session.connection is not before
@@ -511,7 +510,7 @@ def held_commits(postgres_database: Database) -> Iterator[Callable[[], object]]:
 
 
 async def test_a_commit_without_an_answer_that_was_done_meanwhile_is_acknowledged(
-    impatient: None,
+    patient: Callable[[], None],
     postgres_database: Database,
     held_commits: Callable[[], object],
     writer: Lane,
@@ -522,6 +521,7 @@ async def test_a_commit_without_an_answer_that_was_done_meanwhile_is_acknowledge
 
     def look(mark: str) -> bool:
         held_commits()
+        patient()
         return looked(mark)
 
     monkeypatch.setattr(writer._session, "_had_committed", look)
@@ -530,12 +530,16 @@ async def test_a_commit_without_an_answer_that_was_done_meanwhile_is_acknowledge
 
 
 async def test_a_commit_of_which_nobody_can_tell_is_refused(
-    impatient: None, held_commits: Callable[[], object], writer: Lane, monkeypatch: pytest.MonkeyPatch
+    patient: Callable[[], None],
+    held_commits: Callable[[], object],
+    writer: Lane,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("core.store.database.sleep", lambda _: None)
     with pytest.raises(StoreUnavailable):
         await writer.run(Unit("1", 1))
     held_commits()
+    patient()
     assert await writer.run(Unit("2", 1)) == "2"
 
 
@@ -543,7 +547,7 @@ def test_a_new_connection_that_says_nothing_is_given_up(
     postgres_server: str, postgres_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It let us in and then stood still."""
-    monkeypatch.setattr("core.store.pipeline.SILENCE", 0.3)
+    monkeypatch.setattr(pipeline, "SILENCE", 0.3)
     monkeypatch.setattr("core.store.database.AT_FIRST", SILENT)
     with pytest.raises(StoreUnavailable):
         postgres_database.connect()

@@ -8,30 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.model import ChannelName, DeliveryState, MessageRef, Policy, Recipient
+from core.model import DeliveryState, MessageRef, Recipient
+from tests.contracts.cards import DAY, ON_DESK, STONE, WALL, WITH_FALLBACK, card, cards
 from tests.contracts.steps import decide, waiting
-from tests.world import ANA, BEN, DESK, HALL, PAPER
+from tests.world import DESK, HALL, PAPER
 
 if TYPE_CHECKING:
-    from core.model import Delivery
     from core.store.sql import SqlStore
     from tests.world import StoppedClock
 
-STONE = ChannelName("stone")
-WALL = Recipient(channel=STONE, address="wall")
 ATTIC = Recipient(channel=PAPER, address="attic")
-ON_DESK = Policy(name="desk", reviewers=(ANA.id, BEN.id), recipients=(DESK,))
-WITH_FALLBACK = replace(ON_DESK, fallback=(HALL, WALL))
-DAY = timedelta(hours=24)
-
-
-async def cards(store: SqlStore, review: str) -> list[Delivery]:
-    return list(await store.deliveries((await store.review(review)).task.id))
-
-
-async def card(store: SqlStore, review: str, place: Recipient = DESK) -> Delivery:
-    (found,) = [one for one in await cards(store, review) if one.recipient == place and not one.is_retired]
-    return found
 
 
 async def shown(store: SqlStore, review: str, message: str, place: Recipient = DESK) -> None:

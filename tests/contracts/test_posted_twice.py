@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.model import DeliveryState, MessageRef, NewQuestion, QuestionId, ReviewRequest
+from tests.contracts.cards import DAY, ON_DESK, WITH_FALLBACK, card, cards
 from tests.contracts.steps import decide, waiting
-from tests.contracts.test_places import DAY, ON_DESK, WITH_FALLBACK, card, cards
 from tests.world import ANA, HALL, PAPER
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -53,14 +53,13 @@ from tests.contracts.steps import (
     submitted,
     waiting,
 )
+from tests.contracts.timers import left, told
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PEOPLE, SAM, START
 
 if TYPE_CHECKING:
-    from core.events import Event
     from core.store.database import Database
     from tests.world import StoppedClock
 
-E = TypeVar("E", bound="Event")
 HOUR = timedelta(hours=1)
 TIMED = Policy(
     name="timed",
@@ -73,16 +72,6 @@ TIMED = Policy(
 )
 PLAIN = replace(TIMED, reminders=(), escalation=None)
 ALL = [("reminder", 1), ("reminder", 2), ("escalation", 1), ("expiry", 1)]
-
-
-async def left(store: SqlStore, review: str) -> list[tuple[str, int]]:
-    return [(timer.kind.value, timer.number) for timer in await store.timers(review)]
-
-
-async def told(store: SqlStore, review: str, kind: type[E]) -> list[E]:
-    """What has happened of that kind to the task of the review."""
-    task = (await store.review(review)).task.id
-    return [stored.event for stored in await store.events(task, 0) if isinstance(stored.event, kind)]
 
 
 async def test_a_review_opens_with_everything_that_is_to_happen_to_it(store: SqlStore) -> None:

@@ -7,22 +7,13 @@ from dataclasses import fields
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from core.codec import decode, encode
 from core.events import EVENTS, Event, NodeRetried, ReviewRequested, kind
 from core.jsontext import from_json, to_json
-from tests.core.test_lifecycle import ONE_OF_EACH
+from tests.core.json_values import JSON
+from tests.core.one_of_each import ONE_OF_EACH
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
-)
 STORED = {
     "task_submitted": ["submitter"],
     "attempt_started": ["attempt"],

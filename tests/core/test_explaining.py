@@ -9,7 +9,7 @@ import pytest
 
 from core.explaining import Explanation, explain, standing
 from core.model import Delegation, Escalation, OnExpiry, Outcome, Policy, ReviewRequest, Verdict
-from tests.core.test_policy import by, quorum, review, staged
+from tests.core.judging import by, quorum, review, staged
 from tests.world import ANA, BEN, CY, EVE, PEOPLE, START
 
 OPS_AND_LEGAL = staged((quorum("legal", 1, ANA.id), quorum("ops", 2, BEN.id, CY.id)))

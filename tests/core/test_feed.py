@@ -20,7 +20,7 @@ from core.events import (
 )
 from core.feed import BUFFERED, KNOWN, LONGEST, Feed
 from core.model import Hint, Outcome, Status, StoredEvent, TaskId
-from tests.core.test_policy import review
+from tests.core.judging import review
 from tests.world import PATIENCE, START, Board
 
 if TYPE_CHECKING:

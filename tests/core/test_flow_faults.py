@@ -17,8 +17,7 @@ from core.model import LOCAL, Answer, OpenReview, Outcome, ReviewRequest, Status
 from core.nodes import ReviewNode, progress, review
 from core.states import MAX_STATE
 from tests.core.graphs import Does, DoesInThread, Shared, in_a_row
-from tests.core.test_interrupts import flow_of, sets
-from tests.core.test_resuming import ended_twice
+from tests.core.small_flows import ended_twice, flow_of, sets
 from tests.world import ANA, BEN, DESK, PaperChannel, StoppedClock, eventually, policies, whole_core
 
 if TYPE_CHECKING:
@@ -285,7 +284,7 @@ async def test_a_run_that_took_too_long_keeps_the_answers_that_it_had(
             await asyncio.Event().wait()
         shared["final_result"] = [first.content, (await review("two")).content]
 
-    flow = flow_of(Flow(start=Does("asks", asks)), timeout=0.05)
+    flow = flow_of(Flow(start=Does("asks", asks)), timeout=1.0)
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit()
         await world.approve(await world.open_review(task.id))

@@ -20,42 +20,18 @@ from core.events import (
     TextStreamed,
     kind,
 )
-from core.flow import FlowDefinition
 from core.graph import Graph
 from core.model import Answer, Outcome, Status, Verdict
 from core.nodes import ReviewNode, progress, review, run_key, stream_text
 from tests.core.graphs import Does, DoesInThread, Shared, definition, in_a_row
-from tests.world import ANA, BEN, StoppedClock, World, flow_settings, policies, whole_core
+from tests.core.small_flows import edit, flow_of, sets, state_of
+from tests.world import ANA, BEN, StoppedClock, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:
     from pocketflow import BaseNode
 
     from core.model import Json
     from core.store.database import Database
-
-
-def sets(name: str, **values: Any) -> Does:
-    async def work(shared: Shared) -> None:
-        shared.update(values)
-
-    return Does(name, work)
-
-
-def flow_of(graph: BaseNode, **settings: Any) -> FlowDefinition:
-    return FlowDefinition(graph=Graph(graph), settings=flow_settings(**settings), policies=policies())
-
-
-async def edit(
-    world: World, review_id: str, content: Json, person: Any = ANA, comment: str | None = None
-) -> None:
-    await world.service.decide(
-        review_id, person.id, Verdict.EDIT, content=content, comment=comment, via="api"
-    )
-
-
-async def state_of(world: World, task: str) -> dict[str, Any]:
-    """What the flow had left at its last checkpoint."""
-    return dict((await world.service.checkpoints.of_task(task))[-1].state)
 
 
 # A ReviewNode of the user's
@@ -810,7 +786,7 @@ async def test_a_flows_own_prep_is_held_to_what_nodes_are(
                 return await review("may I?")
             return await asyncio.Event().wait()
 
-    flow = flow_of(Flow(start=Inner(start=sets("one"))), retries=0, timeout=0.05)
+    flow = flow_of(Flow(start=Inner(start=sets("one"))), retries=0, timeout=0.05 if how == "hangs" else 10.0)
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         done = await world.end((await world.submit()).id)
         says = {

@@ -36,77 +36,12 @@ from core.events import (
     TaskForked,
     TaskResumed,
     TaskRewound,
-    TaskSubmitted,
     TextStreamed,
 )
 from core.lifecycle import TRANSITIONS, after
 from core.model import Status
+from tests.core.one_of_each import ONE_OF_EACH
 
-ONE_OF_EACH: dict[type[Event], Event] = {
-    TaskSubmitted: TaskSubmitted(submitter="sam"),
-    AttemptStarted: AttemptStarted(attempt=1),
-    TaskResumed: TaskResumed(attempt=1),
-    NodeRetried: NodeRetried(node="n", retry=1, error="e"),
-    NodeFinished: NodeFinished(node="n", action="default", checkpoint=1),
-    ActionUnmatched: ActionUnmatched(node="n", action="lft", choices=["left", "right"]),
-    ProgressReported: ProgressReported(node="n", fraction=0.5, text="half way"),
-    TextStreamed: TextStreamed(node="n", text="more"),
-    TaskRewound: TaskRewound(
-        checkpoint=2, node="n", attempt=2, by="ana", by_name="Ana", edited=["processed_output"]
-    ),
-    TaskForked: TaskForked(parent="p", checkpoint=2, by="ana", by_name="Ana", edited=[]),
-    ReviewRequested: ReviewRequested(review="r", attempt=1, draft="d"),
-    DecisionRecorded: DecisionRecorded(
-        review="r",
-        reviewer="ana",
-        reviewer_name="Ana",
-        verdict="edit",
-        comment=None,
-        via="web",
-        content={"text": "mine"},
-        diff="--- draft",
-    ),
-    ReviewApproved: ReviewApproved(review="r", attempt=1),
-    ReviewRejected: ReviewRejected(review="r", attempt=1),
-    ReviewEdited: ReviewEdited(review="r", attempt=1),
-    ReviewExpired: ReviewExpired(review="r", attempt=1, outcome="expired"),
-    DecisionWithdrawn: DecisionWithdrawn(review="r", reviewer="ana", reviewer_name="Ana", via="web"),
-    DecisionsCarried: DecisionsCarried(review="r", reviewers=["Ana"]),
-    DecisionsDropped: DecisionsDropped(review="r", people=["Ana"], ids=["ana"]),
-    ReviewerReminded: ReviewerReminded(review="r", attempt=1, people=["Ana"]),
-    ReviewClaimed: ReviewClaimed(
-        review="r", attempt=1, person="ana", person_name="Ana", until="2026-11-21T08:15:00Z", via="web"
-    ),
-    ClaimEnded: ClaimEnded(review="r", person="ana", person_name="Ana", reason="released"),
-    ReminderSnoozed: ReminderSnoozed(review="r", person="ana", person_name="Ana", until=None, via="web"),
-    QuestionAsked: QuestionAsked(
-        review="r",
-        attempt=1,
-        question="q",
-        text="Why?",
-        person="ana",
-        person_name="Ana",
-        submitter="sam",
-        submitter_name="Sam",
-        via="web",
-    ),
-    QuestionAnswered: QuestionAnswered(
-        review="r",
-        attempt=1,
-        question="q",
-        text="So.",
-        person="sam",
-        person_name="Sam",
-        asked_by="ana",
-        asked_by_name="Ana",
-        via="web",
-    ),
-    ReviewEscalated: ReviewEscalated(review="r", attempt=1, people=["Ana"], reason="Late."),
-    ReviewStuck: ReviewStuck(review="r", attempt=1, reason="Nobody."),
-    TaskCompleted: TaskCompleted(final_result="x", outcome="approved"),
-    TaskFailed: TaskFailed(error="e"),
-    TaskCancelled: TaskCancelled(by="sam"),
-}
 P, R, W, C, F, X = Status
 ALLOWED = {
     (P, TaskForked): P,

@@ -12,7 +12,7 @@ from core.errors import Invalid, NotAReviewer
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed, ReviewerReminded
 from core.explaining import looking
 from core.model import LOCAL, Claim, Outcome
-from tests.core.test_policy import review as a_review
+from tests.core.judging import review as a_review
 from tests.world import ANA, BEN, EVE, PEOPLE, START, World, whole_core
 
 if TYPE_CHECKING:

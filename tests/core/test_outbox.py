@@ -210,8 +210,8 @@ async def test_one_message_is_never_changed_twice_at_once(desk: World, paper: Pa
 async def test_changes_go_before_new_cards(desk: World, paper: PaperChannel) -> None:
     first = await desk.submit("first")
     await settled(desk, first.id)
-    blocker = await desk.submit("blocker")
     paper.close()
+    blocker = await desk.submit("blocker")
     others = [await desk.submit(f"other {n}") for n in range(3)]
     await paper.called(2)
     for task in (blocker, *others):

@@ -47,69 +47,18 @@ from core.model import (
     Quorum,
     ReasonRule,
     Recipient,
-    ReviewId,
     ReviewRequest,
     Status,
-    Task,
-    TaskId,
     Verdict,
 )
 from core.policy import check_answer, check_may_ask, check_may_decide, check_open
+from tests.core.judging import ONE, by, quorum, review, staged
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, SAM, START
 
-ONE = Policy(name="one", reviewers=(ANA.id, BEN.id, SAM.id))
 TWO = replace(ONE, approvals=2)
 SELF = replace(ONE, distinct_from=())
 NOBODY = Policy(name="nobody", reviewers=())
 REFUSALS = (NotAReviewer, SelfReview, ReviewIsClosed, AlreadyDecided)
-
-
-def by(person: PersonId, verdict: Verdict = Verdict.APPROVE) -> Decision:
-    return Decision(
-        reviewer=person, reviewer_name=person.title(), verdict=verdict, comment=None, via="web", at=START
-    )
-
-
-def review(
-    policy: Policy = ONE,
-    *decisions: Decision,
-    closed: Outcome | None = None,
-    superseded: int | None = None,
-    status: Status = Status.WAITING_FOR_REVIEW,
-) -> ReviewRequest:
-    task = Task(
-        id=TaskId("t"),
-        flow="draft",
-        title="t",
-        status=status,
-        outcome=None,
-        attempt=1,
-        review=None,
-        input="x",
-        draft="d",
-        final_result=None,
-        error=None,
-        submitter=SAM.id,
-        submitter_name="Sam",
-        on_behalf_of="ana",
-        callback_url=None,
-        metadata={},
-        created_at=START,
-        updated_at=START,
-    )
-    return ReviewRequest(
-        id=ReviewId("r"),
-        task=task,
-        attempt=1,
-        node="review",
-        policy=policy,
-        draft="d",
-        outcome=closed or Outcome.OPEN,
-        opened_at=START,
-        closed_at=START + timedelta(seconds=5) if closed else None,
-        superseded_by=superseded,
-        decisions=decisions,
-    )
 
 
 @pytest.mark.parametrize(
@@ -242,17 +191,6 @@ def test_nobody_outside_the_list_ever_decides(
 
 
 # Stages and quorums
-
-
-def quorum(name: str, approvals: int, *people: PersonId) -> Quorum:
-    return Quorum(name=name, people=people, approvals=approvals)
-
-
-def staged(*stages: tuple[Quorum, ...], **more: object) -> Policy:
-    everybody = dict.fromkeys(person for stage in stages for one in stage for person in one.people)
-    asked = sum(one.approvals for stage in stages for one in stage)
-    policy = Policy(name="staged", reviewers=tuple(everybody), approvals=asked, stages=stages)
-    return replace(policy, **more)  # type: ignore[arg-type]  # the values are of many types
 
 
 A, B, C, D, E = PEOPLE

@@ -21,6 +21,7 @@ from core.processors.exchange import LARGEST, ProcessorError
 from core.processors.model import NO_REASON, Answer, ModelProcessor, messages
 from core.settings import CoreSettings
 from countersign.settings import unknown_names
+from tests.core.model_answers import at_once
 from tests.core.processing import FIRST, KEY, SECOND, Loopback, Pauses, Told, a_run, loopback, raw, says
 from tests.world import flow_settings, policies, whole_core
 
@@ -74,12 +75,6 @@ def streams(*pieces: str | bytes, cut: bool = False, kind: str = "text/event-str
         return response
 
     return answer
-
-
-def at_once(text: str | None, finish: str | None = "stop", **more: Any) -> Any:
-    """An answer that is not streamed."""
-    message = {"role": "assistant", "content": text, **more}
-    return says(json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish}]}))
 
 
 HELLO = streams(chunk("Hel"), chunk("lo"), chunk(None, "stop"), DONE)

@@ -16,7 +16,7 @@ from core.nodes import ReviewNode
 from core.nodes import review as ask
 from core.states import MAX_STATE
 from tests.core.graphs import Does, Shared, definition, in_a_row
-from tests.core.test_interrupts import edit, flow_of, sets
+from tests.core.small_flows import edit, ended_twice, flow_of, sets
 from tests.world import ANA, BEN, DESK, SAM, PaperChannel, StoppedClock, policies, whole_core
 
 if TYPE_CHECKING:
@@ -76,11 +76,6 @@ async def test_a_task_goes_on_from_a_checkpoint_with_an_edited_state(
         ]
         first = (await world.service.reviews(task.id))[0]
         assert (first.outcome, first.superseded_by) == (Outcome.APPROVED, 2)
-
-
-async def ended_twice(world: World, task: TaskId) -> Task:
-    await world.diary.until(lambda: [e for e in world.diary.of(task) if isinstance(e, FINAL)][1:])
-    return await world.service.task(task)
 
 
 async def test_an_open_review_of_the_branch_left_is_closed_on_every_card(

@@ -14,7 +14,7 @@ from core.errors import Invalid
 from core.jsontext import from_json, to_ascii_json, to_json
 from core.model import Submission
 from core.submissions import MAX_COMMENT, MAX_DEPTH, check, check_text, is_id, title_of
-from tests.core.test_events import JSON
+from tests.core.json_values import JSON
 from tests.world import SAM
 
 if TYPE_CHECKING:

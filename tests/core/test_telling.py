@@ -12,7 +12,7 @@ from core.model import Status
 from core.nodes import progress, stream_text
 from core.telling import MOST_TEXT
 from tests.core.graphs import Does, DoesInThread, Shared
-from tests.core.test_interrupts import flow_of
+from tests.core.small_flows import flow_of
 from tests.world import StoppedClock, World, whole_core
 
 if TYPE_CHECKING:

@@ -78,10 +78,11 @@ class Kept:
 
     async def told(self, number: int) -> list[type[Event]]:
         """The kinds of the first so many things that happened by themselves, once they have."""
-        found = await self.diary.until(lambda: self._told()[: number if len(self._told()) >= number else 0])
+        found = await self.diary.until(lambda: self.happened[: number if len(self.happened) >= number else 0])
         return [type(event) for event in found]
 
-    def _told(self) -> list[Event]:
+    @property
+    def happened(self) -> list[Event]:
         return [stored.event for stored in self.diary.events if isinstance(stored.event, TOLD)]
 
 
@@ -97,14 +98,14 @@ async def keeping(database: Database, clock: Clock) -> AsyncIterator[Kept]:
         yield Kept(store, faulty, diary, keeper)
 
 
-async def idle(kept: Kept, clock: StoppedClock) -> None:
-    """Until the timekeeper has looked, and sleeps."""
-    await eventually(lambda: _sleeps(kept, clock))
+async def idle(kept: Kept) -> None:
+    """Until the timekeeper has done all that is due, and sleeps."""
 
+    async def sleeps() -> bool:
+        await kept.store.next_timer()
+        return kept.keeper.is_at_rest
 
-async def _sleeps(kept: Kept, clock: StoppedClock) -> bool:
-    await kept.store.next_timer()
-    return clock.next_alarm is not None and not kept.keeper._wake.is_set()
+    await eventually(sleeps)
 
 
 async def test_each_happens_at_its_time_and_once(sqlite_database: Database, clock: StoppedClock) -> None:
@@ -113,16 +114,16 @@ async def test_each_happens_at_its_time_and_once(sqlite_database: Database, cloc
         for number, kind in enumerate(
             (ReviewerReminded, ReviewerReminded, ReviewEscalated, ReviewExpired), 1
         ):
-            await idle(kept, clock)
+            await idle(kept)
             clock.advance(minutes=59)
-            await idle(kept, clock)
-            assert len(kept._told()) == number - 1, "nothing before its time"
+            await idle(kept)
+            assert len(kept.happened) == number - 1, "nothing before its time"
             clock.advance(minutes=1)
             assert (await kept.told(number))[-1] is kind
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(days=3)
-        await idle(kept, clock)
-        assert len(kept._told()) == 4
+        await idle(kept)
+        assert len(kept.happened) == 4
         assert (await kept.store.review(review)).outcome is Outcome.EXPIRED
 
 
@@ -155,7 +156,7 @@ async def test_nothing_happens_after_the_decision(sqlite_database: Database, clo
         await recorded(kept.store, review, ANA)
         await recorded(kept.store, review, BEN)
         other = await waiting(kept.store, TIMED)
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(hours=3.5)
         await kept.told(2)
         assert {stored.event.review for stored in kept.diary.events if isinstance(stored.event, TOLD)} == {
@@ -168,11 +169,11 @@ async def test_a_store_that_is_away_for_a_while_postpones_and_loses_nothing(
 ) -> None:
     async with keeping(sqlite_database, clock) as kept:
         await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
-        await idle(kept, clock)
+        await idle(kept)
         kept.faulty.faults = [StoreUnavailable("away") for _ in range(3)]
         clock.advance(HOUR)
         while kept.faulty.faults:
-            await idle(kept, clock)
+            await idle(kept)
             clock.advance(SWEEP)
         assert await kept.told(1) == [ReviewerReminded]
 
@@ -180,10 +181,10 @@ async def test_a_store_that_is_away_for_a_while_postpones_and_loses_nothing(
 async def test_a_defect_ends_nothing(sqlite_database: Database, clock: StoppedClock) -> None:
     async with keeping(sqlite_database, clock) as kept:
         await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
-        await idle(kept, clock)
+        await idle(kept)
         kept.faulty.faults = [ZeroDivisionError()]
         clock.advance(HOUR)
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(minutes=1)
         assert await kept.told(1) == [ReviewerReminded]
 
@@ -194,7 +195,7 @@ async def test_a_clock_that_jumps_forward_lets_everything_happen_in_its_order(
     async with keeping(sqlite_database, clock) as kept:
         for _ in range(3):
             await waiting(kept.store, TIMED)
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(hours=3.5)
         await kept.told(6)
         clock.advance(days=400)
@@ -210,16 +211,16 @@ async def test_a_clock_that_is_set_back_lets_nothing_happen_twice(
 ) -> None:
     async with keeping(sqlite_database, clock) as kept:
         await waiting(kept.store, TIMED)
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(HOUR)
         await kept.told(1)
         clock.advance(-HOUR)
         kept.keeper.look()
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(HOUR)
         kept.keeper.look()
-        await idle(kept, clock)
-        assert len(kept._told()) == 1
+        await idle(kept)
+        assert len(kept.happened) == 1
 
 
 @pytest.mark.parametrize("broken", [1, 70])
@@ -231,13 +232,13 @@ async def test_a_timer_that_breaks_holds_up_no_other(
         kept.faulty.broken = {await waiting(kept.store, policy) for _ in range(broken)}
         clock.advance(seconds=1)
         others = {await waiting(kept.store, policy) for _ in range(3)}
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(2 * HOUR)
         await kept.told(3)
-        await idle(kept, clock)
+        await idle(kept)
         assert len(kept.faulty.tried) == broken + 3, "each was tried once"
         clock.advance(minutes=1)
-        await idle(kept, clock)
+        await idle(kept)
         assert len(kept.faulty.tried) == 2 * broken + 3, "and is again, a while later"
         kept.faulty.broken = set()
         clock.advance(minutes=1)
@@ -250,7 +251,7 @@ async def test_one_that_somebody_else_overtook_is_looked_at_again_soon(
 ) -> None:
     async with keeping(sqlite_database, clock) as kept:
         await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
-        await idle(kept, clock)
+        await idle(kept)
         fire, refused = kept.faulty.fire, [ReviewIsClosed("Somebody else was first.")]
 
         async def overtaken(timer: Timer, **known: object) -> bool:
@@ -260,7 +261,7 @@ async def test_one_that_somebody_else_overtook_is_looked_at_again_soon(
 
         kept.faulty.fire = overtaken  # type: ignore[method-assign]  # the moment before it
         clock.advance(HOUR)
-        await idle(kept, clock)
+        await idle(kept)
         clock.advance(seconds=2)
         assert await kept.told(1) == [ReviewerReminded]
 
@@ -270,8 +271,8 @@ async def test_two_timekeepers_on_one_database_do_nothing_twice(
 ) -> None:
     async with keeping(any_database, clock) as one, keeping(any_database, clock) as two:
         reviews = {await waiting(one.store, TIMED) for _ in range(12)}
-        await idle(one, clock)
-        await idle(two, clock)
+        await idle(one)
+        await idle(two)
         for hours, left in ((3.5, 12), (24, 0)):
             clock.advance(hours=hours)
             one.keeper.look()

@@ -18,7 +18,7 @@ from core.errors import SettingsError
 from core.store.database import conninfo, database
 from core.store.schema import HEAD, migrate
 from tests.bench.server import environment, free_port
-from tests.countersign.test_cli import countersign, until
+from tests.countersign.commands import countersign, until
 from tests.deploy.files import ROOT
 
 if TYPE_CHECKING:

@@ -20,25 +20,11 @@ import pytest
 
 from countersign.cli import run
 from tests.bench.server import environment, free_port
+from tests.countersign.commands import CONFIG, countersign, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-CONFIG = '[people.ana]\nname = "Ana"\n[people.sam]\nname = "Sam"\n[policies.default]\nreviewers = ["ana"]\n'
-
-
-def countersign(folder: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "countersign", *words],
-        cwd=folder,
-        env=environment(8080, **env),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -72,19 +58,6 @@ class Served:
     def token(self, person: str) -> str:
         printed = self.run("link", person).stdout
         return printed.split("token: ")[1].strip()
-
-
-def until(condition: object, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
-    """Ask again until the condition holds; the process must live meanwhile."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if condition():  # type: ignore[operator]  # any callable
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    raise AssertionError("it did not become true")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.slack.method import BOT_SCOPES
 from countersign.doctor import findings
-from tests.countersign.test_membership import listing
+from tests.countersign.listing import listing
 
 if TYPE_CHECKING:
     from pathlib import Path

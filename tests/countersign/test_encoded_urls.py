@@ -18,7 +18,7 @@ from core.errors import SettingsError
 from core.store.database import conninfo, database
 from core.store.schema import HEAD
 from tests.bench.server import environment, free_port
-from tests.countersign.test_cli import CONFIG, countersign, until
+from tests.countersign.commands import CONFIG, countersign, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

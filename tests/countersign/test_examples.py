@@ -12,8 +12,8 @@ from core.events import FINAL, ProgressReported
 from core.model import ModelEndpoint, Outcome, Status, Verdict
 from countersign.composition import flows
 from countersign.configuration import configuration
+from tests.core.model_answers import at_once
 from tests.core.processing import loopback
-from tests.core.test_processors_model import at_once
 from tests.world import ANA, BEN, SAM, whole_core
 
 if TYPE_CHECKING:

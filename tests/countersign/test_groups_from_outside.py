@@ -24,7 +24,7 @@ from countersign.configuration import configuration
 from countersign.membership import asker
 from countersign.outside import Keeper
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader
-from tests.countersign.test_membership import listing
+from tests.countersign.listing import listing
 from tests.world import ANA, BEN, CY, EVE, PATIENCE, eventually, whole_core
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from core.events import Event
     from core.model import Person, ReviewId, Task
     from core.store.database import Database
-    from tests.countersign.test_membership import Lists
+    from tests.countersign.listing import Lists
     from tests.world import StoppedClock, World
 
 PEOPLE = "".join(

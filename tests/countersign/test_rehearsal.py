@@ -15,7 +15,7 @@ from core.model import OnExpiry
 from core.store.database import database
 from core.store.schema import migrate
 from countersign.cli import run
-from tests.countersign.test_membership import listing
+from tests.countersign.listing import listing
 from tests.world import BEN, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
 from countersign.reloading import Live, Reloader, follow
-from tests.world import ANA, BEN, SAM, PaperChannel, whole_core
+from tests.world import ANA, BEN, PATIENCE, SAM, PaperChannel, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -269,7 +269,7 @@ async def test_many_signals_in_one_moment_are_one_reload(
         task = asyncio.create_task(follow(asked, reloader))
         asked.set()
         asked.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         task.cancel()
         assert len(read) == 1

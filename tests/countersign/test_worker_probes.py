@@ -13,7 +13,7 @@ import pytest
 from core.store.database import database
 from core.store.schema import migrate
 from tests.bench.server import environment
-from tests.countersign.test_cli import CONFIG, countersign, until
+from tests.countersign.commands import CONFIG, countersign, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

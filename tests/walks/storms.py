@@ -22,8 +22,8 @@ from standardwebhooks import Webhook
 from tests.bot.house import served
 from tests.contracts.conftest import on
 from tests.walks.fleet import fleet
+from tests.walks.histories import names
 from tests.walks.runs import eventually, figures
-from tests.walks.test_kill import names
 from tests.walks.town import WEBHOOK_SECRET
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from core.store.database import SQLite
 from core.store.database import database as database_at
 from tests.disks import small_disk
+from tests.walks.filling import fill
 from tests.walks.runs import eventually
 from tests.walks.town import SLACK, TELEGRAM, town
 from tests.world import locked
@@ -152,13 +152,6 @@ async def test_a_full_disk_is_never_answered_falsely_and_recovers_by_itself(
             assert (await sam.task(task))["status"] == "waiting_for_review"
             (disk / "rubbish").unlink()
             await goes_on(there, sam, task, card, [])
-
-
-def fill(file: Path) -> None:
-    """Until the disk takes not one byte more."""
-    with file.open("wb", buffering=0) as rubbish, suppress(OSError):
-        while rubbish.write(bytes(4096)):
-            pass
 
 
 async def submitted_until_full(browser: Browser) -> list[str]:

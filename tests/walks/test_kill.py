@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.walks.browsers import Browser, Message
+from tests.walks.histories import names
 from tests.walks.load import CHANNELS, CONFIGURATION, GROUPS, Load, Plan
 from tests.walks.processes import serving
 from tests.walks.runs import eventually, figures, seeded
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-REVIEW_EVENT = {"approve": "review_approved", "reject": "review_rejected"}
 IDS = ["socket-polling", "http-webhook"]
 
 
@@ -119,15 +119,6 @@ async def every_history_is_whole(load: Load, tasks: list[dict[str, Any]]) -> dic
             plans = [Plan.of(load.seed, task["input"], attempt) for attempt in started]
             assert [decided(d) for d in decisions] == plans
     return histories
-
-
-def names(verdicts: list[str]) -> list[str]:
-    """The events of a task that was decided so, in their only order."""
-    rounds = [
-        ["attempt_started", "node_finished", "review_requested", "decision_recorded", REVIEW_EVENT[verdict]]
-        for verdict in verdicts
-    ]
-    return ["task_submitted", *(name for each in rounds for name in each), "task_completed"]
 
 
 def decided(recorded: dict[str, Any]) -> Plan:

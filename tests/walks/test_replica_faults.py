@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from core.store.database import conninfo
+from tests.walks.filling import fill
 from tests.walks.outages import own_server, postgres_disk
 from tests.walks.runs import eventually, seeded
 from tests.walks.storms import storm
-from tests.walks.test_full_and_locked import fill
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import PersonId
-from tests.web.test_pages import HOSTILE, Seen, posted, seen
-from tests.web.test_web_tasks import ask
+from tests.web.asking import ask
+from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE
 from web.settings import WebSettings
 

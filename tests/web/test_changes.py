@@ -13,7 +13,7 @@ from core.events import ReviewRequested, TaskCompleted
 from core.model import Verdict
 from core.nodes import ReviewNode, review
 from tests.core.graphs import Does, Shared, definition, in_a_row
-from tests.web.test_pages import HOSTILE, Seen, posted, seen
+from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
 from tests.world import ANA, BEN, draft_flows, flow_settings, whole_core
 from web.settings import WebSettings

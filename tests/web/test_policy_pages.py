@@ -13,7 +13,7 @@ from core.events import DecisionsCarried
 from core.model import PersonId, StoredEvent, TaskId, Verdict
 from core.store.policies import policy_hash
 from tests.web.policy_house import POLICIES
-from tests.web.test_pages import HOSTILE, Seen, posted, seen
+from tests.web.reading import HOSTILE, Seen, posted, seen, words
 from tests.web.web_house import PAGE
 from tests.world import ANA, BEN, CY, EVE
 from web.pages.trail import timeline
@@ -22,10 +22,6 @@ from web.settings import WebSettings
 if TYPE_CHECKING:
     from tests.web.policy_house import PolicyHouse
     from tests.web.web_house import Houses
-
-
-def words(page: Seen) -> str:
-    return " ".join(page.text.split())
 
 
 async def page_of(office: PolicyHouse, task_id: str, person: str) -> Seen:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from core.events import DecisionRecorded, DecisionWithdrawn
 from core.model import PersonId
 from core.store.policies import policy_hash
+from tests.web.asking import ask
 from tests.web.policy_house import STAGED
-from tests.web.test_web_tasks import ask
 from tests.world import ANA, BEN, EVE
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
 from core.model import LOCAL, PersonId, Piece, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
-from tests.world import eventually
+from tests.world import PATIENCE, eventually
+from web.app import REQUESTS_MAY_END
 from web.settings import WebSettings
 from web.stream import MOST_AT_ONCE, intermediate_result, status_message
 
@@ -227,7 +228,7 @@ async def test_three_live_readers_see_the_same_in_order(house: House) -> None:
 async def test_headers_do_not_wait_for_the_first_message(house: House) -> None:
     task_id = await house.submitted()
     headers = {**await house.bearer("ana"), "Last-Event-ID": "4"}
-    async with asyncio.timeout(5), house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+    async with asyncio.timeout(PATIENCE), house.http.get(f"/stream/{task_id}", headers=headers) as answer:
         assert answer.status == 200
         await decided(house, task_id, Verdict.APPROVE)
         assert [message["status"] for _, message in await read(answer)] == ["completed"]
@@ -248,7 +249,7 @@ async def test_streams_end_at_once_when_the_server_stops(house: House) -> None:
     answers = [await house.http.get(f"/stream/{task_id}", headers=headers) for _ in range(20)]
     for answer in answers:
         await read(answer, until="waiting_for_review")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(REQUESTS_MAY_END):
         await house.server.close()
         for answer in answers:
             assert await read(answer) == []
@@ -265,7 +266,7 @@ async def test_a_waiting_submission_is_answered_when_the_server_stops(idle_house
 
     waiting = asyncio.create_task(create())
     await house.world.diary.until(lambda: house.world.diary.events)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(REQUESTS_MAY_END):
         await house.server.close()
         assert await waiting == 201
 
@@ -279,7 +280,7 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(houses: Houses) -> 
         assert answer.status == 200
         await read(answer, until="waiting_for_review")
         answer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 async with house.http.get(f"/stream/{task_id}", headers=headers) as again:
                     if again.status == 200:
@@ -327,7 +328,7 @@ async def test_a_reader_who_leaves_before_the_first_byte_is_no_fault(
             with pytest.raises(ClientConnectionError):
                 await house.http.get(f"/stream/{task_id}", headers=headers)
             assert service.handling
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await asyncio.wait([service.handling])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
@@ -346,7 +347,7 @@ async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:
     )
     for _ in range(4):  # five megabytes are more than the kernel keeps for it
         await decided(house, task_id, Verdict.REJECT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
                 if answer.status == 200:

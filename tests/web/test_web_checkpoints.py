@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.core.graphs import Does, Shared, in_a_row
-from tests.web.test_web_tasks import ask
+from tests.web.asking import ask
 from tests.web.web_house import House
 from tests.world import ANA, THEIRS, draft_flows, whole_core
 from web.settings import WebSettings

@@ -12,10 +12,10 @@ import pytest
 from core.model import LOCAL
 from core.nodes import ReviewNode
 from tests.core.graphs import Does, Shared, in_a_row
-from tests.core.test_interrupts import sets
-from tests.web.test_web_tasks import ask
+from tests.core.small_flows import sets
+from tests.web.asking import ask
 from tests.web.web_house import PAGE, House
-from tests.world import ANA, draft_flows, whole_core
+from tests.world import ANA, PATIENCE, draft_flows, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -144,7 +144,10 @@ async def test_a_reader_who_has_seen_the_end_is_answered_although_the_task_is_re
 
     service.task = a_moment_ago  # type: ignore[method-assign]  # the moment between two reads
     headers = {**await house.bearer("sam"), "Last-Event-ID": str(last)}
-    async with asyncio.timeout(10), house.http.get(f"/v1/tasks/{task_id}/events", headers=headers) as answer:
+    async with (
+        asyncio.timeout(PATIENCE),
+        house.http.get(f"/v1/tasks/{task_id}/events", headers=headers) as answer,
+    ):
         assert answer.status == 200
         assert b"task_rewound" in await answer.content.readuntil(b"\n\n")
     service.task = read  # type: ignore[method-assign]  # the moment between two reads

@@ -9,9 +9,8 @@ import pytest
 
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed, ReviewerReminded
 from core.model import LOCAL, TaskId
-from tests.web.test_pages import Seen, posted, seen
-from tests.web.test_policy_pages import words
-from tests.web.test_web_tasks import ask
+from tests.web.asking import ask
+from tests.web.reading import Seen, posted, seen, words
 from tests.web.web_house import PAGE
 from tests.world import BEN
 from web.settings import WebSettings

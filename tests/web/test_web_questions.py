@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.events import QuestionAnswered, QuestionAsked
-from tests.web.test_pages import posted, seen
-from tests.web.test_web_tasks import ask
+from tests.web.asking import ask
+from tests.web.reading import posted, seen
 
 if TYPE_CHECKING:
     from core.events import Event

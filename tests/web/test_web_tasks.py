@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from core.errors import Overloaded
+from tests.web.asking import ask
 from tests.web.web_house import PAGE, WHSEC
 from web.parameters import preferred_wait
 from web.settings import WebSettings
@@ -39,12 +40,6 @@ TASK_FIELDS = [
     "point",
 ]
 MOVING = {"status", "attempt", "review_id", "draft", "updated_at", "node", "point"}
-
-
-async def ask(house: House, method: str, path: str, person: str = "ana", **how: Any) -> tuple[int, Any]:
-    headers = {**await house.bearer(person), **how.pop("headers", {})}
-    async with house.http.request(method, path, headers=headers, **how) as answer:
-        return answer.status, await answer.json(content_type=None) if answer.status != 204 else None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.inforce import InForce
-from tests.web.test_pages import posted, seen
-from tests.web.test_web_tasks import ask
+from tests.web.asking import ask
+from tests.web.reading import posted, seen
 from tests.web.web_house import PAGE, House
 from tests.world import ANA, BEN, PEOPLE, whole_core
 from web.settings import WebSettings

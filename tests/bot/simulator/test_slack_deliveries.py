@@ -17,6 +17,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.simulator.slack import Forgery, Kind, NotOffered, SlackSimulator
+from tests.world import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,7 +77,7 @@ class Recorder:
 
     async def told(self, kind: str, times: int) -> None:
         """Return when it was told this so often."""
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.of(kind)) >= times)
 
     async def on_press(self, ack: Any, body: dict[str, Any]) -> None:
@@ -292,12 +293,13 @@ async def test_a_press_on_an_ephemeral_message_carries_no_message(
 
 async def test_an_unanswered_press_times_out_and_is_not_sent_again() -> None:
     for connect in TRANSPORTS.values():
-        async with SlackSimulator(ack_seconds=0.05, event_retries=(0.0,)) as slack:
+        async with SlackSimulator(ack_seconds=0.5, event_retries=(0.0,)) as slack:
             set_up(slack)
             recorder = Recorder(slack)
             async with connect(slack, recorder):
                 answer = await slack.press(await card(slack, recorder), "Slow", user=ANA)
                 assert (answer.timed_out, answer.status) == (True, 0)
+                await recorder.told("press", 1)
                 assert len(recorder.of("press")) == 1
                 recorder.gate.set()
 
@@ -562,7 +564,7 @@ async def test_an_event_is_redelivered_three_times_unless_the_app_says_no(slack:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         slack.request_url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         await slack.say(GENERAL, f"<@{slack.bot_user.id}> hi", user=ANA)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         assert [number for number, _, _ in heard] == [None, "1", "2", "3"]
         assert {reason for _, reason, _ in heard[1:]} == {"http_error"}
@@ -573,7 +575,7 @@ async def test_an_event_is_redelivered_three_times_unless_the_app_says_no(slack:
 
 
 async def test_an_event_that_is_answered_too_late_comes_again_as_timed_out() -> None:
-    async with SlackSimulator(ack_seconds=0.05, event_retries=(0.0,)) as slack:
+    async with SlackSimulator(ack_seconds=0.5, event_retries=(0.0,)) as slack:
         set_up(slack)
         recorder = Recorder(slack)
         async with by_http(slack, recorder):

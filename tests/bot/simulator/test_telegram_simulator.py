@@ -20,6 +20,7 @@ from telegram.error import BadRequest
 from bot.simulator.telegram import MessageShape, TelegramSimulator
 from tests.bot.simulator import telegram_group
 from tests.bot.simulator.telegram_group import ANA, BEN, CHANNEL, GROUP, connected, keyboard, populate
+from tests.world import PATIENCE
 
 telegram, bot = telegram_group.telegram, telegram_group.bot
 
@@ -305,7 +306,7 @@ async def test_the_changes_end_with_the_simulator() -> None:
     async with TelegramSimulator() as telegram:
         seen = asyncio.create_task(_count(telegram))
         await telegram.until(lambda: telegram.user(telegram.add_user(ANA, "Ana").id))
-    assert await asyncio.wait_for(seen, 1) >= 0
+    assert await asyncio.wait_for(seen, PATIENCE) >= 0
 
 
 async def _count(telegram: TelegramSimulator) -> int:

@@ -27,9 +27,13 @@ from telegram.request import HTTPXRequest
 
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import TelegramSimulator
+from tests.world import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+IMPATIENT = 0.2
+"""Seconds for which an answer is waited for that is not to come."""
 
 GROUP = -1001
 ANA, BEN = 42, 43
@@ -52,8 +56,8 @@ async def bot(telegram: TelegramSimulator) -> AsyncIterator[Bot]:
 
 
 @asynccontextmanager
-async def connected(telegram: TelegramSimulator, read_timeout: float = 5.0) -> AsyncIterator[Bot]:
-    request = HTTPXRequest(read_timeout=read_timeout)
+async def connected(telegram: TelegramSimulator) -> AsyncIterator[Bot]:
+    request = HTTPXRequest(read_timeout=PATIENCE)
     async with Bot(telegram.token, base_url=telegram.api_url, request=request) as client:
         yield client
 
@@ -81,7 +85,7 @@ class Heard:
         self.changed = asyncio.Event()
 
     async def until(self, *words: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while self.words[-len(words) :] != list(words):
                 await self.changed.wait()
 
@@ -199,7 +203,7 @@ async def test_a_long_poll_returns_as_soon_as_there_is_news(telegram: TelegramSi
     poll = asyncio.create_task(bot.get_updates(timeout=30))
     await telegram.until(lambda: telegram.delivery.polls_open)
     await telegram.say(ANA, "hello", user=ANA)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):  # less than what it asked for
         assert len(await poll) == 1
 
 
@@ -410,10 +414,10 @@ async def test_each_fault_becomes_its_error_once(
     telegram: TelegramSimulator, monkeypatch: pytest.MonkeyPatch, fault: Fault, error: type[TelegramError]
 ) -> None:
     monkeypatch.setenv("PTB_TIMEDELTA", "1")  # without it, RetryAfter warns when it is made
-    async with connected(telegram, read_timeout=0.2) as bot:
+    async with connected(telegram) as bot:
         telegram.faults.add(fault)
         with pytest.raises(error) as raised:
-            await bot.send_message(GROUP, "one")
+            await bot.send_message(GROUP, "one", read_timeout=IMPATIENT if fault.delay else PATIENCE)
         assert type(raised.value) is error
         assert telegram.messages(GROUP) == []
         await bot.send_message(GROUP, "two")
@@ -424,10 +428,11 @@ async def test_each_fault_becomes_its_error_once(
 async def test_a_message_may_be_sent_although_its_answer_is_lost(
     telegram: TelegramSimulator, fault: dict[str, Any]
 ) -> None:
-    async with connected(telegram, read_timeout=0.2) as bot:
+    async with connected(telegram) as bot:
         telegram.faults.add(Fault(method="sendMessage", after_acting=True, **fault))
         with pytest.raises(NetworkError):
-            await bot.send_message(GROUP, "one")
+            await bot.send_message(GROUP, "one", read_timeout=IMPATIENT if "delay" in fault else PATIENCE)
+        await telegram.until(lambda: telegram.messages(GROUP))
         assert [message.text for message in telegram.messages(GROUP)] == ["one"]
 
 
