@@ -59,6 +59,10 @@ class Session:
         """Whether the last group could not be run for want of the database."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
+        self._told: str | None = None
+        """Why groups fail, as the log has it: it says so once, not for each of them."""
+        self._refused = 0
+        """Units, since then."""
         self._is_old = False
         """Whether the connection was there before the present group."""
         self._locked_out: list[StoreUnavailable] = []
@@ -111,6 +115,9 @@ class Session:
             self._commit()
             # A full disk can still be read.
             self.failing = self.failing and self._writes and not wrote
+            if self._told is not None and not self.failing:
+                log.info("groups_done_again", refused=self._refused)
+                self._told, self._refused = None, 0
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
             return self._ended(group, error, mark)
         return True
@@ -210,7 +217,10 @@ class Session:
     def _fail(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
         self.disconnect()
-        log.warning("group_failed", units=len(group), error=outage.in_full)
+        if self._told != outage.in_full:
+            log.warning("group_failed", units=len(group), error=outage.in_full)
+        self._told = outage.in_full
+        self._refused += len(group)
         self.failing, self._outage = True, outage
         refuse(group, outage)
 
