@@ -194,6 +194,10 @@ MISLEADING = re.compile(r"[@/]|\?\w+=")
 """What a user and a password do not have in a URL that means what it seems to."""
 AT_FIRST = "SET lock_timeout = '2s'"
 """What each connection is told when it begins."""
+TIMELINE = """
+SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
+"""
+"""The first eight digits of a WAL file's name (PostgreSQL, Continuous Archiving, Timelines)."""
 
 
 class PostgreSQL:
@@ -245,12 +249,12 @@ class PostgreSQL:
         self._has_let_us_in = True
         return connection
 
-    def _tell(self, connection: Any, statement: str) -> None:
+    def _tell(self, connection: Any, statement: str) -> str | None:
         """Raises `StoreUnavailable`, also where the server has let us in and says nothing more."""
         from core.store.pipeline import tell  # noqa: PLC0415 - it imports psycopg
 
         try:
-            tell(connection, statement)
+            return tell(connection, statement)
         except self._psycopg.OperationalError as error:
             connection.close()
             raise self._unreached(error) from error
@@ -284,7 +288,17 @@ class PostgreSQL:
         # idle, so that of PostgreSQL's limits only this one holds, which came with its release 17.
         if connection.info.server_version >= 170_000:
             self._tell(connection, f"SET transaction_timeout = '{LONGEST_TRANSACTION}s'")
-        return Pipeline(connection)
+        return Pipeline(connection, self._server(connection))
+
+    def _server(self, connection: Any) -> str:
+        """Its address and its timeline, which a standby that takes over leaves for one of its own."""
+        try:
+            timeline = self._tell(connection, TIMELINE)
+        except self._psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            timeline = None  # not every service lets it be asked
+        return f"{connection.info.hostaddr or connection.info.host}:{connection.info.port}/{timeline}"
 
     def transaction(self, cursor: Any, placing: Placing | None) -> Transaction:
         from core.store.pipeline import PipelinedTransaction  # noqa: PLC0415 - it imports psycopg
@@ -324,17 +338,21 @@ class PostgreSQL:
 
         # Of libpq's own failures, which have no SQLSTATE, only silence leaves open what the server does.
         is_libpqs = isinstance(error, self._psycopg.OperationalError) and error.sqlstate is None
-        said_so = (self._psycopg.errors.AdminShutdown, self._psycopg.errors.CrashShutdown)
+        errors = self._psycopg.errors
+        said_so = (errors.AdminShutdown, errors.CrashShutdown, errors.IdleSessionTimeout)
         return (is_libpqs and not isinstance(error, Silent)) or isinstance(error, said_so)
 
     def mark(self, cursor: Any) -> str | None:
-        number: str = cursor.number
-        return number
+        return f"{cursor.server} {cursor.number}"
 
-    def was_committed(self, cursor: Cursor, mark: str) -> bool:
-        """A COMMIT whose answer was lost has often been done (docs/adr/0001), so its number is looked up."""
+    def was_committed(self, cursor: Any, mark: str) -> bool:
+        """A COMMIT whose answer was lost has often been done, so its number is looked up: where that was
+        given, as another server may have given it to another transaction. Raises `StoreUnavailable` there."""
+        server, _, number = mark.rpartition(" ")
+        if server != cursor.server:
+            raise StoreUnavailable("Another PostgreSQL server has taken over.")
         for _ in range(20):
-            cursor.execute("SELECT pg_xact_status(%(mark)s::xid8)", {"mark": mark})
+            cursor.execute("SELECT pg_xact_status(%(number)s::xid8)", {"number": number})
             row = cursor.fetchone()
             if row is None or row[0] != "in progress":
                 return row is not None and row[0] == "committed"

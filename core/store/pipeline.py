@@ -90,7 +90,9 @@ class Pipeline:
     COMMIT, which then was not done. Outside a transaction every statement is waited for.
     """
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], server: str = "") -> None:
+        self.server = server
+        """Which one it is; after a failover it is another, whose numbers of transactions begin anew."""
         self._pgconn: PGconn = connection.pgconn
         self._pgconn.enter_pipeline_mode()
         self._transformer = Transformer(connection)
@@ -330,17 +332,21 @@ class Wire:
         return pgconn.get_result()
 
 
-def tell(connection: Connection[Any], statement: str) -> None:
-    """Run a statement whose answer says nothing, on a connection that nothing else is under way on."""
+def tell(connection: Connection[Any], statement: str) -> str | None:
+    """Run a statement on a connection that nothing else is under way on; the one value that it answers, if
+    any."""
     pgconn = connection.pgconn
-    wire, failure = Wire(pgconn), None
+    wire, failure, value = Wire(pgconn), None, None
     pgconn.send_query(statement.encode())
     wire.send()
     while (result := wire.next_result()) is not None:
         if result.status not in {COMMAND_OK, TUPLES_OK}:
             failure = failure or _failure(result)
+        elif result.ntuples:
+            value = result.get_value(0, 0)
     if failure is not None:
         raise failure
+    return None if value is None else value.decode()
 
 
 def _poll(pgconn: PGconn, events: int) -> Callable[[float], object]:

@@ -28,6 +28,7 @@ PASSING = {
     "57P01": "the server ended the connection",
     "57P02": "the server ended the connection",
     "57P03": "the server is starting or stopping",
+    "57P05": "the server ended the connection",
 }
 # libpq hands on no SQLSTATE of a server that lets nobody in. These are its words in English: its first
 # line, without what it quotes. In another language (`lc_messages`) there is only the log of the server.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -93,7 +94,7 @@ class Session:
         for number, job in enumerate(group):
             self._attempt([job])
             if self._outage is not None:
-                refuse(group[number + 1 :], self._outage)
+                self.refuse(group[number + 1 :], self._outage)
                 return
         if len(self._locked_out) - before == len(group) > 1:
             # Not what one unit touches is locked, but what all do.
@@ -116,7 +117,7 @@ class Session:
             # A full disk can still be read.
             self.failing = self.failing and self._writes and not wrote
             if self._told is not None and not self.failing:
-                log.info("groups_done_again", refused=self._refused)
+                log.info("groups_done_again", lane=current_thread().name, refused=self._refused)
                 self._told, self._refused = None, 0
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
             return self._ended(group, error, mark)
@@ -152,7 +153,7 @@ class Session:
         self._locked_out.append(known)
         if len(group) > 1:
             return False
-        refuse(group, known)
+        _tell(group, known)
         return True
 
     def _had_committed(self, mark: str) -> bool:
@@ -218,15 +219,19 @@ class Session:
         """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
         self.disconnect()
         if self._told != outage.in_full:
-            log.warning("group_failed", units=len(group), error=outage.in_full)
+            log.warning("group_failed", lane=current_thread().name, units=len(group), error=outage.in_full)
         self._told = outage.in_full
-        self._refused += len(group)
         self.failing, self._outage = True, outage
-        refuse(group, outage)
+        self.refuse(group, outage)
+
+    def refuse(self, jobs: list[Job[Any]], outage: StoreUnavailable) -> None:
+        """Those who wait for these are told of the outage; it is counted with it."""
+        self._refused += len(jobs)
+        _tell(jobs, outage)
 
 
-def refuse(group: list[Job[Any]], outage: StoreUnavailable) -> None:
-    for job in group:
+def _tell(jobs: list[Job[Any]], outage: StoreUnavailable) -> None:
+    for job in jobs:
         job.error = outage.again()
 
 

@@ -12,14 +12,17 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine import make_url
 from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
 from core.store import credentials, lane
 from core.store.database import conninfo, database
-from core.store.lane import URGENT, Lane
+from core.store.lane import BESIDE_URGENT, URGENT, Lane
+from core.store.schema import migrate
 from core.store.sql import SqlStore
 from tests import disks
 from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
@@ -34,6 +37,12 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from core.store.transaction import Transaction
     from tests.world import StoppedClock
+
+
+OTHERS = b"""
+SELECT 1 FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND client_port IS NOT NULL
+"""
 
 
 @pytest.fixture
@@ -180,6 +189,27 @@ async def test_many_that_are_urgent_are_in_commits_of_a_few(writer: Lane) -> Non
     await asyncio.gather(holding, *asked)
     assert writer.waiting == 0
     assert (sum(writer.groups.counts), writer.groups.sum) == (5, count + 1)
+
+
+async def test_however_many_are_urgent_some_others_are_in_each_commit(writer: Lane) -> None:
+    """As if whoever decides asked again at once, for ever."""
+    order: list[str] = []
+
+    async def asked(name: str, *, urgent: bool) -> None:
+        await writer.run(nothing, urgent=urgent)
+        order.append(name)
+
+    first = Unit("first", 0)
+    first.hold = threading.Event()
+    holding = asyncio.ensure_future(writer.run(first))
+    await asyncio.to_thread(first.holding.wait, PATIENCE)
+    urgent = [asyncio.ensure_future(asked("urgent", urgent=True)) for _ in range(3 * URGENT)]
+    others = [asyncio.ensure_future(asked("other", urgent=False)) for _ in range(URGENT)]
+    await asyncio.sleep(0)
+    first.hold.set()
+    await asyncio.gather(holding, *urgent, *others)
+    firsts = [order.index("other"), order.index("other", 2 * URGENT)]
+    assert firsts == [URGENT, 2 * URGENT + BESIDE_URGENT]
 
 
 class Interleaving:
@@ -478,6 +508,22 @@ async def test_a_connection_that_was_lost_while_nobody_used_it_is_made_again_and
         answers = await asyncio.gather(submitted(store), submitted(store), store.counts())
         assert sum(answers[2].values()) in {1, 2, 3}
         assert sum((await store.counts()).values()) == 3
+
+
+async def test_nor_is_anybody_where_the_server_ends_what_was_idle_for_long(
+    empty_postgres: Callable[[], str], clock: StoppedClock
+) -> None:
+    url = make_url(empty_postgres())
+    migrate(database(url.render_as_string(hide_password=False)))
+    limited = url.update_query_dict({"options": "-c idle_session_timeout=1000"})
+    async with SqlStore(database(limited.render_as_string(hide_password=False)), clock) as store:
+        await submitted(store)
+        with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as other:
+            until = monotonic() + PATIENCE
+            while other.execute(OTHERS).fetchall():
+                assert monotonic() < until
+        assert sum((await store.counts()).values()) == 1
+        await submitted(store)
 
 
 async def test_a_connection_that_is_lost_under_a_unit_costs_it_a_second_run_and_no_third(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import Counter
 from contextlib import closing
@@ -33,7 +34,9 @@ NAMES = "SELECT name FROM secret ORDER BY name"
 @pytest.fixture
 def cursor(postgres_database: Database) -> Iterator[Pipeline]:
     with closing(postgres_database.connect()) as connection:
-        yield Pipeline(connection)  # type: ignore[arg-type]  # that of psycopg, which a Database does not name
+        made = postgres_database.cursor(connection)
+        assert isinstance(made, Pipeline)
+        yield made
 
 
 @pytest.fixture
@@ -113,6 +116,32 @@ def test_a_transaction_is_looked_up_by_its_number(postgres_database: Database, c
         cursor.execute(end, {})
     assert [postgres_database.was_committed(cursor, number) for number in numbers] == [True, False]
     assert state(postgres_database, cursor) == "idle"
+
+
+@pytest.mark.parametrize("other", ["10.0.0.9:5432/00000001", "127.0.0.1:5432/00000002"])
+def test_another_server_does_not_know_the_number(
+    postgres_database: Database, cursor: Pipeline, other: str
+) -> None:
+    """One that takes over may give the same to another transaction, and say that this is committed."""
+    cursor.begin("BEGIN")
+    cursor.send(KEEP, {"name": "a", "value": b"1"})
+    mark = postgres_database.mark(cursor)
+    cursor.execute("COMMIT", {})
+    assert mark is not None
+    assert re.fullmatch(r"\S+:\d*/[0-9A-F]{8} \d+", mark)
+    cursor.server = other
+    with pytest.raises(StoreUnavailable):
+        postgres_database.was_committed(cursor, mark)
+
+
+def test_a_server_that_does_not_tell_its_timeline_is_used_all_the_same(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.store.database.TIMELINE", "SELECT pg_not_offered_here()")
+    with closing(postgres_database.connect()) as connection:
+        told = postgres_database.cursor(connection)
+        told.execute("SELECT 1", {})
+        assert told.fetchone() == (1,)
 
 
 def test_reading_leaves_no_transaction_open(postgres_database: Database, cursor: Pipeline) -> None:
