@@ -316,16 +316,11 @@ class _Turn:
 
     async def _lose(self) -> None:
         log.warning("lease_lost", lease=self._name)
-        self._lease = None
-        await self._stop_doing()
+        await self._end()
 
     async def _give_up(self) -> None:
         """End the work, then let others begin; where that cannot be said, they begin at the lease's end."""
-        await self._stop_doing()
-        if self._lease is not None:
-            # Of what would not stop, nothing more may be seen.
-            self._lease.until = self._seconds()
-            self._lease = None
+        await self._end()
         if not self._may_hold:
             return
         try:
@@ -335,6 +330,15 @@ class _Turn:
             self._may_hold = False
         except (Unavailable, TimeoutError) as error:
             log.warning("lease_not_released", lease=self._name, error=type(error).__name__)
+
+    async def _end(self) -> None:
+        """End the work and, by this replica's clock, the lease: what would not stop shows nothing more."""
+        try:
+            await self._stop_doing()
+        finally:
+            if self._lease is not None:
+                self._lease.until = self._seconds()
+                self._lease = None
 
     async def _stop_doing(self) -> None:
         doing, self._doing = self._doing, AsyncExitStack()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from core.errors import StoreUnavailable, Unavailable
 from core.leases import AFTER_A_FAILURE, AGAIN, EVERY, LASTS, MARGIN, Alone, InTurn, Leases
 from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, ReviewId, TaskId
+from core.stopping import cut_off
 from core.store.leases import LeaseRows
 from tests.contracts.conftest import on
 from tests.core.judging import review
@@ -293,6 +294,64 @@ class Ledger(Board):
 
     async def release(self, name: str, holder: str, token: int | None) -> None:
         self.released.append(token)
+
+
+class Others(Ledger):
+    """It is somebody else's from the first renewal on, which is answered once the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        return lasts if self.renewals else 1
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        await super().renew(name, holder, token, lasts)
+        await self.gate.wait()
+        return False
+
+
+@dataclass
+class Stubborn(Work):
+    """A part of it goes on when it is stopped, and posts once the gate is opened."""
+
+    channel: PaperChannel = field(default_factory=PaperChannel)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    part: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def __call__(self, held: Held) -> AsyncIterator[None]:
+        async with super().__call__(held):
+            self.part = asyncio.create_task(self._posts(held))
+            try:
+                yield
+            finally:
+                await cut_off([self.part], within=timedelta(0))
+
+    async def _posts(self, held: Held) -> None:
+        while not self.gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.gate.wait()
+        await InTurn(self.channel, held).post(CARD, review(), thread=None)
+
+
+async def test_what_would_not_stop_posts_nothing_once_the_database_says_that_it_is_anothers(
+    clock: StoppedClock,
+) -> None:
+    others, stubborn = Others(), Stubborn()
+    others.gate.set()
+    async with Leases(others, "a", clock, seconds=seconds_of(clock)).holding(NAME, stubborn):
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(EVERY)
+        await stubborn.until(lambda: not stubborn.is_going_on)
+        await eventually(partial(_has_alarm, clock))
+        assert stubborn.part is not None
+        assert not stubborn.part.done()
+        stubborn.gate.set()
+        with pytest.raises(Unavailable, match="Another replica"):
+            await stubborn.part
+    assert stubborn.channel.calls == []
 
 
 @dataclass
