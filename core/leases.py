@@ -260,9 +260,9 @@ class _Turn:
                 await self._pause(pause, over)
                 if not beginning.done():
                     pause = await self._kept(lease)
-        finally:
-            if not beginning.done():
-                await cut_off([beginning])
+        except BaseException:  # cancelled, too: what has just broken is told all the same
+            await cut_off([beginning])
+            raise
         beginning.result()
 
     async def _enter(self, lease: Lease, doing: AsyncExitStack) -> None:

@@ -477,6 +477,30 @@ async def test_work_that_would_not_be_cut_off_ends_as_soon_as_it_has_begun(
     assert "secret" not in f"{logs} {caplog.text}"
 
 
+async def test_work_that_breaks_while_its_lease_is_lost_is_told_without_its_words(
+    clock: StoppedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else nobody would have read its error, and asyncio would quote it."""
+    others, deaf = Others(), Deaf(defect=ValueError("https://api.telegram.org/bot123:secret"))
+    holding = Leases(others, "a", clock, seconds=seconds_of(clock)).holding(NAME, deaf)
+    with capture_logs() as logs:
+        entering = asyncio.create_task(holding.__aenter__())
+        await deaf.until(lambda: deaf.held is not None)
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(EVERY)
+        await others.until(lambda: others.renewals == 1)
+        beginning = next(task for task in asyncio.all_tasks() if task.get_name() == f"beginning {NAME}")
+        deaf.gate.set()
+        await asyncio.wait([beginning])
+        others.gate.set()
+        await entering
+        await holding.__aexit__(None, None, None)
+        del beginning
+        gc.collect()
+    assert [line["error"] for line in logs if line["event"] == "broke_while_stopping"] == ["ValueError"]
+    assert "secret" not in f"{logs} {caplog.text}"
+
+
 async def _tried_or_cut_off(lost: Lost, slow: SlowStart, seen: int) -> bool:
     await asyncio.sleep(0)
     return lost.renewals != seen or slow.is_cut_off
