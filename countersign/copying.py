@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import sha256
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ import click
 from core.errors import CountersignError, Refused, SettingsError, StoreUnavailable
 from core.store import unfinished, whole
 from core.store.copying import Copy
-from core.store.database import SQLite, database
+from core.store.database import SQLite, conninfo, database
 from core.store.lock import unserved
 from core.store.schema import HEAD, revision
 from countersign.terminal import literal
@@ -63,8 +64,23 @@ def named(one: Database) -> str:
     """A name for people that gives away no password."""
     if isinstance(one, SQLite):
         return f"sqlite:///{one.path.resolve()}"
+    hosts, ports, name = _place(one)
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    places = [f"{host}:{port}" if port else host for host, port in zip_longest(hosts, ports, fillvalue="")]
+    return f"postgresql://{','.join(places)}/{name}"
+
+
+def _place(one: Database) -> tuple[list[str], list[str], str]:
+    """As PostgreSQL's library understands the URL: hosts and ports, and the database's name."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     url = one.url
-    return f"postgresql://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    said: dict[str, Any] = {"host": url.host, "port": url.port, "dbname": url.database}
+    with suppress(ProgrammingError):  # who connects will be told what is wrong with it
+        said |= conninfo_to_dict(conninfo(one))
+    hosts, ports = said["host"] or said.get("hostaddr") or "", said["port"] or ""
+    return str(hosts).split(","), str(ports).split(","), said["dbname"] or ""
 
 
 @contextmanager

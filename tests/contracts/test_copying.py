@@ -28,7 +28,7 @@ from core.store.lock import exclusive, unserved
 from core.store.sql import SqlStore
 from core.store.tables import metadata
 from countersign.cli import run
-from countersign.copying import run_copy
+from countersign.copying import named, run_copy
 from countersign.database import prepared
 from countersign.doctor import findings
 from tests.bench.server import environment
@@ -389,6 +389,25 @@ def test_a_database_is_not_copied_to_itself(sqlite_database: Database, tmp_path:
     (tmp_path / "link.db").symlink_to(sqlite_database.url.database or "")
     with pytest.raises(SettingsError, match="name the same database"):
         copied(sqlite_database, database(f"sqlite:///{tmp_path / 'link.db'}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://ana:hush@db/reviews", "postgresql://db/reviews"),
+        ("postgresql://ana:hush@db:5433/reviews", "postgresql://db:5433/reviews"),
+        ("postgresql:///reviews", "postgresql:///reviews"),
+        ("postgresql://ana:hush@one,two/reviews", "postgresql://one,two/reviews"),
+        ("postgresql://ana:hush@one:5433,two:5434/reviews", "postgresql://one:5433,two:5434/reviews"),
+        ("postgresql:///reviews?host=one,two&port=5433", "postgresql://one:5433,two:5433/reviews"),
+        ("postgresql:///reviews?host=one&password=hush", "postgresql://one/reviews"),
+        ("postgresql:///reviews?hostaddr=127.0.0.2", "postgresql://127.0.0.2/reviews"),
+        ("postgresql://ana:hush@db:5433/reviews?nonsense=1", "postgresql://db:5433/reviews"),
+    ],
+)
+def test_the_name_of_a_database_says_every_host_of_it_and_no_password(url: str, name: str) -> None:
+    """Two clusters must not have the same: they would be taken for one database."""
+    assert named(database(url)) == name
 
 
 def test_a_file_is_not_copied_while_it_is_served(source: Database, target: Database) -> None:
