@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from core.store.database import conninfo, database
 from core.store.schema import HEAD
 from tests.bench.server import environment, free_port
 from tests.countersign.commands import CONFIG, countersign, until
+from tests.world import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +76,7 @@ def passwords_asked_for(admin: psycopg.Connection[Any], url: str) -> Iterator[No
     (before,) = admin.execute("SELECT pg_read_file(%s)", [file]).fetchone() or ("",)
     write(admin, file, rules + before)
     try:
-        while lets_in(url.replace(f":{ENCODED}@", ":wrong@")):
-            pass  # the server reads its rules in its own time
+        refuses_soon(url.replace(f":{ENCODED}@", ":wrong@"))
         yield
     finally:
         write(admin, file, before)
@@ -87,6 +88,14 @@ def write(admin: psycopg.Connection[Any], file: str, text: str) -> None:
     admin.execute("SELECT lo_export(4711, %s)", [file])
     admin.execute("SELECT lo_unlink(4711)")
     admin.execute("SELECT pg_reload_conf()")
+
+
+def refuses_soon(url: str) -> None:
+    """The server reads its rules in its own time."""
+    deadline = time.monotonic() + PATIENCE
+    while lets_in(url):
+        assert time.monotonic() < deadline, "the server still takes a wrong password; has it read its rules?"
+        time.sleep(0.05)
 
 
 def lets_in(url: str) -> bool:
