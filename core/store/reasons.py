@@ -94,8 +94,8 @@ OPTIONS = (
 )
 
 SEVERAL = "Multiple connection attempts failed. All failures were:\n"
-"""After which psycopg lists each attempt, the last of which it has quoted already."""
-ATTEMPT = re.compile(
+"""After which psycopg lists each try, the last of which it has quoted already."""
+TRY = re.compile(
     r"""(?mx) ^ (?= -\ host:\  | connection\ (?:failed|is\ bad):\  | connection\ to\ server\  )
     (?: -\ host:\ (?P<host>'[^']*'|None),.*?\ hostaddr:\ (?:'[^']*'|None):\  )?
     (?: connection\ (?:failed|is\ bad):\  )?
@@ -111,7 +111,7 @@ POOLERS = re.compile(
 
 
 class Trouble(NamedTuple):
-    """What one attempt to connect met."""
+    """What one try to connect met."""
 
     words: str
     is_refusal: bool
@@ -139,7 +139,7 @@ def is_refusal(error: BaseException, conninfo: str = "") -> bool:
 
 
 def troubles(error: BaseException, conninfo: str = "") -> list[Trouble]:
-    """What each attempt met, and each host of `conninfo` that could not be asked."""
+    """What each try met, and each host of `conninfo` that could not be asked."""
     state = getattr(error, "sqlstate", None)
     if state in REFUSALS or state in PASSING:
         return [_known(state)]
@@ -149,7 +149,7 @@ def troubles(error: BaseException, conninfo: str = "") -> list[Trouble]:
     if state is not None:
         return [_of_client(words)]
     listed = words.partition(SEVERAL)[2] or words
-    starts = list(ATTEMPT.finditer(listed))
+    starts = list(TRY.finditer(listed))
     if not starts:
         return [_of_libpq(listed)]
     ends = [start.start() for start in starts[1:]] + [len(listed)]
