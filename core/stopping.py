@@ -25,7 +25,8 @@ CUT_OFF = timedelta(seconds=1)
 async def cut_off(tasks: Collection[asyncio.Task[Any]], *, within: timedelta = CUT_OFF) -> None:
     """Cancel the tasks and let them end; one that does not is left alone, and named in the log.
 
-    How that one ends is told, too: asyncio would log the words of its error, which may quote a secret.
+    How that one ends is told, too, with its name: nobody else reads its error. `serve` would say later where
+    it broke, and not of which part; elsewhere asyncio would log its words, which may quote a secret.
     """
     for task in tasks:
         task.cancel()

@@ -65,7 +65,7 @@ class House:
     service: Service
     timekeeper: Timekeeper
     address: str
-    """Where the web server listens, as `http://host:port`; empty where there is none."""
+    """Where it listens, as `http://host:port`; empty where nothing does."""
     alike: Alike | None
     """Where there may be other replicas."""
 
@@ -126,9 +126,8 @@ async def house(
     """Everything running, from the store outwards; stopped within 10 s.
 
     `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
-    where `configuration` has more. Without `is_web` nothing listens but, where they
-    are asked for, the probes. With `tracing` there is a span around
-    what is done.
+    where `configuration` has more. Without `is_web` nothing listens but, where they are asked for, the
+    probes. With `tracing` there is a span around what is done.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
@@ -159,11 +158,12 @@ async def house(
             is_web=is_web,
         )
         address, quieten = "", _nothing
-        if is_web or settings.web.worker_port is not None:
+        port, setting = _asked_for(settings.web, is_web=is_web)
+        if port is not None:
             runner = _server(ground, inside, chats, extras or Extras()) if is_web else _probes(ground, inside)
             quieten = runner.cleanup
             stack.push_async_callback(quieten)
-            address = await _listening(runner, settings.web, is_web=is_web)
+            address = await listen(runner, settings.web.host, port, setting)
         await _outwards(ground, inside, chats, hooks)
         timekeeper = await _timekeeper(ground, inside)
         stack.push_async_callback(quieten)
@@ -177,10 +177,11 @@ async def house(
         )
 
 
-async def _listening(runner: web.AppRunner, settings: WebSettings, *, is_web: bool) -> str:
-    if is_web or settings.worker_port is None:
-        return await listen(runner, settings.host, settings.port)
-    return await listen(runner, settings.host, settings.worker_port, "COUNTERSIGN_WORKER_PORT")
+def _asked_for(settings: WebSettings, *, is_web: bool) -> tuple[int | None, str]:
+    """The port, None where nothing is to listen, and the setting that names it."""
+    if is_web:
+        return settings.port, "COUNTERSIGN_PORT"
+    return settings.worker_port, "COUNTERSIGN_WORKER_PORT"
 
 
 async def _nothing() -> None:

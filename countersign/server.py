@@ -15,7 +15,7 @@ class PortIsTaken(SettingsError):
     """Somebody else listens there."""
 
 
-async def listen(runner: AppRunner, host: str, port: int, setting: str = "COUNTERSIGN_PORT") -> str:
+async def listen(runner: AppRunner, host: str, port: int, setting: str) -> str:
     """The address, as `http://host:port`; port 0 is any that is free. `setting` is where it was chosen."""
     from aiohttp.web import TCPSite
 
