@@ -13,6 +13,7 @@ import structlog
 
 from core.store import credentials, replicas
 from core.store.transaction import Transaction
+from countersign.sentences import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,15 +123,9 @@ class Alike:
         return found
 
 
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
 def either(section: str) -> str:
     """The settings of a section, any of which may be the one that differs."""
-    names = NAMES[section]
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return listed(NAMES[section], "or")
 
 
 def name() -> str:

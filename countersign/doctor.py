@@ -20,12 +20,13 @@ from core.errors import CountersignError, StoreUnavailable
 from core.store.database import SQLite, database
 from core.store.schema import HEAD, check_shared, revision
 from core.store.unfinished import source_of_copy
-from countersign.alike import SECTIONS, either, grouped, listed, living, part
+from countersign.alike import SECTIONS, either, grouped, living, part
 from countersign.configuration import DEFAULT_FILE, configuration
 from countersign.flows import loaded
 from countersign.membership import asked, asker
 from countersign.reach import within_reach
 from countersign.reloading import LONGEST_ID
+from countersign.sentences import listed
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
 from countersign.terminal import literal
@@ -254,7 +255,7 @@ def _any_of(names: Sequence[str]) -> str:
     """`a`, `a or b`, `a, b or c`, and no more than people read."""
     if len(names) > NAMED:
         return f"{', '.join(names[:NAMED])} or another of {len(names)}"
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return listed(names, "or")
 
 
 async def _groups(found: Settings, configured: Configuration, wrong: Container[Chat]) -> list[Finding]:
