@@ -113,6 +113,17 @@ def test_three_replicas_are_reached_and_leave_one_by_one() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
+@pytest.mark.parametrize(
+    ("program", "setting"), [("serve", "COUNTERSIGN_PORT"), ("worker", "COUNTERSIGN_WORKER_PORT")]
+)
+def test_a_pod_is_asked_whether_it_lives_where_it_listens(program: str, setting: str) -> None:
+    (container,) = pod(program)["containers"]
+    (port,) = container["ports"]
+    assert run("kubernetes", program).environment[setting] == str(port["containerPort"])
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": port["name"]}
+
+
 @pytest.mark.parametrize("program", ["serve", "worker"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_may_drain_before_it_is_killed(kind: str, program: str) -> None:
