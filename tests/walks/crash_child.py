@@ -27,7 +27,7 @@ from core.clock import SystemClock
 from core.definitions import definition
 from core.engines.local import LocalEngine
 from core.engines.procrastinate import ProcrastinateEngine
-from core.errors import ReviewIsClosed
+from core.errors import ReviewIsClosed, StoreUnavailable
 from core.events import ReviewRequested
 from core.feed import Feed
 from core.flow import FlowRunner
@@ -218,7 +218,10 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1)
     parser.add_argument("--shapes", action="store_true")
     given = parser.parse_args()
-    asyncio.run(run(given.folder, die_after=given.die_after, tasks=given.tasks, with_shapes=given.shapes))
+    try:
+        asyncio.run(run(given.folder, die_after=given.die_after, tasks=given.tasks, with_shapes=given.shapes))
+    except StoreUnavailable as error:
+        raise SystemExit(error.in_full) from error
 
 
 if __name__ == "__main__":
