@@ -44,6 +44,7 @@ Around it
     settings.py addresses.py        core's knobs; what an address says
     durations.py                    how long, as people write it: `2h`
     imports.py columns.py           functions by `module:function`, and extras; how wide text is
+    listing.py                      names in a sentence
     clock.py ids.py stopping.py     time, new ids, an end in good order
     defects.py                      our own defects, as a log may have them
 """

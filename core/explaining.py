@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core import counting
 from core.errors import Forbidden, NotYourTurn
+from core.listing import listed
 from core.model import LOCAL, OnExpiry, Verdict
 from core.store.policies import policy_hash
 
@@ -248,7 +249,7 @@ def looking(review: ReviewRequest) -> str:
     shown = [f"{one.name} (until {one.until:%H:%M} UTC)" for one in claims[:LOOKING]]
     if len(claims) > LOOKING:
         shown.append(f"{len(claims) - LOOKING} more")
-    return f"{', '.join(shown[:-1])} and {shown[-1]} are looking" if shown else ""
+    return f"{listed(shown)} are looking" if shown else ""
 
 
 def _count(review: ReviewRequest) -> str:

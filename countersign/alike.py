@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from core.listing import listed
 from core.store import credentials, replicas
 from core.store.transaction import Transaction
-from countersign.sentences import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

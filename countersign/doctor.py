@@ -17,6 +17,7 @@ from bot.checkup import slack_findings, telegram_findings
 from bot.findings import Finding
 from bot.tokens import Chat, malformed
 from core.errors import CountersignError, StoreUnavailable
+from core.listing import listed
 from core.store.database import SQLite, database
 from core.store.schema import HEAD, check_shared, revision
 from core.store.unfinished import source_of_copy
@@ -26,7 +27,6 @@ from countersign.flows import loaded
 from countersign.membership import asked, asker
 from countersign.reach import within_reach
 from countersign.reloading import LONGEST_ID
-from countersign.sentences import listed
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
 from countersign.terminal import literal

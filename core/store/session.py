@@ -97,8 +97,9 @@ class Session:
                 self.refuse(group[number + 1 :], self._outage)
                 return
         if len(self._locked_out) - before == len(group) > 1:
-            # Not what one unit touches is locked, but what all do.
-            self.failing, self._outage = True, self._locked_out[-1]
+            # Not what one unit touches is locked, but what all do. Each has been told already.
+            self._begin_outage(self._locked_out[-1], len(group))
+            self._refused += len(group)
 
     def _attempt(self, group: list[Job[Any]]) -> bool:
         """Run and commit `group`; False where nothing of it was committed and running apart may help."""
@@ -218,11 +219,14 @@ class Session:
     def _fail(self, group: list[Job[Any]], outage: StoreUnavailable) -> None:
         """The whole group failed: nothing of it is known to be committed, and each caller is told so."""
         self.disconnect()
+        self._begin_outage(outage, len(group))
+        self.refuse(group, outage)
+
+    def _begin_outage(self, outage: StoreUnavailable, units: int) -> None:
         if self._told != outage.in_full:
-            log.warning("group_failed", lane=current_thread().name, units=len(group), error=outage.in_full)
+            log.warning("group_failed", lane=current_thread().name, units=units, error=outage.in_full)
         self._told = outage.in_full
         self.failing, self._outage = True, outage
-        self.refuse(group, outage)
 
     def refuse(self, jobs: list[Job[Any]], outage: StoreUnavailable) -> None:
         """Those who wait for these are told of the outage; it is counted with it."""

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
 from core.store import credentials, pipeline
@@ -331,14 +332,19 @@ async def test_a_lock_on_what_all_units_touch_is_an_outage_and_nobody_waits_for_
         units = [Unit(str(number), number) for number in range(80)]  # 64 in a group, and the rest behind it
         asked = asyncio.gather(*(writer.run(unit) for unit in units), return_exceptions=True)
         await asyncio.sleep(0)
-        held.set()
-        await first
-        assert {type(answer) for answer in await asked} == {StoreUnavailable}
+        with capture_logs() as logs:
+            held.set()
+            await first
+            assert {type(answer) for answer in await asked} == {StoreUnavailable}
+    (failed,) = [line for line in logs if line["event"] == "group_failed"]
+    assert "locked" in failed["error"]
     assert [bool(unit.runs) for unit in units] == [True] * 64 + [False] * 16
     assert writer.failing
-    assert await writer.run(kept) == set()
-    assert await writer.run(Unit("1", 1)) == "1"
+    with capture_logs() as logs:
+        assert await writer.run(kept) == set()
+        assert await writer.run(Unit("1", 1)) == "1"
     assert not writer.failing
+    assert [line["refused"] for line in logs if line["event"] == "groups_done_again"] == [80]
 
 
 async def test_who_has_waited_for_one_lock_waits_for_no_other_as_long(
