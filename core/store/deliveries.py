@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, insert, literal_column, null, select, update
+from sqlalchemy import and_, case, delete, insert, literal_column, null, select, update
 
 from core.ids import new_id
 from core.literal import is_short
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
     from core.model import Delivery, Json, Policy, ReviewRequest
     from core.store.transaction import Transaction
+
+GIVES_WAY = timedelta(hours=1)
+"""For how long the card of a review that was closed before it could be posted stands behind newer posts.
+
+A busy group takes twenty messages a minute: those that still ask somebody are not to wait for the others."""
 
 _columns = [delivery.c[name] for name in DELIVERY_COLUMNS]
 
@@ -76,7 +82,8 @@ DROP_WORDS = Statement(
 )
 _raised = {
     "version": delivery.c.version + literal_column("1"),
-    "due_at": p("now"),
+    # Nothing loses its turn by a vote.
+    "due_at": case((delivery.c.due_at < p("now"), delivery.c.due_at), else_=p("now")),
     "tries": literal_column("0"),
 }
 _asks = and_(_open, delivery.c.review_id.is_(None), delivery.c.channel != literal_column("'webhook'"))
@@ -111,7 +118,11 @@ SHOWN_IN = Statement(
         delivery.c.state != literal_column("'given_up'"),
     )
 )
-RAISE_REVIEW = Statement(update(delivery).where(_open, delivery.c.review_id == p("review")).values(**_raised))
+RAISE_REVIEW = Statement(
+    update(delivery)
+    .where(_open, delivery.c.review_id == p("review"))
+    .values(**_raised, gives_way=p("gives_way"))
+)
 
 
 def new_delivery(
@@ -170,10 +181,18 @@ def shown_in(tx: Transaction, task: str) -> list[Recipient]:
     ]
 
 
-def raise_cards(tx: Transaction, task: str, review: str, policy: Policy) -> None:
-    """Every card of the review has something newer to show."""
+def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, asks: bool = True) -> None:
+    """Every card of the review has something newer to show; `asks` is false where it is over, and nothing
+    is to follow in its thread."""
     if channels := policy.channels:
-        tx.send(RAISE_REVIEW, task=task, review=review, now=micros(tx.now))
+        way = timedelta(0) if asks else GIVES_WAY
+        tx.send(
+            RAISE_REVIEW,
+            task=task,
+            review=review,
+            now=micros(tx.now),
+            gives_way=way // timedelta(microseconds=1),
+        )
         tx.due.update(channels)
 
 

@@ -38,7 +38,7 @@ _waits_for_older = exists().where(
 
 
 def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
-    """For each place the oldest that is due of this kind.
+    """For each place the one of this kind whose turn it is: of posts, first those that still ask somebody.
 
     Place by place, each by a step in an index: to rank all that is due takes as long as the queues are.
     """
@@ -60,6 +60,7 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
     )
     place = place.union_all(select(following).where(place.c.address.is_not(None)))
     head = delivery.alias(f"head_{is_post}")
+    turn = delivery.c.due_at + delivery.c.gives_way if is_post else delivery.c.due_at
     oldest = (
         select(delivery.c.id)
         .where(
@@ -71,7 +72,7 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
             # A reply needs its thread: what is new waits until the task's older cards there are posted.
             *([~_waits_for_older] if is_post else []),
         )
-        .order_by(delivery.c.due_at, delivery.c.event_seq)
+        .order_by(turn, delivery.c.event_seq)
         .limit(literal_column("1"))
         .correlate(place)
         .scalar_subquery()

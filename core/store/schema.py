@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from core.store.transaction import Cursor
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision in `migrations/versions`; a test compares."""
 OLDEST = "0011"
 """The oldest revision whose code works beside this one's on a PostgreSQL database at `HEAD`."""

@@ -258,6 +258,8 @@ delivery = Table(
     Column("error", Text),
     # 1 once another card of the same review was posted in its stead: it has no buttons any more.
     Column("retired", Integer, nullable=False, server_default="0"),
+    # For how many microseconds after `due_at` its post stands behind every other in its place.
+    Column("gives_way", BigInteger, nullable=False, server_default="0"),
     Index("ix_delivery_task_id", "task_id"),
 )
 Index(
@@ -267,13 +269,16 @@ Index(
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
 )
-for _name, _kind in (("changes", "message IS NOT NULL"), ("posts", "message IS NULL")):
+for _name, _kind, _turn in (
+    ("changes", "message IS NOT NULL", delivery.c.due_at),
+    ("posts", "message IS NULL", delivery.c.due_at + delivery.c.gives_way),
+):
     _due = text(f"due_at IS NOT NULL AND {_kind}")
     Index(
         f"ix_delivery_{_name}",
         delivery.c.channel,
         delivery.c.address,
-        delivery.c.due_at,
+        _turn,
         delivery.c.event_seq,
         sqlite_where=_due,
         postgresql_where=_due,

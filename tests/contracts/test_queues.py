@@ -7,11 +7,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
 from core.model import ChannelName
 from core.store import deliveries, queues
 from core.store.rows import DELIVERY_COLUMNS, micros
 from core.store.sql import SqlStore
+from core.store.statements import Statement, p
+from core.store.tables import delivery
 from core.store.transaction import Transaction
 from tests.contracts.steps import ANYONE, waiting
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from tests.world import StoppedClock
 
 Row = dict[str, Any]
+HOUR = 3_600_000_000
+GIVE_WAY = Statement(
+    update(delivery).where(delivery.c.id == p("id")).values(gives_way=p("gives_way")),
+)
 PLACES = ("desk", "desk/7", "hall", "Äther", "-1001", "1")
 
 
@@ -30,6 +37,7 @@ def row(number: int, task: str, review: str, **said: Any) -> Row:
     made: Row = dict.fromkeys(DELIVERY_COLUMNS)
     made |= {"id": f"{number:032}", "task_id": task, "review_id": review, "event_seq": 2, "channel": "paper"}
     made |= {"address": "desk", "state": "due", "version": 1, "shown": 0, "tries": 0, "retired": 0}
+    made["gives_way"] = 0
     return made | said
 
 
@@ -51,6 +59,7 @@ def drawn(random: Random, tasks: Mapping[str, str], now: int) -> list[Row]:
                 message=f"m{number}" if has_message else None,
                 # no two at once: which of them is first is nobody's promise
                 due_at=random.choice([None, now - 1000 + number, now - number, now + 1 + number]),
+                gives_way=random.choice([0, 0, HOUR]),
             )
         )
     return rows
@@ -73,14 +82,18 @@ def waits(one: Row, rows: Iterable[Row]) -> bool:
 
 
 def heads(rows: list[Row], now: int) -> list[tuple[bool, int, str]]:
-    """By looking at every row: of each place the oldest change and the oldest post; all changes first."""
+    """By looking at every row: of each place the oldest change and the post whose turn it is; all changes
+    first."""
     lanes: dict[tuple[bool, str], list[Row]] = {}
     for one in rows:
         is_due = one["channel"] == "paper" and one["due_at"] is not None and one["due_at"] <= now
         is_post = one["message"] is None
         if is_due and not (is_post and waits(one, rows)):
             lanes.setdefault((is_post, one["address"]), []).append(one)
-    first = [min(lane, key=lambda one: (one["due_at"], one["event_seq"])) for lane in lanes.values()]
+    first = [
+        min(lane, key=lambda one: (one["due_at"] + is_post * one["gives_way"], one["event_seq"]))
+        for (is_post, _), lane in lanes.items()
+    ]
     return sorted((one["message"] is None, one["due_at"], one["id"]) for one in first)
 
 
@@ -95,13 +108,22 @@ async def test_of_each_place_the_oldest_change_and_the_oldest_post_are_found(
     connection = any_database.connect()
     transaction = Transaction(connection.cursor(), any_database.dialect)
     transaction.now = clock.now()
-    deliveries.insert_deliveries(transaction, rows)
+    put(transaction, rows)
     found = queues.due(transaction, "paper")
     connection.close()
     due_at = {one["id"]: one["due_at"] for one in rows}
     shown = [(one.message is None, due_at[one.id], one.id) for one in found]
     assert sorted(shown) == heads(rows, micros(clock.now()))
     assert [each[:2] for each in shown] == sorted(each[:2] for each in shown)
+
+
+def put(transaction: Transaction, rows: Iterable[Row]) -> None:
+    deliveries.insert_deliveries(
+        transaction, [{name: one[name] for name in DELIVERY_COLUMNS} for one in rows]
+    )
+    for one in rows:
+        if one["gives_way"]:
+            transaction.run(GIVE_WAY, id=one["id"], gives_way=one["gives_way"])
 
 
 def steps(database: Database, now: datetime) -> int:
@@ -124,20 +146,22 @@ def steps(database: Database, now: datetime) -> int:
     return taken
 
 
+@pytest.mark.parametrize(
+    "told",
+    [{"message": "m", "state": "sent"}, {}, {"gives_way": HOUR}],
+    ids=["changes", "posts", "posts that give way"],
+)
 async def test_a_look_costs_no_more_where_a_thousand_wait_behind_the_first(
-    sqlite_database: Database, clock: StoppedClock
+    told: Row, sqlite_database: Database, clock: StoppedClock
 ) -> None:
     async with SqlStore(sqlite_database, clock) as store:
-        review = await store.review(await waiting(store, ANYONE))
+        reviews = [await store.review(await waiting(store, ANYONE)) for _ in range(4)]
     now, spent = micros(clock.now()), []
     connection = sqlite_database.connect()
     transaction = Transaction(connection.cursor(), sqlite_database.dialect)
     for some in (range(3), range(3, 1000)):
-        told = [
-            row(number, review.task.id, review.id, message=f"m{number}", state="sent", due_at=now - 1)
-            for number in some
-        ]
-        deliveries.insert_deliveries(transaction, told)
+        of = {number: reviews[min(number, 3)] for number in some}
+        put(transaction, [row(n, one.task.id, one.id, due_at=now - 1, **told) for n, one in of.items()])
         spent.append(steps(sqlite_database, clock.now()))
     connection.close()
     assert spent[1] <= spent[0] + 10
