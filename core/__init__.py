@@ -38,7 +38,8 @@ A task in its flow
 
 Around it
     store/ engines/                 rows in a database; where and when stored work runs
-    outbox.py feed.py               cards to chats; events to followers
+    outbox.py delivering.py         cards to chats and notices to hooks, each channel by a loop of its own
+    feed.py                         events to followers
     leases.py lookout.py            what exactly one replica does at a time; what readers have missed
     measures.py                     what is counted while it happens
     settings.py addresses.py        core's knobs; what an address says

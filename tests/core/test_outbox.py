@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from core.definitions import definition
+from core.delivering import GIVE_UP_AFTER, SWEEP
 from core.errors import MessageGone, PlaceMoved, RateLimited, Undeliverable, Unreachable
 from core.events import ReviewerReminded
 from core.model import (
@@ -27,7 +28,7 @@ from core.model import (
     Status,
     Verdict,
 )
-from core.outbox import GIVE_UP_AFTER, SWEEP, Outbox
+from core.outbox import Outbox
 from core.store.sql import SqlStore
 from tests.contracts.steps import waiting
 from tests.world import (
