@@ -355,6 +355,49 @@ async def test_what_would_not_stop_posts_nothing_once_the_database_says_that_it_
 
 
 @dataclass
+class Draining(Work):
+    """When it is to end it had just read what to post next."""
+
+    channel: PaperChannel = field(default_factory=PaperChannel)
+    had_left: timedelta | None = None
+    refusal: Unavailable | None = None
+
+    @asynccontextmanager
+    async def __call__(self, held: Held) -> AsyncIterator[None]:
+        async with super().__call__(held):
+            try:
+                yield
+            finally:
+                self.had_left = held.left
+                try:
+                    await InTurn(self.channel, held).post(CARD, review(), thread=None)
+                except Unavailable as refusal:
+                    self.refusal = refusal
+
+
+async def test_once_a_lease_is_lost_nothing_is_begun_and_what_is_under_way_has_its_time(
+    clock: StoppedClock,
+) -> None:
+    """Another may be at work already, and post the same card."""
+    others, draining = Others(), Draining()
+    others.gate.set()
+    async with Leases(others, "a", clock, seconds=seconds_of(clock)).holding(NAME, draining):
+        await draining.until(lambda: draining.ended == 1)
+    assert draining.channel.calls == []
+    assert draining.refusal is not None
+    assert draining.had_left == LASTS, "else a card would be cut off that is noted when it is posted"
+
+
+async def test_what_ends_in_good_order_may_post_to_its_end(clock: StoppedClock) -> None:
+    """Nobody else begins before it is over."""
+    ledger, draining = Ledger(), Draining()
+    async with Leases(ledger, "a", clock, seconds=seconds_of(clock)).holding(NAME, draining):
+        pass
+    assert len(draining.channel.calls) == 1
+    assert ledger.released == [1]
+
+
+@dataclass
 class SlowStart(Work):
     """To begin takes until the gate is opened."""
 
