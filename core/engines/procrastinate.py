@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from procrastinate import App, PsycopgConnector
     from procrastinate.jobs import Job
     from procrastinate.manager import JobManager
+    from psycopg import AsyncConnection
 
     from core.ports import Clock, Engine, Runner, SharedWorkStore
 
@@ -301,7 +302,13 @@ def _connector(conninfo: str) -> PsycopgConnector:
         timeout=5.0,
         reconnect_timeout=5.0,
         kwargs={"connect_timeout": 2, "tcp_user_timeout": 5_000},
+        configure=_without_transactions,
     )
+
+
+async def _without_transactions(connection: AsyncConnection[Any]) -> None:
+    """A question is one statement: a replica that freezes before a COMMIT would keep what it had locked."""
+    await connection.set_autocommit(True)
 
 
 def _manager(app: App, engine: ProcrastinateEngine) -> JobManager:

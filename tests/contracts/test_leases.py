@@ -296,6 +296,56 @@ class Ledger(Board):
         self.released.append(token)
 
 
+SECONDS = timedelta(seconds=2)
+
+
+class Slow(Ledger):
+    """Each answer takes two seconds."""
+
+    def __init__(self, clock: StoppedClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        self._clock.advance(SECONDS)
+        return await super().take(name, holder, lasts)
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        self._clock.advance(SECONDS)
+        return await super().renew(name, holder, token, lasts)
+
+
+async def test_a_holder_counts_from_before_it_asked(clock: StoppedClock) -> None:
+    """By the database's clock the lease may have begun then."""
+    slow, work = Slow(clock), Work()
+    async with Leases(slow, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
+        assert work.held is not None
+        assert work.held.left == LASTS - SECONDS
+        await slow.until(lambda: slow.renewals == 1)
+        await eventually(partial(_has_alarm, clock))
+        assert work.held.left == LASTS - SECONDS
+
+
+class Unanswering(Ledger):
+    """From the second renewal on there is no answer."""
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        await super().renew(name, holder, token, lasts)
+        if self.renewals > 1:
+            await asyncio.Event().wait()
+        return True
+
+
+async def test_who_is_not_answered_in_time_stops_before_another_may_begin(clock: StoppedClock) -> None:
+    unanswering, work = Unanswering(), Work()
+    async with Leases(unanswering, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
+        await unanswering.until(lambda: unanswering.renewals == 1)
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(LASTS - MARGIN - timedelta(milliseconds=50))
+        await work.until(lambda: work.ended == 1)
+        assert unanswering.renewals == 2
+
+
 class Others(Ledger):
     """It is somebody else's from the first renewal on, which is answered once the gate is opened."""
 

@@ -295,6 +295,18 @@ async def test_a_worker_whose_question_is_never_answered_begins_anew(
     assert [line for line in logs if line["event"] == "jobs_interrupted"]
 
 
+async def test_a_replica_that_is_frozen_as_its_worker_is_answered_keeps_nothing_locked(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """Else the others could store no sweep beside its own, and take over nothing, until it wakes."""
+    async with whole_core(postgres_database, clock, is_shared=True) as world:
+        worker = worker_of(postgres_database, world)
+        beat = f"UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = {worker}"  # noqa: S608 - ours
+        async with engine_of(world)._app.connector.pool.connection() as frozen:  # type: ignore[attr-defined]  # that of PsycopgConnector
+            await frozen.execute(beat)
+            await done_beside(postgres_database, f"SET lock_timeout = '1s'; {beat}")
+
+
 async def test_work_goes_on_after_every_connection_was_cut(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
