@@ -127,6 +127,21 @@ async def test_nobody_renews_what_has_expired(rows: LeaseRows, postgres_database
     assert not await rows.renew(NAME, "a", 1, TEN)
 
 
+async def test_a_clock_that_was_set_back_keeps_a_dead_holder_no_longer_than_a_lease_lasts(
+    rows: LeaseRows, postgres_database: Database
+) -> None:
+    """Or a standby took over whose clock is behind."""
+    assert await rows.take(NAME, "a", TEN) == 1
+    on(postgres_database, "UPDATE lease SET expires_at = expires_at + 3600000000")
+    assert await rows.take(NAME, "b", TEN) == TEN
+    left = await rows.take(NAME, "b", TEN)
+    assert isinstance(left, timedelta)
+    assert left < TEN
+    assert await rows.renew(NAME, "a", 1, TEN), "who lives goes on"
+    expire(postgres_database)
+    assert await rows.take(NAME, "b", TEN) == 2
+
+
 async def test_what_is_given_up_is_free_at_once_and_told(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
