@@ -311,6 +311,27 @@ class Ledger(Board):
         self.released.append(token)
 
 
+class GivenUp(Ledger):
+    """It is given up just as the answer is on its way that another has it."""
+
+    def __init__(self) -> None:
+        super().__init__(others=[EVERY, EVERY])
+        self.leases: Leases | None = None
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        if len(self._others) == 1 and self.leases is not None:
+            self.leases.heard(Hint(due=frozenset({LEASES})))
+        return await super().take(name, holder, lasts)
+
+
+async def test_what_is_given_up_while_it_is_asked_for_is_taken_at_once(clock: StoppedClock) -> None:
+    ledger, work = GivenUp(), Work()
+    ledger.leases = Leases(ledger, "a", clock, seconds=seconds_of(clock))
+    async with ledger.leases.holding(NAME, work):
+        await eventually(partial(_goes_on, work))
+    assert clock.now() == START, "nobody waited"
+
+
 SECONDS = timedelta(seconds=2)
 
 
