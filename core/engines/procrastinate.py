@@ -46,7 +46,7 @@ BEAT = 5.0
 """Seconds between heartbeats; three of them missed, and the work goes to others (`STALLED`)."""
 POLL = 1.0
 """Seconds between looks for jobs that were stored without a notification: those that are tried again."""
-ANSWER = 5.0
+ANSWER = 10.0
 """Seconds after which a question of the worker's is given up. It has no time limit of its own, and a server
 that says nothing any more need not have closed anything: the worker would wait, and seem dead to others."""
 EVERY_FEW_SECONDS = "* * * * * */5"
