@@ -44,7 +44,7 @@ AFTER_A_FAILURE = timedelta(seconds=5)
 class Lease:
     """One that is held; implements `Held`."""
 
-    __slots__ = ("_seconds", "name", "token", "until")
+    __slots__ = ("_is_lost", "_seconds", "name", "token", "until")
 
     def __init__(self, name: str, token: int, until: float, seconds: Callable[[], float]) -> None:
         self.name = name
@@ -52,16 +52,27 @@ class Lease:
         self.until = until
         """By this replica's own clock."""
         self._seconds = seconds
+        self._is_lost = False
 
     @property
     def left(self) -> timedelta:
         return timedelta(seconds=max(self.until - self._seconds(), 0.0))
+
+    @property
+    def may_begin(self) -> bool:
+        return bool(self.left) and not self._is_lost
+
+    def lose(self) -> None:
+        """Others have it, or soon."""
+        self._is_lost = True
+        log.warning("lease_lost", lease=self.name)
 
 
 class ForEver:
     """Of a service that is alone on its database."""
 
     left = timedelta(days=1)
+    may_begin = True
 
 
 class Alone:
@@ -100,7 +111,7 @@ class InTurn:
         await self._channel.update(delivery, content, message=message)
 
     def _check(self) -> None:
-        if not self._held.left:
+        if not self._held.may_begin:
             raise Unavailable("Another replica serves this channel now.")
 
 
@@ -281,23 +292,23 @@ class _Turn:
         except Unavailable as error:
             self._postponed(error)
             return AGAIN
-        raise self._lost()
+        raise self._lost(lease)
 
     def _check(self, lease: Lease) -> None:
         """The database may have answered so late that there is nothing left of it."""
         if lease.left <= MARGIN:
-            raise self._lost()
+            raise self._lost(lease)
 
-    def _lost(self) -> Unavailable:
-        log.warning("lease_lost", lease=self._name)
+    def _lost(self, lease: Lease) -> Unavailable:
+        lease.lose()
         return Unavailable("The lease ended before the work could begin.")
 
     async def _renew(self, lease: Lease) -> timedelta:
         if lease.left <= MARGIN:
-            await self._lose()
+            await self._lose(lease)
             return AGAIN
         if not await self._renewed(lease):
-            await self._lose()
+            await self._lose(lease)
             return timedelta(0)
         return EVERY
 
@@ -314,8 +325,15 @@ class _Turn:
             lease.until = asked + LASTS.total_seconds()
         return renewed
 
-    async def _lose(self) -> None:
-        log.warning("lease_lost", lease=self._name)
+    async def _lose(self, lease: Lease) -> None:
+        """Begin nothing more, then end the work.
+
+        Another may be at work already where the database says so before our clock does: its own was set
+        forward, or a standby took over that had not heard of the last renewals. What is under way has the
+        time that it would have had all the same: cut off, a card would be posted and nobody would know of it,
+        so that the other one posts it again for certain.
+        """
+        lease.lose()
         await self._end()
 
     async def _give_up(self) -> None:

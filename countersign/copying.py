@@ -18,7 +18,7 @@ import click
 
 from core.errors import CountersignError, Refused, SettingsError, StoreUnavailable
 from core.store import unfinished, whole
-from core.store.copying import Copy
+from core.store.copying import Copy, identity
 from core.store.database import SQLite, conninfo, database
 from core.store.lock import unserved
 from core.store.schema import HEAD, revision
@@ -41,12 +41,11 @@ def run_copy(source: str, target: str, *, restart: bool) -> int:
         origin = database(source, "countersign copy")
     with _naming("--to"):
         goal = database(target, "countersign copy")
-    if named(origin) == named(goal):
-        raise SettingsError("--from and --to name the same database.")
+    named_so = {"--from": origin, "--to": goal}
+    _check_are_two(named_so)
     with ExitStack() as held:
-        for option, one in (("--from", origin), ("--to", goal)):
+        for option, one in named_so.items():
             with _naming(option), whole.told(one):
-                _check_there(option, one)
                 held.enter_context(unserved(one))
                 _check_schema(option, one)
         if unfinished.source_of_copy(origin) is not None:
@@ -71,7 +70,8 @@ def named(one: Database) -> str:
 
 
 def _place(one: Database) -> tuple[list[str], list[str], str]:
-    """As PostgreSQL's library understands the URL: hosts and ports, and the database's name."""
+    """As PostgreSQL's library understands the URL: hosts and ports; the database's name, or the service that
+    knows it."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -79,8 +79,9 @@ def _place(one: Database) -> tuple[list[str], list[str], str]:
     said: dict[str, Any] = {"host": url.host, "port": url.port, "dbname": url.database}
     with suppress(ProgrammingError):  # who connects will be told what is wrong with it
         said |= conninfo_to_dict(conninfo(one))
-    hosts, ports = said["host"] or said.get("hostaddr") or "", said["port"] or ""
-    return str(hosts).split(","), str(ports).split(","), said["dbname"] or ""
+    hosts, ports = said.get("hostaddr") or said["host"] or "", said["port"] or ""
+    name = said["dbname"] or (f"?service={said['service']}" if "service" in said else said.get("user", ""))
+    return str(hosts).split(","), str(ports).split(","), name
 
 
 @contextmanager
@@ -92,6 +93,17 @@ def _naming(option: str) -> Iterator[None]:
         said = error.in_full if isinstance(error, StoreUnavailable) else str(error)
         said = said.replace("COUNTERSIGN_DATABASE_URL", option)
         raise type(error)(said if option in said else f"{option}: {said}") from error
+
+
+def _check_are_two(named_so: Mapping[str, Database]) -> None:
+    """By what they are: two URLs may spell one database differently."""
+    found = set()
+    for option, one in named_so.items():
+        with _naming(option), whole.told(one):
+            _check_there(option, one)
+            found.add(identity(one))
+    if len(found) == 1:
+        raise SettingsError("--from and --to name the same database.")
 
 
 def _check_there(option: str, one: Database) -> None:

@@ -12,7 +12,7 @@ import logging
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -26,10 +26,12 @@ from core.store.replicas import BURIED, STALLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import LiteralString
 
-    from procrastinate import App
+    from procrastinate import App, PsycopgConnector
     from procrastinate.jobs import Job
     from procrastinate.manager import JobManager
+    from psycopg import AsyncConnection
 
     from core.ports import Clock, Engine, Runner, SharedWorkStore
 
@@ -44,6 +46,9 @@ BEAT = 5.0
 """Seconds between heartbeats; three of them missed, and the work goes to others (`STALLED`)."""
 POLL = 1.0
 """Seconds between looks for jobs that were stored without a notification: those that are tried again."""
+ANSWER = 10.0
+"""Seconds after which a question of the worker's is given up. It has no time limit of its own, and a server
+that says nothing any more need not have closed anything: the worker would wait, and seem dead to others."""
 EVERY_FEW_SECONDS = "* * * * * */5"
 EVERY_HOUR = "0 * * * * 0"
 """Procrastinate's sixth field is the second."""
@@ -116,20 +121,11 @@ class ProcrastinateEngine(Segments):
     # Jobs
 
     def _make_app(self) -> App:
-        from procrastinate import App, PsycopgConnector  # noqa: PLC0415 - a second of import; SQLite needs none
+        from procrastinate import App  # noqa: PLC0415 - a second of import; SQLite needs none
 
         for name in ("procrastinate", "psycopg.pool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what they meet is told of here
-        app = App(
-            connector=PsycopgConnector(
-                conninfo=self._conninfo,
-                min_size=1,
-                max_size=4,
-                timeout=5.0,
-                reconnect_timeout=5.0,
-                kwargs={"connect_timeout": 2, "tcp_user_timeout": 5_000},
-            )
-        )
+        app = App(connector=_connector(self._conninfo))
         app.job_manager = _manager(app, self)
         app.task(name=SEGMENT, queue=QUEUE)(self._segment)
         often = app.task(name="sweep", queue=UPKEEP, queueing_lock=f"{UPKEEP}/sweep")(self._swept)
@@ -276,6 +272,43 @@ def _told(what: str, **facts: str) -> Iterator[None]:
     except Exception as error:  # whatever it is: nobody else tells of it
         log.error(f"{what}_broke", **facts, **defect(error))
         raise
+
+
+def _connector(conninfo: str) -> PsycopgConnector:
+    """Procrastinate's own, which raises `TimeoutError` where the server does not answer."""
+    from procrastinate import PsycopgConnector  # noqa: PLC0415 - as above
+
+    class Connector(PsycopgConnector):
+        async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+            async with asyncio.timeout(ANSWER):
+                await super().execute_query_async(query, **arguments)
+
+        async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+            async with asyncio.timeout(ANSWER):
+                row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+            return row
+
+        async def execute_query_all_async(
+            self, query: LiteralString, **arguments: Any
+        ) -> list[dict[str, Any]]:
+            async with asyncio.timeout(ANSWER):
+                rows: list[dict[str, Any]] = await super().execute_query_all_async(query, **arguments)
+            return rows
+
+    return Connector(
+        conninfo=conninfo,
+        min_size=1,
+        max_size=4,
+        timeout=5.0,
+        reconnect_timeout=5.0,
+        kwargs={"connect_timeout": 2, "tcp_user_timeout": 5_000},
+        configure=_without_transactions,
+    )
+
+
+async def _without_transactions(connection: AsyncConnection[Any]) -> None:
+    """A question is one statement: a replica that freezes before a COMMIT would keep what it had locked."""
+    await connection.set_autocommit(True)
 
 
 def _manager(app: App, engine: ProcrastinateEngine) -> JobManager:

@@ -15,7 +15,12 @@ class Held(Protocol):
 
     @property
     def left(self) -> timedelta:
-        """How long this replica may go on for certain; never below zero."""
+        """How long what this replica has begun may go on; never below zero."""
+        ...
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether it may begin something new."""
         ...
 
 

@@ -6,10 +6,11 @@ killed goes on behind its last batch.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from core.store import unfinished, whole
+from core.store.database import SQLite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 
 BATCH = 2_000
 """Rows in one transaction."""
+# Copies of a whole server have its identifier; no two have begun in the same microsecond.
+IDENTITY = "SELECT pg_postmaster_start_time()::text, oid FROM pg_database WHERE datname = current_database()"
+
+
+def identity(database: Database) -> tuple[object, ...]:
+    """The same for two URLs where they name one database, at this moment; a SQLite file has to be there."""
+    if isinstance(database, SQLite):
+        known = database.path.stat()
+        return known.st_dev, known.st_ino
+    with closing(database.connect(read_only=True)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(IDENTITY, {})
+        return tuple(cursor.fetchone() or ())
 
 
 class Copy:

@@ -8,7 +8,7 @@ SEVERAL = re.compile(
     r"""(?x) (?P<before> postgres[^:/]* :// (?:[^@/?]*@)? ) (?P<hosts> [^@/?]* , [^@/?]* )
     (?P<path> /[^?]* )? (?: \? (?P<query> .* ) )?"""
 )
-ONE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]*\]|[^:\[\]]*)(?::(?P<port>\d*))?")
+ONE = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>\d*))?")
 
 
 def hosts_in_the_query(url: str) -> str:

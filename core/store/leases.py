@@ -53,6 +53,12 @@ RELEASE = Statement(
     .where(*_held, lease.c.token == p("token"), lease.c.expires_at > _now)
     .values(expires_at=literal_column("0"))
 )
+# Nobody has more than that from now on, who asked earlier: the clock was set back, or is another server's.
+SHORTEN = Statement(
+    update(lease)
+    .where(lease.c.name == p("name"), lease.c.expires_at > _now + p("micros"))
+    .values(expires_at=_now + p("micros"))
+)
 LEFT = Statement(
     select(lease.c.expires_at - _now).where(lease.c.name == p("name"), lease.c.holder != p("holder"))
 )
@@ -69,6 +75,9 @@ def take(tx: Transaction, name: str, holder: str, lasts: timedelta) -> int | tim
         if found:
             return int(found[0][0])
         left = tx.one(LEFT, name=name, holder=holder)
+    elif left[0] > _micros(lasts):
+        tx.run(SHORTEN, name=name, micros=_micros(lasts))
+        return lasts
     return timedelta(microseconds=0 if left is None else max(left[0], 0))
 
 

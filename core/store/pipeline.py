@@ -179,6 +179,9 @@ class Pipeline:
         else:
             self._sync()
         self._take_answers()
+        if operation == "COMMIT" and (self._result is None or self._result.command_status != b"COMMIT"):
+            # So it says to a transaction that has failed, and takes it for no failure.
+            raise errors.InFailedSqlTransaction("The server undid what it was to commit.")
 
     def executemany(self, operation: str, rows: Sequence[Mapping[str, Any]], /) -> None:
         for row in rows:

@@ -10,18 +10,24 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from core.errors import SettingsError, StoreUnavailable
 from core.store import installed
-from core.store.database import SQLite
+from core.store.database import AT_FIRST, SQLite
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy.engine import Connection as SQLConnection
     from sqlalchemy.engine import Engine
 
     from core.store.database import Database
     from core.store.transaction import Cursor
+
+log = structlog.get_logger()
 
 HEAD = "0013"
 """The newest revision in `migrations/versions`; a test compares."""
@@ -29,6 +35,9 @@ OLDEST = "0011"
 """The oldest revision whose code works beside this one's on a PostgreSQL database at `HEAD`."""
 NOT_ALLOWED = "42501"
 """SQLSTATE; since PostgreSQL 15 only the owner of a database may make tables in it, unless told otherwise."""
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds between tries of a migration that found a PostgreSQL table in use. Whoever comes later waits behind
+one that waits for a whole table: between the tries, the replicas go on."""
 MIGRATING = 0x436F756E746573
 """PostgreSQL's advisory lock of whoever migrates: "Countes" in ASCII."""
 
@@ -97,6 +106,7 @@ def _migrate_shared(database: Database) -> None:
         cursor = connection.cursor()
         cursor.execute("SET lock_timeout = 0", {})
         cursor.execute("SELECT pg_advisory_lock(%(key)s)", {"key": MIGRATING})
+        cursor.execute(AT_FIRST, {})
         if _known(_revision(database, cursor)) != HEAD:
             _upgrade(database)
         installed.bring_up(connection)
@@ -166,8 +176,7 @@ def _copy(database: SQLite) -> Path:
 
 
 def _upgrade(database: Database, to: str = "head") -> None:
-    from alembic import command  # noqa: PLC0415 - see the module's docstring
-    from alembic.config import Config  # noqa: PLC0415 - likewise
+    from alembic.config import Config  # noqa: PLC0415 - see the module's docstring
     from sqlalchemy import create_engine  # noqa: PLC0415 - likewise
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - likewise
     from sqlalchemy.pool import NullPool  # noqa: PLC0415 - likewise
@@ -182,15 +191,33 @@ def _upgrade(database: Database, to: str = "head") -> None:
     here = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", here.replace("%", "%%"))  # Alembic interpolates
     try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, to)
+        for pause in PAUSES:
+            try:
+                _in_one_transaction(engine, config, to)
+            except DBAPIError as error:
+                if error.orig is None or not database.is_local(error.orig):
+                    raise
+                log.warning("migration_postponed", reason=str(database.unavailable(error.orig)))
+                sleep(pause)
+            else:
+                return
+        _in_one_transaction(engine, config, to)
     except DBAPIError as error:
         if error.orig is not None and (known := database.unavailable(error.orig)):
             raise _not_migrated(database, known) from error
         raise
     except OSError as error:
         raise StoreUnavailable(f"The database cannot be migrated: {url.database}: {error}.") from error
+
+
+def _in_one_transaction(engine: Engine, config: Config, to: str) -> None:
+    from alembic import command  # noqa: PLC0415 - likewise
+
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(AT_FIRST)
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
 
 
 def _not_migrated(database: Database, known: StoreUnavailable) -> StoreUnavailable:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 class Long:
     left = timedelta(days=1)
+    may_begin = True
 
 
 class Given(Board):

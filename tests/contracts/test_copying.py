@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from core.errors import CountersignError, Invalid, Refused, SettingsError, StoreUnavailable
 from core.model import Status
 from core.store import unfinished, whole
 from core.store.copying import Copy
-from core.store.database import PostgreSQL, database
+from core.store.database import PostgreSQL, conninfo, database
 from core.store.lock import exclusive, unserved
 from core.store.sql import SqlStore
 from core.store.tables import metadata
@@ -386,9 +387,12 @@ def test_wrong_urls_are_one_sentence_without_the_password(
 
 
 def test_a_database_is_not_copied_to_itself(sqlite_database: Database, tmp_path: Path) -> None:
-    (tmp_path / "link.db").symlink_to(sqlite_database.url.database or "")
-    with pytest.raises(SettingsError, match="name the same database"):
-        copied(sqlite_database, database(f"sqlite:///{tmp_path / 'link.db'}"))
+    file = sqlite_database.url.database or ""
+    (tmp_path / "link.db").symlink_to(file)
+    (tmp_path / "hard.db").hardlink_to(file)
+    for name in ("link.db", "hard.db"):
+        with pytest.raises(SettingsError, match="name the same database"):
+            copied(sqlite_database, database(f"sqlite:///{tmp_path / name}"))
 
 
 @pytest.mark.parametrize(
@@ -402,12 +406,36 @@ def test_a_database_is_not_copied_to_itself(sqlite_database: Database, tmp_path:
         ("postgresql:///reviews?host=one,two&port=5433", "postgresql://one:5433,two:5433/reviews"),
         ("postgresql:///reviews?host=one&password=hush", "postgresql://one/reviews"),
         ("postgresql:///reviews?hostaddr=127.0.0.2", "postgresql://127.0.0.2/reviews"),
+        ("postgresql://db/reviews?hostaddr=127.0.0.2", "postgresql://127.0.0.2/reviews"),
         ("postgresql://ana:hush@db:5433/reviews?nonsense=1", "postgresql://db:5433/reviews"),
+        ("postgresql://ana:hush@db", "postgresql://db/ana"),
+        ("postgresql:///?service=reviews&password=hush", "postgresql:///?service=reviews"),
     ],
 )
 def test_the_name_of_a_database_says_every_host_of_it_and_no_password(url: str, name: str) -> None:
     """Two clusters must not have the same: they would be taken for one database."""
     assert named(database(url)) == name
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_database_that_two_urls_spell_differently_is_not_copied_to_itself(
+    target: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, restart: bool
+) -> None:
+    """What names do not tell, the server does."""
+    on(target, "INSERT INTO heard VALUES ('slack', 1)")
+    before = content(target)
+    said = conninfo_to_dict(conninfo(target))
+    del said["fallback_application_name"]
+    lines = "".join(f"{name}={value}\n" for name, value in said.items())
+    (tmp_path / "services").write_text(f"[reviews]\n{lines}")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    service = "postgresql:///?service=reviews"
+    assert content(database(service)) == before
+    for words in ((service, url(target)), (url(target), service)):
+        with pytest.raises(SettingsError) as refused:
+            run_copy(*words, restart=restart)
+        assert str(refused.value) == "--from and --to name the same database."
+    assert content(target) == before
 
 
 def test_a_file_is_not_copied_while_it_is_served(source: Database, target: Database) -> None:

@@ -205,6 +205,27 @@ async def test_what_was_committed_while_nobody_could_be_told_is_told_later(
     )
 
 
+class Gone:
+    """A server whose connection has broken."""
+
+    async def ask(self, _prepared: str, *_values: str) -> None:
+        raise OSError("gone")
+
+
+async def test_nothing_of_what_could_not_be_said_is_forgotten() -> None:
+    hints = Hints("", "r", lambda _: None)
+    await _told(hints, [TaskId("t")])
+    hints.committed((), {ChannelName("leases")})
+    hints.group_changed("S1")
+    hints._ring()
+    with pytest.raises(OSError, match="gone"):
+        await hints._say(Gone())  # type: ignore[arg-type]  # this is the fault
+    await _told(hints, [TaskId("later")])
+    (message,) = hints._messages()
+    said = json.loads(message)
+    assert (said["moved"], said["due"], said["groups"]) == (["t", "later"], ["leases"], ["S1"])
+
+
 async def test_the_last_word_of_who_leaves_is_heard(postgres_database: Database, clock: StoppedClock) -> None:
     async with AsyncExitStack() as stack:
         stays = await replica(stack, postgres_database, clock, "stays")

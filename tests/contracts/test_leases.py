@@ -127,6 +127,21 @@ async def test_nobody_renews_what_has_expired(rows: LeaseRows, postgres_database
     assert not await rows.renew(NAME, "a", 1, TEN)
 
 
+async def test_a_clock_that_was_set_back_keeps_a_dead_holder_no_longer_than_a_lease_lasts(
+    rows: LeaseRows, postgres_database: Database
+) -> None:
+    """Or a standby took over whose clock is behind."""
+    assert await rows.take(NAME, "a", TEN) == 1
+    on(postgres_database, "UPDATE lease SET expires_at = expires_at + 3600000000")
+    assert await rows.take(NAME, "b", TEN) == TEN
+    left = await rows.take(NAME, "b", TEN)
+    assert isinstance(left, timedelta)
+    assert left < TEN
+    assert await rows.renew(NAME, "a", 1, TEN), "who lives goes on"
+    expire(postgres_database)
+    assert await rows.take(NAME, "b", TEN) == 2
+
+
 async def test_what_is_given_up_is_free_at_once_and_told(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
@@ -296,6 +311,77 @@ class Ledger(Board):
         self.released.append(token)
 
 
+class GivenUp(Ledger):
+    """It is given up just as the answer is on its way that another has it."""
+
+    def __init__(self) -> None:
+        super().__init__(others=[EVERY, EVERY])
+        self.leases: Leases | None = None
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        if len(self._others) == 1 and self.leases is not None:
+            self.leases.heard(Hint(due=frozenset({LEASES})))
+        return await super().take(name, holder, lasts)
+
+
+async def test_what_is_given_up_while_it_is_asked_for_is_taken_at_once(clock: StoppedClock) -> None:
+    ledger, work = GivenUp(), Work()
+    ledger.leases = Leases(ledger, "a", clock, seconds=seconds_of(clock))
+    async with ledger.leases.holding(NAME, work):
+        await eventually(partial(_goes_on, work))
+    assert clock.now() == START, "nobody waited"
+
+
+SECONDS = timedelta(seconds=2)
+
+
+class Slow(Ledger):
+    """Each answer takes two seconds."""
+
+    def __init__(self, clock: StoppedClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def take(self, name: str, holder: str, lasts: timedelta) -> int | timedelta:
+        self._clock.advance(SECONDS)
+        return await super().take(name, holder, lasts)
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        self._clock.advance(SECONDS)
+        return await super().renew(name, holder, token, lasts)
+
+
+async def test_a_holder_counts_from_before_it_asked(clock: StoppedClock) -> None:
+    """By the database's clock the lease may have begun then."""
+    slow, work = Slow(clock), Work()
+    async with Leases(slow, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
+        assert work.held is not None
+        assert work.held.left == LASTS - SECONDS
+        await slow.until(lambda: slow.renewals == 1)
+        await eventually(partial(_has_alarm, clock))
+        assert work.held.left == LASTS - SECONDS
+
+
+class Unanswering(Ledger):
+    """From the second renewal on there is no answer."""
+
+    async def renew(self, name: str, holder: str, token: int, lasts: timedelta) -> bool:
+        await super().renew(name, holder, token, lasts)
+        if self.renewals > 1:
+            await asyncio.Event().wait()
+        return True
+
+
+async def test_who_is_not_answered_in_time_stops_before_another_may_begin(clock: StoppedClock) -> None:
+    unanswering, work = Unanswering(), Work()
+    async with Leases(unanswering, "a", clock, seconds=seconds_of(clock)).holding(NAME, work):
+        await unanswering.until(lambda: unanswering.renewals == 1)
+        await eventually(partial(_has_alarm, clock))
+        clock.advance(LASTS - MARGIN - timedelta(milliseconds=50))
+        await work.until(lambda: work.ended == 1)
+        assert unanswering.renewals == 2
+
+
 class Others(Ledger):
     """It is somebody else's from the first renewal on, which is answered once the gate is opened."""
 
@@ -352,6 +438,49 @@ async def test_what_would_not_stop_posts_nothing_once_the_database_says_that_it_
         with pytest.raises(Unavailable, match="Another replica"):
             await stubborn.part
     assert stubborn.channel.calls == []
+
+
+@dataclass
+class Draining(Work):
+    """When it is to end it had just read what to post next."""
+
+    channel: PaperChannel = field(default_factory=PaperChannel)
+    had_left: timedelta | None = None
+    refusal: Unavailable | None = None
+
+    @asynccontextmanager
+    async def __call__(self, held: Held) -> AsyncIterator[None]:
+        async with super().__call__(held):
+            try:
+                yield
+            finally:
+                self.had_left = held.left
+                try:
+                    await InTurn(self.channel, held).post(CARD, review(), thread=None)
+                except Unavailable as refusal:
+                    self.refusal = refusal
+
+
+async def test_once_a_lease_is_lost_nothing_is_begun_and_what_is_under_way_has_its_time(
+    clock: StoppedClock,
+) -> None:
+    """Another may be at work already, and post the same card."""
+    others, draining = Others(), Draining()
+    others.gate.set()
+    async with Leases(others, "a", clock, seconds=seconds_of(clock)).holding(NAME, draining):
+        await draining.until(lambda: draining.ended == 1)
+    assert draining.channel.calls == []
+    assert draining.refusal is not None
+    assert draining.had_left == LASTS, "else a card would be cut off that is noted when it is posted"
+
+
+async def test_what_ends_in_good_order_may_post_to_its_end(clock: StoppedClock) -> None:
+    """Nobody else begins before it is over."""
+    ledger, draining = Ledger(), Draining()
+    async with Leases(ledger, "a", clock, seconds=seconds_of(clock)).holding(NAME, draining):
+        pass
+    assert len(draining.channel.calls) == 1
+    assert ledger.released == [1]
 
 
 @dataclass

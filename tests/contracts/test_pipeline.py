@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,6 +253,22 @@ async def test_a_refusal_does_not_hide_a_failure_before_it(writer: Lane) -> None
     units: list[Any] = [again, Unit("2", 2, before=NotFound("none"))]
     answers = await in_one_group(writer, units)
     assert [type(answer) for answer in answers] == [psycopg.errors.UniqueViolation, NotFound]
+
+
+async def test_what_the_server_undoes_at_the_commit_is_acknowledged_to_nobody(writer: Lane) -> None:
+    """To a COMMIT of a transaction that has failed it says ROLLBACK, and that is no failure to it."""
+    import psycopg
+
+    def careless(tx: Transaction) -> str:
+        twice(tx)
+        with suppress(psycopg.errors.UniqueViolation):
+            tx.run(credentials.INSERT_SECRET, name="5", value=b"2")
+        return "careless"
+
+    units: list[Any] = [Unit("1", 1), careless, Unit("3", 3)]
+    answers = await in_one_group(writer, units)
+    assert [type(answer) for answer in answers] == [str, psycopg.errors.InFailedSqlTransaction, str]
+    assert await writer.run(kept) == {"1", "3"}
 
 
 async def test_a_compare_and_set_that_finds_nothing_is_its_own_units_refusal(writer: Lane) -> None:

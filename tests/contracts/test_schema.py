@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from structlog.testing import capture_logs
 
 import core.store
 from core.errors import SettingsError, StoreUnavailable
@@ -23,14 +24,14 @@ from core.store.database import database
 from core.store.deliveries import AT_MESSAGE
 from core.store.lock import exclusive
 from core.store.resuming import FORKS
-from core.store.schema import HEAD, migrate, revision
+from core.store.schema import HEAD, _upgrade, migrate, revision
 from core.store.sql import SqlStore
 from core.store.tables import metadata
 from tests.contracts.conftest import on
 from tests.contracts.steps import submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from core.store.database import Database
     from core.store.statements import Statement
@@ -195,6 +196,27 @@ def test_a_migration_that_fails_half_way_leaves_nothing(new_database: Database) 
     on(new_database, "DROP TABLE dialog")
     assert migrate(new_database) is None
     assert revision(new_database) == HEAD
+
+
+def test_a_migration_gives_way_to_who_uses_the_tables_it_changes(
+    empty_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes later waits behind one that waits for a table: a backup would stop every replica."""
+    monkeypatch.setattr("core.store.schema.PAUSES", (0.0,))
+    where = database(empty_postgres())
+    _upgrade(where, "0012")
+    with closing(where.connect()) as other:
+        other.cursor().execute("BEGIN", {})
+        other.cursor().execute("LOCK TABLE alembic_version IN SHARE MODE", {})
+        with (
+            capture_logs() as logs,
+            pytest.raises(StoreUnavailable, match="locked by another program; nothing was changed"),
+        ):
+            migrate(where)
+        assert [line["event"] for line in logs] == ["migration_postponed"], "it tries again"
+        assert revision(where) == "0012"
+    migrate(where)
+    assert revision(where) == HEAD
 
 
 def test_a_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from pocketflow import Flow
 from structlog.testing import capture_logs
@@ -17,6 +18,7 @@ from core.flow import FlowDefinition, FlowRunner
 from core.graph import Graph
 from core.model import Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
+from core.store.database import conninfo
 from core.store.jobs import QUEUE, SEGMENT, UPKEEP
 from tests.contracts.conftest import on
 from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies, watches
@@ -271,6 +273,38 @@ async def test_a_worker_that_was_forgotten_before_its_first_heartbeat_begins_ane
 
         await eventually(known)
         assert worker_of(postgres_database, world) == began[-1]
+
+
+async def test_a_worker_whose_question_is_never_answered_begins_anew(
+    postgres_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever keeps the server from it: here somebody holds its row. Else nobody would see that we live."""
+    monkeypatch.setattr("core.engines.procrastinate.BEAT", 0.01)
+    monkeypatch.setattr("core.engines.procrastinate.ANSWER", 0.5)
+    async with whole_core(postgres_database, clock, is_shared=True) as world:
+        before = worker_of(postgres_database, world)
+        async with await psycopg.AsyncConnection.connect(conninfo(postgres_database)) as other:
+            held = "SELECT id FROM procrastinate_workers WHERE id = %s FOR UPDATE"
+            with capture_logs() as logs:
+                await other.execute(held, [before])
+
+                async def began_anew() -> bool:
+                    return not await world.store.beaten(before)
+
+                await eventually(began_anew)
+    assert [line for line in logs if line["event"] == "jobs_interrupted"]
+
+
+async def test_a_replica_that_is_frozen_as_its_worker_is_answered_keeps_nothing_locked(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """Else the others could store no sweep beside its own, and take over nothing, until it wakes."""
+    async with whole_core(postgres_database, clock, is_shared=True) as world:
+        worker = worker_of(postgres_database, world)
+        beat = f"UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = {worker}"  # noqa: S608 - ours
+        async with engine_of(world)._app.connector.pool.connection() as frozen:  # type: ignore[attr-defined]  # that of PsycopgConnector
+            await frozen.execute(beat)
+            await done_beside(postgres_database, f"SET lock_timeout = '1s'; {beat}")
 
 
 async def test_work_goes_on_after_every_connection_was_cut(

@@ -142,6 +142,21 @@ async def test_whoever_goes_away_leaves_their_turn_to_the_next() -> None:
         pass
 
 
+async def test_whoever_goes_away_as_their_turn_comes_leaves_it_to_the_next() -> None:
+    gate = Turnstile(calm=1)
+    first = gate.submission()
+    await first.__aenter__()
+    crowd = Crowd(gate)
+    await settle()
+    inside = list(range(AT_ONCE - 1))
+    assert crowd.inside == inside
+    await first.__aexit__(None, None, None)
+    crowd.tasks[AT_ONCE - 1].cancel()
+    await settle()
+    assert crowd.inside == [*inside, AT_ONCE]
+    await crowd.all_end()
+
+
 async def test_more_than_may_wait_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "WAITING", 3)
     crowd = Crowd(Turnstile(calm=0))

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL, make_url
 
 from core.errors import SettingsError
-from core.store.database import conninfo, database
+from core.store.database import PROGRAM, conninfo, database
 from core.store.schema import HEAD
 from tests.bench.server import environment, free_port
 from tests.countersign.commands import CONFIG, countersign, until
@@ -44,6 +44,37 @@ def test_what_is_percent_encoded_is_what_the_library_is_told(text: str) -> None:
 def test_a_space_that_is_not_encoded_is_taken_for_one() -> None:
     told = conninfo_to_dict(conninfo(database("postgresql://ana:hush hush@db/my reviews")))
     assert (told["password"], told["dbname"]) == ("hush hush", "my reviews")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "/reviews",
+        "ana@/reviews",
+        ":5433/reviews",
+        "one,two:5434",
+        "one:5433,/reviews",
+        ":5433,:5434/reviews",
+        "[::1]:5433/reviews",
+        "[fe80::1%25eth0]:5433,10.0.0.2:5434/reviews",
+        "%2Frun%2Fone,%2Frun%2Ftwo:5433/reviews",
+        "ana:a,b:c%2C%40%25@one:5433,two:5434/reviews?sslmode=require",
+        "ana@/reviews?host=one,two&port=5433,5434",
+        "ana@/reviews?host=/run/one",
+        "ana@one:1,two:2/reviews?host=three&port=3",
+        "one:1,two:2/a/b?options=-c%20work_mem%3D1MB%2B",
+        "/reviews?hostaddr=10.0.0.1,10.0.0.2&port=1,2",
+        "?service=reviews",
+        "/?service=reviews&passfile=%2Fhome%2Fana%2F.pgpass",
+    ],
+)
+def test_a_url_means_here_what_it_means_to_the_library(rest: str) -> None:
+    """SQLAlchemy reads it first, which knows one host, and one port."""
+    url = f"postgresql://{rest}"
+    told = conninfo_to_dict(conninfo(database(url)))
+    assert told.pop("fallback_application_name") == PROGRAM
+    assert told == conninfo_to_dict(url)
 
 
 @pytest.fixture(scope="module")

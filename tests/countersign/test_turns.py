@@ -41,6 +41,10 @@ async def test_a_group_that_slack_says_has_changed_is_asked_for_everywhere() -> 
 class Turn:
     left: timedelta = timedelta(seconds=10)
 
+    @property
+    def may_begin(self) -> bool:
+        return bool(self.left)
+
 
 class Others(Alone):
     is_alone = False
