@@ -109,9 +109,11 @@ class ChannelLoop:
         if self._task is not None:
             await cut_off([self._task])
         serving = list(self._serving.values())
-        if serving:
-            await asyncio.wait(serving, timeout=grace.total_seconds())
-        await cut_off(serving)
+        try:
+            if serving:
+                await asyncio.wait(serving, timeout=grace.total_seconds())
+        finally:
+            await cut_off(serving)  # also where whoever stops it is stopped: nobody else knows of these
 
     async def _run(self) -> None:
         while True:

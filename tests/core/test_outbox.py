@@ -694,6 +694,27 @@ async def test_a_stop_lets_calls_end_and_keeps_their_answers(
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
 
 
+async def test_a_stop_that_is_cut_off_leaves_no_call_behind(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+        outbox = Outbox(world.store, [paper], clock)
+        paper.close()
+        async with outbox:
+            task = await world.submit("x")
+            await world.open_review(task.id)
+            outbox.committed([], {PAPER})
+            await paper.called(1)
+            stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
+            await world.service.task(task.id)  # it waits for the call by now
+            stopping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await stopping
+            left = [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
+            assert all([t.cancelling() for t in left])
+            paper.open()
+
+
 async def test_what_is_said_in_a_thread_waits_for_the_card_that_begins_it(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
