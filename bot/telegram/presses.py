@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons, Press
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.telegram.above import Above
     from bot.telegram.answers import Answers
     from bot.telegram.desk import Desk
     from bot.telegram.edits import Edits
@@ -57,6 +58,7 @@ class Presses:
         inquiries: Inquiries,
         menu: Menu,
         answers: Answers,
+        above: Above,
     ) -> None:
         self._service = service
         self._people = people
@@ -67,6 +69,7 @@ class Presses:
         self._inquiries = inquiries
         self._menu = menu
         self._answers = answers
+        self._above = above
 
     async def pressed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: the press is stored, and comes again."""
@@ -96,8 +99,7 @@ class Presses:
             if dialog is not None:
                 await self._take_words(message, dialog)
                 return
-        if message.text:
-            await self._take(message, message.reply_to_message, message.text.strip())
+        await self._take(message, message.reply_to_message, (message.text or "").strip())
 
     async def brings_text(self, update: Update) -> bool:
         """Whether it is the whole new text that we asked its writer for, and no command, however it begins.
@@ -122,10 +124,17 @@ class Presses:
             await self._inquiries.take_answer(reply, words, asked, person)
         elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
             await self._desk.refuse(reply, Invalid(OVER), late.review)
-        elif person is not None and is_consent(words):
-            shown = await self._service.shown_at(TELEGRAM, ref_of(above))
-            if shown is not None and shown.is_open:
-                await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
+        elif person is not None:
+            await self._take_talk(reply, above, words, person)
+
+    async def _take_talk(self, reply: Message, above: Message, words: str, person: PersonId) -> None:
+        """What stands below a card is taken for nothing, and that is said where it may be meant to decide."""
+        shown = await self._above.review(above)
+        if shown is None:
+            if self._above.check_known(above):
+                await self._inquiries.take_stray(reply, person)
+        elif shown.is_open and is_consent(words):
+            await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
 
     async def _take_words(self, reply: Message, dialog: Dialog) -> None:
         words = (reply.text or "").strip()
