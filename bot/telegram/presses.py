@@ -86,7 +86,11 @@ class Presses:
             if said := self._buttons.read(query.data):
                 await self._desk.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
-            await self._answers.give(query, sentence(error), alert=True)
+            if not await self._answers.give(query, sentence(error), alert=True):
+                # Of a press that came late, or was kept over an outage, no card says that it was refused.
+                said = self._buttons.read(query.data)
+                of = None if said is None else said.review
+                await self._desk.tell(query.from_user, sentence(error), of)
         else:
             await self._answers.give(query, words, alert=False)
 
@@ -119,21 +123,16 @@ class Presses:
     async def _take(self, reply: Message, above: Message, words: str) -> None:
         """Only what answers a question of ours, by the person asked, is taken for anything."""
         person = self._writer(reply)
+        # Before the question is looked for: what is noted in between is then not taken for a card.
+        shown = await self._above.review(above)
         asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
         if asked is not None:
             await self._inquiries.take_answer(reply, words, asked, person)
         elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
             await self._desk.refuse(reply, Invalid(OVER), late.review)
-        elif person is not None:
-            await self._take_talk(reply, above, words, person)
-
-    async def _take_talk(self, reply: Message, above: Message, words: str, person: PersonId) -> None:
-        """What stands below a card is taken for nothing, and that is said where it may be meant to decide."""
-        shown = await self._above.review(above)
-        if shown is None:
-            if self._above.check_known(above):
-                await self._inquiries.take_stray(reply, person)
-        elif shown.is_open and is_consent(words):
+        elif person is not None and shown is None and self._above.check_known(above):
+            await self._inquiries.take_stray(reply, person)
+        elif person is not None and shown is not None and shown.is_open and is_consent(words):
             await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
 
     async def _take_words(self, reply: Message, dialog: Dialog) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.answers import ANONYMOUS
 from bot.reception import WORDS_DECIDE_NOTHING
@@ -25,7 +26,7 @@ from tests.bot.telegram_house import (
     simulated,
     telegram_house,
 )
-from tests.bot.telegram_updates import none_left, postponed
+from tests.bot.telegram_updates import none_left
 from tests.world import ANA, eventually
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ async def asked(there: TelegramHouse, noted: asyncio.Event | None = None) -> Tas
     return task
 
 
+async def put_off(
+    there: TelegramHouse, text: str, *, user: int, reply_to: Message, chat: int = GROUP
+) -> Message:
+    """A reply that is looked at, is not understood yet, and comes again."""
+    with capture_logs() as logs:
+        said = await there.telegram.say(chat, text, user=user, reply_to=reply_to)
+
+        async def is_put_off() -> bool:
+            await there.house.store.check()
+            return any(line["event"] == "update_postponed" for line in logs)
+
+        await eventually(is_put_off)
+    return said
+
+
 async def question(there: TelegramHouse, task: Task) -> Question:
     (found,) = await there.house.service.questions.of_task(task.id)
     return found
@@ -92,9 +108,7 @@ async def test_an_answer_that_comes_before_it_is_known_what_it_answers_is_taken_
     noted = asyncio.Event()
     task = await asked(there, noted)
     told = await seen(there, " asks ")
-    await there.telegram.say(GROUP, "Acme.", user=SAM_ID, reply_to=told)
-    await eventually(lambda: postponed(there))
-    assert (await question(there, task)).reply is None
+    await put_off(there, "Acme.", user=SAM_ID, reply_to=told)
     noted.set()
     await there.house.noted()
     there.house.clock.advance(seconds=2)
@@ -107,20 +121,19 @@ async def test_who_answers_a_copy_that_was_posted_without_our_knowing_is_told_wh
     there.telegram.faults.add(Fault(method="sendMessage", contains=" asks ", cut=True, after_acting=True))
     task = await asked(there)
     lost = await seen(there, " asks ")
-    await there.telegram.say(GROUP, "Acme.", user=SAM_ID, reply_to=lost)
-    await eventually(lambda: postponed(there))
+    said = await put_off(there, "Acme.", user=SAM_ID, reply_to=lost)
     there.house.clock.advance(KNOWN_BY)
-    told = await there.card_with(UNKNOWN)
-    assert told.reply_to is not None, "Sam never started the bot"
-    await there.telegram.say(GROUP, "Acme.", user=SAM_ID, reply_to=await seen(there, " asks ", 1))
+    assert (await there.card_with(UNKNOWN)).reply_to == said.id, "Sam never started the bot"
+    again = await seen(there, " asks ", 1)
+    await there.house.noted()
+    await there.telegram.say(GROUP, "Acme.", user=SAM_ID, reply_to=again)
     assert await reply_of(there, task) == "Acme."
 
 
 async def test_who_replies_to_something_else_of_ours_is_told_nothing(there: TelegramHouse) -> None:
     await there.telegram.say(ANA_ID, "/pending", user=ANA_ID)
     answer = await there.card(chat=ANA_ID)
-    await there.telegram.say(ANA_ID, "thank you", user=ANA_ID, reply_to=answer)
-    await eventually(lambda: postponed(there))
+    await put_off(there, "thank you", user=ANA_ID, reply_to=answer, chat=ANA_ID)
     there.house.clock.advance(KNOWN_BY)
     await eventually(lambda: none_left(there))
     assert len(there.ours(ANA_ID)) == 1
