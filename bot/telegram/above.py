@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KNOWN_BY = timedelta(minutes=1)
 """So long after a message of ours was posted its id is stored, or never will be: a call ends within half of
-that (`core.outbox.CALL`)."""
+that (`core.delivering.CALL`)."""
 
 
 class NotKnownYet(Unavailable):
