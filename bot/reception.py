@@ -14,10 +14,18 @@ from core.errors import Invalid, NotAReviewer
 from core.model import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from bot.cards import Line
-    from core.model import ChannelName, Delegation, MessageRef, PersonId, Recipient, ReviewRequest
+    from core.model import (
+        ChannelName,
+        Delegation,
+        Delivery,
+        MessageRef,
+        PersonId,
+        Recipient,
+        ReviewRequest,
+    )
     from core.service import Service
 
 
@@ -66,13 +74,14 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 class Reception:
     """Raises what `Service` raises, and `Invalid` for wrong words.
 
-    `link` leads to a message of ours in the channel; None where there is no such link.
+    `link` leads to a message of ours in the channel, which may be a reply to the first of a thread; None
+    where there is no such link.
     """
 
     service: Service
     public_url: str
     channel: ChannelName
-    link: Callable[[MessageRef], str | None]
+    link: Callable[[MessageRef, MessageRef | None], str | None]
 
     @property
     def inbox(self) -> str:
@@ -101,9 +110,10 @@ class Reception:
 
     async def _card(self, review: ReviewRequest) -> str | None:
         """Of several copies the newest that a link leads to."""
-        for delivery in reversed(await self.service.deliveries(review.task.id)):
+        deliveries = await self.service.deliveries(review.task.id)
+        for delivery in reversed(deliveries):
             if (delivery.review, delivery.recipient.channel) == (review.id, self.channel):
-                found = delivery.message and self.link(delivery.message)
+                found = delivery.message and self.link(delivery.message, _thread(delivery, deliveries))
                 if found:
                     return found
         return None
@@ -166,6 +176,13 @@ class Reception:
             page="your task",
             links=(("The task's page", page),),
         )
+
+
+def _thread(card: Delivery, deliveries: Iterable[Delivery]) -> MessageRef | None:
+    """The first message of the thread that the card stands in; None where it began it."""
+    cards = [one for one in deliveries if one.review and one.message and one.recipient == card.recipient]
+    first = min(cards, key=lambda one: (one.event_seq, not one.is_retired))
+    return None if first.id == card.id else first.message
 
 
 def is_consent(word: str) -> bool:

@@ -255,9 +255,9 @@ class SlackChannel:
         """As `core.ports.TakesOver`: what is due may stand there, posted by the replica before us."""
         self._lost.doubt()
 
-    def _link(self, message: MessageRef) -> str | None:
+    def _link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
         identity = self._listener.identity if self._listener else None
-        return archive_link((identity and identity.url) or "", message)
+        return archive_link((identity and identity.url) or "", message, thread)
 
     def _presses(self, client: AsyncWebClient, errands: Errands, menu: Menu) -> Presses:
         return Presses(

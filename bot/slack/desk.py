@@ -22,7 +22,7 @@ from bot.cards import url_of
 from bot.menu import about
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
-from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, Unavailable
+from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, ReasonMissing, Unavailable
 from core.events import DecisionRecorded, DecisionWithdrawn
 
 if TYPE_CHECKING:
@@ -116,10 +116,12 @@ class Desk:
         take: Callable[[DialogSent], Awaitable[Block | None]],
         *,
         block: str,
+        why: str | None = None,
     ) -> BoltResponse:
         """Take what a dialog brings; the view that shall stand in its place, if any.
 
-        A refusal stands in the dialog, below its input `block`, and what was written stays.
+        A refusal stands in the dialog, below its input `block`, or below `why` where that is missing. What
+        was written stays.
         """
         try:
             with self._errands.busy():
@@ -127,7 +129,8 @@ class Desk:
         except ValidationError:
             return BoltResponse(status=400)
         except CountersignError as error:
-            return await ack(response_action="errors", errors={block: sentence(error)})
+            at = why if why is not None and isinstance(error, ReasonMissing) else block
+            return await ack(response_action="errors", errors={at: sentence(error)})
         return await ack() if view is None else await ack(response_action="update", view=view)
 
     async def closed(self, ack: AsyncAck, body: Mapping[str, Any]) -> BoltResponse:

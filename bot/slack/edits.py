@@ -41,7 +41,7 @@ class Edits:
         return await self._desk.pressed(ack, body, self._open)
 
     async def sent(self, ack: AsyncAck, body: dict[str, Any]) -> BoltResponse:
-        return await self._desk.sent(ack, body, self._take, block=EDIT_BLOCK)
+        return await self._desk.sent(ack, body, self._take, block=EDIT_BLOCK, why=WHY_BLOCK)
 
     async def _open(self, press: ButtonPress) -> None:
         said = self._desk.said(press.token, Action.EDIT)

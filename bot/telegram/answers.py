@@ -52,16 +52,21 @@ class Answers:
             if self._waiting.get(query_id) is waiting:
                 del self._waiting[query_id]
 
-    async def give(self, query: CallbackQuery, words: str | None, *, alert: bool) -> None:
-        """What was decided stands, whether or not Telegram still takes the answer."""
+    async def give(self, query: CallbackQuery, words: str | None, *, alert: bool) -> bool:
+        """Whether it is given, as far as anybody hears of it.
+
+        What was decided stands, whether or not Telegram still takes the answer.
+        """
         waiting = self._waiting.pop(query.id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(_said(query.id, words, alert=alert))
-            return
+            return True
         try:
             await query.answer(words, show_alert=alert)
         except TelegramError as error:
             log.info("private_answer_lost", channel=TELEGRAM, error=str(failure(error)))
+            return False
+        return True
 
     def nothing_more(self, query_id: str) -> None:
         """Nobody is to wait any longer for what is said to this press."""

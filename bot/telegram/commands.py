@@ -17,7 +17,7 @@ from bot.menu import Answer, Word
 from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
-from bot.telegram.places import address_of, is_somebody, ref_of
+from bot.telegram.places import address_of, is_somebody
 from bot.telegram.updates import COMMAND, DECISIONS, TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 from core.literal import utf16
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bot.menu import Menu
     from bot.people import Directory
     from bot.reception import Reception
+    from bot.telegram.above import Above
     from core.model import PersonId, ReviewId
     from core.service import Service
 
@@ -82,8 +83,10 @@ async def offer_commands(bot: Bot) -> None:
 class Commands:
     """The handler; called by python-telegram-bot with the update."""
 
-    def __init__(self, *, service: Service, people: Directory, menu: Menu, reception: Reception) -> None:
-        self._service = service
+    def __init__(
+        self, *, service: Service, people: Directory, menu: Menu, reception: Reception, above: Above
+    ) -> None:
+        self._above = above
         self._people = people
         self._menu = menu
         self._reception = reception
@@ -185,7 +188,7 @@ class Commands:
         """
         if message.reply_to_message is None:
             return None
-        review = await self._service.shown_at(TELEGRAM, ref_of(message.reply_to_message))
+        review = await self._above.review(message.reply_to_message)
         return None if review is None else review.id
 
     def _person(self, message: Message) -> PersonId:

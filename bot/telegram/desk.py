@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -22,11 +23,12 @@ from bot.telegram.failures import failure
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, NotAReviewer
+from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 from core.model import Asks, Dialog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import TypeAlias
 
     from telegram import (
         Bot,
@@ -41,9 +43,15 @@ if TYPE_CHECKING:
     from core.ports import Clock, Dialogs
     from core.service import Service
 
+    Opens: TypeAlias = Callable[..., Dialog]
+    """What a message asks; to be called with the `message`."""
+
 log = structlog.get_logger()
 
 NO_QUESTION = "Nothing was changed: Telegram could not ask you. Please use the task's page instead."
+NOT_KEPT = (
+    "Nothing was changed: the database is down, so you could not be asked. Please try again in a moment."
+)
 OVER = "This question is over. Please press the button on the card again."
 UNCHANGED = "Nothing was changed."
 CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
@@ -63,6 +71,8 @@ class Desk:
         self._bot = bot
         self._clock = clock
         self._turns: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
+        self._asking: dict[int, set[asyncio.Event]] = {}
+        """In which chats something is being asked, each until that is known to be asked, or not."""
         self._public_url = public_url
 
     def url_of(self, review: ReviewRequest) -> str:
@@ -79,7 +89,12 @@ class Desk:
             return
         place = ref_of(message)
         async with self._turns.setdefault(place, asyncio.Lock()):
-            yield await self._dialogs.dialog(TELEGRAM, place)
+            dialog = await self._dialogs.dialog(TELEGRAM, place)
+            if dialog is None and (being_asked := self._asking.get(message.chat.id)):
+                # Telegram shows people a message before it tells us that it does.
+                await asyncio.gather(*(asked.wait() for asked in being_asked))
+                dialog = await self._dialogs.dialog(TELEGRAM, place)
+            yield dialog
 
     async def asked_in_vain(self, message: MaybeInaccessibleMessage, person: PersonId) -> Dialog | None:
         """What that message asked this person, where it asks no more since its time is over."""
@@ -92,19 +107,18 @@ class Desk:
             asked = self._service.somebody(dialog.person)
             raise NotAReviewer(f"Only {asked.name} can answer this question.")
 
-    async def open(
+    def dialog(
         self,
-        prompt: Message,
         review: ReviewRequest,
         person: PersonId,
         verdict: Verdict,
         *,
         asks: Asks = Asks.REASON,
         content: Json = None,
-    ) -> None:
-        """From now on `prompt` asks that, for `MINUTES`."""
-        dialog = Dialog(
-            message=ref_of(prompt),
+    ) -> Opens:
+        """What is asked, for `MINUTES` from now on."""
+        return partial(
+            Dialog,
             channel=TELEGRAM,
             review=review.id,
             person=person,
@@ -113,54 +127,88 @@ class Desk:
             asks=asks,
             content=content,
         )
-        await self._dialogs.open_dialog(dialog)
 
     async def end(self, dialog: Dialog) -> None:
         """The answer is durable by now; a question that stays standing is only untidy."""
         await self._dialogs.close_dialog(TELEGRAM, dialog.message)
-        chat_id, message_id = parts(dialog.message)
+        await self._remove(dialog.message)
+
+    async def _remove(self, message: MessageRef) -> None:
+        chat_id, message_id = parts(message)
         try:
             await self._bot.delete_message(chat_id, message_id)
         except TelegramError as error:
-            log.info("question_not_removed", message=dialog.message, error=str(failure(error)))
+            log.info("question_not_removed", message=message, error=str(failure(error)))
 
-    async def send(
+    async def ask(
         self,
         asked: Markup,
         keyboard: InlineKeyboardMarkup | ForceReply | None,
+        opens: Opens,
         *,
         to: MaybeInaccessibleMessage,
-    ) -> Message:
+    ) -> None:
         """In reply to that message. Raises `Invalid`."""
-        try:
-            return await self._bot.send_message(
-                to.chat.id,
-                asked.text,
-                entities=asked.entities,
-                reply_markup=keyboard,
-                reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
-                message_thread_id=topic_of(to),
-                link_preview_options=NO_PREVIEW,
-            )
-        except TelegramError as error:
-            log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
-            raise Invalid(NO_QUESTION) from error
+        with self._asking_in(to.chat.id):
+            try:
+                prompt = await self._bot.send_message(
+                    to.chat.id,
+                    asked.text,
+                    entities=asked.entities,
+                    reply_markup=keyboard,
+                    reply_parameters=ReplyParameters(to.message_id, allow_sending_without_reply=True),
+                    message_thread_id=topic_of(to),
+                    link_preview_options=NO_PREVIEW,
+                )
+            except TelegramError as error:
+                log.warning("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+                raise Invalid(NO_QUESTION) from error
+            await self._keep(opens, prompt)
 
-    async def send_privately(
-        self, asked: Markup, keyboard: InlineKeyboardMarkup | ForceReply | None, user: User
-    ) -> Message | None:
-        """To their own chat with the bot; None where they never started one."""
+    async def ask_privately(
+        self, asked: Markup, keyboard: InlineKeyboardMarkup | ForceReply | None, opens: Opens, user: User
+    ) -> bool:
+        """In their own chat with the bot; False where they never started one. Raises `Invalid`."""
+        with self._asking_in(user.id):
+            try:
+                prompt = await self._bot.send_message(
+                    user.id,
+                    asked.text,
+                    entities=asked.entities,
+                    reply_markup=keyboard,
+                    link_preview_options=NO_PREVIEW,
+                )
+            except TelegramError as error:
+                log.info("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
+                return False
+            await self._keep(opens, prompt)
+        return True
+
+    async def _keep(self, opens: Opens, prompt: Message) -> None:
+        """From now on the message asks that; where it cannot be kept it goes, as nothing would answer to it.
+
+        Raises `Invalid`: what was pressed is not kept to be done later, which would ask once more each time.
+        """
         try:
-            return await self._bot.send_message(
-                user.id,
-                asked.text,
-                entities=asked.entities,
-                reply_markup=keyboard,
-                link_preview_options=NO_PREVIEW,
-            )
-        except TelegramError as error:
-            log.info("question_not_sent", channel=TELEGRAM, error=str(failure(error)))
-            return None
+            await self._dialogs.open_dialog(opens(message=ref_of(prompt)))
+        except Unavailable as error:
+            log.warning("question_not_kept", channel=TELEGRAM, reason=str(error))
+            await self._remove(ref_of(prompt))
+            raise Invalid(NOT_KEPT) from error
+
+    @contextmanager
+    def _asking_in(self, chat: int) -> Iterator[None]:
+        """Who answers to what stands in the chat waits until it is known whether it asks something."""
+        is_known = asyncio.Event()
+        being_asked = self._asking.setdefault(chat, set())
+        being_asked.add(is_known)
+        try:
+            yield
+        finally:
+            is_known.set()
+            being_asked.discard(is_known)
+            if not being_asked:
+                self._asking.pop(chat, None)
 
     async def send_to_page(self, user: User, words: str, review_id: ReviewId) -> None:
         """The same words again, where Telegram allows it, with an address that can be followed."""

@@ -56,8 +56,8 @@ class Edits:
         if utf16(draft) > LONGEST:
             raise OnThePage(TOO_LONG.format(MessageLimit.MAX_TEXT_LENGTH, len(draft)))
         asked = request_for_text(review, query.from_user, self._desk.url_of(review))
-        prompt = await self._desk.send(asked, reply_field("The whole new text"), to=card)
-        await self._desk.open(prompt, review, person, Verdict.EDIT, asks=Asks.TEXT)
+        opens = self._desk.dialog(review, person, Verdict.EDIT, asks=Asks.TEXT)
+        await self._desk.ask(asked, reply_field("The whole new text"), opens, to=card)
 
     async def take_text(self, reply: Message, words: str, dialog: Dialog) -> None:
         """Show what that would change, and ask for a press. A text that cannot be is asked for again."""
@@ -90,8 +90,8 @@ class Edits:
             note=f"{UNDECIDED} {consequence(review)}",
             url=url,
         )
-        sent = await self._desk.send(shown, shown.keyboard, to=reply)
-        await self._desk.open(sent, review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)
+        opens = self._desk.dialog(review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)
+        await self._desk.ask(shown, shown.keyboard, opens, to=reply)
         await self._desk.end(dialog)
 
     async def pressed(self, query: CallbackQuery, said: Press, dialog: Dialog) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.answers import STRANGER, sentence
-from bot.telegram.desk import place_for_words
+from bot.answers import ANONYMOUS, STRANGER, sentence
+from bot.telegram.desk import IN_WORDS, place_for_words
+from bot.telegram.places import is_somebody
 from bot.telegram.prompts import reply_field, request_for_question
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, NotTheSubmitter, Unavailable
+from core.errors import CountersignError, Invalid, NotAReviewer, NotTheSubmitter, Unavailable
 from core.model import Asks, Verdict
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from bot.telegram.desk import Desk
     from core.model import Dialog, PersonId, Question
     from core.service import Service
+
+
+UNKNOWN = (
+    "Nothing was recorded: nobody knows any more which question that answers. Please reply to the newest "
+    "message that asks it, or answer on its page."
+)
 
 
 class Inquiries:
@@ -32,8 +39,8 @@ class Inquiries:
         review = await self._questions.check_may_ask(said.review, person)
         card = place_for_words(query.message)
         asked = request_for_question(review, query.from_user)
-        prompt = await self._desk.send(asked, reply_field("Your question"), to=card)
-        await self._desk.open(prompt, review, person, Verdict.EDIT, asks=Asks.QUESTION)
+        opens = self._desk.dialog(review, person, Verdict.EDIT, asks=Asks.QUESTION)
+        await self._desk.ask(asked, reply_field("Your question"), opens, to=card)
 
     async def take_question(self, reply: Message, words: str, dialog: Dialog) -> None:
         """Handed to the submitter; the same dialog asks once."""
@@ -47,12 +54,18 @@ class Inquiries:
         await self._desk.end(dialog)
 
     async def take_answer(self, reply: Message, words: str, asked: Question, person: PersonId | None) -> None:
-        """What somebody (None: nobody we know) wrote in reply to a question."""
+        """What somebody (None: nobody we know) wrote in reply to a question; of a picture no words."""
+        if not is_somebody(reply):
+            await self._desk.refuse(reply, NotAReviewer(ANONYMOUS))
+            return
         if person is None:
             user = reply.from_user
             await self._desk.tell(user, STRANGER.format(user.id if user else "unknown"))
             return
         try:
+            if not words:
+                await self._questions.check_may_answer(asked.id, person)
+                raise Invalid(IN_WORDS)
             await self._questions.answer(asked.id, person, words, via=TELEGRAM)
         except Unavailable:
             raise
@@ -61,3 +74,13 @@ class Inquiries:
             await self._desk.tell(reply.from_user, sentence(error), asked.review)
         except CountersignError as error:
             await self._desk.refuse(reply, error, asked.review)
+
+    async def take_stray(self, reply: Message, person: PersonId) -> None:
+        """What was replied to a message of ours of which nothing is known, as its post was cut off.
+
+        Whoever is asked nothing is told nothing: not all that we say is a question.
+        """
+        waiting = await self._questions.for_submitter(person)
+        if waiting:
+            of = waiting[0].review if len(waiting) == 1 else None
+            await self._desk.refuse(reply, Invalid(UNKNOWN), of)

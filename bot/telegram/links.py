@@ -13,9 +13,9 @@ SUPERGROUPS = -1_000_000_000_000
 """Ids of supergroups and channels lie below it; their links hold what is left without it."""
 
 
-def message_link(message: MessageRef) -> str | None:
+def message_link(message: MessageRef, _thread: MessageRef | None = None) -> str | None:
     """For the members of a supergroup or channel; None in other chats, whose messages have no links
-    (core.telegram.org/api/links, "Message links")."""
+    (core.telegram.org/api/links, "Message links"). A reply has the same link as any message."""
     chat, number = parts(message)
     return f"https://t.me/c/{SUPERGROUPS - chat}/{number}" if chat < SUPERGROUPS else None
 

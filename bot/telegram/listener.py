@@ -23,6 +23,7 @@ from telegram.ext import (
 from bot.connecting import connect_or_go_on
 from bot.menu import Menu
 from bot.reception import Reception
+from bot.telegram.above import Above
 from bot.telegram.answers import Answers
 from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.desk import Desk
@@ -109,6 +110,7 @@ class Listener:
         desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
         reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
+        above = Above(service=service, buttons=buttons, clock=clock)
         presses = Presses(
             service=service,
             people=people,
@@ -119,9 +121,10 @@ class Listener:
             inquiries=Inquiries(service=service, desk=desk),
             menu=menu,
             answers=answers,
+            above=above,
         )
         reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
-        commands = Commands(service=service, people=people, menu=menu, reception=reception)
+        commands = Commands(service=service, people=people, menu=menu, reception=reception, above=above)
         self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:

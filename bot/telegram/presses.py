@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bot.buttons import Buttons, Press
     from bot.menu import Menu
     from bot.people import Directory
+    from bot.telegram.above import Above
     from bot.telegram.answers import Answers
     from bot.telegram.desk import Desk
     from bot.telegram.edits import Edits
@@ -57,6 +58,7 @@ class Presses:
         inquiries: Inquiries,
         menu: Menu,
         answers: Answers,
+        above: Above,
     ) -> None:
         self._service = service
         self._people = people
@@ -67,6 +69,7 @@ class Presses:
         self._inquiries = inquiries
         self._menu = menu
         self._answers = answers
+        self._above = above
 
     async def pressed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: the press is stored, and comes again."""
@@ -83,7 +86,11 @@ class Presses:
             if said := self._buttons.read(query.data):
                 await self._desk.send_to_page(query.from_user, sentence(error), said.review)
         except CountersignError as error:
-            await self._answers.give(query, sentence(error), alert=True)
+            if not await self._answers.give(query, sentence(error), alert=True):
+                # Of a press that came late, or was kept over an outage, no card says that it was refused.
+                said = self._buttons.read(query.data)
+                of = None if said is None else said.review
+                await self._desk.tell(query.from_user, sentence(error), of)
         else:
             await self._answers.give(query, words, alert=False)
 
@@ -96,8 +103,7 @@ class Presses:
             if dialog is not None:
                 await self._take_words(message, dialog)
                 return
-        if message.text:
-            await self._take(message, message.reply_to_message, message.text.strip())
+        await self._take(message, message.reply_to_message, (message.text or "").strip())
 
     async def brings_text(self, update: Update) -> bool:
         """Whether it is the whole new text that we asked its writer for, and no command, however it begins.
@@ -117,15 +123,17 @@ class Presses:
     async def _take(self, reply: Message, above: Message, words: str) -> None:
         """Only what answers a question of ours, by the person asked, is taken for anything."""
         person = self._writer(reply)
+        # Before the question is looked for: what is noted in between is then not taken for a card.
+        shown = await self._above.review(above)
         asked = await self._service.questions.told_at(TELEGRAM, ref_of(above))
         if asked is not None:
             await self._inquiries.take_answer(reply, words, asked, person)
         elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
             await self._desk.refuse(reply, Invalid(OVER), late.review)
-        elif person is not None and is_consent(words):
-            shown = await self._service.shown_at(TELEGRAM, ref_of(above))
-            if shown is not None and shown.is_open:
-                await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
+        elif person is not None and shown is None and self._above.check_known(above):
+            await self._inquiries.take_stray(reply, person)
+        elif person is not None and shown is not None and shown.is_open and is_consent(words):
+            await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
 
     async def _take_words(self, reply: Message, dialog: Dialog) -> None:
         words = (reply.text or "").strip()

@@ -14,7 +14,6 @@ from bot.telegram.places import copy_of
 from bot.telegram.prompts import question, reply_field, request_for_reason
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, Unavailable
-from core.model import Asks
 
 if TYPE_CHECKING:
     from telegram import CallbackQuery, MaybeInaccessibleMessage, User
@@ -77,8 +76,8 @@ class Reasons:
         if not may_write and review.policy.asks_why(verdict) and not review.policy.quick_reasons:
             raise Invalid(NO_WORDS)
         asked = question(review, said, user, self._buttons, verdict=verdict, may_write=may_write)
-        prompt = await self._desk.send(asked, asked.keyboard, to=to)
-        await self._desk.open(prompt, review, person, verdict, content=content)
+        opens = self._desk.dialog(review, person, verdict, content=content)
+        await self._desk.ask(asked, asked.keyboard, opens, to=to)
 
     async def _ask_privately(
         self, user: User, said: Press, review: ReviewRequest, person: PersonId, verdict: Verdict
@@ -88,11 +87,8 @@ class Reasons:
         False where they never started one.
         """
         asked = question(review, said, user, self._buttons, verdict=verdict, may_write=True)
-        prompt = await self._desk.send_privately(asked, asked.keyboard, user)
-        if prompt is None:
-            return False
-        await self._desk.open(prompt, review, person, verdict)
-        return True
+        opens = self._desk.dialog(review, person, verdict)
+        return await self._desk.ask_privately(asked, asked.keyboard, opens, user)
 
     async def pressed(
         self, query: CallbackQuery, said: Press, dialog: Dialog, prompt: MaybeInaccessibleMessage
@@ -157,10 +153,8 @@ class Reasons:
         """A second message, because an edit cannot open somebody's reply field."""
         review = await self._service.check_may_decide(dialog.review, dialog.person, via=TELEGRAM)
         asked = request_for_reason(review, user, dialog.verdict)
-        sent = await self._desk.send(asked, reply_field(f"Why do you {dialog.verdict} it?"), to=to)
-        await self._desk.open(
-            sent, review, dialog.person, dialog.verdict, asks=Asks.REASON, content=dialog.content
-        )
+        opens = self._desk.dialog(review, dialog.person, dialog.verdict, content=dialog.content)
+        await self._desk.ask(asked, reply_field(f"Why do you {dialog.verdict} it?"), opens, to=to)
         await self._desk.end(dialog)
 
 

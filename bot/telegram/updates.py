@@ -67,14 +67,27 @@ class ChatShape(Shape):
     type: str
 
 
-class RepliedShape(Shape):
+class ButtonShape(Shape):
+    text: str
+    callback_data: str | None = None
+
+
+class KeyboardShape(Shape):
+    inline_keyboard: list[list[ButtonShape]]
+
+
+class PostedShape(Shape):
     message_id: Id
     chat: ChatShape
     date: Date = 0
     sender: UserShape | None = Field(None, alias="from")
 
 
-class MessageShape(RepliedShape):
+class RepliedShape(PostedShape):
+    reply_markup: KeyboardShape | None = None
+
+
+class MessageShape(PostedShape):
     text: str | None = None
     sender_chat: ChatShape | None = None
     message_thread_id: Id | None = None

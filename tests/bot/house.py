@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         ChatUpdate,
         Decision,
         Delivery,
+        Dialog,
+        MessageRef,
         PersonId,
         Recipient,
         ReviewRequest,
@@ -159,11 +161,34 @@ class ShakyInbox:
         return await self.store.heard(channel, kept=kept)
 
 
+class ShakyStore(SqlStore):
+    """The store, in which what messages of ours are may become known late, or not at all."""
+
+    slow_notes: asyncio.Event | None = None
+    """Until then nothing that was posted is noted as posted."""
+    slow_dialogs: asyncio.Event | None = None
+    """Until then no message is known to ask anything."""
+    has_no_room: bool = False
+    """Whether no message can be kept as one that asks something, though all that is stored can be read."""
+
+    async def delivery_shown(self, wanted: Delivery, message: MessageRef) -> None:
+        if self.slow_notes is not None and wanted.message is None:
+            await self.slow_notes.wait()
+        await super().delivery_shown(wanted, message)
+
+    async def open_dialog(self, dialog: Dialog) -> None:
+        if self.has_no_room:
+            raise DOWN
+        if self.slow_dialogs is not None:
+            await self.slow_dialogs.wait()
+        await super().open_dialog(dialog)
+
+
 @dataclass
 class House:
     """Core, and the key of its buttons."""
 
-    store: SqlStore
+    store: ShakyStore
     service: ShakyService
     inbox: ShakyInbox
     buttons: Buttons
@@ -318,7 +343,7 @@ async def core_with(
     flows["approval"] = definition(flow_settings("approval", shipped="approval", policy="own"), own, None)
     flows["paying"] = paying(own)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlStore(database, clock))
+        store = await stack.enter_async_context(ShakyStore(database, clock))
         feed, diary = Feed(store), Diary()
         service = ShakyService(store, feed, PEOPLE, flows, policies=in_force, admins=admins, clock=clock)
         inbox = ShakyInbox(store)

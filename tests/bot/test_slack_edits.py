@@ -122,7 +122,7 @@ async def test_a_policy_that_wants_reasons_wants_one_with_an_edit(there: SlackHo
     (why,) = (block for block in view.blocks if block.get("block_id") == WHY_BLOCK)
     assert why["optional"] is False
     await there.slack.submit(view, {EDIT_BLOCK: "better", WHY_BLOCK: " "}, user="U01ANA")
-    assert "say why" in the_view(there).errors[EDIT_BLOCK]
+    assert "say why" in the_view(there).errors[WHY_BLOCK]
     await there.slack.submit(the_view(there), {EDIT_BLOCK: "better", WHY_BLOCK: "because"}, user="U01ANA")
     assert typed_in(the_view(there), WHY_BLOCK) == "because"
     await there.slack.submit(the_view(there), user="U01ANA")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 from structlog.testing import capture_logs
 
 from bot.answers import NOT_RECORDED
@@ -94,14 +95,31 @@ async def test_what_waits_is_listed_with_links_to_cards_and_pages(there: SlackHo
     assert (await typed(there, "pending", "U01SAM")).text == "Nothing waits for you."
 
 
+async def permalink(there: SlackHouse, card: Message) -> str:
+    """What Slack itself calls it by."""
+    client = AsyncWebClient(token=there.slack.bot_token, base_url=there.slack.api_url)
+    answer = await client.chat_getPermalink(channel=GENERAL, message_ts=card.ts)
+    return str(answer["permalink"])
+
+
 async def test_our_link_to_a_card_is_slacks_own(over_socket: SlackHouse) -> None:
     await over_socket.house.submit()
     card = await over_socket.card()
-    from slack_sdk.web.async_client import AsyncWebClient
+    assert await permalink(over_socket, card) == card_link(card)
 
-    client = AsyncWebClient(token=over_socket.slack.bot_token, base_url=over_socket.slack.api_url)
-    answer = await client.chat_getPermalink(channel=GENERAL, message_ts=card.ts)
-    assert answer["permalink"] == card_link(card)
+
+async def test_the_next_attempts_card_is_linked_to_in_its_thread(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    first = await there.card()
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.REJECT, via="web")
+    await there.house.review(task, attempt=2)
+    there.house.clock.advance(seconds=10)
+    card = await there.card_with("attempt 2 ·")
+    slacks_own = await permalink(there, card)
+    assert slacks_own == f"{card_link(card)}?thread_ts={first.ts}&cid={GENERAL}"
+    assert links((await typed(there, "pending")).blocks)[:2] == [slacks_own, slacks_own]
 
 
 async def test_at_most_ten_are_listed_and_the_inbox_has_them_all(over_socket: SlackHouse) -> None:

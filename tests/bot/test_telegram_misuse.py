@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.answers import ANONYMOUS
+from bot.answers import ANONYMOUS, KEPT, STRANGER
 from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
@@ -222,3 +222,33 @@ def test_only_replies_to_us_are_kept(above: dict[str, Any] | None, *, is_ours: b
     first = {"message_id": 7, "chat": chat, "date": 1} | ({"from": above} if above else {})
     message = {"message_id": 8, "chat": chat, "date": 2, "text": "talk", "reply_to_message": first}
     assert shape_of({"update_id": 1, "message": message}).concerns(1) is is_ours
+
+
+# Presses that come too late for an answer
+
+
+async def test_who_is_refused_when_the_press_takes_no_answer_any_more_is_told_in_private(
+    there: TelegramHouse,
+) -> None:
+    task = await there.house.submit(flow="own")
+    card = await there.card()
+    there.telegram.tap(card, "Approve", user=EVE_ID, too_old=True)
+    told = await there.card(chat=EVE_ID)
+    assert told.text == named(there, STRANGER.format(EVE_ID), task)
+    there.telegram.tap(card, "Approve", user=ANA_ID, too_old=True)
+    await there.card_with("Approved by Ana Ruiz")
+    assert there.ours(ANA_ID) == [], "that says the card"
+
+
+async def test_a_press_that_was_kept_and_is_refused_after_the_outage_is_told_so(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    there.house.service.is_down = True
+    press = await there.telegram.press(card, "Approve", user=ANA_ID)
+    assert press.text == KEPT
+    there.house.service.is_down = False
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, BEN.id, Verdict.REJECT, via="web")
+    there.house.clock.advance(seconds=2)
+    told = await there.card(chat=ANA_ID)
+    assert told.text == named(there, "This was attempt 1; attempt 2 has replaced it.", task)

@@ -79,6 +79,8 @@ def get_permalink(workspace: Workspace, args: Args) -> Body:
     channel = seen_channel(workspace, args)
     message = workspace.message(channel, args.required("message_ts"))
     path = f"archives/{channel.id}/p{message.ts.replace('.', '')}"
+    if message.thread_ts is not None:
+        path += f"?thread_ts={message.thread_ts}&cid={channel.id}"
     return {"channel": channel.id, "permalink": f"https://simulated.slack.example/{path}"}
 
 

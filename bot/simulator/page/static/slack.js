@@ -24,7 +24,7 @@ export class Slack {
    * @param {string} address
    */
   place(address) {
-    const [, channel, ts] = /^https:\/\/simulated\.slack\.example\/archives\/(\w+)\/p(\d+)$/.exec(address) || [];
+    const [, channel, ts] = /^https:\/\/simulated\.slack\.example\/archives\/(\w+)\/p(\d+)(?:\?|$)/.exec(address) || [];
     if (!this.seen || channel !== this.channel().id) return null;
     return () => reveal(this.chat.log, `${ts.slice(0, -6)}.${ts.slice(-6)}`);
   }
