@@ -47,12 +47,11 @@ def run_submit(
     as_json: bool,
 ) -> int:
     """Hand in a task; with `wait`, watch it to its end."""
-    body = {"input": data, "title": title, "flow": flow, "policy": policy}
+    named = {"title": title, "flow": flow, "policy": policy}
+    body = {"input": data, **{key: value for key, value in named.items() if value is not None}}
     headers = {"Idempotency-Key": key} if key else {}
     with client() as http:
-        task = answered(
-            http.post("/v1/tasks", json={k: v for k, v in body.items() if v is not None}, headers=headers)
-        )
+        task = answered(http.post("/v1/tasks", json=body, headers=headers))
         click.echo(literal(str(task["url"])), err=True)
         if wait:
             if not as_json:

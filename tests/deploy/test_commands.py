@@ -96,9 +96,9 @@ class Machine:
         done = subprocess.run(healthcheck(), cwd=self.work, env=environment, capture_output=True, check=False)
         return done.returncode == 0
 
-    def is_alive(self) -> bool:
-        """Anything was said."""
-        return self.log.stat().st_size > 0
+    def is_at_work(self) -> bool:
+        """It said so, which is after it began to listen to signals; warnings come before."""
+        return '"event": "working"' in self.log.read_text()
 
     def token(self, person: str) -> str:
         printed = self.done("serve", "link", person)
@@ -179,6 +179,6 @@ async def _until_status(http: aiohttp.ClientSession, url: str, headers: dict[str
 async def test_a_worker_starts_beside_it_and_drains(machine: Machine) -> None:
     assert machine.done("migrate").returncode == 0
     process = machine.begin("worker")
-    await machine.until(process, machine.is_alive)
+    await machine.until(process, machine.is_at_work)
     assert machine.stopped(process, "worker") == 0
     assert list(machine.work.iterdir()) == []
