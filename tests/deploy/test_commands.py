@@ -30,7 +30,7 @@ class Machine:
 
     def __init__(self, kind: str, folder: Path, url: str) -> None:
         self.kind = kind
-        self.port = free_port()
+        self.port, self._probed_port = free_port(), free_port()
         self.work = folder / "work"
         self.log = folder / "log"
         self._programs = folder / "bin"
@@ -53,10 +53,14 @@ class Machine:
         program.chmod(0o755)
 
     def environment(self, program: str) -> dict[str, str]:
-        """The file's own, but for where the database, the port and the configuration are."""
+        """The file's own, but for where the database, the ports and the configuration are."""
         kept = {n: os.environ[n] for n in ("PYTHONPATH", "VIRTUAL_ENV", "HOME") if n in os.environ}
         path = f"{self._programs}:{os.environ['PATH']}"
-        return {**kept, "PATH": path, **run(self.kind, program).environment, **self._changed}
+        own = run(self.kind, program).environment
+        probed = (
+            {"COUNTERSIGN_WORKER_PORT": str(self._probed_port)} if "COUNTERSIGN_WORKER_PORT" in own else {}
+        )
+        return {**kept, "PATH": path, **own, **self._changed, **probed}
 
     def words(self, program: str) -> list[str]:
         first, *others = run(self.kind, program).words
