@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from core.model import Json
 
 DONE, FAILED, WRONG = 0, 1, 2
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the file may say to which somebody sent our lines."""
 YOUNG = 10_000
 """New objects after which the interpreter looks for garbage that refers to itself. At its own 700, looking
 was 3 % of a round trip's CPU; requests leave little such garbage."""
@@ -71,14 +74,14 @@ def run(words: list[str] | None = None) -> int:
         return WRONG if isinstance(error, click.UsageError) else FAILED
     except (click.Abort, KeyboardInterrupt):
         return FAILED
-    except SettingsError as error:
-        click.echo(f"countersign: {error}", err=True)
-        return WRONG
-    except StoreUnavailable as error:
-        click.echo(f"countersign: {error.in_full}", err=True)
-        return FAILED
     except CountersignError as error:
-        click.echo(f"countersign: {error}", err=True)
+        said = error.in_full if isinstance(error, StoreUnavailable) else error
+        click.echo(f"countersign: {said}", err=True)
+        return WRONG if isinstance(error, SettingsError) else FAILED
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        click.echo(f"countersign: it cannot be written: {error.strerror}.", err=True)
         return FAILED
     return status if isinstance(status, int) else DONE
 
@@ -150,7 +153,7 @@ def copy(source: str, target: str, restart: bool) -> int:
 
 
 @commands.command()
-@click.argument("person")
+@click.argument("person", callback=_utf8)
 @click.option("--revoke", is_flag=True, help="Revoke every link and token of this person instead.")
 def link(person: str, revoke: bool) -> int:
     """A personal sign-in link and API token for PERSON, somebody in countersign.toml."""
@@ -271,6 +274,8 @@ def _parsed(text: str) -> Json:
 
 
 def _from_stdin() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed.")
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

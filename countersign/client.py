@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
+from httpx import codes
 
 from core.addresses import is_loopback_url
 from core.errors import CountersignError, SettingsError
@@ -25,8 +26,14 @@ UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign lin
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
 
 
+MAY_PASS = frozenset(
+    {codes.REQUEST_TIMEOUT, codes.CONFLICT, codes.TOO_EARLY, codes.TOO_MANY_REQUESTS},
+)
+"""Of the refusals that blame the caller, those that the same call need not meet again."""
+
+
 class ServerError(CountersignError):
-    """The server refused, or cannot be reached; the text is its own sentence."""
+    """The server cannot do it now, or cannot be reached; the text is its own sentence."""
 
 
 def run_submit(
@@ -40,12 +47,11 @@ def run_submit(
     as_json: bool,
 ) -> int:
     """Hand in a task; with `wait`, watch it to its end."""
-    body = {"input": data, "title": title, "flow": flow, "policy": policy}
+    named = {"title": title, "flow": flow, "policy": policy}
+    body = {"input": data, **{key: value for key, value in named.items() if value is not None}}
     headers = {"Idempotency-Key": key} if key else {}
     with client() as http:
-        task = answered(
-            http.post("/v1/tasks", json={k: v for k, v in body.items() if v is not None}, headers=headers)
-        )
+        task = answered(http.post("/v1/tasks", json=body, headers=headers))
         click.echo(literal(str(task["url"])), err=True)
         if wait:
             if not as_json:
@@ -104,18 +110,24 @@ def client() -> Iterator[httpx.Client]:
 
 
 def answered(response: httpx.Response) -> Any:
-    """The JSON of a good answer; raises `ServerError` with the problem's sentence."""
+    """The JSON of a good answer; raises what `refusal` makes of any other."""
     if not response.is_success:
-        raise ServerError(problem(response))
+        raise refusal(response)
     try:
         return response.json()
     except ValueError as error:
-        raise ServerError(STRANGER) from error
+        raise SettingsError(STRANGER) from error
+
+
+def refusal(response: httpx.Response) -> CountersignError:
+    """`SettingsError` where only other words or settings help, `ServerError` where it may pass."""
+    is_lasting = response.status_code < 500 and response.status_code not in MAY_PASS
+    return (SettingsError if is_lasting else ServerError)(problem(response))
 
 
 def problem(response: httpx.Response) -> str:
     """The sentence of an answer that is not a good one."""
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == codes.UNAUTHORIZED:
         return UNKNOWN
     try:
         body = response.json()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_FILE = Path("countersign.toml")
+FIRST_STEP = "copy countersign.example.toml to countersign.toml and name people in it"
 DEFAULT = "default"
 APPROVAL = "approval"
 SHIPPED = ("draft", APPROVAL)
@@ -124,7 +125,7 @@ class Configuration:
     def how_to_name_reviewers(self) -> str:
         """What mends `policies_of_nobody`."""
         if self.path is None:
-            return "copy countersign.example.toml to countersign.toml and name people in it"
+            return FIRST_STEP
         mend = "name reviewers in the policy; empty means nobody"
         is_draft = any("draft" in self.flows_under(name) for name in self.policies_of_nobody)
         if is_draft and "draft" not in self.named:

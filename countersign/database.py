@@ -9,19 +9,20 @@ import click
 import structlog
 
 from core.clock import SystemClock
-from core.errors import NotFound, SettingsError
+from core.errors import SettingsError
 from core.model import PersonId
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
 from core.store.schema import HEAD, check_shared, migrate, revision
 from core.store.sql import SqlStore
 from core.store.unfinished import source_of_copy
-from countersign.configuration import configuration
+from countersign.configuration import DEFAULT_FILE, FIRST_STEP, configuration
 from countersign.settings import environment, settings
 from web.auth import new_token, sign_in_link
 
 if TYPE_CHECKING:
     from core.store.database import Database
+    from countersign.configuration import Configuration
 
 log = structlog.get_logger()
 
@@ -65,27 +66,50 @@ def check_whole(target: Database) -> None:
 def run_link(person: str, *, revoke: bool) -> int:
     """Print a link and token for somebody, or revoke all of theirs."""
     found = settings()
-    people = configuration(found.core.config, environment()).people
-    if not revoke and PersonId(person) not in people:
-        known = ", ".join(sorted(people)) or "nobody yet"
-        raise NotFound(f"countersign.toml has no [people.{person}]; it has: {known}.")
+    configured = configuration(found.core.config, environment())
+    is_known = PersonId(person) in configured.people
+    if not (is_known or revoke):
+        raise SettingsError(_unknown(person, configured))
     target = database(found.core.database_url.get_secret_value(), "countersign link")
     if revision(target) != HEAD:
         with exclusive(target):
             prepared(target)
     check_whole(target)
-    asyncio.run(_link(target, PersonId(person), found.web.base_url, revoke=revoke))
+    if not revoke:
+        asyncio.run(_link(target, PersonId(person), found.web.base_url))
+    elif not asyncio.run(_revoke(target, PersonId(person), is_known=is_known)):
+        raise SettingsError(
+            f"Nothing was revoked: {_file(configured)} has nobody {person!r}, and no link or token of that "
+            "name works."
+        )
     return 0
 
 
-async def _link(target: Database, person: PersonId, base_url: str, *, revoke: bool) -> None:
+def _unknown(person: str, configured: Configuration) -> str:
+    if configured.path is None:
+        return f"There is no {_file(configured)}, so nobody to make a link for: {FIRST_STEP}."
+    known = ", ".join(sorted(configured.people)) or "nobody yet"
+    return f"{_file(configured)} has nobody {person!r}; it has: {known}."
+
+
+def _file(configured: Configuration) -> str:
+    return (configured.path or DEFAULT_FILE).name
+
+
+async def _link(target: Database, person: PersonId, base_url: str) -> None:
     clock = SystemClock()
     async with SqlStore(target, clock) as store:
-        if revoke:
-            count = await store.revoke_credentials(person)
-            click.echo(f"revoked {count} of {person}; sessions made with them end within a second")
-            return
         token, credential = new_token(person, clock.now())
         await store.add_credential(credential)
     click.echo(f"link:  {sign_in_link(base_url, token)}")
     click.echo(f"token: {token}")
+
+
+async def _revoke(target: Database, person: PersonId, *, is_known: bool) -> bool:
+    """False where the name is most likely a slip of the pen: whoever it was meant for still has a token."""
+    async with SqlStore(target, SystemClock()) as store:
+        count = await store.revoke_credentials(person)
+    if not (count or is_known):
+        return False
+    click.echo(f"revoked {count} of {person}; sessions made with them end within a second")
+    return True

@@ -6,13 +6,15 @@ import json
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import SSEError, connect_sse
 
+from core.errors import SettingsError
 from core.events import FINAL, kind
 from core.model import text_of
-from countersign.client import STRANGER, ServerError, problem
+from countersign.client import STRANGER, ServerError, refusal
 from countersign.terminal import bar, literal
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def events(http: httpx.Client, task: str, *, live: bool = True) -> Iterator[Even
 
     After a break it goes on where it was.
     """
+    path = f"/v1/tasks/{quote(task, safe='')}/events"
     asked = {} if live else {"follow": "false"}
     last, breaks = "", 0
     name = ""
@@ -44,14 +47,12 @@ def events(http: httpx.Client, task: str, *, live: bool = True) -> Iterator[Even
         headers = {"Last-Event-ID": last} if last else {}
         reason = "it ended too soon"
         try:
-            with connect_sse(
-                http, "GET", f"/v1/tasks/{task}/events", params=asked, headers=headers, timeout=PATIENCE
-            ) as source:
+            with connect_sse(http, "GET", path, params=asked, headers=headers, timeout=PATIENCE) as source:
                 if source.response.status_code == httpx.codes.NO_CONTENT:
                     return
                 if not source.response.is_success:
                     source.response.read()
-                    raise ServerError(problem(source.response))
+                    raise refusal(source.response)
                 for message in _messages(source):
                     last, breaks, name = message.id or last, 0, message.event
                     yield {"event": name, **message.json()}
@@ -59,7 +60,7 @@ def events(http: httpx.Client, task: str, *, live: bool = True) -> Iterator[Even
             if name in FINAL_NAMES or not live:
                 return
         except (SSEError, json.JSONDecodeError) as error:
-            raise ServerError(STRANGER) from error
+            raise SettingsError(STRANGER) from error
         except httpx.TransportError as error:
             if not last:
                 raise

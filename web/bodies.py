@@ -14,6 +14,8 @@ from core.errors import Invalid
 from web.problems import HttpRefusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,7 +52,7 @@ async def raw(request: web.Request) -> bytes:
     except TimeoutError as error:
         raise HttpRefusal(408, "Request timeout", "The body did not arrive in time.") from error
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
-        raise malformed("The body is not encoded as its headers say.") from error
+        raise malformed("The body is not encoded as its headers say.", headers=_LAST) from error
 
 
 async def form(request: web.Request) -> dict[str, str]:
@@ -58,8 +60,8 @@ async def form(request: web.Request) -> dict[str, str]:
     return _fields(await raw(request)) if _kind(request) == FORM else {}
 
 
-def malformed(sentence: str) -> HttpRefusal:
-    return HttpRefusal(400, "Malformed body", sentence)
+def malformed(sentence: str, *, headers: Mapping[str, str] | None = None) -> HttpRefusal:
+    return HttpRefusal(400, "Malformed body", sentence, headers=headers)
 
 
 def _kind(request: web.Request) -> str:
@@ -95,3 +97,5 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 _ACCEPTED = {"Accept": f"application/json, {FORM}"}
+_LAST = {"Connection": "close"}
+"""aiohttp cannot tell where such a body ends, and closes the connection without saying so."""

@@ -54,7 +54,6 @@ HTTP_SENTENCES: Mapping[int, tuple[str, str]] = {
     404: ("Not found", "There is nothing at this address."),
     405: ("Method not allowed", "This address does not take that method."),
     413: ("Too large", "A request's body may have 1 MiB at most."),
-    417: ("Expectation failed", "Only `Expect: 100-continue` is understood."),
 }
 
 

@@ -258,6 +258,21 @@ async def test_on_a_phone_in_the_dark(house: House, sign_in: SignIn) -> None:
         assert box["height"] >= 44  # a finger's width
 
 
+async def test_at_four_times_the_size_nothing_is_read_by_scrolling_sideways(
+    house: House, sign_in: SignIn
+) -> None:
+    """320 CSS pixels are a screen of 1280 at 400 % (WCAG 2.2, 1.4.10)."""
+    sam = await sign_in("sam", viewport={"width": 320, "height": 640})
+    task_id = await submitted(sam, "a word " * 50_000)  # too long to be edited on a page
+    ana = await sign_in("ana", viewport={"width": 320, "height": 640})
+    for path in ("/", "/inbox", "/away", f"/tasks/{task_id}"):
+        await ana.goto(house.url + path)
+        await ana.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
+        wide = await ana.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, path
+    await expect(ana.get_by_text("too long to be edited here")).to_be_visible()
+
+
 async def test_ten_open_tabs_can_still_approve(house: House, sign_in: SignIn) -> None:
     """A browser opens six connections to a host; ten streams would leave none for the approval."""
     task_ids = [await house.submitted(f"Task {number}") for number in range(10)]

@@ -380,7 +380,7 @@ def test_a_server_that_is_another_program_is_one_sentence(folder: Path) -> None:
         Thread(target=stranger.serve_forever, daemon=True).start()
         for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]):
             failed = countersign(folder, *words, COUNTERSIGN_PORT=str(stranger.server_port))
-            assert failed.returncode == 1
+            assert failed.returncode == 2
             assert failed.stderr.strip().endswith("is not Countersign.")
         stranger.shutdown()
 
@@ -414,23 +414,37 @@ def test_a_token_that_no_header_can_carry_is_not_printed(folder: Path) -> None:
 def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token: str) -> None:
     for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]):
         refused = served.run(*words, token=token)
-        assert refused.returncode == 1
+        assert refused.returncode == 2
         assert refused.stderr == (
             "countersign: The server does not know you: set COUNTERSIGN_TOKEN; "
             "`countersign link YOU` prints one.\n"
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["submit", "text", "--flow", "nope"], "There is no flow 'nope'; there are: approval, draft."),
+        (["submit", " "], "The task is only white space; there has to be something to work on."),
+        (["submit", "null", "--parse"], "The task is empty; there has to be something to work on."),
+        (["watch", "nope"], "There is no such task."),
+    ],
+)
+def test_words_that_the_server_refuses_exit_with_2(served: Served, words: list[str], sentence: str) -> None:
+    refused = served.run(*words, token=served.token("sam"))
+    assert (refused.returncode, refused.stderr) == (2, f"countersign: {sentence}\n")
+
+
 def test_a_revoked_token_is_refused_within_a_second(served: Served) -> None:
     sam = served.token("sam")
     assert served.run("tasks", token=sam).returncode == 0
     assert "revoked 1 of sam" in served.run("link", "sam", "--revoke").stdout
-    until(lambda: served.run("tasks", token=sam).returncode == 1, served.process, seconds=5)
+    until(lambda: served.run("tasks", token=sam).returncode == 2, served.process, seconds=5)
 
 
 def test_a_link_is_for_somebody_in_the_file_only(folder: Path) -> None:
     refused = countersign(folder, "link", "zoe")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "zoe" in refused.stderr
 
 

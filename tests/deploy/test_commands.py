@@ -30,7 +30,7 @@ class Machine:
 
     def __init__(self, kind: str, folder: Path, url: str) -> None:
         self.kind = kind
-        self.port = free_port()
+        self.port, self._probed_port = free_port(), free_port()
         self.work = folder / "work"
         self.log = folder / "log"
         self._programs = folder / "bin"
@@ -53,10 +53,14 @@ class Machine:
         program.chmod(0o755)
 
     def environment(self, program: str) -> dict[str, str]:
-        """The file's own, but for where the database, the port and the configuration are."""
+        """The file's own, but for where the database, the ports and the configuration are."""
         kept = {n: os.environ[n] for n in ("PYTHONPATH", "VIRTUAL_ENV", "HOME") if n in os.environ}
         path = f"{self._programs}:{os.environ['PATH']}"
-        return {**kept, "PATH": path, **run(self.kind, program).environment, **self._changed}
+        own = run(self.kind, program).environment
+        probed = (
+            {"COUNTERSIGN_WORKER_PORT": str(self._probed_port)} if "COUNTERSIGN_WORKER_PORT" in own else {}
+        )
+        return {**kept, "PATH": path, **own, **self._changed, **probed}
 
     def words(self, program: str) -> list[str]:
         first, *others = run(self.kind, program).words
@@ -96,9 +100,9 @@ class Machine:
         done = subprocess.run(healthcheck(), cwd=self.work, env=environment, capture_output=True, check=False)
         return done.returncode == 0
 
-    def is_alive(self) -> bool:
-        """Anything was said."""
-        return self.log.stat().st_size > 0
+    def is_at_work(self) -> bool:
+        """It said so, which is after it began to listen to signals; warnings come before."""
+        return '"event": "working"' in self.log.read_text()
 
     def token(self, person: str) -> str:
         printed = self.done("serve", "link", person)
@@ -179,6 +183,6 @@ async def _until_status(http: aiohttp.ClientSession, url: str, headers: dict[str
 async def test_a_worker_starts_beside_it_and_drains(machine: Machine) -> None:
     assert machine.done("migrate").returncode == 0
     process = machine.begin("worker")
-    await machine.until(process, machine.is_alive)
+    await machine.until(process, machine.is_at_work)
     assert machine.stopped(process, "worker") == 0
     assert list(machine.work.iterdir()) == []

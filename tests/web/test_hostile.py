@@ -144,6 +144,14 @@ async def test_broken_encodings_are_refused(house: House, name: str) -> None:
     assert not await house.tasks()
 
 
+async def test_whoever_sends_what_cannot_be_decoded_is_told_that_the_connection_ends(house: House) -> None:
+    """It does end; a client that did not know would lose its next request on it."""
+    encoding, body = ENCODED["not gzip"]
+    headers = {**await house.bearer("ana"), "Content-Type": JSON, "Content-Encoding": encoding}
+    async with house.http.post("/submit", data=body, headers=headers) as answer:
+        assert (answer.status, answer.headers.get("Connection")) == (400, "close")
+
+
 HOST = b"Host: localhost\r\n"
 RAW_REQUESTS = {
     "no http": b"nonsense\r\n\r\n",

@@ -327,7 +327,15 @@ async def test_prefer_wait_is_bounded(idle_house: House) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("wait=5", 5), ("wait=999999", 60), ("wait=0", 0), ("wait=x", 0), ("await=3", 0), ("foo; wait=2", 2)],
+    [
+        ("wait=5", 5),
+        ("Wait=5", 5),
+        ("wait=999999", 60),
+        ("wait=0", 0),
+        ("wait=x", 0),
+        ("await=3", 0),
+        ("foo; wait=2", 2),
+    ],
 )
 def test_preferred_wait(header: str, seconds: int) -> None:
     class Asked:
