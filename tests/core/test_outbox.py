@@ -711,7 +711,7 @@ async def test_a_stop_that_is_cut_off_leaves_no_call_behind(
             with pytest.raises(asyncio.CancelledError):
                 await stopping
             left = [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
-            assert all([t.cancelling() for t in left])
+            assert all(t.cancelling() for t in left)
             paper.open()
 
 
