@@ -10,10 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bot.buttons import Action
-from bot.cards import Theirs, whole
+from bot.cards import Named, Theirs, enumerated, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
-from bot.notices import Named
 from bot.zones import has_moment, in_zone
 from core.literal import SHORT, escaped, literal
 
@@ -58,10 +57,10 @@ MENU_ACTION = "countersign_menu"
 Block = dict[str, Any]
 
 
-def blocks(card: Card) -> list[Block]:
+def blocks(card: Card, users: Mapping[PersonId, str] = {}) -> list[Block]:
     """At most 50 blocks, each within its limits whatever the card says. A short draft is shown whole; what is
-    changed in it, and what is said of it, get what is left."""
-    head, end = _head(card), _end(card)
+    changed in it, and what is said of it, get what is left. `users` as for `said`."""
+    head, end = _head(card, users), _end(card)
     left = TEXT - _length(head) - _length(end)
     least = (
         min(SHORT, escaped(literal(card.draft[:SHORT]))) + MISSING + (LEAST_DIFF if card.difference else 0)
@@ -74,10 +73,12 @@ def blocks(card: Card) -> list[Block]:
     return [*head, *difference, *draft, *remarks, *end]
 
 
-def _head(card: Card) -> list[Block]:
+def _head(card: Card, users: Mapping[PersonId, str]) -> list[Block]:
+    calls = ["For ", *enumerated(card.called)] if card.called else []
     return [
         {"type": "header", "text": _plain(clipped(_headline(card), HEADER, escaped))},
         _context(_line(card.byline)),
+        *([_rich_line([one for part in calls for one in _element(part, users)])] if calls else ()),
         *(block for remark in card.previous for block in _remark(remark, WORDS // len(card.previous))),
     ]
 

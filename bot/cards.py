@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.changes import changes
-from core.explaining import looking, standing
+from core.explaining import called, looking, standing
 from core.literal import is_short
 from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Container, Iterable, Sequence
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, Json, ReviewRequest, TaskId
+    from core.model import Decision, Json, Person, PersonId, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
@@ -52,6 +52,15 @@ class Theirs:
     """A word or two inside a line of ours that somebody else chose, such as a name."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Somebody whom the message is for, to be called by the id that the platform knows them by."""
+
+    name: str
+    person: PersonId | None
+    """None where an event does not say which person it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,8 @@ class Card:
     """The task's page."""
     sha256: str
     """Of the whole draft as UTF-8, in hexadecimal digits."""
+    called: tuple[Named, ...] = ()
+    """Whom it calls, as it is posted."""
 
     def told(self, latest: int) -> tuple[Remark, ...]:
         """The latest remarks, and how many decisions came before."""
@@ -152,6 +163,23 @@ def encoded(draft: Json) -> bytes:
 def whole(card: Card) -> str:
     """Where all of a draft is that had to be cut."""
     return "the file below and its page have them all" if card.has_file else "its page has them all"
+
+
+def calling(
+    shown: Card, request: ReviewRequest, person: Callable[[str], Person | None], here: Container[PersonId]
+) -> Card:
+    """The card as it is posted where several read it; `here` are those whom the platform can call."""
+    people = [found for one in called(request) if one in here and (found := person(one)) is not None]
+    return replace(shown, called=tuple(Named(name=one.name, person=one.id) for one in people))
+
+
+def enumerated(named: Sequence[Named]) -> list[str | Named]:
+    """`Ana, Ben and Cy`."""
+    parts: list[str | Named] = []
+    for number, one in enumerate(named, 1):
+        is_last = number == len(named) > 1
+        parts += [*([" and " if is_last else ", "] if number > 1 else []), one]
+    return parts
 
 
 def retired(shown: Card) -> Card:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 
 from bot.buttons import Action
-from bot.cards import Theirs, whole
+from bot.cards import Named, Theirs, enumerated, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
-from bot.notices import Named
 from core.literal import SHORT, literal, utf16
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 TITLE = 150
 NAME = 80
+CALLED_NAME = 30
+"""Of each whom a card calls: a long one of theirs is not what tells them."""
 COMMENT = 200
 BRIEF = 60
 """Of a comment, where several do not fit."""
@@ -92,10 +93,10 @@ class Markup:
     keyboard: InlineKeyboardMarkup | None = None
 
 
-def markup(card: Card) -> Markup:
+def markup(card: Card, users: Mapping[PersonId, User] = {}) -> Markup:
     """At most 4,096 units of text, whatever the card says. A short draft is shown whole; what is changed in
-    it, and what is said of it, get what is left."""
-    head, end = _head(card), _end(card)
+    it, and what is said of it, get what is left. `users` as for `said`."""
+    head, end = _head(card, users), _end(card)
     left = LIMIT - _units(head) - _units(end)
     least = min(SHORT, utf16(literal(card.draft[:SHORT]))) + MISSING + (LEAST_DIFF if card.difference else 0)
     remarks = _remarks(card, left - least)
@@ -163,12 +164,12 @@ def _entries(entries: Sequence[Entry], room: int) -> tuple[Span, ...]:
     return shown
 
 
-def _part(part: str | Theirs | Named, users: Mapping[PersonId, User]) -> Span:
+def _part(part: str | Theirs | Named, users: Mapping[PersonId, User], name_limit: int = NAME) -> Span:
     match part:
         case Named(name=name, person=str() as person) if person in users:
-            return Span(text=clipped(name, NAME), kind=MessageEntity.TEXT_MENTION, user=users[person])
+            return Span(text=clipped(name, name_limit), kind=MessageEntity.TEXT_MENTION, user=users[person])
         case Named(name=name):
-            return theirs(name)
+            return theirs(name, name_limit)
         case Theirs(text=text):
             return theirs(text, TITLE)
         case _:
@@ -195,12 +196,14 @@ def theirs(text: str, limit: int = NAME) -> Span:
     return Span(text=shown, kind=MessageEntity.BOLD if _TAME.fullmatch(shown) else MessageEntity.CODE)
 
 
-def _head(card: Card) -> tuple[Span, ...]:
+def _head(card: Card, users: Mapping[PersonId, User]) -> tuple[Span, ...]:
+    calls = ["For ", *enumerated(card.called)] if card.called else []
     return (
         Span(text=f"{card.state}: "),
         theirs(card.title or "(untitled)", TITLE),
         Span(text="\n"),
         *_line(card.byline),
+        *((Span(text="\n"), *(_part(part, users, CALLED_NAME) for part in calls)) if calls else ()),
         Span(text="\n\n"),
         *_previous(card.previous),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bot.cards import Theirs, clock_time, url_of
+from bot.cards import Named, Theirs, clock_time, enumerated, url_of
 from core.errors import Undeliverable
 from core.events import (
     DecisionWithdrawn,
@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 
 NAMED = 20
 """More people than these are counted: a message has limits, and whoever calls hundreds calls nobody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """Somebody whom the message is for, to be called by the id that the platform knows them by."""
-
-    name: str
-    person: PersonId | None
-    """None where an event does not say which person it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +176,10 @@ def _people(names: Sequence[Json], ids: Sequence[Json]) -> list[str | Named]:
     """`Ana, Ben and Cy`; ids may be missing in events of an earlier release."""
     known = [PersonId(str(one)) for one in ids] if len(ids) == len(names) else [None] * len(names)
     called = [Named(name=str(name), person=person) for name, person in zip(names, known, strict=True)]
-    shown: list[str | Named] = []
-    for number, one in enumerate(called[:NAMED], 1):
-        is_last = number == len(called) > 1
-        shown += [*([" and " if is_last else ", "] if number > 1 else []), one]
-    return [*shown, *([f" and {len(called) - NAMED} more"] if len(called) > NAMED else [])]
+    if len(called) <= NAMED:
+        return enumerated(called)
+    parts: list[str | Named] = [part for one in called[:NAMED] for part in (", ", one)]
+    return [*parts[1:], f" and {len(called) - NAMED} more"]
 
 
 def _until(review: ReviewRequest) -> tuple[str, ...]:

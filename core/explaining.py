@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LOOKING = 3
 """More people than these who are looking are counted."""
+CALLED = 6
+"""More people than these are not called by a card: who calls everybody calls nobody."""
 NAMED = 5
 """Names in one sentence."""
 REJECTABLE = "They can still reject it."
@@ -231,6 +233,12 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
         return " Nobody can now."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f" {', '.join(names[:NAMED])}{more} can."
+
+
+def called(review: ReviewRequest) -> list[PersonId]:
+    """Whom a card calls when it is posted: who is waited for. Nobody where they are more than `CALLED`."""
+    waited_for = counting.waited_for(review) if review.is_open else []
+    return waited_for if len(waited_for) <= CALLED else []
 
 
 def progress(review: ReviewRequest) -> str:

@@ -71,8 +71,9 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
             differences += 1
             click.echo(literal(json.dumps(_row(difference)) if as_json else difference.line()))
     if not as_json:
+        count = len(configured.policies)
         click.echo(
-            f"{len(configured.policies)} policies are right; of {looked_at} decided reviews "
+            f"{count} {'policy is' if count == 1 else 'policies are'} right; of {looked_at} decided reviews "
             f"{differences} would have gone another way."
         )
         for sentence in _besides(configured, running):

@@ -12,7 +12,7 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
-from bot.cards import card, retired
+from bot.cards import calling, card, retired
 from bot.errands import Errands
 from bot.files import file_of, is_file
 from bot.gate import Gate
@@ -60,6 +60,8 @@ CALL_SECONDS = 10.0
 
 IN_A_CHANNEL = (limit(4, 4.0),)
 """chat.postMessage: about one a second in a channel, short bursts allowed (docs.slack.dev, rate limits)."""
+ONE_PERSON = frozenset({"D", "U", "W"})
+"""What the addresses of conversations with one person begin with: whatever is said there calls them."""
 EDITS = (limit(50, 60.0),)
 """chat.update: Tier 3, 50 a minute (docs.slack.dev, rate limits)."""
 
@@ -123,7 +125,7 @@ class SlackChannel:
     async def _post(
         self, client: AsyncWebClient, delivery: Delivery, content: ReviewRequest | Notice, where: Place
     ) -> MessageRef:
-        shown = self._message(delivery, content)
+        shown = self._message(delivery, content, is_post=True)
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         self._lost.begun(delivery)
         try:
@@ -270,7 +272,9 @@ class SlackChannel:
             public_url=self._public_url,
         )
 
-    def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
+    def _message(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, is_post: bool = False
+    ) -> dict[str, Any]:
         payload = {"delivery": delivery.id, "version": delivery.version}
         if isinstance(content, Notice):
             text, drawn = self._notice(content, is_said=delivery.message is not None)
@@ -278,7 +282,10 @@ class SlackChannel:
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
             shown = retired(shown) if delivery.is_retired else shown
-            text, drawn, kind = fallback(shown), blocks(shown), "countersign_card"
+            users = self._people.slack_users()
+            if is_post and delivery.recipient.address[:1] not in ONE_PERSON:
+                shown = calling(shown, content, self._service.person, users)
+            text, drawn, kind = fallback(shown), blocks(shown, users), "countersign_card"
             payload["review"] = content.id
         return {
             "text": text,

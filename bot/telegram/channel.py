@@ -12,7 +12,7 @@ from aiohttp import web
 from telegram import ReplyParameters, User
 from telegram.error import BadRequest, TelegramError
 
-from bot.cards import card, retired
+from bot.cards import calling, card, retired
 from bot.errands import Errands
 from bot.files import file_of, is_file
 from bot.gate import Gate
@@ -101,7 +101,7 @@ class TelegramChannel:
         if isinstance(content, Notice) and is_file(content):
             message = _document(file_of(content, thread))
         else:
-            message = self._message(delivery, content)
+            message = self._message(delivery, content, is_post=True)
         place = place_of(delivery.recipient.address)
         async with self._gate.client() as bot:
             self._take_turn(place, edits=False)
@@ -215,13 +215,18 @@ class TelegramChannel:
     def _intake(self) -> Intake | None:
         return self._listener.intake if self._listener else None
 
-    def _message(self, delivery: Delivery, content: ReviewRequest | Notice) -> dict[str, Any]:
+    def _message(
+        self, delivery: Delivery, content: ReviewRequest | Notice, *, is_post: bool = False
+    ) -> dict[str, Any]:
+        users = self._called()
         if isinstance(content, Notice):
             told = words(content, public_url=self._public_url, is_said=delivery.message is not None)
-            made = said(told, self._called())
+            made = said(told, users)
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
-            made = markup(retired(shown) if delivery.is_retired else shown)
+            if is_post and not place_of(delivery.recipient.address).is_private:
+                shown = calling(shown, content, self._service.person, users)
+            made = markup(retired(shown) if delivery.is_retired else shown, users)
         return {
             "text": made.text,
             "entities": made.entities,

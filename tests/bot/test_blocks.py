@@ -12,13 +12,15 @@ from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
 from bot.blocks import TEXT, blocks, fallback
-from bot.cards import MENU, REMARKS
+from bot.cards import MENU, REMARKS, Named
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
 from bot.views import reason_view
+from core.explaining import CALLED
 from core.literal import SHORT, is_short, literal
 from core.model import Earlier, Outcome, Verdict
 from tests.bot.conftest import full
 from tests.bot.slack_texts import ANY_TEXT
+from tests.world import ANA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +64,9 @@ def test_any_text_gives_blocks_within_every_limit(
     outcome: Outcome,
 ) -> None:
     card = a_card(**full(a_decision, title, name, draft, earlier, comment, decided, outcome))
-    made = blocks(card)
+    card = replace(card, called=(Named(name=name, person=ANA.id), *(Named(name=name, person=None),) * CALLED))
+    made = blocks(card, {ANA.id: "U01ANA"})
+    assert {"type": "user", "user_id": "U01ANA"} in made[2]["elements"][0]["elements"]
     assert message_problems(made) == []
     assert blocks_text_length(made) <= TEXT <= BLOCKS_TEXT
     shown = [block["elements"][0]["elements"][0]["text"] for block in made if block["type"] == "rich_text"]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from telegram import MessageEntity
+from telegram import MessageEntity, User
 
-from bot.cards import REMARKS
+from bot.cards import REMARKS, Named
 from bot.markup import ENTITIES, LIMIT, markup
+from core.explaining import CALLED
 from core.literal import SHORT, is_short, literal, utf16
 from core.model import Earlier, Outcome, Verdict
 from tests.bot.conftest import full
 from tests.bot.telegram_texts import ANY_TEXT
+from tests.world import ANA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +67,10 @@ def test_any_text_gives_a_message_within_every_limit(
     outcome: Outcome,
 ) -> None:
     card = a_card(**full(a_decision, title, name, draft, earlier, comment, decided, outcome))
-    made = markup(card)
+    card = replace(card, called=(Named(name=name, person=ANA.id),) * CALLED)
+    made = markup(card, {ANA.id: User(id=42, first_name="", is_bot=False)})
+    calls = [entity for entity in made.entities if entity.type == MessageEntity.TEXT_MENTION]
+    assert {entity.user.id for entity in calls if entity.user} <= {42}
     assert 0 < utf16(made.text) <= LIMIT
     assert not is_short(card.draft) or (literal(card.draft) or "(empty)") in made.text
     assert earlier is None or "since attempt 1" in made.text or outcome is Outcome.APPROVED

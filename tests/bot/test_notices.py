@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from telegram import User
 
 from bot import blocks, markup
-from bot.notices import NAMED, Named, words
+from bot.cards import Named
+from bot.notices import NAMED, words
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems
 from core.errors import Undeliverable
 from core.events import (

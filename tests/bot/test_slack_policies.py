@@ -16,6 +16,7 @@ from tests.bot.slack_house import GENERAL, SlackHouse, text_of
 from tests.world import ANA, BEN, SAM, eventually
 
 if TYPE_CHECKING:
+    from bot.simulator.slack import Message
     from core.model import Task
 
 
@@ -24,6 +25,37 @@ clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fi
 
 async def failed_once(there: SlackHouse, task: Task) -> bool:
     return any(delivery.tries == 1 for delivery in await there.house.service.deliveries(task.id))
+
+
+def called(message: Message) -> list[str]:
+    """The users whom a message calls, in their order."""
+    drawn = [block for block in message.blocks if block["type"] == "rich_text"]
+    lines = [line for block in drawn for line in block["elements"]]
+    return [one["user_id"] for line in lines for one in line["elements"] if one["type"] == "user"]
+
+
+async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_changes(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    await there.house.submit("<@U01SAM> <!channel>", flow="two")
+    card = await there.card()
+    assert called(card) == ["U01ANA", "U01BEN"]
+    await there.slack.press(card, "Approve", user="U01ANA")
+    changed = await there.card_with("1 of 2 approvals")
+    assert (changed.ts, called(changed)) == (card.ts, [])
+
+
+async def test_the_next_attempt_calls_again_and_a_stage_only_its_own(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="staged")
+    card = await there.card()
+    assert called(card) == ["U01ANA"], "ops have their turn later"
+    await there.slack.press(card, "Approve", user="U01ANA")
+    await there.house.service.decide(
+        (await there.house.review(task)).id, BEN.id, Verdict.REJECT, comment="no", via="web"
+    )
+    assert called(await there.card_with("attempt 2 · submitted")) == ["U01ANA"]
 
 
 async def test_a_reminder_calls_who_has_not_decided_in_the_thread(over_socket: SlackHouse) -> None:

@@ -14,11 +14,36 @@ from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHous
 from tests.world import ANA, BEN
 
 if TYPE_CHECKING:
+    from bot.simulator.telegram.chats import Message
     from core.store.database import Database
     from tests.world import StoppedClock
 
 
 there = telegram_fixtures.there
+
+
+def called(message: Message) -> list[int]:
+    """The users whom a message calls, in their order."""
+    return [one["user"]["id"] for one in message.entities if one["type"] == "text_mention"]
+
+
+async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_changes(
+    there: TelegramHouse,
+) -> None:
+    await there.house.submit("@eve", flow="two")
+    card = await there.card()
+    assert "\nFor Ana Ruiz and Ben Okri\n" in card.text
+    assert called(card) == [ANA_ID, BEN_ID]
+    await there.telegram.press(card, "Approve", user=ANA_ID)
+    there.house.clock.advance(seconds=10)
+    changed = await there.card_with("1 of 2 approvals")
+    assert (changed.id, called(changed)) == (card.id, [])
+
+
+async def test_in_private_nobody_is_called_by_name(sqlite_database: Database, clock: StoppedClock) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, chat=ANA_ID) as there:
+        await there.house.submit()
+        assert called(await there.card(chat=ANA_ID)) == []
 
 
 async def test_a_reminder_calls_who_has_not_decided_in_the_thread(there: TelegramHouse) -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.cards import Theirs, state
-from bot.notices import Named, words
+from bot.cards import Named, Theirs, state
+from bot.notices import words
 from core.events import (
     DecisionRecorded,
     ReviewApproved,
