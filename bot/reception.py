@@ -9,19 +9,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.cards import Theirs, clock_time, url_of
+from bot.linking import card_link
 from bot.menu import LISTED, Answer, Entry
 from core.errors import Invalid, NotAReviewer
 from core.model import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from bot.cards import Line
+    from bot.linking import Link
     from core.model import (
         ChannelName,
         Delegation,
-        Delivery,
-        MessageRef,
         PersonId,
         Recipient,
         ReviewRequest,
@@ -81,7 +81,7 @@ class Reception:
     service: Service
     public_url: str
     channel: ChannelName
-    link: Callable[[MessageRef, MessageRef | None], str | None]
+    link: Link
 
     @property
     def inbox(self) -> str:
@@ -109,14 +109,8 @@ class Reception:
         )
 
     async def _card(self, review: ReviewRequest) -> str | None:
-        """Of several copies the newest that a link leads to."""
         deliveries = await self.service.deliveries(review.task.id)
-        for delivery in reversed(deliveries):
-            if (delivery.review, delivery.recipient.channel) == (review.id, self.channel):
-                found = delivery.message and self.link(delivery.message, _thread(delivery, deliveries))
-                if found:
-                    return found
-        return None
+        return card_link(review.id, deliveries, self.channel, self.link)
 
     def _facts(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> Line:
         facts: Line = (f"attempt {review.attempt} · submitted by ", Theirs(text=review.task.submitter_name))
@@ -176,13 +170,6 @@ class Reception:
             page="your task",
             links=(("The task's page", page),),
         )
-
-
-def _thread(card: Delivery, deliveries: Iterable[Delivery]) -> MessageRef | None:
-    """The first message of the thread that the card stands in; None where it began it."""
-    cards = [one for one in deliveries if one.review and one.message and one.recipient == card.recipient]
-    first = min(cards, key=lambda one: (one.event_seq, not one.is_retired))
-    return None if first.id == card.id else first.message
 
 
 def is_consent(word: str) -> bool:

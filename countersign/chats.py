@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.buttons import Buttons
+from bot.linking import card_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from bot.slack import SlackChannel
     from bot.telegram import TelegramChannel
+    from core.model import Delivery, ReviewId
     from core.ports import Clock, Turns
     from core.service import Service
     from core.store.sql import SqlStore
@@ -56,6 +58,7 @@ class Chats:
         self._usergroup_changed = usergroup_changed
         self._turns = turns
         self._handlers: dict[str, Handler] = {}
+        self._opened: Sequence[SlackChannel | TelegramChannel] = ()
 
     @property
     def public_paths(self) -> frozenset[str]:
@@ -75,6 +78,11 @@ class Chats:
             return web.Response(status=503, headers={"Retry-After": "1"})
         return await handler(request)
 
+    def card_links(self, review: ReviewId, deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+        """Where the review's card stands, as a chat's name and a link, of those chats that have links."""
+        found = [(one.name, card_link(review, deliveries, one.name, one.link)) for one in self._opened]
+        return [(name.capitalize(), link) for name, link in found if link is not None]
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Sequence[SlackChannel | TelegramChannel]]:
         """The channels; inside, presses are heard and cards can be posted.
@@ -86,6 +94,7 @@ class Chats:
             for channel in channels:
                 await stack.enter_async_context(channel.listening())
             self._handlers = {r.path: r.handler for channel in channels for r in channel.routes()}
+            self._opened = channels
             yield channels
 
     async def _channels(self) -> list[SlackChannel | TelegramChannel]:

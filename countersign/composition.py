@@ -78,6 +78,8 @@ class Extras:
     public_paths: Collection[str] = ()
     banner: str | None = None
     links: Mapping[str, str] | None = None
+    are_chats_real: bool = True
+    """False: no page links to a card, for Slack and Telegram know nothing of it."""
 
 
 def flows(configuration: Configuration, model: ModelEndpoint | None = None) -> dict[str, FlowDefinition]:
@@ -266,6 +268,7 @@ def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras) -> web
         public_paths={*chats.public_paths, *extras.public_paths},
         banner=extras.banner,
         links=extras.links,
+        card_links=chats.card_links if extras.are_chats_real else None,
         exposition=inside.exposition,
     )
     return make_runner(app)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from core.service import Service
     from web.hooks.inbound import Hook
     from web.metrics import Exposition
+    from web.pages.views import CardLinks
     from web.settings import WebSettings
 
 LARGEST_BODY = 1024 * 1024
@@ -53,13 +54,15 @@ def create_app(
     public_paths: Collection[str] = (),
     banner: str | None = None,
     links: Mapping[str, str] | None = None,
+    card_links: CardLinks | None = None,
     exposition: Exposition | None = None,
 ) -> web.Application:
     """The whole server as an application; serve it with `make_runner`.
 
     `extra_routes` are the chat callbacks and the demo's page; those whose path is in `public_paths` prove
     themselves otherwise and pass without sign-in. `banner` stands above every page, `links` in the
-    navigation (name to path). Where there is an `exposition`, there is `/metrics`.
+    navigation (name to path), `card_links` on a task's page. Where there is an `exposition`, there is
+    `/metrics`.
     """
     refused: Counter[tuple[int, str]] = Counter()
     callers = Callers(
@@ -83,7 +86,7 @@ def create_app(
         app.add_routes(
             Metrics(exposition=exposition, readers=lambda: streams.readers, refused=refused).routes()
         )
-    app.add_routes(Views(service=service, callers=callers, pages=pages).routes())
+    app.add_routes(Views(service=service, callers=callers, pages=pages, card_links=card_links).routes())
     app.add_routes(Changes(service=service, pages=pages).routes())
     app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
     app.add_routes(probes(health, callers))

@@ -214,7 +214,7 @@ class SlackChannel:
                 menu=menu,
                 inbox=self._inbox,
                 reception=Reception(
-                    service=self._service, public_url=self._public_url, channel=SLACK, link=self._link
+                    service=self._service, public_url=self._public_url, channel=SLACK, link=self.link
                 ),
             )
             self._homes = Homes(commands=commands, client=client, errands=errands, clock=self._clock)
@@ -257,7 +257,8 @@ class SlackChannel:
         """As `core.ports.TakesOver`: what is due may stand there, posted by the replica before us."""
         self._lost.doubt()
 
-    def _link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
+    def link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
+        """See `bot.linking.Link`; None until Slack has said who we are."""
         identity = self._listener.identity if self._listener else None
         return archive_link((identity and identity.url) or "", message, thread)
 

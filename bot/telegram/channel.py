@@ -21,6 +21,7 @@ from bot.notices import words
 from bot.pace import Pace, limit
 from bot.telegram.door import Door
 from bot.telegram.failures import changed_nothing, failure
+from bot.telegram.links import message_link
 from bot.telegram.listener import Listener
 from bot.telegram.places import Place, parts, place_of, ref_of
 from bot.telegram.updates import TELEGRAM
@@ -146,6 +147,10 @@ class TelegramChannel:
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         place = place_of(recipient.address)
         return self._pace.wait(str(place.chat), _limits(place, edits=edits))
+
+    def link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
+        """See `bot.linking.Link`."""
+        return message_link(message, thread)
 
     def _called(self) -> dict[PersonId, User]:
         """Whom a message may call; of a mention Telegram reads the id alone."""

@@ -100,7 +100,7 @@ async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[tuple[Ser
     async with simulated_chats(configuration) as chats:
         page = Page(slack=chats.slack, telegram=chats.telegram, frame=_frame())
         found = Settings(core=_core(url), bot=chats.settings, web=web)
-        extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS)
+        extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS, are_chats_real=False)
         known = flows(configuration)
         async with house(found, configuration, known, target, extras=extras) as running, page.following():
             running.store.listen(Ringer(page))

@@ -38,7 +38,9 @@ class Seen(HTMLParser):
             self._open.append(tag)
         self.faults += [f"{tag} {name}" for name in attributes if name.startswith("on") or name == "style"]
         for name in ("src", "href", "action", "hx-get", "hx-post", "data-stream"):
-            address = attributes.get(name)
+            address = attributes.get(name) or ""
+            if tag == "a" and attributes.get("rel") == "noreferrer" and address.startswith("https://"):
+                continue  # people follow it, and the browser does not say from where
             if address and not address.startswith(("/", "#")):
                 self.faults.append(f"{tag} {name}={address}")
         if tag == "style" or (tag == "script" and "src" not in attributes):

@@ -17,8 +17,10 @@ from web.pages.views import MANY
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.flow import FlowDefinition
-    from core.model import Policy
+    from core.model import Delivery, Policy, ReviewId
     from core.store.database import Database
     from tests.web.policy_house import PolicyHouse
     from tests.web.web_house import Houses
@@ -213,6 +215,21 @@ async def test_a_banner_and_links_stand_on_every_page(houses: Houses) -> None:
     assert {"href": "/demo"} in page.all("a")
     assert "local (open)" in page.text
     assert "Sign out" not in page.text
+
+
+async def test_a_tasks_page_links_to_its_card_where_there_is_one(houses: Houses) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def card_links(review: ReviewId, deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+        asked.append((review, [one.recipient.address for one in deliveries]))
+        return [("Slack", "https://example.com/?a=1&b=<2>")]
+
+    house = await houses(WebSettings(port=0), card_links=card_links)
+    task, _ = await house.world.service.submit(Submission(input="x", submitter=PersonId("sam")))
+    review = await house.open_review(task.id)
+    page = await seen(await house.signed_in("sam"), f"/tasks/{task.id}")
+    assert {"href": "https://example.com/?a=1&b=<2>", "rel": "noreferrer"} in page.all("a")
+    assert asked == [(review, [])]
 
 
 async def test_a_form_that_is_not_filled_in_is_refused(house: House) -> None:

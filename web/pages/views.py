@@ -19,13 +19,25 @@ from web.parameters import known_id
 from web.schemas import SignIn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from core.explaining import Explanation
-    from core.model import Delegation, Delivery, PersonId, Question, ReviewRequest, StoredCheckpoint, Task
+    from core.model import (
+        Delegation,
+        Delivery,
+        PersonId,
+        Question,
+        ReviewId,
+        ReviewRequest,
+        StoredCheckpoint,
+        Task,
+    )
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
+
+    CardLinks = Callable[[ReviewId, Sequence[Delivery]], Sequence[tuple[str, str]]]
+    """Of a review and all deliveries of its task: each chat that shows its card, by name, and a link."""
 
 KINDS = " ".join(kind(event) for event in EVENTS)
 """The names under which the stream that a task's page follows sends its messages."""
@@ -46,8 +58,11 @@ class Drawn:
 class Views:
     """The handlers of the pages."""
 
-    def __init__(self, *, service: Service, callers: Callers, pages: Pages) -> None:
+    def __init__(
+        self, *, service: Service, callers: Callers, pages: Pages, card_links: CardLinks | None = None
+    ) -> None:
         self._service = service
+        self._card_links = card_links
         self._callers = callers
         self._pages = pages
 
@@ -73,6 +88,7 @@ class Views:
         checkpoints = await self._service.checkpoints.of_task(task.id)
         caller = request[CALLER]
         asking = await self._asking(task, caller)
+        deliveries = await self._service.deliveries(task.id)
         return self._pages.page(
             request,
             "task.html",
@@ -93,7 +109,8 @@ class Views:
             may_ask=asking is not None and self._may_ask(asking, caller.person),
             may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
             somebody=self._service.somebody,
-            undelivered=undelivered(await self._service.deliveries(task.id)),
+            undelivered=undelivered(deliveries),
+            card_links=self._card_links(reviews[-1].id, deliveries) if self._card_links and reviews else (),
         )
 
     def _flow(
