@@ -106,14 +106,14 @@ class ChannelLoop:
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._task is not None:
-            await cut_off([self._task])
-        serving = list(self._serving.values())
         try:
-            if serving:
-                await asyncio.wait(serving, timeout=grace.total_seconds())
+            if self._task is not None:
+                await cut_off([self._task])
+            if self._serving:
+                await asyncio.wait(list(self._serving.values()), timeout=grace.total_seconds())
         finally:
-            await cut_off(serving)  # also where whoever stops it is stopped: nobody else knows of these
+            # Also where whoever stops it is stopped: nobody else knows of these.
+            await cut_off(list(self._serving.values()))
 
     async def _run(self) -> None:
         while True:

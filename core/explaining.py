@@ -242,7 +242,7 @@ def called(review: ReviewRequest) -> list[PersonId]:
 
 
 def progress(review: ReviewRequest) -> str:
-    """The same, for whoever has approved just now: `1 of 3 approvals · waits for legal and ops`."""
+    """As `standing`, for whoever has approved just now: `1 of 3 approvals · waits for legal and ops`."""
     return " · ".join(part for part in (_count(review), _waits(review)) if part)
 
 

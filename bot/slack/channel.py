@@ -284,7 +284,7 @@ class SlackChannel:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
             shown = retired(shown) if delivery.is_retired else shown
             users = self._people.slack_users()
-            if is_post and delivery.recipient.address[:1] not in ONE_PERSON:
+            if is_post and not delivery.is_retired and delivery.recipient.address[:1] not in ONE_PERSON:
                 shown = calling(shown, content, self._service.person, users)
             text, drawn, kind = fallback(shown), blocks(shown, users), "countersign_card"
             payload["review"] = content.id

@@ -229,7 +229,7 @@ class TelegramChannel:
             made = said(told, users)
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
-            if is_post and not place_of(delivery.recipient.address).is_private:
+            if is_post and not delivery.is_retired and not place_of(delivery.recipient.address).is_private:
                 shown = calling(shown, content, self._service.person, users)
             made = markup(retired(shown) if delivery.is_retired else shown, users)
         return {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.answers import ANONYMOUS, STRANGER, sentence
 from bot.telegram.desk import IN_WORDS, place_for_words
-from bot.telegram.places import is_somebody
+from bot.telegram.places import is_somebody, place_of
 from bot.telegram.prompts import reply_field, request_for_question
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, NotTheSubmitter, Unavailable
@@ -31,6 +31,7 @@ class Inquiries:
     """Takes what reviewers ask and submitters answer. Neither decides anything."""
 
     def __init__(self, *, service: Service, desk: Desk) -> None:
+        self._service = service
         self._questions = service.questions
         self._desk = desk
 
@@ -76,11 +77,25 @@ class Inquiries:
             await self._desk.refuse(reply, error, asked.review)
 
     async def take_stray(self, reply: Message, person: PersonId) -> None:
-        """What was replied to a message of ours of which nothing is known, as its post was cut off.
+        """What was replied to a message of ours of which nothing is known: perhaps a question whose post was
+        cut off, perhaps something that is never noted.
 
-        Whoever is asked nothing is told nothing: not all that we say is a question.
+        Only who has been asked something in this chat and has not answered is told anything.
         """
-        waiting = await self._questions.for_submitter(person)
+        waiting = [
+            asked
+            for asked in await self._questions.for_submitter(person)
+            if await self._is_asked_in(asked, reply)
+        ]
         if waiting:
             of = waiting[0].review if len(waiting) == 1 else None
             await self._desk.refuse(reply, Invalid(UNKNOWN), of)
+
+    async def _is_asked_in(self, asked: Question, reply: Message) -> bool:
+        """Whether something of its task is told in the chat of the reply."""
+        return any(
+            told.review is None
+            and told.recipient.channel == TELEGRAM
+            and place_of(told.recipient.address).chat == reply.chat.id
+            for told in await self._service.deliveries(asked.task)
+        )

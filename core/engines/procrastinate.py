@@ -48,7 +48,8 @@ POLL = 1.0
 """Seconds between looks for jobs that were stored without a notification: those that are tried again."""
 ANSWER = 10.0
 """Seconds after which a question of the worker's is given up. It has no time limit of its own, and a server
-that says nothing any more need not have closed anything: the worker would wait, and seem dead to others."""
+that says nothing any more need not have closed anything: the worker would wait for ever. To call it off takes
+psycopg up to 10 more where the server hears nothing, either (5 for asking it to, 5 for its answer)."""
 EVERY_FEW_SECONDS = "* * * * * */5"
 EVERY_HOUR = "0 * * * * 0"
 """Procrastinate's sixth field is the second."""

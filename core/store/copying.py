@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 BATCH = 2_000
 """Rows in one transaction."""
 # Copies of a whole server have its identifier; no two have begun in the same microsecond.
-IDENTITY = "SELECT pg_postmaster_start_time()::text, oid FROM pg_database WHERE datname = current_database()"
+IDENTITY = """
+SELECT extract(epoch FROM pg_postmaster_start_time())::text, oid
+FROM pg_database WHERE datname = current_database()
+"""
 
 
 def identity(database: Database) -> tuple[object, ...]:

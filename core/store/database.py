@@ -128,7 +128,9 @@ class SQLite:
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                # Measured: at the default of 1,000 pages every hundredth group pays for a checkpoint.
+                # At the default of 1,000 pages every hundredth group pays for a checkpoint (measured). No
+                # other connection may do it beside this one: before SQLite 3.51.3 what is committed meanwhile
+                # can get lost (sqlite.org, "Write-Ahead Logging", the WAL-reset bug).
                 connection.execute("PRAGMA wal_autocheckpoint = 4000")
         except sqlite3.DatabaseError as error:
             raise StoreUnavailable(

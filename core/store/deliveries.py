@@ -125,6 +125,17 @@ RAISE_REVIEW = Statement(
 )
 
 
+KEEP_TURN = Statement(
+    update(delivery)
+    .where(
+        delivery.c.task_id == p("task"),
+        delivery.c.message.is_(None),
+        delivery.c.gives_way > literal_column("0"),
+    )
+    .values(gives_way=literal_column("0"))
+)
+
+
 def new_delivery(
     tx: Transaction, task: str, seq: int, channel: str, address: str, *, review: str | None = None
 ) -> dict[str, Any]:
@@ -159,6 +170,10 @@ def open_cards(
 ) -> None:
     """One card for each place; where that cannot show the draft whole, the draft as a file besides."""
     places = list(dict.fromkeys(places))
+    if not places:
+        return
+    # What stands before these in their threads is posted first: it gives way no more.
+    tx.send(KEEP_TURN, task=task)
     cards = [new_delivery(tx, task, seq, place.channel, place.address, review=review) for place in places]
     insert_deliveries(tx, cards)
     if not is_short(text_of(draft)):
@@ -181,11 +196,10 @@ def shown_in(tx: Transaction, task: str) -> list[Recipient]:
     ]
 
 
-def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, asks: bool = True) -> None:
-    """Every card of the review has something newer to show; `asks` is false where it is over, and nothing
-    is to follow in its thread."""
+def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, is_open: bool = True) -> None:
+    """Every card of the review has something newer to show."""
     if channels := policy.channels:
-        way = timedelta(0) if asks else GIVES_WAY
+        way = timedelta(0) if is_open else GIVES_WAY
         tx.send(
             RAISE_REVIEW,
             task=task,

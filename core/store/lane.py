@@ -63,12 +63,10 @@ class Lane:
         writes: bool,
         committed: Callable[[list[StoredEvent], set[ChannelName], list[Position], set[str]], None],
         placing: Placing | None = None,
-        wrote: Callable[[int], object] | None = None,
     ) -> None:
         """`committed` is told on the event loop: of events, channels with something due, positions of tasks
-        that were given work, and of the tasks whose work was left to a job. `wrote` is told on the lane's
-        thread after each commit, how many rows it wrote."""
-        self._session = Session(database, clock, writes=writes, placing=placing, wrote=wrote)
+        that were given work, and of the tasks whose work was left to a job."""
+        self._session = Session(database, clock, writes=writes, placing=placing)
         self._most = database.group
         self._committed = committed
         self._urgent: deque[Job[Any]] = deque()

@@ -144,7 +144,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
     if of.review is not None:
         found = one(tx, of.review)
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
-        raise_cards(tx, of.id, of.review, found.policy, asks=False)
+        raise_cards(tx, of.id, of.review, found.policy, is_open=False)
         tx.send(timers.DROP, review=of.review)
         end_words(tx, of.id, of.review, found.policy)
 
@@ -161,7 +161,7 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
     for review_id, text, escalated in undone:
         policy = policy_of_row(text, escalated)
-        raise_cards(tx, task_id, review_id, policy, asks=False)
+        raise_cards(tx, task_id, review_id, policy, is_open=False)
         tx.send(timers.DROP, review=review_id)
         end_words(tx, task_id, review_id, policy)
     return len(undone)

@@ -78,7 +78,8 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
         .scalar_subquery()
     )
     columns = [head.c[name] for name in DELIVERY_COLUMNS]
-    return select(*columns, literal_column(str(is_post)).label("is_post")).join_from(
+    order = head.c.due_at + head.c.gives_way if is_post else head.c.due_at
+    return select(*columns, literal_column(str(is_post)).label("is_post"), order.label("turn")).join_from(
         place, head, head.c.id == oldest
     )
 
@@ -90,7 +91,7 @@ _first = union_all(
 
 DUE = Statement(
     select(*(_first.c[name] for name in DELIVERY_COLUMNS))
-    .order_by(_first.c.is_post, _first.c.due_at)
+    .order_by(_first.c.is_post, _first.c.turn)
     .limit(literal_column(str(HEADS)))
 )
 NEXT_DUE = Statement(

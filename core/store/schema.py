@@ -9,6 +9,7 @@ import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from core.store import installed
 from core.store.database import AT_FIRST, SQLite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.config import Config
     from sqlalchemy.engine import Connection as SQLConnection
     from sqlalchemy.engine import Engine
@@ -109,7 +112,7 @@ def _migrate_shared(database: Database) -> None:
         cursor.execute(AT_FIRST, {})
         if _known(_revision(database, cursor)) != HEAD:
             _upgrade(database)
-        installed.bring_up(connection)
+        _giving_way(database, partial(installed.bring_up, connection))
         installed.record(cursor, "oldest", OLDEST)
     except Exception as error:  # likewise
         if known := database.unavailable(error):
@@ -191,23 +194,30 @@ def _upgrade(database: Database, to: str = "head") -> None:
     here = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", here.replace("%", "%%"))  # Alembic interpolates
     try:
-        for pause in PAUSES:
-            try:
-                _in_one_transaction(engine, config, to)
-            except DBAPIError as error:
-                if error.orig is None or not database.is_local(error.orig):
-                    raise
-                log.warning("migration_postponed", reason=str(database.unavailable(error.orig)))
-                sleep(pause)
-            else:
-                return
-        _in_one_transaction(engine, config, to)
+        _giving_way(database, partial(_in_one_transaction, engine, config, to))
     except DBAPIError as error:
         if error.orig is not None and (known := database.unavailable(error.orig)):
             raise _not_migrated(database, known) from error
         raise
     except OSError as error:
         raise StoreUnavailable(f"The database cannot be migrated: {url.database}: {error}.") from error
+
+
+def _giving_way(database: Database, change: Callable[[], None]) -> None:
+    """Make a change that is made wholly or not at all; where a table of it is in use, let others go on for a
+    moment, and try again. Raises what the last try does."""
+    for pause in PAUSES:
+        try:
+            change()
+        except Exception as error:
+            cause = getattr(error, "orig", None) or error
+            if not database.is_local(cause):
+                raise
+            log.warning("migration_postponed", reason=str(database.unavailable(cause)))
+            sleep(pause)
+        else:
+            return
+    change()
 
 
 def _in_one_transaction(engine: Engine, config: Config, to: str) -> None:

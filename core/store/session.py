@@ -51,18 +51,8 @@ class Job(Generic[T]):
 class Session:
     """Used by one thread at a time; connects anew where the connection was lost."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        writes: bool,
-        placing: Placing | None,
-        wrote: Callable[[int], object] | None = None,
-    ) -> None:
-        """`wrote` is told after each commit how many rows it wrote."""
+    def __init__(self, database: Database, clock: Clock, *, writes: bool, placing: Placing | None) -> None:
         self._database = database
-        self._wrote = wrote
         self._placing = placing
         self._clock = clock
         self._writes = writes
@@ -125,8 +115,6 @@ class Session:
                 wrote += self._transaction.writes
             mark = self._database.mark(self._cursor) if wrote else None
             self._commit()
-            if wrote and self._wrote is not None:
-                self._wrote(wrote)
             # A full disk can still be read.
             self.failing = self.failing and self._writes and not wrote
             if self._told is not None and not self.failing:

@@ -258,7 +258,7 @@ delivery = Table(
     Column("error", Text),
     # 1 once another card of the same review was posted in its stead: it has no buttons any more.
     Column("retired", Integer, nullable=False, server_default="0"),
-    # For how many microseconds after `due_at` its post stands behind every other in its place.
+    # Its post stands behind those of its place that fall due within so many microseconds after it.
     Column("gives_way", BigInteger, nullable=False, server_default="0"),
     Index("ix_delivery_task_id", "task_id"),
 )
@@ -269,17 +269,18 @@ Index(
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
 )
-for _name, _kind, _turn in (
-    ("changes", "message IS NOT NULL", delivery.c.due_at),
-    ("posts", "message IS NULL", delivery.c.due_at + delivery.c.gives_way),
+_turn = delivery.c.due_at + delivery.c.gives_way
+for _name, _kind, _order in (
+    ("changes", "message IS NOT NULL", (delivery.c.due_at, delivery.c.event_seq)),
+    # The last, to see there what is not due yet.
+    ("posts", "message IS NULL", (_turn, delivery.c.event_seq, delivery.c.due_at)),
 ):
     _due = text(f"due_at IS NOT NULL AND {_kind}")
     Index(
         f"ix_delivery_{_name}",
         delivery.c.channel,
         delivery.c.address,
-        _turn,
-        delivery.c.event_seq,
+        *_order,
         sqlite_where=_due,
         postgresql_where=_due,
     )

@@ -139,6 +139,18 @@ async def test_who_replies_to_something_else_of_ours_is_told_nothing(there: Tele
     assert len(there.ours(ANA_ID)) == 1
 
 
+async def test_nor_is_who_was_asked_something_in_another_chat(there: TelegramHouse) -> None:
+    await asked(there)
+    await there.card_with(" asks ")
+    await there.telegram.say(SAM_ID, "/pending", user=SAM_ID)
+    answer = await there.card(chat=SAM_ID)
+    await put_off(there, "thank you", user=SAM_ID, reply_to=answer, chat=SAM_ID)
+    there.house.clock.advance(KNOWN_BY)
+    await eventually(lambda: none_left(there))
+    assert len(there.ours(SAM_ID)) == 1
+    assert not there.saying(UNKNOWN)
+
+
 async def test_an_anonymous_admin_who_answers_gets_the_hint(there: TelegramHouse) -> None:
     task = await asked(there)
     told = await there.card_with(" asks ")

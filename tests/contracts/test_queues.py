@@ -81,6 +81,11 @@ def waits(one: Row, rows: Iterable[Row]) -> bool:
     )
 
 
+def turn(one: Row) -> int:
+    """The least is the next."""
+    return int(one["due_at"] + (one["gives_way"] if one["message"] is None else 0))
+
+
 def heads(rows: list[Row], now: int) -> list[tuple[bool, int, str]]:
     """By looking at every row: of each place the oldest change and the post whose turn it is; all changes
     first."""
@@ -90,11 +95,8 @@ def heads(rows: list[Row], now: int) -> list[tuple[bool, int, str]]:
         is_post = one["message"] is None
         if is_due and not (is_post and waits(one, rows)):
             lanes.setdefault((is_post, one["address"]), []).append(one)
-    first = [
-        min(lane, key=lambda one: (one["due_at"] + is_post * one["gives_way"], one["event_seq"]))
-        for (is_post, _), lane in lanes.items()
-    ]
-    return sorted((one["message"] is None, one["due_at"], one["id"]) for one in first)
+    first = [min(lane, key=lambda one: (turn(one), one["event_seq"])) for lane in lanes.values()]
+    return sorted((one["message"] is None, turn(one), one["id"]) for one in first)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -111,8 +113,8 @@ async def test_of_each_place_the_oldest_change_and_the_oldest_post_are_found(
     put(transaction, rows)
     found = queues.due(transaction, "paper")
     connection.close()
-    due_at = {one["id"]: one["due_at"] for one in rows}
-    shown = [(one.message is None, due_at[one.id], one.id) for one in found]
+    turns = {one["id"]: turn(one) for one in rows if one["due_at"] is not None}
+    shown = [(one.message is None, turns[one.id], one.id) for one in found]
     assert sorted(shown) == heads(rows, micros(clock.now()))
     assert [each[:2] for each in shown] == sorted(each[:2] for each in shown)
 

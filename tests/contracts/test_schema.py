@@ -219,6 +219,25 @@ def test_a_migration_gives_way_to_who_uses_the_tables_it_changes(
     assert revision(where) == HEAD
 
 
+def test_so_does_one_of_procrastinates_tables(
+    empty_postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = database(empty_postgres())
+    migrate(where)
+    newer = tmp_path / "99.00.00_01_more.sql"
+    newer.write_text("ALTER TABLE procrastinate_jobs ADD COLUMN more integer")
+    monkeypatch.setattr("core.store.installed._files", lambda: [newer])
+    monkeypatch.setattr("core.store.schema.PAUSES", (0.0,))
+    with closing(where.connect()) as other:
+        other.cursor().execute("BEGIN", {})
+        other.cursor().execute("LOCK TABLE procrastinate_jobs IN SHARE MODE", {})
+        with capture_logs() as logs, pytest.raises(StoreUnavailable, match="locked by another program"):
+            migrate(where)
+        assert [line["event"] for line in logs] == ["migration_postponed"], "it tries again"
+    migrate(where)
+    assert on(where, "SELECT more FROM procrastinate_jobs") == []
+
+
 def test_a_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_bytes(b"shopping list\n" * 100)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.store.backfill import Backfill
 from core.store.commits import Commits
-from core.store.database import SQLite
 from core.store.lane import Lane
 from core.store.placing import Placing
 
@@ -22,13 +20,5 @@ class Lanes:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
         self._commits = Commits()
-        self._backfill = Backfill(database) if isinstance(database, SQLite) else None
-        self._write = Lane(
-            database,
-            clock,
-            writes=True,
-            committed=self._commits.tell,
-            placing=self._placing,
-            wrote=None if self._backfill is None else self._backfill.committed,
-        )
+        self._write = Lane(database, clock, writes=True, committed=self._commits.tell, placing=self._placing)
         self._read = Lane(database, clock, writes=False, committed=self._commits.tell)

@@ -56,16 +56,12 @@ class SqlStore(
         except StoreUnavailable:
             await self._write.stop()
             raise
-        if self._backfill is not None:
-            self._backfill.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._write.stop()
-        if self._backfill is not None:
-            await self._backfill.stop()
         await self._read.stop()
 
     def listen(self, listener: Listener) -> Callable[[], None]:

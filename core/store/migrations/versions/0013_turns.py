@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_posts",
         "delivery",
-        ["channel", "address", sa.column("due_at") + sa.column("gives_way"), "event_seq"],
+        ["channel", "address", sa.column("due_at") + sa.column("gives_way"), "event_seq", "due_at"],
         sqlite_where=due,
         postgresql_where=due,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.model import MessageRef, Policy, Verdict
 from core.store.deliveries import GIVES_WAY
 from tests.contracts.steps import parked, recorded, submitted, waiting
-from tests.world import ANA, BEN, DESK, PAPER, SAM
+from tests.world import ANA, BEN, DESK, HALL, PAPER, SAM
 
 if TYPE_CHECKING:
     from core.model import ReviewId
@@ -77,6 +77,29 @@ async def test_the_card_that_begins_a_thread_waits_no_longer_than_the_next_attem
     clock.advance(SOON)
     other = await waiting(store, ONE)
     assert [await posted(store) for _ in range(3)] == [first, second, other]
+
+
+async def test_nor_than_a_review_of_another_node_that_follows_its_approval(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    task = await submitted(store)
+    first = await parked(store, task.id, ONE)
+    await recorded(store, first)
+    clock.advance(SOON)
+    second = await parked(store, task.id, ONE)
+    clock.advance(SOON)
+    other = await waiting(store, ONE)
+    assert [await posted(store) for _ in range(3)] == [first, second, other]
+
+
+async def test_between_topics_of_one_chat_too_what_asks_goes_first(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    decided = await waiting(store, ONE)
+    await recorded(store, decided)
+    clock.advance(SOON)
+    asks = await waiting(store, Policy(name="hall", reviewers=(ANA.id,), recipients=(HALL,)))
+    assert [due.review for due in await store.due_deliveries(PAPER)] == [asks, decided]
 
 
 async def test_votes_do_not_send_a_card_to_the_end_of_the_queue(store: SqlStore, clock: StoppedClock) -> None:
