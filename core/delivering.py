@@ -106,14 +106,17 @@ class ChannelLoop:
     async def stop(self, grace: timedelta) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        try:
-            if self._task is not None:
-                await cut_off([self._task])
-            if self._serving:
-                await asyncio.wait(list(self._serving.values()), timeout=grace.total_seconds())
-        finally:
-            # Also where whoever stops it is stopped: nobody else knows of these.
-            await cut_off(list(self._serving.values()))
+        if self._task is not None:
+            await cut_off([self._task])
+        if self._serving:
+            await asyncio.wait(list(self._serving.values()), timeout=grace.total_seconds())
+        await cut_off(list(self._serving.values()))
+
+    def cancel(self) -> None:
+        """What is left, without waiting for its end."""
+        for task in (self._task, *self._serving.values()):
+            if task is not None:
+                task.cancel()
 
     async def _run(self) -> None:
         while True:

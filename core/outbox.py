@@ -87,7 +87,12 @@ class Outbox:
 
     async def stop(self, grace: timedelta) -> None:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
-        await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
+        try:
+            await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
+        finally:
+            # Also where whoever stops it is stopped, even before that began: nobody else knows of these.
+            for loop in self._loops.values():
+                loop.cancel()
 
     @property
     def measures(self) -> Mapping[ChannelName, Deliveries]:
