@@ -90,6 +90,7 @@ async def test_a_text_is_rejected_in_slack_and_approved_in_telegram_by_clicking(
         await expect(page.locator("#live").get_by_role("status")).to_contain_text("waiting for review")
         first = card(page, "slack", "opening hours", "attempt 1")
         await expect(button(first, "Approve")).to_be_visible(timeout=SOON)
+        await expect(first).to_contain_text("For @Ana Ruiz and @Ben Okafor")
 
         await button(first, "Reject…").click()
         await expect(slack.get_by_label("Reason")).to_be_focused()

@@ -152,7 +152,7 @@ function moment(part) {
 /** @param {any} part */
 function richElement(part) {
   if (part.type === "link") return link(part.url, part.text || part.url);
-  if (part.type === "user") return h("strong", {}, `@${part.user_id}`);
+  if (part.type === "user") return h("strong", { "data-user": part.user_id }, `@${part.user_id}`);
   if (part.type === "date") return moment(part);
   let shown = /** @type {Node | string} */ (part.text || "");
   if (part.style?.code) shown = h("code", {}, shown);

@@ -99,7 +99,20 @@ export class Slack {
       attachment(`/demo/slack/files/${encodeURIComponent(file.id)}`, file.name, file.size),
     );
     if (!message.blocks?.length) return [h("p", { class: "text" }, ...marked(message.text)), ...files];
-    return drawn(message.blocks, (element, option) => this.press(message, element, option));
+    return this.named(drawn(message.blocks, (element, option) => this.press(message, element, option)));
+  }
+
+  /**
+   * People are called by their ids, and shown by their names.
+   * @param {HTMLElement[]} elements
+   */
+  named(elements) {
+    for (const called of elements.flatMap((one) => [...one.querySelectorAll("[data-user]")])) {
+      const id = called.getAttribute("data-user");
+      const user = this.seen.users.find((/** @type {any} */ one) => one.id === id);
+      if (user) called.textContent = `@${user.real_name}`;
+    }
+    return elements;
   }
 
   /** @param {any} message */
