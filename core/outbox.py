@@ -89,10 +89,11 @@ class Outbox:
         """Begin nothing new; let calls under way end within `grace`, so that their answers are kept."""
         try:
             await asyncio.gather(*(loop.stop(grace) for loop in self._loops.values()))
-        finally:
-            # Also where whoever stops it is stopped, even before that began: nobody else knows of these.
+        except BaseException:
+            # Whoever stops it is stopped, perhaps before that began: nobody else knows of what is under way.
             for loop in self._loops.values():
                 loop.cancel()
+            raise
 
     @property
     def measures(self) -> Mapping[ChannelName, Deliveries]:

@@ -258,7 +258,9 @@ class SlackChannel:
         self._lost.doubt()
 
     def link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
-        """See `bot.linking.Link`; None until Slack has said who we are."""
+        """See `bot.linking.Link`; None until Slack has said who we are, and where only one person can go."""
+        if message.startswith("D"):
+            return None
         identity = self._listener.identity if self._listener else None
         return archive_link((identity and identity.url) or "", message, thread)
 

@@ -93,9 +93,15 @@ class Inquiries:
 
     async def _is_asked_in(self, asked: Question, reply: Message) -> bool:
         """Whether something of its task is told in the chat of the reply."""
+        here = {reply.chat.id, f"@{reply.chat.username}".lower()}
         return any(
             told.review is None
             and told.recipient.channel == TELEGRAM
-            and place_of(told.recipient.address).chat == reply.chat.id
+            and _spelled(place_of(told.recipient.address).chat) in here
             for told in await self._service.deliveries(asked.task)
         )
+
+
+def _spelled(chat: int | str) -> int | str:
+    """Names of chats are the same in capitals."""
+    return chat.lower() if isinstance(chat, str) else chat

@@ -123,12 +123,12 @@ RAISE_REVIEW = Statement(
     .where(_open, delivery.c.review_id == p("review"))
     .values(**_raised, gives_way=p("gives_way"))
 )
-
-
 KEEP_TURN = Statement(
     update(delivery)
     .where(
         delivery.c.task_id == p("task"),
+        delivery.c.channel == p("channel"),
+        delivery.c.address == p("address"),
         delivery.c.message.is_(None),
         delivery.c.gives_way > literal_column("0"),
     )
@@ -170,10 +170,9 @@ def open_cards(
 ) -> None:
     """One card for each place; where that cannot show the draft whole, the draft as a file besides."""
     places = list(dict.fromkeys(places))
-    if not places:
-        return
-    # What stands before these in their threads is posted first: it gives way no more.
-    tx.send(KEEP_TURN, task=task)
+    for place in places:
+        # What stands before its card in the thread is posted first: it gives way no more.
+        tx.send(KEEP_TURN, task=task, channel=place.channel, address=place.address)
     cards = [new_delivery(tx, task, seq, place.channel, place.address, review=review) for place in places]
     insert_deliveries(tx, cards)
     if not is_short(text_of(draft)):
@@ -196,10 +195,11 @@ def shown_in(tx: Transaction, task: str) -> list[Recipient]:
     ]
 
 
-def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, is_open: bool = True) -> None:
-    """Every card of the review has something newer to show."""
+def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, gives_way: bool = False) -> None:
+    """Every card of the review has something newer to show; where it is over, what is not posted yet
+    `gives_way` to what still asks."""
     if channels := policy.channels:
-        way = timedelta(0) if is_open else GIVES_WAY
+        way = GIVES_WAY if gives_way else timedelta(0)
         tx.send(
             RAISE_REVIEW,
             task=task,

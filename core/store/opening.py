@@ -136,7 +136,7 @@ def supersede(tx: Transaction, of: str, attempt: int, new: NewReview, node: str)
         return
     asked = {"node": node, "point": new.point.value, "checkpoint": new.checkpoint}
     for review_id, policy, escalated in tx.changed(SUPERSEDE, task=of, by=attempt, **asked):
-        raise_cards(tx, of, review_id, policy_of_row(policy, escalated))
+        raise_cards(tx, of, review_id, policy_of_row(policy, escalated), gives_way=True)
 
 
 def close_undecided(tx: Transaction, of: Task) -> None:
@@ -144,7 +144,7 @@ def close_undecided(tx: Transaction, of: Task) -> None:
     if of.review is not None:
         found = one(tx, of.review)
         tx.run(CLOSE, id=of.review, outcome=Outcome.CANCELLED.value, now=micros(tx.now))
-        raise_cards(tx, of.id, of.review, found.policy, is_open=False)
+        raise_cards(tx, of.id, of.review, found.policy, gives_way=True)
         tx.send(timers.DROP, review=of.review)
         end_words(tx, of.id, of.review, found.policy)
 
@@ -161,7 +161,7 @@ def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> 
     undone = tx.changed(UNDO, task=task_id, checkpoint=checkpoint, by=attempt, now=micros(tx.now))
     for review_id, text, escalated in undone:
         policy = policy_of_row(text, escalated)
-        raise_cards(tx, task_id, review_id, policy, is_open=False)
+        raise_cards(tx, task_id, review_id, policy, gives_way=True)
         tx.send(timers.DROP, review=review_id)
         end_words(tx, task_id, review_id, policy)
     return len(undone)

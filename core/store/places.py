@@ -39,6 +39,8 @@ _anew = {
     "tries": literal_column("0"),
     "failing_since": null(),
     "error": null(),
+    # Others may follow it in its thread there.
+    "gives_way": literal_column("0"),
 }
 MOVE = Statement(
     update(delivery).where(delivery.c.id == p("id"), delivery.c.address == p("address")).values(**_anew)

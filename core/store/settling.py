@@ -84,7 +84,7 @@ def settle(
     _compare_and_set(tx, row[SEQ], settled, len(happened), holder)
     append(tx, request.task.id, row[SEQ], happened, request.task.callback_url)
     if not all(isinstance(event, OFF_CARDS) for event in happened):
-        raise_cards(tx, request.task.id, request.id, request.policy, is_open=settled.is_open)
+        raise_cards(tx, request.task.id, request.id, request.policy, gives_way=not settled.is_open)
     if not settled.is_open:
         timers.drop(tx, request)
         drop_words(tx, request, was_snoozed=row[SNOOZES] is not None)

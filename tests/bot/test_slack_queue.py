@@ -15,7 +15,7 @@ from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
-from core.model import Status, TaskFilter, Verdict
+from core.model import MessageRef, Status, TaskFilter, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of, typed
@@ -120,6 +120,11 @@ async def test_the_next_attempts_card_is_linked_to_in_its_thread(over_socket: Sl
     slacks_own = await permalink(there, card)
     assert slacks_own == f"{card_link(card)}?thread_ts={first.ts}&cid={GENERAL}"
     assert links((await typed(there, "pending")).blocks)[:2] == [slacks_own, slacks_own]
+
+
+async def test_nothing_leads_into_a_conversation_of_one_person(over_socket: SlackHouse) -> None:
+    assert over_socket.channel.link(MessageRef("C01GEN/1.2"), None) is not None
+    assert over_socket.channel.link(MessageRef("D01BEN/1.2"), None) is None
 
 
 async def test_at_most_ten_are_listed_and_the_inbox_has_them_all(over_socket: SlackHouse) -> None:

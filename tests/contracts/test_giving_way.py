@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.model import MessageRef, Policy, Verdict
+from core.model import MessageRef, Policy, Recipient, Verdict
 from core.store.deliveries import GIVES_WAY
 from tests.contracts.steps import parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, DESK, HALL, PAPER, SAM
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ONE = Policy(name="one", reviewers=(ANA.id, BEN.id), recipients=(DESK,))
 TWO = Policy(name="two", reviewers=(ANA.id, BEN.id), recipients=(DESK,), approvals=2)
+IN_THE_HALL = Policy(name="hall", reviewers=(ANA.id,), recipients=(HALL,))
 SOON = timedelta(seconds=3)
 
 
@@ -92,13 +94,41 @@ async def test_nor_than_a_review_of_another_node_that_follows_its_approval(
     assert [await posted(store) for _ in range(3)] == [first, second, other]
 
 
+async def test_what_opens_elsewhere_lets_a_decided_card_give_way_here_all_the_same(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    task = await submitted(store)
+    first = await parked(store, task.id, ONE)
+    await recorded(store, first)
+    clock.advance(SOON)
+    other = await waiting(store, ONE)
+    await parked(store, task.id, IN_THE_HALL)
+    assert [due.review for due in await store.due_deliveries(PAPER) if due.recipient == DESK] == [other]
+
+
+async def test_a_place_that_moves_lets_nothing_wait_that_others_follow(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    task = await submitted(store)
+    first = await parked(store, task.id, ONE)
+    await posted(store)
+    await recorded(store, first)
+    clock.advance(SOON)
+    second = await parked(store, task.id, ONE)
+    await store.place_moved(DESK, "attic")
+    clock.advance(SOON)
+    attic = Recipient(channel=PAPER, address="attic")
+    await waiting(store, replace(ONE, recipients=(attic,)))
+    assert [await posted(store), await posted(store)] == [first, second]
+
+
 async def test_between_topics_of_one_chat_too_what_asks_goes_first(
     store: SqlStore, clock: StoppedClock
 ) -> None:
     decided = await waiting(store, ONE)
     await recorded(store, decided)
     clock.advance(SOON)
-    asks = await waiting(store, Policy(name="hall", reviewers=(ANA.id,), recipients=(HALL,)))
+    asks = await waiting(store, IN_THE_HALL)
     assert [due.review for due in await store.due_deliveries(PAPER)] == [asks, decided]
 
 
