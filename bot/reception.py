@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
     from bot.cards import Line
     from bot.linking import Link
-    from core.model import (
-        ChannelName,
-        Delegation,
-        PersonId,
-        Recipient,
-        ReviewRequest,
-    )
+    from core.model import ChannelName, Delegation, PersonId, Recipient, ReviewRequest
     from core.service import Service
 
 
@@ -74,8 +68,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 class Reception:
     """Raises what `Service` raises, and `Invalid` for wrong words.
 
-    `link` leads to a message of ours in the channel, which may be a reply to the first of a thread; None
-    where there is no such link.
+    `link` leads to a message of ours in the channel.
     """
 
     service: Service

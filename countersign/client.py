@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 PAGE = 100
 UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
-
-
-MAY_PASS = frozenset(
-    {codes.REQUEST_TIMEOUT, codes.CONFLICT, codes.TOO_EARLY, codes.TOO_MANY_REQUESTS},
-)
+MAY_PASS = frozenset({codes.REQUEST_TIMEOUT, codes.CONFLICT, codes.TOO_EARLY, codes.TOO_MANY_REQUESTS})
 """Of the refusals that blame the caller, those that the same call need not meet again."""
 
 

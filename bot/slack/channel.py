@@ -24,7 +24,7 @@ from bot.slack.commands import Commands
 from bot.slack.door import Door
 from bot.slack.failures import FAILURES, failure
 from bot.slack.home import Homes
-from bot.slack.links import archive_link
+from bot.slack.links import archive_link, is_for_one
 from bot.slack.listener import Listener
 from bot.slack.lost import LostPosts, Place
 from bot.slack.mentions import Mentions
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bot.files import DraftFile
     from bot.people import Directory
     from bot.settings import BotSettings
-    from core.model import ChannelName, Delivery, Hint, Recipient, ReviewRequest, StoredEvent
+    from core.model import ChannelName, Delivery, Hint, PersonId, Recipient, ReviewRequest, StoredEvent
     from core.ports import ChatInbox, Clock
     from core.service import Service
 
@@ -60,8 +60,6 @@ CALL_SECONDS = 10.0
 
 IN_A_CHANNEL = (limit(4, 4.0),)
 """chat.postMessage: about one a second in a channel, short bursts allowed (docs.slack.dev, rate limits)."""
-ONE_PERSON = frozenset({"D", "U", "W"})
-"""What the addresses of conversations with one person begin with: whatever is said there calls them."""
 EDITS = (limit(50, 60.0),)
 """chat.update: Tier 3, 50 a minute (docs.slack.dev, rate limits)."""
 
@@ -259,7 +257,7 @@ class SlackChannel:
 
     def link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
         """See `bot.linking.Link`; None until Slack has said who we are, and where only one person can go."""
-        if message.startswith("D"):
+        if is_for_one(message):
             return None
         identity = self._listener.identity if self._listener else None
         return archive_link((identity and identity.url) or "", message, thread)
@@ -285,8 +283,9 @@ class SlackChannel:
         else:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
             shown = retired(shown) if delivery.is_retired else shown
-            users = self._people.slack_users()
-            if is_post and not delivery.is_retired and delivery.recipient.address[:1] not in ONE_PERSON:
+            users: dict[PersonId, str] = {}
+            if is_post and not delivery.is_retired and not is_for_one(delivery.recipient.address):
+                users = self._people.slack_users()
                 shown = calling(shown, content, self._service.person, users)
             text, drawn, kind = fallback(shown), blocks(shown, users), "countersign_card"
             payload["review"] = content.id

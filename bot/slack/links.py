@@ -1,4 +1,4 @@
-"""Links to messages in Slack, without asking Slack for each."""
+"""Whom a place in Slack is for, and links to messages there, without asking Slack for each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from core.model import MessageRef
+
+
+PEOPLE = frozenset({"U", "W"})
+"""What a person's id begins with. What is posted to it has no buttons, and lands where the id is another."""
+ONE_PERSON = PEOPLE | {"D"}
+"""What an address begins with where only one person reads."""
+
+
+def is_for_one(address: str) -> bool:
+    """Whether only one person reads there: whatever is said calls them, and nobody else can follow a link."""
+    return address[:1] in ONE_PERSON
 
 
 def archive_link(workspace_url: str, message: MessageRef, thread: MessageRef | None) -> str | None:

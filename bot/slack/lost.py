@@ -16,6 +16,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.pace import limit
 from bot.slack.failures import FAILURES, failure, refusal_of
+from bot.slack.links import PEOPLE
 from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class LostPosts:
 
     async def find(self, client: AsyncWebClient, delivery: Delivery, place: Place) -> Found | None:
         """Where this post stands; None where it does not, or nobody knows. Raises as a post does."""
-        if not self._is_in_doubt(delivery) or place.channel[:1] in _PEOPLE:
+        if not self._is_in_doubt(delivery) or place.channel[:1] in PEOPLE:
             return None
         since = (delivery.failing_since or delivery.due_at or self._started) - SKEW
         reading = self._readings.get(place)
@@ -213,10 +214,6 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
     kept[key] = value
     if len(kept) > REMEMBERED:
         del kept[next(iter(kept))]
-
-
-_PEOPLE = frozenset({"U", "W"})
-"""What is posted to a person's id lands in a conversation of another id; it has no buttons."""
 
 
 def _code(error: Exception) -> str:

@@ -46,8 +46,7 @@ class Above:
 
     def check_known(self, message: Message) -> bool:
         """Whether it is ours, and nothing will ever be known of it. Raises `NotKnownYet`."""
-        sender = message.from_user
-        if sender is None or sender.id != message.get_bot().id:
+        if not _is_ours(message):
             return False
         if abs(self.clock.now() - message.date) < KNOWN_BY:
             raise NotKnownYet("What it replies to may not be noted yet.")
@@ -55,8 +54,7 @@ class Above:
 
     async def _named_by_buttons(self, message: Message) -> ReviewRequest | None:
         """By a button that we made; nothing is read from what the message says."""
-        sender = message.from_user
-        if message.reply_markup is None or sender is None or sender.id != message.get_bot().id:
+        if message.reply_markup is None or not _is_ours(message):
             return None
         for button in (one for row in message.reply_markup.inline_keyboard for one in row):
             if (said := self.buttons.read(button.callback_data)) is not None:
@@ -65,3 +63,7 @@ class Above:
                 except NotFound:
                     return None
         return None
+
+
+def _is_ours(message: Message) -> bool:
+    return message.from_user is not None and message.from_user.id == message.get_bot().id

@@ -62,6 +62,8 @@ IN_ALL = (limit(30, 1.0),)
 class TelegramChannel:
     """Implements `core.ports.Channel`. Outside `listening()` a post or an edit waits for it."""
 
+    link = staticmethod(message_link)
+
     def __init__(
         self,
         settings: BotSettings,
@@ -148,10 +150,6 @@ class TelegramChannel:
         place = place_of(recipient.address)
         return self._pace.wait(str(place.chat), _limits(place, edits=edits))
 
-    def link(self, message: MessageRef, thread: MessageRef | None) -> str | None:
-        """See `bot.linking.Link`."""
-        return message_link(message, thread)
-
     def _called(self) -> dict[PersonId, User]:
         """Whom a message may call; of a mention Telegram reads the id alone."""
         return {
@@ -223,13 +221,13 @@ class TelegramChannel:
     def _message(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, is_post: bool = False
     ) -> dict[str, Any]:
-        users = self._called()
         if isinstance(content, Notice):
             told = words(content, public_url=self._public_url, is_said=delivery.message is not None)
-            made = said(told, users)
+            made = said(told, self._called())
         else:
-            shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            shown, users = card(content, public_url=self._public_url, buttons=self._buttons), {}
             if is_post and not delivery.is_retired and not place_of(delivery.recipient.address).is_private:
+                users = self._called()
                 shown = calling(shown, content, self._service.person, users)
             made = markup(retired(shown) if delivery.is_retired else shown, users)
         return {

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
     from core.ports import Clock, Dialogs
     from core.service import Service
 
-    Opens: TypeAlias = Callable[..., Dialog]
-    """What a message asks; to be called with the `message`."""
+    Opens: TypeAlias = Callable[[MessageRef], Dialog]
+    """What a message asks."""
 
 log = structlog.get_logger()
 
@@ -107,7 +106,7 @@ class Desk:
             asked = self._service.somebody(dialog.person)
             raise NotAReviewer(f"Only {asked.name} can answer this question.")
 
-    def dialog(
+    def opens(
         self,
         review: ReviewRequest,
         person: PersonId,
@@ -117,13 +116,14 @@ class Desk:
         content: Json = None,
     ) -> Opens:
         """What is asked, for `MINUTES` from now on."""
-        return partial(
-            Dialog,
+        expires_at = self._clock.now() + timedelta(minutes=MINUTES)
+        return lambda message: Dialog(
+            message=message,
             channel=TELEGRAM,
             review=review.id,
             person=person,
             verdict=verdict,
-            expires_at=self._clock.now() + timedelta(minutes=MINUTES),
+            expires_at=expires_at,
             asks=asks,
             content=content,
         )
@@ -190,7 +190,7 @@ class Desk:
         Raises `Invalid`: what was pressed is not kept to be done later, which would ask once more each time.
         """
         try:
-            await self._dialogs.open_dialog(opens(message=ref_of(prompt)))
+            await self._dialogs.open_dialog(opens(ref_of(prompt)))
         except Unavailable as error:
             log.warning("question_not_kept", channel=TELEGRAM, reason=str(error))
             await self._remove(ref_of(prompt))

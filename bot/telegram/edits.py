@@ -56,7 +56,7 @@ class Edits:
         if utf16(draft) > LONGEST:
             raise OnThePage(TOO_LONG.format(MessageLimit.MAX_TEXT_LENGTH, len(draft)))
         asked = request_for_text(review, query.from_user, self._desk.url_of(review))
-        opens = self._desk.dialog(review, person, Verdict.EDIT, asks=Asks.TEXT)
+        opens = self._desk.opens(review, person, Verdict.EDIT, asks=Asks.TEXT)
         await self._desk.ask(asked, reply_field("The whole new text"), opens, to=card)
 
     async def take_text(self, reply: Message, words: str, dialog: Dialog) -> None:
@@ -90,7 +90,7 @@ class Edits:
             note=f"{UNDECIDED} {consequence(review)}",
             url=url,
         )
-        opens = self._desk.dialog(review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)
+        opens = self._desk.opens(review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)
         await self._desk.ask(shown, shown.keyboard, opens, to=reply)
         await self._desk.end(dialog)
 

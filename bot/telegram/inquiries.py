@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.answers import ANONYMOUS, STRANGER, sentence
 from bot.telegram.desk import IN_WORDS, place_for_words
-from bot.telegram.places import is_somebody, place_of
+from bot.telegram.places import is_somebody, parts, place_of
 from bot.telegram.prompts import reply_field, request_for_question
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, NotTheSubmitter, Unavailable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bot.buttons import Press
     from bot.telegram.desk import Desk
-    from core.model import Dialog, PersonId, Question
+    from core.model import Delivery, Dialog, PersonId, Question
     from core.service import Service
 
 
@@ -40,7 +40,7 @@ class Inquiries:
         review = await self._questions.check_may_ask(said.review, person)
         card = place_for_words(query.message)
         asked = request_for_question(review, query.from_user)
-        opens = self._desk.dialog(review, person, Verdict.EDIT, asks=Asks.QUESTION)
+        opens = self._desk.opens(review, person, Verdict.EDIT, asks=Asks.QUESTION)
         await self._desk.ask(asked, reply_field("Your question"), opens, to=card)
 
     async def take_question(self, reply: Message, words: str, dialog: Dialog) -> None:
@@ -92,16 +92,11 @@ class Inquiries:
             await self._desk.refuse(reply, Invalid(UNKNOWN), of)
 
     async def _is_asked_in(self, asked: Question, reply: Message) -> bool:
-        """Whether something of its task is told in the chat of the reply."""
-        here = {reply.chat.id, f"@{reply.chat.username}".lower()}
-        return any(
-            told.review is None
-            and told.recipient.channel == TELEGRAM
-            and _spelled(place_of(told.recipient.address).chat) in here
-            for told in await self._service.deliveries(asked.task)
-        )
+        """Whether its task has something in the chat of the reply."""
+        told = await self._service.deliveries(asked.task)
+        return any(one.recipient.channel == TELEGRAM and _chat(one) == reply.chat.id for one in told)
 
 
-def _spelled(chat: int | str) -> int | str:
-    """Names of chats are the same in capitals."""
-    return chat.lower() if isinstance(chat, str) else chat
+def _chat(told: Delivery) -> int | str:
+    """The address may be a name, and then only a message in it says which chat that is."""
+    return place_of(told.recipient.address).chat if told.message is None else parts(told.message)[0]

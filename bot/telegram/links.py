@@ -13,7 +13,7 @@ SUPERGROUPS = -1_000_000_000_000
 """Ids of supergroups and channels lie below it; their links hold what is left without it."""
 
 
-def message_link(message: MessageRef, _thread: MessageRef | None = None) -> str | None:
+def message_link(message: MessageRef, _thread: MessageRef | None) -> str | None:
     """For the members of a supergroup or channel; None in other chats, whose messages have no links
     (core.telegram.org/api/links, "Message links"). A reply has the same link as any message."""
     chat, number = parts(message)

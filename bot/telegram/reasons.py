@@ -76,7 +76,7 @@ class Reasons:
         if not may_write and review.policy.asks_why(verdict) and not review.policy.quick_reasons:
             raise Invalid(NO_WORDS)
         asked = question(review, said, user, self._buttons, verdict=verdict, may_write=may_write)
-        opens = self._desk.dialog(review, person, verdict, content=content)
+        opens = self._desk.opens(review, person, verdict, content=content)
         await self._desk.ask(asked, asked.keyboard, opens, to=to)
 
     async def _ask_privately(
@@ -87,7 +87,7 @@ class Reasons:
         False where they never started one.
         """
         asked = question(review, said, user, self._buttons, verdict=verdict, may_write=True)
-        opens = self._desk.dialog(review, person, verdict)
+        opens = self._desk.opens(review, person, verdict)
         return await self._desk.ask_privately(asked, asked.keyboard, opens, user)
 
     async def pressed(
@@ -153,7 +153,7 @@ class Reasons:
         """A second message, because an edit cannot open somebody's reply field."""
         review = await self._service.check_may_decide(dialog.review, dialog.person, via=TELEGRAM)
         asked = request_for_reason(review, user, dialog.verdict)
-        opens = self._desk.dialog(review, dialog.person, dialog.verdict, content=dialog.content)
+        opens = self._desk.opens(review, dialog.person, dialog.verdict, content=dialog.content)
         await self._desk.ask(asked, reply_field(f"Why do you {dialog.verdict} it?"), opens, to=to)
         await self._desk.end(dialog)
 

@@ -38,7 +38,8 @@ COMMANDS = ("start", "help", *Asked, *Word, "away", "back", *DECISIONS)
 COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 LOOK = timedelta(seconds=5)
-"""Between two looks at what other replicas have not handled: handling takes far less."""
+"""Between two looks at what other replicas have not handled: handling takes far less. A reply that
+waits to be known (`bot.telegram.above`) takes longer, and whoever takes it up, too, is refused its answer."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""
 PAGE = 200

@@ -13,7 +13,7 @@ from core.store.tables import delivery
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, FromClause, Select
 
     from core.model import Delivery
     from core.store.transaction import Transaction
@@ -60,7 +60,6 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
     )
     place = place.union_all(select(following).where(place.c.address.is_not(None)))
     head = delivery.alias(f"head_{is_post}")
-    turn = delivery.c.due_at + delivery.c.gives_way if is_post else delivery.c.due_at
     oldest = (
         select(delivery.c.id)
         .where(
@@ -72,16 +71,21 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
             # A reply needs its thread: what is new waits until the task's older cards there are posted.
             *([~_waits_for_older] if is_post else []),
         )
-        .order_by(turn, delivery.c.event_seq)
+        .order_by(_turn(delivery, is_post), delivery.c.event_seq)
         .limit(literal_column("1"))
         .correlate(place)
         .scalar_subquery()
     )
     columns = [head.c[name] for name in DELIVERY_COLUMNS]
-    order = head.c.due_at + head.c.gives_way if is_post else head.c.due_at
-    return select(*columns, literal_column(str(is_post)).label("is_post"), order.label("turn")).join_from(
+    turn = _turn(head, is_post).label("turn")
+    return select(*columns, literal_column(str(is_post)).label("is_post"), turn).join_from(
         place, head, head.c.id == oldest
     )
+
+
+def _turn(of: FromClause, is_post: int) -> ColumnElement[int]:
+    """The least is the next."""
+    return of.c.due_at + of.c.gives_way if is_post else of.c.due_at
 
 
 # Changes of cards that people can see go before new cards, and never stand behind them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from core.model import Task
 
 
+IN_PRIVATE = "DU01ANA"
+"""What is said to ANA alone stands here."""
 clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
 
 
@@ -44,6 +47,28 @@ async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_c
     await there.slack.press(card, "Approve", user="U01ANA")
     changed = await there.card_with("1 of 2 approvals")
     assert (changed.ts, called(changed)) == (card.ts, [])
+
+
+async def test_a_card_that_another_stands_in_for_calls_nobody(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="two")
+    await there.card()
+    (posted,) = await there.house.service.deliveries(task.id)
+    retired = replace(posted, is_retired=True, message=None)
+    await there.channel.post(retired, await there.house.review(task), thread=None)
+    assert called(await there.card(2)) == []
+
+
+async def test_in_private_nobody_is_called_by_name(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    (posted,) = await there.house.service.deliveries(task.id)
+    review = await there.house.review(task)
+    for address in ("U01ANA", IN_PRIVATE):
+        private = replace(posted, message=None, recipient=replace(posted.recipient, address=address))
+        await there.channel.post(private, review, thread=None)
+    assert [called(card) for card in there.slack.messages(IN_PRIVATE)] == [[], []]
 
 
 async def test_the_next_attempt_calls_again_and_a_stage_only_its_own(over_socket: SlackHouse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,15 @@ async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_c
     there.house.clock.advance(seconds=10)
     changed = await there.card_with("1 of 2 approvals")
     assert (changed.id, called(changed)) == (card.id, [])
+
+
+async def test_a_card_that_another_stands_in_for_calls_nobody(there: TelegramHouse) -> None:
+    task = await there.house.submit(flow="two")
+    await there.card()
+    (posted,) = await there.house.service.deliveries(task.id)
+    retired = replace(posted, is_retired=True, message=None)
+    await there.channel.post(retired, await there.house.review(task), thread=None)
+    assert called(await there.card(2)) == []
 
 
 async def test_in_private_nobody_is_called_by_name(sqlite_database: Database, clock: StoppedClock) -> None:

@@ -130,6 +130,26 @@ async def test_who_answers_a_copy_that_was_posted_without_our_knowing_is_told_wh
     assert await reply_of(there, task) == "Acme."
 
 
+async def test_also_in_a_group_that_is_named_and_not_numbered(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        simulated(now=lambda: clock.now().timestamp()) as telegram,
+        telegram_house(sqlite_database, clock, webhook=False, telegram=telegram, chat="@Desk") as there,
+    ):
+        desk = telegram.add_chat(-1009, "supergroup", "Desk", [ANA_ID, SAM_ID], username="Desk").id
+        task = await there.house.submit()
+        await there.card(chat=desk)
+        review = await there.house.review(task)
+        clock.advance(seconds=10)
+        telegram.faults.add(Fault(method="sendMessage", contains=" asks ", cut=True, after_acting=True))
+        await there.house.service.questions.ask(review.id, ANA.id, "Which customer?", via="web")
+        lost = await telegram.until(lambda: there.saying(" asks ", desk)[0])
+        await put_off(there, "Acme.", user=SAM_ID, reply_to=lost, chat=desk)
+        clock.advance(KNOWN_BY)
+        assert (await there.card_with(UNKNOWN, desk)).chat == desk
+
+
 async def test_who_replies_to_something_else_of_ours_is_told_nothing(there: TelegramHouse) -> None:
     await there.telegram.say(ANA_ID, "/pending", user=ANA_ID)
     answer = await there.card(chat=ANA_ID)

@@ -426,6 +426,7 @@ def test_a_database_that_two_urls_spell_differently_is_not_copied_to_itself(
     before = content(target)
     said = conninfo_to_dict(conninfo(target))
     del said["fallback_application_name"]
+    said["options"] = "-ctimezone=Asia/Kathmandu"  # nor does what the server says depend on how it says times
     lines = "".join(f"{name}={value}\n" for name, value in said.items())
     (tmp_path / "services").write_text(f"[reviews]\n{lines}")
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))

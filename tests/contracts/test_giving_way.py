@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from core.model import MessageRef, Policy, Recipient, Verdict
 from core.store.deliveries import GIVES_WAY
 from tests.contracts.steps import parked, recorded, submitted, waiting
@@ -20,6 +22,10 @@ ONE = Policy(name="one", reviewers=(ANA.id, BEN.id), recipients=(DESK,))
 TWO = Policy(name="two", reviewers=(ANA.id, BEN.id), recipients=(DESK,), approvals=2)
 IN_THE_HALL = Policy(name="hall", reviewers=(ANA.id,), recipients=(HALL,))
 SOON = timedelta(seconds=3)
+FOLLOWED = pytest.mark.parametrize(
+    ("verdict", "attempt"), [(Verdict.REJECT, 2), (Verdict.APPROVE, 1)], ids=["next attempt", "next node"]
+)
+"""How the first review of a task ends, and in which attempt the second opens."""
 
 
 async def posted(store: SqlStore) -> ReviewId | None:
@@ -68,41 +74,30 @@ async def test_whom_nothing_stands_behind_gives_way_to_nobody(store: SqlStore) -
     assert await posted(store) == decided
 
 
-async def test_the_card_that_begins_a_thread_waits_no_longer_than_the_next_attempt_that_follows_it(
-    store: SqlStore, clock: StoppedClock
+@FOLLOWED
+async def test_the_card_that_begins_a_thread_waits_no_longer_than_the_next_one_that_follows_it(
+    verdict: Verdict, attempt: int, store: SqlStore, clock: StoppedClock
 ) -> None:
     task = await submitted(store)
     first = await parked(store, task.id, ONE)
-    await recorded(store, first, verdict=Verdict.REJECT)
+    await recorded(store, first, verdict=verdict)
     clock.advance(SOON)
-    second = await parked(store, task.id, ONE, attempt=2)
+    second = await parked(store, task.id, ONE, attempt=attempt)
     clock.advance(SOON)
     other = await waiting(store, ONE)
     assert [await posted(store) for _ in range(3)] == [first, second, other]
 
 
-async def test_nor_than_a_review_of_another_node_that_follows_its_approval(
-    store: SqlStore, clock: StoppedClock
-) -> None:
-    task = await submitted(store)
-    first = await parked(store, task.id, ONE)
-    await recorded(store, first)
-    clock.advance(SOON)
-    second = await parked(store, task.id, ONE)
-    clock.advance(SOON)
-    other = await waiting(store, ONE)
-    assert [await posted(store) for _ in range(3)] == [first, second, other]
-
-
+@FOLLOWED
 async def test_what_opens_elsewhere_lets_a_decided_card_give_way_here_all_the_same(
-    store: SqlStore, clock: StoppedClock
+    verdict: Verdict, attempt: int, store: SqlStore, clock: StoppedClock
 ) -> None:
     task = await submitted(store)
     first = await parked(store, task.id, ONE)
-    await recorded(store, first)
+    await recorded(store, first, verdict=verdict)
     clock.advance(SOON)
     other = await waiting(store, ONE)
-    await parked(store, task.id, IN_THE_HALL)
+    await parked(store, task.id, IN_THE_HALL, attempt=attempt)
     assert [due.review for due in await store.due_deliveries(PAPER) if due.recipient == DESK] == [other]
 
 

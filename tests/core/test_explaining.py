@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from core.explaining import Explanation, explain, standing
-from core.model import Delegation, Escalation, OnExpiry, Outcome, Policy, ReviewRequest, Verdict
+from core.explaining import CALLED, Explanation, called, explain, standing
+from core.model import Delegation, Escalation, OnExpiry, Outcome, PersonId, Policy, ReviewRequest, Verdict
 from tests.core.judging import by, quorum, review, staged
 from tests.world import ANA, BEN, CY, EVE, PEOPLE, START
 
@@ -143,3 +143,14 @@ def test_of_those_who_are_away_it_names_whom_it_waits_for() -> None:
     found = explained(review(THEN_CY, by(BEN.id)), away=away)
     assert found.away == ()
     assert [of.person for of in explained(review(OPS_AND_LEGAL, by(BEN.id)), away=away).away] == [ANA.id]
+
+
+@pytest.mark.parametrize(("people", "calls"), [(CALLED, CALLED), (CALLED + 1, 0)])
+def test_a_card_that_waits_for_many_calls_nobody(people: int, calls: int) -> None:
+    names = [PersonId(f"p{number}") for number in range(people)]
+    assert called(review(Policy(name="many", reviewers=tuple(names)))) == names[:calls]
+
+
+def test_a_card_calls_nobody_once_its_review_is_closed() -> None:
+    assert called(review()) == [ANA.id, BEN.id]
+    assert called(review(closed=Outcome.EXPIRED)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -674,10 +675,12 @@ async def test_a_callback_is_told_with_the_task_and_one_id(
     assert (end.content.task.status, end.content.task.submitter) == (Status.COMPLETED, SAM.id)
 
 
-async def test_a_stop_lets_calls_end_and_keeps_their_answers(
-    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
-) -> None:
-    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+@asynccontextmanager
+async def posting(
+    database: Database, clock: StoppedClock, paper: PaperChannel
+) -> AsyncIterator[tuple[World, Outbox, str]]:
+    """A task's card is being posted, until `paper` is opened."""
+    async with whole_core(database, clock, flows=draft_flows(DESK)) as world:
         outbox = Outbox(world.store, [paper], clock)
         paper.close()
         async with outbox:
@@ -685,36 +688,39 @@ async def test_a_stop_lets_calls_end_and_keeps_their_answers(
             await world.open_review(task.id)
             outbox.committed([], {PAPER})
             await paper.called(1)
-            stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
-            await asyncio.sleep(0)
-            paper.open()
-            await stopping
-        (card,) = await world.service.deliveries(task.id)
+            yield world, outbox, task.id
+
+
+def under_way() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith(("outbox", "delivery"))]
+
+
+async def test_a_stop_lets_calls_end_and_keeps_their_answers(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    async with posting(sqlite_database, clock, paper) as (world, outbox, task):
+        stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
+        await asyncio.sleep(0)
+        paper.open()
+        await stopping
+        (card,) = await world.service.deliveries(task)
         assert (card.state, card.message) == (DeliveryState.SENT, "desk/1")
-    assert not [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
+        assert not under_way()
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3, 5, 20])
 async def test_a_stop_that_is_cut_off_leaves_no_call_behind(
     turns: int, sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
 ) -> None:
-    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
-        outbox = Outbox(world.store, [paper], clock)
-        paper.close()
-        async with outbox:
-            task = await world.submit("x")
-            await world.open_review(task.id)
-            outbox.committed([], {PAPER})
-            await paper.called(1)
-            stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            stopping.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await stopping
-            left = [t for t in asyncio.all_tasks() if t.get_name().startswith(("outbox", "delivery"))]
-            assert all(t.cancelling() for t in left)
-            paper.open()
+    async with posting(sqlite_database, clock, paper) as (_, outbox, _):
+        stopping = asyncio.ensure_future(outbox.stop(timedelta(seconds=20)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        assert all(task.cancelling() for task in under_way())
+        paper.open()
 
 
 async def test_what_is_said_in_a_thread_waits_for_the_card_that_begins_it(
