@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.clock import elapse
 from core.defects import defect
 from core.errors import Unavailable
 from core.stopping import cut_off
@@ -36,12 +37,7 @@ async def lookout(feed: Feed, clock: Clock) -> AsyncIterator[None]:
 
 async def _look(feed: Feed, clock: Clock) -> None:
     while True:
-        later = asyncio.Event()
-        alarm = clock.call_at(clock.now() + EVERY, later.set)
-        try:
-            await later.wait()
-        finally:
-            alarm.cancel()
+        await elapse(clock, EVERY)
         try:
             missed = await feed.look()
         except Unavailable as error:

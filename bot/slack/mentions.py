@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from bot.menu import Answer
 from bot.slack.commands import Said, SaidBefore, drawn
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, Mention
+from core.clock import elapse
 from core.errors import Unavailable
 from core.model import MessageRef
 
@@ -90,12 +90,7 @@ class Mentions:
 
     async def _tell_later(self, mention: Mention, answer: Answer) -> None:
         """Unless whoever began it answers by then: it may have failed there in the middle."""
-        later = asyncio.Event()
-        alarm = self._clock.call_at(self._clock.now() + BY_THEN, later.set)
-        try:
-            await later.wait()
-        finally:
-            alarm.cancel()
+        await elapse(self._clock, BY_THEN)
         await self._tell(mention, answer)
 
     async def _tell(self, mention: Mention, answer: Answer) -> None:

@@ -212,6 +212,7 @@ class TelegramChannel:
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
             turns=self._turns,
+            take_turn=partial(self._take_turn, edits=True),
             is_web=self._is_web,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from telegram.error import TelegramError
 
 from bot.telegram.failures import failure
 from bot.telegram.updates import TELEGRAM
+from core.clock import elapse
 from core.errors import Unavailable
 from core.model import Recipient
 
@@ -56,12 +56,7 @@ class Hearing:
         through to us."""
         while True:
             await self._ask(bot)
-            later = asyncio.Event()
-            alarm = self._clock.call_at(self._clock.now() + EVERY, later.set)
-            try:
-                await later.wait()
-            finally:
-                alarm.cancel()
+            await elapse(self._clock, EVERY)
 
     async def _ask(self, bot: Bot) -> None:
         try:

@@ -33,6 +33,7 @@ from bot.telegram.hearing import Hearing
 from bot.telegram.inquiries import Inquiries
 from bot.telegram.links import message_link
 from bot.telegram.presses import Presses
+from bot.telegram.prompt_sweep import PromptSweep
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
 from bot.telegram.updates import ALLOWED, COMMAND, TELEGRAM, Intake, Processor
@@ -41,7 +42,7 @@ from core.defects import defect
 from core.errors import SettingsError, Unavailable, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
     from types import TracebackType
 
     from telegram.ext import CallbackContext, Updater
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from bot.errands import Errands
     from bot.people import Directory
     from bot.settings import BotSettings
+    from bot.telegram.places import Place
     from core.ports import ChatInbox, Clock, Dialogs, Held, Turns
     from core.service import Service
 
@@ -92,6 +94,7 @@ class Listener:
         webhook_url: str,
         errands: Errands,
         turns: Turns,
+        take_turn: Callable[[Place], object],
         is_web: bool,
     ) -> None:
         self._settings = settings
@@ -122,6 +125,9 @@ class Listener:
             menu=menu,
             answers=answers,
             above=above,
+        )
+        self._prompts = PromptSweep(
+            service=service, dialogs=dialogs, bot=self.bot, clock=clock, take_turn=take_turn
         )
         reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
         commands = Commands(service=service, people=people, menu=menu, reception=reception, above=above)
@@ -218,6 +224,7 @@ class Listener:
                 await self._intake.take_up()
             if not self._turns.is_alone:
                 stack.push_async_callback(cancelled, self._start(self._intake.look_after_others(), "others"))
+            stack.push_async_callback(cancelled, self._start(self._prompts.run(), "prompts"))
             if self._app.updater is None:
                 await self._set_webhook()
                 stack.push_async_callback(cancelled, self._start(self._hearing.watch(self.bot), "hearing"))

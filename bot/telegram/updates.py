@@ -16,6 +16,7 @@ from telegram.ext import BaseUpdateProcessor
 
 from bot.menu import Word
 from bot.reception import Asked
+from core.clock import elapse
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
@@ -241,12 +242,7 @@ class Intake:
         """For ever: what another replica kept and has not handled from one look to the next is ours."""
         seen: frozenset[str] = frozenset()
         while True:
-            later = asyncio.Event()
-            alarm = self._clock.call_at(self._clock.now() + LOOK, later.set)
-            try:
-                await later.wait()
-            finally:
-                alarm.cancel()
+            await elapse(self._clock, LOOK)
             try:
                 seen = await self.take_up(seen)
             except Unavailable as error:

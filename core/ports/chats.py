@@ -57,6 +57,14 @@ class Dialogs(Protocol):
         """What that prompt asked, where it expired within the last day."""
         ...
 
+    async def ended_dialogs(self, channel: ChannelName, *, limit: int) -> Sequence[Dialog]:
+        """Dialogs that expired, or whose review is closed, and whose prompt still asks; the oldest first."""
+        ...
+
+    async def prompt_ended(self, channel: ChannelName, message: MessageRef) -> None:
+        """The prompt offers no answer any more. Idempotent."""
+        ...
+
     async def close_dialog(self, channel: ChannelName, message: MessageRef) -> None:
         """Idempotent."""
         ...

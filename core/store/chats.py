@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, insert, or_, select, update
 from core.jsontext import to_json
 from core.store.rows import chat_update_of, dialog_of, micros
 from core.store.statements import Statement, p
-from core.store.tables import chat_update, dialog
+from core.store.tables import chat_update, dialog, review
 
 if TYPE_CHECKING:
     from core.model import ChatUpdate, Dialog
@@ -20,7 +20,8 @@ REMEMBERED = timedelta(days=31)
 """How long an update's id is remembered: Telegram's become random after a week without updates."""
 
 ASKED = timedelta(days=1)
-"""How long it is remembered whom a dialog asked that expired: so late somebody may answer, and is told."""
+"""How long it is remembered whom a dialog asked that expired: so late somebody may answer, and is told. While
+its prompt could not be changed, as long as an update's id is."""
 
 INSERT_UPDATE = Statement(insert(chat_update), ("channel", "id", "body", "kept_at", "handled_at"))
 KNOWN_UPDATE = Statement(
@@ -61,7 +62,23 @@ INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialo
 DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
 ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at <= p("now")))
-EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
+_is_over = or_(dialog.c.expires_at <= p("now"), review.c.closed_at.is_not(None))
+ENDED_DIALOGS = Statement(
+    select(*_dialog)
+    .join(review, review.c.id == dialog.c.review_id)
+    .where(dialog.c.channel == p("channel"), dialog.c.ended_at.is_(None), _is_over)
+    .order_by(dialog.c.expires_at, dialog.c.message)
+    .limit(p("limit"))
+)
+PROMPT_ENDED = Statement(update(dialog).where(_one_dialog).values(ended_at=p("now")))
+EXPIRED_DIALOGS = Statement(
+    delete(dialog).where(
+        or_(
+            and_(dialog.c.expires_at <= p("before"), dialog.c.ended_at.is_not(None)),
+            dialog.c.expires_at <= p("long_before"),
+        )
+    )
+)
 
 
 def keep_update(tx: Transaction, received: ChatUpdate, *, handled: bool) -> bool:
@@ -120,7 +137,15 @@ def close_dialog(tx: Transaction, channel: str, message: str) -> None:
     tx.send(CLOSE_DIALOG, channel=channel, message=message)
 
 
+def ended_dialogs(tx: Transaction, channel: str, limit: int) -> list[Dialog]:
+    return [dialog_of(row) for row in tx.all(ENDED_DIALOGS, channel=channel, now=micros(tx.now), limit=limit)]
+
+
+def prompt_ended(tx: Transaction, channel: str, message: str) -> None:
+    tx.send(PROMPT_ENDED, channel=channel, message=message, now=micros(tx.now))
+
+
 def forget_old(tx: Transaction) -> None:
     """Drop dialogs that expired long ago and the ids of updates handled long ago."""
-    tx.run(EXPIRED_DIALOGS, before=micros(tx.now - ASKED))
+    tx.run(EXPIRED_DIALOGS, before=micros(tx.now - ASKED), long_before=micros(tx.now - REMEMBERED))
     tx.run(FORGET, before=micros(tx.now - REMEMBERED))

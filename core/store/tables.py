@@ -331,6 +331,8 @@ dialog = Table(
     Column("asks", String(16), nullable=False, server_default="reason"),
     # The edit that waits for its confirmation, or for the reason that is asked for with it.
     Column("content", Text),
+    # When its prompt was last changed: from then on that offers no answer.
+    Column("ended_at", BigInteger),
 )
 
 chat_update = Table(

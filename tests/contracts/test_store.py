@@ -1097,9 +1097,53 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     await store.forget_old()
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) == replaced
     assert await store.asked_in_vain(PAPER, MessageRef("m1")) is None, "it has its answer"
+    await store.prompt_ended(PAPER, MessageRef("m2"))
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == replaced
     clock.advance(days=1)
     await store.forget_old()
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
+
+
+async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    async def ended(limit: int = 9) -> list[str]:
+        return [dialog.message for dialog in await store.ended_dialogs(PAPER, limit=limit)]
+
+    reviews = [await waiting(store), await waiting(store)]
+    dialogs = {
+        message: Dialog(
+            message=MessageRef(message),
+            channel=PAPER,
+            review=review,
+            person=ANA.id,
+            verdict=Verdict.REJECT,
+            expires_at=clock.now() + timedelta(minutes=minutes),
+        )
+        for message, review, minutes in (("soon", reviews[0], 1), ("later", reviews[1], 30))
+    }
+    for dialog in dialogs.values():
+        await store.open_dialog(dialog)
+    assert await ended() == []
+    await decide(store, reviews[1], ANA)
+    assert await store.ended_dialogs(PAPER, limit=9) == [dialogs["later"]]
+    assert await store.ended_dialogs(ChannelName("elsewhere"), limit=9) == []
+    clock.advance(minutes=1)
+    assert await ended() == ["soon", "later"]
+    assert await ended(limit=1) == ["soon"]
+    await store.prompt_ended(PAPER, MessageRef("soon"))
+    await store.prompt_ended(PAPER, MessageRef("soon"))
+    assert await ended() == ["later"]
+    await store.open_dialog(dialogs["soon"])
+    assert await ended() == ["soon", "later"], "a prompt that asks anew"
+    await store.prompt_ended(PAPER, MessageRef("soon"))
+    clock.advance(days=2)
+    await store.forget_old()
+    assert await ended() == ["later"], "remembered until it is done"
+    assert await store.asked_in_vain(PAPER, MessageRef("soon")) is None
+    clock.advance(days=30)
+    await store.forget_old()
+    assert await ended() == []
 
 
 async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(

@@ -1,0 +1,119 @@
+"""Takes the buttons off questions that nobody can answer any more, and says there why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from telegram.error import TelegramError
+
+from bot.answers import sentence
+from bot.markup import NO_PREVIEW
+from bot.telegram.desk import OVER
+from bot.telegram.failures import changed_nothing, failure
+from bot.telegram.places import parts, place_of
+from bot.telegram.updates import TELEGRAM
+from core.clock import elapse
+from core.defects import defect
+from core.errors import RateLimited, ReviewIsClosed, Unavailable, Unreachable
+from core.model import Asks
+from core.policy import check_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from telegram import Bot
+
+    from bot.telegram.places import Place
+    from core.model import Dialog
+    from core.ports import Clock, Dialogs
+    from core.service import Service
+
+log = structlog.get_logger()
+
+EVERY = timedelta(seconds=2)
+"""Between two looks: so soon the card itself is to show a decision."""
+PAGE = 100
+"""Prompts of one look; one that cannot be changed yet comes again with the next."""
+IN_WORDS = frozenset({Asks.TEXT, Asks.QUESTION})
+"""What is answered by a reply: who replies too late is told. Telegram edits no message with a ForceReply (Bot
+API, "Updating messages")."""
+
+
+class PromptSweep:
+    """`run` it in one replica. It is safe to be done twice."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        dialogs: Dialogs,
+        bot: Bot,
+        clock: Clock,
+        take_turn: Callable[[Place], object],
+    ) -> None:
+        """`take_turn` counts an edit in a place, and raises `RateLimited` where its limits allow none now."""
+        self._service = service
+        self._dialogs = dialogs
+        self._bot = bot
+        self._clock = clock
+        self._take_turn = take_turn
+        self._closed_until: dict[Place, datetime] = {}
+        """Where Telegram asked for a pause."""
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await elapse(self._clock, EVERY)
+            try:
+                await self._sweep()
+            except (Unavailable, Unreachable) as error:
+                log.warning("prompts_not_ended", channel=TELEGRAM, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a defect must not end it: buttons would stay that do nothing
+                log.error("prompts_not_ended", channel=TELEGRAM, **defect(error))
+
+    async def _sweep(self) -> None:
+        now = self._clock.now()
+        self._closed_until = {place: until for place, until in self._closed_until.items() if until > now}
+        for dialog in await self._dialogs.ended_dialogs(TELEGRAM, limit=PAGE):
+            place = place_of(dialog.message.partition("/")[0])
+            if place in self._closed_until:
+                continue
+            try:
+                await self._end(dialog, place)
+            except RateLimited as error:
+                if error.whole_channel:
+                    return
+                self._closed_until[place] = now + error.retry_after
+
+    async def _end(self, dialog: Dialog, place: Place) -> None:
+        """Raises `RateLimited`, `Unreachable` and `Unavailable`: it is left for later."""
+        if dialog.asks not in IN_WORDS:
+            words = await self._why(dialog)
+            self._take_turn(place)
+            await self._change(dialog, words)
+        await self._dialogs.prompt_ended(TELEGRAM, dialog.message)
+
+    async def _why(self, dialog: Dialog) -> str:
+        try:
+            check_open(await self._service.review(dialog.review))
+        except ReviewIsClosed as error:
+            return f"This question is over. {sentence(error)}"
+        return OVER
+
+    async def _change(self, dialog: Dialog, words: str) -> None:
+        chat_id, message_id = parts(dialog.message)
+        try:
+            await self._bot.edit_message_text(
+                words, chat_id=chat_id, message_id=message_id, link_preview_options=NO_PREVIEW
+            )
+        except TelegramError as error:
+            if changed_nothing(error):
+                return
+            failed = failure(error)
+            if isinstance(failed, (RateLimited, Unreachable)):
+                raise failed from error
+            # answered in this moment, asked with a ForceReply, or in a chat that is closed to us
+            log.info("prompt_not_changed", channel=TELEGRAM, error=str(failed))

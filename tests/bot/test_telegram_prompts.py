@@ -1,0 +1,187 @@
+"""Questions that nobody can answer any more lose their buttons and say why, wherever it was decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.simulator.faults import Fault
+from bot.telegram.desk import OVER
+from bot.telegram.prompt_sweep import EVERY
+from bot.telegram.prompts import MINUTES
+from core.model import Verdict
+from tests.bot import telegram_fixtures
+from tests.bot.house import decisions
+from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
+from tests.bot.telegram_house import ANA_ID, GROUP, TelegramHouse, simulated, telegram_house
+from tests.world import BEN, eventually
+
+if TYPE_CHECKING:
+    from bot.simulator.faults import Call
+    from bot.simulator.telegram.chats import Message
+    from core.model import Task
+    from core.store.database import Database
+    from tests.world import StoppedClock
+
+
+there, polling = telegram_fixtures.there, telegram_fixtures.polling
+
+
+async def asked_why(there: TelegramHouse) -> tuple[Task, Message]:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    return task, await there.card_with("why do you reject")
+
+
+async def decided_elsewhere(there: TelegramHouse, task: Task) -> None:
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
+
+
+async def swept(there: TelegramHouse, message: Message, *, until: str) -> Message:
+    """The message as it stands once it says so."""
+
+    async def says_so() -> bool:
+        there.house.clock.advance(EVERY)
+        await there.house.noted()
+        return until in there.telegram.message(message.chat, message.id).text
+
+    await eventually(says_so)
+    return there.telegram.message(message.chat, message.id)
+
+
+async def nothing_is_left(there: TelegramHouse) -> bool:
+    there.house.clock.advance(EVERY)
+    return not await there.house.store.ended_dialogs(there.channel.name, limit=9)
+
+
+def edits_of(there: TelegramHouse, message: Message) -> list[Call]:
+    return [
+        call
+        for call in there.telegram.calls_of("editMessageText")
+        if str(call.params["message_id"]) == str(message.id)
+    ]
+
+
+async def test_a_question_why_ends_with_a_decision_elsewhere(there: TelegramHouse) -> None:
+    task, prompt = await asked_why(there)
+    assert prompt.labels == ("No reason", "Give a reason", "Cancel")
+    await decided_elsewhere(there, task)
+    over = await swept(there, prompt, until="This question is over. Already approved by Ben Okri at ")
+    assert over.labels == ()
+
+
+async def test_a_proposed_edit_ends_with_a_decision_elsewhere(there: TelegramHouse) -> None:
+    task = await asked_for_text(there)
+    shown = await proposed(there, "better")
+    await decided_elsewhere(there, task)
+    over = await swept(there, shown, until="This question is over. Already approved by Ben Okri at ")
+    assert over.labels == ()
+
+
+async def test_a_question_ends_when_its_time_is_over_and_late_answers_are_still_told_so(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    there.house.clock.advance(minutes=MINUTES)
+    assert (await swept(there, prompt, until=OVER)).labels == ()
+    late = await there.telegram.press(prompt, "No reason", user=ANA_ID)
+    assert late.text == OVER
+    await there.telegram.say(GROUP, "not like this", user=ANA_ID, reply_to=prompt)
+    await there.telegram.until(lambda: OVER in there.telegram.messages(ANA_ID)[-1].text)
+    assert await decisions(there, task) == ()
+
+
+async def test_who_replies_after_a_decision_elsewhere_is_told_whose(polling: TelegramHouse) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    await decided_elsewhere(there, task)
+    await swept(there, prompt, until="This question is over. ")
+    await there.telegram.say(GROUP, "not like this", user=ANA_ID, reply_to=prompt)
+    told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
+    assert told.text.startswith("Already approved by Ben Okri at ")
+
+
+async def test_each_question_is_ended_once_and_an_open_one_stays(polling: TelegramHouse) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    for _ in range(3):
+        there.house.clock.advance(EVERY)
+    await there.house.noted()
+    assert there.telegram.message(GROUP, prompt.id).labels != ()
+    await decided_elsewhere(there, task)
+    await swept(there, prompt, until="This question is over. ")
+    for _ in range(3):
+        there.house.clock.advance(EVERY)
+        await there.house.noted()
+    assert len(edits_of(there, prompt)) == 1
+
+
+async def test_a_request_for_words_has_no_buttons_and_is_left_as_it_is(polling: TelegramHouse) -> None:
+    there = polling
+    task = await asked_for_text(there)
+    prompt = await prompt_of(there)
+    await decided_elsewhere(there, task)
+    await eventually(lambda: nothing_is_left(there))
+    assert edits_of(there, prompt) == []
+
+
+async def test_a_question_outlived_by_a_restart_ends_after_it(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with simulated() as telegram:
+        async with telegram_house(sqlite_database, clock, webhook=False, telegram=telegram) as there:
+            task, prompt = await asked_why(there)
+            await decided_elsewhere(there, task)
+        clock.advance(days=2)
+        async with telegram_house(sqlite_database, clock, webhook=False, telegram=telegram) as there:
+            await there.house.store.forget_old()
+            assert (await swept(there, prompt, until="Already approved by Ben Okri at ")).labels == ()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(method="editMessageText", status=502, times=2), Fault(method="editMessageText", cut=True)],
+)
+async def test_where_telegram_is_away_it_ends_later(polling: TelegramHouse, fault: Fault) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    there.telegram.faults.add(fault)
+    await decided_elsewhere(there, task)
+    assert (await swept(there, prompt, until="Already approved by Ben Okri at ")).labels == ()
+    assert len(edits_of(there, prompt)) > 1
+
+
+async def test_a_message_that_is_gone_is_not_asked_for_again(polling: TelegramHouse) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    there.telegram.delete(prompt)
+    await decided_elsewhere(there, task)
+    with capture_logs() as logs:
+        await eventually(lambda: nothing_is_left(there))
+    assert [line["event"] for line in logs if "prompt" in line["event"]] == ["prompt_not_changed"]
+
+
+async def test_a_busy_group_does_not_hold_up_another_chat(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, also=[ANA_ID]) as there:
+        task, prompt = await asked_why(there)
+        await there.telegram.press(await there.card(chat=ANA_ID), "Reject…", user=ANA_ID)
+        private = await there.card_with("why do you reject", chat=ANA_ID)
+        pause = {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 60"}
+        there.telegram.faults.add(
+            Fault(
+                method="editMessageText",
+                status=429,
+                body={**pause, "parameters": {"retry_after": 60}},
+                contains=str(GROUP),
+                times=10,
+            )
+        )
+        await decided_elsewhere(there, task)
+        await swept(there, private, until="Already approved by Ben Okri at ")
+        assert there.telegram.message(GROUP, prompt.id).labels != ()
