@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bot.buttons import Action
-from bot.cards import Named, Theirs, enumerated, whole
+from bot.cards import IRREVOCABLE, Named, Theirs, enumerated, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
 from bot.zones import has_moment, in_zone
@@ -48,6 +48,9 @@ QUOTE = 2000
 LINE = 200
 NAME = 80
 NOTE = 400
+
+SURE = 300
+"""Of a confirmation dialog's text."""
 
 BUTTONS = frozenset({Action.EDIT})
 """What of a card's menu has a button of its own."""
@@ -310,7 +313,10 @@ def _actions(card: Card) -> Block:
     menu = [button for button in card.menu if button.action not in BUTTONS]
     return {
         "type": "actions",
-        "elements": [*map(_button, (*card.buttons, *beside)), *([_menu(menu)] if menu else [])],
+        "elements": [
+            *(_button(button, card) for button in (*card.buttons, *beside)),
+            *([_menu(menu)] if menu else []),
+        ],
     }
 
 
@@ -319,18 +325,32 @@ def _menu(offered: Sequence[Button]) -> Block:
     return {"type": "overflow", "action_id": MENU_ACTION, "options": options}
 
 
-def _button(button: Button) -> Block:
+def _button(button: Button, card: Card) -> Block:
     style = _STYLES.get(button.action)
+    asks_first = button.action is Action.ASK_APPROVE
     return {
         "type": "button",
         "text": _plain(button.label),
         **({"style": style} if style else {}),
         "value": button.token,
         "action_id": action_id(button.action),
+        **({"confirm": _are_you_sure(card)} if asks_first else {}),
     }
 
 
-_STYLES = {Action.APPROVE: "primary", Action.REJECT: "danger"}
+_STYLES = {Action.APPROVE: "primary", Action.ASK_APPROVE: "primary", Action.REJECT: "danger"}
+
+
+def _are_you_sure(card: Card) -> Block:
+    """Slack's own dialog: nothing is sent before it is confirmed (docs.slack.dev, confirmation dialog)."""
+    what = clipped(card.title or "(untitled)", SURE - len(IRREVOCABLE) - 1, escaped)
+    return {
+        "title": _plain("Approve?"),
+        "text": _plain(f"{what}\n{IRREVOCABLE}"),
+        "confirm": _plain("Approve"),
+        "deny": _plain("Cancel"),
+        "style": "danger",
+    }
 
 
 def action_id(action: Action) -> str:

@@ -28,6 +28,8 @@ class Action(StrEnum):
     """What a press asks for, as the letter in its token."""
 
     APPROVE = "a"
+    ASK_APPROVE = "p"
+    """Ask me whether I am sure, then approve."""
     REJECT = "r"
     """Ask me why, then reject."""
     REJECT_PLAINLY = "n"
@@ -47,7 +49,7 @@ class Action(StrEnum):
     EDIT = "e"
     """Let me write what shall stand instead."""
     CONFIRM = "k"
-    """That edit is what I want."""
+    """The answer to that question, or to the difference that an edit makes: it is what I want."""
     ASK = "q"
     """Let me ask the submitter something."""
     ANSWER = "s"

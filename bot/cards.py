@@ -14,14 +14,14 @@ from bot.buttons import Action
 from bot.changes import changes
 from core.explaining import called, looking, standing
 from core.literal import is_short
-from core.model import OnExpiry, Outcome, Point, Status, Verdict, text_of
+from core.model import Assurance, OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, Json, Person, PersonId, ReviewRequest, TaskId
+    from core.model import Decision, Json, Person, PersonId, Policy, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
@@ -31,6 +31,8 @@ PREVIOUS = 3
 """Of the rejections that led to an attempt, so many are quoted, the last."""
 
 
+IRREVOCABLE = "What follows cannot be undone."
+"""Said to whoever approves under a destructive policy."""
 NEWER = "a newer card of this review is below: what was pressed on this one may have been lost"
 
 
@@ -148,7 +150,7 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         decided=max(0, len(request.decisions) - REMARKS),
         remarks=_remarks(request),
         note=_note(request),
-        buttons=_buttons(request, buttons, _DECIDE),
+        buttons=_buttons(request, buttons, _ASK_FIRST if _asks_first(request.policy) else _DECIDE),
         menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(encoded(request.content)).hexdigest(),
@@ -291,6 +293,12 @@ def _is_approved_by_time(request: ReviewRequest) -> bool:
     return is_wanted and request.is_by_the_clock
 
 
+def _asks_first(policy: Policy) -> bool:
+    """Whether Approve is to take a second press, where it does not anyway."""
+    is_asked_more = policy.asks_why(Verdict.APPROVE) or policy.assurance is Assurance.CONFIRM
+    return policy.destructive and not is_asked_more
+
+
 def _buttons(
     request: ReviewRequest, buttons: Buttons, offered: Iterable[tuple[str, Action]]
 ) -> tuple[Button, ...]:
@@ -318,6 +326,7 @@ _DECIDED = {
 _DID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.EDIT: "edited"}
 _POINTS = {Point.BEFORE: "before ", Point.AFTER: "after ", Point.INSIDE: "asked by ", Point.REVIEW: ""}
 _DECIDE = (("Approve", Action.APPROVE), ("Reject…", Action.REJECT))
+_ASK_FIRST = (("Approve…", Action.ASK_APPROVE), ("Reject…", Action.REJECT))
 _MENU = (
     ("Edit…", Action.EDIT),
     ("Ask…", Action.ASK),

@@ -62,7 +62,7 @@ LEAST_DIFF = 150
 MISSING = 120
 """Room for the sentence that says how much of the draft is missing; likewise for lines."""
 
-STYLES = {Action.APPROVE: "success", Action.REJECT: "danger"}
+STYLES = {Action.APPROVE: "success", Action.ASK_APPROVE: "success", Action.REJECT: "danger"}
 """Bot API 9.4, InlineKeyboardButton, style; clients that know none show the button as ever."""
 
 _TAME = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+){0,5}")

@@ -117,6 +117,7 @@ class PolicySection(Section):
     reason: ReasonRule = ReasonRule.NEVER
     quick_reasons: tuple[Line, ...] = ()
     assurance: Assurance = Assurance.CHAT
+    destructive: bool = False
     deadline: Duration | None = None
     reminders: tuple[Duration, ...] = ()
     escalation: EscalationSection | None = None
@@ -228,6 +229,7 @@ def policy_of(name: str, section: PolicySection, groups: Groups, everywhere: Rec
         reason=section.reason,
         quick_reasons=section.quick_reasons,
         assurance=section.assurance,
+        destructive=section.destructive,
         deadline=section.deadline,
         reminders=tuple(sorted(set(section.reminders))),
         escalation=_escalation(section, groups, key),

@@ -153,7 +153,8 @@ class Listener:
             client=AsyncWebClient(base_url=self._client.base_url),
             authorize=authorize,
         )
-        app.action(action_id(Action.APPROVE))(self._presses.approve)
+        for approve in (Action.APPROVE, Action.ASK_APPROVE):
+            app.action(action_id(approve))(self._presses.approve)
         app.action(action_id(Action.REJECT))(self._presses.reject)
         app.action(MENU_ACTION)(self._presses.chosen)
         app.action(action_id(Action.EDIT))(self._presses.edits.pressed)

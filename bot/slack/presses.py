@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from core.service import Service
 
 
-_VERDICTS = {Action.APPROVE: Verdict.APPROVE, Action.REJECT: Verdict.REJECT}
+_APPROVES = (Action.APPROVE, Action.ASK_APPROVE)
+"""Slack asks by itself, before it sends the second."""
+_VERDICTS = {**dict.fromkeys(_APPROVES, Verdict.APPROVE), Action.REJECT: Verdict.REJECT}
 
 
 class Presses:
@@ -84,7 +86,7 @@ class Presses:
         return await self.desk.sent(ack, body, self._take_reason, block=REASON_BLOCK)
 
     async def _approve(self, press: ButtonPress) -> None:
-        said = self.desk.said(press.token, Action.APPROVE)
+        said = self.desk.said(press.token, *_APPROVES)
         person = self.desk.person(press)
         try:
             await self._decide(press, said.review, person, Verdict.APPROVE, copy=pressed_copy(press))

@@ -34,7 +34,7 @@ CUT = (
     "Nothing was changed: Telegram takes {:,} characters in a message, so the end of yours may be missing. "
     "Please edit it on the task's page: {}"
 )
-PRESS = "Words are not taken for a confirmation. Please press Confirm or Discard."
+PRESS = "Words are not taken for a confirmation. Please press one of the buttons."
 
 
 class Edits:

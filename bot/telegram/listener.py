@@ -25,6 +25,7 @@ from bot.menu import Menu
 from bot.reception import Reception
 from bot.telegram.above import Above
 from bot.telegram.answers import Answers
+from bot.telegram.approvals import Approvals
 from bot.telegram.commands import Commands, offer_commands
 from bot.telegram.desk import Desk
 from bot.telegram.edits import Edits
@@ -120,6 +121,7 @@ class Listener:
             buttons=buttons,
             desk=desk,
             reasons=reasons,
+            approvals=Approvals(service=service, buttons=buttons, desk=desk),
             edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
             inquiries=Inquiries(service=service, desk=desk),
             menu=menu,

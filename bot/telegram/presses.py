@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.telegram.above import Above
     from bot.telegram.answers import Answers
+    from bot.telegram.approvals import Approvals
     from bot.telegram.desk import Desk
     from bot.telegram.edits import Edits
     from bot.telegram.inquiries import Inquiries
@@ -54,6 +55,7 @@ class Presses:
         buttons: Buttons,
         desk: Desk,
         reasons: Reasons,
+        approvals: Approvals,
         edits: Edits,
         inquiries: Inquiries,
         menu: Menu,
@@ -65,6 +67,7 @@ class Presses:
         self._buttons = buttons
         self._desk = desk
         self._reasons = reasons
+        self._approvals = approvals
         self._edits = edits
         self._inquiries = inquiries
         self._menu = menu
@@ -171,6 +174,8 @@ class Presses:
         match said.action:
             case Action.APPROVE:
                 return await self._approve(query, said, person)
+            case Action.ASK_APPROVE:
+                await self._approvals.ask(query, said, person)
             case Action.REJECT:
                 await self._reasons.ask(query, said, person, Verdict.REJECT)
             case Action.EDIT:
@@ -202,6 +207,8 @@ class Presses:
             match dialog.asks:
                 case Asks.REASON:
                     return await self._reasons.pressed(query, said, dialog, prompt)
+                case Asks.CONSENT if dialog.verdict is Verdict.APPROVE:
+                    return await self._approvals.pressed(said, dialog, prompt)
                 case Asks.CONSENT:
                     return await self._edits.pressed(query, said, dialog)
                 case _:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity
 
 from bot.buttons import CHOICES, Action
+from bot.cards import IRREVOCABLE
 from bot.edits import UNDECIDED
 from bot.literal import clipped, excerpt
 from bot.markup import LIMIT, MISSING, TITLE, Span, joined, theirs
@@ -49,6 +50,21 @@ def question(
         [*_opening(review, user, verdict), Span(text=ending)],
         keyboard=InlineKeyboardMarkup([*_reasons(review, said, buttons), row]),
     )
+
+
+def are_you_sure(review: ReviewRequest, user: User, buttons: Buttons) -> Markup:
+    """Whether somebody means to approve what cannot be undone."""
+    row = [
+        InlineKeyboardButton(label, callback_data=buttons.token(review.id, review.attempt, action))
+        for label, action in (("Approve", Action.CONFIRM), ("Cancel", Action.NEVER_MIND))
+    ]
+    spans = [
+        _mention(user),
+        Span(text=f", do you approve attempt {review.attempt} of "),
+        theirs(review.task.title, TITLE),
+        Span(text=f"? {IRREVOCABLE}"),
+    ]
+    return joined(spans, keyboard=InlineKeyboardMarkup([row]))
 
 
 def _reasons(review: ReviewRequest, said: Press, buttons: Buttons) -> list[list[InlineKeyboardButton]]:

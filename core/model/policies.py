@@ -107,6 +107,8 @@ class Policy:
     quick_reasons: tuple[str, ...] = ()
     """Comments to choose from."""
     assurance: Assurance = Assurance.CHAT
+    destructive: bool = False
+    """Whether what follows an approval cannot be undone: in chat it takes a second press."""
     deadline: timedelta | None = None
     """How long the review is open; None is for ever."""
     reminders: tuple[timedelta, ...] = ()

@@ -135,6 +135,7 @@ _READ: dict[str, Any] = {
     "reason": ReasonRule,
     "quick_reasons": tuple,
     "assurance": Assurance,
+    "destructive": bool,
     "deadline": _seconds,
     "reminders": lambda waits: tuple(timedelta(seconds=wait) for wait in waits),
     "escalation": _escalation,

@@ -279,6 +279,7 @@ def house_policies() -> tuple[Policy, ...]:
     both = (ANA.id, BEN.id)
     return (
         Policy(name="own", reviewers=(ANA.id, SAM.id)),
+        Policy(name="destructive", reviewers=both, destructive=True),
         Policy(name="page", reviewers=both, assurance=Assurance.CONFIRM),
         Policy(name="paged", reviewers=both, approvals=2, assurance=Assurance.CONFIRM),
         Policy(name="reasoned", reviewers=both, reason=ReasonRule.ON_REJECT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -282,3 +282,33 @@ async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHou
     assert "nobody is listed under that person's" in await typed(there, f"away <@U01EVE> until {tomorrow}")
     assert "nobody is listed under yours" in await typed(there, "back", "U01EVE")
     assert list(await there.house.service.delegations.standing()) == []
+
+
+async def test_what_cannot_be_undone_is_approved_in_slacks_own_dialog(there: SlackHouse) -> None:
+    task = await there.house.submit("<!channel> 😀 & " * 100, flow="destructive")
+    card = await there.card()
+    (approve,) = [one for one in elements(card) if one["action_id"] == "countersign_ask_approve"]
+    sure = approve["confirm"]
+    assert (sure["title"]["text"], sure["confirm"]["text"], sure["deny"]["text"], sure["style"]) == (
+        "Approve?",
+        "Approve",
+        "Cancel",
+        "danger",
+    )
+    assert sure["text"]["type"] == "plain_text"
+    assert sure["text"]["text"].endswith("…\nWhat follows cannot be undone.")
+    assert [one for one in elements(card) if "confirm" in one] == [approve]
+    await there.slack.press(card, "Approve…", user="U01ANA")
+    (made,) = await decisions(there, task)
+    assert (made.reviewer, made.verdict) == (ANA.id, Verdict.APPROVE)
+
+
+@pytest.mark.parametrize("flow", ["draft", "always", "page"])
+async def test_nobody_else_is_asked_twice(over_socket: SlackHouse, flow: str) -> None:
+    await over_socket.house.submit(flow=flow)
+    assert not [one for one in elements(await over_socket.card()) if "confirm" in one]
+
+
+def elements(card: Message) -> list[dict[str, Any]]:
+    """The buttons under a card."""
+    return [one for block in card.blocks if block["type"] == "actions" for one in block["elements"]]

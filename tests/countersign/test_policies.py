@@ -60,6 +60,7 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         reason = "on_reject"
         quick_reasons = ["too long", "wrong tone"]
         assurance = "confirm"
+        destructive = true
         deadline = "3d"
         reminders = ["1d", "4h"]
         escalation = { after = "2d", reviewers = ["eve"], recipients = { slack = ["C02OPS"] } }
@@ -85,6 +86,7 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
         reason=ReasonRule.ON_REJECT,
         quick_reasons=("too long", "wrong tone"),
         assurance=Assurance.CONFIRM,
+        destructive=True,
         deadline=timedelta(days=3),
         reminders=(timedelta(hours=4), timedelta(days=1)),
         escalation=Escalation(

@@ -48,6 +48,7 @@ POLICIES = {
         Policy(name="stuck", reviewers=(ANA.id, SAM.id), approvals=2),
         Policy(name="always", reviewers=(ANA.id,), reason=ReasonRule.ALWAYS),
         Policy(name="confirm", reviewers=(ANA.id,), assurance=Assurance.CONFIRM),
+        Policy(name="destructive", reviewers=(ANA.id,), destructive=True),
         Policy(name="veto", reviewers=(ANA.id, BEN.id, CY.id), rejections=2),
         Policy(
             name="late",

@@ -111,6 +111,12 @@ async def test_a_delegate_has_the_buttons_and_reads_for_whom(office: PolicyHouse
     assert "Eve Moss has approved this for you." in words(await page_of(office, task_id, "ana"))
 
 
+async def test_whoever_decides_is_told_that_it_cannot_be_undone(office: PolicyHouse) -> None:
+    said = "What follows an approval cannot be undone."
+    assert said in words(await page_of(office, await office.submitted(flow="destructive"), "ana"))
+    assert said not in words(await page_of(office, await office.submitted(), "ana"))
+
+
 async def test_an_answer_is_withdrawn_and_changed_by_forms(office: PolicyHouse) -> None:
     task_id = await office.submitted(flow="two")
     path = f"/tasks/{task_id}"
