@@ -110,10 +110,11 @@ def _units(spans: Iterable[Span]) -> int:
     return sum(utf16(span.text) for span in spans)
 
 
-def said(words: Words, users: Mapping[PersonId, User]) -> Markup:
-    """A notice; `users` are the people of it whom Telegram knows."""
+def said(words: Words, users: Mapping[PersonId, User], *, may_reply: bool = True) -> Markup:
+    """A notice; `users` are the people of it whom Telegram knows. `may_reply` is False in a channel."""
     quote = _quoted(words.quote, QUOTE) if words.quote else ()
-    how = "\nReply to this message to answer, or on the page:" if words.question else ""
+    ways = "\nReply to this message to answer, or on the page:" if may_reply else "\nAnswer on the page:"
+    how = ways if words.question else ""
     return joined((*(_part(part, users) for part in words.parts), *quote, Span(text=f"{how}\n{words.url}")))
 
 

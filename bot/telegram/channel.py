@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from aiohttp import web
 from telegram import ReplyParameters, User
+from telegram.constants import ChatType
 from telegram.error import BadRequest, TelegramError
 
 from bot.cards import calling, card, retired
@@ -26,6 +27,7 @@ from bot.telegram.listener import Listener
 from bot.telegram.places import Place, parts, place_of, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import RateLimited
+from core.events import QuestionAsked
 from core.model import Notice
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class TelegramChannel:
         self._gate: Gate[Bot] = Gate()
         self._listener: Listener | None = None
         self._has_styles = True
+        self._takes_replies: dict[int | str, bool] = {}
+        """Whether people can reply in a chat, where it was asked."""
 
     @property
     def name(self) -> ChannelName:
@@ -101,12 +105,13 @@ class TelegramChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        if isinstance(content, Notice) and is_file(content):
-            message = _document(file_of(content, thread))
-        else:
-            message = self._message(delivery, content, is_post=True)
         place = place_of(delivery.recipient.address)
         async with self._gate.client() as bot:
+            if isinstance(content, Notice) and is_file(content):
+                message = _document(file_of(content, thread))
+            else:
+                may_reply = await self._may_reply(bot, place, content)
+                message = self._message(delivery, content, is_post=True, may_reply=may_reply)
             self._take_turn(place, edits=False)
             sending = partial(
                 bot.send_document if "document" in message else bot.send_message,
@@ -124,13 +129,28 @@ class TelegramChannel:
     ) -> None:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
-            self._take_turn(place_of(delivery.recipient.address), edits=True)
+            place = place_of(delivery.recipient.address)
+            self._take_turn(place, edits=True)
             editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
+            may_reply = await self._may_reply(bot, place, content)
             try:
-                await self._asked(editing, self._message(delivery, content))
+                await self._asked(editing, self._message(delivery, content, may_reply=may_reply))
             except TelegramError as error:
                 if not changed_nothing(error):
                     raise failure(error) from error
+
+    async def _may_reply(self, bot: Bot, place: Place, content: ReviewRequest | Notice) -> bool:
+        """Whether people can reply there: in a channel nobody can. Asked once, for what asks something."""
+        is_question = isinstance(content, Notice) and isinstance(content.event.event, QuestionAsked)
+        if place.is_private or not is_question:
+            return True
+        if place.chat not in self._takes_replies:
+            try:
+                chat = await bot.get_chat(place.chat)
+            except TelegramError as error:
+                raise failure(error) from error
+            self._takes_replies[place.chat] = chat.type != ChatType.CHANNEL
+        return self._takes_replies[place.chat]
 
     async def _asked(self, call: Callable[..., Awaitable[T]], message: dict[str, Any]) -> T:
         """The call with this message: without styles, where Telegram's server turns out to refuse them."""
@@ -220,11 +240,16 @@ class TelegramChannel:
         return self._listener.intake if self._listener else None
 
     def _message(
-        self, delivery: Delivery, content: ReviewRequest | Notice, *, is_post: bool = False
+        self,
+        delivery: Delivery,
+        content: ReviewRequest | Notice,
+        *,
+        is_post: bool = False,
+        may_reply: bool = True,
     ) -> dict[str, Any]:
         if isinstance(content, Notice):
             told = words(content, public_url=self._public_url, is_said=delivery.message is not None)
-            made = said(told, self._called())
+            made = said(told, self._called(), may_reply=may_reply)
         else:
             shown, users = card(content, public_url=self._public_url, buttons=self._buttons), {}
             if is_post and not delivery.is_retired and not place_of(delivery.recipient.address).is_private:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 from telegram import ReplyParameters
-from telegram.constants import ChatType
+from telegram.constants import ChatType, MessageLimit
 from telegram.error import TelegramError
 
 from bot.answers import OnThePage, sentence
@@ -23,6 +23,7 @@ from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.literal import utf16
 from core.model import Asks, Dialog
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ OVER = "This question is over. Please press the button on the card again."
 UNCHANGED = "Nothing was changed."
 CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
 """Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
+MAY_BE_CUT = (
+    f"Nothing was recorded: Telegram takes {MessageLimit.MAX_TEXT_LENGTH:,} characters in a message, so the "
+    "end of yours may be missing. Please say it in fewer, or on the task's page."
+)
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
 
@@ -250,6 +255,14 @@ class Desk:
             )
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+
+def check_words(words: str) -> None:
+    """Raise `Invalid` for none, and for so many that more may have followed: apps split what is too long."""
+    if not words:
+        raise Invalid(IN_WORDS)
+    if utf16(words) >= MessageLimit.MAX_TEXT_LENGTH:
+        raise Invalid(MAY_BE_CUT)
 
 
 def place_for_words(card: MaybeInaccessibleMessage | None) -> MaybeInaccessibleMessage:

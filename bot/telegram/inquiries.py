@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.answers import ANONYMOUS, STRANGER, sentence
-from bot.telegram.desk import IN_WORDS, place_for_words
+from bot.telegram.desk import check_words, place_for_words
 from bot.telegram.places import is_somebody, parts, place_of
 from bot.telegram.prompts import reply_field, request_for_question
 from bot.telegram.updates import TELEGRAM
@@ -64,9 +64,11 @@ class Inquiries:
             await self._desk.tell(user, STRANGER.format(user.id if user else "unknown"))
             return
         try:
-            if not words:
+            try:
+                check_words(words)
+            except Invalid:
                 await self._questions.check_may_answer(asked.id, person)
-                raise Invalid(IN_WORDS)
+                raise
             await self._questions.answer(asked.id, person, words, via=TELEGRAM)
         except Unavailable:
             raise

@@ -11,7 +11,7 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
-from bot.telegram.desk import CANCEL, IN_WORDS, OVER, UNCHANGED
+from bot.telegram.desk import CANCEL, OVER, UNCHANGED, check_words
 from bot.telegram.edits import PRESS
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
@@ -150,11 +150,18 @@ class Presses:
             return
         if dialog.asks is Asks.CONSENT:
             await self._desk.refuse(reply, Invalid(PRESS), dialog.review)
-        elif not words:
-            await self._desk.refuse(reply, Invalid(IN_WORDS), dialog.review)
-        elif dialog.asks is Asks.TEXT:
+        elif dialog.asks is Asks.TEXT and words:
             await self._edits.take_text(reply, words, dialog)
-        elif words.casefold().rstrip(".!") in CANCEL:
+        else:
+            await self._take_sentence(reply, words, dialog)
+
+    async def _take_sentence(self, reply: Message, words: str, dialog: Dialog) -> None:
+        try:
+            check_words(words)
+        except Invalid as error:
+            await self._desk.refuse(reply, error, dialog.review)
+            return
+        if words.casefold().rstrip(".!") in CANCEL:
             await self._desk.end(dialog)
             await self._desk.refuse(reply, Invalid(UNCHANGED), dialog.review)
         elif dialog.asks is Asks.QUESTION:

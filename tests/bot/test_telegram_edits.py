@@ -11,7 +11,7 @@ from telegram import MessageEntity, User
 from bot.buttons import Action
 from bot.markup import ENTITIES, LIMIT
 from bot.simulator.faults import Fault
-from bot.telegram.desk import NOT_HERE, OVER
+from bot.telegram.desk import MAY_BE_CUT, NOT_HERE, OVER
 from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
@@ -467,6 +467,61 @@ async def test_a_question_is_asked_told_and_answered_by_replies(there: TelegramH
     review = await there.house.review(task)
     assert review.is_open
     assert review.decisions == ()
+
+
+async def test_in_a_channel_a_question_is_answered_on_the_page(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with simulated() as telegram:
+        telegram.add_chat(-1009, "channel", "News", [ANA_ID])
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, chat=-1009, also=[GROUP]
+        ) as there:
+            task = await there.house.submit()
+            await telegram.press(await there.card(), "Ask…", user=ANA_ID)
+            prompt = await there.card_with("what do you want to ask ")
+            await telegram.say(GROUP, "For whom?", user=ANA_ID, reply_to=prompt)
+            notice = await there.card_with(" asks ", chat=-1009)
+            assert notice.text.endswith(f"\nAnswer on the page:\n{there.public_url}/tasks/{task.id}")
+            assert "\nReply to this message to answer" in (await there.card_with(" asks ")).text
+            clock.advance(seconds=60)
+            review = await there.house.review(task)
+            await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
+            await telegram.until(lambda: "Answer on" not in telegram.message(-1009, notice.id).text)
+            assert len(telegram.calls_of("getChat")) == 2, "once for each place"
+
+
+@pytest.mark.parametrize("words", ["x" * LIMIT, "\U0001f600" * (LIMIT // 2)])
+async def test_a_question_and_an_answer_that_may_have_been_cut_are_not_taken(
+    there: TelegramHouse, words: str
+) -> None:
+    task = await there.house.submit(flow="own")
+    await there.telegram.press(await there.card(), "Ask…", user=ANA_ID)
+    prompt = await there.card_with("what do you want to ask ")
+    await there.telegram.say(GROUP, words, user=ANA_ID, reply_to=prompt)
+    told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
+    assert told.text == named(there, MAY_BE_CUT, task)
+    await there.telegram.say(GROUP, words[:-1], user=ANA_ID, reply_to=prompt)
+    there.house.clock.advance(seconds=10)
+    notice = await there.card_with(" asks ")
+    reply = await there.telegram.say(GROUP, words, user=SAM_ID, reply_to=notice)
+    assert (await answered(there, reply)).text == MAY_BE_CUT
+    await there.telegram.say(GROUP, words[:-1], user=SAM_ID, reply_to=notice)
+    question = await replied(there, task)
+    assert question.reply is not None
+    assert (question.text, question.reply.text) == (words[:-1], words[:-1])
+
+
+async def test_a_reason_that_may_have_been_cut_is_asked_for_again(polling: TelegramHouse) -> None:
+    task = await polling.house.submit()
+    await polling.telegram.press(await polling.card(), "Reject…", user=ANA_ID)
+    asked = await polling.card_with("why do you reject")
+    await polling.telegram.say(GROUP, "x" * LIMIT, user=ANA_ID, reply_to=asked)
+    told = await polling.telegram.until(lambda: polling.telegram.messages(ANA_ID)[-1])
+    assert told.text == named(polling, MAY_BE_CUT, task)
+    assert await decisions(polling, task) == ()
+    await polling.telegram.say(GROUP, "x" * (LIMIT - 1), user=ANA_ID, reply_to=asked)
+    assert (await decided(polling, task)).comment == "x" * (LIMIT - 1)
 
 
 @pytest.mark.parametrize("words", ["ok", "approved", "yes"])
