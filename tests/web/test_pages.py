@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.errors import StoreUnavailable, Undeliverable
+from core.errors import StoreUnavailable, Undeliverable, Unreachable
 from core.model import LOCAL, PersonId, Submission, Verdict
 from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
-from tests.world import DESK, HALL, PaperChannel, draft_flows, policies, whole_core
+from tests.world import DESK, HALL, PaperChannel, draft_flows, eventually, policies, whole_core
 from web.pages.views import MANY
 from web.settings import WebSettings
 
@@ -230,6 +230,35 @@ async def test_a_tasks_page_links_to_its_card_where_there_is_one(houses: Houses)
     page = await seen(await house.signed_in("sam"), f"/tasks/{task.id}")
     assert {"href": "https://example.com/?a=1&b=<2>", "rel": "noreferrer"} in page.all("a")
     assert asked == [(review, [])]
+
+
+async def test_a_page_says_while_a_card_is_on_its_way(sqlite_database: Database, clock: StoppedClock) -> None:
+    paper = PaperChannel()
+    paper.faults = [Unreachable("The line is cut.")]
+    async with (
+        whole_core(sqlite_database, clock, flows=draft_flows(DESK), channels=[paper]) as world,
+        AsyncExitStack() as stack,
+    ):
+        house = House(world, stack)
+        await house.start(WebSettings(port=0))
+        task_id = await house.submitted()
+        sam = await house.signed_in("sam")
+
+        async def is_on_its_way() -> bool:
+            page = await seen(sam, f"/tasks/{task_id}")
+            return any("data-on-its-way" in one for one in page.all("div"))
+
+        async def is_tried() -> bool:
+            return any(one.error for one in await world.service.deliveries(task_id))
+
+        async def is_posted() -> bool:
+            return any(one.message for one in await world.service.deliveries(task_id))
+
+        await eventually(is_tried)
+        assert await is_on_its_way()
+        clock.advance(minutes=1)
+        await eventually(is_posted)
+        assert not await is_on_its_way()
 
 
 async def test_a_form_that_is_not_filled_in_is_refused(house: House) -> None:

@@ -110,6 +110,7 @@ class Views:
             may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
             somebody=self._service.somebody,
             undelivered=undelivered(deliveries),
+            on_its_way=any(map(_is_on_its_way, deliveries)),
             card_links=self._card_links(reviews[-1].id, deliveries) if self._card_links and reviews else (),
         )
 
@@ -194,6 +195,11 @@ def decides_for(review: ReviewRequest, person: PersonId, standing: Sequence[Dele
     if person in known:
         return []
     return [one.person for one in standing if one.delegate == person and one.person in known]
+
+
+def _is_on_its_way(delivery: Delivery) -> bool:
+    """Whether what becomes of it is to be seen on the page, and is not yet: that is no event."""
+    return delivery.state is DeliveryState.DUE and (delivery.message is None or delivery.tries > 0)
 
 
 def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:

@@ -41,7 +41,24 @@ async function refresh() {
     asking = false;
     if (askAgain) refresh();
     else if (isOver()) stopFollowing();
+    askLater();
   }
+}
+
+// What becomes of a card on its way to a chat is no event: meanwhile the page is asked for again, ever less often.
+const FIRST_MS = 2000;
+const LONGEST_MS = 60000;
+let later = 0;
+let wait = FIRST_MS;
+let waitedAt = 0;
+
+function askLater() {
+  clearTimeout(later);
+  if (waitedAt !== shownUpTo()) wait = FIRST_MS;
+  waitedAt = shownUpTo();
+  if (!live()?.dataset.onItsWay) return;
+  later = setTimeout(() => document.hidden || refresh(), wait);
+  wait = Math.min(2 * wait, LONGEST_MS);
 }
 
 const live = () => document.getElementById("live");
@@ -161,7 +178,8 @@ function followOrNot() {
   } else {
     follow();
     // Nothing is followed on a task that has ended, and yet somebody may have resumed it.
-    if (live()?.dataset.refresh || isOver()) refresh();
+    const page = live();
+    if (page?.dataset.refresh || page?.dataset.onItsWay || isOver()) refresh();
   }
 }
 
@@ -199,6 +217,7 @@ function submitByKeys(event) {
 
 signIn();
 follow();
+askLater();
 showLocalTimes();
 document.addEventListener("visibilitychange", followOrNot);
 document.addEventListener("htmx:after:swap", () => {
