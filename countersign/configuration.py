@@ -161,10 +161,13 @@ class Configuration:
         return found
 
 
-def configuration(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
+def configuration(
+    path: Path | None, environment: Mapping[str, str] = os.environ, *, setting: str = "COUNTERSIGN_CONFIG"
+) -> Configuration:
     """Read the file; None is `countersign.toml` where there is one, and otherwise an empty one.
 
-    Raises `SettingsError`. `environment` holds the secrets of hooks and of groups' sources.
+    Raises `SettingsError`; where the file cannot be read, that begins with `setting`. `environment` holds the
+    secrets of hooks and of groups' sources.
     """
     if path is None:
         if not DEFAULT_FILE.exists():
@@ -174,13 +177,13 @@ def configuration(path: Path | None, environment: Mapping[str, str] = os.environ
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {_shown(error)}.") from error
+        raise SettingsError(f"{setting}: {path.name} cannot be read: {_shown(error)}.") from error
     except ValueError:
         reason = "a number in it has thousands of digits"
-        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {reason}.") from None
+        raise SettingsError(f"{setting}: {path.name} cannot be read: {reason}.") from None
     except RecursionError:
         reason = "a list or table in it is in hundreds of others"
-        raise SettingsError(f"COUNTERSIGN_CONFIG: {path.name} cannot be read: {reason}.") from None
+        raise SettingsError(f"{setting}: {path.name} cannot be read: {reason}.") from None
     try:
         return parsed(data, path, environment)
     except SettingsError as error:

@@ -71,7 +71,10 @@ def run_link(person: str, *, revoke: bool) -> int:
     if not (is_known or revoke):
         raise SettingsError(_unknown(person, configured))
     target = database(found.core.database_url.get_secret_value(), "countersign link")
-    if revision(target) != HEAD:
+    is_at = revision(target)
+    if revoke and is_at is None:
+        raise SettingsError("Nothing was revoked: COUNTERSIGN_DATABASE_URL names a database that is empty.")
+    if is_at != HEAD:
         with exclusive(target):
             prepared(target)
     check_whole(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -59,8 +60,9 @@ def run_policy_check(path: Path | None, *, as_json: bool) -> int:
     """0 where no review would have gone another way, else 1; raises `SettingsError` for a wrong file, and
     `Unavailable` where it is not known who is in a group."""
     found = settings()
-    configured = configuration(path or found.core.config, environment())
-    running = None if path is None else configuration(found.core.config, environment())
+    in_force = partial(configuration, found.core.config, environment())
+    configured = in_force() if path is None else configuration(path, environment(), setting="FILE")
+    running = None if path is None else in_force()
     policies = _with_outside(configured, found)
     target = database(found.core.database_url.get_secret_value(), "countersign policy check")
     looked_at, differences = 0, 0

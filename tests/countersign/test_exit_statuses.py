@@ -93,6 +93,11 @@ def test_who_has_left_the_file_loses_what_they_have_and_a_slip_of_the_pen_is_no_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("countersign.toml").write_text(CONFIG)
+    assert run(["link", "ana", "--revoke"]) == 2
+    assert capsys.readouterr().err == (
+        "countersign: Nothing was revoked: COUNTERSIGN_DATABASE_URL names a database that is empty.\n"
+    )
+    assert not list(Path().glob("*.db*")), "none is made for that"
     assert [run(["link", "ana"]), run(["link", "sam", "--revoke"])] == [0, 0], "nothing to revoke is no fault"
     Path("countersign.toml").write_text(CONFIG.replace("ana", "ben"))
     capsys.readouterr()
@@ -103,6 +108,19 @@ def test_who_has_left_the_file_loses_what_they_have_and_a_slip_of_the_pen_is_no_
     )
     assert run(["link", "ana", "--revoke"]) == 0
     assert capsys.readouterr().out.startswith("revoked 1 of ana;")
+
+
+def test_a_file_that_cannot_be_read_is_named_by_whoever_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words, setting in (
+        (["policy", "check", "new.toml"], "FILE"),
+        (["policy", "check"], "COUNTERSIGN_CONFIG"),
+    ):
+        monkeypatch.setenv("COUNTERSIGN_CONFIG", "new.toml")
+        assert run(words) == 2
+        assert capsys.readouterr().err.startswith(f"countersign: {setting}: new.toml cannot be read: ")
 
 
 def test_standard_input_that_is_closed_is_wrong_words(tmp_path: Path) -> None:
