@@ -18,6 +18,7 @@ from bot.simulator.faults import Fault
 from bot.simulator.slack.socket import Reason
 from tests.bot import slack_house, telegram_house
 from tests.bot.fault_scenes import POLLING, SOCKET, TRANSPORTS, WEBHOOK, Scene, scene, through
+from tests.world import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,6 +87,25 @@ async def is_not_modified(there: Scene) -> None:
     body = {"ok": False, "error_code": 400, "description": said}
     fault = Fault(method=there.edit, status=400, body=body, after_acting=True, times=2)
     await through(there, fault, minutes=1)
+
+
+async def asks_meanwhile(there: Scene) -> None:
+    await there.posted("one", "two")
+    there.press("one", label="Reject…")
+    prompt = await there.telegram.until(lambda: there.room.cards("why do you reject")[0])
+    there.faults.add(Fault(method=there.edit, status=502, times=None))
+    there.press("two")
+    await there.decide("one")
+    await there.pass_time(minutes=10)
+    there.faults.clear()
+    await there.decided("two")
+    await there.is_right()
+
+    async def has_ended() -> bool:
+        await there.turn()
+        return not there.room.now(prompt).labels
+
+    await eventually(has_ended)
 
 
 async def is_deleted(there: Scene) -> None:
@@ -214,6 +234,7 @@ TABLE = (
     Line("5xx after the server acted", TRANSPORTS, acts_and_breaks),
     Line("no answer in time after the server acted", (SOCKET, POLLING), acts_and_says_so_too_late),
     Line("an edit answered 'not modified'", TELEGRAM, is_not_modified),
+    Line("5xx to edits while a question is open", TELEGRAM, asks_meanwhile),
     Line("an edit answered 'not found'", TRANSPORTS, is_deleted),
     Line("presses come twice and in the wrong order", TRANSPORTS, come_twice_and_reversed),
     Line("restarted between press and edit", TRANSPORTS, restarts_between_press_and_edit),
