@@ -57,6 +57,8 @@ IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 """Besides, twenty a minute in a group or channel (the same)."""
 POSTS_IN_A_GROUP = (limit(3, 3.0), limit(17, 60.0))
 """What of that new messages may take: the rest is for edits, which must not wait until the minute is over."""
+ENDINGS = (limit(2, 3.0), limit(10, 60.0))
+"""What of that changes of questions may take which nobody can answer any more: cards never wait for them."""
 IN_ALL = (limit(30, 1.0),)
 """Thirty messages a second over all chats (the same)."""
 
@@ -112,7 +114,7 @@ class TelegramChannel:
             else:
                 may_reply = await self._may_reply(bot, place, content)
                 message = self._message(delivery, content, is_post=True, may_reply=may_reply)
-            self._take_turn(place, edits=False)
+            self._take_turn(place, _limits(place, edits=False))
             sending = partial(
                 bot.send_document if "document" in message else bot.send_message,
                 place.chat,
@@ -130,7 +132,7 @@ class TelegramChannel:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
             place = place_of(delivery.recipient.address)
-            self._take_turn(place, edits=True)
+            self._take_turn(place, _limits(place, edits=True))
             editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             may_reply = await self._may_reply(bot, place, content)
             try:
@@ -177,7 +179,7 @@ class TelegramChannel:
             for person, user in self._people.telegram_users().items()
         }
 
-    def _take_turn(self, place: Place, *, edits: bool) -> None:
+    def _take_turn(self, place: Place, limits: tuple[Limit, ...]) -> None:
         """Count a call. Telegram, when it refuses one, does not say which limit it was: we do.
 
         Topics of one forum share the limits of their chat, and so do edits and posts.
@@ -189,7 +191,7 @@ class TelegramChannel:
                 retry_after=timedelta(seconds=wait),
                 whole_channel=True,
             )
-        wait = self._pace.wait(str(place.chat), _limits(place, edits=edits))
+        wait = self._pace.wait(str(place.chat), limits)
         if wait > 0:
             raise RateLimited(
                 "Telegram takes no more messages in this chat for a while.",
@@ -232,7 +234,7 @@ class TelegramChannel:
             webhook_url=self._public_url.rstrip("/") + ROUTE,
             errands=errands,
             turns=self._turns,
-            take_turn=partial(self._take_turn, edits=True),
+            take_turn=partial(self._take_turn, limits=ENDINGS),
             is_web=self._is_web,
         )
 

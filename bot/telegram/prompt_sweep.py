@@ -36,7 +36,8 @@ log = structlog.get_logger()
 EVERY = timedelta(seconds=2)
 """Between two looks: so soon the card itself is to show a decision."""
 PAGE = 100
-"""Prompts of one look; one that cannot be changed yet comes again with the next."""
+"""Prompts of one look. The next goes on behind them, and after the last one anew: however many cannot be
+changed yet, they hold up no other."""
 IN_WORDS = frozenset({Asks.TEXT, Asks.QUESTION})
 """What is answered by a reply: who replies too late is told. Telegram edits no message with a ForceReply (Bot
 API, "Updating messages")."""
@@ -62,6 +63,8 @@ class PromptSweep:
         self._take_turn = take_turn
         self._closed_until: dict[Place, datetime] = {}
         """Where Telegram asked for a pause."""
+        self._last: Dialog | None = None
+        """The one that was looked at last, until they begin anew."""
 
     async def run(self) -> None:
         """For ever."""
@@ -77,7 +80,10 @@ class PromptSweep:
     async def _sweep(self) -> None:
         now = self._clock.now()
         self._closed_until = {place: until for place, until in self._closed_until.items() if until > now}
-        for dialog in await self._dialogs.ended_dialogs(TELEGRAM, limit=PAGE):
+        found = await self._dialogs.ended_dialogs(TELEGRAM, after=self._last, limit=PAGE)
+        for dialog in found:
+            # Also where it fails: what always does stands in nobody's way.
+            self._last = dialog
             place = place_of(dialog.message.partition("/")[0])
             if place in self._closed_until:
                 continue
@@ -87,6 +93,8 @@ class PromptSweep:
                 if error.whole_channel:
                     return
                 self._closed_until[place] = now + error.retry_after
+        if len(found) < PAGE:
+            self._last = None
 
     async def _end(self, dialog: Dialog, place: Place) -> None:
         """Raises `RateLimited`, `Unreachable` and `Unavailable`: it is left for later."""

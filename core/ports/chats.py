@@ -57,8 +57,11 @@ class Dialogs(Protocol):
         """What that prompt asked, where it expired within the last day."""
         ...
 
-    async def ended_dialogs(self, channel: ChannelName, *, limit: int) -> Sequence[Dialog]:
-        """Dialogs that expired, or whose review is closed, and whose prompt still asks; the oldest first."""
+    async def ended_dialogs(
+        self, channel: ChannelName, *, after: Dialog | None = None, limit: int
+    ) -> Sequence[Dialog]:
+        """Dialogs that expired, or whose review is closed, and whose prompt still asks; the oldest first,
+        from the one that follows `after`, which need not be there any more."""
         ...
 
     async def prompt_ended(self, channel: ChannelName, message: MessageRef) -> None:

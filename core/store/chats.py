@@ -66,7 +66,13 @@ _is_over = or_(dialog.c.expires_at <= p("now"), review.c.closed_at.is_not(None))
 ENDED_DIALOGS = Statement(
     select(*_dialog)
     .join(review, review.c.id == dialog.c.review_id)
-    .where(dialog.c.channel == p("channel"), dialog.c.ended_at.is_(None), _is_over)
+    .where(
+        dialog.c.channel == p("channel"),
+        dialog.c.ended_at.is_(None),
+        _is_over,
+        dialog.c.expires_at >= p("at"),
+        or_(dialog.c.expires_at > p("at"), dialog.c.message > p("after")),
+    )
     .order_by(dialog.c.expires_at, dialog.c.message)
     .limit(p("limit"))
 )
@@ -137,8 +143,10 @@ def close_dialog(tx: Transaction, channel: str, message: str) -> None:
     tx.send(CLOSE_DIALOG, channel=channel, message=message)
 
 
-def ended_dialogs(tx: Transaction, channel: str, limit: int) -> list[Dialog]:
-    return [dialog_of(row) for row in tx.all(ENDED_DIALOGS, channel=channel, now=micros(tx.now), limit=limit)]
+def ended_dialogs(tx: Transaction, channel: str, after: Dialog | None, limit: int) -> list[Dialog]:
+    at, message = (micros(after.expires_at), after.message) if after else (0, "")
+    values = {"channel": channel, "now": micros(tx.now), "at": at, "after": message, "limit": limit}
+    return [dialog_of(row) for row in tx.all(ENDED_DIALOGS, **values)]
 
 
 def prompt_ended(tx: Transaction, channel: str, message: str) -> None:

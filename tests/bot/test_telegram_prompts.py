@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 
 from bot.simulator.faults import Fault
 from bot.telegram.desk import OVER
-from bot.telegram.prompt_sweep import EVERY
+from bot.telegram.prompt_sweep import EVERY, PAGE
 from bot.telegram.prompts import MINUTES
-from core.model import Verdict
+from core.model import Dialog, MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.house import decisions
 from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import ANA_ID, GROUP, TelegramHouse, simulated, telegram_house
-from tests.world import BEN, eventually
+from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.faults import Call
@@ -52,9 +52,37 @@ async def swept(there: TelegramHouse, message: Message, *, until: str) -> Messag
     return there.telegram.message(message.chat, message.id)
 
 
+async def looked_over(there: TelegramHouse) -> None:
+    """One more look is over: the next is to come."""
+    clock = there.house.clock
+    clock.advance(EVERY)
+
+    async def is_over() -> bool:
+        await there.house.noted()
+        return clock.now() + EVERY in clock.alarms
+
+    await eventually(is_over)
+
+
 async def nothing_is_left(there: TelegramHouse) -> bool:
     there.house.clock.advance(EVERY)
     return not await there.house.store.ended_dialogs(there.channel.name, limit=9)
+
+
+async def left_behind(there: TelegramHouse, task: Task, count: int, chat: int = GROUP) -> None:
+    """Questions in a chat that ended before any that is asked from now on."""
+    review = await there.house.review(task)
+    for number in range(count):
+        await there.house.store.open_dialog(
+            Dialog(
+                message=MessageRef(f"{chat}/{9000 + number}"),
+                channel=there.channel.name,
+                review=review.id,
+                person=ANA.id,
+                verdict=Verdict.REJECT,
+                expires_at=there.house.clock.now(),
+            )
+        )
 
 
 def edits_of(there: TelegramHouse, message: Message) -> list[Call]:
@@ -144,7 +172,10 @@ async def test_a_question_outlived_by_a_restart_ends_after_it(
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(method="editMessageText", status=502, times=2), Fault(method="editMessageText", cut=True)],
+    [
+        Fault(method="editMessageText", contains="This question is over", status=502, times=2),
+        Fault(method="editMessageText", contains="This question is over", cut=True),
+    ],
 )
 async def test_where_telegram_is_away_it_ends_later(polling: TelegramHouse, fault: Fault) -> None:
     there = polling
@@ -185,3 +216,50 @@ async def test_a_busy_group_does_not_hold_up_another_chat(
         await decided_elsewhere(there, task)
         await swept(there, private, until="Already approved by Ben Okri at ")
         assert there.telegram.message(GROUP, prompt.id).labels != ()
+
+
+async def test_a_chat_where_it_always_fails_does_not_hold_up_another(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, also=[ANA_ID]) as there:
+        task, prompt = await asked_why(there)
+        there.house.clock.advance(EVERY)
+        await there.telegram.press(await there.card(chat=ANA_ID), "Reject…", user=ANA_ID)
+        private = await there.card_with("why do you reject", chat=ANA_ID)
+        there.telegram.faults.add(
+            Fault(method="editMessageText", status=502, contains=str(GROUP), times=None)
+        )
+        await decided_elsewhere(there, task)
+        await swept(there, private, until="Already approved by Ben Okri at ")
+        there.telegram.faults.clear()
+        assert (await swept(there, prompt, until="Already approved by Ben Okri at ")).labels == ()
+
+
+async def test_however_many_wait_in_a_busy_group_another_chat_does_not(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, also=[ANA_ID]) as there:
+        task = await there.house.submit()
+        await left_behind(there, task, 2 * PAGE)
+        await there.telegram.press(await there.card(chat=ANA_ID), "Reject…", user=ANA_ID)
+        private = await there.card_with("why do you reject", chat=ANA_ID)
+        await decided_elsewhere(there, task)
+        for _ in range(4):
+            await looked_over(there)
+        assert there.telegram.message(ANA_ID, private.id).labels == ()
+        assert await there.house.store.ended_dialogs(there.channel.name, limit=1)
+
+
+@pytest.mark.parametrize("chat", [GROUP, ANA_ID])
+async def test_new_cards_do_not_wait_until_all_questions_are_changed(
+    sqlite_database: Database, clock: StoppedClock, chat: int
+) -> None:
+    async with telegram_house(sqlite_database, clock, webhook=False, chat=chat) as there:
+        task = await there.house.submit()
+        await there.card(chat=chat)
+        await left_behind(there, task, PAGE, chat)
+        for _ in range(25):
+            await looked_over(there)
+        assert await there.house.store.ended_dialogs(there.channel.name, limit=1)
+        await there.house.submit("something new")
+        assert (await there.card_with("something new", chat)).labels

@@ -1131,6 +1131,8 @@ async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
     clock.advance(minutes=1)
     assert await ended() == ["soon", "later"]
     assert await ended(limit=1) == ["soon"]
+    assert await store.ended_dialogs(PAPER, after=dialogs["soon"], limit=9) == [dialogs["later"]]
+    assert await store.ended_dialogs(PAPER, after=dialogs["later"], limit=9) == []
     await store.prompt_ended(PAPER, MessageRef("soon"))
     await store.prompt_ended(PAPER, MessageRef("soon"))
     assert await ended() == ["later"]

@@ -39,8 +39,10 @@ class ChatRows(Lanes):
     async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
 
-    async def ended_dialogs(self, channel: ChannelName, *, limit: int) -> Sequence[Dialog]:
-        return await self._read.run(partial(chats.ended_dialogs, channel=channel, limit=limit))
+    async def ended_dialogs(
+        self, channel: ChannelName, *, after: Dialog | None = None, limit: int
+    ) -> Sequence[Dialog]:
+        return await self._read.run(partial(chats.ended_dialogs, channel=channel, after=after, limit=limit))
 
     async def prompt_ended(self, channel: ChannelName, message: MessageRef) -> None:
         await self._write.run(partial(chats.prompt_ended, channel=channel, message=message))
