@@ -17,7 +17,7 @@ from core.stopping import cut_off
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from core.ports import Alarm, Clock, TimeStore
+    from core.ports import Alarm, TimeStore
 
 log = structlog.get_logger()
 
@@ -30,16 +30,6 @@ def seconds() -> float:
     """Counts, whatever the clock is set to; goes on while the machine sleeps, where the system can tell."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
-
-
-async def elapse(clock: Clock, span: timedelta) -> None:
-    """Return once so much time has passed by that clock."""
-    is_over = asyncio.Event()
-    alarm = clock.call_at(clock.now() + span, is_over.set)
-    try:
-        await is_over.wait()
-    finally:
-        alarm.cancel()
 
 
 class SystemClock:

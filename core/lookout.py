@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.clock import elapse
 from core.defects import defect
 from core.errors import Unavailable
+from core.pauses import elapse
 from core.stopping import cut_off
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from core.ids import new_id
 from core.looking import Looking
 from core.measures import Measures
 from core.model import LOCAL, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_in_time, check_may_decide
+from core.policy import check_assurance, check_in_time, check_may_decide, check_open
 from core.questions import Questions
 from core.reconsidering import Reconsidering
 from core.sequel import AtOnce
@@ -176,6 +176,10 @@ class Service:
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""
         return await self._store.review(checked_id(review_id, "review"))
+
+    async def check_open(self, review_id: str) -> None:
+        """Raises `ReviewIsClosed`, which says who closed it and when, and `NotFound`."""
+        check_open(await self.review(review_id))
 
     async def reviews(self, task_id: str) -> Sequence[ReviewRequest]:
         """All reviews of a task, oldest first; none of one that there is not."""

@@ -15,9 +15,9 @@ from bot.menu import Answer
 from bot.slack.commands import Said, SaidBefore, drawn
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, Mention
-from core.clock import elapse
 from core.errors import Unavailable
 from core.model import MessageRef
+from core.pauses import elapse
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient

@@ -10,9 +10,9 @@ from telegram.error import TelegramError
 
 from bot.telegram.failures import failure
 from bot.telegram.updates import TELEGRAM
-from core.clock import elapse
 from core.errors import Unavailable
 from core.model import Recipient
+from core.pauses import elapse
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,11 +14,10 @@ from bot.telegram.desk import OVER
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.places import parts, place_of
 from bot.telegram.updates import TELEGRAM
-from core.clock import elapse
 from core.defects import defect
 from core.errors import RateLimited, ReviewIsClosed, Unavailable, Unreachable
 from core.model import Asks
-from core.policy import check_open
+from core.pauses import elapse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +105,7 @@ class PromptSweep:
 
     async def _why(self, dialog: Dialog) -> str:
         try:
-            check_open(await self._service.review(dialog.review))
+            await self._service.check_open(dialog.review)
         except ReviewIsClosed as error:
             return f"This question is over. {sentence(error)}"
         return OVER

@@ -16,10 +16,10 @@ from telegram.ext import BaseUpdateProcessor
 
 from bot.menu import Word
 from bot.reception import Asked
-from core.clock import elapse
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
+from core.pauses import elapse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
