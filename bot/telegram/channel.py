@@ -58,7 +58,7 @@ IN_A_GROUP = (limit(3, 3.0), limit(20, 60.0))
 POSTS_IN_A_GROUP = (limit(3, 3.0), limit(17, 60.0))
 """What of that new messages may take: the rest is for edits, which must not wait until the minute is over."""
 ENDINGS = (limit(2, 3.0), limit(10, 60.0))
-"""What of that changes of questions may take which nobody can answer any more: cards never wait for them."""
+"""What of that may go into questions that nobody can answer any more: cards do not wait for them."""
 IN_ALL = (limit(30, 1.0),)
 """Thirty messages a second over all chats (the same)."""
 

@@ -21,6 +21,7 @@ from core.errors import (
     Invalid,
     NotAReviewer,
     ReasonMissing,
+    ReviewIsClosed,
     Unavailable,
 )
 from core.model import Asks, Verdict
@@ -149,11 +150,20 @@ class Presses:
             await self._desk.tell(reply.from_user, sentence(error), dialog.review)
             return
         if dialog.asks is Asks.CONSENT:
-            await self._desk.refuse(reply, Invalid(PRESS), dialog.review)
+            await self._send_to_buttons(reply, dialog)
         elif dialog.asks is Asks.TEXT and words:
             await self._edits.take_text(reply, words, dialog)
         else:
             await self._take_sentence(reply, words, dialog)
+
+    async def _send_to_buttons(self, reply: Message, dialog: Dialog) -> None:
+        """While the review is open: then the question has its buttons."""
+        refusal: CountersignError = Invalid(PRESS)
+        try:
+            await self._service.check_open(dialog.review)
+        except ReviewIsClosed as error:
+            refusal = error
+        await self._desk.refuse(reply, refusal, dialog.review)
 
     async def _take_sentence(self, reply: Message, words: str, dialog: Dialog) -> None:
         try:

@@ -123,4 +123,4 @@ class PromptSweep:
             if isinstance(failed, (RateLimited, Unreachable)):
                 raise failed from error
             # answered in this moment, asked with a ForceReply, or in a chat that is closed to us
-            log.info("prompt_not_changed", channel=TELEGRAM, error=str(failed))
+            log.info("prompt_not_changed", channel=TELEGRAM, message=dialog.message, error=str(failed))

@@ -133,6 +133,20 @@ async def test_who_replies_after_a_decision_elsewhere_is_told_whose(polling: Tel
     assert told.text.startswith("Already approved by Ben Okri at ")
 
 
+async def test_who_replies_to_a_question_that_lost_its_buttons_is_not_told_to_press_them(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    task = await there.house.submit(flow="destructive")
+    await there.telegram.press(await there.card(), "Approve…", user=ANA_ID)
+    prompt = await there.card_with("do you approve attempt 1 of ")
+    await decided_elsewhere(there, task)
+    await swept(there, prompt, until="This question is over. Already approved by Ben Okri at ")
+    await there.telegram.say(GROUP, "approve", user=ANA_ID, reply_to=prompt)
+    told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
+    assert told.text.startswith("Already approved by Ben Okri at ")
+
+
 async def test_each_question_is_ended_once_and_an_open_one_stays(polling: TelegramHouse) -> None:
     there = polling
     task, prompt = await asked_why(there)
