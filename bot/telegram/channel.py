@@ -99,6 +99,8 @@ class TelegramChannel:
         self._has_styles = True
         self._takes_replies: dict[int | str, bool] = {}
         """Whether people can reply in a chat, where it was asked."""
+        self._names: dict[int | str, str] = {}
+        """Of chats that an address names, by their numbers."""
 
     @property
     def name(self) -> ChannelName:
@@ -122,9 +124,11 @@ class TelegramChannel:
                 reply_parameters=_in_reply_to(thread, place),
             )
             try:
-                return ref_of(await self._asked(sending, message))
+                posted = ref_of(await self._asked(sending, message))
             except TelegramError as error:
                 raise failure(error) from error
+            self._note_name(place, parts(posted)[0])
+            return posted
 
     async def update(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
@@ -132,6 +136,7 @@ class TelegramChannel:
         chat_id, message_id = parts(message)
         async with self._gate.client() as bot:
             place = place_of(delivery.recipient.address)
+            self._note_name(place, chat_id)
             self._take_turn(place, _limits(place, edits=True))
             editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             may_reply = await self._may_reply(bot, place, content)
@@ -170,7 +175,15 @@ class TelegramChannel:
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:
         place = place_of(recipient.address)
-        return self._pace.wait(str(place.chat), _limits(place, edits=edits))
+        return self._pace.wait(self._lane(place), _limits(place, edits=edits))
+
+    def _lane(self, place: Place) -> str:
+        """A chat has one, whether it is named or numbered."""
+        return self._names.get(place.chat, str(place.chat))
+
+    def _note_name(self, place: Place, chat_id: int) -> None:
+        if isinstance(place.chat, str):
+            self._names[chat_id] = place.chat
 
     def _called(self) -> dict[PersonId, User]:
         """Whom a message may call; of a mention Telegram reads the id alone."""
@@ -191,7 +204,7 @@ class TelegramChannel:
                 retry_after=timedelta(seconds=wait),
                 whole_channel=True,
             )
-        wait = self._pace.wait(str(place.chat), limits)
+        wait = self._pace.wait(self._lane(place), limits)
         if wait > 0:
             raise RateLimited(
                 "Telegram takes no more messages in this chat for a while.",
@@ -199,7 +212,7 @@ class TelegramChannel:
                 lane_only=True,
             )
         self._pace.called("", IN_ALL)
-        self._pace.called(str(place.chat), _limits(place, edits=True))
+        self._pace.called(self._lane(place), _limits(place, edits=True))
 
     def routes(self) -> list[web.RouteDef]:
         """What Telegram calls where a webhook secret is set; outside `listening()` it answers 503."""

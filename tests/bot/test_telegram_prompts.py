@@ -277,3 +277,24 @@ async def test_new_cards_do_not_wait_until_all_questions_are_changed(
         assert await there.house.store.ended_dialogs(there.channel.name, limit=1)
         await there.house.submit("something new")
         assert (await there.card_with("something new", chat)).labels
+
+
+async def test_in_a_group_known_by_name_they_share_its_turns_with_the_cards(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        simulated() as telegram,
+        telegram_house(sqlite_database, clock, webhook=False, telegram=telegram, chat="@Desk") as there,
+    ):
+        desk = telegram.add_chat(-1009, "supergroup", "Desk", [ANA_ID], username="Desk").id
+        task = await there.house.submit()
+        await there.card(chat=desk)
+        await left_behind(there, task, 30, desk)
+        for _ in range(16):
+            await there.house.submit()
+        for _ in range(25):
+            await looked_over(there)
+        posts, edits = telegram.calls_of("sendMessage"), telegram.calls_of("editMessageText")
+        assert posts
+        assert edits
+        assert len(posts) + len(edits) <= 20, "in a minute"
