@@ -37,7 +37,7 @@ EVERY = timedelta(seconds=2)
 PAGE = 100
 """Prompts of one look. The next goes on behind them, and after the last one anew: however many cannot be
 changed yet, they hold up no other."""
-IN_WORDS = frozenset({Asks.TEXT, Asks.QUESTION})
+BY_REPLY = frozenset({Asks.TEXT, Asks.QUESTION})
 """What is answered by a reply: who replies too late is told. Telegram edits no message with a ForceReply (Bot
 API, "Updating messages")."""
 
@@ -64,15 +64,22 @@ class PromptSweep:
         """Where Telegram asked for a pause."""
         self._last: Dialog | None = None
         """The one that was looked at last, until they begin anew."""
+        self._is_told = False
+        """Whether the log has been told of the present outage."""
 
     async def run(self) -> None:
         """For ever."""
         while True:
             await elapse(self._clock, EVERY)
+            begins_anew = self._last is None
             try:
                 await self._sweep()
+                # One behind what has failed says nothing of it.
+                self._is_told = self._is_told and not begins_anew
             except (Unavailable, Unreachable) as error:
-                log.warning("prompts_not_ended", channel=TELEGRAM, reason=str(error))
+                if not self._is_told:
+                    log.warning("prompts_not_ended", channel=TELEGRAM, reason=str(error))
+                self._is_told = True
             except Exception as error:  # noqa: BLE001 - a defect must not end it: buttons would stay that do nothing
                 log.error("prompts_not_ended", channel=TELEGRAM, **defect(error))
 
@@ -97,7 +104,7 @@ class PromptSweep:
 
     async def _end(self, dialog: Dialog, place: Place) -> None:
         """Raises `RateLimited`, `Unreachable` and `Unavailable`: it is left for later."""
-        if dialog.asks not in IN_WORDS:
+        if dialog.asks not in BY_REPLY:
             words = await self._why(dialog)
             self._take_turn(place)
             await self._change(dialog, words)

@@ -31,7 +31,12 @@ there, polling = telegram_fixtures.there, telegram_fixtures.polling
 
 async def asked_why(there: TelegramHouse) -> tuple[Task, Message]:
     task = await there.house.submit()
-    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    card = await there.telegram.until(
+        lambda: next((one for one in there.ours() if "Reject…" in one.labels), None)
+    )
+    assert card is not None
+    await there.house.noted()
+    await there.telegram.press(card, "Reject…", user=ANA_ID)
     return task, await there.card_with("why do you reject")
 
 
@@ -198,6 +203,22 @@ async def test_where_telegram_is_away_it_ends_later(polling: TelegramHouse, faul
     await decided_elsewhere(there, task)
     assert (await swept(there, prompt, until="Already approved by Ben Okri at ")).labels == ()
     assert len(edits_of(there, prompt)) > 1
+
+
+async def test_the_log_is_told_of_an_outage_once(polling: TelegramHouse) -> None:
+    there = polling
+    away = Fault(method="editMessageText", contains="This question is over", status=502, times=None)
+    with capture_logs() as logs:
+        for outages in (1, 2):
+            task, prompt = await asked_why(there)
+            there.telegram.faults.add(away)
+            await decided_elsewhere(there, task)
+            for _ in range(3):
+                await looked_over(there)
+            assert [line["event"] for line in logs].count("prompts_not_ended") == outages
+            there.telegram.faults.clear()
+            await swept(there, prompt, until="This question is over. ")
+            await looked_over(there)
 
 
 async def test_a_message_that_is_gone_is_not_asked_for_again(polling: TelegramHouse) -> None:
