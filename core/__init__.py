@@ -46,6 +46,7 @@ Around it
     durations.py                    how long, as people write it: `2h`
     imports.py columns.py           functions by `module:function`, and extras; how wide text is
     listing.py                      names in a sentence
-    clock.py ids.py stopping.py     time, new ids, an end in good order
+    clock.py pauses.py              time; waiting for some of it
+    ids.py stopping.py              new ids; an end in good order
     defects.py                      our own defects, as a log may have them
 """
