@@ -22,7 +22,7 @@ from bot.telegram.failures import failure
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.errors import CountersignError, Invalid, NotAReviewer, ReviewIsClosed, Unavailable
 from core.literal import utf16
 from core.model import Asks, Dialog
 
@@ -255,6 +255,15 @@ class Desk:
             )
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
+
+
+async def why_over(service: Service, review: ReviewId) -> str:
+    """Of a question that nobody can answer any more: who decided, or which button to press."""
+    try:
+        await service.check_open(review)
+    except ReviewIsClosed as error:
+        return f"This question is over. {sentence(error)}"
+    return OVER
 
 
 def check_words(words: str) -> None:

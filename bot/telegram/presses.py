@@ -11,7 +11,7 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
-from bot.telegram.desk import CANCEL, OVER, UNCHANGED, check_words
+from bot.telegram.desk import CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
@@ -133,7 +133,8 @@ class Presses:
         if asked is not None:
             await self._inquiries.take_answer(reply, words, asked, person)
         elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
-            await self._desk.refuse(reply, Invalid(OVER), late.review)
+            over = await why_over(self._service, late.review)
+            await self._desk.refuse(reply, Invalid(over), late.review)
         elif person is not None and shown is None and self._above.check_known(above):
             await self._inquiries.take_stray(reply, person)
         elif person is not None and shown is not None and shown.is_open and is_consent(words):
@@ -219,7 +220,7 @@ class Presses:
         async with self._desk.dialog_at(prompt) as dialog:
             if prompt is None or dialog is None or dialog.review != said.review:
                 # nothing is tidied up: a client can name any message, a card of ours too
-                raise Invalid(OVER)
+                raise Invalid(await why_over(self._service, said.review))
             self._desk.check_asked(dialog, person)
             match dialog.asks:
                 case Asks.REASON:

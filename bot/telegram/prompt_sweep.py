@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import structlog
 from telegram.error import TelegramError
 
-from bot.answers import sentence
 from bot.markup import NO_PREVIEW
-from bot.telegram.desk import OVER
+from bot.telegram.desk import why_over
 from bot.telegram.failures import changed_nothing, failure
 from bot.telegram.places import parts, place_of
 from bot.telegram.updates import TELEGRAM
 from core.defects import defect
-from core.errors import RateLimited, ReviewIsClosed, Unavailable, Unreachable
+from core.errors import RateLimited, Unavailable, Unreachable
 from core.model import Asks
 from core.pauses import elapse
 
@@ -105,17 +104,10 @@ class PromptSweep:
     async def _end(self, dialog: Dialog, place: Place) -> None:
         """Raises `RateLimited`, `Unreachable` and `Unavailable`: it is left for later."""
         if dialog.asks not in BY_REPLY:
-            words = await self._why(dialog)
+            words = await why_over(self._service, dialog.review)
             self._take_turn(place)
             await self._change(dialog, words)
         await self._dialogs.prompt_ended(TELEGRAM, dialog.message)
-
-    async def _why(self, dialog: Dialog) -> str:
-        try:
-            await self._service.check_open(dialog.review)
-        except ReviewIsClosed as error:
-            return f"This question is over. {sentence(error)}"
-        return OVER
 
     async def _change(self, dialog: Dialog, words: str) -> None:
         chat_id, message_id = parts(dialog.message)

@@ -138,6 +138,34 @@ async def test_who_replies_after_a_decision_elsewhere_is_told_whose(polling: Tel
     assert told.text.startswith("Already approved by Ben Okri at ")
 
 
+@pytest.mark.parametrize("label", ["Edit…", "Ask…", "Reject…"])
+async def test_who_replies_too_late_after_a_decision_elsewhere_is_not_sent_to_a_button(
+    polling: TelegramHouse, label: str
+) -> None:
+    """The card has none any more."""
+    there = polling
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), label, user=ANA_ID)
+    prompt = await there.card(2)
+    await decided_elsewhere(there, task)
+    there.house.clock.advance(minutes=MINUTES, seconds=1)
+    await there.telegram.say(GROUP, "not like this", user=ANA_ID, reply_to=prompt)
+    told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
+    assert told.text.startswith("This question is over. Already approved by Ben Okri at ")
+
+
+async def test_who_presses_too_late_after_a_decision_elsewhere_is_not_sent_to_a_button(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    await decided_elsewhere(there, task)
+    there.house.clock.advance(minutes=MINUTES, seconds=1)
+    late = await there.telegram.press(prompt, "No reason", user=ANA_ID)
+    assert late.text is not None
+    assert late.text.startswith("This question is over. Already approved by Ben Okri at ")
+
+
 async def test_who_replies_to_a_question_that_lost_its_buttons_is_not_told_to_press_them(
     polling: TelegramHouse,
 ) -> None:
