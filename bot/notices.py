@@ -95,7 +95,7 @@ def _ending(notice: Notice, event: TaskCompleted | TaskFailed | TaskCancelled, p
 _OUTCOMES = {
     Outcome.APPROVED: " was approved",
     Outcome.REJECTED: " was rejected",
-    Outcome.EXPIRED: " expired, as nobody decided in time",
+    Outcome.EXPIRED: " expired, as it was not decided in time",  # some may have decided, too few
 }
 
 
@@ -154,13 +154,20 @@ def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, .
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
-            return ("Stuck, ", *what, f": {reason} The policy has to be changed, or the task cancelled.")
+            return ("Stuck, ", *what, f": {reason} {_remedies(review)}")
         case DecisionWithdrawn(reviewer_name=name, by_name=None):
             return (Theirs(text=name), " has taken back their answer on ", *what, ".")
         case DecisionWithdrawn(reviewer_name=name, by_name=str(by)):
             return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
+
+
+def _remedies(review: ReviewRequest) -> str:
+    """What helps where those who may still decide are too few."""
+    if any(made.verdict is Verdict.REJECT for made in review.decisions):
+        return "A rejection has to be taken back, the policy changed, or the task cancelled."
+    return "The policy has to be changed, or the task cancelled."
 
 
 def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:

@@ -29,7 +29,7 @@ from core.events import (
     TaskFailed,
 )
 from core.literal import utf16
-from core.model import Notice, Outcome, PersonId, Policy, StoredEvent
+from core.model import Notice, Outcome, PersonId, Policy, StoredEvent, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +121,17 @@ def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewReque
     )
 
 
+def test_a_review_that_a_rejection_made_stuck_is_mended_by_taking_it_back(
+    a_review: Callable[..., ReviewRequest], a_decision: Callable[..., Decision]
+) -> None:
+    """Where two have to reject, one rejection may leave too few for an approval."""
+    stuck = a_review(decisions=(a_decision(verdict=Verdict.REJECT),))
+    assert plain(said(STUCK, stuck)) == (
+        "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
+        "A rejection has to be taken back, the policy changed, or the task cancelled."
+    )
+
+
 ENDS: dict[str, tuple[Event, str, str | None]] = {
     "approved": (
         TaskCompleted(final_result="Paid.", outcome="approved"),
@@ -130,7 +141,7 @@ ENDS: dict[str, tuple[Event, str, str | None]] = {
     "rejected": (TaskCompleted(final_result=None, outcome="rejected"), " was rejected.", None),
     "expired": (
         TaskCompleted(final_result=None, outcome="expired"),
-        " expired, as nobody decided in time.",
+        " expired, as it was not decided in time.",
         None,
     ),
     "unreviewed": (TaskCompleted(final_result={"a": 1}, outcome=None), " is done.", '{\n  "a": 1\n}'),
