@@ -251,7 +251,10 @@ def _difference(request: ReviewRequest, draft: str) -> Difference | None:
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
-    remarks = [_remark(decision, _DECIDED[decision.verdict]) for decision in request.decisions[-REMARKS:]]
+    remarks = [
+        _remark(made, _DECIDED[made.verdict], is_carried=made.at < request.opened_at)
+        for made in request.decisions[-REMARKS:]
+    ]
     return (*remarks, *_endings(request))
 
 
@@ -259,11 +262,13 @@ def _with_hidden(words: str, hidden: int, remarks: list[Remark]) -> tuple[Remark
     return (Remark(line=(f"{words}{hidden}",)), *remarks) if hidden > 0 else tuple(remarks)
 
 
-def _remark(decision: Decision, words: str) -> Remark:
+def _remark(decision: Decision, words: str, *, is_carried: bool = False) -> Remark:
+    """`is_carried`: given in an attempt before, so of another draft."""
     line: Line = (words, Theirs(text=decision.reviewer_name))
     if decision.person is not None:
         line += (" for ", Theirs(text=decision.person_name or decision.person))
-    return Remark(line=(*line, f", {clock_time(decision.at)}"), comment=decision.comment or None)
+    before = " in an attempt before" if is_carried else ""
+    return Remark(line=(*line, f"{before}, {clock_time(decision.at)}"), comment=decision.comment or None)
 
 
 def _endings(request: ReviewRequest) -> tuple[Remark, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +124,18 @@ def test_below_the_quorum_a_card_counts_and_keeps_its_buttons(
     assert card.note == "1 of 2 approvals"
     assert len(card.buttons) == 2
     assert words(card.remarks[0]).startswith("Approved by Ana Ruiz")
+
+
+def test_an_approval_that_was_carried_is_told_from_one_of_this_draft(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    """Whoever gave it has not seen what is approved now."""
+    carried, here = a_decision(at=AT - timedelta(minutes=5)), a_decision(reviewer_name="Ben Okri", at=AT)
+    card = a_card(attempt=2, policy=TWO_OF_THEM, decisions=(carried, here))
+    assert [words(one) for one in card.remarks] == [
+        "Approved by Ana Ruiz in an attempt before, 2026-11-05 13:57 UTC",
+        "Approved by Ben Okri, 2026-11-05 14:02 UTC",
+    ]
 
 
 def test_a_card_says_who_is_looking_and_keeps_its_buttons(a_card: Callable[..., Card]) -> None:
