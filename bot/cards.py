@@ -251,8 +251,9 @@ def _difference(request: ReviewRequest, draft: str) -> Difference | None:
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:
+    did = _DECIDED | ({Verdict.EDIT: "Edited by "} if request.outcome is Outcome.EDITED else {})
     remarks = [
-        _remark(made, _DECIDED[made.verdict], is_carried=made.at < request.opened_at)
+        _remark(made, did[made.verdict], is_carried=made.at < request.opened_at)
         for made in request.decisions[-REMARKS:]
     ]
     return (*remarks, *_endings(request))

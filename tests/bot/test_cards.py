@@ -111,6 +111,17 @@ def test_a_replaced_card_says_by_which_attempt(
     assert card.buttons == ()
 
 
+def test_an_edit_that_becomes_the_next_attempt_is_not_said_to_have_approved(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    """Where more than one has to approve nobody has approved it yet, nor its editor."""
+    edit = a_decision(Verdict.EDIT, content="better")
+    card = a_card(
+        policy=TWO_OF_THEM, outcome=Outcome.EDITED, closed_at=AT, superseded_by=2, decisions=(edit,)
+    )
+    assert words(card.remarks[0]) == "Edited by Ana Ruiz, 2026-11-05 14:02 UTC"
+
+
 def test_a_review_replaced_undecided_is_superseded(a_card: Callable[..., Card]) -> None:
     card = a_card(superseded_by=2)
     assert card.state is CardState.SUPERSEDED
