@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import version
 from os import getpid
 from socket import gethostname
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -17,6 +18,7 @@ from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from dataclasses import Field
 
     from pydantic import SecretStr
 
@@ -188,7 +190,7 @@ def _texts(settings: Settings, configured: Configuration) -> dict[str, str]:
     return {
         "people": repr(
             (
-                _sorted(configured.people),
+                _said(_sorted(configured.people)),
                 sorted(map(repr, directory.slack.items())),
                 sorted(directory.telegram.items()),
                 sorted(configured.admins),
@@ -196,12 +198,12 @@ def _texts(settings: Settings, configured: Configuration) -> dict[str, str]:
         ),
         "policies": repr(
             (
-                _sorted(configured.policies),
-                [(source, source.token) for _, source in _sorted(configured.outside)],
+                _said(_sorted(configured.policies)),
+                [(_said(source), source.token) for _, source in _sorted(configured.outside)],
             )
         ),
-        "flows": repr((_sorted(configured.flows), model, model and model.api_key)),
-        "hooks": repr([(hook, hook.secret) for _, hook in _sorted(configured.hooks)]),
+        "flows": repr((_said(_sorted(configured.flows)), _said(model), model and model.api_key)),
+        "hooks": repr([(_said(hook), hook.secret) for _, hook in _sorted(configured.hooks)]),
         "slack": repr(
             (
                 _plain(bot.slack_bot_token),
@@ -225,6 +227,22 @@ def _texts(settings: Settings, configured: Configuration) -> dict[str, str]:
 
 def _sorted(by_name: Mapping[K, T]) -> list[tuple[K, T]]:
     return sorted(by_name.items(), key=lambda item: item[0])
+
+
+def _said(value: object) -> object:
+    """Without what is as it is where nobody says otherwise: a release that knows a setting more is to make
+    the same mark of the same file."""
+    if isinstance(value, list | tuple):
+        return [_said(one) for one in value]
+    if not is_dataclass(value):
+        return value
+    told = ((field, getattr(value, field.name)) for field in fields(value) if field.repr)
+    return [(field.name, _said(found)) for field, found in told if found != _otherwise(field)]
+
+
+def _otherwise(field: Field[Any]) -> object:
+    """Its value where nobody says one."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -54,6 +54,8 @@ class KeepingRequest(QuietRequest):
         self._heard = heard
 
     async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        if (poll := asyncio.current_task()) is not None:
+            poll.add_done_callback(_looked_at)
         status, payload = await super().do_request(*args, **options)
         if status in {401, 404}:
             # python-telegram-bot would stop polling for ever, because of one answer
@@ -82,3 +84,10 @@ class KeepingRequest(QuietRequest):
             log.warning("update_refused", channel=TELEGRAM, update_id=error.update_id, reason="malformed")
             return error.update_id
         return int(raw["update_id"])
+
+
+def _looked_at(poll: asyncio.Task[Any]) -> None:
+    """python-telegram-bot does not ask how a poll ended that ends as it stops polling, and asyncio would tell
+    of an error that nobody handled: of a replica that was frozen and wakes, as of a defect."""
+    if not poll.cancelled():
+        poll.exception()

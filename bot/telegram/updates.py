@@ -39,8 +39,8 @@ COMMANDS = ("start", "help", *Asked, *Word, "away", "back", *DECISIONS)
 COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 LOOK = timedelta(seconds=5)
-"""Between two looks at what other replicas have not handled: handling takes far less. A reply that
-waits to be known (`bot.telegram.above`) takes longer, and whoever takes it up, too, is refused its answer."""
+"""Between two looks at what other replicas have not handled: handling takes far less. A reply that waits to
+be known (`bot.telegram.above`) takes longer, and may wait in two of them: the later one finds it handled."""
 SIDE_BY_SIDE = 64
 """Updates handled at once: a slow one must not hold up the others."""
 PAGE = 200
@@ -170,6 +170,8 @@ class Intake:
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
         self._keeping: set[asyncio.Task[QueryShape | None]] = set()
+        self._looking: set[asyncio.Task[None]] = set()
+        """Whether what was postponed is still to be handled."""
 
     async def take(self, raw: Mapping[str, Any]) -> QueryShape | None:
         """Durable on return; one that came before is passed over. Raises `Unreadable`, `Unavailable`.
@@ -273,6 +275,8 @@ class Intake:
     def close(self) -> None:
         for alarm in self._postponed.values():
             alarm.cancel()
+        for looking in self._looking:
+            looking.cancel()
         self._postponed.clear()
 
     def _later(self, update_id: int, again: Update | Unmarked, error: Unavailable) -> None:
@@ -281,7 +285,26 @@ class Intake:
 
     def _again(self, update_id: int, again: Update | Unmarked) -> None:
         del self._postponed[update_id]
-        self._queue.put_nowait(again)
+        looking = asyncio.create_task(self._hand_out_again(update_id, again), name=f"update {update_id}")
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+
+    async def _hand_out_again(self, update_id: int, again: Update | Unmarked) -> None:
+        """Unless another replica, which took it up as it waited here, has handled it: it would be answered
+        twice."""
+        try:
+            is_handled = await self._inbox.is_handled(TELEGRAM, str(update_id))
+        except Unavailable as error:
+            self._later(update_id, again, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a defect must not lose what is in no other hands
+            log.error("update_not_looked_up", channel=TELEGRAM, update_id=update_id, **defect(error))
+            is_handled = False
+        if is_handled:
+            self._in_hand.discard(str(update_id))
+            log.info("update_handled_elsewhere", channel=TELEGRAM, update_id=update_id)
+        else:
+            self._queue.put_nowait(again)
 
     def _update(self, shape: UpdateShape) -> Update:
         if shape.callback_query is None:

@@ -31,6 +31,10 @@ class ChatInbox(Protocol):
         """Never hand it out again, and forget its body; its id is remembered for a month."""
         ...
 
+    async def is_handled(self, channel: ChannelName, update_id: str) -> bool:
+        """Whether that was said of it, by whichever replica."""
+        ...
+
     async def place_moved(self, place: Recipient, address: str) -> None:
         """What is still to be shown at this place is shown at that address, now and later. Idempotent."""
         ...

@@ -43,6 +43,9 @@ HANDLED = Statement(
     .where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
     .values(handled_at=p("now"), body=p("body"))
 )
+HANDLED_AT = Statement(
+    select(chat_update.c.handled_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
+)
 FORGET = Statement(
     delete(chat_update).where(chat_update.c.handled_at.is_not(None), chat_update.c.handled_at < p("before"))
 )
@@ -111,6 +114,11 @@ def unhandled_updates(
 
 def update_handled(tx: Transaction, channel: str, update_id: str) -> None:
     tx.send(HANDLED, channel=channel, id=update_id, now=micros(tx.now), body=b"")
+
+
+def is_handled(tx: Transaction, channel: str, update_id: str) -> bool:
+    row = tx.one(HANDLED_AT, channel=channel, id=update_id)
+    return row is not None and row[0] is not None
 
 
 def open_dialog(tx: Transaction, opened: Dialog) -> None:

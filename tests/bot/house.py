@@ -121,6 +121,8 @@ class ShakyInbox:
     """So many marks were refused."""
     defect: Exception | None = None
     """What the next look at unhandled updates raises."""
+    lookup_defect: Exception | None = None
+    """What the next look whether one is handled raises."""
     slow: asyncio.Event | None = None
     """What was stored is known only after it."""
     pages: list[int] = field(default_factory=list)
@@ -149,6 +151,14 @@ class ShakyInbox:
             self.unmarked += 1
             raise DOWN
         await self.store.update_handled(channel, update_id)
+
+    async def is_handled(self, channel: ChannelName, update_id: str) -> bool:
+        if self.is_down:
+            raise DOWN
+        if self.lookup_defect is not None:
+            defect, self.lookup_defect = self.lookup_defect, None
+            raise defect
+        return await self.store.is_handled(channel, update_id)
 
     async def place_moved(self, place: Recipient, address: str) -> None:
         if self.is_down:

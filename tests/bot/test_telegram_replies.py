@@ -130,6 +130,42 @@ async def test_who_answers_a_copy_that_was_posted_without_our_knowing_is_told_wh
     assert await reply_of(there, task) == "Acme."
 
 
+async def test_a_reply_that_another_replica_has_handled_meanwhile_is_not_handled_again(
+    there: TelegramHouse,
+) -> None:
+    """Which took it up as it waited here: its writer would hear it twice."""
+    there.telegram.faults.add(Fault(method="sendMessage", contains=" asks ", cut=True, after_acting=True))
+    await asked(there)
+    await put_off(there, "Acme.", user=SAM_ID, reply_to=await seen(there, " asks "))
+    (waiting,) = await there.house.store.unhandled_updates(there.channel.name)
+    await there.house.store.update_handled(there.channel.name, waiting.id)
+    with capture_logs() as logs:
+        there.house.clock.advance(KNOWN_BY)
+
+        async def is_left_alone() -> bool:
+            await there.house.store.check()
+            return any(line["event"] == "update_handled_elsewhere" for line in logs)
+
+        await eventually(is_left_alone)
+    assert not there.saying(UNKNOWN)
+
+
+async def test_a_reply_that_waits_is_looked_at_again_also_where_nobody_can_say_who_handled_it(
+    there: TelegramHouse,
+) -> None:
+    noted = asyncio.Event()
+    task = await asked(there, noted)
+    await put_off(there, "Acme.", user=SAM_ID, reply_to=await seen(there, " asks "))
+    noted.set()
+    await there.house.noted()
+    there.house.inbox.lookup_defect = ValueError("a private text")
+    with capture_logs() as logs:
+        there.house.clock.advance(seconds=2)
+        assert await reply_of(there, task) == "Acme."
+    assert "update_not_looked_up" in {line["event"] for line in logs}
+    assert "a private text" not in str(logs)
+
+
 async def test_also_in_a_group_that_is_named_and_not_numbered(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

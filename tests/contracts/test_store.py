@@ -1016,7 +1016,9 @@ async def test_an_update_is_kept_once_and_handed_out_until_it_is_handled(
     assert not await store.keep_update(one)
     assert await store.keep_update(ChatUpdate(channel=ChannelName("slack"), id="1", body=b"s"))
     assert await store.unhandled_updates(one.channel) == [one, two]
+    assert not await store.is_handled(one.channel, "1")
     await store.update_handled(one.channel, "1")
+    assert await store.is_handled(one.channel, "1")
     assert await store.unhandled_updates(one.channel) == [two]
     assert not await store.keep_update(one), "its id is remembered"
     clock.advance(days=32)

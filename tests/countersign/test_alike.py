@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from core.ids import new_id
+from core.model import Policy
 from core.store.sql import SqlStore
 from countersign.alike import DIGITS, KEY, NAMES, SECTIONS, Alike, differences, mark
 from countersign.configuration import ConfigurationFile, configuration
@@ -98,6 +100,27 @@ def test_so_is_what_the_settings_say(
     before = mark(settings(), read(BEGIN), b"k")
     now = set_to(monkeypatch, **values)
     assert differences(before, mark(now, read(BEGIN), b"k")) == sections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterPolicy(Policy):
+    """As the next release knows them."""
+
+    later: bool = False
+
+
+def test_a_release_that_knows_one_setting_more_makes_the_same_mark_until_it_is_set() -> None:
+    """Both run side by side while replicas are replaced, and their file is the same."""
+    known = read(BEGIN)
+    policy = known.policies["default"]
+    values = {field.name: getattr(policy, field.name) for field in fields(policy)}
+
+    def mark_with(other: Policy) -> str:
+        return mark(settings(), replace(known, policies={**known.policies, "default": other}), b"k")
+
+    mine = mark(settings(), known, b"k")
+    assert differences(mine, mark_with(LaterPolicy(**values))) == []
+    assert differences(mine, mark_with(LaterPolicy(**values, later=True))) == ["policies"]
 
 
 def test_a_secret_that_differs_is_seen_and_stands_nowhere() -> None:

@@ -30,6 +30,9 @@ class ChatRows(Lanes):
     async def update_handled(self, channel: ChannelName, update_id: str) -> None:
         await self._write.run(partial(chats.update_handled, channel=channel, update_id=update_id))
 
+    async def is_handled(self, channel: ChannelName, update_id: str) -> bool:
+        return await self._read.run(partial(chats.is_handled, channel=channel, update_id=update_id))
+
     async def open_dialog(self, dialog: Dialog) -> None:
         await self._write.run(partial(chats.open_dialog, opened=dialog))
 
