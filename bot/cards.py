@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.changes import changes
-from core.explaining import called, looking, standing
+from core.explaining import looking, standing
 from core.literal import is_short
 from core.model import Assurance, OnExpiry, Outcome, Point, Status, Verdict, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from datetime import datetime
 
     from bot.buttons import Buttons
@@ -167,12 +167,10 @@ def whole(card: Card) -> str:
     return "the file below and its page have them all" if card.has_file else "its page has them all"
 
 
-def calling(
-    shown: Card, request: ReviewRequest, person: Callable[[str], Person | None], here: Container[PersonId]
-) -> Card:
+def calling(shown: Card, people: Iterable[Person], here: Container[PersonId]) -> Card:
     """The card as it is posted where several read it; `here` are those whom the platform can call."""
-    people = [found for one in called(request) if one in here and (found := person(one)) is not None]
-    return replace(shown, called=tuple(Named(name=one.name, person=one.id) for one in people))
+    named = (Named(name=one.name, person=one.id) for one in people if one.id in here)
+    return replace(shown, called=tuple(named))
 
 
 def enumerated(named: Sequence[Named]) -> list[str | Named]:

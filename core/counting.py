@@ -199,6 +199,24 @@ def waited_for(review: ReviewRequest, policies: Mapping[str, Policy] | None = No
     return [person for person in undecided if not open_to.isdisjoint(choices.get(person, ()))]
 
 
+def asked(
+    review: ReviewRequest,
+    delegates: Mapping[PersonId, PersonId | None],
+    policies: Mapping[str, Policy] | None = None,
+) -> list[tuple[PersonId, PersonId]]:
+    """Who is waited for, each with who is asked in their place: their delegate, while they are away.
+
+    Without those in whose place nobody can answer: who is away, too, or a reviewer, who answers in their own.
+    """
+    found = [(person, delegates.get(person, person)) for person in waited_for(review, policies)]
+    return [
+        (person, who)
+        for person, who in found
+        if who is not None
+        and (who == person or (who not in delegates and who not in review.policy.reviewers))
+    ]
+
+
 def _undecided(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> list[PersonId]:
     decided = _heard(review.decisions)
     return [person for person in able(review, policies) if person not in decided]

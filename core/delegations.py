@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import Forbidden, Invalid
+from core.explaining import called
 from core.ids import new_id
 from core.model import LOCAL, Delegation
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from core.model import Person, PersonId
+    from core.model import Person, PersonId, ReviewRequest
     from core.ports import Clock, DelegationStore
 
 LONGEST = timedelta(days=366)
@@ -83,6 +84,11 @@ class Delegations:
             if any(who is not None and self._person(who) is None for who in (of.person, of.delegate)):
                 await self._store.revoke_delegation(of.person)
                 log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
+
+    async def called(self, review: ReviewRequest) -> list[Person]:
+        """Whom a card of it calls as it is posted, as they and their delegates are there now."""
+        away = {of.person: of.delegate for of in await self.standing()}
+        return [found for one in called(review, away) if (found := self._person(one)) is not None]
 
     async def standing(self) -> Sequence[Delegation]:
         """All in force now, oldest first."""

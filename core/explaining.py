@@ -235,10 +235,11 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
     return f" {', '.join(names[:NAMED])}{more} can."
 
 
-def called(review: ReviewRequest) -> list[PersonId]:
-    """Whom a card calls when it is posted: who is waited for. Nobody where they are more than `CALLED`."""
-    waited_for = counting.waited_for(review) if review.is_open else []
-    return waited_for if len(waited_for) <= CALLED else []
+def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None] = {}) -> list[PersonId]:
+    """Whom a card calls when it is posted: who is waited for, or decides in their place while they are away.
+    Nobody where they are more than `CALLED`."""
+    asked = dict.fromkeys(who for _, who in counting.asked(review, delegates)) if review.is_open else {}
+    return list(asked) if len(asked) <= CALLED else []
 
 
 def progress(review: ReviewRequest) -> str:

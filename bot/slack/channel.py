@@ -123,7 +123,7 @@ class SlackChannel:
     async def _post(
         self, client: AsyncWebClient, delivery: Delivery, content: ReviewRequest | Notice, where: Place
     ) -> MessageRef:
-        shown = self._message(delivery, content, is_post=True)
+        shown = await self._message(delivery, content, is_post=True)
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         self._lost.begun(delivery)
         try:
@@ -169,7 +169,7 @@ class SlackChannel:
             try:
                 await _asked(
                     client.chat_update(
-                        channel=_place(message), ts=_ts(message), **self._message(delivery, content)
+                        channel=_place(message), ts=_ts(message), **await self._message(delivery, content)
                     )
                 )
             except RateLimited as error:
@@ -273,7 +273,7 @@ class SlackChannel:
             public_url=self._public_url,
         )
 
-    def _message(
+    async def _message(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, is_post: bool = False
     ) -> dict[str, Any]:
         payload = {"delivery": delivery.id, "version": delivery.version}
@@ -286,7 +286,7 @@ class SlackChannel:
             users: dict[PersonId, str] = {}
             if is_post and not delivery.is_retired and not is_for_one(delivery.recipient.address):
                 users = self._people.slack_users()
-                shown = calling(shown, content, self._service.person, users)
+                shown = calling(shown, await self._service.delegations.called(content), users)
             text, drawn, kind = fallback(shown), blocks(shown, users), "countersign_card"
             payload["review"] = content.id
         return {

@@ -115,7 +115,7 @@ class TelegramChannel:
                 message = _document(file_of(content, thread))
             else:
                 may_reply = await self._may_reply(bot, place, content)
-                message = self._message(delivery, content, is_post=True, may_reply=may_reply)
+                message = await self._message(delivery, content, is_post=True, may_reply=may_reply)
             self._take_turn(place, _limits(place, edits=False))
             sending = partial(
                 bot.send_document if "document" in message else bot.send_message,
@@ -141,7 +141,7 @@ class TelegramChannel:
             editing = partial(bot.edit_message_text, chat_id=chat_id, message_id=message_id)
             may_reply = await self._may_reply(bot, place, content)
             try:
-                await self._asked(editing, self._message(delivery, content, may_reply=may_reply))
+                await self._asked(editing, await self._message(delivery, content, may_reply=may_reply))
             except TelegramError as error:
                 if not changed_nothing(error):
                     raise failure(error) from error
@@ -254,7 +254,7 @@ class TelegramChannel:
     def _intake(self) -> Intake | None:
         return self._listener.intake if self._listener else None
 
-    def _message(
+    async def _message(
         self,
         delivery: Delivery,
         content: ReviewRequest | Notice,
@@ -269,7 +269,7 @@ class TelegramChannel:
             shown, users = card(content, public_url=self._public_url, buttons=self._buttons), {}
             if is_post and not delivery.is_retired and not place_of(delivery.recipient.address).is_private:
                 users = self._called()
-                shown = calling(shown, content, self._service.person, users)
+                shown = calling(shown, await self._service.delegations.called(content), users)
             made = markup(retired(shown) if delivery.is_retired else shown, users)
         return {
             "text": made.text,

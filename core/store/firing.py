@@ -24,7 +24,7 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from core.events import Event
     from core.model import Person, PersonId, Policy, ReviewRequest
@@ -117,15 +117,10 @@ def _asked(
     tx: Transaction, request: ReviewRequest, policies: Mapping[str, Policy]
 ) -> list[tuple[PersonId, PersonId]]:
     """Who is waited for, each with who is to be reminded of it: their delegate, while they are away."""
-    away = {of.person: of.delegate for of in delegations.standing(tx)}
-    asked = [(person, away.get(person, person)) for person in counting.waited_for(request, policies)]
     # In open mode whoever sits at the machine is waited for, too, but stands in no policy.
     here = [(one.person, one.person) for one in request.snoozes if one.person == LOCAL]
-    return here + [
-        (person, who)
-        for person, who in asked
-        if who is not None and (who == person or _can_stand_in(request, who, away))
-    ]
+    away = {of.person: of.delegate for of in delegations.standing(tx)}
+    return here + counting.asked(request, away, policies)
 
 
 def _end_claims(tx: Transaction, row: Row, request: ReviewRequest) -> None:
@@ -138,11 +133,6 @@ def _end_claims(tx: Transaction, row: Row, request: ReviewRequest) -> None:
     ]
     if ended:
         settle(tx, row, request, ended, request.decisions, Outcome.OPEN)
-
-
-def _can_stand_in(request: ReviewRequest, delegate: PersonId, away: Collection[PersonId]) -> bool:
-    """Not who is away, too, nor a reviewer, who answers in a place of their own."""
-    return delegate not in away and delegate not in request.policy.reviewers
 
 
 def escalate(

@@ -59,6 +59,15 @@ async def test_a_card_that_another_stands_in_for_calls_nobody(over_socket: Slack
     assert called(await there.card(2)) == []
 
 
+async def test_a_card_calls_the_delegate_of_who_is_away(over_socket: SlackHouse) -> None:
+    there = over_socket
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.submit(flow="timed")
+    card = await there.card()
+    assert called(card) == ["U01BEN"]
+
+
 async def test_in_private_nobody_is_called_by_name(over_socket: SlackHouse) -> None:
     there = over_socket
     task = await there.house.submit()

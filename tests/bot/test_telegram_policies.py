@@ -50,6 +50,15 @@ async def test_a_card_that_another_stands_in_for_calls_nobody(there: TelegramHou
     assert called(await there.card(2)) == []
 
 
+async def test_a_card_calls_the_delegate_of_who_is_away(there: TelegramHouse) -> None:
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegations.add(ANA.id, BEN.id, until, by=ANA.id)
+    await there.house.submit(flow="timed")
+    card = await there.card()
+    assert "\nFor Ben Okri\n" in card.text
+    assert called(card) == [BEN_ID]
+
+
 async def test_in_private_nobody_is_called_by_name(sqlite_database: Database, clock: StoppedClock) -> None:
     async with telegram_house(sqlite_database, clock, webhook=False, chat=ANA_ID) as there:
         await there.house.submit()

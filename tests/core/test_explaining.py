@@ -154,3 +154,21 @@ def test_a_card_that_waits_for_many_calls_nobody(people: int, calls: int) -> Non
 def test_a_card_calls_nobody_once_its_review_is_closed() -> None:
     assert called(review()) == [ANA.id, BEN.id]
     assert called(review(closed=Outcome.EXPIRED)) == []
+
+
+@pytest.mark.parametrize(
+    ("delegates", "calls"),
+    [
+        ({}, [ANA.id, BEN.id]),
+        ({ANA.id: CY.id}, [CY.id, BEN.id]),
+        ({ANA.id: CY.id, BEN.id: CY.id}, [CY.id]),
+        ({ANA.id: None}, [BEN.id]),
+        ({ANA.id: BEN.id}, [BEN.id]),
+        ({ANA.id: CY.id, CY.id: EVE.id}, [BEN.id]),
+    ],
+    ids=["nobody away", "a delegate", "one for two", "away alone", "a reviewer", "away, too"],
+)
+def test_a_card_calls_who_can_answer_in_whose_place(
+    delegates: dict[PersonId, PersonId | None], calls: list[PersonId]
+) -> None:
+    assert called(review(), delegates) == calls
