@@ -5,14 +5,27 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bot.buttons import Action
 from bot.cards import REMARKS, CardState, Difference, Remark, Theirs
 from core.literal import SHORT
-from core.model import Claim, Earlier, OnExpiry, Outcome, PersonId, Point, Policy, Quorum, Status, Verdict
+from core.model import (
+    Assurance,
+    Claim,
+    Earlier,
+    OnExpiry,
+    Outcome,
+    PersonId,
+    Point,
+    Policy,
+    Quorum,
+    ReasonRule,
+    Status,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +48,24 @@ def test_an_open_review_can_be_approved_and_rejected(a_card: Callable[..., Card]
     assert [button.label for button in card.buttons] == ["Approve", "Reject…"]
     presses = [buttons.read(button.token) for button in card.buttons]
     assert [press.action for press in presses if press] == [Action.APPROVE, Action.REJECT]
+
+
+@pytest.mark.parametrize(
+    ("policy", "approve"),
+    [
+        ({"destructive": True}, Action.ASK_APPROVE),
+        ({"destructive": True, "reason": ReasonRule.ON_REJECT}, Action.ASK_APPROVE),
+        ({"destructive": True, "reason": ReasonRule.ALWAYS}, Action.APPROVE),
+        ({"destructive": True, "assurance": Assurance.CONFIRM}, Action.APPROVE),
+        ({"reason": ReasonRule.ALWAYS}, Action.APPROVE),
+    ],
+    ids=["destructive", "reason to reject", "reason to approve", "on the page", "no"],
+)
+def test_what_cannot_be_undone_takes_a_second_press_where_none_follows_anyway(
+    a_card: Callable[..., Card], policy: dict[str, Any], approve: Action
+) -> None:
+    card = a_card(policy=replace(TWO_OF_THEM, **policy))
+    assert [button.action for button in card.buttons] == [approve, Action.REJECT]
 
 
 def test_a_card_names_title_submitter_attempt_draft_and_page(a_card: Callable[..., Card]) -> None:

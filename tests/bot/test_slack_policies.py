@@ -312,12 +312,6 @@ async def test_what_cannot_be_undone_is_approved_in_slacks_own_dialog(there: Sla
     assert (made.reviewer, made.verdict) == (ANA.id, Verdict.APPROVE)
 
 
-@pytest.mark.parametrize("flow", ["draft", "always", "page"])
-async def test_nobody_else_is_asked_twice(over_socket: SlackHouse, flow: str) -> None:
-    await over_socket.house.submit(flow=flow)
-    assert not [one for one in elements(await over_socket.card()) if "confirm" in one]
-
-
 def elements(card: Message) -> list[dict[str, Any]]:
     """The buttons under a card."""
     return [one for block in card.blocks if block["type"] == "actions" for one in block["elements"]]

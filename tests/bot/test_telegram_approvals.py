@@ -130,12 +130,6 @@ async def test_where_nobody_can_be_asked_nothing_is_decided(polling: TelegramHou
     assert await decisions(there, task) == ()
 
 
-@pytest.mark.parametrize("flow", ["draft", "always", "page"])
-async def test_nobody_else_is_asked_twice(polling: TelegramHouse, flow: str) -> None:
-    await polling.house.submit(flow=flow)
-    assert (await polling.card()).labels[:2] == ("Approve", "Reject…")
-
-
 @pytest.mark.parametrize("has_started", [True, False])
 async def test_in_a_channel_it_is_asked_in_private_where_that_is_possible(
     sqlite_database: Database, clock: StoppedClock, *, has_started: bool
