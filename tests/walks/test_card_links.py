@@ -6,15 +6,26 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.walks.town import GENERAL, GROUP
+from tests.world import eventually
 
 if TYPE_CHECKING:
     from tests.walks.browsers import Browser
     from tests.walks.town import Town
 
+CHATS = ("Slack", "Telegram")
+
 
 async def links(browser: Browser, task: str) -> dict[str, str]:
-    page = await browser.page(f"/tasks/{task}")
-    return {name: url for url, name in re.findall(r'<a href="([^"]+)" rel="noreferrer">(\w+)</a>', page)}
+    """Of both chats, once both cards are noted: before, they are seen there already."""
+
+    async def both() -> dict[str, str] | None:
+        page = await browser.page(f"/tasks/{task}")
+        found = {name: url for url, name in re.findall(r'<a href="([^"]+)" rel="noreferrer">(\w+)</a>', page)}
+        return found if len(found) == len(CHATS) else None
+
+    found = await eventually(both)
+    assert found is not None
+    return found
 
 
 async def test_a_tasks_page_leads_to_its_newest_card_in_each_chat(by_socket: Town) -> None:
