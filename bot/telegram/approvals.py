@@ -13,7 +13,7 @@ from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
 from bot.telegram.places import copy_of
 from bot.telegram.prompts import are_you_sure
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, Unavailable
+from core.errors import Invalid
 from core.model import Asks, Verdict
 
 if TYPE_CHECKING:
@@ -50,18 +50,11 @@ class Approvals:
         """The words for who was asked."""
         if said.action not in {Action.CONFIRM, Action.NEVER_MIND}:
             raise Invalid(OVER)
-        if said.action is Action.NEVER_MIND:
-            await self._desk.end(dialog)
-            return UNCHANGED
         above = prompt.reply_to_message if isinstance(prompt, Message) else None
-        try:
+        async with self._desk.answering(dialog):
+            if said.action is Action.NEVER_MIND:
+                return UNCHANGED
             review = await self._service.decide(
                 dialog.review, dialog.person, dialog.verdict, via=TELEGRAM, copy=copy_of(above)
             )
-        except Unavailable:
-            raise
-        except CountersignError:
-            await self._desk.end(dialog)
-            raise
-        await self._desk.end(dialog)
-        return thanks(review, dialog.verdict)
+            return thanks(review, dialog.verdict)

@@ -133,6 +133,19 @@ class Desk:
             content=content,
         )
 
+    @asynccontextmanager
+    async def answering(self, dialog: Dialog) -> AsyncIterator[None]:
+        """It ends with that, also where the answer is refused; not where that could not be stored: it comes
+        again."""
+        try:
+            yield
+        except Unavailable:
+            raise
+        except CountersignError:
+            await self.end(dialog)
+            raise
+        await self.end(dialog)
+
     async def end(self, dialog: Dialog) -> None:
         """The answer is durable by now; a question that stays standing is only untidy."""
         await self._dialogs.close_dialog(TELEGRAM, dialog.message)

@@ -98,18 +98,10 @@ class Edits:
         """The words for who confirmed or discarded; None where a question follows."""
         if said.action not in {Action.CONFIRM, Action.NEVER_MIND}:
             raise Invalid(OVER)
-        if said.action is Action.NEVER_MIND:
-            await self._desk.end(dialog)
-            return UNCHANGED
-        try:
-            words = await self._confirmed(query, said, dialog)
-        except Unavailable:
-            raise
-        except CountersignError:
-            await self._desk.end(dialog)
-            raise
-        await self._desk.end(dialog)
-        return words
+        async with self._desk.answering(dialog):
+            if said.action is Action.NEVER_MIND:
+                return UNCHANGED
+            return await self._confirmed(query, said, dialog)
 
     async def _confirmed(self, query: CallbackQuery, said: Press, dialog: Dialog) -> str | None:
         try:

@@ -96,13 +96,8 @@ class Reasons:
         """The words for who pressed a button of a question; None where another message follows."""
         if said.action not in ANSWERS:
             raise Invalid(OVER)
-        try:
+        async with self._desk.answering(dialog):
             return await self._follow(query, said, dialog, prompt)
-        except Unavailable:
-            raise
-        except CountersignError:
-            await self._desk.end(dialog)
-            raise
 
     async def take_words(self, reply: Message, words: str, dialog: Dialog) -> None:
         """What the person asked wrote in answer."""
@@ -125,7 +120,6 @@ class Reasons:
         self, query: CallbackQuery, said: Press, dialog: Dialog, prompt: MaybeInaccessibleMessage
     ) -> str | None:
         if said.action is Action.NEVER_MIND:
-            await self._desk.end(dialog)
             return UNCHANGED
         above = prompt.reply_to_message if isinstance(prompt, Message) else None
         if said.action is Action.GIVE_REASON:
@@ -141,7 +135,6 @@ class Reasons:
             via=TELEGRAM,
             copy=_card(dialog, above),
         )
-        await self._desk.end(dialog)
         return thanks(review, dialog.verdict)
 
     async def _chosen(self, said: Press) -> str | None:
@@ -155,7 +148,6 @@ class Reasons:
         asked = request_for_reason(review, user, dialog.verdict)
         opens = self._desk.opens(review, dialog.person, dialog.verdict, content=dialog.content)
         await self._desk.ask(asked, reply_field(f"Why do you {dialog.verdict} it?"), opens, to=to)
-        await self._desk.end(dialog)
 
 
 def _card(dialog: Dialog, above: MaybeInaccessibleMessage | None) -> tuple[Recipient, MessageRef] | None:

@@ -34,7 +34,8 @@ class Asks(StrEnum):
     TEXT = "text"
     """What shall stand in place of the draft."""
     CONSENT = "consent"
-    """Whether the edit that they were shown is what they want, or to approve: by a button, never in words."""
+    """Whether they mean it, the edit that they were shown or, as the verdict says, an approval: by a button,
+    never in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ its prompt could not be changed, as long as an update's id is."""
 
 INSERT_UPDATE = Statement(insert(chat_update), ("channel", "id", "body", "kept_at", "handled_at"))
 KNOWN_UPDATE = Statement(
-    select(chat_update.c.kept_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
+    select(chat_update.c.handled_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
 )
 UNHANDLED = Statement(
     select(chat_update.c.channel, chat_update.c.id, chat_update.c.body, chat_update.c.kept_at)
@@ -42,9 +42,6 @@ HANDLED = Statement(
     update(chat_update)
     .where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
     .values(handled_at=p("now"), body=p("body"))
-)
-HANDLED_AT = Statement(
-    select(chat_update.c.handled_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
 )
 FORGET = Statement(
     delete(chat_update).where(chat_update.c.handled_at.is_not(None), chat_update.c.handled_at < p("before"))
@@ -117,7 +114,7 @@ def update_handled(tx: Transaction, channel: str, update_id: str) -> None:
 
 
 def is_handled(tx: Transaction, channel: str, update_id: str) -> bool:
-    row = tx.one(HANDLED_AT, channel=channel, id=update_id)
+    row = tx.one(KNOWN_UPDATE, channel=channel, id=update_id)
     return row is not None and row[0] is not None
 
 

@@ -148,12 +148,12 @@ def test_of_those_who_are_away_it_names_whom_it_waits_for() -> None:
 @pytest.mark.parametrize(("people", "calls"), [(CALLED, CALLED), (CALLED + 1, 0)])
 def test_a_card_that_waits_for_many_calls_nobody(people: int, calls: int) -> None:
     names = [PersonId(f"p{number}") for number in range(people)]
-    assert called(review(Policy(name="many", reviewers=tuple(names)))) == names[:calls]
+    assert called(review(Policy(name="many", reviewers=tuple(names))), {}) == names[:calls]
 
 
 def test_a_card_calls_nobody_once_its_review_is_closed() -> None:
-    assert called(review()) == [ANA.id, BEN.id]
-    assert called(review(closed=Outcome.EXPIRED)) == []
+    assert called(review(), {}) == [ANA.id, BEN.id]
+    assert called(review(closed=Outcome.EXPIRED), {}) == []
 
 
 @pytest.mark.parametrize(
