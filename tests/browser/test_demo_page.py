@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.browser.looks import expect
-from tests.visitor import running_demo
+from tests.visitor import running_demo, visiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,6 +27,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SOON = 20_000
 """Milliseconds: the chats' cards keep to the platforms' own pace."""
+NEXT_PICTURE = """() => new Promise((seen) => {
+    const source = new EventSource("/demo/events");
+    source.addEventListener("telegram", () => {
+        source.close();
+        requestAnimationFrame(() => setTimeout(seen, 50));
+    });
+})"""
+"""What the page was told before this, it shows by then."""
+ANA = 4201
+"""In Telegram."""
 
 
 @pytest.fixture
@@ -157,6 +167,21 @@ async def test_who_is_looking_is_said_in_both_chats_and_reminders_are_chosen_beh
         for where in ("slack", "telegram"):
             seen = card(page, where, "Look at this one", "Ben Okafor is looking, until")
             await expect(seen).to_be_visible(timeout=SOON)
+
+
+async def test_a_press_counts_though_its_card_changes_before_the_release(visit: Open, demo: Demo) -> None:
+    async with visit() as page, visiting(demo) as visitor:
+        await become(page, "telegram", "Ben")
+        pressed = button(card(page, "telegram", "Deploy payments"), "I'm looking")
+        await pressed.hover()
+        await page.mouse.down()
+        first = await visitor.once(lambda: visitor.telegram_card("Deploy payments", "submitted by"))
+        await visitor.press_in_telegram(first, "I'm looking", user=ANA)
+        await visitor.once(lambda: visitor.telegram_card("Deploy payments", "Ana Ruiz is looking"))
+        await page.evaluate(NEXT_PICTURE)
+        await page.mouse.up()
+        both = re.compile(r"Ana Ruiz \(.*\) and Ben Okafor \(.*\) are looking")
+        await expect(card(page, "telegram", "Deploy payments", "submitted by")).to_contain_text(both, timeout=SOON)
 
 
 async def test_a_typed_reason_in_telegram_by_keyboard_alone(visit: Open) -> None:

@@ -3,6 +3,7 @@ import { drawn, marked } from "./blocks.js";
 import { avatar, Chat, OURS } from "./chat.js";
 import { attachment, clock, h, leadInside } from "./dom.js";
 import { reveal, show } from "./log.js";
+import { steadily } from "./steady.js";
 
 /** The simulated Slack: one channel, seen by one of its people. */
 export class Slack {
@@ -17,6 +18,7 @@ export class Slack {
     /** @type {any} */
     this.seen = null;
     this.dialog = "";
+    this.redraw = () => this.draw();
   }
 
   /**
@@ -35,7 +37,7 @@ export class Slack {
     const people = snapshot.users.map((/** @type {any} */ user) => ({ id: user.id, name: user.real_name }));
     this.chat.named(`#${this.channel().name}`);
     this.chat.people(people);
-    this.draw();
+    steadily(this.redraw);
   }
 
   channel() {

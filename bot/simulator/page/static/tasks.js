@@ -1,5 +1,6 @@
 // @ts-check
 import { h, one } from "./dom.js";
+import { steadily } from "./steady.js";
 
 /** The tasks, newest first, and the chosen one as its own page shows it. */
 export class Tasks {
@@ -10,6 +11,9 @@ export class Tasks {
     this.shown = "";
     this.asking = false;
     this.askAgain = false;
+    /** @type {any[]} */
+    this.tasks = [];
+    this.redraw = () => this.list.replaceChildren(...this.tasks.map((task) => this.row(task)));
     one(document, "#submit").addEventListener("submit", (event) => this.submit(event));
     one(document, "#task").addEventListener("submit", (event) => this.cancel(event));
   }
@@ -32,7 +36,8 @@ export class Tasks {
     if (!answer.ok) return;
     const { tasks } = await answer.json();
     if (!this.isPinned && tasks.length) this.chosen = tasks[0].task_id;
-    this.list.replaceChildren(...tasks.map((/** @type {any} */ task) => this.row(task)));
+    this.tasks = tasks;
+    steadily(this.redraw);
     await this.show();
   }
 

@@ -4,6 +4,7 @@ import { attachment, clock, h, leadInside, link, one } from "./dom.js";
 import { drawn } from "./entities.js";
 import { reveal, show } from "./log.js";
 import { Rooms } from "./rooms.js";
+import { steadily } from "./steady.js";
 
 /** Ids of supergroups lie below it; links to their messages hold what is left without it. */
 const SUPERGROUPS = -1_000_000_000_000;
@@ -33,6 +34,7 @@ export class Telegram {
     this.seen = null;
     /** Prompts that were taken up or dropped, each person's own. */
     this.asked = new Set();
+    this.redraw = () => this.draw();
   }
 
   /** @param {any} picture */
@@ -40,7 +42,7 @@ export class Telegram {
     this.seen = picture;
     const people = picture.users.map((/** @type {any} */ user) => ({ id: String(user.id), name: user.first_name }));
     this.chat.people(people);
-    this.draw();
+    steadily(this.redraw);
   }
 
   group() {

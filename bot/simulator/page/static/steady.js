@@ -1,0 +1,31 @@
+// @ts-check
+
+// A click is one only where press and release meet the same element: while something is held down, nothing is drawn.
+let isHeld = false;
+/** @type {Set<() => void>} */
+const waiting = new Set();
+
+/**
+ * Now, or once what is held down is let go; what is asked for again meanwhile is drawn once.
+ * @param {() => void} draw the same function each time
+ */
+export function steadily(draw) {
+  if (isHeld) waiting.add(draw);
+  else draw();
+}
+
+function letGo() {
+  isHeld = false;
+  // The click comes after the release, and is to find what was pressed.
+  setTimeout(() => {
+    if (isHeld) return;
+    const drawing = [...waiting];
+    waiting.clear();
+    drawing.forEach((draw) => draw());
+  });
+}
+
+addEventListener("pointerdown", (event) => (isHeld = event.button === 0), true);
+addEventListener("keydown", (event) => (isHeld ||= event.key === " "), true);
+for (const end of ["pointerup", "pointercancel", "keyup"]) addEventListener(end, letGo, true);
+addEventListener("blur", letGo); // the window's: what is let go elsewhere is not told here
