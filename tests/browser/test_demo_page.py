@@ -181,7 +181,8 @@ async def test_a_press_counts_though_its_card_changes_before_the_release(visit: 
         await page.evaluate(NEXT_PICTURE)
         await page.mouse.up()
         both = re.compile(r"Ana Ruiz \(.*\) and Ben Okafor \(.*\) are looking")
-        await expect(card(page, "telegram", "Deploy payments", "submitted by")).to_contain_text(both, timeout=SOON)
+        changed = card(page, "telegram", "Deploy payments", "submitted by")
+        await expect(changed).to_contain_text(both, timeout=SOON)
 
 
 async def test_a_typed_reason_in_telegram_by_keyboard_alone(visit: Open) -> None:
