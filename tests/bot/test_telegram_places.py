@@ -290,6 +290,7 @@ async def test_after_a_day_away_every_open_card_comes_anew_once(
             assert new.labels == old.labels
             await telegram.until(lambda: NEWER in telegram.message(GROUP, old.id).text)
             assert telegram.message(GROUP, old.id).labels == ()
+            await again.house.noted()
         async with telegram_house(sqlite_database, clock, webhook=webhook, telegram=telegram) as third:
             await telegram.press(new, "Approve", user=ANA_ID)
             assert (await decided(third, task)).reviewer == ANA.id
