@@ -164,10 +164,14 @@ def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, .
 
 
 def _remedies(review: ReviewRequest) -> str:
-    """What helps where those who may still decide are too few."""
-    if any(made.verdict is Verdict.REJECT for made in review.decisions):
-        return "A rejection has to be taken back, the policy changed, or the task cancelled."
-    return "The policy has to be changed, or the task cancelled."
+    """What helps where those who may still decide are too few. An open review gains nobody by a policy that
+    names more people: only a task that is resumed comes under it."""
+    is_rejected = any(made.verdict is Verdict.REJECT for made in review.decisions)
+    back = "take back a rejection, bring" if is_rejected else "bring"
+    return (
+        f"To go on, {back} back who was struck, or have an administrator change the policy and resume the "
+        "task; or cancel it."
+    )
 
 
 def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:

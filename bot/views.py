@@ -43,6 +43,7 @@ ANSWER_VIEW = "countersign_answer"
 ANSWER_BLOCK = "answer"
 INPUT = "text"
 """The action of every input of text here."""
+CHOOSE = "A reason is needed: choose one, or say it in your own words."
 
 
 def fits(text: str) -> bool:
@@ -55,7 +56,8 @@ def reason_view(
 ) -> Block:
     """The modal that asks why; `private_metadata` has at most 3,000 characters.
 
-    Where there are `choices`, one of them or words will do, so Slack is not told to insist on either.
+    Where there are `choices`, one of them or words will do, so Slack is not told to insist on either, and
+    calls both optional: where a reason `is_needed`, the dialog says so itself.
     """
     verb = "Approve" if verdict is Verdict.APPROVE else "Reject"
     return _modal(
@@ -65,6 +67,7 @@ def reason_view(
         private_metadata=private_metadata,
         blocks=[
             _section(clipped(what, LINE, escaped) or "(untitled)"),
+            *([_section(CHOOSE)] if choices and is_needed else []),
             *([_choices(choices)] if choices else []),
             _input(
                 REASON_BLOCK,
@@ -125,7 +128,7 @@ def edit_view(
             *(_shown(difference) if difference is not None else ()),
             _section(clipped(consequence, SENTENCE, escaped)),
             _input(EDIT_BLOCK, label, text=text),
-            _input(WHY_BLOCK, "Comment", text=comment, is_needed=is_reason_needed),
+            _input(WHY_BLOCK, "Reason", text=comment, is_needed=is_reason_needed),
         ],
     )
 

@@ -218,7 +218,7 @@ def check_in_time(review: ReviewRequest, at: datetime) -> None:
 def check_reason(policy: Policy, verdict: Verdict, comment: str | None) -> None:
     """Raise `ReasonMissing` where the policy asks for a reason and there is none."""
     if policy.asks_why(verdict) and not (comment or "").strip():
-        raise ReasonMissing("This policy asks for a reason: say why in the comment.")
+        raise ReasonMissing("This policy asks for a reason: say why.")
 
 
 def check_open(request: ReviewRequest) -> None:

@@ -65,7 +65,7 @@ class Edits:
         comment = sent.view.state.typed(WHY_BLOCK, INPUT)
         review, content = await self._service.check_edit(review_id, person, text, via=SLACK)
         if review.policy.asks_why(Verdict.EDIT) and not comment.strip():
-            raise ReasonMissing("This policy asks for a reason: say why in the comment.")
+            raise ReasonMissing("This policy asks for a reason: say why.")
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if origin.shown != digest:
             return _view(review, text, comment, origin.model_copy(update={"shown": digest}), content)

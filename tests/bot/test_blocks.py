@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
@@ -14,7 +15,7 @@ from slack_sdk.models.views import View
 from bot.blocks import TEXT, blocks, fallback
 from bot.cards import MENU, REMARKS, Named
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
-from bot.views import reason_view
+from bot.views import CHOOSE, reason_view
 from core.explaining import CALLED
 from core.literal import SHORT, is_short, literal
 from core.model import Earlier, Outcome, Verdict
@@ -208,3 +209,21 @@ def test_the_reason_modal_is_within_its_limits(title: str, count: int) -> None:
     )
     assert view_problems(view) == []
     View(**view).validate_json()
+
+
+@pytest.mark.parametrize(("is_needed", "count"), [(True, 2), (True, 0), (False, 2)])
+def test_the_reason_modal_says_that_a_reason_is_needed_where_slack_cannot(
+    *, is_needed: bool, count: int
+) -> None:
+    """Slack marks a field, and of two it would insist on both."""
+    view = reason_view(
+        what="a",
+        verdict=Verdict.REJECT,
+        private_metadata="x",
+        is_needed=is_needed,
+        choices=["Not now", "Too dear"][:count],
+    )
+    fields = [block for block in view["blocks"] if block["type"] == "input"]
+    is_marked = any(not block["optional"] for block in fields)
+    assert is_marked == (is_needed and not count)
+    assert (CHOOSE in json.dumps(view)) == (is_needed and count > 0)

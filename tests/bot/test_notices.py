@@ -117,7 +117,8 @@ def test_a_question_calls_the_submitter_and_its_answer_the_one_who_asked(
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
     assert plain(said(STUCK, a_review())) == (
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
-        "The policy has to be changed, or the task cancelled."
+        "To go on, bring back who was struck, or have an administrator change the policy and resume the "
+        "task; or cancel it."
     )
 
 
@@ -128,7 +129,8 @@ def test_a_review_that_a_rejection_made_stuck_is_mended_by_taking_it_back(
     stuck = a_review(decisions=(a_decision(verdict=Verdict.REJECT),))
     assert plain(said(STUCK, stuck)) == (
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
-        "A rejection has to be taken back, the policy changed, or the task cancelled."
+        "To go on, take back a rejection, bring back who was struck, or have an administrator change the "
+        "policy and resume the task; or cancel it."
     )
 
 

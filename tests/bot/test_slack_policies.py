@@ -179,7 +179,7 @@ async def test_where_a_no_needs_a_reason_the_dialog_insists(there: SlackHouse) -
         await there.slack.submit(view, user="U01ANA")
     await there.slack.submit(view, {"Reason": "   "}, user="U01ANA")
     (view,) = there.slack.open_views("U01ANA")
-    assert list(view.errors.values()) == ["This policy asks for a reason: say why in the comment."]
+    assert list(view.errors.values()) == ["This policy asks for a reason: say why."]
     await there.slack.submit(view, {"Reason": "too long"}, user="U01ANA")
     assert [made.comment for made in await decisions(there, task)] == ["too long"]
 
@@ -197,7 +197,7 @@ async def test_where_a_yes_needs_a_reason_approve_asks_for_it(there: SlackHouse)
     (view,) = there.slack.open_views("U01ANA")
     await there.slack.submit(view, user="U01ANA")
     (view,) = there.slack.open_views("U01ANA")
-    assert list(view.errors.values()) == ["This policy asks for a reason: say why in the comment."]
+    assert list(view.errors.values()) == ["This policy asks for a reason: say why."]
     await there.slack.submit(view, {"Reason": "Not now", "In your own words": "but fine"}, user="U01ANA")
     (made,) = await decisions(there, task)
     assert (made.verdict, made.comment, made.via) == (Verdict.APPROVE, "Not now\nbut fine", "slack")

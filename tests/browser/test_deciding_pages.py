@@ -125,7 +125,7 @@ async def test_a_reason_is_asked_for_before_anything_is_sent(
     # Spaces pass the browser; the server says what is missing.
     await reason.fill("   ")
     await ana.get_by_role("button", name="Reject").click()
-    await expect(ana.locator("#notice")).to_contain_text("say why in the comment")
+    await expect(ana.locator("#notice")).to_contain_text("This policy asks for a reason: say why.")
     assert (await house.task(task_id)).status == "waiting_for_review"
     if flow == "always":
         await reason.fill("All is well.")

@@ -201,7 +201,7 @@ async def test_a_missing_reason_is_a_sentence(office: PolicyHouse) -> None:
     form = {"feedback": "rejected", "comment": "   "}
     async with ana.post(f"/feedback/{task_id}", data=form, headers=PAGE) as answer:
         assert answer.status == 422
-        assert "This policy asks for a reason: say why in the comment." in await answer.text()
+        assert "This policy asks for a reason: say why." in await answer.text()
     assert await posted(ana, f"/feedback/{task_id}", feedback="approved", comment="")
 
 

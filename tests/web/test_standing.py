@@ -203,7 +203,7 @@ async def test_a_reason_that_the_policy_asks_for_is_asked_for(office: PolicyHous
         )
         assert (status, problem["detail"]) == (
             422,
-            "This policy asks for a reason: say why in the comment.",
+            "This policy asks for a reason: say why.",
         )
     await office.world.approve(review)
     await office.world.end(task_id)
