@@ -48,5 +48,5 @@ Around it
     listing.py                      names in a sentence
     clock.py pauses.py              time; waiting for some of it
     ids.py stopping.py              new ids; an end in good order
-    defects.py                      our own defects, as a log may have them
+    defects.py outages.py           our own defects, and what is away, as a log may have them
 """

@@ -12,6 +12,7 @@ import structlog
 
 from core.defects import defect
 from core.errors import Unavailable
+from core.outages import Outage
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -85,11 +86,13 @@ async def in_step(
 
 
 async def _ask(clock: SharedClock, store: TimeStore, pause: Callable[[float], Awaitable[object]]) -> None:
+    outage = Outage("clock_not_compared")
     while True:
         await pause(EVERY.total_seconds())  # by no clock that may be wrong
         try:
             clock.told(*await store.time())
+            outage.over()
         except Unavailable as error:
-            log.warning("clock_not_compared", reason=str(error))
+            outage.failed(error)
         except Exception as error:  # noqa: BLE001 - a defect must not end it: the clock would drift from then on, and nobody be told
             log.error("clock_not_compared", **defect(error))

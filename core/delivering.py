@@ -19,6 +19,7 @@ from core.counting import as_it_counts
 from core.defects import defect
 from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
 from core.model import Notice
+from core.outages import Outage
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class ChannelLoop:
         self.measures = measures
         self._is_new = True
         """Whether what is stored of the time before the start is still to be taken up."""
+        self._outage = Outage("outbox_postponed", channel=channel.name)
 
     def start(self) -> None:
         self._wake.set()
@@ -128,7 +130,7 @@ class ChannelLoop:
             try:
                 found_only_queues = await self._serve_due()
             except Unavailable as error:
-                log.warning("outbox_postponed", channel=self._channel.name, reason=str(error))
+                self._outage.failed(error)
                 self._wake_at(self._clock.now() + FIRST_RETRY)
             except Exception as error:  # noqa: BLE001 - a defect must not end the loop: the channel would be dumb until the next start
                 log.error("outbox_broke", channel=self._channel.name, **defect(error))
@@ -151,6 +153,7 @@ class ChannelLoop:
         # Taken before the read: of who was served while it ran it may tell what has been shown since.
         busy = frozenset(self._serving)
         due, has_begun = await self._store.due_deliveries(self._channel.name), False
+        self._outage.over()
         for delivery in due:
             if len(self._serving) >= SIDE_BY_SIDE:
                 break

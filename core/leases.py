@@ -18,6 +18,7 @@ from core.clock import seconds
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import LEASES
+from core.outages import Outage
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -176,8 +177,7 @@ class _Turn:
         """Whether the database may say that it is this replica's: also where no answer came to its asking."""
         self._term: int | None = None
         """The token of what it may hold; None where no answer came."""
-        self._told: str | None = None
-        """Why the database was not there when asked last: the log says it once, not at each try."""
+        self._outage = Outage("lease_postponed", lease=name)
         self._doing = AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
 
@@ -187,7 +187,7 @@ class _Turn:
         try:
             await self._take()
         except Unavailable as error:
-            self._postponed(error)
+            self._outage.failed(error)
         except BaseException:  # cancelled, too: what has begun is ended
             await self.end()
             raise
@@ -208,7 +208,7 @@ class _Turn:
                 else:
                     pause = await self._renew(self._lease)
             except Unavailable as error:
-                self._postponed(error)
+                self._outage.failed(error)
                 pause = AGAIN
             except Exception as error:  # noqa: BLE001 - the work is anybody's: whatever it raises, others may do what this one cannot, and nobody else would take the next turn here
                 self._broke("turn_failed", error)
@@ -216,11 +216,6 @@ class _Turn:
                 await self._pause(AFTER_A_FAILURE, asyncio.Event())
                 continue
             await self._pause(pause, self._freed if self._lease is None else asyncio.Event())
-
-    def _postponed(self, error: Unavailable) -> None:
-        if self._told != str(error):
-            log.warning("lease_postponed", lease=self._name, reason=str(error))
-        self._told = str(error)
 
     def _broke(self, event: str, error: Exception) -> None:
         """Without the error's words: chat clients quote addresses with tokens in them."""
@@ -242,7 +237,7 @@ class _Turn:
         self._freed.clear()
         self._may_hold, self._term = True, None
         found = await self._store.take(self._name, self._replica, LASTS)
-        self._told = None
+        self._outage.over()
         if isinstance(found, timedelta):
             self._may_hold = False
             return min(found, EVERY)
@@ -290,7 +285,7 @@ class _Turn:
             if await self._renewed(lease):
                 return EVERY
         except Unavailable as error:
-            self._postponed(error)
+            self._outage.failed(error)
             return AGAIN
         raise self._lost(lease)
 
@@ -320,7 +315,7 @@ class _Turn:
                 renewed = await self._store.renew(self._name, self._replica, lease.token, LASTS)
         except TimeoutError:
             return False
-        self._told = None
+        self._outage.over()
         if renewed:
             lease.until = asked + LASTS.total_seconds()
         return renewed

@@ -11,6 +11,7 @@ import structlog
 
 from core.defects import defect
 from core.errors import Unavailable
+from core.outages import Outage
 from core.pauses import elapse
 from core.stopping import cut_off
 
@@ -36,14 +37,16 @@ async def lookout(feed: Feed, clock: Clock) -> AsyncIterator[None]:
 
 
 async def _look(feed: Feed, clock: Clock) -> None:
+    outage = Outage("lookout_postponed")
     while True:
         await elapse(clock, EVERY)
         try:
             missed = await feed.look()
         except Unavailable as error:
-            log.warning("lookout_postponed", reason=str(error))
+            outage.failed(error)
         except Exception as error:  # noqa: BLE001 - a defect must not end it: what was missed would be so until the reader comes again
             log.error("lookout_broke", **defect(error))
         else:
+            outage.over()
             if missed:
                 log.info("readers_had_missed_something", tasks=missed)

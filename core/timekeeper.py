@@ -14,6 +14,7 @@ import structlog
 from core.defects import defect
 from core.errors import Refused, Unavailable
 from core.model import TIMERS
+from core.outages import Outage
 from core.stopping import cut_off
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Timekeeper:
         self._task: asyncio.Task[None] | None = None
         self._put_off: dict[Timer, datetime] = {}
         """Timers that did not happen although they were due, and when to try them again."""
+        self._outage = Outage("timers_postponed")
 
     async def __aenter__(self) -> Self:
         self._wake.set()
@@ -98,8 +100,9 @@ class Timekeeper:
             self._wake.clear()
             try:
                 await self._fire_due()
+                self._outage.over()
             except Unavailable as error:
-                log.warning("timers_postponed", reason=str(error))
+                self._outage.failed(error)
                 self._wake_at(self._clock.now() + PAUSE)
             except Exception as error:  # noqa: BLE001 - a defect must not end the loop: nothing would expire until the next start
                 log.error("timekeeper_broke", **defect(error))

@@ -16,6 +16,7 @@ from bot.telegram.updates import TELEGRAM
 from core.defects import defect
 from core.errors import RateLimited, Unavailable, Unreachable
 from core.model import Asks
+from core.outages import Outage
 from core.pauses import elapse
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class PromptSweep:
         """Where Telegram asked for a pause."""
         self._last: Dialog | None = None
         """The one that was looked at last, until they begin anew."""
-        self._is_told = False
-        """Whether the log has been told of the present outage."""
+        self._outage = Outage("prompts_not_ended", channel=TELEGRAM)
 
     async def run(self) -> None:
         """For ever."""
@@ -73,12 +73,10 @@ class PromptSweep:
             begins_anew = self._last is None
             try:
                 await self._sweep()
-                # One behind what has failed says nothing of it.
-                self._is_told = self._is_told and not begins_anew
+                if begins_anew:  # one behind what has failed says nothing of it
+                    self._outage.over()
             except (Unavailable, Unreachable) as error:
-                if not self._is_told:
-                    log.warning("prompts_not_ended", channel=TELEGRAM, reason=str(error))
-                self._is_told = True
+                self._outage.failed(error)
             except Exception as error:  # noqa: BLE001 - a defect must not end it: buttons would stay that do nothing
                 log.error("prompts_not_ended", channel=TELEGRAM, **defect(error))
 

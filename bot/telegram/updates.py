@@ -19,6 +19,7 @@ from bot.reception import Asked
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
+from core.outages import Outage
 from core.pauses import elapse
 
 if TYPE_CHECKING:
@@ -243,12 +244,14 @@ class Intake:
     async def look_after_others(self) -> None:
         """For ever: what another replica kept and has not handled from one look to the next is ours."""
         seen: frozenset[str] = frozenset()
+        outage = Outage("others_not_looked_after", channel=TELEGRAM)
         while True:
             await elapse(self._clock, LOOK)
             try:
                 seen = await self.take_up(seen)
+                outage.over()
             except Unavailable as error:
-                log.warning("others_not_looked_after", channel=TELEGRAM, reason=str(error))
+                outage.failed(error)
             except Exception as error:  # noqa: BLE001 - a defect must not end it: nobody else looks after them
                 log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))
 

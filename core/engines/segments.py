@@ -26,6 +26,7 @@ from core.events import (
     TaskRewound,
     TaskSubmitted,
 )
+from core.outages import Outage
 from core.stopping import CUT_OFF, cut_off
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Segments:
         self._sweep_alarm: Alarm | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._accepting = False
+        self._outage = Outage("sweep_postponed")
 
     async def __aenter__(self) -> Self:
         """Take up everything that was left: running, decided, or due."""
@@ -244,8 +246,9 @@ class Segments:
             for task, due_at in await self._store.runnable():
                 if task not in self._running and task not in self._alarms:
                     self._take_up(task, due_at)
+            self._outage.over()
         except Unavailable as error:
-            log.warning("sweep_postponed", reason=str(error))
+            self._outage.failed(error)
         except Exception as error:  # noqa: BLE001 - a defect must not end the sweeps: what was left behind would be so until the next start
             log.error("sweep_broke", **defect(error))
         if self._accepting:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.clock import SystemClock
 from core.errors import ReviewIsClosed, StoreUnavailable
@@ -171,11 +172,15 @@ async def test_a_store_that_is_away_for_a_while_postpones_and_loses_nothing(
         await waiting(kept.store, replace(TIMED, reminders=(HOUR,)))
         await idle(kept)
         kept.faulty.faults = [StoreUnavailable("away") for _ in range(3)]
-        clock.advance(HOUR)
-        while kept.faulty.faults:
+        with capture_logs() as logs:
+            clock.advance(HOUR)
+            while kept.faulty.faults:
+                await idle(kept)
+                clock.advance(SWEEP)
+            assert await kept.told(1) == [ReviewerReminded]
             await idle(kept)
-            clock.advance(SWEEP)
-        assert await kept.told(1) == [ReviewerReminded]
+        said = [line.get("tries") for line in logs if line["event"] == "timers_postponed"]
+        assert said == [None, 3], "once when it begins, and when it is over"
 
 
 async def test_a_defect_ends_nothing(sqlite_database: Database, clock: StoppedClock) -> None:
