@@ -78,6 +78,27 @@ async def test_the_inbox_decides_in_place(house: House, sign_in: SignIn) -> None
     assert (await house.task(first)).status == "waiting_for_review"
 
 
+async def test_the_second_half_of_a_double_click_decides_nothing(house: House, sign_in: SignIn) -> None:
+    """What was pressed is gone by then, and the next card's button is in its place."""
+    first, second = await house.submitted("First text"), await house.submitted("Second text")
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/inbox")
+    place = await ana.get_by_role("button", name="Approve").first.bounding_box()
+    assert place is not None
+    x, y = place["x"] + 20, place["y"] + 20
+    await ana.mouse.click(x, y)
+    await expect(ana.get_by_role("article")).to_have_count(1)
+    left = await ana.evaluate("([x, y]) => document.elementFromPoint(x, y)?.textContent", [x, y])
+    assert left == "Approve", "else this tests nothing"
+    await ana.mouse.down(click_count=2)
+    await ana.mouse.up(click_count=2)
+    await expect(ana.locator("#notice")).to_contain_text("pressed twice")
+    tasks = [await house.task(task) for task in (first, second)]
+    assert sorted(task.status for task in tasks) == ["completed", "waiting_for_review"]
+    await ana.get_by_role("button", name="Approve").click()
+    await expect(ana.get_by_role("article")).to_have_count(0)
+
+
 async def test_the_inbox_shows_the_next_attempt_soon_after_a_decision(house: House, sign_in: SignIn) -> None:
     await house.submitted("Once more, please")
     ana = await sign_in("ana")
@@ -124,6 +145,23 @@ async def test_the_inbox_asks_every_five_seconds_while_it_is_seen(house: House, 
     await house.submitted("New")
     await ana.clock.fast_forward(5_000)
     await expect(ana.get_by_role("article")).to_have_count(1)
+
+
+async def test_the_inbox_does_not_move_as_somebody_is_about_to_press(house: House, sign_in: SignIn) -> None:
+    await house.submitted("First text")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.clock.pause_at(await ana.evaluate("Date.now() + 1000"))
+    await ana.goto(f"{house.url}/inbox")
+    await ana.wait_for_load_state("networkidle")
+    await ana.clock.run_for(4_000)
+    asked: list[str] = []
+    ana.on("request", lambda request: asked.append(request.url))
+    await ana.get_by_role("button", name="Approve").hover()
+    await ana.clock.run_for(1_200)
+    assert asked == []
+    async with ana.expect_response(f"{house.url}/inbox"):
+        await ana.clock.run_for(5_000)
 
 
 async def test_who_is_signed_out_meanwhile_can_sign_in_again(

@@ -206,6 +206,26 @@ function answered(event) {
   }
 }
 
+// A list that moves just before a press has the wrong card's button pressed: it waits for its next turn.
+const AIMING_MS = 1500;
+let aimedAt = -Infinity;
+
+/** @param {PointerEvent} event */
+function aim(event) {
+  if (event.target instanceof Element && event.target.closest("#live button")) aimedAt = performance.now();
+}
+
+const isAiming = () => performance.now() - aimedAt < AIMING_MS;
+
+// The first half of a double click may have put another card's button where it was: the second half is no press.
+/** @param {MouseEvent} event */
+function passOverSecondHalf(event) {
+  if (event.detail < 2 || !(event.target instanceof Element) || !event.target.closest("#live button")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  say("You pressed twice; only the first press counts.");
+}
+
 // Ctrl or Cmd and Enter submit a task; a decision takes a button.
 /** @param {KeyboardEvent} event */
 function submitByKeys(event) {
@@ -227,10 +247,12 @@ document.addEventListener("htmx:after:swap", () => {
 });
 // @ts-ignore htmx's own event
 document.addEventListener("htmx:after:request", answered);
+document.addEventListener("pointermove", aim);
+document.addEventListener("click", passOverSecondHalf, true);
 document.addEventListener("keydown", submitByKeys);
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
 addEventListener("pageshow", followOrNot);
 
 const seconds = Number(live()?.dataset.refresh || 0);
-if (seconds) setInterval(() => document.hidden || refresh(), seconds * 1000);
+if (seconds) setInterval(() => document.hidden || isAiming() || refresh(), seconds * 1000);
