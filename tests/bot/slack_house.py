@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from pydantic import SecretStr
 
 from bot.people import Directory
 from bot.settings import BotSettings
 from bot.simulator.slack import SlackSimulator
-from bot.slack import SlackChannel
+from bot.slack import SlackChannel, desk
 from core.model import ChannelName, Recipient
 from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
@@ -104,8 +105,12 @@ async def slack_house(
     in_force: Mapping[str, Policy] = {},
     **options: Any,
 ) -> AsyncIterator[SlackHouse]:
-    """Leaving it leaves a Slack that was `running` before as it is, as when the service stops."""
+    """Leaving it leaves a Slack that was `running` before as it is, as when the service stops.
+
+    It waits for checks as long as a busy machine may take for them, not only as long as Slack would.
+    """
     async with AsyncExitStack() as stack:
+        stack.enter_context(patch.object(desk, "CHECK_SECONDS", 20.0))
         there = await stack.enter_async_context(simulated(**options)) if running is None else running
         channels: list[SlackChannel] = []
 

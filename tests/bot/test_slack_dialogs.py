@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
+from unittest.mock import patch
 
 import pytest
 from structlog.testing import capture_logs
 
 from bot.blocks import MENU_ACTION
+from bot.slack import desk
 from bot.views import EDIT_BLOCK, QUESTION_BLOCK
 from tests.bot import slack_fixtures
 from tests.bot.slack_house import SlackHouse
@@ -159,3 +161,13 @@ async def test_a_dialog_opens_after_one_read_and_waits_for_nothing_else(
     assert (await there.slack.press(await there.card(), label, user=ANA)).ok
     assert the_view(there, ANA).body["callback_id"] == view
     there.house.service.slow_copies.set()
+
+
+async def test_a_slow_database_does_not_hold_the_question_back(there: SlackHouse) -> None:
+    await there.house.submit()
+    card = await there.card()
+    there.house.service.slow_checks = asyncio.Event()
+    with patch.object(desk, "CHECK_SECONDS", 0.1):
+        assert (await there.slack.press(card, "Reject…", user=ANA)).ok
+    assert the_view(there, ANA).body["callback_id"] == "countersign_reason"
+    there.house.service.slow_checks.set()

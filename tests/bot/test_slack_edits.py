@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.simulator.faults import Fault
 from bot.simulator.slack import limits
+from bot.slack import desk
 from bot.slack.desk import SLOW
 from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, question_view
 from core.model import Outcome, Policy, Status, Submission, Verdict
@@ -357,8 +359,9 @@ async def test_a_database_that_is_slow_opens_no_dialog_without_the_draft(over_so
     await there.house.submit()
     card = await there.card()
     there.house.service.slow_checks = asyncio.Event()
-    assert (await there.slack.press(card, "Edit…", user="U01ANA")).ok
-    assert await there.told("U01ANA") == SLOW
+    with patch.object(desk, "CHECK_SECONDS", 0.1):
+        assert (await there.slack.press(card, "Edit…", user="U01ANA")).ok
+        assert await there.told("U01ANA") == SLOW
     assert there.slack.open_views("U01ANA") == ()
 
 
