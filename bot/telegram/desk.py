@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
@@ -28,6 +28,7 @@ from core.model import Asks, Dialog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from datetime import datetime
     from typing import TypeAlias
 
     from telegram import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         User,
     )
 
+    from bot.buttons import Action, Press
     from core.model import Json, MessageRef, PersonId, ReviewId, ReviewRequest, Verdict
     from core.ports import Clock, Dialogs
     from core.service import Service
@@ -54,6 +56,9 @@ NOT_KEPT = (
 )
 OVER = "This question is over. Please press the button on the card again."
 UNCHANGED = "Nothing was changed."
+ASKED_ALREADY = "You were asked a moment ago: please answer that question."
+AGAIN = timedelta(seconds=10)
+"""How long a second tap is taken for that. Later it asks anew: the question may have scrolled away."""
 CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
 """Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
 MAY_BE_CUT = (
@@ -62,6 +67,15 @@ MAY_BE_CUT = (
 )
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
+
+
+class Asked(NamedTuple):
+    """Of whom, about what, by which button of which card."""
+
+    person: PersonId
+    review: ReviewId
+    action: Action
+    card: MessageRef | None
 
 
 class Desk:
@@ -77,6 +91,8 @@ class Desk:
         self._turns: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
         self._asking: dict[int, set[asyncio.Event]] = {}
         """In which chats something is being asked, each until that is known to be asked, or not."""
+        self._asked: dict[Asked, datetime] = {}
+        """What this replica has asked lately, and nobody has answered: when."""
         self._public_url = public_url
 
     def url_of(self, review: ReviewRequest) -> str:
@@ -110,6 +126,24 @@ class Desk:
         if dialog.person != person:
             asked = self._service.somebody(dialog.person)
             raise NotAReviewer(f"Only {asked.name} can answer this question.")
+
+    @contextmanager
+    def asking_once(
+        self, person: PersonId, said: Press, card: MaybeInaccessibleMessage | None
+    ) -> Iterator[bool]:
+        """Whether to ask that; not what this person was asked within `AGAIN` and has not answered."""
+        now = self._clock.now()
+        self._asked = {asked: at for asked, at in self._asked.items() if now - at < AGAIN}
+        asked = Asked(person, said.review, said.action, None if card is None else ref_of(card))
+        if asked in self._asked:
+            yield False
+            return
+        self._asked[asked] = now
+        try:
+            yield True
+        except BaseException:
+            self._asked.pop(asked, None)
+            raise
 
     def opens(
         self,
@@ -148,6 +182,8 @@ class Desk:
 
     async def end(self, dialog: Dialog) -> None:
         """The answer is durable by now; a question that stays standing is only untidy."""
+        for asked in [one for one in self._asked if one[:2] == (dialog.person, dialog.review)]:
+            del self._asked[asked]
         await self._dialogs.close_dialog(TELEGRAM, dialog.message)
         await self._remove(dialog.message)
 

@@ -11,7 +11,7 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
-from bot.telegram.desk import CANCEL, OVER, UNCHANGED, check_words, why_over
+from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from core.service import Service
 
 log = structlog.get_logger()
+
+ASKING = frozenset({Action.ASK_APPROVE, Action.REJECT, Action.EDIT, Action.ASK})
+"""Buttons that are answered by a question."""
 
 
 class Presses:
@@ -189,19 +192,29 @@ class Presses:
         person = self._person(query.from_user)
         if said.action in ACTIONS:
             return clipped((await self._menu.pressed(said, person, via=TELEGRAM)).text, LIMIT)
-        match said.action:
-            case Action.APPROVE:
-                return await self._approve(query, said, person)
-            case Action.ASK_APPROVE:
-                await self._approvals.ask(query, said, person)
-            case Action.REJECT:
-                await self._reasons.ask(query, said, person, Verdict.REJECT)
-            case Action.EDIT:
-                await self._edits.ask(query, said, person)
-            case Action.ASK:
-                await self._inquiries.ask(query, said, person)
-            case _:
-                return await self._pressed_in_dialog(query, said, person)
+        if said.action is Action.APPROVE:
+            return await self._approve(query, said, person)
+        if said.action not in ASKING:
+            return await self._pressed_in_dialog(query, said, person)
+        return await self._ask(query, said, person)
+
+    async def _ask(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
+        """What is said to a tap too many; None where a question follows. Raises a refusal."""
+        with self._desk.asking_once(person, said, query.message) as is_first:
+            if not is_first:
+                await self._service.check_open(said.review)
+                return ASKED_ALREADY
+            match said.action:
+                case Action.ASK_APPROVE:
+                    await self._approvals.ask(query, said, person)
+                case Action.REJECT:
+                    await self._reasons.ask(query, said, person, Verdict.REJECT)
+                case Action.EDIT:
+                    await self._edits.ask(query, said, person)
+                case Action.ASK:
+                    await self._inquiries.ask(query, said, person)
+                case _:  # an approval that needs a reason
+                    await self._reasons.ask(query, said, person, Verdict.APPROVE)
         return None
 
     async def _approve(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
@@ -210,8 +223,7 @@ class Presses:
                 said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
             )
         except ReasonMissing:
-            await self._reasons.ask(query, said, person, Verdict.APPROVE)
-            return None
+            return await self._ask(query, said, person)
         return thanks(review, Verdict.APPROVE)
 
     async def _pressed_in_dialog(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
