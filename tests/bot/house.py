@@ -73,6 +73,8 @@ class ShakyService(Service):
     """What the next decision, or list of what waits for somebody, raises."""
     slow: asyncio.Event | None = None
     """Decisions wait for it."""
+    slow_lists: asyncio.Event | None = None
+    """What waits for somebody is known once it is set."""
     slow_checks: asyncio.Event | None = None
     """What is to be known before somebody is asked waits for it."""
     slow_copies: asyncio.Event | None = None
@@ -87,6 +89,8 @@ class ShakyService(Service):
         return await super().decide(*args, **options)
 
     async def waiting_for(self, *args: Any, **options: Any) -> Sequence[ReviewRequest]:
+        if self.slow_lists is not None:
+            await self.slow_lists.wait()
         self._break()
         return await super().waiting_for(*args, **options)
 

@@ -101,13 +101,15 @@ async def slack_house(
     http: bool,
     listening: bool = True,
     running: SlackSimulator | None = None,
+    place: str = GENERAL,
     admins: Collection[PersonId] = (),
     in_force: Mapping[str, Policy] = {},
     **options: Any,
 ) -> AsyncIterator[SlackHouse]:
     """Leaving it leaves a Slack that was `running` before as it is, as when the service stops.
 
-    It waits for checks as long as a busy machine may take for them, not only as long as Slack would.
+    It waits for checks as long as a busy machine may take for them, not only as long as Slack would. Cards go
+    to `place`; what `SlackHouse` has to say of messages is about the channel.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(patch.object(desk, "CHECK_SECONDS", 20.0))
@@ -128,7 +130,7 @@ async def slack_house(
             )
             return channels[0]
 
-        recipient = Recipient(channel=ChannelName("slack"), address=GENERAL)
+        recipient = Recipient(channel=ChannelName("slack"), address=place)
         house = await stack.enter_async_context(
             core_with(database, clock, [recipient], make, admins=admins, in_force=in_force)
         )

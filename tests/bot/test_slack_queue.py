@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from structlog.testing import capture_logs
 
-from bot.answers import NOT_RECORDED
+from bot.answers import NOT_RECORDED, SLOW
 from bot.menu import LISTED
 from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
@@ -366,6 +367,34 @@ async def test_edited_and_foreign_mentions_are_passed_over(over_socket: SlackHou
         frame = frame | {"event_id": f"Ev{len(str(odd))}{min(odd)}"}
         await there.slack.deliver(frame | {"event": event | odd}, kind=Kind.EVENT)
     assert await tasks(there) == ()
+
+
+async def test_a_command_that_takes_too_long_is_answered_in_time(there: SlackHouse) -> None:
+    """Slack tells whoever typed it after 3 s that the app has failed, and shows no later answer."""
+    there.house.service.slow_lists = asyncio.Event()
+    assert (await typed(there, "pending")).text == SLOW
+
+
+async def test_of_an_untold_workspace_somebody_is_ours_only_where_nobody_elses_can_write(
+    over_socket: SlackHouse,
+) -> None:
+    """In a channel shared with another organisation somebody of theirs may have any id, ours too."""
+    there = over_socket
+    event = {
+        "type": "app_mention",
+        "user": "U01SAM",
+        "channel": GENERAL,
+        "text": f"<@{there.slack.bot_user.id}> submit it",
+    }
+    frame = {"type": "event_callback", "team_id": there.slack.team_id}
+    for number, shared in enumerate(({"is_ext_shared_channel": True}, {}, {"is_ext_shared_channel": False})):
+        assert await tasks(there) == ()
+        body = frame | shared | {"event_id": f"Ev{number}", "event": event | {"ts": f"{number}.000001"}}
+        await there.slack.deliver(body, kind=Kind.EVENT)
+    (task,) = await tasks(there)
+    assert task.submitter == SAM.id
+    refused = [seen.text for seen in there.slack.ephemerals("U01SAM")][:2]
+    assert ["nobody is listed under yours, /U01SAM" in words for words in refused] == [True, True]
 
 
 # App Home

@@ -34,6 +34,20 @@ async def test_presses_are_heard_on_either_connection(there: SlackHouse) -> None
         assert decision.reviewer == ANA.id
 
 
+async def test_while_one_connection_cannot_be_renewed_presses_are_heard_on_the_other(
+    there: SlackHouse,
+) -> None:
+    """Slack ends each now and then, and sends a press to whichever is there: nobody has to press again."""
+    task = await there.house.submit()
+    card = await there.card()
+    await there.slack.connected(2)
+    there.slack.faults.add(Fault(method="apps.connections.open", status=502, body={}, times=None))
+    await there.slack.disconnect("refresh_requested", count=1)
+    await there.slack.until(lambda: there.slack.connections == 1)
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert (await there.house.service.reviews(task.id))[0].decisions
+
+
 async def test_the_start_does_not_wait_for_the_second_connection(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

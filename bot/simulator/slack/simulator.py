@@ -281,9 +281,10 @@ class SlackSimulator(People):
         """Return when this many Socket Mode connections, or more, are open."""
         await self.until(lambda: self.connections >= count, within=within)
 
-    async def disconnect(self, reason: Reason = "refresh_requested") -> None:
-        """End all Socket Mode connections as Slack does; a `warning` only asks the app to renew them."""
-        await self._sockets.disconnect(reason)
+    async def disconnect(self, reason: Reason = "refresh_requested", *, count: int | None = None) -> None:
+        """End so many Socket Mode connections, or all, as Slack does; a `warning` only asks the app to renew
+        them."""
+        await self._sockets.disconnect(reason, count)
 
     def cut_connections(self, *, next_too: int = 0) -> None:
         """Drop all Socket Mode connections without a word, and so many of the next while they open."""

@@ -93,9 +93,10 @@ class SocketMode:
             status=answer.status, body=answer.body, seconds=loop.time() - begun, failure=answer.failure
         )
 
-    async def disconnect(self, reason: Reason) -> None:
-        """Tell every connection to go; all but a warned one are closed at once, as Slack does it."""
-        for connection in tuple(self.connections):
+    async def disconnect(self, reason: Reason, count: int | None = None) -> None:
+        """Tell so many connections to go, or every one; all but a warned one are closed at once, as Slack
+        does it."""
+        for connection in tuple(self.connections[:count]):
             await connection.socket.send_json(_disconnect(reason))
             if reason != "warning":
                 await connection.socket.close()
