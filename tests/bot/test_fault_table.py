@@ -16,6 +16,7 @@ from telegram import Bot
 
 from bot.simulator.faults import Fault
 from bot.simulator.slack.socket import Reason
+from core.model import DeliveryState
 from tests.bot import slack_house, telegram_house
 from tests.bot.fault_scenes import POLLING, SOCKET, TRANSPORTS, WEBHOOK, Scene, scene, through
 from tests.world import eventually
@@ -87,6 +88,9 @@ async def is_not_modified(there: Scene) -> None:
     body = {"ok": False, "error_code": 400, "description": said}
     fault = Fault(method=there.edit, status=400, body=body, after_acting=True, times=2)
     await through(there, fault, minutes=1)
+    for task in there.tasks.values():
+        states = [one.state for one in await there.house.service.deliveries(task.id)]
+        assert set(states) == {DeliveryState.SENT}, "what is shown is not said to be undelivered"
 
 
 async def asks_meanwhile(there: Scene) -> None:

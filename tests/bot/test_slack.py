@@ -368,10 +368,11 @@ async def test_a_slack_that_is_away_is_tried_again(over_socket: SlackHouse, faul
     await over_socket.card()
 
 
-async def test_a_deleted_card_is_given_up_and_the_decision_stands(over_socket: SlackHouse) -> None:
-    over_socket.slack.faults.add(
-        Fault(method="chat.update", body={"ok": False, "error": "message_not_found"})
-    )
+@pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed"])
+async def test_a_deleted_card_is_given_up_and_the_decision_stands(
+    over_socket: SlackHouse, error: str
+) -> None:
+    over_socket.slack.faults.add(Fault(method="chat.update", body={"ok": False, "error": error}))
     task = await over_socket.house.submit()
     await over_socket.slack.press(await over_socket.card(), "Approve", user="U01ANA")
     gone = await over_socket.house.delivery(task, lambda found: found.state is DeliveryState.GIVEN_UP)
