@@ -18,7 +18,7 @@ from bot.buttons import Action
 from bot.cards import Named, Theirs, enumerated, whole
 from bot.changes import fitting
 from bot.literal import clipped, excerpt
-from core.literal import SHORT, literal, utf16
+from core.literal import SHORT, is_short, literal, utf16
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +52,8 @@ WORDS = 400
 """Of what the reviewer said who is quoted on top of the next attempt."""
 PREVIOUS = 700
 """Of all who are quoted on top; one always has the room."""
+QUOTES = ((WORDS, PREVIOUS), (BRIEF, 0))
+"""Of one and of all: the first that leaves room for the rest."""
 NOTE = 400
 QUOTE = 2000
 """Of what somebody wrote, in a notice."""
@@ -96,14 +98,28 @@ class Markup:
 def markup(card: Card, users: Mapping[PersonId, User] = {}) -> Markup:
     """At most 4,096 units of text, whatever the card says. A short draft is shown whole; what is changed in
     it, and what is said of it, get what is left. `users` as for `said`."""
-    head, end = _head(card, users), _end(card)
+    spans: tuple[Span, ...] = ()
+    for words, previous in QUOTES:
+        spans = _spans(card, _head(card, users, _previous(card.previous, words, previous)))
+        if _units(spans) <= LIMIT:
+            break
+    return joined(spans, keyboard=_keyboard(card))
+
+
+def _spans(card: Card, head: tuple[Span, ...]) -> tuple[Span, ...]:
+    """All of it, the head being given."""
+    end = _end(card)
     left = LIMIT - _units(head) - _units(end)
     least = min(SHORT, utf16(literal(card.draft[:SHORT]))) + MISSING + (LEAST_DIFF if card.difference else 0)
     remarks = _remarks(card, left - least)
     left -= _units(remarks)
-    draft = _draft(card, max(SHORT, left - MISSING - DIFF) if card.difference else left - MISSING)
+    room = left - MISSING
+    if card.difference:
+        shown = SHORT if is_short(card.draft) else min(SHORT, room - LEAST_DIFF)
+        room = max(shown, room - DIFF)
+    draft = _draft(card, room)
     difference = _difference(card, left - _units(draft))
-    return joined((*head, *difference, *draft, *remarks, *end), keyboard=_keyboard(card))
+    return (*head, *difference, *draft, *remarks, *end)
 
 
 def _units(spans: Iterable[Span]) -> int:
@@ -197,7 +213,7 @@ def theirs(text: str, limit: int = NAME) -> Span:
     return Span(text=shown, kind=MessageEntity.BOLD if _TAME.fullmatch(shown) else MessageEntity.CODE)
 
 
-def _head(card: Card, users: Mapping[PersonId, User]) -> tuple[Span, ...]:
+def _head(card: Card, users: Mapping[PersonId, User], previous: tuple[Span, ...]) -> tuple[Span, ...]:
     calls = ["For ", *enumerated(card.called)] if card.called else []
     return (
         Span(text=f"{card.state}: "),
@@ -206,17 +222,17 @@ def _head(card: Card, users: Mapping[PersonId, User]) -> tuple[Span, ...]:
         *_line(card.byline),
         *((Span(text="\n"), *(_part(part, users, CALLED_NAME) for part in calls)) if calls else ()),
         Span(text="\n\n"),
-        *_previous(card.previous),
+        *previous,
     )
 
 
-def _previous(remarks: Sequence[Remark]) -> tuple[Span, ...]:
-    """As many of the latest as have the room of one."""
+def _previous(remarks: Sequence[Remark], words: int, room: int) -> tuple[Span, ...]:
+    """As many of the latest as have the room, and one at least; `words` are what all of them may say."""
     drawn: tuple[Span, ...] = ()
     for first in range(len(remarks)):
         latest = remarks[first:]
-        drawn = tuple(span for one in latest for span in _remark(one, WORDS // len(latest)))
-        if _units(drawn) <= PREVIOUS:
+        drawn = tuple(span for one in latest for span in _remark(one, words // len(latest)))
+        if _units(drawn) <= room:
             break
     return drawn
 

@@ -129,7 +129,7 @@ def full(
         "superseded_by": 7 if closed else None,
         "claims": (Claim(person=PersonId("ana"), name=name, until=NOW),) * 3,
         "expires_at": NOW,
-        "task": names | {"error": comment, "status": Status.FAILED},
+        "task": names | ({"error": comment, "status": Status.FAILED} if closed else {}),
     }
 
 

@@ -55,6 +55,9 @@ def uncovered(made: Markup, kinds: set[str]) -> str:
 @example("x" * 5000, "y" * 5000, "z" * 9000, None, "c" * 5000, REMARKS + 2, Outcome.OPEN)
 @example("x" * 5000, "y" * 5000, "z" * SHORT, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.OPEN)
 @example("x" * 5000, "y" * 5000, "z\n" * 2000, "a\n" * 900, "c" * 5000, REMARKS + 2, Outcome.APPROVED)
+@example("x" * 5000, "y" * 5000, "z" * SHORT, "a\n" * 900, "c" * 5000, 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z" * 9000, "a\n" * 900, "c" * 5000, 2, Outcome.OPEN)
+@example("x" * 5000, "y" * 5000, "z" * 9000, "@durov", "c" * 5000, REMARKS, Outcome.OPEN)
 def test_any_text_gives_a_message_within_every_limit(
     a_card: Callable[..., Card],
     a_decision: Callable[..., Decision],
