@@ -332,6 +332,8 @@ def _button(button: Button, card: Card) -> Block:
         "type": "button",
         "text": _plain(button.label),
         **({"style": style} if style else {}),
+        # Slack opens it and tells us of the press all the same, which is answered as any other
+        **({"url": card.url} if card.is_for_page else {}),
         "value": button.token,
         "action_id": action_id(button.action),
         **({"confirm": _are_you_sure(card)} if asks_first else {}),

@@ -33,6 +33,8 @@ PREVIOUS = 3
 
 IRREVOCABLE = "What follows cannot be undone."
 """Said to whoever approves under a destructive policy."""
+ON_ITS_PAGE = "decided on its page"
+"""Where a press in chat is not enough; whoever presses all the same is told so."""
 NEWER = "a newer card of this review is below: what was pressed on this one may have been lost"
 
 
@@ -123,6 +125,8 @@ class Card:
     """The task's page."""
     sha256: str
     """Of the whole draft as UTF-8, in hexadecimal digits."""
+    is_for_page: bool = False
+    """Whether its buttons decide nothing, and lead to the page where that is decided."""
     called: tuple[Named, ...] = ()
     """Whom it calls, as it is posted."""
 
@@ -154,6 +158,7 @@ def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
         menu=_buttons(request, buttons, _MENU if request.decisions else _MENU[:-1]),
         url=url_of(request.task.id, public_url),
         sha256=hashlib.sha256(encoded(request.content)).hexdigest(),
+        is_for_page=_is_for_page(request),
     )
 
 
@@ -288,7 +293,14 @@ def _note(request: ReviewRequest) -> str | None:
     if request.superseded_by is not None:
         return f"superseded by attempt {request.superseded_by}"
     escalated = "escalated" if request.is_open and request.is_escalated else ""
-    return " · ".join(part for part in (escalated, standing(request), looking(request)) if part) or None
+    where = ON_ITS_PAGE if _is_for_page(request) else ""
+    return (
+        " · ".join(part for part in (escalated, standing(request), where, looking(request)) if part) or None
+    )
+
+
+def _is_for_page(request: ReviewRequest) -> bool:
+    return _awaits(request) and request.policy.assurance is Assurance.CONFIRM
 
 
 def _is_approved_by_time(request: ReviewRequest) -> bool:

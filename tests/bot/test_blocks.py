@@ -18,7 +18,7 @@ from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_
 from bot.views import CHOOSE, reason_view
 from core.explaining import CALLED
 from core.literal import SHORT, is_short, literal
-from core.model import Earlier, Outcome, Verdict
+from core.model import Assurance, Earlier, Outcome, Verdict
 from tests.bot.conftest import full
 from tests.bot.slack_texts import ANY_TEXT
 from tests.world import ANA
@@ -160,6 +160,20 @@ def test_buttons_carry_their_token_and_say_which_is_which(a_card: Callable[..., 
     )
     assert (edit["text"]["text"], edit["value"]) == ("Edit…", card.menu[0].token)
     assert "style" not in edit
+
+
+def test_where_the_page_decides_the_buttons_lead_there(
+    a_card: Callable[..., Card], a_review: Callable[..., ReviewRequest]
+) -> None:
+    policy = replace(a_review().policy, assurance=Assurance.CONFIRM)
+    card = a_card(policy=policy)
+    pressed = [found for found in objects(blocks(card)) if found.get("type") == "button"]
+    assert [(found["text"]["text"], found["url"]) for found in pressed] == [
+        ("Approve", card.url),
+        ("Reject…", card.url),
+        ("Edit…", card.url),
+    ]
+    assert not any("url" in found for found in objects(blocks(a_card())) if found.get("type") == "button")
 
 
 def test_the_menu_is_within_its_limits_and_carries_tokens(

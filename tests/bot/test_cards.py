@@ -68,6 +68,17 @@ def test_what_cannot_be_undone_takes_a_second_press_where_none_follows_anyway(
     assert [button.action for button in card.buttons] == [approve, Action.REJECT]
 
 
+def test_a_card_says_before_anybody_presses_that_its_page_decides(
+    a_card: Callable[..., Card], a_decision: Callable[..., Decision]
+) -> None:
+    policy = replace(TWO_OF_THEM, assurance=Assurance.CONFIRM)
+    card = a_card(policy=policy)
+    assert (card.note, card.is_for_page) == ("0 of 2 approvals · decided on its page", True)
+    closed = a_card(policy=policy, outcome=Outcome.APPROVED, closed_at=AT, decisions=(a_decision(),))
+    assert (closed.note, closed.is_for_page) == (None, False), "nothing is to be decided any more"
+    assert not a_card().is_for_page
+
+
 def test_a_card_names_title_submitter_attempt_draft_and_page(a_card: Callable[..., Card]) -> None:
     card = a_card(attempt=2)
     assert card.title == "Refund for order 1042"

@@ -161,6 +161,7 @@ async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: Slac
 @pytest.mark.parametrize("label", ["Approve", "Reject…"])
 async def test_where_the_page_decides_a_press_leads_there(there: SlackHouse, label: str) -> None:
     task = await there.house.submit(flow="page")
+    await there.card_with("decided on its page")
     await there.slack.press(await there.card(), label, user="U01ANA")
     assert await there.told("U01ANA") == (
         "This review is decided on its page, by whoever is signed in there. "

@@ -117,6 +117,7 @@ async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: Tele
 @pytest.mark.parametrize("label", ["Approve", "Reject…"])
 async def test_where_the_page_decides_a_press_leads_there(there: TelegramHouse, label: str) -> None:
     task = await there.house.submit(flow="page")
+    await there.card_with("decided on its page")
     press = await there.telegram.press(await there.card(), label, user=ANA_ID)
     assert press.text == "This review is decided on its page, by whoever is signed in there."
     private = await there.card(1, ANA_ID)
