@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.simulator.faults import Fault
 from core.model import Verdict
 from tests.bot import slack_fixtures
 from tests.bot.slack_house import GENERAL
 from tests.world import BEN
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.bot.slack_house import SlackHouse
 
 clock, there, over_socket = slack_fixtures.clock, slack_fixtures.there, slack_fixtures.over_socket
@@ -47,3 +51,25 @@ async def test_where_somebody_deleted_the_first_card_the_next_attempts_is_posted
     second = await there.card_with("attempt 2 · submitted")
     await there.slack.press(second, "Approve", user="U01ANA")
     assert (await there.card_with("Approved by Ana Ruiz")).ts == second.ts
+
+
+async def test_a_dialog_that_slack_opens_too_slowly_does_not_hold_up_the_answer_to_its_press(
+    over_socket: SlackHouse,
+) -> None:
+    """Slack waits 3 s for that, and then says that the app does not answer."""
+    await over_socket.house.submit()
+    over_socket.slack.faults.add(Fault(method="views.open", delay=4.0))
+    assert (await over_socket.slack.press(await over_socket.card(), "Reject…", user="U01ANA")).ok
+    assert "did not open the dialog" in await over_socket.told("U01ANA")
+
+
+async def test_a_press_of_nothing_of_ours_is_not_quoted_in_a_log(
+    there: SlackHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """bolt warns of what nobody listens for, with all that it brought."""
+    await there.house.submit()
+    payload = there.slack.action_payload(await there.card(), "Approve", user="U01ANA")
+    payload["actions"][0] |= {"action_id": "of_another_release", "value": "pay Mira Holm nothing"}
+    with caplog.at_level(logging.INFO):
+        assert not (await there.slack.deliver(payload)).ok
+    assert "Mira" not in caplog.text

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from core.model import Verdict
-from tests.bot.telegram_house import GROUP, simulated, telegram_house
+from tests.bot.telegram_house import ANA_ID, GROUP, simulated, telegram_house
 from tests.world import BEN, eventually
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.world import StoppedClock
 
 CARDS = 60
+DECIDED = [timedelta(minutes=minute, seconds=second) for minute in range(3) for second in (5, 25)]
+"""When somebody decides: while the group takes cards still, and once it has taken those of the minute."""
 LONGEST = timedelta(seconds=3)
 """Until Telegram takes another message in a chat that just had three."""
 
@@ -33,13 +35,30 @@ async def test_decisions_are_shown_while_more_cards_wait_than_a_group_takes(
         waits: list[timedelta] = []
         while len(there.saying("Please review")) < CARDS:
             await pass_time(there, clock)
-            minute = len(waits)
-            if clock.now() - began >= timedelta(minutes=minute, seconds=5) and minute < 3:
+            if len(waits) < len(DECIDED) and clock.now() - began >= DECIDED[len(waits)]:
                 waits.append(await shown_after(there, clock, tasks))
         assert [call.method for call in telegram.calls if call.status == 429] == []
-        assert len(waits) == 3
+        assert len(waits) == len(DECIDED)
         assert max(waits) <= LONGEST, waits
         assert clock.now() - began <= timedelta(minutes=CARDS / 17 + 1)
+
+
+async def test_cards_to_one_person_keep_to_what_a_private_chat_takes(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """And are not held to the twenty a minute of a group."""
+    cards = 30
+    async with (
+        simulated(enforce_rate_limits=True, now=lambda: clock.now().timestamp()) as telegram,
+        telegram_house(sqlite_database, clock, webhook=True, telegram=telegram, chat=ANA_ID) as there,
+    ):
+        began = clock.now()
+        for number in range(cards):
+            await there.house.submit(f"Please review number {number}.")
+        while len(there.saying("Please review", ANA_ID)) < cards:
+            await pass_time(there, clock)
+        assert [call.method for call in telegram.calls if call.status == 429] == []
+        assert clock.now() - began <= timedelta(seconds=cards + 3)
 
 
 async def pass_time(there: TelegramHouse, clock: StoppedClock) -> None:

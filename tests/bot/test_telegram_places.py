@@ -154,6 +154,30 @@ async def test_cards_follow_a_group_that_moves_and_so_they_do_after_a_restart(
         assert asked == [new], "the old id is not even tried"
 
 
+async def test_in_a_group_that_moved_a_next_attempts_card_replies_to_nothing_of_another_chat(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """Its first attempt's card stays behind, and its number there is that of another message here."""
+    async with simulated() as telegram:
+        telegram.add_chat(BASIC, "group", "Reviews", [ANA_ID])
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, chat=BASIC
+        ) as there:
+            task = await there.house.submit()
+            first = await there.card(chat=BASIC)
+            review = await there.house.review(task)
+            await there.house.service.decide(review.id, BEN.id, Verdict.REJECT, via="web")
+            second = await there.card_with("attempt 2 · submitted", chat=BASIC)
+            assert second.reply_to == first.id
+            await there.card_with("superseded by attempt 2", chat=BASIC)
+            new = telegram.migrate(BASIC)
+            while max((one.id for one in telegram.messages(new)), default=0) < first.id:
+                await telegram.say(new, "something else", user=ANA_ID)
+            clock.advance(seconds=3)
+            card = await there.card_with("attempt 2 · submitted", chat=new)
+            assert card.reply_to is None
+
+
 async def test_a_move_that_telegram_tells_only_when_it_is_asked_is_followed_by_what_is_to_be_changed(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
