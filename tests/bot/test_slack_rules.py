@@ -63,13 +63,13 @@ async def test_a_dialog_that_slack_opens_too_slowly_does_not_hold_up_the_answer_
     assert "did not open the dialog" in await over_socket.told("U01ANA")
 
 
-async def test_a_press_of_nothing_of_ours_is_not_quoted_in_a_log(
+async def test_a_press_of_nothing_of_ours_is_refused_and_not_told_to_a_log(
     there: SlackHouse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """bolt warns of what nobody listens for, with all that it brought."""
+    """bolt warns of what nobody listens for, with parts of what it brought and code to be copied."""
     await there.house.submit()
     payload = there.slack.action_payload(await there.card(), "Approve", user="U01ANA")
-    payload["actions"][0] |= {"action_id": "of_another_release", "value": "pay Mira Holm nothing"}
+    payload["actions"][0]["action_id"] = "of_another_release"
     with caplog.at_level(logging.INFO):
         assert not (await there.slack.deliver(payload)).ok
-    assert "Mira" not in caplog.text
+    assert "of_another_release" not in caplog.text
