@@ -204,6 +204,45 @@ async def test_a_page_outlives_a_server_in_trouble(house: House, sign_in: SignIn
     await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
 
 
+async def test_a_page_whose_stream_was_refused_follows_again_by_itself(house: House, sign_in: SignIn) -> None:
+    """As a proxy refuses it while the server behind is replaced: a browser does not ask again after that."""
+    task_id = await house.submitted("Still here")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+    await hide(ana)
+    house.service.fault = StoreUnavailable("The disk is full.")
+    async with ana.expect_response(lambda answer: answer.status == 503 and "/events" in answer.url):
+        await show(ana)
+    await ana.wait_for_function("() => source === null")
+    house.service.fault = None
+    async with ana.expect_response(lambda answer: answer.status == 200 and "/events" in answer.url):
+        await ana.clock.fast_forward(60_000)
+    await house.world.approve(await house.open_review(task_id), person=BEN)
+    await house.world.end(task_id)
+    await ana.clock.run_for(100)
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
+
+
+async def test_a_change_that_could_not_be_shown_is_shown_later(house: House, sign_in: SignIn) -> None:
+    """The stream told of it, and the page was refused: no further event may follow."""
+    task_id = await house.submitted("Still here")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await expect(ana.get_by_role("button", name="Approve")).to_be_visible()
+    house.service.fault = StoreUnavailable("The disk is full.")
+    await house.world.approve(await house.open_review(task_id), person=BEN)
+    await house.world.end(task_id)
+    async with ana.expect_response(lambda answer: answer.status == 503 and "/events" not in answer.url):
+        await ana.clock.run_for(1_000)
+    await ana.wait_for_function("() => !asking")
+    house.service.fault = None
+    await ana.clock.fast_forward(60_000)
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
+
+
 @pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter"])
 async def test_a_shortcut_submits_the_form(sign_in: SignIn, keys: str) -> None:
     sam = await sign_in("sam")

@@ -46,6 +46,7 @@ async function refresh() {
 }
 
 // What becomes of a card on its way to a chat is no event: meanwhile the page is asked for again, ever less often.
+// So it is while the server could not show what the stream told of.
 const FIRST_MS = 2000;
 const LONGEST_MS = 60000;
 let later = 0;
@@ -56,7 +57,7 @@ function askLater() {
   clearTimeout(later);
   if (waitedAt !== shownUpTo()) wait = FIRST_MS;
   waitedAt = shownUpTo();
-  if (!live()?.dataset.onItsWay) return;
+  if (!live()?.dataset.onItsWay && !isBehind()) return;
   later = setTimeout(() => document.hidden || refresh(), wait);
   wait = Math.min(2 * wait, LONGEST_MS);
 }
@@ -72,6 +73,7 @@ let lastChange = 0; // and of the last that the server has to put into the page
 let timer = 0;
 
 const shownUpTo = () => Number(live()?.dataset.seq || 0);
+const isBehind = () => lastChange > shownUpTo();
 
 function follow() {
   const page = live();
@@ -79,11 +81,24 @@ function follow() {
   lastSeen = Math.max(lastSeen, shownUpTo());
   source = new EventSource(`${page.dataset.stream}?last_event_id=${lastSeen}`);
   for (const name of (page.dataset.events || "").split(" ")) source.addEventListener(name, happened);
+  source.onopen = () => (pause = FIRST_MS);
   source.onerror = () => {
     if (source?.readyState !== EventSource.CLOSED) return;
     stopFollowing();
     signInAgain();
+    followLater();
   };
+}
+
+// A browser comes back by itself where the connection broke, and never where it was answered: by a proxy, say, whose
+// server is being replaced.
+let again = 0;
+let pause = FIRST_MS;
+
+function followLater() {
+  clearTimeout(again);
+  again = setTimeout(follow, pause);
+  pause = Math.min(2 * pause, LONGEST_MS);
 }
 
 // A refused stream does not say why.
@@ -107,7 +122,7 @@ function happened(message) {
   lastChange = lastSeen;
   timer ||= setTimeout(() => {
     timer = 0;
-    if (lastChange > shownUpTo()) refresh();
+    if (isBehind()) refresh();
   }, SPACING_MS);
 }
 
@@ -179,7 +194,7 @@ function followOrNot() {
     follow();
     // Nothing is followed on a task that has ended, and yet somebody may have resumed it.
     const page = live();
-    if (page?.dataset.refresh || page?.dataset.onItsWay || isOver()) refresh();
+    if (page?.dataset.refresh || page?.dataset.onItsWay || isBehind() || isOver()) refresh();
   }
 }
 
