@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.literal import UNSEEN
 from web.pages import TEMPLATES
 from web.pages.assets import FILES, STATIC, Assets
-from web.pages.text import HIDDEN, spelled, visible
+from web.pages.text import spelled, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,7 @@ def test_honest_text_stays_as_it_is(text: str, shown: str) -> None:
 
 CODES = """
 0000 0007 000B 000D 001B 007F 0085 00AD 061C 200B 200D 200E 202A 202E 2028 2060 2066 2069 3164 FEFF FFF9 D800
-E0001 E0041 E0100
+2800 FE0F FFFF 13430 1BCA0 E0001 E0041 E0100
 """
 
 
@@ -96,5 +97,15 @@ E0001 E0041 E0100
 def test_a_hidden_character_is_shown_by_its_code(code: int) -> None:
     shown = str(visible(f"<{chr(code)}>"))
     assert f">U+{code:04X}</span>" in shown
-    assert not HIDDEN.search(shown)
+    assert not UNSEEN.search(shown)
     assert spelled(f"<{chr(code)}>") == f"<[U+{code:04X}]>"
+
+
+def test_what_a_script_shows_by_its_code_the_pages_do_too() -> None:
+    """But for the emoji selector, which needs a look behind it that not every browser has."""
+    script = (STATIC / "app.js").read_text()
+    found = re.search(r"^const HIDDEN =\n  /(.+)/gu;$", script, re.MULTILINE)
+    assert found
+    wide = re.sub(r"\\u\{(\w+)\}", lambda point: f"\\U{int(point[1], 16):08x}", found[1])
+    everything = "".join(map(chr, range(0x110000))).replace("\ufe0f", "")
+    assert re.findall(wide, everything) == UNSEEN.findall(everything)

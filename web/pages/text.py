@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from core.literal import UNSEEN
 from core.model import clock_name
 
 if TYPE_CHECKING:
@@ -17,25 +17,13 @@ if TYPE_CHECKING:
 
     from core.model import Json
 
-HIDDEN: Final = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but tab and newline
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, joiners, fillers
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, separators, bidirectional controls
-    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"  # filler, variation selectors (not the emoji one), BOM
-    "\ud800-\udfff"  # lone surrogates
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # musical controls, tags and more selectors
-    "]"
-)
-"""Unicode's default-ignorable and control characters, save tab, newline and U+FE0F (emoji style)."""
-
 
 def visible(text: str) -> Markup:
     """Safe HTML that shows every character; a hidden one as its code point, with its name as tooltip."""
     clean = text.replace("\r\n", "\n")
     parts: list[str] = []
     at = 0
-    for found in HIDDEN.finditer(clean):
+    for found in UNSEEN.finditer(clean):
         parts.append(str(escape(clean[at : found.start()])))
         parts.append(_mark(found[0]))
         at = found.end()
@@ -82,7 +70,7 @@ def typed(text: str) -> str:
 
 def spelled(text: str) -> str:
     """The same for titles and attributes, which hold no elements; the template escapes it."""
-    return HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+    return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
 def _mark(character: str) -> str:
