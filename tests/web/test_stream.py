@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientConnectionError
 from structlog.testing import capture_logs
 
-from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed
+from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed, kind
 from core.model import LOCAL, PersonId, Piece, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from tests.world import PATIENCE, eventually
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from core.model import Json
     from tests.web.web_house import Houses
     from tests.world import StoppedClock, World
+
+DOCS = Path(__file__).parents[2] / "docs/http.md"
 
 Seen = list[tuple[int, dict[str, Any]]]
 
@@ -132,6 +137,13 @@ async def test_it_is_an_event_stream_that_proxies_leave_alone(house: House) -> N
         assert answer.content_type == "text/event-stream"
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert "no-cache" in answer.headers["Cache-Control"]
+
+
+def test_the_documentation_names_every_event_and_its_fields() -> None:
+    told = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| (.+) \|$", DOCS.read_text(), re.MULTILINE)
+    rows = {name: set(re.findall(r"\w+", said)) for names, said in told for name in re.findall(r"\w+", names)}
+    for event in EVENTS:
+        assert {field.name for field in fields(event)} <= rows[kind(event)], kind(event)
 
 
 async def test_every_event_has_its_message_or_none(house: House) -> None:
