@@ -20,6 +20,7 @@ from telegram.ext import (
     filters,
 )
 
+from bot.answers import KEPT
 from bot.connecting import connect_or_go_on
 from bot.menu import Menu
 from bot.reception import Reception
@@ -109,8 +110,8 @@ class Listener:
         queue: asyncio.Queue[object] = asyncio.Queue()
         self._hearing = Hearing(inbox=inbox, clock=clock)
         self.bot = self._new_bot()
-        answers = Answers()
-        self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock, answers=answers)
+        self._answers = Answers()
+        self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock, answers=self._answers)
         desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
         reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
@@ -125,7 +126,7 @@ class Listener:
             edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
             inquiries=Inquiries(service=service, desk=desk),
             menu=menu,
-            answers=answers,
+            answers=self._answers,
             above=above,
         )
         self._prompts = PromptSweep(
@@ -269,10 +270,18 @@ class Listener:
         error = context.error
         update_id = update.update_id if isinstance(update, Update) else None
         if isinstance(update, Update) and isinstance(error, Unavailable):
-            log.warning("update_postponed", channel=TELEGRAM, update_id=update_id)
+            if not self._intake.was_postponed(update):
+                await self._tell_of_outage(update)
+            # Last: it may be handed out again from then on.
             self._intake.postpone(update, error)
         elif error is not None:
             log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
+
+    async def _tell_of_outage(self, update: Update) -> None:
+        """Once: Telegram takes one answer to a press."""
+        log.warning("update_postponed", channel=TELEGRAM, update_id=update.update_id)
+        if update.callback_query is not None:
+            await self._answers.give(update.callback_query, KEPT, alert=True)
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""

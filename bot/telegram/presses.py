@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.answers import ANONYMOUS, KEPT, LIMIT, STRANGER, UNREADABLE, OnThePage, sentence, thanks
+from bot.answers import ANONYMOUS, LIMIT, STRANGER, UNREADABLE, OnThePage, sentence, thanks
 from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
@@ -86,7 +86,6 @@ class Presses:
         try:
             words = await self._act(query)
         except Unavailable:
-            await self._answers.give(query, KEPT, alert=True)
             raise
         except (ConfirmOnPage, OnThePage) as error:
             await self._answers.give(query, sentence(error), alert=True)

@@ -69,6 +69,8 @@ class ShakyService(Service):
     """The service, over a database that cannot be reached for presses while `is_down`."""
 
     is_down = False
+    refused = 0
+    """So many decisions were, as it was down."""
     defect: Exception | None = None
     """What the next decision, or list of what waits for somebody, raises."""
     slow: asyncio.Event | None = None
@@ -84,6 +86,7 @@ class ShakyService(Service):
         if self.slow is not None:
             await self.slow.wait()
         if self.is_down:
+            self.refused += 1
             raise DOWN
         self._break()
         return await super().decide(*args, **options)

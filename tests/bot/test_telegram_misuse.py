@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.answers import ANONYMOUS, KEPT, STRANGER
 from bot.buttons import Action
@@ -20,7 +21,7 @@ from tests.bot import telegram_fixtures
 from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, named, said
 from tests.bot.telegram_tasks import tasks
-from tests.world import BEN
+from tests.world import BEN, eventually
 
 there = telegram_fixtures.polling
 
@@ -254,3 +255,32 @@ async def test_a_press_that_was_kept_and_is_refused_after_the_outage_is_told_so(
     there.house.clock.advance(seconds=2)
     told = await there.card(chat=ANA_ID)
     assert told.text == named(there, "This was attempt 1; attempt 2 has replaced it.", task)
+
+
+async def test_however_long_the_outage_a_kept_press_is_told_so_once(there: TelegramHouse) -> None:
+    """Telegram takes one answer to a press, and the log is told of an outage once."""
+    await there.house.submit()
+    card = await there.card()
+    service = there.house.service
+
+    async def is_tried_again_and_again() -> bool:
+        there.house.clock.advance(seconds=2)
+        await there.house.noted()
+        return service.refused >= 5
+
+    async def answers() -> list[str]:
+        await there.house.noted()
+        return [call.params["text"] for call in there.telegram.calls_of("answerCallbackQuery")]
+
+    async def is_counted() -> bool:
+        there.house.clock.advance(seconds=2)
+        return "Approved." in await answers()
+
+    service.is_down = True
+    with capture_logs() as logs:
+        await there.telegram.press(card, "Approve", user=ANA_ID)
+        await eventually(is_tried_again_and_again)
+        service.is_down = False
+        await eventually(is_counted)
+    assert await answers() == [KEPT, "Approved."]
+    assert [line["event"] for line in logs].count("update_postponed") == 1
