@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
@@ -22,7 +23,15 @@ from bot.telegram.failures import failure
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
-from core.errors import CountersignError, Invalid, NotAReviewer, ReviewIsClosed, Unavailable
+from core.errors import (
+    CountersignError,
+    Invalid,
+    NotAReviewer,
+    RateLimited,
+    ReviewIsClosed,
+    Unavailable,
+    Unreachable,
+)
 from core.literal import utf16
 from core.model import Asks, Dialog
 
@@ -185,14 +194,23 @@ class Desk:
         for asked in [one for one in self._asked if one[:2] == (dialog.person, dialog.review)]:
             del self._asked[asked]
         await self._dialogs.close_dialog(TELEGRAM, dialog.message)
-        await self._remove(dialog.message)
+        if await self._remove(dialog.message):
+            return
+        # Whoever ends questions whose time is over does so with this one, too: by no clock is it open again.
+        over = replace(dialog, expires_at=dialog.expires_at - timedelta(minutes=MINUTES))
+        with contextlib.suppress(Unavailable):
+            await self._dialogs.open_dialog(over)
 
-    async def _remove(self, message: MessageRef) -> None:
+    async def _remove(self, message: MessageRef) -> bool:
+        """False where Telegram may take it away, or change it, later."""
         chat_id, message_id = parts(message)
         try:
             await self._bot.delete_message(chat_id, message_id)
         except TelegramError as error:
-            log.info("question_not_removed", message=message, error=str(failure(error)))
+            failed = failure(error)
+            log.info("question_not_removed", message=message, error=str(failed))
+            return not isinstance(failed, (RateLimited, Unreachable))
+        return True
 
     async def ask(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +13,7 @@ from bot.telegram.prompt_sweep import EVERY, PAGE
 from bot.telegram.prompts import MINUTES
 from core.model import Dialog, MessageRef, Verdict
 from tests.bot import telegram_fixtures
-from tests.bot.house import decisions
+from tests.bot.house import decided, decisions
 from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import ANA_ID, GROUP, TelegramHouse, simulated, telegram_house
 from tests.world import ANA, BEN, eventually
@@ -231,6 +231,18 @@ async def test_where_telegram_is_away_it_ends_later(polling: TelegramHouse, faul
     await decided_elsewhere(there, task)
     assert (await swept(there, prompt, until="Already approved by Ben Okri at ")).labels == ()
     assert len(edits_of(there, prompt)) > 1
+
+
+@pytest.mark.parametrize("how", [{"status": 502}, {"cut": True}])
+async def test_an_answered_question_that_could_not_be_taken_away_loses_its_buttons(
+    polling: TelegramHouse, how: dict[str, Any]
+) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    there.telegram.faults.add(Fault(method="deleteMessage", **how))
+    assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == "Rejected."
+    assert (await swept(there, prompt, until="This question is over. ")).labels == ()
+    assert (await decided(there, task)).verdict is Verdict.REJECT
 
 
 async def test_the_log_is_told_of_an_outage_once(polling: TelegramHouse) -> None:
