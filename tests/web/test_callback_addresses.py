@@ -83,6 +83,9 @@ STRANGE = [
     "https://\u2460\u2461\u2466.0.0.1/",
     "https://127\u30020\u30020\u30021/",
     "https://\uff11\uff12\uff17.0.0.1/",
+    "https://hooks..example/",
+    f"https://{'a' * 64}.example/",
+    f"https://{'a.' * 124}example/",
 ]
 
 

@@ -28,6 +28,9 @@ NOT_FOR_CALLBACKS = (
 )
 """Inside what IANA's registries of special-purpose addresses leave out or Python 3.11 calls global."""
 
+LONGEST_NAME, LONGEST_LABEL = 253, 63
+"""Characters (RFC 1035, 2.3.4, without the dot at the end)."""
+
 
 class CallbackGuard:
     """Judges a callback's URL, and later every address that its name resolves to."""
@@ -152,10 +155,19 @@ def _literal(host: str) -> Address | None:
         # inet_aton reads 127.1, 0x7f.0.0.1, 0177.0.0.1 and 2130706433 as getaddrinfo does.
         address = IPv4Address(socket.inet_aton(host.rstrip(".")))
     except OSError:
+        if _is_no_name(host):
+            raise Invalid("`callback_url` has no valid host.") from None
         return None
     if str(address) != host:
         raise Invalid("`callback_url` must spell an address as four decimal numbers.")
     return address
+
+
+def _is_no_name(host: str) -> bool:
+    """Whether no resolver is even asked for it: a callback there would fail for three days."""
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    return len(name) > LONGEST_NAME or not all(0 < len(label) <= LONGEST_LABEL for label in labels)
 
 
 def _is_localhost(host: str) -> bool:
