@@ -6,16 +6,20 @@
         await world.approve(review)
         assert (await world.end(task.id)).status is Status.COMPLETED
 
-Nothing here sleeps: whoever waits, waits for an event or asks the store again, and never longer than
-`PATIENCE`.
+Nothing here waits for a time to pass: whoever waits, waits for an event or asks the store again, and never
+longer than `PATIENCE`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import io
 import itertools
 import sqlite3
+import sys
+import threading
+import traceback
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,6 +72,8 @@ T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds after which a test that waits has failed: many times what it takes on a machine of its own."""
+BETWEEN_LOOKS = 0.001
+"""Seconds."""
 
 ANA = Person(id=PersonId("ana"), name="Ana Ruiz")
 BEN = Person(id=PersonId("ben"), name="Ben Okri")
@@ -262,11 +268,28 @@ def watches(world: World) -> None:
 
 
 async def eventually(ask: Callable[[], Awaitable[T]]) -> T:
-    """What `ask` answers once that is true; it has to ask the store, so that the loop turns."""
-    async with asyncio.timeout(PATIENCE):
-        while not (found := await ask()):
-            continue
+    """What `ask` answers once that is true; one that waits in vain says what every task and thread did."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (found := await ask()):  # noqa: ASYNC110 - the store tells nobody of most of what is asked
+                # Asked without a pause, the loop and the reader's thread hand the interpreter to each other;
+                # on a busy machine what was to be written was so only after a minute, when the asking ended.
+                await asyncio.sleep(BETWEEN_LOOKS)
+    except TimeoutError as error:
+        error.add_note(_stacks())
+        raise
     return found
+
+
+def _stacks() -> str:
+    said = io.StringIO()
+    for task in asyncio.all_tasks():
+        task.print_stack(file=said)
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for number, frame in sys._current_frames().items():
+        print(f"Thread {names.get(number, number)}:", file=said)
+        traceback.print_stack(frame, limit=8, file=said)
+    return said.getvalue()
 
 
 @contextmanager
