@@ -150,7 +150,7 @@ class Desk:
         self._asked[asked] = now
         try:
             yield True
-        except BaseException:
+        except BaseException:  # cancelled, too: what was not asked may be asked at once
             self._asked.pop(asked, None)
             raise
 

@@ -85,7 +85,7 @@ class Presses:
             return
         try:
             words = await self._act(query)
-        except Unavailable:
+        except Unavailable:  # whoever has it come again tells of that, once
             raise
         except (ConfirmOnPage, OnThePage) as error:
             await self._answers.give(query, sentence(error), alert=True)
