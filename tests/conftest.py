@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import make_url
 
 from core.store.database import database as database_at
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from tests.world import World
 
 _numbers = itertools.count(1)
+
+# How long an example takes is the machine's, which others may use, too. In CI each run has the same examples.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FEW = settings(
     max_examples=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 """Each is a house of its own."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
@@ -41,7 +41,6 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
             yield from objects(inner)
 
 
-@settings(deadline=None)  # the first of them waits for what is imported when it is needed
 @given(
     title=ANY_TEXT,
     name=ANY_TEXT,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from telegram import MessageEntity, User
 
@@ -42,7 +42,6 @@ def uncovered(made: Markup, kinds: set[str]) -> str:
     return units.decode("utf-16-le")
 
 
-@settings(deadline=None)  # the first of them waits for what is imported when it is needed
 @given(
     title=ANY_TEXT,
     name=ANY_TEXT,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.simulator.faults import Fault
@@ -368,7 +368,6 @@ async def test_a_database_that_is_slow_opens_no_dialog_without_the_draft(over_so
 # Any text
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT, ANY_TEXT, st.booleans())
 def test_any_text_yields_modals_within_every_limit(
     title: str, text: str, comment: str, difference: str, is_json: bool

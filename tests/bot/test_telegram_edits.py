@@ -618,7 +618,7 @@ async def test_a_question_outlives_a_restart_at_every_step(
 # Any text
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(title=ANY_TEXT, name=ANY_TEXT, draft=ANY_TEXT, changes=ANY_TEXT)
 def test_any_text_yields_messages_within_every_limit(
     a_review: Callable[..., ReviewRequest],

@@ -201,7 +201,7 @@ def test_two_hundred_nodes_fit_a_phone() -> None:
 WIDTHS = st.lists(st.integers(32, 168).map(lambda half: 2 * half), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(widths=WIDTHS, data=st.data())
 def test_nothing_lies_upon_anything(widths: list[int], data: st.DataObject) -> None:
     """Whatever the graph: boxes and labels are apart, arrows cross no box, and all is within the picture."""
