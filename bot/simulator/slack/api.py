@@ -100,7 +100,7 @@ class WebApi:
         headers: dict[str, str] = {}
         try:
             method = self._method(name)
-            scopes = self._check_token(method, token)
+            scopes = self._check_token(method, token, params)
             headers = {
                 "x-oauth-scopes": ",".join(sorted(scopes)),
                 "x-accepted-oauth-scopes": ",".join(method.scopes),
@@ -118,7 +118,7 @@ class WebApi:
             raise SlackError("unknown_method", req_method=name)
         return self.methods[name]
 
-    def _check_token(self, method: Method, token: str) -> frozenset[str]:
+    def _check_token(self, method: Method, token: str, params: Body) -> frozenset[str]:
         """The token's scopes, where they suffice."""
         if not token:
             raise SlackError("not_authed")
@@ -127,10 +127,18 @@ class WebApi:
         if method.app_token is not (token == self._app_token):
             raise SlackError("not_allowed_token_type")
         provided = self._tokens[token]
-        if method.scopes and not provided.intersection(method.scopes):
-            needed, has = ",".join(method.scopes), ",".join(sorted(provided))
+        scopes = self._scopes(method, params)
+        if scopes and not provided.intersection(scopes):
+            needed, has = ",".join(scopes), ",".join(sorted(provided))
             raise SlackError("missing_scope", needed=needed, provided=has)
         return provided
+
+    def _scopes(self, method: Method, params: Body) -> tuple[str, ...]:
+        """Any of which will do; of a place that there is not, whichever."""
+        place = self._workspace.channels.get(str(params.get("channel")))
+        if method.scope_in is None or place is None:
+            return method.scopes
+        return (method.scope_in(place),)
 
     def _wait(self, name: str, method: Method, params: Body) -> float:
         if not self.enforce_rate_limits:

@@ -145,6 +145,12 @@ def _is_seen(workspace: Workspace, channel: Channel) -> bool:
     return not channel.is_private or workspace.bot.id in channel.members
 
 
+def _read_scope(channel: Channel) -> str:
+    if channel.is_im:
+        return "im:read"
+    return "groups:read" if channel.is_private else "channels:read"
+
+
 def _joined(workspace: Workspace, args: Args) -> Channel:
     channel = seen_channel(workspace, args)
     if workspace.bot.id not in channel.members:
@@ -163,7 +169,7 @@ METHODS = {
     "conversations.open": Method(call=open_conversation, scopes=("im:write",), rate=TIER_3),
     "conversations.info": Method(call=info, scopes=READ, rate=TIER_3),
     "conversations.list": Method(call=list_conversations, scopes=READ, rate=TIER_2),
-    "conversations.members": Method(call=members, scopes=READ, rate=TIER_4),
+    "conversations.members": Method(call=members, scopes=READ, scope_in=_read_scope, rate=TIER_4),
     "conversations.history": Method(call=history, scopes=HISTORY, rate=TIER_3),
     "conversations.replies": Method(call=replies, scopes=HISTORY, rate=TIER_3),
     "conversations.join": Method(call=join, scopes=("channels:join",), rate=TIER_3),

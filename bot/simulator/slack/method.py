@@ -88,10 +88,14 @@ class Args:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One Web API method; `scopes` are alternatives, none means that any token will do."""
+    """One Web API method; `scopes` are alternatives, none means that any token will do.
+
+    `scope_in` says which of them a call needs, where that follows from the place.
+    """
 
     call: Callable[[Workspace, Args], Body]
     scopes: tuple[str, ...] = ()
+    scope_in: Callable[[Channel], str] | None = None
     rate: Rate
     app_token: bool = False
     """True where only the app-level token may call it."""

@@ -141,6 +141,23 @@ class Payloads:
     def usergroup_updated(self, group: UserGroup) -> Body:
         return {"type": "subteam_updated", "subteam": usergroup_json(self._workspace, group)}
 
+    def member_joined(self, channel: Channel, user: User, inviter: str | None) -> Body:
+        invited = {} if inviter is None else {"inviter": inviter}
+        return self._member("member_joined_channel", channel, user) | invited
+
+    def member_left(self, channel: Channel, user: User) -> Body:
+        return self._member("member_left_channel", channel, user)
+
+    def _member(self, kind: str, channel: Channel, user: User) -> Body:
+        return {
+            "type": kind,
+            "user": user.id,
+            "channel": channel.id,
+            "channel_type": "G" if channel.is_private else "C",
+            "team": user.team,
+            "event_ts": self._workspace.next_ts(),
+        }
+
     def home_opened(self, user: User) -> Body:
         channel = self._workspace.im_with(user.id)
         view = self._workspace.homes.get(user.id)

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 EVENTS = frozenset(
-    {"app_mention", "message.im", "app_home_opened", "subteam_members_changed", "subteam_updated"}
+    {
+        "app_mention",
+        "message.im",
+        "app_home_opened",
+        "subteam_members_changed",
+        "subteam_updated",
+        "member_joined_channel",
+        "member_left_channel",
+    }
 )
 """What the app subscribes to unless told otherwise; there are `message.channels` and `message.groups` too."""
 TROUBLE = "We had some trouble connecting. Try again?"
@@ -138,6 +146,26 @@ class People:
         for event in events:
             if event["type"] in self.events:
                 await self._send(Kind.EVENT, self._payloads.event(event))
+
+    async def join_channel(self, channel: str, *, user: str, inviter: str | None = None) -> None:
+        """Come into a channel, by oneself or invited; an app that is in it has heard of it on return."""
+        place, person = self._place(channel), self._person(user)
+        if person.id not in place.members:
+            place.members.add(person.id)
+            await self._tell_of_member(self._payloads.member_joined(place, person, inviter))
+
+    async def leave_channel(self, channel: str, *, user: str) -> None:
+        """Leave a channel, or be removed from it; likewise."""
+        place, person = self._place(channel), self._person(user)
+        if person.id in place.members:
+            place.members.remove(person.id)
+            await self._tell_of_member(self._payloads.member_left(place, person))
+
+    async def _tell_of_member(self, event: Body) -> None:
+        place = self._place(event["channel"])
+        self._workspace.tell("channel", channel=place.id)
+        if event["type"] in self.events and self._workspace.bot.id in place.members:
+            await self._send(Kind.EVENT, self._payloads.event(event))
 
     def _usergroup(self, group: str) -> UserGroup:
         if group not in self._workspace.usergroups:

@@ -116,6 +116,10 @@ class Chat:
     username: str | None = None
     members: set[int] = field(default_factory=set)
     administrators: set[int] = field(default_factory=set)
+    owner: int | None = None
+    restricted: set[int] = field(default_factory=set)
+    """People who may not write, be they in it or not."""
+    banned: set[int] = field(default_factory=set)
     forum: bool = False
     bot: Standing
     topics: dict[int, str] = field(default_factory=dict)

@@ -131,11 +131,16 @@ def get_chat(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_chat_member(state: State, params: Mapping[str, Any]) -> dict[str, Any]:
+    """In a channel only administrators see who is there [td]; of groups the simulated bot sees all."""
     chat = state.open_chat(params.get("chat_id"))
     user_id = params.get("user_id", 0)  # which nobody has
+    if not isinstance(user_id, int) or user_id <= 0:
+        raise bad_request("invalid user_id specified")
     user = state.bot if user_id == state.bot.id else state.users.get(user_id)
     if user is None:
-        raise bad_request("invalid user_id specified")
+        raise bad_request("user not found")
+    if chat.kind is ChatKind.CHANNEL and chat.bot is not Standing.ADMINISTRATOR and user is not state.bot:
+        raise bad_request("member list is inaccessible")
     return member(state, chat, user)
 
 
@@ -150,15 +155,28 @@ def get_chat_administrators(state: State, params: Mapping[str, Any]) -> list[dic
 
 
 def member(state: State, chat: Chat, user: User) -> dict[str, Any]:
-    """A ChatMember. Nobody is ever the owner."""
+    """A ChatMember."""
     if user.id == state.bot.id:
         known = {Standing.UNSTARTED: "left", Standing.BLOCKED: "kicked", Standing.DEACTIVATED: "left"}
         status = known.get(chat.bot, chat.bot.value)
-    elif user.id in chat.administrators:
-        status = "administrator"
     else:
-        status = "member" if user.id in chat.members else "left"
-    return {"status": status, "user": user.as_api()} | _rights(status)
+        status = _status(chat, user.id)
+    shown = {"status": status, "user": user.as_api()} | _rights(status)
+    if status == "restricted":
+        shown["is_member"] = user.id == state.bot.id or user.id in chat.members
+    return shown
+
+
+def _status(chat: Chat, user: int) -> str:
+    """A person's; whoever is restricted stays so when they leave."""
+    if user == chat.owner:
+        return "creator"
+    named = {"kicked": chat.banned, "administrator": chat.administrators, "restricted": chat.restricted}
+    return next((status for status, people in named.items() if user in people), _presence(chat, user))
+
+
+def _presence(chat: Chat, user: int) -> str:
+    return "member" if user in chat.members else "left"
 
 
 def _rights(status: str) -> dict[str, Any]:
@@ -166,6 +184,8 @@ def _rights(status: str) -> dict[str, Any]:
         return ADMINISTRATOR_RIGHTS
     if status == "restricted":
         return MUTED_RIGHTS
+    if status == "creator":
+        return {"is_anonymous": False}
     return {"until_date": 0} if status == "kicked" else {}
 
 

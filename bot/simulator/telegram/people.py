@@ -103,7 +103,19 @@ class People:
         return chat
 
     def join(self, chat: AnyChat, user: AnyUser) -> None:
-        self._chat(chat).members.add(self._user(user).id)
+        place, person = self._chat(chat), self._user(user)
+        place.members.add(person.id)
+        place.banned.discard(person.id)
+        self._changed()
+
+    def leave(self, chat: AnyChat, user: AnyUser, *, banned: bool = False) -> None:
+        """Be in a chat no more: by oneself, or `banned`. The bot is told only where it asked to be
+        [api: chat_member], which no update of the simulator's is."""
+        place, person = self._chat(chat), self._user(user)
+        place.members.discard(person.id)
+        place.administrators.discard(person.id)
+        if banned:
+            place.banned.add(person.id)
         self._changed()
 
     # what people do
@@ -247,7 +259,8 @@ class People:
         old = self._chat(chat)
         new_id = min([FIRST_SUPERGROUP, *self.state.chats]) - 1
         new = self.add_chat(new_id, "supergroup", old.title, old.members, bot=old.bot.value)
-        new.administrators = set(old.administrators)
+        new.administrators, new.owner = set(old.administrators), old.owner
+        new.banned = set(old.banned)
         sender = self._somebody(old, None)
         leaving = self.state.post(old, sender, service={"migrate_to_chat_id": new.id})
         self._tell("message", leaving)

@@ -211,10 +211,38 @@ async def test_the_bot_sees_who_is_in_a_chat(telegram: TelegramSimulator, bot: B
     assert (await bot.get_chat_member(GROUP, bot.id)).status == "member"
     assert {one.user.id for one in await bot.get_chat_administrators(-1004)} == {ANA, bot.id}
     assert (await bot.get_chat(-1004)).title == "Team"
-    with refused("invalid user_id specified"):
+    with refused("user not found"):
         await bot.get_chat_member(GROUP, 999)
+    with refused("invalid user_id specified"):
+        await bot.get_chat_member(GROUP, 0)
     with refused("chat not found"):
         await bot.get_chat(-1)
+
+
+async def test_the_bot_sees_how_people_stand_in_a_chat(telegram: TelegramSimulator, bot: Bot) -> None:
+    async def seen(user: int = BEN) -> tuple[str, bool | None]:
+        member = await bot.get_chat_member(GROUP, user)
+        return member.status, getattr(member, "is_member", None)
+
+    telegram.chat(GROUP).owner = ANA
+    assert await seen(ANA) == ("creator", None)
+    telegram.chat(GROUP).restricted.add(BEN)
+    assert await seen() == ("restricted", True)
+    telegram.leave(GROUP, BEN)
+    assert await seen() == ("restricted", False)
+    telegram.chat(GROUP).restricted.remove(BEN)
+    assert await seen() == ("left", None)
+    telegram.leave(GROUP, BEN, banned=True)
+    assert await seen() == ("kicked", None)
+    telegram.join(GROUP, BEN)
+    assert await seen() == ("member", None)
+
+
+async def test_only_its_administrators_see_who_is_in_a_channel(telegram: TelegramSimulator, bot: Bot) -> None:
+    assert (await bot.get_chat_member(CHANNEL, BEN)).status == "member"
+    telegram.let_bot_in(CHANNEL, "member")
+    with refused("member list is inaccessible"):
+        await bot.get_chat_member(CHANNEL, BEN)
 
 
 async def test_pins_and_reactions_are_seen(telegram: TelegramSimulator, bot: Bot) -> None:
