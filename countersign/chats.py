@@ -44,7 +44,7 @@ class Chats:
         store: SqlStore,
         clock: Clock,
         turns: Turns,
-        usergroup_changed: Callable[[str], object] | None = None,
+        membership_changed: Callable[[str], object] | None = None,
         *,
         is_web: bool = True,
     ) -> None:
@@ -55,7 +55,7 @@ class Chats:
         self._service = service
         self._store = store
         self._clock = clock
-        self._usergroup_changed = usergroup_changed
+        self._membership_changed = membership_changed
         self._turns = turns
         self._handlers: dict[str, Handler] = {}
         self._opened: Sequence[SlackChannel | TelegramChannel] = ()
@@ -119,7 +119,7 @@ class Chats:
             inbox=self._store,
             clock=self._clock,
             public_url=self._settings.web.base_url,
-            usergroup_changed=self._usergroup_changed,
+            membership_changed=self._membership_changed,
         )
         self._store.listen(made)
         return made

@@ -120,16 +120,17 @@ async def house(
     database: Database,
     *,
     extras: Extras | None = None,
-    usergroup_changed: Callable[[str], object] | None = None,
+    membership_changed: Callable[[str], bool] | None = None,
     as_read: Configuration | None = None,
     is_web: bool = True,
     tracing: Tracing | None = None,
 ) -> AsyncIterator[House]:
     """Everything running, from the store outwards; stopped within 10 s.
 
-    `usergroup_changed` is told the id of each Slack user group that changes. `as_read` is what the file says
-    where `configuration` has more. Without `is_web` nothing listens but, where they are asked for, the
-    probes. With `tracing` there is a span around what is done.
+    `membership_changed` is told the id of each user group and channel in Slack that people came to or left,
+    and says whether a group of ours has its members from there. `as_read` is what the file says where
+    `configuration` has more. Without `is_web` nothing listens but, where they are asked for, the probes. With
+    `tracing` there is a span around what is done.
 
     The web server listens before the chats are opened, so that a slow platform delays nobody. It is the
     first to stop, so that nothing new comes in while the rest ends. The database has been prepared; a SQLite
@@ -146,7 +147,7 @@ async def house(
             stack=stack,
         )
         stack.push_async_callback(ground.traced.stop, TRACES_MAY_LEAVE)
-        neighbours = Neighbours(usergroup_changed or ignored)
+        neighbours = Neighbours(membership_changed or ignored)
         inside = await _inside(ground, definitions, as_read or configuration, neighbours)
         hooks = await _webhooks(ground)
         chats = Chats(
@@ -156,7 +157,7 @@ async def house(
             inside.store,
             ground.clock,
             inside.turns,
-            usergroup_changed and neighbours.group_changed,
+            membership_changed and neighbours.group_changed,
             is_web=is_web,
         )
         address, quieten = "", _nothing

@@ -276,7 +276,8 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
     if LOCAL in file.people:
         raise SettingsError("people.local: this name is the built-in person of COUNTERSIGN_AUTH=open.")
     sections = {DEFAULT: PolicySection(), **file.policies}
-    outside = sources(file.groups, environment)
+    directory = _directory(file)
+    outside = sources(file.groups, environment, directory)
     groups = Groups(file.groups, file.people, outside)
     groups.check()
     policies = {name: policy_of(name, section, groups, file.recipients) for name, section in sections.items()}
@@ -285,7 +286,7 @@ def translated(file: ConfigurationFile, path: Path | None, environment: Mapping[
         path=path,
         people=_people(file),
         admins=_admins(file),
-        directory=_directory(file),
+        directory=directory,
         policies=policies,
         flows={name: _flow(name, section, policies, file) for name, section in flows.items()},
         named=frozenset(file.flows),

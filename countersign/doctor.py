@@ -261,11 +261,11 @@ def _any_of(names: Sequence[str]) -> str:
 async def _groups(found: Settings, configured: Configuration, wrong: Container[Chat]) -> list[Finding]:
     """Each whose members somebody else keeps: whether these are told, and who they are to us."""
     outside = configured.outside
-    silent = {group for group in outside if outside[group].kind is Kind.SLACK and Chat.SLACK in wrong}
+    silent = {group: unfit for group, source in outside.items() if (unfit := _unfit(source, wrong))}
     askable = {group: source for group, source in outside.items() if group not in silent}
     members, troubles = await asked(askable, asker(found.bot))
     return [
-        _untold(source, "Slack's settings are not right; see SLACK_BOT_TOKEN")
+        _untold(source, silent[group])
         if group in silent
         else _untold(source, str(troubles[group]))
         if group in troubles
@@ -274,14 +274,44 @@ async def _groups(found: Settings, configured: Configuration, wrong: Container[C
     ]
 
 
+def _unfit(source: Source, wrong: Container[Chat]) -> str | None:
+    """Why its platform is not asked."""
+    if source.kind is Kind.SLACK and Chat.SLACK in wrong:
+        return "Slack's settings are not right; see SLACK_BOT_TOKEN"
+    if source.kind is Kind.TELEGRAM and Chat.TELEGRAM in wrong:
+        return "Telegram's settings are not right; see TELEGRAM_BOT_TOKEN"
+    return None
+
+
 def _untold(source: Source, reason: str) -> Finding:
-    where = "add usergroups:read under OAuth & Permissions, install the app again, and check the group's id"
     return Finding(
         check=f"group {source.group}",
         is_well=False,
         text=f"its members are not known, so nobody is in it: {reason.removesuffix('.')}",
-        mend=where if source.kind is Kind.SLACK else "check `url` and `token_env`, and see docs/policies.md",
+        mend=_way_to_ask(source),
     )
+
+
+def _way_to_ask(source: Source) -> str:
+    """What has to be so that its source answers."""
+    if source.kind is Kind.HTTP:
+        return "check `url` and `token_env`, and see docs/policies.md"
+    if source.kind is Kind.TELEGRAM:
+        return "add the bot to the chat, as an administrator, and check the chat's id"
+    if source.is_user_group:
+        return (
+            "add usergroups:read under OAuth & Permissions, install the app again, and check the group's id"
+        )
+    return (
+        "add channels:read (groups:read for a private channel) under OAuth & Permissions, install the app "
+        "again, invite it to the channel, and check the channel's id"
+    )
+
+
+_BY = {
+    Kind.SLACK: ", by their Slack ids",
+    Kind.TELEGRAM: ", by their Telegram ids, and make the bot an administrator of the chat",
+}
 
 
 def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) -> Finding:
@@ -294,7 +324,7 @@ def _told(source: Source, people: Sequence[PersonId], strangers: Sequence[str]) 
         check=f"group {source.group}",
         is_well=bool(people),
         text=text,
-        mend="name its members in [people]" + (", by their Slack ids" * (source.kind is Kind.SLACK)),
+        mend="name its members in [people]" + _BY.get(source.kind, ""),
     )
 
 

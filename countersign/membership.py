@@ -1,4 +1,4 @@
-"""Asks a group's source who is in it, Slack or whoever keeps a list; every trouble is `Unavailable`."""
+"""Asks a group's source who is in it, a chat or whoever keeps a list; every trouble is `Unavailable`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, DummyCookieJar, TCPConnector
 
+from core.clock import SystemClock
 from core.errors import Unavailable
 from countersign.sources import Kind
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
     from bot.settings import BotSettings
+    from bot.telegram.memberships import Memberships
     from countersign.sources import Source
 
 SECONDS = 10.0
 """For one answer."""
+PEOPLE = 50
+"""In Telegram, where each is asked for, so many people take as long as one answer."""
 LARGEST = 2**20
 """Bytes of an answer."""
 LONGEST_PAUSE = timedelta(hours=1)
@@ -37,12 +41,22 @@ class Ask(Protocol):
 
 
 def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
-    """Asks Slack with the bot's token, and anybody else by HTTP."""
+    """Asks Slack and Telegram with the bot's tokens, and anybody else by HTTP."""
+    telegram = _Telegram(settings)
+
+    async def answer(source: Source) -> tuple[str, ...]:
+        match source.kind:
+            case Kind.SLACK:
+                return await _slack(settings, source)
+            case Kind.TELEGRAM:
+                return await telegram.members(source)
+            case Kind.HTTP:
+                return await _http(source)
 
     async def ask(source: Source) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(within):
-                return await (_slack(settings, source) if source.kind is Kind.SLACK else _http(source))
+            async with asyncio.timeout(within * (1 + len(source.candidates) // PEOPLE)):
+                return await answer(source)
         except TimeoutError:
             raise Unavailable("There was no answer in time.") from None
 
@@ -67,10 +81,26 @@ async def asked(
 
 
 async def _slack(settings: BotSettings, source: Source) -> tuple[str, ...]:
-    await asyncio.to_thread(importlib.import_module, "bot.slack.usergroups")
-    from bot.slack.usergroups import members
+    await asyncio.to_thread(importlib.import_module, "bot.slack.memberships")
+    from bot.slack.memberships import members
 
     return await members(settings, source.address)
+
+
+class _Telegram:
+    """All chats are asked for at one pace, so by one; made where the first is asked for."""
+
+    def __init__(self, settings: BotSettings) -> None:
+        self._settings = settings
+        self._memberships: Memberships | None = None
+
+    async def members(self, source: Source) -> tuple[str, ...]:
+        await asyncio.to_thread(importlib.import_module, "bot.telegram.memberships")
+        if self._memberships is None:
+            from bot.telegram.memberships import Memberships
+
+            self._memberships = Memberships(self._settings, SystemClock())
+        return await self._memberships.members(int(source.address), source.candidates)
 
 
 async def _http(source: Source) -> tuple[str, ...]:

@@ -120,8 +120,11 @@ class Keeper:
                 known = Watched(source=source, since=now, next_at=now)
             else:
                 known.next_at = min(known.next_at, now + source.refresh)
+            newcomers = set(source.candidates) - set(known.source.candidates)
             known.source = source
             self._watched[group] = known
+            if newcomers:
+                self._want(known)
         for gone in before.values():
             _stop(gone)
         self._wake.set()
@@ -143,13 +146,24 @@ class Keeper:
         now = self._clock.now()
         return frozenset(g for g, of in self._watched.items() if of.standing(now) is Standing.UNKNOWN)
 
-    def changed(self, user_group: str) -> None:
-        """Slack says that somebody came into a user group or left it: ask at once."""
-        for of in self._watched.values():
-            if (of.source.kind, of.source.address) == (Kind.SLACK, user_group):
-                of.is_wanted = True
-                self._hurry(of)
+    def changed(self, address: str) -> bool:
+        """Slack says that somebody came into this user group or channel, or left it: ask at once.
+
+        Whether a group has its members from there; where none has, nobody is asked.
+        """
+        found = [
+            of
+            for of in self._watched.values()
+            if (of.source.kind, of.source.address) == (Kind.SLACK, address)
+        ]
+        for of in found:
+            self._want(of)
         self._wake.set()
+        return bool(found)
+
+    def _want(self, of: Watched) -> None:
+        of.is_wanted = True
+        self._hurry(of)
 
     async def answered(self, within: timedelta) -> None:
         """Return once every source that was never asked has been, or after so long."""

@@ -27,7 +27,8 @@ from countersign.sections import (
     PlacesSection,
     RecipientsSection,
     Section,
-    SlackGroup,
+    SlackList,
+    TelegramChat,
     Zone,
 )
 
@@ -80,7 +81,8 @@ class GroupSection(Section):
 
     people: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    slack: SlackGroup | None = None
+    slack: SlackList | None = None
+    telegram: TelegramChat | None = None
     url: str | None = None
     token_env: str | None = None
     refresh: Duration | None = None

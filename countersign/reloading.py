@@ -85,9 +85,9 @@ class Live:
         return sorted(changed)
 
     def _tell(self, strangers: Mapping[str, tuple[str, ...]]) -> None:
-        """Once, of those whom a source names and [people] does not."""
+        """Once, of those whom a source names and [people] does not; not of one who leaves a busy channel."""
         for group, unknown in strangers.items():
-            if unknown and unknown != self._strangers.get(group):
+            if set(unknown) - set(self._strangers.get(group, ())):
                 ids = [name[:LONGEST_ID] for name in unknown[:NAMED]]
                 log.warning("group_members_unknown", group=group, count=len(unknown), ids=ids)
         self._strangers = strangers

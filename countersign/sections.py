@@ -66,6 +66,16 @@ _TELEGRAM_PLACE = re.compile(
 TelegramPlace = Annotated[str, BeforeValidator(_telegram_place)]
 
 
+def _telegram_chat(value: object) -> object:
+    """By its id alone: who has a public chat's name may give it away, and with it who may decide."""
+    if type(value) is not int or not -(2**52) < value < 0:
+        raise ValueError("must be the id of a group or channel, such as -1001234567890, without quotes")
+    return value
+
+
+TelegramChat = Annotated[int, BeforeValidator(_telegram_chat)]
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -103,7 +113,8 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Direction of all that follows (Unicode TR 9, explicit formatting characters)."""
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_line)]
 SlackPerson = Annotated[str, _matching(r"([TE][A-Z0-9]+/)?[UW][A-Z0-9]+", "U01ALICE")]
-SlackGroup = Annotated[str, _matching(r"S[A-Z0-9]+", "S0123ABCD")]
+SlackList = Annotated[str, _matching(r"[SCG][A-Z0-9]+", "S0123ABCD or C0123ABCD")]
+"""Of a user group, or of a channel."""
 SlackPlace = Annotated[str, _matching(r"[CGDUW][A-Z0-9]+", "C01GEN")]
 
 

@@ -82,10 +82,17 @@ def _warn(found: Settings, configured: Configuration) -> None:
     """Say what is unusual; none of it stops the start."""
     for name in (*found.bot.foreign_urls, *unknown_names()):
         log.warning("unusual_setting", setting=name)
-    if found.bot.slack_bot_token is None:
-        for group, source in configured.outside.items():
-            if source.kind is Kind.SLACK:
-                log.warning("group_of_a_chat_that_is_off", group=group, channel="slack")
+    off = {
+        kind
+        for kind, token in (
+            (Kind.SLACK, found.bot.slack_bot_token),
+            (Kind.TELEGRAM, found.bot.telegram_bot_token),
+        )
+        if token is None
+    }
+    for group, source in configured.outside.items():
+        if source.kind in off:
+            log.warning("group_of_a_chat_that_is_off", group=group, channel=source.kind)
     if found.web.auth != "open":
         for name in configured.policies_of_nobody:
             log.warning("policy_without_reviewers", policy=name, mend=configured.how_to_name_reviewers)
@@ -176,7 +183,7 @@ async def _house(
         live.configuration,
         definitions,
         target,
-        usergroup_changed=keeper.changed,
+        membership_changed=keeper.changed,
         as_read=live.read,
         is_web=is_web,
         tracing=traces,

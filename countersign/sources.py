@@ -30,6 +30,7 @@ class Kind(StrEnum):
     """Who keeps the list."""
 
     SLACK = "slack"
+    TELEGRAM = "telegram"
     HTTP = "http"
 
 
@@ -40,18 +41,25 @@ class Source:
     group: str
     kind: Kind
     address: str
-    """The Slack user group's id, or the list's URL."""
+    """The id of the user group or channel in Slack, or of the chat in Telegram, or the list's URL."""
     token: str | None = field(default=None, repr=False)
+    candidates: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The Telegram users of [people]: Telegram lists no members, so each is asked for."""
     refresh: timedelta = field(default=REFRESH, compare=False)
     stale_after: timedelta = field(default=STALE_AFTER, compare=False)
     """How long the last answer is trusted where none comes any more."""
+
+    @property
+    def is_user_group(self) -> bool:
+        """Slack's, and no channel."""
+        return self.kind is Kind.SLACK and self.address.startswith("S")
 
     def meant(
         self, members: Iterable[str], directory: Directory, people: Collection[PersonId]
     ) -> tuple[tuple[PersonId, ...], tuple[str, ...]]:
         """Whom of `people` these mean, each once; and those of them that mean nobody.
 
-        `members` are as the source gave them: names of `[people]`, or Slack's `TEAM/USER`.
+        `members` are as the source gave them: names of `[people]`, Slack's `TEAM/USER`, Telegram's users.
         """
         found: dict[PersonId, None] = {}
         strangers: dict[str, None] = {}
@@ -66,42 +74,71 @@ class Source:
     def _person(self, member: str, directory: Directory) -> PersonId | None:
         if self.kind is Kind.HTTP:
             return PersonId(member)
+        if self.kind is Kind.TELEGRAM:
+            return directory.telegram_person(int(member))
         team, _, user = member.rpartition("/")
         return directory.slack_person(user=user, team=team, own_team=team)
 
 
-def sources(sections: Mapping[str, GroupSection], environment: Mapping[str, str]) -> dict[str, Source]:
-    """By group; raises `SettingsError`. `environment` holds the tokens."""
+KEYS = {"slack": Kind.SLACK, "telegram": Kind.TELEGRAM, "url": Kind.HTTP}
+"""Of `[groups.NAME]`: who keeps the list that each names."""
+ASKED_WITH = {
+    Kind.SLACK: "Slack is asked with SLACK_BOT_TOKEN",
+    Kind.TELEGRAM: "Telegram is asked with TELEGRAM_BOT_TOKEN",
+}
+
+
+def sources(
+    sections: Mapping[str, GroupSection], environment: Mapping[str, str], directory: Directory
+) -> dict[str, Source]:
+    """By group; raises `SettingsError`. `environment` holds the tokens, `directory` who is asked for."""
+    users = tuple(directory.telegram)
     found = {}
     for name, section in sections.items():
-        if section.slack is None and section.url is None:
+        named = [key for key in KEYS if getattr(section, key) is not None]
+        if not named:
             _check_has_no_source(f"groups.{name}", section)
+        elif len(named) > 1:
+            raise SettingsError(
+                f"groups.{name}.{named[1]}: `{named[0]}` names a list already; make a group for each of both."
+            )
         else:
-            found[name] = _source(name, section, environment)
+            found[name] = _source(name, section, KEYS[named[0]], environment, users)
     return found
 
 
 def _check_has_no_source(key: str, section: GroupSection) -> None:
     for name in ("token_env", "refresh", "stale_after"):
         if getattr(section, name) is not None:
-            raise SettingsError(f"{key}.{name}: the group has no `slack` or `url` to be asked.")
+            raise SettingsError(f"{key}.{name}: the group has no `slack`, `telegram` or `url` to be asked.")
 
 
-def _source(name: str, section: GroupSection, environment: Mapping[str, str]) -> Source:
+def _source(
+    name: str,
+    section: GroupSection,
+    kind: Kind,
+    environment: Mapping[str, str],
+    users: tuple[int, ...],
+) -> Source:
     key = f"groups.{name}"
-    if section.slack is not None and section.url is not None:
-        raise SettingsError(f"{key}.url: `slack` names a list already; make a group for each of both.")
-    if section.slack is not None and section.token_env is not None:
-        raise SettingsError(f"{key}.token_env: is for `url`; Slack is asked with SLACK_BOT_TOKEN.")
+    if kind in ASKED_WITH and section.token_env is not None:
+        raise SettingsError(f"{key}.token_env: is for `url`; {ASKED_WITH[kind]}.")
     refresh = REFRESH if section.refresh is None else section.refresh
     return Source(
         group=name,
-        kind=Kind.HTTP if section.slack is None else Kind.SLACK,
-        address=section.slack or _url(key, section.url or ""),
+        kind=kind,
+        address=_address(key, section),
         token=_token(key, section.token_env, environment),
+        candidates=users if kind is Kind.TELEGRAM else (),
         refresh=_checked(f"{key}.refresh", refresh, SHORTEST, LONGEST_REFRESH),
         stale_after=_stale_after(key, section.stale_after, refresh),
     )
+
+
+def _address(key: str, section: GroupSection) -> str:
+    if section.telegram is not None:
+        return str(section.telegram)
+    return section.slack or _url(key, section.url or "")
 
 
 def _stale_after(key: str, given: timedelta | None, refresh: timedelta) -> timedelta:

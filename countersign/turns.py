@@ -29,16 +29,19 @@ if TYPE_CHECKING:
 
 
 class Neighbours:
-    """Passes on which Slack user groups changed: Slack tells one replica, and each asks for itself."""
+    """Passes on which user groups and channels changed: Slack tells one replica, and each asks for itself.
 
-    def __init__(self, changed: Callable[[str], object]) -> None:
+    `changed` says whether a group of ours has its members from there: people come and go in every channel
+    that the app is in, and the others hear of none but these.
+    """
+
+    def __init__(self, changed: Callable[[str], bool]) -> None:
         self._changed = changed
         self.hints: Hints | None = None
         """None where there are no others."""
 
     def group_changed(self, group: str) -> None:
-        self._changed(group)
-        if self.hints is not None:
+        if self._changed(group) and self.hints is not None:
             self.hints.group_changed(group)
 
     def committed(self, _events: Sequence[StoredEvent], _due: AbstractSet[ChannelName]) -> None:
@@ -49,8 +52,9 @@ class Neighbours:
             self._changed(group)
 
 
-def ignored(_group: str) -> None:
+def ignored(_group: str) -> bool:
     """No group is asked for."""
+    return False
 
 
 async def shared_out(

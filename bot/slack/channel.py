@@ -77,9 +77,9 @@ class SlackChannel:
         inbox: ChatInbox,
         clock: Clock,
         public_url: str,
-        usergroup_changed: Callable[[str], object] | None = None,
+        membership_changed: Callable[[str], object] | None = None,
     ) -> None:
-        """`usergroup_changed` is told the id of each user group that Slack says has changed."""
+        """`membership_changed` is told the id of each user group and channel that people came to, or left."""
         self._settings = settings
         self._service = service
         self._people = people
@@ -87,7 +87,7 @@ class SlackChannel:
         self._inbox = inbox
         self._clock = clock
         self._public_url = public_url
-        self._usergroup_changed = usergroup_changed
+        self._membership_changed = membership_changed
         self._pace = Pace(clock)
         self._lost = LostPosts(clock, Pace(clock))
         self._gate: Gate[AsyncWebClient] = Gate()
@@ -225,7 +225,7 @@ class SlackChannel:
                 errands=errands,
                 mentions=Mentions(commands=commands, client=patient, errands=errands, clock=self._clock),
                 homes=self._homes,
-                usergroup_changed=self._usergroup_changed,
+                membership_changed=self._membership_changed,
             )
             self._gate.open(client, errands)
             stack.callback(self._close)

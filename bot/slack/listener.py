@@ -45,6 +45,8 @@ STOP_SECONDS = 1.0
 
 USERGROUP_EVENTS = ("subteam_members_changed", "subteam_updated")
 """The second also where a group is disabled (docs.slack.dev, events)."""
+CHANNEL_EVENTS = ("member_joined_channel", "member_left_channel")
+"""Of channels that the app is in, and no others (likewise)."""
 
 LOGGER = logging.getLogger("countersign.slack")
 # bolt warns with the body of a request that nobody listens for, and of a token in the environment that it
@@ -65,7 +67,7 @@ class Listener:
         errands: Errands,
         mentions: Mentions,
         homes: Homes,
-        usergroup_changed: Callable[[str], object] | None = None,
+        membership_changed: Callable[[str], object] | None = None,
     ) -> None:
         self._mentions = mentions
         self._homes = homes
@@ -74,7 +76,7 @@ class Listener:
         self._presses = presses
         self._commands = commands
         self._errands = errands
-        self._usergroup_changed = usergroup_changed
+        self._membership_changed = membership_changed
         self._sockets: list[Socket] = []
         self.identity: AuthorizeResult | None = None
         self.app: AsyncApp | None = None
@@ -170,14 +172,21 @@ class Listener:
         app.event("app_home_opened")(self._homes.opened)
         for event in USERGROUP_EVENTS:
             app.event(event)(self._usergroup)
+        for event in CHANNEL_EVENTS:
+            app.event(event)(self._channel)
         app.error(_failed)
         return app
 
     async def _usergroup(self, event: dict[str, Any]) -> None:
-        """Only that it changed is taken from here; who is in it, Slack is asked."""
-        found = event.get("subteam_id") or (event.get("subteam") or {}).get("id")
-        if self._usergroup_changed is not None and isinstance(found, str):
-            self._usergroup_changed(found)
+        self._changed(event.get("subteam_id") or (event.get("subteam") or {}).get("id"))
+
+    async def _channel(self, event: dict[str, Any]) -> None:
+        self._changed(event.get("channel"))
+
+    def _changed(self, where: object) -> None:
+        """Only that it changed is taken from an event; who is there, Slack is asked."""
+        if self._membership_changed is not None and isinstance(where, str):
+            self._membership_changed(where)
 
     async def _close(self) -> None:
         for socket in self._sockets:

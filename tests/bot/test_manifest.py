@@ -6,7 +6,7 @@ import re
 
 from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES
 from bot.slack.commands import COMMAND
-from bot.slack.listener import USERGROUP_EVENTS
+from bot.slack.listener import CHANNEL_EVENTS, USERGROUP_EVENTS
 from tests.bot.manifest import EVENTS, SCOPES, TEXT
 
 LOOKUPS = {"channels:read", "groups:read", "usergroups:read"}
@@ -18,7 +18,7 @@ def test_it_asks_for_every_scope_that_is_used_and_no_other() -> None:
 
 
 def test_it_subscribes_to_every_event_that_is_heard_and_no_other() -> None:
-    assert {"app_mention", "app_home_opened", *USERGROUP_EVENTS} == EVENTS
+    assert {"app_mention", "app_home_opened", *USERGROUP_EVENTS, *CHANNEL_EVENTS} == EVENTS
 
 
 def test_it_has_the_command_the_home_and_interactivity() -> None:

@@ -16,7 +16,7 @@ from bot.simulator.slack import SlackSimulator
 from bot.simulator.slack.method import BOT_SCOPES
 from bot.simulator.slack.people import EVENTS
 from bot.slack import SlackChannel
-from bot.slack.usergroups import members
+from bot.slack.memberships import members
 from core.clock import SystemClock
 from core.errors import Unavailable
 from tests.bot import slack_house
@@ -65,7 +65,7 @@ async def test_pages_are_followed_should_slack_ever_give_some(slack: SlackSimula
     assert found == ("T0SIMULATED/U01ANA", "T0SIMULATED/U01ANA", "T0SIMULATED/U01EVE")
     assert slack.calls[-1].params["cursor"] == "more"
     slack.faults.add(Fault(method="usergroups.users.list", body=first, times=None))
-    assert str(await refusal(settings(slack))) == "Slack's list of users does not end."
+    assert str(await refusal(settings(slack))) == "Slack's list of users does not end within 20 pages."
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_slack_tells_that_a_user_group_changed(
         inbox=world.store,
         clock=SystemClock(),  # Slack signs with the machine's time
         public_url=PUBLIC_URL,
-        usergroup_changed=heard.append,
+        membership_changed=heard.append,
     )
     async with asyncio.timeout(20), channel.listening(), served(channel.routes()) as url:
         if http:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.slack.method import BOT_SCOPES
+from bot.simulator.telegram import TelegramSimulator
 from countersign.doctor import findings
 from tests.countersign.listing import listing
 
@@ -58,6 +59,64 @@ async def test_the_scope_that_is_missing_is_named(file: Path, monkeypatch: pytes
     assert not legal.is_well
     assert "missing_scope" in legal.text
     assert "add usergroups:read under OAuth & Permissions" in legal.mend
+
+
+async def test_who_is_in_a_slack_channel(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SlackSimulator() as slack:
+        slack.add_channel("C01LEGAL", "legal", members=["U01ANA", "U01ZOE"])
+        configured(monkeypatch, slack)
+        found = await examined(file, '[groups.legal]\nslack = "C01LEGAL"\n')
+    assert found["group legal"].is_well
+    assert found["group legal"].text == "1 of [people]; 1 others, who may not decide: T0SIMULATED/U01ZOE"
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+async def test_the_scope_that_a_channel_misses_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, is_private: bool
+) -> None:
+    missing = "groups:read" if is_private else "channels:read"
+    async with SlackSimulator(bot_scopes=BOT_SCOPES - {missing}) as slack:
+        slack.add_channel("C01LEGAL", "legal", members=["U01ANA"], is_private=is_private)
+        configured(monkeypatch, slack)
+        legal = (await examined(file, '[groups.legal]\nslack = "C01LEGAL"\n'))["group legal"]
+    assert not legal.is_well
+    assert "missing_scope" in legal.text
+    assert "add channels:read (groups:read for a private channel) under OAuth & Permissions" in legal.mend
+
+
+async def test_who_is_in_a_chat_in_telegram(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[groups.legal]\ntelegram = -1001\n[people.ben]\nname = 'Ben'\ntelegram = 43\n"
+    async with TelegramSimulator() as telegram:
+        telegram.add_user(43, "Ben")
+        telegram.add_chat(-1001, title="Legal", members=[43])
+        monkeypatch.setenv("TELEGRAM_BOT_TOKEN", telegram.token)
+        monkeypatch.setenv("COUNTERSIGN_TELEGRAM_API_URL", telegram.api_url)
+        assert (await examined(file, text))["group legal"].text == "1 of [people]"
+        telegram.leave(-1001, 43)
+        nobody = (await examined(file, text))["group legal"]
+        telegram.kick_bot(-1001)
+        kicked = (await examined(file, text))["group legal"]
+    assert (nobody.is_well, nobody.text) == (False, "0 of [people]")
+    assert nobody.mend == (
+        "name its members in [people], by their Telegram ids, and make the bot an administrator of the chat"
+    )
+    assert not kicked.is_well
+    assert "so nobody is in it: Telegram refused it (Forbidden: bot was kicked from" in kicked.text
+    assert kicked.mend == "add the bot to the chat, as an administrator, and check the chat's id"
+
+
+async def test_telegram_that_is_off_or_wrong_is_named_and_no_token_is_sent(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[groups.legal]\ntelegram = -1001\n[people.ben]\nname = 'Ben'\ntelegram = 43\n"
+    legal = (await examined(file, text))["group legal"]
+    assert legal.text == "its members are not known, so nobody is in it: TELEGRAM_BOT_TOKEN is not set"
+    async with TelegramSimulator() as telegram:
+        monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "xoxb-simulated")
+        monkeypatch.setenv("COUNTERSIGN_TELEGRAM_API_URL", telegram.api_url)
+        legal = (await examined(file, text))["group legal"]
+        assert telegram.calls == []
+    assert legal.text.endswith("Telegram's settings are not right; see TELEGRAM_BOT_TOKEN")
 
 
 async def test_slack_that_is_off_is_named(file: Path) -> None:

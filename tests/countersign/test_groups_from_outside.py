@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from bot.settings import BotSettings
+from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
+from bot.simulator.telegram import TelegramSimulator
 from core.errors import NotAReviewer, StoreUnavailable
 from core.events import DecisionRecorded, ReviewApproved, ReviewEscalated, ReviewStuck
-from core.model import Outcome, Status
+from core.model import Outcome, PersonId, Status
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
@@ -384,6 +386,112 @@ async def test_the_same_with_a_slack_user_group(
             await here.world.approve(review, BEN)
 
 
+async def test_the_same_with_a_slack_channel(
+    file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with SlackSimulator(events=()) as slack:
+        for person in ("U01ANA", "U01BEN"):
+            slack.add_user(person, person)
+        slack.add_channel("C01LEGAL", "legal", members=["U01ANA", "U01BEN", "U0GUEST"], is_private=True)
+        bot = BotSettings(
+            slack_bot_token=SecretStr(slack.bot_token),
+            slack_app_token=SecretStr(slack.app_token),
+            slack_api_url=slack.api_url,
+        )
+        text = '[groups.legal]\nslack = "C01LEGAL"\n' + ONE
+        async with town(file, sqlite_database, clock, text, bot) as here:
+            _, review = await here.opened()
+            await slack.leave_channel("C01LEGAL", user="U01ANA")
+            clock.advance(seconds=10)
+            assert here.keeper.changed("C01LEGAL")
+            await here.legal_is(BEN)
+            await here.refused(review)
+            slack.channel("C01LEGAL").members.remove(slack.bot_user.id)
+            await here.pass_time(STALE)
+            await here.refused(review, BEN)
+            slack.channel("C01LEGAL").members.add(slack.bot_user.id)
+            await here.pass_time(HALF_A_MINUTE)
+            await here.world.approve(review, BEN)
+
+
+IN_TELEGRAM = (
+    "[people.dan]\nname = 'Dan'\ntelegram = 1\n[people.fay]\nname = 'Fay'\ntelegram = 2\n"
+    "[groups.legal]\ntelegram = -1001\n" + ONE
+)
+DAN, FAY, GIL = (replace(ANA, id=PersonId(name)) for name in ("dan", "fay", "gil"))
+
+
+@asynccontextmanager
+async def night_shift() -> AsyncIterator[tuple[TelegramSimulator, BotSettings]]:
+    """A chat in Telegram with Dan and Fay in it."""
+    async with TelegramSimulator() as telegram:
+        telegram.add_chat(-1001, title="Legal", members=[telegram.add_user(n, "X") for n in (1, 2)])
+        yield (
+            telegram,
+            BotSettings(
+                telegram_bot_token=SecretStr(telegram.token),
+                telegram_api_url=telegram.api_url,
+                telegram_file_url=telegram.file_url,
+            ),
+        )
+
+
+async def test_the_same_with_a_chat_in_telegram(
+    file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        night_shift() as (telegram, bot),
+        town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
+    ):
+        _, review = await here.opened()
+        telegram.leave(-1001, 1)
+        await here.pass_time(REFRESH)
+        await here.legal_is(FAY)
+        await here.refused(review, DAN)
+        telegram.kick_bot(-1001)
+        await here.pass_time(STALE)
+        await here.refused(review, FAY)
+        telegram.let_bot_in(-1001)
+        await here.pass_time(HALF_A_MINUTE)
+        await here.world.approve(review, FAY)
+
+
+async def test_one_person_of_whom_telegram_does_not_tell_keeps_everybody_as_they_were_and_not_for_ever(
+    file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        night_shift() as (telegram, bot),
+        town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
+    ):
+        _, review = await here.opened()
+        telegram.faults.add(Fault(method="getChatMember", contains="'user_id': 2", status=502, times=None))
+        telegram.leave(-1001, 1)
+        await here.pass_time(STALE - HALF_A_MINUTE)
+        assert here.live.members["legal"] == (DAN.id, FAY.id), "half an answer is none"
+        await here.pass_time(HALF_A_MINUTE)
+        await here.refused(review, FAY)
+        telegram.faults.clear()
+        await here.pass_time(HALF_A_MINUTE)
+        await here.legal_is(FAY)
+        await here.refused(review, DAN)
+
+
+async def test_who_comes_to_the_file_is_asked_for_in_telegram_at_once(
+    file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with (
+        night_shift() as (telegram, bot),
+        town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
+    ):
+        _, review = await here.opened()
+        telegram.join(-1001, telegram.add_user(3, "X"))
+        clock.advance(seconds=10)
+        write(file, IN_TELEGRAM + "[people.gil]\nname = 'Gil'\ntelegram = 3\n")
+        assert await here.reloader.reload()
+        await here.legal_is(DAN, FAY, GIL)
+        await here.world.approve(review, GIL)
+
+
 async def test_strangers_are_named_once(
     lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
@@ -397,6 +505,20 @@ async def test_strangers_are_named_once(
     assert (told["group"], told["count"], told["ids"]) == ("legal", 2, ["zoe", "y" * 64])
     (changed,) = [line for line in lines if line["event"] == "group_members_changed"]
     assert (changed["policies_changed"], changed["groups"]) == (["default"], {"legal": 1})
+
+
+async def test_a_stranger_who_leaves_is_not_told_of_and_one_who_comes_is(
+    lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """In a channel people come and go, most of whom never review."""
+    counts: list[int] = []
+    async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
+        for body in ('["ana", "zoe", "kim"]', '["kim", "ana"]', '["ana", "kim", "lou"]'):
+            lists.body = body
+            with capture_logs() as lines:
+                await here.pass_time(REFRESH)
+            counts.append(sum(line["event"] == "group_members_unknown" for line in lines))
+    assert counts == [1, 0, 1]
 
 
 async def test_a_reload_says_how_many_are_in_each_group(

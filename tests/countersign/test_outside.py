@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.world import StoppedClock
 
 LEGAL = Source(group="legal", kind=Kind.HTTP, address="https://people.example.com/legal")
+NIGHT = Source(group="night", kind=Kind.TELEGRAM, address="-1001", candidates=(42, 43))
 OPS = Source(group="ops", kind=Kind.SLACK, address="S01OPS")
 MINUTE = timedelta(minutes=1)
 DOWN = Unavailable("The source is down.", retry_after=timedelta(0))
@@ -172,6 +173,37 @@ async def test_a_change_that_slack_tells_of_is_asked_for_at_once_and_a_storm_of_
         assert len(paper.asked) == 3
         clock.advance(GAP)
         await paper.asked_times(4)
+
+
+async def test_it_says_whether_a_change_concerns_a_group(clock: StoppedClock) -> None:
+    paper = Paper()
+    async with kept(paper, clock, OPS, LEGAL) as keeper:
+        assert keeper.changed("S01OPS")
+        assert not keeper.changed("C0LUNCH")
+        assert not keeper.changed(LEGAL.address)
+
+
+async def test_who_is_new_in_the_file_is_asked_for_at_once_and_the_others_stay_known(
+    clock: StoppedClock,
+) -> None:
+    """Of a chat in Telegram, whose answer is about those who were asked for."""
+    paper = Paper()
+    paper.say["night"] = ("42",)
+    async with kept(paper, clock, NIGHT) as keeper:
+        clock.advance(MINUTE)
+        keeper.watch({"night": replace(NIGHT, candidates=(43, 42))})
+        await paper.settled()
+        assert len(paper.asked) == 1, "nobody is new"
+        paper.gate.clear()
+        keeper.watch({"night": replace(NIGHT, candidates=(42, 44))})
+        await paper.asked_times(2)
+        assert keeper.members() == {"night": ("42",)}
+        keeper.watch({"night": replace(NIGHT, candidates=(42, 44, 45))})
+        paper.gate.set()
+        await paper.settled()
+        assert len(paper.asked) == 2
+        clock.advance(GAP)
+        await paper.asked_times(3)
 
 
 async def test_a_change_while_it_is_being_asked_for_is_not_missed(clock: StoppedClock) -> None:

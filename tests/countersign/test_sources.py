@@ -20,12 +20,17 @@ PEOPLE = """
 [people.ana]
 name = "Ana"
 slack = "U01ANA"
+telegram = 42
 [people.ben]
 name = "Ben"
 slack = "T0OTHER/U01BEN"
 [people.cy]
 name = "Cy"
+telegram = 44
 """
+
+
+A_CHAT = "must be the id of a group or channel, such as -1001234567890, without quotes."
 
 
 def read(tmp_path: Path, text: str, **environment: str) -> Configuration:
@@ -68,6 +73,26 @@ def test_a_slack_user_group_and_an_http_source(tmp_path: Path) -> None:
     )
     assert (ops.refresh, ops.stale_after) == (timedelta(seconds=30), timedelta(minutes=1))
     assert "canary" not in repr(found)
+
+
+def test_a_channel_in_slack_and_a_chat_in_telegram(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+        [groups.release]
+        slack = "C0123ABCD"
+        [groups.board]
+        slack = "G0123ABCD"
+        [groups.night]
+        telegram = -1001234567890
+        refresh = "1m"
+        """,
+    ).outside
+    assert found["release"] == Source(group="release", kind=Kind.SLACK, address="C0123ABCD")
+    assert (found["release"].is_user_group, found["board"].address) == (False, "G0123ABCD")
+    assert found["night"] == Source(group="night", kind=Kind.TELEGRAM, address="-1001234567890")
+    assert (found["night"].candidates, found["release"].candidates) == ((42, 44), ())
+    assert found["night"].refresh == timedelta(minutes=1)
 
 
 def test_three_refreshes_may_fail_unless_somebody_says_otherwise(tmp_path: Path) -> None:
@@ -120,7 +145,21 @@ def test_how_many_come_from_outside_is_no_mistake_of_the_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("group", "sentence"),
     [
-        ('slack = "legal"', "slack: must be an id such as S0123ABCD, not a name"),
+        ('slack = "legal"', "slack: must be an id such as S0123ABCD or C0123ABCD, not a name"),
+        ('slack = "#legal"', "slack: must be an id such as S0123ABCD or C0123ABCD, not a name"),
+        ('slack = "D0123ABCD"', "slack: must be an id such as S0123ABCD or C0123ABCD, not a name"),
+        ('slack = "C01"\nurl = "https://x.example"', "url: `slack` names a list already"),
+        ('slack = "C01"\ntelegram = -1001', "telegram: `slack` names a list already; make a group for each"),
+        ('telegram = -1001\nurl = "https://x.example"', "url: `telegram` names a list already"),
+        ('telegram = -1001\ntoken_env = "T"', "token_env: is for `url`; Telegram is asked with TELEGRAM_BOT"),
+        ("telegram = 42", f"telegram: {A_CHAT}"),
+        ("telegram = 0", f"telegram: {A_CHAT}"),
+        ('telegram = "@reviews"', f"telegram: {A_CHAT}"),
+        ('telegram = "-1001234567890/45"', f"telegram: {A_CHAT}"),
+        ("telegram = true", f"telegram: {A_CHAT}"),
+        ("telegram = -1e3", f"telegram: {A_CHAT}"),
+        ("telegram = -4503599627370496", f"telegram: {A_CHAT}"),
+        ("telegram = -1001\nrefresh = '29s'", "refresh: must be from 30s to 1d."),
         ('slack = "S01"\nurl = "https://x.example"', "url: `slack` names a list already"),
         ('slack = "S01"\ntoken_env = "T"', "token_env: is for `url`; Slack is asked with SLACK_BOT_TOKEN."),
         ('url = "http://people.example"', "url: must be an https:// address, or http:// on loopback."),
@@ -130,8 +169,11 @@ def test_how_many_come_from_outside_is_no_mistake_of_the_file(tmp_path: Path) ->
         ('url = "https://a:b@people.example"', "url: must hold no password"),
         ('url = "https://x.example"\ntoken_env = "NONE"', "token_env: NONE is not set."),
         ('url = "https://x.example"\ntoken_env = "BAD"', "token_env: BAD holds what no header can carry."),
-        ('people = ["ana"]\nrefresh = "1m"', "refresh: the group has no `slack` or `url` to be asked."),
-        ('people = ["ana"]\ntoken_env = "T"', "token_env: the group has no `slack` or `url`"),
+        (
+            'people = ["ana"]\nrefresh = "1m"',
+            "refresh: the group has no `slack`, `telegram` or `url` to be asked.",
+        ),
+        ('people = ["ana"]\ntoken_env = "T"', "token_env: the group has no `slack`, `telegram` or `url`"),
         ('slack = "S01"\nrefresh = "29s"', "refresh: must be from 30s to 1d."),
         ('slack = "S01"\nrefresh = "25h"', "refresh: must be from 30s to 1d."),
         ('slack = "S01"\nstale_after = "5m"', "stale_after: must be at least 30s longer than `refresh`."),
@@ -159,3 +201,11 @@ def test_whom_slack_s_ids_mean_depends_on_the_workspace(tmp_path: Path) -> None:
         ("T0OWN/U01BEN",),
     )
     assert asked.meant(["T0OTHER/U01BEN"], found.directory, found.people)[0] == ("ben",)
+
+
+def test_whom_telegrams_users_mean_is_in_the_file(tmp_path: Path) -> None:
+    found = read(tmp_path, "[groups.x]\ntelegram = -1001")
+    assert found.outside["x"].meant(["44", "42", "9"], found.directory, found.people) == (
+        ("cy", "ana"),
+        ("9",),
+    )

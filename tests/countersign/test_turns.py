@@ -26,15 +26,23 @@ if TYPE_CHECKING:
 
 async def test_a_group_that_slack_says_has_changed_is_asked_for_everywhere() -> None:
     asked: list[str] = []
-    here = Neighbours(asked.append)
+
+    def changed(group: str) -> bool:
+        asked.append(group)
+        return group != "C0LUNCH"
+
+    here = Neighbours(changed)
     here.group_changed("S1")
     here.hints = Hints("", "r", lambda _: None)
     here.group_changed("S2")
+    here.group_changed("C0LUNCH")
     here.heard(Hint(groups=frozenset({"S3"})))
     here.heard(Hint(is_whole=False))
-    assert asked == ["S1", "S2", "S3"]
+    assert asked == ["S1", "S2", "C0LUNCH", "S3"]
     (said,) = here.hints._messages()
-    assert json.loads(said)["groups"] == ["S2"], "what others said they have told everybody"
+    assert json.loads(said)["groups"] == ["S2"], (
+        "what others said they have told everybody, and nobody asks for C0LUNCH"
+    )
 
 
 @dataclass

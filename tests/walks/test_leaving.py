@@ -1,4 +1,4 @@
-"""A real `countersign serve` whose reviewers are a Slack user group: who leaves it is refused."""
+"""Reviewers are a Slack user group, a Slack channel or a chat in Telegram: who leaves it is refused."""
 
 from __future__ import annotations
 
@@ -7,16 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from bot.simulator.faults import Fault
+from countersign.sources import REFRESH
 from tests.walks.processes import serving
+from tests.walks.rooms import SlackRoom
 from tests.walks.runs import eventually
-from tests.walks.town import CONFIGURATION, SLACK, platforms
+from tests.walks.town import (
+    CONFIGURATION,
+    GENERAL,
+    GROUP,
+    SLACK,
+    TELEGRAM,
+    platforms,
+    town_of_groups,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from pathlib import Path
 
+    from core.store.database import Database
     from tests.walks.processes import Served
+    from tests.world import StoppedClock
+
+LEGAL = -1009876543210
 
 FROM_SLACK = CONFIGURATION.replace(
     '[policies.default]\nreviewers = ["ana", "ben", "sam"]',
@@ -73,6 +89,81 @@ async def test_who_leaves_a_slack_user_group_is_refused(tmp_path: Path, by_http:
             assert (await pressed(served, http, task, "ben"))[0] in {200, 201}
             assert served.complaints() == []
             assert await served.stop() == 0
+
+
+@pytest.mark.parametrize("by_http", [False, True])
+async def test_who_leaves_a_slack_channel_is_refused(tmp_path: Path, by_http: bool) -> None:
+    """A real server, and a real button: the channel's other member approves with it."""
+    async with platforms() as chats, aiohttp.ClientSession(trust_env=False) as http:
+        chats.slack.add_channel("C01LEGAL", "legal", members=[SLACK["ana"], SLACK["ben"]], is_private=True)
+        of_channel = FROM_SLACK.replace("S01LEGAL", "C01LEGAL")
+        async with serving(
+            tmp_path, chats, configuration=of_channel, people=["ana", "sam"], slack_http=by_http
+        ) as served:
+            await waiting(served, http)
+            await logged(served, "serving")
+            room = SlackRoom(chats.slack, GENERAL, SLACK)
+            card = await room.card("hello")
+            await chats.slack.leave_channel("C01LEGAL", user=SLACK["ana"])
+            await logged(served, "group_members_changed")
+            assert "not among the reviewers of this task any more" in await room.refusal(
+                card, "Approve", "ana"
+            )
+            await room.approve(card, "ben")
+            assert "Ben Okri" in await room.until_it_says(card, "Approved")
+            assert served.complaints() == []
+            assert await served.stop() == 0
+
+
+FROM_TELEGRAM = CONFIGURATION.replace(
+    '[policies.default]\nreviewers = ["ana", "ben", "sam"]',
+    f'[groups.legal]\ntelegram = {LEGAL}\n[policies.default]\nreviewers = ["legal"]',
+)
+
+
+@pytest.mark.parametrize("by_webhook", [False, True])
+async def test_who_leaves_a_chat_in_telegram_is_refused_after_the_next_refresh(
+    sqlite_database: Database, clock: StoppedClock, by_webhook: bool
+) -> None:
+    async with platforms(groups=(GROUP, LEGAL)) as chats:
+        chats.telegram.leave(LEGAL, TELEGRAM["sam"])
+        async with town_of_groups(
+            chats, sqlite_database, clock, configuration=FROM_TELEGRAM, telegram_webhook=by_webhook
+        ) as there:
+            sam = await there.browser("sam")
+            await sam.submit("hello world")
+            card = await there.telegram.card("hello world")
+            chats.telegram.leave(LEGAL, TELEGRAM["ana"])
+            with capture_logs() as lines:
+                clock.advance(REFRESH)
+                await eventually(lambda: _said(lines, "group_members_changed"))
+            refusal = await there.telegram.refusal(card, "Approve", "ana")
+            assert "not among the reviewers of this task any more" in refusal
+            await there.telegram.approve(card, "ben")
+            assert "Ben Okri" in await there.telegram.until_it_says(card, "Approved")
+
+
+async def test_who_comes_to_a_chat_in_telegram_approves_after_the_next_refresh(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with platforms(groups=(GROUP, LEGAL)) as chats:
+        for person in ("ana", "ben", "sam"):
+            chats.telegram.leave(LEGAL, TELEGRAM[person])
+        async with town_of_groups(chats, sqlite_database, clock, configuration=FROM_TELEGRAM) as there:
+            sam = await there.browser("sam")
+            await sam.submit("hello world")
+            card = await there.telegram.card("hello world")
+            assert "reviewers" in await there.telegram.refusal(card, "Approve", "ana")
+            chats.telegram.join(LEGAL, TELEGRAM["ana"])
+            with capture_logs() as lines:
+                clock.advance(REFRESH)
+                await eventually(lambda: _said(lines, "group_members_changed"))
+            await there.telegram.approve(card, "ana")
+            assert "Ana Ruiz" in await there.telegram.until_it_says(card, "Approved")
+
+
+async def _said(lines: list[MutableMapping[str, Any]], event: str) -> bool:
+    return any(line["event"] == event for line in lines)
 
 
 async def test_a_source_that_hangs_holds_up_neither_the_start_nor_the_stop(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ task's stream.
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from core.model import PersonId
 from core.settings import CoreSettings
 from countersign.composition import flows, house
 from countersign.configuration import parsed
+from countersign.membership import asker
+from countersign.outside import Keeper
+from countersign.reloading import FIRST_ANSWERS, Live, Reloader
 from countersign.settings import Settings
 from tests.bench.server import free_port
 from tests.walks.browsers import Browser
@@ -36,6 +40,7 @@ from web.settings import WebSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from core.ports import Clock
     from core.store.database import Database
     from countersign.composition import House
     from tests.walks.rooms import Room
@@ -148,16 +153,60 @@ async def town(
     configuration: str = CONFIGURATION,
 ) -> AsyncIterator[Town]:
     """The real composition on a free port, listening to both platforms on entry."""
+    settings = house_settings(chats, database, slack_http=slack_http, telegram_webhook=telegram_webhook)
+    known = parsed(tomllib.loads(configuration), None, {})
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(house(settings, known, flows(known), database))
+        yield _seen(running, chats, stack)
+
+
+@asynccontextmanager
+async def town_of_groups(
+    chats: Platforms, database: Database, clock: Clock, *, configuration: str, **transports: bool
+) -> AsyncIterator[Town]:
+    """The same whose groups are those of chats, as `serve` has it; they are asked for by this clock."""
+    settings = house_settings(chats, database, **transports)
+    live = Live(parsed(tomllib.loads(configuration), None, {}))
+    known = flows(live.configuration)
+    async with (
+        AsyncExitStack() as stack,
+        Keeper(live.read.outside, asker(settings.bot), clock) as keeper,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await keeper.answered(FIRST_ANSWERS)
+        live.replace(live.read, keeper.members())
+        running = await stack.enter_async_context(
+            house(
+                settings,
+                live.configuration,
+                known,
+                database,
+                membership_changed=keeper.changed,
+                as_read=live.read,
+            )
+        )
+        reloader = Reloader(
+            lambda: live.read, live, known, running.service, look=running.timekeeper.look, keeper=keeper
+        )
+        asking = tasks.create_task(keeper.run(reloader.members_changed))
+        yield _seen(running, chats, stack)
+        asking.cancel()
+
+
+def house_settings(
+    chats: Platforms, database: Database, *, slack_http: bool = False, telegram_webhook: bool = False
+) -> Settings:
+    """On a free port, which Slack then calls where it is to."""
     port = free_port()
-    settings = Settings(
+    chats.slack.request_url = f"http://127.0.0.1:{port}/slack/events" if slack_http else None
+    return Settings(
         core=CoreSettings(database_url=SecretStr(database.url.render_as_string(hide_password=False))),
         bot=bot_settings(chats, slack_http=slack_http, telegram_webhook=telegram_webhook),
         web=WebSettings(port=port, webhook_secret=SecretStr(WEBHOOK_SECRET), webhook_allow=("127.0.0.1",)),
     )
-    chats.slack.request_url = f"http://127.0.0.1:{port}/slack/events" if slack_http else None
-    known = parsed(tomllib.loads(configuration), None, {})
-    async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(house(settings, known, flows(known), database))
-        slack = SlackRoom(chats.slack, GENERAL, SLACK)
-        telegram = TelegramRoom(chats.telegram, GROUP, TELEGRAM)
-        yield Town(running, chats, running.address, slack, telegram, stack)
+
+
+def _seen(running: House, chats: Platforms, stack: AsyncExitStack) -> Town:
+    slack = SlackRoom(chats.slack, GENERAL, SLACK)
+    telegram = TelegramRoom(chats.telegram, GROUP, TELEGRAM)
+    return Town(running, chats, running.address, slack, telegram, stack)
