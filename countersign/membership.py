@@ -55,12 +55,17 @@ def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
 
     async def ask(source: Source) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(within * (1 + len(source.candidates) // PEOPLE)):
+            async with asyncio.timeout(patience(source, within)):
                 return await answer(source)
         except TimeoutError:
             raise Unavailable("There was no answer in time.") from None
 
     return ask
+
+
+def patience(source: Source, within: float = SECONDS) -> float:
+    """Seconds for the whole of its answer."""
+    return within * (1 + len(source.candidates) // PEOPLE)
 
 
 async def asked(

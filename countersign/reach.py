@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 def reachable(configuration: Configuration, settings: Settings) -> Configuration:
     """Without recipients in chats that are off, whose cards would wait for ever; says so in the log."""
-    on = _switched(settings)
+    on = switched(settings)
     for policy in configuration.policies.values():
         wider = policy.escalation
         places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
@@ -30,12 +30,13 @@ def reachable(configuration: Configuration, settings: Settings) -> Configuration
 
 def within_reach(configuration: Configuration, settings: Settings) -> Configuration:
     """As `reachable`, for who only compares."""
-    on = _switched(settings)
+    on = switched(settings)
     policies = {name: _within(policy, on) for name, policy in configuration.policies.items()}
     return replace(configuration, policies=policies)
 
 
-def _switched(settings: Settings) -> Mapping[str, bool]:
+def switched(settings: Settings) -> Mapping[str, bool]:
+    """Whether each chat is on."""
     return {
         "slack": settings.bot.slack_bot_token is not None,
         "telegram": settings.bot.telegram_bot_token is not None,

@@ -22,10 +22,9 @@ from countersign.database import prepared
 from countersign.departure import stop_on_signals
 from countersign.membership import asker
 from countersign.outside import Keeper
-from countersign.reach import reachable
+from countersign.reach import reachable, switched
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
-from countersign.sources import Kind
 from countersign.tracing import tracing
 
 if TYPE_CHECKING:
@@ -82,16 +81,9 @@ def _warn(found: Settings, configured: Configuration) -> None:
     """Say what is unusual; none of it stops the start."""
     for name in (*found.bot.foreign_urls, *unknown_names()):
         log.warning("unusual_setting", setting=name)
-    off = {
-        kind
-        for kind, token in (
-            (Kind.SLACK, found.bot.slack_bot_token),
-            (Kind.TELEGRAM, found.bot.telegram_bot_token),
-        )
-        if token is None
-    }
+    on = switched(found)
     for group, source in configured.outside.items():
-        if source.kind in off:
+        if not on.get(source.kind, True):
             log.warning("group_of_a_chat_that_is_off", group=group, channel=source.kind)
     if found.web.auth != "open":
         for name in configured.policies_of_nobody:

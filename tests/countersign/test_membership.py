@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from bot.settings import BotSettings
+from bot.simulator.faults import Fault
+from bot.simulator.telegram import TelegramSimulator
 from core.errors import Unavailable
-from countersign.membership import LARGEST, asker
+from countersign.membership import LARGEST, asker, patience
+from countersign.sources import Kind, Source
 from tests.countersign.listing import Lists, listing
 
 if TYPE_CHECKING:
@@ -92,6 +97,37 @@ async def test_a_source_that_hangs_is_left(lists: Lists) -> None:
     with pytest.raises(Unavailable, match="no answer in time"):
         await asker(BotSettings(), within=0.1)(lists.source())
     lists.gate.set()
+
+
+@pytest.mark.parametrize(("people", "seconds"), [(0, 10), (49, 10), (50, 20), (500, 110)])
+def test_a_chat_in_telegram_has_longer_the_more_people_it_is_asked_for(people: int, seconds: float) -> None:
+    assert patience(chat_of(people)) == seconds
+
+
+async def test_a_chat_in_telegram_that_hangs_is_left_and_each_is_asked_with_the_bots_own_token() -> None:
+    async with TelegramSimulator() as telegram:
+        telegram.add_chat(-1001, members=[telegram.add_user(number, "X") for number in (1, 2)])
+        bot = BotSettings(
+            telegram_bot_token=SecretStr(telegram.token),
+            telegram_api_url=telegram.api_url,
+            telegram_file_url=telegram.file_url,
+        )
+        assert await asker(bot)(chat_of(3)) == ("1", "2")
+        telegram.faults.add(Fault(method="getChatMember", delay=60.0, times=None))
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await asker(bot, within=0.1)(chat_of(3))
+
+
+@pytest.mark.parametrize("kind", [Kind.SLACK, Kind.TELEGRAM])
+async def test_a_chat_that_is_off_says_which_token_is_missing(kind: Kind) -> None:
+    with pytest.raises(Unavailable, match=f"^{kind.upper()}_BOT_TOKEN is not set.$"):
+        await asker(BotSettings())(replace(chat_of(1), kind=kind))
+
+
+def chat_of(people: int) -> Source:
+    """A chat in Telegram, to be asked for so many."""
+    candidates = tuple(range(1, people + 1))
+    return Source(group="night", kind=Kind.TELEGRAM, address="-1001", candidates=candidates)
 
 
 async def test_a_source_that_is_not_there_is_named_by_its_host_only() -> None:

@@ -6,10 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
+from bot.settings import BotSettings
 from core.errors import SettingsError
+from core.settings import CoreSettings
 from countersign.configuration import configuration
+from countersign.serve import _warn
+from countersign.settings import Settings
 from countersign.sources import Kind, Source
+from web.settings import WebSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,3 +215,15 @@ def test_whom_telegrams_users_mean_is_in_the_file(tmp_path: Path) -> None:
         ("cy", "ana"),
         ("9",),
     )
+
+
+def test_a_group_of_a_chat_that_is_off_is_told_at_the_start(tmp_path: Path) -> None:
+    text = (
+        '[groups.a]\nslack = "C01"\n[groups.b]\ntelegram = -1001\n[groups.c]\nurl = "https://x.example"\n'
+        '[policies.default]\nreviewers = ["a"]'
+    )
+    found = Settings(core=CoreSettings(), bot=BotSettings(), web=WebSettings())
+    with capture_logs() as lines:
+        _warn(found, read(tmp_path, text))
+    told = [line for line in lines if line["event"] == "group_of_a_chat_that_is_off"]
+    assert [(line["group"], line["channel"]) for line in told] == [("a", "slack"), ("b", "telegram")]
