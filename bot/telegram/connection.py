@@ -6,6 +6,7 @@ with aiohttp, in the same minutes.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -14,6 +15,8 @@ from telegram.error import NetworkError, TimedOut
 from telegram.request import BaseRequest
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from telegram.request import RequestData
 
 SECONDS = 5.0
@@ -40,8 +43,7 @@ class AiohttpRequest(BaseRequest):
     async def initialize(self) -> None:
         """Idempotent."""
         if self._session is None or self._session.closed:
-            # The certificates that httpx trusts: its own bundle, or those that the environment names.
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=httpx.create_ssl_context())
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=trusted())
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -86,6 +88,15 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NetworkError(type(error).__name__) from None
+
+
+@cache
+def trusted() -> SSLContext:
+    """The certificates that httpx trusts: its own bundle, or those that the environment names.
+
+    Read once: it takes a tenth of a second, in which the loop stands still.
+    """
+    return httpx.create_ssl_context()
 
 
 def _seconds(given: Any) -> float | None:

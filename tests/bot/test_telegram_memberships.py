@@ -14,6 +14,7 @@ from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import TelegramSimulator
 from bot.telegram import memberships
+from bot.telegram.connection import trusted
 from bot.telegram.memberships import Memberships
 from core.clock import SystemClock
 from core.errors import Unavailable
@@ -68,6 +69,14 @@ async def test_those_who_are_in_it_are_told_in_the_order_in_which_they_are_asked
 ) -> None:
     assert await members(telegram, EVE_ID, BEN_ID, ANA_ID) == ("43", "42")
     assert await members(telegram, EVE_ID) == ()
+
+
+async def test_certificates_are_read_once_and_not_for_every_answer(telegram: TelegramSimulator) -> None:
+    """Reading them holds up everybody's presses."""
+    await members(telegram)
+    before = trusted.cache_info().misses
+    await members(telegram)
+    assert trusted.cache_info().misses == before == 1
 
 
 async def test_nobody_to_be_asked_for_is_an_answer(telegram: TelegramSimulator) -> None:
