@@ -372,6 +372,7 @@ async def test_the_same_with_a_slack_user_group(
         )
         text = '[groups.legal]\nslack = "S01LEGAL"\n' + ONE
         async with town(file, sqlite_database, clock, text, bot) as here:
+            await here.legal_is(ANA, BEN)
             _, review = await here.opened()
             await slack.change_usergroup("S01LEGAL", users=["U01BEN"])
             clock.advance(seconds=10)
@@ -400,6 +401,7 @@ async def test_the_same_with_a_slack_channel(
         )
         text = '[groups.legal]\nslack = "C01LEGAL"\n' + ONE
         async with town(file, sqlite_database, clock, text, bot) as here:
+            await here.legal_is(ANA, BEN)
             _, review = await here.opened()
             await slack.leave_channel("C01LEGAL", user="U01ANA")
             clock.advance(seconds=10)
@@ -443,6 +445,7 @@ async def test_the_same_with_a_chat_in_telegram(
         night_shift() as (telegram, bot),
         town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
     ):
+        await here.legal_is(DAN, FAY)
         _, review = await here.opened()
         telegram.leave(-1001, 1)
         await here.pass_time(REFRESH)
@@ -463,6 +466,7 @@ async def test_one_person_of_whom_telegram_does_not_tell_keeps_everybody_as_they
         night_shift() as (telegram, bot),
         town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
     ):
+        await here.legal_is(DAN, FAY)
         _, review = await here.opened()
         telegram.faults.add(Fault(method="getChatMember", contains="'user_id': 2", status=502, times=None))
         telegram.leave(-1001, 1)
@@ -483,6 +487,7 @@ async def test_who_comes_to_the_file_is_asked_for_in_telegram_at_once(
         night_shift() as (telegram, bot),
         town(file, sqlite_database, clock, IN_TELEGRAM, bot) as here,
     ):
+        await here.legal_is(DAN, FAY)
         _, review = await here.opened()
         telegram.join(-1001, telegram.add_user(3, "X"))
         clock.advance(seconds=10)

@@ -34,6 +34,7 @@ from countersign.settings import Settings
 from tests.bench.server import free_port
 from tests.walks.browsers import Browser
 from tests.walks.rooms import SlackRoom, TelegramRoom
+from tests.walks.runs import eventually
 from web.auth import new_token
 from web.settings import WebSettings
 
@@ -189,6 +190,11 @@ async def town_of_groups(
             lambda: live.read, live, known, running.service, look=running.timekeeper.look, keeper=keeper
         )
         asking = tasks.create_task(keeper.run(reloader.members_changed))
+
+        async def is_known() -> bool:
+            return keeper.is_at_rest and not keeper.unknown()
+
+        await eventually(is_known)  # on a busy machine the start does not wait for it
         yield _seen(running, chats, stack)
         asking.cancel()
 
