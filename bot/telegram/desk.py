@@ -19,7 +19,7 @@ from bot.answers import OnThePage, sentence
 from bot.cards import url_of
 from bot.markup import NO_PREVIEW, Markup, listed
 from bot.menu import about
-from bot.telegram.failures import failure
+from bot.telegram.failures import failure, is_gone
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
@@ -27,13 +27,11 @@ from core.errors import (
     CountersignError,
     Invalid,
     NotAReviewer,
-    RateLimited,
     ReviewIsClosed,
     Unavailable,
-    Unreachable,
 )
 from core.literal import utf16
-from core.model import Asks, Dialog
+from core.model import Asks, Dialog, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
     )
 
     from bot.buttons import Action, Press
-    from core.model import Json, MessageRef, PersonId, ReviewId, ReviewRequest, Verdict
+    from core.model import Json, MessageRef, PersonId, ReviewId, ReviewRequest
     from core.ports import Clock, Dialogs
     from core.service import Service
 
@@ -68,6 +66,8 @@ UNCHANGED = "Nothing was changed."
 ASKED_ALREADY = "You were asked a moment ago: please answer that question."
 AGAIN = timedelta(seconds=10)
 """How long a second tap is taken for that. Later it asks anew: the question may have scrolled away."""
+SETTLED = timedelta(days=1)
+"""So long ago, at least, an answered question is said to have ended: it has nothing more to say."""
 CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
 """Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
 MAY_BE_CUT = (
@@ -102,6 +102,8 @@ class Desk:
         """In which chats something is being asked, each until that is known to be asked, or not."""
         self._asked: dict[Asked, datetime] = {}
         """What this replica has asked lately, and nobody has answered: when."""
+        self._removed: dict[MessageRef, datetime] = {}
+        """What this replica has taken away lately: a second tap on it may be on its way."""
         self._public_url = public_url
 
     def url_of(self, review: ReviewRequest) -> str:
@@ -193,23 +195,50 @@ class Desk:
         """The answer is durable by now; a question that stays standing is only untidy."""
         for asked in [one for one in self._asked if one[:2] == (dialog.person, dialog.review)]:
             del self._asked[asked]
-        await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+        # First: whatever cuts us off from here on, the sweep takes the message away. By no clock is it open
+        # again, or has to stand there any longer.
+        over = dialog.expires_at - timedelta(minutes=MINUTES)
+        await self._dialogs.open_dialog(replace(dialog, expires_at=over, ended_at=over - SETTLED))
         if await self._remove(dialog.message):
+            self._note_removed(dialog.message)
+            with contextlib.suppress(Unavailable):
+                await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+
+    async def end_unknown(self, message: MaybeInaccessibleMessage, said: Press, person: PersonId) -> None:
+        """Leave to the sweep a question of which nothing is known, as after a crash between its post and its
+        record: from now on it is kept that it is over.
+
+        Not one that was taken away in this moment, nor one that is known to be over.
+        """
+        place = ref_of(message)
+        if place in self._removed or await self._dialogs.asked_in_vain(TELEGRAM, place) is not None:
             return
-        # Whoever ends questions whose time is over does so with this one, too: by no clock is it open again.
-        over = replace(dialog, expires_at=dialog.expires_at - timedelta(minutes=MINUTES))
-        with contextlib.suppress(Unavailable):
-            await self._dialogs.open_dialog(over)
+        over = self._clock.now() - timedelta(minutes=MINUTES)
+        await self._dialogs.open_dialog(
+            Dialog(
+                message=place,
+                channel=TELEGRAM,
+                review=said.review,
+                person=person,
+                verdict=Verdict.REJECT,
+                expires_at=over,
+            )
+        )
+        log.info("unknown_question_ended", channel=TELEGRAM, message=place, review_id=said.review)
+
+    def _note_removed(self, message: MessageRef) -> None:
+        now = self._clock.now()
+        self._removed = {one: at for one, at in self._removed.items() if now - at < AGAIN}
+        self._removed[message] = now
 
     async def _remove(self, message: MessageRef) -> bool:
-        """False where Telegram may take it away, or change it, later."""
+        """False where it stands there still."""
         chat_id, message_id = parts(message)
         try:
             await self._bot.delete_message(chat_id, message_id)
         except TelegramError as error:
-            failed = failure(error)
-            log.info("question_not_removed", message=message, error=str(failed))
-            return not isinstance(failed, (RateLimited, Unreachable))
+            log.info("question_not_removed", channel=TELEGRAM, message=message, error=str(failure(error)))
+            return is_gone(error)
         return True
 
     async def ask(

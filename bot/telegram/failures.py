@@ -22,6 +22,7 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 # Telegram names its errors in words only; these are the ones of an edit whose message is not there any more.
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_DELETED = "message to delete not found"
 _HINTS = {
     "message thread not found": "the topic does not exist, or not any more; the general one has no number",
     "topic_closed": "the topic is closed, and the bot may not write there",
@@ -50,6 +51,11 @@ def failure(error: TelegramError) -> DeliveryError:
 def changed_nothing(error: TelegramError) -> bool:
     """The message shows already what it should."""
     return isinstance(error, BadRequest) and _NOT_MODIFIED in error.message.lower()
+
+
+def is_gone(error: TelegramError) -> bool:
+    """Nothing is left to be deleted."""
+    return isinstance(error, BadRequest) and _DELETED in error.message.lower()
 
 
 def _bad_request(error: BadRequest) -> DeliveryError:

@@ -14,7 +14,8 @@ from bot.reception import WORDS_DECIDE_NOTHING, is_consent
 from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
 from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
-from bot.telegram.updates import TELEGRAM
+from bot.telegram.reasons import ANSWERS
+from bot.telegram.updates import TELEGRAM, tokens_shown
 from core.errors import (
     ConfirmOnPage,
     CountersignError,
@@ -27,7 +28,7 @@ from core.errors import (
 from core.model import Asks, Verdict
 
 if TYPE_CHECKING:
-    from telegram import CallbackQuery, Message, Update, User
+    from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
 
     from bot.buttons import Buttons, Press
     from bot.menu import Menu
@@ -46,6 +47,8 @@ log = structlog.get_logger()
 
 ASKING = frozenset({Action.ASK_APPROVE, Action.REJECT, Action.EDIT, Action.ASK})
 """Buttons that are answered by a question."""
+IN_QUESTIONS = ANSWERS | {Action.CONFIRM}
+"""Buttons of questions, and of nothing else."""
 
 
 class Presses:
@@ -230,8 +233,10 @@ class Presses:
         prompt = query.message
         async with self._desk.dialog_at(prompt) as dialog:
             if prompt is None or dialog is None or dialog.review != said.review:
-                # nothing is tidied up: a client can name any message, a card of ours too
-                raise Invalid(await why_over(self._service, said.review))
+                words = await why_over(self._service, said.review)
+                if prompt is not None and dialog is None and await self._was_question(query, prompt):
+                    await self._desk.end_unknown(prompt, said, person)
+                raise Invalid(words)
             self._desk.check_asked(dialog, person)
             match dialog.asks:
                 case Asks.REASON:
@@ -242,6 +247,15 @@ class Presses:
                     return await self._edits.pressed(query, said, dialog)
                 case _:
                     raise Invalid(OVER)
+
+    async def _was_question(self, query: CallbackQuery, message: MaybeInaccessibleMessage) -> bool:
+        """By what Telegram shows of its buttons: a client can name any message, a card of ours too. Where it
+        shows nothing, by what we know to stand there."""
+        tokens = tokens_shown(query)
+        if tokens is None:
+            return await self._service.shown_at(TELEGRAM, ref_of(message)) is None
+        presses = [self._buttons.read(token) for token in tokens]
+        return bool(presses) and all(press and press.action in IN_QUESTIONS for press in presses)
 
     def _writer(self, message: Message) -> PersonId | None:
         """None for nobody whom we know."""

@@ -1,4 +1,4 @@
-"""Takes the buttons off questions that nobody can answer any more, and says there why."""
+"""Takes the buttons off questions that nobody can answer any more, says why, and takes them away later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telegram.error import TelegramError
 
 from bot.markup import NO_PREVIEW
 from bot.telegram.desk import why_over
-from bot.telegram.failures import changed_nothing, failure
+from bot.telegram.failures import changed_nothing, failure, is_gone
 from bot.telegram.places import parts, place_of
 from bot.telegram.updates import TELEGRAM
 from core.defects import defect
@@ -101,13 +101,30 @@ class PromptSweep:
 
     async def _end(self, dialog: Dialog, place: Place) -> None:
         """Raises `RateLimited`, `Unreachable` and `Unavailable`: it is left for later."""
+        if dialog.ended_at is not None:
+            await self._take_away(dialog, place)
+            return
         if dialog.asks not in BY_REPLY:
-            words = await why_over(self._service, dialog.review)
-            self._take_turn(place)
-            await self._change(dialog, words)
+            await self._change(dialog, place)
         await self._dialogs.prompt_ended(TELEGRAM, dialog.message)
 
-    async def _change(self, dialog: Dialog, words: str) -> None:
+    async def _take_away(self, dialog: Dialog, place: Place) -> None:
+        """Where Telegram refuses that, as of what is older than 48 hours, at least its buttons go."""
+        self._take_turn(place)
+        try:
+            await self._bot.delete_message(*parts(dialog.message))
+        except TelegramError as error:
+            failed = failure(error)
+            if isinstance(failed, (RateLimited, Unreachable)):
+                raise failed from error
+            log.info("question_not_removed", channel=TELEGRAM, message=dialog.message, error=str(failed))
+            if not is_gone(error) and dialog.asks not in BY_REPLY:
+                await self._change(dialog, place)
+        await self._dialogs.close_dialog(TELEGRAM, dialog.message)
+
+    async def _change(self, dialog: Dialog, place: Place) -> None:
+        words = await why_over(self._service, dialog.review)
+        self._take_turn(place)
         chat_id, message_id = parts(dialog.message)
         try:
             await self._bot.edit_message_text(

@@ -104,10 +104,20 @@ class MessageShape(PostedShape):
         return above is not None and (above.sender is None or above.sender.id == bot)
 
 
+class PressedShape(MessageShape):
+    reply_markup: KeyboardShape | None = None
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Of its buttons as Telegram has them, whatever a client says that it pressed."""
+        rows = self.reply_markup.inline_keyboard if self.reply_markup else []
+        return tuple(button.callback_data for row in rows for button in row if button.callback_data)
+
+
 class QueryShape(Shape):
     id: str
     sender: UserShape = Field(alias="from")
-    message: MessageShape | None = None
+    message: PressedShape | None = None
     data: str | None = None
     chat_instance: str = ""
 
@@ -127,6 +137,16 @@ class UpdateShape(Shape):
             said.is_reply_to(bot) or said.migrate_to_chat_id or COMMAND.match(said.text or "")
         )
         return bool(self.callback_query or is_for_us)
+
+
+TOKENS = "tokens"
+"""Where a `CallbackQuery` of ours keeps them."""
+
+
+def tokens_shown(query: CallbackQuery) -> tuple[str, ...] | None:
+    """What the buttons of the pressed message carry; None where Telegram tells only where it stands."""
+    shown: tuple[str, ...] | None = query.api_kwargs.get(TOKENS)
+    return shown
 
 
 class Unreadable(Exception):
@@ -332,15 +352,23 @@ class Intake:
             shape.sender.is_bot,
             username=shape.sender.username,
         )
-        message = None if shape.message is None else self._message(shape.message)
-        made = CallbackQuery(shape.id, who, shape.chat_instance, message=message, data=shape.data)
+        shown = shape.message
+        made = CallbackQuery(
+            shape.id,
+            who,
+            shape.chat_instance,
+            message=None if shown is None else self._message(shown),
+            data=shape.data,
+            api_kwargs={TOKENS: shown.tokens if shown is not None and shown.date else None},
+        )
         made.set_bot(self._bot)
         return made
 
-    def _message(self, shape: MessageShape) -> MaybeInaccessibleMessage:
+    def _message(self, shape: PressedShape) -> MaybeInaccessibleMessage:
         """Of most messages it is enough where they are, and reading one whole takes three times as long."""
         if shape.is_topic_message or shape.reply_to_message:
-            return Message.de_json(shape.model_dump(by_alias=True, exclude_none=True), self._bot)
+            read = shape.model_dump(by_alias=True, exclude_none=True, exclude={"reply_markup"})
+            return Message.de_json(read, self._bot)
         return InaccessibleMessage(Chat(shape.chat.id, shape.chat.type), shape.message_id)
 
 

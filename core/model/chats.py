@@ -56,3 +56,6 @@ class Dialog:
     asks: Asks = Asks.REASON
     content: Json = None
     """An edit that waits for its confirmation, or for the reason that is asked for with it."""
+    ended_at: datetime | None = None
+    """When its prompt was last changed to offer no answer. Of one that is answered it is long ago: it only
+    has to go."""

@@ -64,8 +64,9 @@ class Dialogs(Protocol):
     async def ended_dialogs(
         self, channel: ChannelName, *, after: Dialog | None = None, limit: int
     ) -> Sequence[Dialog]:
-        """Dialogs that expired, or whose review is closed, and whose prompt still asks; the oldest first,
-        from the one that follows `after`, which need not be there any more."""
+        """Dialogs that expired, or whose review is closed, and whose prompt still asks; and those whose
+        prompt has offered no answer for an hour. The oldest first, from the one that follows `after`, which
+        need not be there any more."""
         ...
 
     async def prompt_ended(self, channel: ChannelName, message: MessageRef) -> None:

@@ -23,6 +23,9 @@ ASKED = timedelta(days=1)
 """How long it is remembered whom a dialog asked that expired: so late somebody may answer, and is told. While
 its prompt could not be changed, as long as an update's id is."""
 
+SHOWN = timedelta(hours=1)
+"""How long a prompt that offers no answer stays: who is still writing one is to be told."""
+
 INSERT_UPDATE = Statement(insert(chat_update), ("channel", "id", "body", "kept_at", "handled_at"))
 KNOWN_UPDATE = Statement(
     select(chat_update.c.handled_at).where(chat_update.c.channel == p("channel"), chat_update.c.id == p("id"))
@@ -56,20 +59,23 @@ _dialog = (
     dialog.c.expires_at,
     dialog.c.asks,
     dialog.c.content,
+    dialog.c.ended_at,
 )
 _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("message"))
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
 DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
 ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at <= p("now")))
-_is_over = or_(dialog.c.expires_at <= p("now"), review.c.closed_at.is_not(None))
+_is_over = and_(
+    dialog.c.ended_at.is_(None), or_(dialog.c.expires_at <= p("now"), review.c.closed_at.is_not(None))
+)
+_may_go = dialog.c.ended_at <= p("shown_since")
 ENDED_DIALOGS = Statement(
     select(*_dialog)
     .join(review, review.c.id == dialog.c.review_id)
     .where(
         dialog.c.channel == p("channel"),
-        dialog.c.ended_at.is_(None),
-        _is_over,
+        or_(_is_over, _may_go),
         dialog.c.expires_at >= p("at"),
         or_(dialog.c.expires_at > p("at"), dialog.c.message > p("after")),
     )
@@ -131,6 +137,7 @@ def open_dialog(tx: Transaction, opened: Dialog) -> None:
         expires_at=micros(opened.expires_at),
         asks=opened.asks.value,
         content=None if opened.content is None else to_json(opened.content),
+        ended_at=None if opened.ended_at is None else micros(opened.ended_at),
     )
 
 
@@ -150,8 +157,18 @@ def close_dialog(tx: Transaction, channel: str, message: str) -> None:
 
 def ended_dialogs(tx: Transaction, channel: str, after: Dialog | None, limit: int) -> list[Dialog]:
     at, message = (micros(after.expires_at), after.message) if after else (0, "")
-    values = {"channel": channel, "now": micros(tx.now), "at": at, "after": message, "limit": limit}
-    return [dialog_of(row) for row in tx.all(ENDED_DIALOGS, **values)]
+    return [
+        dialog_of(row)
+        for row in tx.all(
+            ENDED_DIALOGS,
+            channel=channel,
+            now=micros(tx.now),
+            shown_since=micros(tx.now - SHOWN),
+            at=at,
+            after=message,
+            limit=limit,
+        )
+    ]
 
 
 def prompt_ended(tx: Transaction, channel: str, message: str) -> None:

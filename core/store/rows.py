@@ -324,6 +324,7 @@ def dialog_of(row: Row) -> Dialog:
         expires_at=moment(row[5]),
         asks=Asks(row[6]),
         content=from_json(row[7]),
+        ended_at=None if row[8] is None else moment(row[8]),
     )
 
 

@@ -234,15 +234,31 @@ async def test_where_telegram_is_away_it_ends_later(polling: TelegramHouse, faul
 
 
 @pytest.mark.parametrize("how", [{"status": 502}, {"cut": True}])
-async def test_an_answered_question_that_could_not_be_taken_away_loses_its_buttons(
+async def test_an_answered_question_that_could_not_be_taken_away_is_later(
     polling: TelegramHouse, how: dict[str, Any]
 ) -> None:
     there = polling
     task, prompt = await asked_why(there)
-    there.telegram.faults.add(Fault(method="deleteMessage", **how))
+    there.telegram.faults.add(Fault(method="deleteMessage", times=2, **how))
+    assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == "Rejected."
+    await eventually(lambda: nothing_is_left(there))
+    await there.gone(prompt)
+    assert (await decided(there, task)).verdict is Verdict.REJECT
+    assert edits_of(there, prompt) == []
+
+
+async def test_an_answered_question_that_may_not_be_taken_away_loses_its_buttons(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    refused = {"ok": False, "error_code": 400, "description": "Bad Request: message can't be deleted"}
+    there.telegram.faults.add(Fault(method="deleteMessage", status=400, body=refused, times=None))
     assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == "Rejected."
     assert (await swept(there, prompt, until="This question is over. ")).labels == ()
     assert (await decided(there, task)).verdict is Verdict.REJECT
+    await eventually(lambda: nothing_is_left(there))
+    assert len(edits_of(there, prompt)) == 1
 
 
 async def test_the_log_is_told_of_an_outage_once(polling: TelegramHouse) -> None:

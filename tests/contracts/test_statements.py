@@ -157,7 +157,14 @@ READS: dict[str, dict[str, Any]] = {
     "credentials.BY_ID": {"id": "c" * 32},
     "chats.UNHANDLED": {"channel": "telegram", "at": 0, "after": "", "limit": 10},
     "chats.KNOWN_UPDATE": {"channel": "telegram", "id": "1"},
-    "chats.ENDED_DIALOGS": {"channel": "paper", "now": 2**62, "at": 0, "after": "", "limit": 5},
+    "chats.ENDED_DIALOGS": {
+        "channel": "paper",
+        "now": 2**62,
+        "shown_since": 2**62,
+        "at": 0,
+        "after": "",
+        "limit": 5,
+    },
     "chats.DIALOG": {"channel": "paper", "message": "a question", "now": 0},
     "chats.ASKED_IN_VAIN": {"channel": "paper", "message": "a question", "now": 2**62},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
@@ -1100,7 +1101,8 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) == replaced
     assert await store.asked_in_vain(PAPER, MessageRef("m1")) is None, "it has its answer"
     await store.prompt_ended(PAPER, MessageRef("m2"))
-    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == replaced
+    ended = replace(replaced, ended_at=clock.now())
+    assert await store.asked_in_vain(PAPER, MessageRef("m2")) == ended
     clock.advance(days=1)
     await store.forget_old()
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
@@ -1141,6 +1143,12 @@ async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
     await store.open_dialog(dialogs["soon"])
     assert await ended() == ["soon", "later"], "a prompt that asks anew"
     await store.prompt_ended(PAPER, MessageRef("soon"))
+    clock.advance(minutes=59)
+    assert await ended() == ["later"]
+    clock.advance(minutes=1)
+    assert await ended() == ["soon", "later"], "an hour later its prompt may go"
+    await store.open_dialog(replace(dialogs["soon"], ended_at=clock.now() - timedelta(hours=1)))
+    assert await ended() == ["soon", "later"], "one that is answered, at once"
     clock.advance(days=2)
     await store.forget_old()
     assert await ended() == ["later"], "remembered until it is done"
