@@ -185,6 +185,59 @@ async def test_a_press_counts_though_its_card_changes_before_the_release(visit: 
         await expect(changed).to_contain_text(both, timeout=SOON)
 
 
+TWO_BUTTONS = """async () => {
+    const scripts = performance.getEntriesByType("resource").map((one) => one.name);
+    const { steadily } = await import(scripts.find((name) => name.endsWith("/steady.js")));
+    const place = document.createElement("div");
+    place.style = "position: fixed; top: 0; left: 0; z-index: 9; touch-action: manipulation";
+    window.touched = [];
+    window.clicked = [];
+    window.drawn = 0;
+    const button = (name) => {
+        const made = document.createElement("button");
+        made.style = "display: block; width: 200px; height: 100px";
+        made.textContent = name;
+        made.onclick = () => window.clicked.push(name);
+        return made;
+    };
+    const swap = () => {
+        const names = window.drawn++ % 2 ? ["second", "first"] : ["first", "second"];
+        place.replaceChildren(...names.map(button));
+    };
+    swap();
+    place.addEventListener("pointerdown", (event) => {
+        window.touched.push(event.target.textContent);
+        steadily(swap);
+    });
+    document.body.append(place);
+}"""
+"""They change places as one of them is touched, or rather once that is over."""
+
+
+@pytest.mark.parametrize("has_touch", [True, False])
+async def test_a_tap_counts_where_the_finger_fell(visit: Open, *, has_touch: bool) -> None:
+    """On a touch screen the click comes some time after the finger has left, now sooner and now later."""
+    async with visit(has_touch=has_touch) as page:
+        await page.evaluate(TWO_BUTTONS)
+        for number in range(1, 31):
+            await (page.touchscreen.tap(100, 50) if has_touch else page.mouse.click(100, 50))
+            await page.wait_for_function("(drawn) => window.drawn === drawn", arg=number + 1)
+        assert len(await page.evaluate("window.touched")) == 30
+        assert await page.evaluate("window.clicked") == await page.evaluate("window.touched")
+
+
+async def test_what_is_held_back_comes_though_no_click_does(visit: Open) -> None:
+    async with visit() as page:
+        await page.evaluate(TWO_BUTTONS)
+        await page.mouse.move(100, 50)
+        await page.mouse.down()
+        await page.mouse.move(400, 400)
+        assert await page.evaluate("window.drawn") == 1
+        await page.mouse.up()
+        await page.wait_for_function("window.drawn === 2")
+        assert await page.evaluate("window.clicked") == []
+
+
 async def test_a_typed_reason_in_telegram_by_keyboard_alone(visit: Open) -> None:
     async with visit() as page:
         await page.get_by_label("What should be done?").focus()
