@@ -225,20 +225,64 @@ function answered(event) {
 const AIMING_MS = 1500;
 let aimedAt = -Infinity;
 
-/** @param {PointerEvent} event */
+/** @param {PointerEvent} event a finger aims by touching */
 function aim(event) {
-  if (event.target instanceof Element && event.target.closest("#live button")) aimedAt = performance.now();
+  if (buttonOf(event)) aimedAt = performance.now();
 }
+
+/** @param {Event} event */
+const buttonOf = (event) => (event.target instanceof Element && event.target.closest("#live button")) || null;
 
 const isAiming = () => performance.now() - aimedAt < AIMING_MS;
 
 // The first half of a double click may have put another card's button where it was: the second half is no press.
 /** @param {MouseEvent} event */
 function passOverSecondHalf(event) {
-  if (event.detail < 2 || !(event.target instanceof Element) || !event.target.closest("#live button")) return;
+  if (event.detail >= 2 && buttonOf(event)) passOver(event, "You pressed twice; only the first press counts.");
+}
+
+/**
+ * @param {Event} event
+ * @param {string} why
+ */
+function passOver(event, why) {
   event.preventDefault();
   event.stopImmediatePropagation();
-  say("You pressed twice; only the first press counts.");
+  say(why);
+}
+
+// A finger's click falls on what is below it as it leaves: news may have put another card's button there meanwhile.
+const TAP_MS = 1000;
+/** @type {string | null} */
+let pressed = null;
+let forgetting = 0;
+
+/**
+ * What a button does, and to which review.
+ * @param {Element | null} button
+ */
+const deed = (button) =>
+  button instanceof HTMLButtonElement
+    ? [button.form?.id, button.form?.getAttribute("action"), button.name, button.value].join(" ")
+    : "";
+
+/** @param {PointerEvent} event */
+function press(event) {
+  clearTimeout(forgetting);
+  pressed = deed(buttonOf(event));
+  aim(event);
+}
+
+function release() {
+  forgetting = setTimeout(() => (pressed = null), TAP_MS);
+}
+
+/** @param {MouseEvent} event one by keys has no detail, and falls on what has the focus */
+function passOverMoved(event) {
+  const button = buttonOf(event);
+  const isByKeys = event.detail === 0;
+  if (!button || isByKeys || pressed === null || pressed === deed(button)) return;
+  passOver(event, "The page changed as you pressed, so nothing was done. Please press again.");
 }
 
 // Ctrl or Cmd and Enter submit a task; a decision takes a button.
@@ -263,7 +307,11 @@ document.addEventListener("htmx:after:swap", () => {
 // @ts-ignore htmx's own event
 document.addEventListener("htmx:after:request", answered);
 document.addEventListener("pointermove", aim);
+document.addEventListener("pointerdown", press, true);
+document.addEventListener("pointerup", release, true);
+document.addEventListener("pointercancel", release, true);
 document.addEventListener("click", passOverSecondHalf, true);
+document.addEventListener("click", passOverMoved, true);
 document.addEventListener("keydown", submitByKeys);
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
