@@ -4,7 +4,7 @@
 
 The story is the product's own: a text is submitted and rejected in Slack with a reason; its second attempt
 waits in both chats, and is approved there. Of its cards there is a picture in each chat before, after,
-superseded, and with what has changed.
+superseded, and with what has changed; and there is one of a card whose page decides.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ PAGE: dict[str, Any] = {"viewport": {"width": 860, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
 
 TEXT = "Tell our customers: from Monday we are open until 20:00."
+PRICES = "Raise all prices by 3 % from January."
 REASON = "Say that the café closes at 18:00, please."
 
 
@@ -81,6 +82,8 @@ def take_all(browser: Browser, base: str, folder: Path) -> None:
         cropped(page, folder / f"{name}.png")
     card(desk, "slack", "attempt 2", REASON).get_by_role("button", name="Approve").click()
     pictured(wall, folder, "after", "attempt 2 ·", "Approved by")
+    desk.request.post(f"{base}/submit", form={"data": PRICES, "policy": "page"})
+    pictured(wall, folder, "page", PRICES, "decided on its page")
 
 
 def pictured(page: Page, folder: Path, name: str, *words: str) -> None:

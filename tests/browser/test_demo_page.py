@@ -269,6 +269,17 @@ async def test_a_half_written_reason_in_slacks_dialog_survives_news_and_escape_c
         await expect(slack.get_by_role("dialog")).to_have_count(0)
 
 
+async def test_where_its_page_decides_the_buttons_in_slack_open_that_page(visit: Open) -> None:
+    async with visit() as page:
+        await page.request.post("/submit", form={"data": "Raise all prices", "policy": "page"})
+        shown = card(page, "slack", "Raise all prices", "decided on its page")
+        async with page.context.expect_page() as opening:
+            await shown.get_by_role("link", name="Approve").click()
+        opened = await opening.value
+        await expect(opened.get_by_role("heading", name="Your decision, please")).to_be_visible()
+        await expect(chat(page, "slack").get_by_text("Only visible to you").last).to_be_visible(timeout=SOON)
+
+
 async def test_markup_in_a_text_is_shown_as_text_everywhere(visit: Open) -> None:
     text = "<b>bold</b> <img src=x onerror=alert(1)> *stars* <!channel> &amp;"
     async with visit() as page:

@@ -48,6 +48,11 @@ function element(shown, press) {
   if (shown.type === "overflow") return menu(shown, press);
   if (shown.type !== "button") return h("span", {}, `(${shown.type})`);
   const kind = `b-button ${shown.style || ""}`;
+  if (shown.url) {
+    // Slack opens the address and tells the app of the press all the same.
+    const address = { href: shown.url, target: "_blank", rel: "noopener" };
+    return h("a", { ...address, class: kind, onclick: () => press(shown) }, shown.text.text);
+  }
   return h("button", { type: "button", class: kind, onclick: () => press(shown) }, shown.text.text);
 }
 
