@@ -45,7 +45,7 @@ class LocalEngine(Segments):
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:
         if tasks:
-            await self._work.put_back(tasks)
+            await self._work.put_back()
 
     async def _upkeep(self) -> None:
         now = self._clock.now()

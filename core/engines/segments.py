@@ -101,6 +101,7 @@ class Segments:
         What is stopped is put back, so that a stop in good order does not count as a crash would.
         """
         self._accepting = False
+        waiting = [*self._queue, *self._alarms]
         self._queue.clear()
         self._queued.clear()
         for alarm in (*self._alarms.values(), self._sweep_alarm):
@@ -112,13 +113,13 @@ class Segments:
         if running:
             await asyncio.wait(running, timeout=grace.total_seconds())
         left = [task for task, segment in self._running.items() if not segment.done()]
-        await asyncio.gather(cut_off(running), self._put_back(left), self._close())
+        await asyncio.gather(cut_off(running), self._put_back([*left, *waiting]), self._close())
 
     async def _close(self) -> None:
         """What else is to be stopped, while that goes on."""
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:
-        """Put back the `tasks` that were cut off by a stop."""
+        """Put back the `tasks` that a stop cut off, or that waited to be run."""
         raise NotImplementedError
 
     async def _put_back(self, tasks: Sequence[TaskId]) -> None:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import literal_column, update
 
 from core.events import TaskFailed
-from core.store.statements import Statement, p
+from core.store.statements import Statement
 from core.store.steps import end
 from core.store.tables import task
 from core.store.tasks import NODE, every, is_runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from core.store.transaction import Transaction
 
 
@@ -29,7 +27,7 @@ FOUND_BEGUN = Statement(
 # parked, and its last review would be applied once more.
 PUT_BACK = Statement(
     update(task)
-    .where(is_runnable, task.c.begun == literal_column("1"), task.c.id == p("id"))
+    .where(is_runnable, task.c.begun == literal_column("1"))
     .values(starts=task.c.starts - literal_column("1"))
 )
 POISONED = Statement(
@@ -52,7 +50,9 @@ def recover(tx: Transaction) -> list[str]:
     return [row[0] for row in poisoned]
 
 
-def put_back(tx: Transaction, task_ids: Sequence[str]) -> None:
-    """At a stop in good order: the next start is not to count the nodes that it cut off."""
-    for task_id in task_ids:
-        tx.run(PUT_BACK, id=task_id)
+def put_back(tx: Transaction) -> None:
+    """At a stop in good order, which ends no node: the next start is not to count what is begun.
+
+    Nor what only waited for its turn to be run again: it was counted when it was found.
+    """
+    tx.run(PUT_BACK)

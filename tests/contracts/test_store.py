@@ -370,18 +370,17 @@ async def test_a_node_found_begun_at_three_starts_in_a_row_fails_its_task(store:
 
 async def test_a_stop_in_good_order_does_not_count_and_a_crash_still_does(store: SqlStore) -> None:
     slow, crashed = await submitted(store), await submitted(store)
-    for task in (slow, crashed):
-        await step(store, task.id, AttemptStarted(attempt=1), begun=True)
-    for _ in range(2):
-        await store.put_back([slow.id])
+    await step(store, crashed.id, AttemptStarted(attempt=1), begun=True)
+    assert await store.recover() == []
+    await step(store, slow.id, AttemptStarted(attempt=1), begun=True)
+    for _ in range(3):
+        await store.put_back()
         assert await store.recover() == []
-        for task in (slow, crashed):
-            await step(store, task.id, begun=True)
-    await store.put_back([slow.id])
-    assert await store.recover() == [crashed.id]
     assert await store.recover() == []
+    assert await store.recover() == [crashed.id], "three crashes in a row, whatever stops came between"
+    await store.put_back()
     assert await store.recover() == []
-    assert await store.recover() == [slow.id], "three crashes in a row, after any number of stops"
+    assert await store.recover() == [slow.id], "likewise"
 
 
 async def test_what_is_put_back_goes_on_where_it_stood(store: SqlStore) -> None:
@@ -389,7 +388,7 @@ async def test_what_is_put_back_goes_on_where_it_stood(store: SqlStore) -> None:
     await decide(store, review, verdict=Verdict.REJECT)
     task = (await store.review(review)).task.id
     await step(store, task, AttemptStarted(attempt=2), begun=True, attempt=2, state='{"n":2}')
-    await store.put_back([task])
+    await store.put_back()
     position = await store.position(task)
     assert position is not None
     assert (position.node, position.begun, position.state) == ("process", True, {"n": 2})
@@ -399,7 +398,7 @@ async def test_what_is_put_back_goes_on_where_it_stood(store: SqlStore) -> None:
 async def test_only_what_runs_is_put_back(store: SqlStore) -> None:
     review, pending = await waiting(store), await submitted(store)
     before = await store.review(review)
-    await store.put_back([pending.id, before.task.id, "0" * 32])
+    await store.put_back()
     assert (await store.task(pending.id), await store.review(review)) == (pending, before)
     position = await store.position(pending.id)
     assert position is not None

@@ -47,9 +47,9 @@ class WorkRows(Lanes):
         """Once at start: count the nodes found begun, and fail the tasks of those found so three times."""
         return await self._write.run(recovery.recover)
 
-    async def put_back(self, task_ids: Sequence[str]) -> None:
-        """Once at a stop in good order: `recover` is not to count the nodes of these tasks."""
-        await self._write.run(partial(recovery.put_back, task_ids=task_ids))
+    async def put_back(self) -> None:
+        """Once at a stop in good order: `recover` is not to count the nodes that are begun."""
+        await self._write.run(recovery.put_back)
 
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
         """Every task with stored work that is to be run here, oldest first, and when (None: now)."""
