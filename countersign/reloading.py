@@ -20,6 +20,7 @@ from core.amendments import admitted, groups_of
 from core.defects import defect
 from core.errors import SettingsError, Unavailable
 from core.inforce import InForce
+from core.outages import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 FIRST_ANSWERS = timedelta(seconds=3)
 """How long the start, or a reload, waits for groups of which nothing is known."""
+AGAIN = timedelta(seconds=5)
+"""Before what is open is looked at again that the database was not there for."""
 NAMED = 20
 """Ids in one line of the log."""
 LONGEST_ID = 64
@@ -146,6 +149,11 @@ class Reloader:
         self._keeper = keeper
         self._reread = reread
         self._one_at_a_time = asyncio.Lock()
+        self._outage = Outage("configuration_not_heeded")
+        self._untold: Configuration | None = None
+        """What the other replicas are still to be told."""
+        self.is_behind = False
+        """Whether the database was not there for the last look at what is open: there is to be another."""
 
     async def reload(self) -> bool:
         """Whether the file is in force now; with a mistake in it, what was in force stays so."""
@@ -167,19 +175,29 @@ class Reloader:
             changed = self._replace(new)
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
-            with suppress(Unavailable):
-                if self._reread is not None:
-                    await self._reread(new)
-                await self._service.delegations.end_those_of_strangers()
-                await self._reconsider()
+            self._untold = new
+            await self._catch_up()
         return True
 
     async def look_over(self) -> None:
-        """Once, at the start: the file may have been changed while nobody ran."""
+        """At the start, as the file may have been changed while nobody ran; and while it `is_behind`."""
         async with self._one_at_a_time:
-            with suppress(Unavailable):
-                await self._service.delegations.end_those_of_strangers()
-                await self._reconsider()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Have what is stored heed what is in force."""
+        self.is_behind = False
+        try:
+            if self._reread is not None and self._untold is not None:
+                await self._reread(self._untold)
+            self._untold = None
+            await self._service.delegations.end_those_of_strangers()
+            await self._reconsider()
+        except Unavailable as error:
+            self.is_behind = True
+            self._outage.failed(error)
+        else:
+            self._outage.over()
 
     async def members_changed(self) -> None:
         """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
@@ -219,13 +237,18 @@ def on_hangup(asked: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
 
 
-async def follow(asked: asyncio.Event, reloader: Reloader) -> None:
+async def follow(asked: asyncio.Event, reloader: Reloader, *, again: timedelta = AGAIN) -> None:
     """Reload whenever it is asked for; several calls in one moment are one."""
     await _tried(reloader.look_over)
     while True:
-        await asked.wait()
-        asked.clear()
-        await _tried(reloader.reload)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(again.total_seconds() if reloader.is_behind else None):
+                await asked.wait()
+        if asked.is_set():
+            asked.clear()
+            await _tried(reloader.reload)
+        else:
+            await _tried(reloader.look_over)
 
 
 async def _tried(act: Callable[[], Awaitable[object]]) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.flow import FlowDefinition
-    from core.model import Json, Task
+    from core.model import Answer, Json, Task
     from core.store.database import Database
     from core.store.sql import SqlStore
 
@@ -560,6 +561,10 @@ async def has_line(logged: Sequence[Any], event: str, times: int = 1) -> bool:
     return len([line for line in logged if line["event"] == event]) >= times
 
 
+async def has_run(runs: Sequence[object], times: int) -> bool:
+    return len(runs) == times
+
+
 async def dies(world: World) -> None:
     """As in a crash, nothing that happens from now on is stored."""
     await world.store.__aexit__(None, None, None)
@@ -663,6 +668,46 @@ async def test_retries_are_kept_over_a_restart(sqlite_database: Database, clock:
         assert (await world.end(task.id)).status is Status.FAILED
         retried = [event for event in await world.history(task.id) if isinstance(event, NodeRetried)]
         assert len(retried) == 1
+
+
+async def test_a_retry_that_a_stop_cut_off_has_been_counted(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    runs: list[int] = []
+
+    async def broken(shared: Any) -> Json:
+        runs.append(1)
+        if len(runs) == 2:
+            await asyncio.Event().wait()
+        raise ValueError("no")
+
+    flows = {"draft": drafting(broken, flow_settings(retries=1, backoff=10))}
+    async with whole_core(sqlite_database, clock, flows=flows) as world:
+        task = await world.submit("x")
+        await world.event(task.id, NodeRetried)
+        clock.advance(seconds=10)
+        await eventually(partial(has_run, runs, 2))
+    async with whole_core(sqlite_database, clock, flows=flows) as world:
+        await world.diary.until(lambda: world.diary.of(task.id))
+        assert [type(event) for event in world.diary.of(task.id)] == [TaskFailed]
+
+
+class Stumbles(ReviewNode):
+    """A review whose own way of taking an answer raises."""
+
+    def post(self, shared: Shared, prep_res: Json, exec_res: Answer) -> str:
+        raise ValueError("no")
+
+
+async def test_a_verdict_that_its_review_cannot_take_is_not_asked_for_again(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    flow = in_a_row(ProcessNode(processor=offline), Stumbles("legal"), ResultNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit()
+        await world.approve(await world.open_review(task.id))
+        await world.diary.until(lambda: type(world.diary.of(task.id)[-1]) in {TaskFailed, NodeRetried})
+        assert (await world.service.task(task.id)).status is Status.FAILED
 
 
 def test_two_nodes_of_one_name_are_refused() -> None:

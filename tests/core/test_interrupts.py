@@ -439,6 +439,29 @@ async def test_a_node_asks_from_inside_and_runs_again_with_the_answers(
     assert len(starts) == 1
 
 
+async def test_each_visit_of_a_node_has_a_key_of_its_own_and_its_retries_share_it(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """In one attempt, too: whoever heeds the key would take the second visit for the first, done again."""
+    keys: list[str] = []
+
+    async def works(shared: Shared) -> str:
+        keys.append(run_key(shared))
+        if len(keys) == 1:
+            raise ValueError("only once")
+        return "again" if len(keys) < 4 else "default"
+
+    node = Does("works", works)
+    node - "again" >> node
+    async with whole_core(sqlite_database, clock, flows={"draft": flow_of(Flow(start=node))}) as world:
+        task = await world.submit()
+        await world.event(task.id, NodeRetried)
+        clock.advance(seconds=1)
+        assert (await world.end(task.id)).attempt == 1
+    assert keys[0] == keys[1]
+    assert len(set(keys[1:])) == 3
+
+
 async def test_an_interrupted_node_that_fails_later_keeps_its_answers(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

@@ -25,6 +25,8 @@ from core.errors import (
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
 from core.model import (
     LOCAL,
+    DeliveryState,
+    MessageRef,
     OpenReview,
     Outcome,
     Person,
@@ -36,7 +38,7 @@ from core.model import (
     Verdict,
 )
 from tests.core.graphs import drafting
-from tests.world import ANA, BEN, CY, EVE, SAM, World, draft_flows, whole_core
+from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, SAM, World, draft_flows, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,6 +182,24 @@ async def test_asking_first_knows_delegates(world: World) -> None:
     assert (await world.service.check_may_decide(review, EVE.id)).id == review
     with pytest.raises(NotAReviewer):
         await world.service.check_may_decide(review, SAM.id)
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_who_asks_first_on_a_card_that_was_given_up_has_it_tried_again(
+    sqlite_database: Database, clock: StoppedClock, is_given_up: bool
+) -> None:
+    """Whoever presses it shows that its place is open to us; a card that is known otherwise is left alone."""
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+        review = await world.open_review((await world.submit()).id)
+        (card,) = await world.store.due_deliveries(PAPER)
+        await world.store.delivery_shown(card, MessageRef("known"))
+        (shown,) = await world.store.deliveries(card.task)
+        if is_given_up:
+            await world.store.delivery_given_up(shown, "kicked out")
+        await world.service.check_may_decide(review, ANA.id, copy=(DESK, MessageRef("known")))
+        (now,) = await world.store.deliveries(card.task)
+        assert now.state is DeliveryState.SENT
+        assert (now.due_at is not None) is is_given_up
 
 
 async def test_names_of_reviewers_are_told_to_those_who_are_known(world: World) -> None:

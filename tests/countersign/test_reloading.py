@@ -6,22 +6,22 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from core.errors import NotAReviewer, SettingsError
+from core.errors import Forbidden, NotAReviewer, SettingsError, StoreUnavailable
 from core.events import ReviewEscalated, ReviewStuck, kind
 from core.model import ChannelName
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
 from countersign.reloading import Live, Reloader, follow
-from tests.world import ANA, BEN, PATIENCE, SAM, PaperChannel, whole_core
+from tests.world import ANA, BEN, PATIENCE, SAM, PaperChannel, eventually, whole_core
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from pathlib import Path
 
     from core.store.database import Database
@@ -67,6 +67,22 @@ async def test_who_is_struck_decides_nothing_any_more_on_what_is_open(
         later = await world.open_review((await world.submit("y")).id)
         assert (await world.service.review(later)).policy.reviewers == (BEN.id,)
         assert looked
+
+
+async def test_a_reload_appoints_and_dismisses_administrators(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH)
+    async with started(file, sqlite_database, clock) as (world, _, reloader):
+        for admins, may in (('["ben"]', True), ('["ana"]', False)):
+            file.write_text(f"{BOTH}[admins]\npeople = {admins}\n")
+            assert await reloader.reload()
+            assert world.service.may_resume(BEN.id) is may
+        until = clock.now() + timedelta(days=1)
+        with pytest.raises(Forbidden):
+            await world.service.delegations.add(SAM.id, ANA.id, until, by=BEN.id)
+        await world.service.delegations.add(SAM.id, BEN.id, until, by=ANA.id)
 
 
 def test_a_reload_moves_people_to_other_zones(tmp_path: Path) -> None:
@@ -273,3 +289,29 @@ async def test_many_signals_in_one_moment_are_one_reload(
             await done.wait()
         task.cancel()
         assert len(read) == 1
+
+
+async def test_what_the_database_was_not_there_for_is_looked_at_once_it_is(
+    tmp_path: Path, sqlite_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would hear that too few are left, until the next signal or start."""
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH.replace('"ana", "ben"', '"ana"'))
+    async with started(file, sqlite_database, clock) as (world, _, reloader):
+        review = await world.open_review((await world.submit("x")).id)
+        await reloader.look_over()
+        outages = [StoreUnavailable("away"), StoreUnavailable("away")]
+        changed = world.store.policies_changed
+
+        async def policies_changed(*given: Any) -> Collection[str] | None:
+            if outages:
+                raise outages.pop()
+            return await changed(*given)
+
+        monkeypatch.setattr(world.store, "policies_changed", policies_changed)
+        file.write_text(ONLY_BEN)
+        assert await reloader.reload()
+        following = asyncio.create_task(follow(asyncio.Event(), reloader, again=timedelta(0)))
+        await eventually(partial(world.store.timers, review))
+        following.cancel()
+        assert not outages
