@@ -238,6 +238,29 @@ async def test_a_change_does_not_wait_for_a_post_that_hangs(desk: World, paper: 
     await settled(desk, first.id)
 
 
+async def test_a_new_card_waits_while_one_is_changed_there(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    """What the platform still takes there is for those who wait to see a decision."""
+    flows = draft_flows(DESK) | {"wide": draft_flows(DESK, HALL)["draft"]}
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world:
+        first = await world.submit("x")
+        await settled(world, first.id)
+        paper.close()
+        await world.approve(await world.open_review(first.id))
+        await paper.called(2)
+        second = await world.submit("y", flow="wide")
+        await paper.called(3)  # whatever of the second may be begun, is begun by the same look
+        paper.open()
+        await settled(world, second.id)
+    assert [(call.kind, call.delivery.recipient) for call in paper.calls] == [
+        ("post", DESK),
+        ("update", DESK),
+        ("post", HALL),
+        ("post", DESK),
+    ]
+
+
 async def test_a_pause_of_one_lane_holds_up_nothing_of_the_other(
     desk: World, paper: PaperChannel, clock: StoppedClock
 ) -> None:
