@@ -367,6 +367,28 @@ async def test_a_limit_on_the_whole_channel_holds_for_every_recipient(
         await settled(world, other.id)
 
 
+async def test_of_two_limits_on_the_whole_channel_the_longer_holds(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    """Two calls under way are told so, the second of a shorter time."""
+    flows = draft_flows(DESK, HALL)
+    async with whole_core(sqlite_database, clock, flows=flows, channels=[paper]) as world:
+        paper.close()
+        task = await world.submit("x")
+        await paper.called(2)
+        paper.faults = [
+            RateLimited("slow down", retry_after=timedelta(seconds=wait), whole_channel=True)
+            for wait in (60, 5)
+        ]
+        paper.open()
+        await eventually(lambda: due_in(world, task.id, clock, 5))
+        clock.advance(seconds=59)
+        await quiet(world.store)
+        assert len(paper.calls) == 2
+        clock.advance(seconds=1)
+        await settled(world, task.id)
+
+
 async def test_a_blocked_channel_delays_no_other_and_no_decision(
     sqlite_database: Database, clock: StoppedClock, paper: PaperChannel, stone: PaperChannel
 ) -> None:
