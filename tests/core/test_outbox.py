@@ -134,6 +134,26 @@ async def test_a_card_shows_no_decision_that_counts_no_more(
     assert shown.decisions == ()
 
 
+async def test_a_reminder_tells_no_decision_that_counts_no_more(
+    sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
+) -> None:
+    policy = replace(policies(DESK)["two"], keeps_removed=False, reminders=(timedelta(hours=1),))
+    flow = definition(flow_settings(policy="two"), {"two": policy}, None)
+    in_force = {"two": policy}
+    async with whole_core(
+        sqlite_database, clock, flows={"draft": flow}, channels=[paper], in_force=in_force
+    ) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
+        clock.advance(hours=1)
+        await world.event(task.id, ReviewerReminded)
+        await settled(world, task.id)
+        (told,) = [call.content for call in paper.calls if isinstance(call.content, Notice)]
+    assert told.review is not None
+    assert told.review.decisions == ()
+
+
 async def test_the_next_attempts_card_follows_in_the_thread_and_the_old_one_says_superseded(
     desk: World, paper: PaperChannel
 ) -> None:

@@ -16,6 +16,8 @@ from web.gate import host_name
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     from tests.web.web_house import House, Houses
 
 FOREIGN_HOSTS = [
@@ -158,11 +160,26 @@ async def test_our_own_pages_post(house: House) -> None:
             assert answer.status == 202, headers
 
 
-async def test_a_form_token_stands_in_where_a_browser_says_no_origin(house: House) -> None:
-    browser = await house.signed_in("ana")
+async def form_token(browser: ClientSession) -> str:
     async with browser.get("/", headers=PAGE) as page:
         token = (await page.text()).split('name="form_token" value="')[1].split('"')[0]
     assert token
+    return token
+
+
+async def test_a_form_of_another_session_is_none_of_ours(house: House) -> None:
+    """Whoever has a session of their own could else make others' browsers post."""
+    theirs = await form_token(await house.signed_in("ana"))
+    browser = await house.signed_in("ben")
+    for token, status in ((theirs, 403), (await form_token(browser), 202)):
+        data = {"data": "x", "form_token": token}
+        async with browser.post("/submit", data=data, headers={"Origin": "null"}) as answer:
+            assert answer.status == status
+
+
+async def test_a_form_token_stands_in_where_a_browser_says_no_origin(house: House) -> None:
+    browser = await house.signed_in("ana")
+    token = await form_token(browser)
     for form, status in [({"form_token": token}, 202), ({"form_token": token + "x"}, 403), ({}, 403)]:
         async with browser.post("/submit", data={"data": "x", **form}, headers={"Origin": "null"}) as answer:
             assert answer.status == status
