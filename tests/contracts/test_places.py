@@ -90,6 +90,14 @@ async def test_what_is_open_or_still_to_be_changed_follows_a_place_that_moved(st
     assert await store.moved_places(PAPER) == {"desk": "attic"}
 
 
+async def test_what_was_given_up_does_not_follow_a_place_that_moved(store: SqlStore) -> None:
+    gone, waits = await waiting(store, ON_DESK), await waiting(store, ON_DESK)
+    await store.delivery_given_up(await card(store, gone), "No.")
+    await store.place_moved(DESK, "attic")
+    assert [(one.state, one.due_at) for one in await cards(store, gone)] == [(DeliveryState.GIVEN_UP, None)]
+    assert (await card(store, waits, ATTIC)).due_at is not None
+
+
 async def test_a_place_may_move_again_and_even_back(store: SqlStore) -> None:
     await store.place_moved(DESK, "attic")
     await store.place_moved(DESK, "hall")

@@ -368,6 +368,17 @@ async def test_a_node_found_begun_at_three_starts_in_a_row_fails_its_task(store:
     assert await store.recover() == []
 
 
+async def test_a_resumed_task_is_not_blamed_for_the_ends_that_it_failed_for(store: SqlStore) -> None:
+    poison = await submitted(store)
+    await step(store, poison.id, AttemptStarted(attempt=1), begun=True)
+    for _ in range(3):
+        await store.recover()
+    await store.rewind(poison.id, number=0, edits={}, node="process", by=ANA)
+    await step(store, poison.id, begun=True)
+    assert [await store.recover() for _ in range(2)] == [[], []]
+    assert await store.recover() == [poison.id], "three more"
+
+
 async def test_a_stop_in_good_order_does_not_count_and_a_crash_still_does(store: SqlStore) -> None:
     slow, crashed = await submitted(store), await submitted(store)
     await step(store, crashed.id, AttemptStarted(attempt=1), begun=True)
@@ -846,6 +857,16 @@ async def test_failures_are_counted_and_forgotten_after_a_success(
     (sent,) = await store.deliveries(card.task)
     assert (sent.tries, sent.error, sent.failing_since, sent.due_at) == (0, None, None, None)
     assert await store.next_due_delivery(PAPER, after=clock.now()) is None
+
+
+async def test_what_changes_on_a_card_that_failed_is_tried_as_soon_as_anything_new(store: SqlStore) -> None:
+    review = await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK,)))
+    (card,) = await store.due_deliveries(PAPER)
+    for _ in range(9):
+        await store.delivery_failed(card, "down", START + timedelta(minutes=5))
+    await decide(store, review)
+    (card,) = await store.due_deliveries(PAPER)
+    assert (card.tries, card.failing_since) == (0, START), "but for how long it has failed is not forgotten"
 
 
 async def test_a_card_that_is_only_ever_postponed_has_a_beginning(

@@ -513,3 +513,5 @@ async def test_a_resume_that_is_repeated_because_its_answer_was_lost_happens_onc
         assert len((await world.service.tasks(TaskFilter())).tasks) == (2 if fork else 1)
         with pytest.raises(KeyReused):
             await resume(checkpoint=0)
+        with pytest.raises(KeyReused):
+            await resume(checkpoint=1, fork=not fork)

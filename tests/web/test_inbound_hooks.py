@@ -80,6 +80,14 @@ async def test_each_scheme_makes_a_task_once(house: House) -> None:
     assert len(await house.tasks()) == 3
 
 
+async def test_who_signs_like_github_and_names_messages_otherwise_makes_a_task_once(house: House) -> None:
+    headers = github() | {"Idempotency-Key": "k-1"}
+    del headers["X-GitHub-Delivery"]
+    (_, first), (_, again) = [await sent(house, "gh", headers) for _ in range(2)]
+    assert first == again
+    assert len(await house.tasks()) == 1
+
+
 @pytest.mark.parametrize("length", [24, 25, 26])
 async def test_a_standard_secret_may_be_padded_or_not(houses: Houses, length: int) -> None:
     padded = "whsec_" + b64encode(b"k" * length).decode()

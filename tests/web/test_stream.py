@@ -381,13 +381,16 @@ async def test_too_many_streams_are_refused(houses: Houses) -> None:
         answer.close()
 
 
-async def test_a_revoked_reader_sees_no_more(house: House, clock: StoppedClock) -> None:
+@pytest.mark.parametrize("length", [1, MOST_AT_ONCE + 1])
+async def test_a_revoked_reader_sees_no_more(house: House, clock: StoppedClock, length: int) -> None:
     task_id = await house.submitted()
     async with house.http.get(f"/stream/{task_id}", headers=await house.bearer("ben")) as answer:
         await read(answer, until="waiting_for_review")
         await house.world.store.revoke_credentials(PersonId("ben"))
         clock.advance(seconds=2)
-        await decided(house, task_id, Verdict.APPROVE)
+        review = await house.open_review(task_id)
+        text = "e" * length
+        await house.world.service.decide(review, PersonId("ana"), Verdict.EDIT, content=text, via="api")
         assert await read(answer) == []
 
 
