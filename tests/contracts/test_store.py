@@ -134,6 +134,7 @@ async def test_the_same_key_of_another_submitter_is_another_key(store: SqlStore)
         {"metadata": {"a": 2}},
         {"on_behalf_of": "x"},
         {"flow": "other"},
+        {"policy": "two"},
     ],
 )
 async def test_the_same_key_with_another_request_is_refused(
