@@ -243,10 +243,10 @@ class Segments:
     async def _sweep(self) -> None:
         """Find work that nobody told us of, then again after a while."""
         try:
-            await self._upkeep()
             for task, due_at in await self._store.runnable():
                 if task not in self._running and task not in self._alarms:
                     self._take_up(task, due_at)
+            await self._upkeep()
             self._outage.over()
         except Unavailable as error:
             self._outage.failed(error)

@@ -86,6 +86,8 @@ class Work(Board):
         self.forgot = 0
         self.sweeps = 0
         self.faults: list[Exception] = []
+        self.untidy: list[Exception] = []
+        """Faults of forgetting what is old."""
 
     async def recover(self) -> Sequence[str]:
         return []
@@ -145,8 +147,8 @@ class Work(Board):
     async def forget_old(self) -> None:
         self.forgot += 1
         self.change()
-        if self.faults:
-            raise self.faults.pop(0)
+        if self.untidy:
+            raise self.untidy.pop(0)
 
 
 @pytest.fixture
@@ -358,12 +360,13 @@ async def test_what_is_old_is_forgotten_once_an_hour_or_as_soon_as_it_can_be(
         await eventually(lambda: has_alarm(clock))
         clock.advance(SWEEP)
         await work.until(lambda: work.sweeps == sweeps)
+        await eventually(lambda: has_alarm(clock))
 
     assert work.forgot == 1, "at the start"
     await swept(2)
     await swept(3)
     assert work.forgot == 1
-    work.faults = [StoreUnavailable("away")]
+    work.untidy = [StoreUnavailable("away")]
     await eventually(lambda: has_alarm(clock))
     clock.advance(FORGET)
     await work.until(lambda: work.forgot == 2)
@@ -371,6 +374,15 @@ async def test_what_is_old_is_forgotten_once_an_hour_or_as_soon_as_it_can_be(
     assert work.forgot == 3, "one that failed is followed by another"
     await swept(5)
     assert work.forgot == 3
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("locked"), RuntimeError("a defect")])
+async def test_what_was_left_is_taken_up_though_nothing_old_can_be_forgotten(
+    runner: Runner, work: Work, clock: StoppedClock, fault: Exception
+) -> None:
+    work.found, work.untidy = [(A, None)], [fault]
+    async with LocalEngine(runner, work, clock):
+        await runner.until(lambda: runner.begun == [A])
 
 
 async def has_alarm(clock: StoppedClock) -> bool:
