@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
@@ -367,6 +368,17 @@ async def test_a_node_found_begun_at_three_starts_in_a_row_fails_its_task(store:
     assert "process" in str(failed.error)
     assert (await store.task(healthy.id)).status is Status.RUNNING
     assert await store.recover() == []
+
+
+def test_sqlite_acknowledges_nothing_that_a_loss_of_power_could_take_back(sqlite_database: Database) -> None:
+    """With less than FULL (2) a WAL file is not on the disk when COMMIT returns (sqlite.org, PRAGMA)."""
+    with closing(sqlite_database.connect()) as connection:
+        cursor = sqlite_database.cursor(connection)
+        found = []
+        for name in ("journal_mode", "synchronous", "foreign_keys"):
+            cursor.execute(f"PRAGMA {name}", {})
+            found.append(cursor.fetchone())
+    assert found == [("wal",), (2,), (1,)]
 
 
 async def test_a_resumed_task_is_not_blamed_for_the_ends_that_it_failed_for(store: SqlStore) -> None:
