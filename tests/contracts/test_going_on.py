@@ -11,6 +11,7 @@ import pytest
 from core.events import AttemptStarted, ReviewRequested
 from core.model import NewDecision, NewReview, OpenReview, Party, Point, ReviewId, Verdict
 from core.store import deciding, tasks
+from core.store.commits import Commits
 from tests.contracts.steps import ANYONE, new_id, step, submitted
 from tests.world import ANA, BEN, CY, PEOPLE
 
@@ -31,6 +32,18 @@ STORIES = {
     "rejected and edited": (REJECT, EDIT),
     "rejected, edited and approved": (REJECT, EDIT, APPROVE),
 }
+
+
+async def test_a_place_to_go_on_that_its_own_group_has_passed_is_not_kept(store: SqlStore) -> None:
+    """A runner would be refused with it, and look again only at the next sweep."""
+    task = await submitted(store)
+    position = await store.position(task.id)
+    assert position is not None
+    (told,) = await store.events(task.id, 0)
+    commits = Commits()
+    for events, kept in (([told], True), ([told, replace(told, seq=told.seq + 1)], False)):
+        commits.tell(events, set(), [position], frozenset())
+        assert (task.id in commits.positions) is kept
 
 
 async def asked(store: SqlStore, task: str, attempt: int, *, checkpoint: int, is_edit: bool) -> ReviewId:

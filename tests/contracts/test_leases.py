@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from core.errors import StoreUnavailable, Unavailable
 from core.leases import AFTER_A_FAILURE, AGAIN, EVERY, LASTS, MARGIN, Alone, InTurn, Leases
-from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, ReviewId, TaskId
+from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, MessageRef, ReviewId, TaskId
 from core.stopping import cut_off
 from core.store.leases import LeaseRows
 from tests.contracts.conftest import on
@@ -245,6 +245,8 @@ async def test_who_was_frozen_stops_when_it_wakes_and_touches_nothing(
         posting = InTurn(channel, frozen.held)
         with pytest.raises(Unavailable):
             await posting.post(CARD, review(), thread=None)
+        with pytest.raises(Unavailable):
+            await posting.update(CARD, review(), message=MessageRef("desk/1"))
         assert channel.calls == []
         await frozen.until(lambda: not frozen.is_going_on)
         assert other.is_going_on

@@ -326,6 +326,20 @@ async def test_an_end_that_is_told_again_ends_the_stream(history: History) -> No
     assert [piece async for piece in pieces] == []
 
 
+async def test_what_another_replica_stored_between_is_read_before_what_was_told(history: History) -> None:
+    """Its hint comes later than our own commit after it."""
+    history.add()
+    follower = history.feed.follow_in_pieces(T)
+    assert [event.seq for event in (await anext(follower)).events] == [1]
+    following = asyncio.ensure_future(anext(follower))
+    await asyncio.sleep(0)
+    told = [StoredEvent(task=T, seq=seq, at=START, event=AttemptStarted(attempt=seq)) for seq in (2, 3)]
+    history.stored += told
+    history.feed.committed(told[1:], set())
+    assert [event.seq for event in (await following).events] == [2, 3]
+    await follower.aclose()
+
+
 async def test_where_hints_were_lost_everybody_reads_again(history: History) -> None:
     history.add()
     events = history.feed.follow(T)
