@@ -119,6 +119,30 @@ def test_a_transaction_is_looked_up_by_its_number(postgres_database: Database, c
     assert state(postgres_database, cursor) == "idle"
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_the_server_is_still_at_is_not_taken_for_undone(
+    postgres_database: Database, cursor: Pipeline, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """It may not have noticed that we are gone; who was told that nothing was changed would do it again."""
+    cursor.begin("BEGIN")
+    cursor.send(KEEP, {"name": "a", "value": b"1"})
+    mark = postgres_database.mark(cursor)
+    assert mark is not None
+
+    def meanwhile(_: float) -> None:
+        if ends:
+            cursor.execute("COMMIT", {})
+
+    monkeypatch.setattr("core.store.database.sleep", meanwhile)
+    with closing(postgres_database.connect()) as connection:
+        asks = postgres_database.cursor(connection)
+        if ends:
+            assert postgres_database.was_committed(asks, mark)
+        else:
+            with pytest.raises(StoreUnavailable, match="still busy"):
+                postgres_database.was_committed(asks, mark)
+
+
 @pytest.mark.parametrize("other", ["10.0.0.9:5432/00000001", "127.0.0.1:5432/00000002"])
 def test_another_server_does_not_know_the_number(
     postgres_database: Database, cursor: Pipeline, other: str

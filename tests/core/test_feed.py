@@ -160,6 +160,19 @@ async def test_past_an_end_that_somebody_went_back_on_the_story_goes_on(history:
     assert await everything == [1, 2, 3, 4, 5]
 
 
+async def test_an_end_that_somebody_went_back_on_while_it_was_read_is_none(history: History) -> None:
+    history.add(final=True)
+    history.after.clear()
+    pieces = history.feed.follow_in_pieces(T)
+    first = asyncio.ensure_future(anext(pieces))
+    await history.until(lambda: history.looked)
+    history.go_back()
+    history.after.set()
+    assert not (await first).is_last
+    assert [event.seq for event in (await anext(pieces)).events] == [2]
+    await pieces.aclose()
+
+
 async def test_who_claims_to_have_seen_the_future_is_let_go_at_the_end(history: History) -> None:
     history.add(2)
     reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=99)))
