@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.buttons import Action
 from bot.changes import changes
-from core.explaining import looking, standing
+from core.explaining import looking, standing, upcoming
 from core.literal import is_short
 from core.model import Assurance, OnExpiry, Outcome, Point, Status, Verdict, text_of
 
@@ -294,9 +294,8 @@ def _note(request: ReviewRequest) -> str | None:
         return f"superseded by attempt {request.superseded_by}"
     escalated = "escalated" if request.is_open and request.is_escalated else ""
     where = ON_ITS_PAGE if _is_for_page(request) else ""
-    return (
-        " · ".join(part for part in (escalated, standing(request), where, looking(request)) if part) or None
-    )
+    parts = (escalated, standing(request), upcoming(request), where, looking(request))
+    return " · ".join(filter(None, parts)) or None
 
 
 def _is_for_page(request: ReviewRequest) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core import counting
 from core.errors import Forbidden, NotYourTurn
 from core.listing import listed
-from core.model import LOCAL, OnExpiry, Verdict
+from core.model import LOCAL, OnExpiry, TimerKind, Verdict
 from core.store.policies import policy_hash
 
 if TYPE_CHECKING:
@@ -247,6 +247,13 @@ def progress(review: ReviewRequest) -> str:
     return " · ".join(part for part in (_count(review), _waits(review)) if part)
 
 
+def upcoming(review: ReviewRequest) -> str:
+    """What next calls people to a review, for its card: `next reminder 2026-11-21 12:00 UTC`. Empty where
+    nothing does."""
+    call = review.next_call
+    return f"{_CALLS[call.kind]} {call.due_at:%Y-%m-%d %H:%M} UTC" if call is not None else ""
+
+
 def looking(review: ReviewRequest) -> str:
     """Who is looking, for a card: `Ana Ruiz is looking, until 15:20 UTC`. Empty where nobody is.
 
@@ -287,6 +294,11 @@ def _then(review: ReviewRequest) -> OnExpiry:
     return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
 
 
+_CALLS = {
+    TimerKind.REMINDER: "next reminder",
+    TimerKind.SNOOZE: "next reminder",
+    TimerKind.ESCALATION: "escalation",
+}
 _THEN = {
     OnExpiry.REJECT: "then rejected",
     OnExpiry.APPROVE: "then approved",

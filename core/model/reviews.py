@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.model.names import Json, PersonId, ReviewId
     from core.model.policies import Policy
     from core.model.tasks import Task
+    from core.model.timers import Timer
 
 
 class Outcome(StrEnum):
@@ -120,6 +121,8 @@ class ReviewRequest:
     """How many were asked about it."""
     earlier: Earlier | None = None
     """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
+    next_call: Timer | None = None
+    """What next calls people to it, for a card; None elsewhere, or where nothing does (`core.reminding`)."""
 
     @property
     def is_open(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, insert, literal_column, null, select, update
+from sqlalchemy import and_, case, delete, func, insert, literal_column, null, select, update
 
 from core.ids import new_id
 from core.literal import is_short
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from core.model import Delivery, Json, Policy, ReviewRequest
     from core.store.transaction import Transaction
 
+LEISURE = timedelta(seconds=5)
+"""Between two changes of cards for which nobody waits. Hundreds of reminders may fall due in one minute, the
+first at work; Slack takes 50 changes a minute in all, a Telegram group 20, and people wait for those that say
+what was decided."""
 GIVES_WAY = timedelta(hours=1)
 """For how long the card of a review that was closed before it could be posted stands behind newer posts.
 
@@ -123,6 +127,26 @@ RAISE_REVIEW = Statement(
     .where(_open, delivery.c.review_id == p("review"))
     .values(**_raised, gives_way=p("gives_way"))
 )
+# One step in an index, however much is due.
+LAST_DUE = Statement(
+    select(func.max(delivery.c.due_at)).where(
+        delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None)
+    )
+)
+# A card that is to be shown anyway shows this, too.
+RAISE_AT_LEISURE = Statement(
+    update(delivery)
+    .where(
+        _open,
+        delivery.c.review_id == p("review"),
+        delivery.c.channel == p("channel"),
+        delivery.c.retired == literal_column("0"),
+    )
+    .values(
+        version=delivery.c.version + literal_column("1"),
+        due_at=func.coalesce(delivery.c.due_at, p("at")),
+    )
+)
 KEEP_TURN = Statement(
     update(delivery)
     .where(
@@ -208,6 +232,18 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, give
             gives_way=way // timedelta(microseconds=1),
         )
         tx.due.update(channels)
+
+
+def raise_at_leisure(tx: Transaction, review: ReviewRequest) -> None:
+    """As `raise_cards`, but behind all that is due in the channel, and one review after another."""
+    for channel in review.policy.channels:
+        last = tx.one(LAST_DUE, channel=channel)
+        cards = sum(place.channel == channel for place in review.policy.recipients)
+        at = micros(tx.now)
+        if last is not None and last[0] is not None:
+            at = max(at, last[0] + cards * LEISURE // timedelta(microseconds=1))
+        tx.send(RAISE_AT_LEISURE, task=review.task.id, review=review.id, channel=channel, at=at)
+        tx.due.add(channel)
 
 
 def raise_question(tx: Transaction, task: str, asked: str, policy: Policy) -> None:

@@ -11,9 +11,10 @@ from core import amendments, counting
 from core.errors import NotFound
 from core.events import ClaimEnded, ReviewerReminded, ReviewEscalated, ReviewExpired, ReviewStuck
 from core.explaining import why_stuck
-from core.model import LOCAL, OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
+from core.model import OnExpiry, Outcome, Timer, TimerKind, Verdict, name_of
+from core.reminding import reminded
 from core.store import delegations, marks, steps, timers
-from core.store.deliveries import open_cards, say
+from core.store.deliveries import open_cards, raise_at_leisure, say
 from core.store.history import event_numbered
 from core.store.holding import locked
 from core.store.reviews import EVENT_SEQ, SEQ
@@ -94,33 +95,20 @@ def _remind(
     Reminders that fell due together, because nobody was at work or the service was down, are one.
     """
     everybody = tx.run(timers.DROP_REMINDERS, review=request.id, now=micros(tx.now)) > 0 or everybody
+    asked = reminded(request, tx.now, delegations.standing(tx), policies, everybody=everybody)
     later = [one for one in request.snoozes if one.until > tx.now]
-    woken = {one.person for one in request.snoozes} - {one.person for one in later}
-    asked = dict.fromkeys(
-        who
-        for person, who in _asked(tx, request, policies)
-        if (everybody or not woken.isdisjoint((person, who))) and all(who != one.person for one in later)
-    )
     if len(later) < len(request.snoozes):
         request = marks.snoozed(tx, request, later)
     if asked:
-        reminded = ReviewerReminded(
+        told = ReviewerReminded(
             review=request.id,
             attempt=request.attempt,
             people=[name_of(one, people) for one in asked],
             ids=list(asked),
         )
-        tell(tx, row, request, reminded)
-
-
-def _asked(
-    tx: Transaction, request: ReviewRequest, policies: Mapping[str, Policy]
-) -> list[tuple[PersonId, PersonId]]:
-    """Who is waited for, each with who is to be reminded of it: their delegate, while they are away."""
-    # In open mode whoever sits at the machine is waited for, too, but stands in no policy.
-    here = [(one.person, one.person) for one in request.snoozes if one.person == LOCAL]
-    away = {of.person: of.delegate for of in delegations.standing(tx)}
-    return here + counting.asked(request, away, policies)
+        tell(tx, row, request, told)
+    # Also where nobody was left to be reminded: the card has named this moment, and it is over.
+    raise_at_leisure(tx, request)
 
 
 def _end_claims(tx: Transaction, row: Row, request: ReviewRequest) -> None:

@@ -11,8 +11,10 @@ from core.errors import AlreadyDecided, Forbidden, Refused
 from core.events import ClaimEnded, ReminderSnoozed, ReviewClaimed
 from core.model import Claim, Outcome, Snooze, timestamp
 from core.store import delegations, marks
+from core.store.deliveries import raise_at_leisure
 from core.store.firing import tell
 from core.store.holding import held, locked
+from core.store.reviews import next_call
 from core.store.settling import settle
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ def _snoozed(
 ) -> ReviewRequest:
     """The threads are told of a wait, which explains a silence; not of its end, which needs no words."""
     others = [one for one in request.snoozes if one.person != person.id]
+    before = next_call(tx, request)
     request = marks.snoozed(tx, request, others if mine is None else [*others, mine])
     told = ReminderSnoozed(
         review=request.id,
@@ -115,8 +118,12 @@ def _snoozed(
         via=via,
     )
     if mine is None:
-        return settle(tx, row, request, [told], request.decisions, Outcome.OPEN)
-    return tell(tx, row, request, told)
+        request = settle(tx, row, request, [told], request.decisions, Outcome.OPEN)
+    else:
+        request = tell(tx, row, request, told)
+    if next_call(tx, request) != before:
+        raise_at_leisure(tx, request)
+    return request
 
 
 def _seat(

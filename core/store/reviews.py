@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import literal_column, or_, select, tuple_
 
-from core import counting
+from core import counting, reminding
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
 from core.jsontext import from_json
 from core.model import Earlier, Outcome, Party, Point, Verdict
-from core.store import delegations
+from core.store import delegations, timers
 from core.store.deliveries import at_message
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from core.model import Decision, Json, PersonId, Policy, ReviewRequest, Task
+    from core.model import Decision, Json, PersonId, Policy, ReviewRequest, Task, Timer
     from core.store.transaction import Row, Transaction
 
 _review = [review.c[name] for name in REVIEW_COLUMNS]
@@ -157,12 +157,14 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
 
 
 def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
-    """The review with what a card shows of its attempt: how it differs from the one before.
+    """The review with what only a card shows: who is called next, and how its attempt differs from the one
+    before.
 
     That is the last one seen in the same place of the flow, also where somebody has resumed the task from
     before it. What a node asks itself may be another question each time, unless it is an edit of the last.
     """
     found = one(tx, review_id)
+    found = replace(found, next_call=next_call(tx, found))
     if found.attempt == 1:
         return found
     edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
@@ -170,6 +172,13 @@ def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
         return found
     row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
     return found if row is None else replace(found, earlier=Earlier(attempt=row[0], draft=from_json(row[1])))
+
+
+def next_call(tx: Transaction, request: ReviewRequest) -> Timer | None:
+    """What next calls people to it; reads nothing where the review says that nothing does."""
+    if not reminding.is_called(request):
+        return None
+    return reminding.next_call(request, timers.of_review(tx, request.id), delegations.standing(tx))
 
 
 def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 TOLD = frozenset({Outcome.APPROVED, Outcome.REJECTED, Outcome.EXPIRED})
 """What a task's `outcome` may be."""
 OFF_CARDS = (ReviewerReminded, ReminderSnoozed, ReviewStuck)
-"""What is said in a card's thread and leaves the card as it is."""
+"""What is said in a card's thread, and is not on the card. Where it moves what the card says of the next
+reminder, whoever tells it raises the card (`deliveries.raise_at_leisure`)."""
 
 DELETE_DECISION = Statement(
     delete(decision).where(

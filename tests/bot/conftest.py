@@ -22,6 +22,8 @@ from core.model import (
     Status,
     Task,
     TaskId,
+    Timer,
+    TimerKind,
     Verdict,
 )
 
@@ -97,6 +99,9 @@ def a_decision() -> Callable[..., Decision]:
     return build
 
 
+CALL = Timer(review=ReviewId("r"), kind=TimerKind.REMINDER, number=1, due_at=NOW)
+
+
 def full(
     a_decision: Callable[..., Decision],
     title: str,
@@ -129,6 +134,7 @@ def full(
         "superseded_by": 7 if closed else None,
         "claims": (Claim(person=PersonId("ana"), name=name, until=NOW),) * 3,
         "expires_at": NOW,
+        "next_call": None if closed else CALL,
         "task": names | ({"error": comment, "status": Status.FAILED} if closed else {}),
     }
 

@@ -23,7 +23,10 @@ from core.model import (
     Policy,
     Quorum,
     ReasonRule,
+    ReviewId,
     Status,
+    Timer,
+    TimerKind,
     Verdict,
 )
 
@@ -294,6 +297,23 @@ def test_an_open_card_says_what_is_missing_until_when_and_what_then(
         card.note
         == "escalated · 1 of 2 approvals · waits for ops · until 2026-11-05 14:02 UTC, then rejected"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words_of_it"),
+    [
+        (TimerKind.REMINDER, "next reminder"),
+        (TimerKind.SNOOZE, "next reminder"),
+        (TimerKind.ESCALATION, "escalation"),
+    ],
+)
+def test_an_open_card_says_when_people_are_called_next(
+    a_card: Callable[..., Card], kind: TimerKind, words_of_it: str
+) -> None:
+    call = Timer(review=ReviewId("r"), kind=kind, number=1, due_at=AT)
+    until = "until 2026-11-05 14:02 UTC, then rejected"
+    assert a_card(expires_at=AT, next_call=call).note == f"{until} · {words_of_it} 2026-11-05 14:02 UTC"
+    assert a_card(next_call=call).note == f"{words_of_it} 2026-11-05 14:02 UTC"
 
 
 def test_whoever_decided_for_somebody_is_named_with_them(

@@ -11,6 +11,7 @@ import pytest
 from bot.simulator.faults import Fault
 from bot.simulator.slack.forms import NotOffered
 from core.model import Outcome, Status, Verdict
+from core.store.deliveries import LEISURE
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
 from tests.bot.slack_house import GENERAL, SlackHouse, text_of
@@ -120,6 +121,43 @@ async def test_a_reminder_that_slack_did_not_take_is_said_again_once(over_socket
     there.house.clock.advance(seconds=30)
     await there.card(2)
     assert len(there.slack.messages(GENERAL)) == 2
+
+
+async def test_a_card_says_when_people_are_called_next_and_after_that_when_again(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="timed")
+    card = await there.card()
+    opened = (await there.house.review(task)).opened_at
+    assert f" · next reminder {opened + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in text_of(card)
+    there.house.clock.advance(hours=1)
+    await there.card_with("Reminder for ")
+    there.house.clock.advance(LEISURE)
+    card = await there.card_with(f" · escalation {opened + timedelta(hours=2):%Y-%m-%d %H:%M} UTC")
+    assert called(card) == [], "whoever is called is called by the reminder"
+    there.house.clock.advance(hours=1)
+    card = await there.card_with("escalated · until ")
+    assert all(words not in text_of(card) for words in ("next reminder", " · escalation "))
+
+
+async def test_a_reminder_that_somebody_puts_off_is_on_the_card_with_its_time(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    card = await there.card()
+    assert "next reminder" not in text_of(card)
+    at = there.house.clock.now() + timedelta(hours=2)
+    await there.house.service.looking.snooze((await there.house.review(task)).id, ANA.id, at, via="web")
+    await there.card_with("wants to be reminded later")
+    there.house.clock.advance(LEISURE)
+    assert (await there.card_with(f"next reminder {at:%Y-%m-%d %H:%M} UTC")).ts == card.ts
+    there.house.clock.advance(hours=2)
+    await there.card_with("Reminder for ")
+    there.house.clock.advance(LEISURE)
+    await there.house.quiet()
+    assert "next reminder" not in text_of(await there.card())
 
 
 async def test_an_escalation_is_told_and_the_card_says_so(over_socket: SlackHouse) -> None:

@@ -583,7 +583,9 @@ async def test_times_on_cards_are_where_the_reader_is(over_socket: SlackHouse) -
     card = await there.card()
     review = await there.house.review(task)
     assert review.expires_at is not None
-    assert [one["fallback"] for one in dates(card.blocks)] == [f"{review.expires_at:%Y-%m-%d %H:%M} UTC"]
+    assert [one["fallback"] for one in dates(card.blocks)] == [
+        f"{at:%Y-%m-%d %H:%M} UTC" for at in (review.expires_at, review.opened_at + timedelta(hours=1))
+    ], "until when, and the next reminder"
     assert written in text_of(card)
     await there.slack.press(card, "Approve", user="U01ANA")
     closed = await there.card_with("Approved by Ana Ruiz")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import Outcome, Verdict
+from core.store.deliveries import LEISURE
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
@@ -79,6 +80,39 @@ async def test_a_reminder_calls_who_has_not_decided_in_the_thread(there: Telegra
     assert kinds == ["text_mention", "code", "url"]
     assert told.entities[0]["user"]["id"] == ANA_ID
     assert told.labels == ()
+
+
+async def test_a_card_says_when_people_are_called_next_and_after_that_when_again(
+    there: TelegramHouse,
+) -> None:
+    task = await there.house.submit(flow="timed")
+    card = await there.card()
+    opened = (await there.house.review(task)).opened_at
+    assert f" · next reminder {opened + timedelta(hours=1):%Y-%m-%d %H:%M} UTC" in card.text
+    there.house.clock.advance(hours=1)
+    await there.card_with("Reminder for ")
+    there.house.clock.advance(LEISURE)
+    card = await there.card_with(f" · escalation {opened + timedelta(hours=2):%Y-%m-%d %H:%M} UTC")
+    assert called(card) == [], "whoever is called is called by the reminder"
+    there.house.clock.advance(hours=1)
+    card = await there.card_with("escalated · until ")
+    assert all(words not in card.text for words in ("next reminder", " · escalation "))
+
+
+async def test_a_reminder_that_somebody_puts_off_is_on_the_card_with_its_time(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    assert "next reminder" not in card.text
+    at = there.house.clock.now() + timedelta(hours=2)
+    await there.house.service.looking.snooze((await there.house.review(task)).id, ANA.id, at, via="web")
+    await there.card_with("wants to be reminded later")
+    there.house.clock.advance(LEISURE)
+    assert (await there.card_with(f"next reminder {at:%Y-%m-%d %H:%M} UTC")).id == card.id
+    there.house.clock.advance(hours=2)
+    await there.card_with("Reminder for ")
+    there.house.clock.advance(LEISURE)
+    await there.house.quiet()
+    assert "next reminder" not in (await there.card()).text
 
 
 async def test_an_escalation_is_told_and_the_card_says_so(there: TelegramHouse) -> None:
