@@ -231,7 +231,7 @@ def _expire(
     settle(tx, row, request, dropped, counted, outcome, at_once=expired)
     if on_expiry is OnExpiry.FAIL:
         tx.position = None
-        steps.fail(tx, request.task.id, so_far)
+        steps.fail(tx, request.task.id, so_far, is_on_cards=True)
 
 
 def _so_far(request: ReviewRequest, policies: Mapping[str, Policy], when: str) -> str:

@@ -162,16 +162,20 @@ def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     return one(tx, task_id)
 
 
-def fail(tx: Transaction, task_id: str, error: str) -> None:
-    """End a task that cannot be run; one that has ended already stays as it is."""
+def fail(tx: Transaction, task_id: str, error: str, *, is_on_cards: bool = False) -> None:
+    """End a task that cannot be run; one that has ended already stays as it is. As `end`."""
     tx.lock(LOCK, id=task_id)
     row = row_of(tx, task_id)
     if not Status(row[3]).is_final:
-        end(tx, row, TaskFailed(error=error))
+        end(tx, row, TaskFailed(error=error), is_on_cards=is_on_cards)
 
 
-def end(tx: Transaction, row: Row, event: Event) -> None:
-    """End a task from outside its flow, with its open review, if there is one."""
+def end(tx: Transaction, row: Row, event: Event, *, is_on_cards: bool = False) -> None:
+    """End a task from outside its flow, with its open review, if there is one.
+
+    Threads are told, unless the cards of that review say it, or those of one that was closed by the same
+    (`is_on_cards`).
+    """
     of = task_of(row)
     status = after(of.status, event)
     changed = tx.run(
@@ -196,5 +200,5 @@ def end(tx: Transaction, row: Row, event: Event) -> None:
     tx.attempts.append(of.attempt)
     opening.close_undecided(tx, of)  # before: it drops what is still to be said, and the end is to be told
     append(tx, of.id, row[SEQ], [event], of.callback_url, of.tell)
-    if of.review is None:  # else its cards say so
+    if of.review is None and not is_on_cards:
         say(tx, of.id, row[SEQ] + 1, [place for place in shown_in(tx, of.id) if place != of.tell])

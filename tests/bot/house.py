@@ -22,6 +22,7 @@ from core.graph import Graph
 from core.model import (
     Assurance,
     Escalation,
+    OnExpiry,
     Policy,
     Quorum,
     ReasonRule,
@@ -312,6 +313,7 @@ def house_policies() -> tuple[Policy, ...]:
             ),
         ),
         Policy(name="brief", reviewers=(ANA.id,), deadline=timedelta(minutes=2)),
+        Policy(name="fatal", reviewers=(ANA.id,), deadline=timedelta(minutes=2), on_expiry=OnExpiry.FAIL),
         Policy(
             name="timed",
             reviewers=(ANA.id,),

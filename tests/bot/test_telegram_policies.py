@@ -139,6 +139,17 @@ async def test_an_expired_card_says_so_and_is_not_pressed(there: TelegramHouse) 
     assert press.text.startswith("This review expired undecided at ")
 
 
+async def test_a_task_that_its_deadline_fails_is_told_once_by_its_card(there: TelegramHouse) -> None:
+    await there.house.submit(flow="fatal")
+    await there.card()
+    there.house.clock.advance(minutes=2)
+    card = await there.card_with("The task failed.")
+    assert "Nobody decided in time." in card.text
+    there.house.clock.advance(minutes=1)
+    await there.house.quiet()
+    assert len(there.ours()) == 1, "the card says it"
+
+
 async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: TelegramHouse) -> None:
     task = await there.house.submit(flow="staged")
     card = await there.card()

@@ -296,6 +296,20 @@ async def test_a_deadline_says_what_was_decided_until_then(store: SqlStore, cloc
     assert (await store.review(review)).task.error == "It was not decided in time: 1 of 2 approvals."
 
 
+async def test_a_task_that_a_deadline_fails_is_told_by_its_card_alone(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(PLAIN, on_expiry=OnExpiry.FAIL))
+    (card,) = await store.due_deliveries(PAPER)
+    await store.delivery_shown(card, MessageRef("1"))
+    clock.advance(4 * HOUR)
+    await fired(store)
+    found = await store.review(review)
+    assert found.task.status is Status.FAILED
+    assert [one.id for one in await store.deliveries(found.task.id)] == [card.id]
+    assert [one.id for one in await store.due_deliveries(PAPER)] == [card.id]
+
+
 async def test_what_has_escalated_early_does_not_escalate_later(store: SqlStore) -> None:
     review = await hopeless(store, replace(TIMED, reviewers=(SAM.id, ANA.id)))
     await fired(store)
