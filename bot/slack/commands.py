@@ -12,14 +12,15 @@ from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
 from bot.absence import Absences
-from bot.answers import NOT_RECORDED, SLOW, STRANGER
+from bot.answers import NOT_RECORDED, SLOW
 from bot.blocks import escape, listed
 from bot.menu import Answer, Word
 from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced, is_consent
 from bot.slack.payloads import SLACK, Typing
+from bot.slack.strangers import UNTOLD, stranger
 from bot.slack.wording import as_typed
 from bot.zones import has_moment
-from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
+from core.errors import CountersignError, Invalid, Unavailable
 from core.model import ChatUpdate, Recipient
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Said:
 
     user: str
     team: str
-    """The user's own workspace, as Slack signed it."""
+    """The user's own workspace, as Slack signed it; empty where it does not say."""
     text: str
     key: str | None
     """The same whenever Slack tells of these very words again."""
@@ -189,6 +190,9 @@ class Commands:
 
     def introduction(self, user: str, team: str) -> Answer:
         """Who that is to us; answered to strangers, too."""
+        if not team:
+            # In the file the id alone would be somebody of our own workspace.
+            return Answer(line=(UNTOLD.format(user),))
         person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
         return self._reception.whoami(person, user if team == self.own_team else f"{team}/{user}")
 
@@ -206,7 +210,8 @@ class Commands:
         person = self._people.slack_person(user=said.user, team=said.team, own_team=self.own_team)
         if person is None:
             log.info("stranger_refused", channel=SLACK, team=said.team, user=said.user)
-            raise introduced(NotAReviewer(STRANGER.format(f"{said.team}/{said.user}")), said.prefix)
+            refusal = stranger(said.user, said.team)
+            raise introduced(refusal, said.prefix) if said.team else refusal
         return person
 
 

@@ -15,14 +15,15 @@ import structlog
 from pydantic import ValidationError
 from slack_bolt.response import BoltResponse
 
-from bot.answers import NOT_RECORDED, STRANGER, UNREADABLE, OnThePage, StillDeciding, sentence
+from bot.answers import NOT_RECORDED, UNREADABLE, OnThePage, StillDeciding, sentence
 from bot.blocks import escape, link_to, listed
 from bot.buttons import Action
 from bot.cards import url_of
 from bot.menu import about
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
-from core.errors import ConfirmOnPage, CountersignError, Invalid, NotAReviewer, ReasonMissing, Unavailable
+from bot.slack.strangers import stranger
+from core.errors import ConfirmOnPage, CountersignError, Invalid, ReasonMissing, Unavailable
 from core.events import DecisionRecorded, DecisionWithdrawn
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class Desk:
         person = self._people.slack_person(user=user, team=team, own_team=self.own_team)
         if person is None:
             log.info("stranger_refused", channel="slack", team=team, user=user)
-            raise NotAReviewer(STRANGER.format(f"{team}/{user}"))
+            raise stranger(user, team)
         return person
 
     def tell(self, press: ButtonPress, words: str, drawn: list[Block] | None = None) -> None:

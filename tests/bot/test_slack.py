@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from bot.simulator.faults import Fault
+from bot.slack.strangers import UNTOLD
 from core.errors import RateLimited, SettingsError
 from core.model import DeliveryState, Outcome, Status, Verdict
 from tests.bot import slack_fixtures
@@ -120,6 +121,15 @@ async def test_a_person_of_another_workspace_counts_only_as_configured(there: Sl
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
     await there.slack.press(card, "Approve", user="U01BEN")
     assert (await there.house.service.reviews(task.id))[0].decisions[0].reviewer == BEN.id
+
+
+async def test_whose_workspace_slack_does_not_tell_is_told_so_and_not_half_an_id(there: SlackHouse) -> None:
+    task = await there.house.submit()
+    press = there.slack.action_payload(await there.card(), "Approve", user="U01SAM")
+    press["user"]["team_id"] = press["team"] = None
+    await there.slack.deliver(press)
+    assert (await there.told("U01SAM")).startswith(f"Nothing was changed: {UNTOLD.format('U01SAM')}")
+    assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
 async def test_a_late_press_learns_who_was_first_and_when(there: SlackHouse) -> None:

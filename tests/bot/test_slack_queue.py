@@ -16,6 +16,7 @@ from bot.reception import WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
 from bot.simulator.slack.delivery import Kind
 from bot.slack.home import AGAIN, COALESCED, KEPT, LIVE_FOR, OPENED
+from bot.slack.strangers import UNTOLD
 from core.model import MessageRef, Status, TaskFilter, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL
@@ -394,7 +395,23 @@ async def test_of_an_untold_workspace_somebody_is_ours_only_where_nobody_elses_c
     (task,) = await tasks(there)
     assert task.submitter == SAM.id
     refused = [seen.text for seen in there.slack.ephemerals("U01SAM")][:2]
-    assert ["nobody is listed under yours, /U01SAM" in words for words in refused] == [True, True]
+    assert refused == [f"Nothing was changed: {UNTOLD.format('U01SAM')}"] * 2
+
+
+async def test_whoami_of_an_untold_workspace_offers_no_line_that_would_name_another(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    event = {
+        "type": "app_mention",
+        "user": "U01SAM",
+        "channel": GENERAL,
+        "text": f"<@{there.slack.bot_user.id}> whoami",
+        "ts": "1.000001",
+    }
+    frame = {"type": "event_callback", "team_id": there.slack.team_id, "event_id": "Ev1"}
+    await there.slack.deliver(frame | {"event": event}, kind=Kind.EVENT)
+    assert await there.told("U01SAM") == UNTOLD.format("U01SAM")
 
 
 # App Home
