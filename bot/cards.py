@@ -285,7 +285,8 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
     if request.outcome is Outcome.CANCELLED:
-        return (Remark(line=(f"Cancelled{when}",)),)
+        by: Line = (" by ", Theirs(text=request.cancelled_by)) if request.cancelled_by else ()
+        return (Remark(line=("Cancelled", *by, when)),)
     return ()
 
 

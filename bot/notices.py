@@ -58,7 +58,7 @@ def words(notice: Notice, *, public_url: str, is_said: bool = False) -> Words:
     if notice.to_submitter and isinstance(event, (TaskCompleted, TaskFailed, TaskCancelled)):
         return _ending(notice, event, public_url)
     if (end := _end(notice)) is not None:
-        return Words(parts=(f"{end[0]}, ", _title(notice.task), "."), quote=end[1], url=url)
+        return Words(parts=(*end[0], ", ", _title(notice.task), "."), quote=end[1], url=url)
     review = notice.review
     if review is None or not (review.is_open or is_said):
         raise Undeliverable("The review is closed, so nothing is said about it any more.")
@@ -121,15 +121,15 @@ _VERDICTS = {
 }
 
 
-def _end(notice: Notice) -> tuple[str, str | None] | None:
+def _end(notice: Notice) -> tuple[tuple[str | Theirs, ...], str | None] | None:
     """What became of the task, if it ended, and what it ended with."""
     match notice.event.event:
         case TaskCompleted(final_result=result):
-            return "Completed", text_of(result)
+            return ("Completed",), text_of(result)
         case TaskFailed(error=error):
-            return "Failed", error
-        case TaskCancelled():
-            return "Cancelled", None
+            return ("Failed",), error
+        case TaskCancelled(by=by):
+            return ("Cancelled by ", Theirs(text=notice.task.canceller(by))), None
         case _:
             return None
 

@@ -16,7 +16,7 @@ from core.explaining import explain, with_others
 from core.ids import new_id
 from core.looking import Looking
 from core.measures import Measures
-from core.model import LOCAL, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
+from core.model import LOCAL, LOCAL_NAME, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
 from core.policy import check_assurance, check_in_time, check_may_decide, check_open
 from core.questions import Questions
 from core.reconsidering import Reconsidering
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DEFAULT_FLOW = "draft"
-LOCAL_PERSON = Person(id=LOCAL, name="local (open)")
+LOCAL_PERSON = Person(id=LOCAL, name=LOCAL_NAME)
 PAGE = 200
 """The most tasks on one page."""
 

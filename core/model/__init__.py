@@ -22,6 +22,7 @@ from core.model.history import Piece, StoredEvent, Story
 from core.model.names import (
     LEASES,
     LOCAL,
+    LOCAL_NAME,
     TIMERS,
     TRACEPARENT,
     ChannelName,
@@ -55,6 +56,7 @@ __all__ = [
     "FINAL",
     "LEASES",
     "LOCAL",
+    "LOCAL_NAME",
     "TIMERS",
     "TRACEPARENT",
     "Answer",

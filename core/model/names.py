@@ -24,5 +24,7 @@ LEASES = ChannelName("leases")
 """Likewise: somebody gave up what only one replica does at a time, and another may begin."""
 LOCAL = PersonId("local")
 """The built-in person of `COUNTERSIGN_AUTH=open`."""
+LOCAL_NAME = "local (open)"
+"""How the record names them."""
 TRACEPARENT = "traceparent"
 """The header of W3C Trace Context; and the name in a task's metadata under which its trace goes with it."""

@@ -121,6 +121,8 @@ class ReviewRequest:
     """How many were asked about it."""
     earlier: Earlier | None = None
     """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
+    cancelled_by: str | None = None
+    """Name of whom its task was called off by, for a card; None elsewhere, and where it was not."""
     next_call: Timer | None = None
     """What next calls people to it, for a card; None elsewhere, or where nothing does (`core.reminding`)."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from core.model.checkpoints import Point
+from core.model.names import LOCAL, LOCAL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +96,10 @@ class Task:
     """The one that its submitter chose, for reviews whose node names none; None is the flow's."""
     tell: Recipient | None = None
     """Where in a chat its submitter is to hear how it ended."""
+
+    def canceller(self, by: str) -> str:
+        """The name of who called it off; nobody may but its submitter, and whoever sits at the machine."""
+        return LOCAL_NAME if by == LOCAL else self.submitter_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,21 +10,24 @@ from sqlalchemy import literal_column, or_, select, tuple_
 from core import counting, reminding
 from core import policy as rules
 from core.errors import Forbidden, NotFound, Refused
+from core.events import TaskCancelled, kind
 from core.jsontext import from_json
 from core.model import Earlier, Outcome, Party, Point, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import at_message
 from core.store.rows import (
     DECISION_COLUMNS,
+    EVENT_COLUMNS,
     REVIEW_COLUMNS,
     TASK_COLUMNS,
     decision_of,
+    event_of,
     micros,
     review_of,
     task_of,
 )
 from core.store.statements import Statement, p
-from core.store.tables import decision, review, task
+from core.store.tables import decision, event, review, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,6 +138,17 @@ LAST_REJECTIONS = Statement(
     .where(decision.c.review_id == _last_against, _against)
     .order_by(decision.c.number)
 )
+# From the end: it was the last event then, and seldom is anything after it.
+CALLED_OFF = Statement(
+    select(*(event.c[name] for name in EVENT_COLUMNS))
+    .where(
+        event.c.task_id == p("task"),
+        event.c.kind == literal_column(f"'{kind(TaskCancelled)}'"),
+        event.c.at == p("at"),
+    )
+    .order_by(event.c.seq.desc())
+    .limit(literal_column("1"))
+)
 EARLIER = Statement(
     select(review.c.attempt, review.c.draft)
     .where(
@@ -157,14 +171,14 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
 
 
 def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
-    """The review with what only a card shows: who is called next, and how its attempt differs from the one
-    before.
+    """The review with what only a card shows: what calls people next, who has called its task off, and how
+    its attempt differs from the one before.
 
-    That is the last one seen in the same place of the flow, also where somebody has resumed the task from
+    That one is the last one seen in the same place of the flow, also where somebody has resumed the task from
     before it. What a node asks itself may be another question each time, unless it is an edit of the last.
     """
     found = one(tx, review_id)
-    found = replace(found, next_call=next_call(tx, found))
+    found = replace(found, next_call=next_call(tx, found), cancelled_by=_cancelled_by(tx, found))
     if found.attempt == 1:
         return found
     edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
@@ -172,6 +186,15 @@ def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
         return found
     row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
     return found if row is None else replace(found, earlier=Earlier(attempt=row[0], draft=from_json(row[1])))
+
+
+def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:
+    """None where it was closed by something else, as where somebody resumed the task from before it."""
+    if request.outcome is not Outcome.CANCELLED or request.closed_at is None:
+        return None
+    row = tx.one(CALLED_OFF, task=request.task.id, at=micros(request.closed_at))
+    found = None if row is None else event_of(row).event
+    return request.task.canceller(found.by) if isinstance(found, TaskCancelled) else None
 
 
 def next_call(tx: Transaction, request: ReviewRequest) -> Timer | None:

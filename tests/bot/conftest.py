@@ -135,6 +135,7 @@ def full(
         "claims": (Claim(person=PersonId("ana"), name=name, until=NOW),) * 3,
         "expires_at": NOW,
         "next_call": None if closed else CALL,
+        "cancelled_by": name,
         "task": names | ({"error": comment, "status": Status.FAILED} if closed else {}),
     }
 

@@ -236,6 +236,13 @@ def test_a_cancelled_card_says_so(a_card: Callable[..., Card]) -> None:
     assert card.buttons == ()
 
 
+def test_a_cancelled_card_names_who_called_it_off(a_card: Callable[..., Card]) -> None:
+    off = {"outcome": Outcome.CANCELLED, "closed_at": AT, "task": {"status": Status.CANCELLED}}
+    (remark,) = a_card(**off, cancelled_by="Cid Moss").remarks
+    assert words(remark) == "Cancelled by Cid Moss, 2026-11-05 14:02 UTC"
+    assert Theirs(text="Cid Moss") in remark.line
+
+
 def test_a_failed_task_shows_its_error_on_its_last_card(
     a_card: Callable[..., Card], a_decision: Callable[..., Decision]
 ) -> None:

@@ -217,7 +217,8 @@ def test_an_answer_taken_back_is_told_with_who_did_it(a_review: Callable[..., Re
         (TaskCompleted(final_result="paid", outcome="approved"), "Completed", "paid"),
         (TaskCompleted(final_result={"paid": 30}, outcome="approved"), "Completed", '{\n  "paid": 30\n}'),
         (TaskFailed(error="The bank is closed."), "Failed", "The bank is closed."),
-        (TaskCancelled(by="cid"), "Cancelled", None),
+        (TaskCancelled(by="cid"), "Cancelled by Cid Moss", None),
+        (TaskCancelled(by="local"), "Cancelled by local (open)", None),
     ],
 )
 def test_the_end_of_a_task_says_what_came_of_it(

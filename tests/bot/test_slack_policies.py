@@ -195,6 +195,14 @@ async def test_a_task_that_its_deadline_fails_is_told_once_by_its_card(over_sock
     assert len(there.slack.messages(GENERAL)) == 1, "the card says it"
 
 
+async def test_a_cancelled_card_names_who_called_it_off(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    await there.house.service.cancel(task.id, SAM.id)
+    assert (await there.card_with("Cancelled by Sam Lee, ")).labels == ()
+
+
 async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: SlackHouse) -> None:
     task = await there.house.submit(flow="staged")
     card = await there.card()

@@ -13,7 +13,7 @@ from core.store.deliveries import LEISURE
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided, decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
-from tests.world import ANA, BEN
+from tests.world import ANA, BEN, SAM
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
@@ -148,6 +148,13 @@ async def test_a_task_that_its_deadline_fails_is_told_once_by_its_card(there: Te
     there.house.clock.advance(minutes=1)
     await there.house.quiet()
     assert len(there.ours()) == 1, "the card says it"
+
+
+async def test_a_cancelled_card_names_who_called_it_off(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    await there.card()
+    await there.house.service.cancel(task.id, SAM.id)
+    assert (await there.card_with("Cancelled by Sam Lee, ")).labels == ()
 
 
 async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: TelegramHouse) -> None:

@@ -20,8 +20,9 @@ from core.model import (
     Verdict,
 )
 from core.store.recovery import POISON
+from core.store.rows import micros
 from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiting
-from tests.world import ANA, BEN, DESK, HALL, PAPER
+from tests.world import ANA, BEN, DESK, HALL, PAPER, SAM
 
 if TYPE_CHECKING:
     from core.store.sql import SqlStore
@@ -48,6 +49,8 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
     await decide(store, rejected, verdict=Verdict.REJECT, copy=(DESK, MessageRef("a copy")))
     task = (await store.review(rejected)).task.id
     await parked(store, task, policy, attempt=2)
+    called_off = (await store.review(await waiting(store, policy))).task.id
+    await store.cancel(called_off, SAM.id)
     await store.keep_update(ChatUpdate(channel=ChannelName("telegram"), id="1", body=b"{}"))
     await store.delegate(
         Delegation(
@@ -97,4 +100,6 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
         "ASKED_AT": notice.event_seq,
         "APPROVED": of,
         "CARD": known_card,
+        "CALLED_OFF": called_off,
+        "NOW": micros(at),
     }

@@ -11,6 +11,7 @@ import pytest
 from core.events import AttemptStarted, ReviewRequested, TaskCompleted, TaskFailed
 from core.literal import SHORT
 from core.model import (
+    LOCAL,
     DeliveryState,
     Earlier,
     Escalation,
@@ -23,11 +24,11 @@ from core.model import (
     ReviewRequest,
     Verdict,
 )
-from tests.contracts.steps import decide, fired, new_id, parked, recorded, step, submitted
+from tests.contracts.steps import decide, fired, new_id, parked, recorded, step, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, HALL, PAPER, SAM
 
 if TYPE_CHECKING:
-    from core.model import Delivery, Json, Recipient
+    from core.model import Delivery, Json, PersonId, Recipient
     from core.store.sql import SqlStore
     from tests.world import StoppedClock
 
@@ -235,6 +236,30 @@ async def on_card(store: SqlStore, review: str) -> ReviewRequest:
     content, _ = await store.delivery_content(cards[0])
     assert isinstance(content, ReviewRequest)
     return content
+
+
+@pytest.mark.parametrize(("by", "name"), [(SAM.id, SAM.name), (LOCAL, "local (open)")])
+async def test_the_card_of_a_task_that_was_called_off_is_told_by_whom(
+    store: SqlStore, by: PersonId, name: str
+) -> None:
+    review = await waiting(store, ONE)
+    assert (await on_card(store, review)).cancelled_by is None
+    await store.cancel(await task_of(store, review), by)
+    assert (await on_card(store, review)).cancelled_by == name
+
+
+async def test_who_called_a_task_off_stays_on_its_card_when_it_goes_on(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, ONE)
+    task = await task_of(store, review)
+    await store.cancel(task, SAM.id)
+    clock.advance(HOUR)
+    await store.rewind(task, number=0, edits={}, node="process", by=ANA)
+    assert (await on_card(store, review)).cancelled_by == SAM.name
+    again = await parked(store, task, ONE, attempt=2)
+    await store.rewind(task, number=0, edits={}, node="process", by=ANA)
+    assert (await on_card(store, again)).cancelled_by is None, "that was taken back, and the task goes on"
 
 
 async def asked_at(
