@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    RetryAfter,
+    TelegramError,
+)
 
 from core.errors import (
     DeliveryError,
@@ -27,6 +35,9 @@ _HINTS = {
     "message thread not found": "the topic does not exist, or not any more; the general one has no number",
     "topic_closed": "the topic is closed, and the bot may not write there",
 }
+# Of polls alone: one ends the other, also where a replica took over from one that was frozen and wakes.
+_HELD = "Another poller still holds this bot's updates; we wait for them."
+_HELD_BY_A_WEBHOOK = "Telegram calls a webhook, and lets nobody poll meanwhile; we wait."
 _NOT_MODIFIED = "message is not modified"
 
 
@@ -40,12 +51,20 @@ def failure(error: TelegramError) -> DeliveryError:
             return PlaceMoved(moved, address=str(error.new_chat_id))
         case Forbidden():
             return Undeliverable(f"Telegram refused it ({error.message}).")
-        case InvalidToken():
-            return Unreachable("Telegram refuses the bot's token.")
         case BadRequest():
             return _bad_request(error)
         case _:
-            return Unreachable(f"Telegram could not be reached ({type(error).__name__}).")
+            return Unreachable(_why_not(error))
+
+
+def _why_not(error: TelegramError) -> str:
+    match error:
+        case InvalidToken():
+            return "Telegram refuses the bot's token."
+        case Conflict():
+            return _HELD_BY_A_WEBHOOK if "webhook" in error.message.lower() else _HELD
+        case _:
+            return f"Telegram could not be reached ({type(error).__name__})."
 
 
 def changed_nothing(error: TelegramError) -> bool:

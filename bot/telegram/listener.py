@@ -42,6 +42,7 @@ from bot.telegram.updates import ALLOWED, COMMAND, TELEGRAM, Intake, Processor
 from core.addresses import is_loopback_url
 from core.defects import defect
 from core.errors import SettingsError, Unavailable, Unreachable
+from core.outages import Outage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -109,6 +110,7 @@ class Listener:
         self._errands = errands
         queue: asyncio.Queue[object] = asyncio.Queue()
         self._hearing = Hearing(inbox=inbox, clock=clock)
+        self._polling = Outage("poll_failed", channel=TELEGRAM)
         self.bot = self._new_bot()
         self._answers = Answers()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock, answers=self._answers)
@@ -163,10 +165,12 @@ class Listener:
             base_url=settings.telegram_api_url,
             base_file_url=settings.telegram_file_url,
             request=QuietRequest(trust_env=trust_env),
-            get_updates_request=KeepingRequest(
-                self._keep, self._hearing.note, connections=1, trust_env=trust_env
-            ),
+            get_updates_request=KeepingRequest(self._keep, self._heard, connections=1, trust_env=trust_env),
         )
+
+    async def _heard(self) -> None:
+        self._polling.over()
+        await self._hearing.note()
 
     async def _keep(self, raw: Mapping[str, Any]) -> None:
         await self._intake.take(raw)
@@ -251,8 +255,11 @@ class Listener:
         # Before it begins: cut off in the middle of that it counts as running, and would never begin again.
         stack.push_async_callback(stop)
         await updater.start_polling(
-            timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=_poll_failed
+            timeout=POLL_SECONDS, allowed_updates=ALLOWED, error_callback=self._poll_failed
         )
+
+    def _poll_failed(self, error: TelegramError) -> None:
+        self._polling.failed(failure(error))
 
     async def _set_webhook(self) -> None:
         secret = self._settings.telegram_webhook_secret
@@ -303,10 +310,6 @@ async def _typed(presses: Presses, commands: Commands, update: Update, context: 
     """A draft that begins like a command is no command, whoever sends it back to us."""
     if not await presses.brings_text(update):
         await commands.typed(update, context)
-
-
-def _poll_failed(error: TelegramError) -> None:
-    log.warning("poll_failed", channel=TELEGRAM, error=str(failure(error)))
 
 
 async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from telegram import Bot
 
 from bot.simulator.faults import Fault
+from bot.simulator.telegram.errors import OTHER_POLLER, WEBHOOK_IS_ACTIVE
 from bot.telegram.updates import LOOK, TELEGRAM
 from core.errors import Unreachable
 from core.model import ChatUpdate
@@ -100,6 +101,29 @@ async def test_only_in_its_turn_a_replica_polls(sqlite_database: Database, clock
         await there.telegram.until(lambda: there.ours(ANA_ID)[1:], timeout=PATIENCE)
         assert len(there.telegram.calls_of("getUpdates")) > polls
         assert len(there.ours(ANA_ID)) == 2
+
+
+@pytest.mark.parametrize(
+    ("telegram_says", "reason"),
+    [
+        (OTHER_POLLER, "Another poller still holds this bot's updates; we wait for them."),
+        (WEBHOOK_IS_ACTIVE, "Telegram calls a webhook, and lets nobody poll meanwhile; we wait."),
+    ],
+)
+async def test_whoever_polls_while_another_holds_the_updates_says_so_and_when_that_is_over(
+    sqlite_database: Database, clock: StoppedClock, telegram_says: str, reason: str
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=False, turns=turns) as there:
+        body = {"ok": False, "error_code": 409, "description": f"Conflict: {telegram_says}"}
+        there.telegram.faults.add(Fault(method="getUpdates", status=409, body=body))
+        with capture_logs() as logs:
+            await turns.give()
+            await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+            await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+    told = [line for line in logs if line["event"] == "poll_failed"]
+    assert [line.get("reason") for line in told] == [reason, None]
+    assert [(line.get("over"), line.get("tries")) for line in told] == [(None, None), (True, 1)]
 
 
 async def test_whose_turn_was_cut_off_while_it_began_polls_in_its_next_one(
