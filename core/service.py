@@ -17,7 +17,7 @@ from core.ids import new_id
 from core.looking import Looking
 from core.measures import Measures
 from core.model import LOCAL, LOCAL_NAME, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
-from core.policy import check_assurance, check_in_time, check_may_decide, check_open
+from core.policy import check_assurance, check_in_time, check_may_decide, check_open, check_reason
 from core.questions import Questions
 from core.reconsidering import Reconsidering
 from core.sequel import AtOnce
@@ -360,9 +360,11 @@ class Service:
         typed: str,
         *,
         via: str,
+        comment: str | None = None,
     ) -> tuple[ReviewRequest, Json]:
         """The review, and what would stand in place of its draft if `typed` became this person's edit.
 
+        Without a `comment` a reason may still be asked for, and is not missed here.
         For a front end that shows the difference before it asks whether that is what they want; raises as
         `decide` would, which judges again. Changes nothing.
         """
@@ -370,6 +372,8 @@ class Service:
         content = content_of(typed, review.draft)
         check_content(Verdict.EDIT, content)
         check_shape(review.draft, content)
+        if comment is not None:
+            check_reason(review.policy, Verdict.EDIT, comment)
         return review, content
 
     async def _adopt(self, review: ReviewRequest, copy: tuple[Recipient, MessageRef] | None) -> None:

@@ -11,7 +11,7 @@ from bot.edits import UNDECIDED, consequence, difference
 from bot.slack.desk import SLOW
 from bot.slack.payloads import SLACK, Origin
 from bot.views import EDIT_BLOCK, INPUT, TEXT, WHY_BLOCK, edit_view, fits
-from core.errors import Invalid, ReasonMissing
+from core.errors import Invalid
 from core.model import Verdict, text_of
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Edits:
         person = self._desk.person(sent)
         text = sent.view.state.typed(EDIT_BLOCK, INPUT)
         comment = sent.view.state.typed(WHY_BLOCK, INPUT)
-        review, content = await self._service.check_edit(review_id, person, text, via=SLACK)
-        if review.policy.asks_why(Verdict.EDIT) and not comment.strip():
-            raise ReasonMissing("This policy asks for a reason: say why.")
+        review, content = await self._service.check_edit(review_id, person, text, via=SLACK, comment=comment)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if origin.shown != digest:
             return _view(review, text, comment, origin.model_copy(update={"shown": digest}), content)

@@ -93,7 +93,7 @@ async def test_what_is_half_edited_survives_a_change(house: House, sign_in: Sign
     await ana.get_by_text("Edit…").click()
     field = ana.get_by_label("What should stand instead")
     await field.fill('{"amount": 9')
-    await ana.get_by_label("Why this edit?").focus()
+    await ana.locator("details.more").get_by_label("Reason").focus()
     await ana.evaluate("refresh()")
     await expect(field).to_be_visible()
     await expect(field).to_have_value('{"amount": 9')

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from core.definitions import definition
 from core.errors import (
     AlreadyDecided,
     CountersignError,
@@ -18,6 +19,7 @@ from core.errors import (
     KeyReused,
     NotAReviewer,
     NotFound,
+    ReasonMissing,
     ReviewIsClosed,
     TaskIsClosed,
     UnknownFlow,
@@ -32,13 +34,14 @@ from core.model import (
     Person,
     PersonId,
     Policy,
+    ReasonRule,
     Status,
     Submission,
     TaskFilter,
     Verdict,
 )
 from tests.core.graphs import drafting
-from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, SAM, World, draft_flows, whole_core
+from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, SAM, World, draft_flows, flow_settings, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -350,6 +353,21 @@ async def test_whom_the_configuration_struck_from_a_policy_decides_none_of_its_o
         assert await service.waiting_for(ANA.id) == []
         assert [found.id for found in await service.waiting_for(BEN.id)] == [review]
         assert (await world.approve(review, BEN)).outcome is Outcome.APPROVED
+
+
+async def test_an_edit_whose_reason_is_asked_for_with_it_is_refused_without_in_the_words_of_a_decision(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    always = Policy(name="always", reviewers=(ANA.id,), reason=ReasonRule.ALWAYS)
+    asked = definition(flow_settings("draft", policy="always"), {"always": always}, None)
+    async with whole_core(any_database, clock, flows={"draft": asked}) as world:
+        service, review = world.service, await world.open_review((await world.submit("one")).id)
+        await service.check_edit(review, ANA.id, "better", via="slack")  # it is asked for later
+        await service.check_edit(review, ANA.id, "better", via="slack", comment="shorter")
+        with pytest.raises(ReasonMissing) as refused:
+            await service.check_edit(review, ANA.id, "better", via="slack", comment=" ")
+        with pytest.raises(ReasonMissing, match=str(refused.value)):
+            await service.decide(review, ANA.id, Verdict.EDIT, content="better", via="slack")
 
 
 async def test_an_edit_is_checked_as_a_decision_would_and_changes_nothing(any_world: World) -> None:
