@@ -127,10 +127,13 @@ RAISE_REVIEW = Statement(
     .where(_open, delivery.c.review_id == p("review"))
     .values(**_raised, gives_way=p("gives_way"))
 )
-# One step in an index, however much is due.
-LAST_DUE = Statement(
+# Few rows of an index, whatever is due by now. What threads are told may be tried again in an hour only.
+LAST_CHANGE = Statement(
     select(func.max(delivery.c.due_at)).where(
-        delivery.c.channel == p("channel"), delivery.c.due_at.is_not(None)
+        delivery.c.channel == p("channel"),
+        delivery.c.due_at > p("now"),
+        delivery.c.message.is_not(None),
+        delivery.c.review_id.is_not(None),
     )
 )
 # A card that is to be shown anyway shows this, too.
@@ -235,13 +238,13 @@ def raise_cards(tx: Transaction, task: str, review: str, policy: Policy, *, give
 
 
 def raise_at_leisure(tx: Transaction, review: ReviewRequest) -> None:
-    """As `raise_cards`, but behind all that is due in the channel, and one review after another."""
+    """As `raise_cards`, but behind all that is due by now, and one review after another."""
+    now = micros(tx.now)
     for channel in review.policy.channels:
-        last = tx.one(LAST_DUE, channel=channel)
+        last = tx.one(LAST_CHANGE, channel=channel, now=now)
         cards = sum(place.channel == channel for place in review.policy.recipients)
-        at = micros(tx.now)
-        if last is not None and last[0] is not None:
-            at = max(at, last[0] + cards * LEISURE // timedelta(microseconds=1))
+        behind = now if last is None or last[0] is None else last[0]
+        at = behind + cards * LEISURE // timedelta(microseconds=1)
         tx.send(RAISE_AT_LEISURE, task=review.task.id, review=review.id, channel=channel, at=at)
         tx.due.add(channel)
 

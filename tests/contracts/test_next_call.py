@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.model import Escalation, MessageRef, Policy, ReviewRequest, TimerKind, WorkingHours
-from core.store.deliveries import LAST_DUE, LEISURE
+from core.store.deliveries import LAST_CHANGE, LEISURE
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, fired, recorded, waiting
 from tests.world import ANA, BEN, CY, DESK, HALL, PAPER, SAM, START
@@ -115,7 +115,7 @@ async def test_who_wants_to_be_reminded_later_is_reminded_then(store: SqlStore, 
     await shown(store)
     await store.wake(review, ANA, via="web")
     assert await next_call(store, review) == (REMINDER, HOUR)
-    assert await changed(store, review) == [LEISURE], "nothing is said of it, so nothing goes before"
+    assert await changed(store, review) == [2 * LEISURE], "and a moment later here, too"
 
 
 async def test_a_reminder_that_others_get_all_the_same_is_still_the_next(store: SqlStore) -> None:
@@ -196,6 +196,23 @@ async def test_many_reminders_at_once_hold_up_no_card_that_tells_a_decision(
     assert {due.review for due in await store.due_deliveries(PAPER)} == {decided}
 
 
+async def test_what_is_tried_again_in_an_hour_holds_up_no_change(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, TIMED)
+    await shown(store)
+    clock.advance(HOUR)
+    await fired(store)
+    (said,) = [due for due in await store.due_deliveries(PAPER) if due.message is None]
+    await store.delivery_failed(said, "The place is archived.", clock.now() + HOUR)
+    other = await waiting(store, TIMED)
+    await snooze(store, other, ANA, clock.now() + 90 * timedelta(minutes=1))
+    assert await changed(store, review) == [HOUR + LEISURE]
+    await shown(store)
+    await snooze(store, other, ANA, clock.now() + 100 * timedelta(minutes=1))
+    assert await changed(store, other) == [HOUR + 2 * LEISURE]
+
+
 async def test_a_card_that_is_to_be_changed_anyway_is_changed_once(
     store: SqlStore, clock: StoppedClock
 ) -> None:
@@ -219,14 +236,12 @@ async def test_a_decision_before_that_takes_its_turn_at_once(store: SqlStore, cl
     assert await changed(store, review) == [HOUR]
 
 
-async def test_the_end_of_the_queue_is_one_step_in_an_index(
-    any_database: Database, clock: StoppedClock
-) -> None:
+async def test_the_end_of_the_queue_is_found_in_an_index(any_database: Database, clock: StoppedClock) -> None:
     """It is read while a reminder is stored, however many cards wait."""
     async with SqlStore(any_database, clock) as store:
         await waiting(store, TIMED)
-    text, constants = LAST_DUE.text(any_database.dialect)
-    given = {**constants, "channel": PAPER}
+    text, constants = LAST_CHANGE.text(any_database.dialect)
+    given = {**constants, "channel": PAPER, "now": 0}
     connection = any_database.connect()
     try:
         cursor = connection.cursor()
@@ -237,5 +252,5 @@ async def test_the_end_of_the_queue_is_one_step_in_an_index(
         plan = " ".join(str(row[0 if is_postgres else 3]) for row in cursor.fetchall())
     finally:
         connection.close()
-    expected = "Backward using ix_delivery_due" if is_postgres else "ix_delivery_due (channel=? AND due_at"
+    expected = "using ix_delivery_due" if is_postgres else "ix_delivery_due (channel=? AND due_at"
     assert expected in plan, plan

@@ -126,7 +126,7 @@ READS: dict[str, dict[str, Any]] = {
     "queues.NEXT_DUE": {"channel": "paper", "after": 0},
     "deliveries.OF_TASK": {"task": "TASK"},
     "deliveries.THREAD": {"task": "TASK", "channel": "paper", "address": "desk", "before": 99, "id": ""},
-    "deliveries.LAST_DUE": {"channel": "paper"},
+    "deliveries.LAST_CHANGE": {"channel": "paper", "now": 0},
     "deliveries.SHOWN_IN": {"task": "TASK"},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
     "receipts.OPEN_POLICY": {"review": "OPEN"},
