@@ -41,8 +41,13 @@ class Ask(Protocol):
 
 
 def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
-    """Asks Slack and Telegram with the bot's tokens, and anybody else by HTTP."""
+    """Asks Slack and Telegram with the bot's tokens, and anybody else by HTTP.
+
+    Chats in Telegram one after the other, since all share one pace: side by side each would take as long as
+    all together, and so many would never be in time.
+    """
     telegram = _Telegram(settings)
+    turn = asyncio.Lock()
 
     async def answer(source: Source) -> tuple[str, ...]:
         match source.kind:
@@ -53,18 +58,24 @@ def asker(settings: BotSettings, *, within: float = SECONDS) -> Ask:
             case Kind.HTTP:
                 return await _http(source)
 
-    async def ask(source: Source) -> tuple[str, ...]:
+    async def in_time(source: Source) -> tuple[str, ...]:
         try:
             async with asyncio.timeout(patience(source, within)):
                 return await answer(source)
         except TimeoutError:
             raise Unavailable("There was no answer in time.") from None
 
+    async def ask(source: Source) -> tuple[str, ...]:
+        if source.kind is not Kind.TELEGRAM:
+            return await in_time(source)
+        async with turn:  # each ahead ends in its time
+            return await in_time(source)
+
     return ask
 
 
 def patience(source: Source, within: float = SECONDS) -> float:
-    """Seconds for the whole of its answer."""
+    """Seconds for the whole of its answer, once it is its turn."""
     return within * (1 + len(source.candidates) // PEOPLE)
 
 

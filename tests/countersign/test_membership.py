@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.telegram import TelegramSimulator
 from core.errors import Unavailable
-from countersign.membership import LARGEST, asker, patience
+from countersign.membership import LARGEST, asked, asker, patience
 from countersign.sources import Kind, Source
 from tests.countersign.listing import Lists, listing
 
@@ -107,21 +108,53 @@ def test_a_chat_in_telegram_has_longer_the_more_people_it_is_asked_for(people: i
 async def test_a_chat_in_telegram_that_hangs_is_left_and_each_is_asked_with_the_bots_own_token() -> None:
     async with TelegramSimulator() as telegram:
         telegram.add_chat(-1001, members=[telegram.add_user(number, "X") for number in (1, 2)])
-        bot = BotSettings(
-            telegram_bot_token=SecretStr(telegram.token),
-            telegram_api_url=telegram.api_url,
-            telegram_file_url=telegram.file_url,
-        )
+        bot = bot_of(telegram)
         assert await asker(bot)(chat_of(3)) == ("1", "2")
         telegram.faults.add(Fault(method="getChatMember", delay=60.0, times=None))
         with pytest.raises(Unavailable, match="no answer in time"):
             await asker(bot, within=0.1)(chat_of(3))
 
 
+async def test_chats_in_telegram_are_asked_one_after_the_other() -> None:
+    """All share one pace: side by side each takes as long as all together, and many are never in time."""
+    async with TelegramSimulator() as telegram:
+        sources = chats(telegram, people=40)
+        asking = asyncio.create_task(asked(sources, asker(bot_of(telegram))))
+        await telegram.until(lambda: len(telegram.calls) >= 20)
+        assert {call.params["chat_id"] for call in telegram.calls[:20]} == {-1001}
+        asking.cancel()
+        await asyncio.wait([asking])
+
+
+async def test_who_waits_for_a_chat_in_telegram_that_hangs_is_still_in_time() -> None:
+    async with TelegramSimulator() as telegram:
+        sources = chats(telegram, people=2)
+        telegram.faults.add(Fault(method="getChatMember", contains="-1001", delay=60.0, times=None))
+        found, troubles = await asked(sources, asker(bot_of(telegram), within=0.5))
+        assert str(troubles["-1001"]) == "There was no answer in time."
+        assert found == {"-1002": ("1",)}
+
+
 @pytest.mark.parametrize("kind", [Kind.SLACK, Kind.TELEGRAM])
 async def test_a_chat_that_is_off_says_which_token_is_missing(kind: Kind) -> None:
     with pytest.raises(Unavailable, match=f"^{kind.upper()}_BOT_TOKEN is not set.$"):
         await asker(BotSettings())(replace(chat_of(1), kind=kind))
+
+
+def bot_of(telegram: TelegramSimulator) -> BotSettings:
+    return BotSettings(
+        telegram_bot_token=SecretStr(telegram.token),
+        telegram_api_url=telegram.api_url,
+        telegram_file_url=telegram.file_url,
+    )
+
+
+def chats(telegram: TelegramSimulator, people: int) -> dict[str, Source]:
+    """Two, each with one member."""
+    member = telegram.add_user(1, "X")
+    for chat in (-1001, -1002):
+        telegram.add_chat(chat, members=[member])
+    return {chat: replace(chat_of(people), group=chat, address=chat) for chat in ("-1001", "-1002")}
 
 
 def chat_of(people: int) -> Source:
