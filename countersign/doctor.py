@@ -297,7 +297,7 @@ def _way_to_ask(source: Source) -> str:
     if source.kind is Kind.HTTP:
         return "check `url` and `token_env`, and see docs/policies.md"
     if source.kind is Kind.TELEGRAM:
-        return "add the bot to the chat, as an administrator, and check the chat's id"
+        return "add the bot to the chat, as an administrator, and check the ids of the chat and of [people]"
     if source.is_user_group:
         return (
             "add usergroups:read under OAuth & Permissions, install the app again, and check the group's id"

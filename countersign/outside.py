@@ -66,7 +66,8 @@ class Watched:
     """It asked to be left alone until then."""
     is_wanted: bool = False
     """Something changed there while it was being asked."""
-    is_failing: bool = False
+    reason: str | None = None
+    """Why it gave no answer; None where it did."""
     is_closed: bool = False
 
     def standing(self, now: datetime) -> Standing:
@@ -169,7 +170,7 @@ class Keeper:
         """Return once every source that was never asked has been, or after so long."""
         self._ask_due()
         first = [
-            of.asking for of in self._watched.values() if of.asking and not (of.answered_at or of.is_failing)
+            of.asking for of in self._watched.values() if of.asking and not (of.answered_at or of.reason)
         ]
         if first:
             await asyncio.wait(first, timeout=within.total_seconds())
@@ -217,9 +218,9 @@ class Keeper:
 
     def _answered(self, of: Watched, members: tuple[str, ...]) -> None:
         now, of.asking = self._clock.now(), None
-        if of.is_failing:
+        if of.reason is not None:
             log.info("group_answers_again", group=of.source.group, members=len(members))
-        of.members, of.answered_at, of.is_failing, of.is_closed = members, now, False, False
+        of.members, of.answered_at, of.reason, of.is_closed = members, now, None, False
         of.not_before, of.next_at = None, now + of.source.refresh
         self._answers += 1
         self._hurry(of)
@@ -227,10 +228,10 @@ class Keeper:
     def _failed(self, of: Watched, reason: str, pause: timedelta) -> None:
         now, of.asking = self._clock.now(), None
         of.not_before = of.next_at = now + max(AGAIN, min(pause, LONGEST_PAUSE))
-        if not of.is_failing:
+        if reason != of.reason:
             until = of.ends_at.isoformat() if of.standing(now) is Standing.KNOWN else None
             log.warning("group_not_answered", group=of.source.group, reason=reason, trusted_until=until)
-        of.is_failing = True
+        of.reason = reason
         self._hurry(of)
 
     def _hurry(self, of: Watched) -> None:

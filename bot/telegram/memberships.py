@@ -111,10 +111,12 @@ class Memberships:
             except BadRequest as error:
                 if any(words in error.message.lower() for words in _NOBODY_THERE):
                     return False
-                raise
+                if _hint(error) is not None:  # it is about the chat
+                    raise
+                raise _without(user, f"Telegram refused it ({error.message})") from error
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 # python-telegram-bot takes what Telegram's answer should hold for granted
-                raise Unavailable("Telegram answered with what is not a member.") from error
+                raise _without(user, "Telegram answered with what is not a member") from error
 
     async def _in_turn(self) -> None:
         async with self._one_at_a_time:
@@ -130,9 +132,18 @@ def _is_present(found: ChatMember, user: int) -> bool:
     return found.status in PRESENT or (isinstance(found, ChatMemberRestricted) and found.is_member)
 
 
+def _without(user: int, reason: str) -> Unavailable:
+    """Names whom it fails for: one of [people] may keep it from ever knowing the others."""
+    return Unavailable(f"{reason}, and nobody is told without the user {user}.")
+
+
 def _unavailable(error: TelegramError) -> Unavailable:
     trouble = failure(error)
     if isinstance(trouble, RateLimited):
         return Unavailable(str(trouble), retry_after=trouble.retry_after)
-    hint = next((hint for words, hint in _HINTS.items() if words in error.message.lower()), None)
+    hint = _hint(error)
     return Unavailable(f"{str(trouble).removesuffix('.')}: {hint}." if hint else str(trouble))
+
+
+def _hint(error: TelegramError) -> str | None:
+    return next((hint for words, hint in _HINTS.items() if words in error.message.lower()), None)

@@ -162,13 +162,16 @@ async def test_who_is_not_in_telegram_at_all_is_not_a_member(telegram: TelegramS
                 "lets it see who is there."
             ),
         ),
-        (refused(400, "Bad Request: STRANGE"), "Telegram refused it (Strange)."),
+        (
+            refused(400, "Bad Request: STRANGE"),
+            "Telegram refused it (Strange), and nobody is told without the user 43.",
+        ),
         (refused(401, "Unauthorized"), "Telegram refuses the bot's token."),
         (refused(502, "Bad Gateway"), "Telegram could not be reached (NetworkError)."),
         (Fault(method=METHOD, cut=True), "Telegram could not be reached (NetworkError)."),
         (
             Fault(method=METHOD, body={"ok": True, "result": {"status": "member"}}),
-            "Telegram answered with what is not a member.",
+            "Telegram answered with what is not a member, and nobody is told without the user 43.",
         ),
         (
             Fault(
@@ -178,11 +181,11 @@ async def test_who_is_not_in_telegram_at_all_is_not_a_member(telegram: TelegramS
                     "result": {"status": "member", "user": {"id": 1, "is_bot": False, "first_name": "A"}},
                 },
             ),
-            "Telegram answered with what is not a member.",
+            "Telegram answered with what is not a member, and nobody is told without the user 43.",
         ),
         (
             Fault(method=METHOD, body={"ok": True, "result": []}),
-            "Telegram answered with what is not a member.",
+            "Telegram answered with what is not a member, and nobody is told without the user 43.",
         ),
     ],
 )

@@ -102,7 +102,8 @@ async def test_who_is_in_a_chat_in_telegram(file: Path, monkeypatch: pytest.Monk
     )
     assert not kicked.is_well
     assert "so nobody is in it: Telegram refused it (Forbidden: bot was kicked from" in kicked.text
-    assert kicked.mend == "add the bot to the chat, as an administrator, and check the chat's id"
+    mend = "add the bot to the chat, as an administrator, and check the ids of the chat and of [people]"
+    assert kicked.mend == mend
 
 
 async def test_telegram_that_is_off_or_wrong_is_named_and_no_token_is_sent(

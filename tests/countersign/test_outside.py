@@ -241,6 +241,19 @@ async def test_what_fails_and_works_again_is_logged_once(clock: StoppedClock) ->
     assert lines[2]["members"] == 2
 
 
+async def test_another_reason_is_logged_too(clock: StoppedClock) -> None:
+    """The first may be over, and what keeps it from answering now be to mend."""
+    paper = Paper()
+    with capture_logs() as lines:
+        async with kept(paper, clock, LEGAL):
+            for reason in ("The source is down.", "The source is down.", "The user 43 is refused."):
+                paper.say["legal"] = Unavailable(reason)
+                clock.advance(5 * MINUTE)
+                await paper.settled()
+    told = [line["reason"] for line in lines if line["event"] == "group_not_answered"]
+    assert told == ["The source is down.", "The user 43 is refused."]
+
+
 async def test_one_that_hangs_holds_up_no_other(clock: StoppedClock) -> None:
     paper = Paper()
     paper.gate.clear()
