@@ -88,11 +88,15 @@ class Live:
         return sorted(changed)
 
     def _tell(self, strangers: Mapping[str, tuple[str, ...]]) -> None:
-        """Once, of those whom a source names and [people] does not; not of one who leaves a busy channel."""
+        """Once, of those whom a source names and [people] does not; not of one who leaves a busy channel.
+
+        How many there are, and who is new: of a large channel the first twenty are always the same.
+        """
         for group, unknown in strangers.items():
-            if set(unknown) - set(self._strangers.get(group, ())):
-                ids = [name[:LONGEST_ID] for name in unknown[:NAMED]]
-                log.warning("group_members_unknown", group=group, count=len(unknown), ids=ids)
+            before = frozenset(self._strangers.get(group, ()))
+            new = [name[:LONGEST_ID] for name in unknown if name not in before]
+            if new:
+                log.warning("group_members_unknown", group=group, count=len(unknown), ids=new[:NAMED])
         self._strangers = strangers
 
 

@@ -516,14 +516,16 @@ async def test_a_stranger_who_leaves_is_not_told_of_and_one_who_comes_is(
     lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
     """In a channel people come and go, most of whom never review."""
-    counts: list[int] = []
+    told: list[tuple[int, list[str]]] = []
     async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
         for body in ('["ana", "zoe", "kim"]', '["kim", "ana"]', '["ana", "kim", "lou"]'):
             lists.body = body
             with capture_logs() as lines:
                 await here.pass_time(REFRESH)
-            counts.append(sum(line["event"] == "group_members_unknown" for line in lines))
-    assert counts == [1, 0, 1]
+            told += [
+                (line["count"], line["ids"]) for line in lines if line["event"] == "group_members_unknown"
+            ]
+    assert told == [(2, ["zoe", "kim"]), (2, ["lou"])]
 
 
 async def test_a_reload_says_how_many_are_in_each_group(
