@@ -45,7 +45,7 @@ def failure(error: TelegramError) -> DeliveryError:
     """The error as core knows it, to be raised from the other."""
     match error:
         case RetryAfter():
-            return RateLimited("Telegram asks for a pause.", retry_after=_seconds(error))
+            return RateLimited("Telegram asks for a pause.", retry_after=pause(error))
         case ChatMigrated():
             moved = f"The group has become the supergroup {error.new_chat_id}: put that id in its place."
             return PlaceMoved(moved, address=str(error.new_chat_id))
@@ -84,7 +84,7 @@ def _bad_request(error: BadRequest) -> DeliveryError:
     return Undeliverable(f"Telegram refused it ({error.message}){hint}.")
 
 
-def _seconds(error: RetryAfter) -> timedelta:
+def pause(error: RetryAfter) -> timedelta:
     """Whole seconds, in either of python-telegram-bot's ways."""
     found = error.retry_after
     return found if isinstance(found, timedelta) else timedelta(seconds=found)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 from telegram import Bot, ChatMember, ChatMemberRestricted
-from telegram.error import BadRequest, ChatMigrated, TelegramError
+from telegram.error import BadRequest, ChatMigrated, RetryAfter, TelegramError
 
 from bot.pace import Pace, limit
-from bot.telegram.failures import failure
+from bot.telegram.failures import failure, pause
 from bot.telegram.requests import QuietRequest
 from bot.telegram.updates import TELEGRAM
 from core.addresses import is_loopback_url
@@ -20,6 +20,7 @@ from core.pauses import elapse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from bot.settings import BotSettings
     from core.ports import Clock
@@ -30,6 +31,8 @@ SIDE_BY_SIDE = 4
 """Questions under way at once, of one chat."""
 LIMITS = (limit(20, 1.0),)
 """For all chats together. Telegram tells none for getChatMember; of messages it takes 30 a second."""
+SHORT = timedelta(seconds=5)
+"""A pause that is waited out: begun anew after each, a long list would never be told."""
 EVERYWHERE = "getChatMember"
 PRESENT = frozenset({ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER})
 _NOBODY_THERE = (
@@ -58,6 +61,7 @@ class Memberships:
         self._clock = clock
         self._pace = Pace(clock)
         self._one_at_a_time = asyncio.Lock()
+        self._rests_until: datetime | None = None
         self._moved: dict[int, int] = {}
         """Groups that have become supergroups, by their old ids."""
 
@@ -65,6 +69,7 @@ class Memberships:
         """Those of `users` who are in the chat, in their order.
 
         Raises `Unavailable` where that cannot be told of each of them: half an answer would strike people.
+        How long it may take is the caller's to say: short pauses that Telegram asks for are waited out.
         """
         token = self._settings.telegram_bot_token
         if token is None:
@@ -105,9 +110,8 @@ class Memberships:
 
     async def _is_in(self, bot: Bot, chat: int, user: int, places: asyncio.Semaphore) -> bool:
         async with places:
-            await self._in_turn()
             try:
-                return _is_present(await bot.get_chat_member(chat, user), user)
+                return _is_present(await self._told(bot, chat, user), user)
             except BadRequest as error:
                 if any(words in error.message.lower() for words in _NOBODY_THERE):
                     return False
@@ -118,11 +122,27 @@ class Memberships:
                 # python-telegram-bot takes what Telegram's answer should hold for granted
                 raise _without(user, "Telegram answered with what is not a member") from error
 
+    async def _told(self, bot: Bot, chat: int, user: int) -> ChatMember:
+        while True:
+            await self._in_turn()
+            try:
+                return await bot.get_chat_member(chat, user)
+            except RetryAfter as error:
+                if pause(error) > SHORT:
+                    raise
+                self._rests_until = self._clock.now() + pause(error)
+
     async def _in_turn(self) -> None:
         async with self._one_at_a_time:
-            while (seconds := self._pace.wait(EVERYWHERE, LIMITS)) > 0:
-                await elapse(self._clock, timedelta(seconds=seconds))
+            while (wait := self._wait()) > timedelta(0):
+                await elapse(self._clock, wait)
             self._pace.called(EVERYWHERE, LIMITS)
+
+    def _wait(self) -> timedelta:
+        """Before the next question; none for what a clock that was set back has put far away."""
+        rest = timedelta(0) if self._rests_until is None else self._rests_until - self._clock.now()
+        pace = timedelta(seconds=self._pace.wait(EVERYWHERE, LIMITS))
+        return max([timedelta(0), *(wait for wait in (rest, pace) if wait <= SHORT)])
 
 
 def _is_present(found: ChatMember, user: int) -> bool:

@@ -209,6 +209,36 @@ async def test_a_pause_that_telegram_asks_for_is_told_and_nobody_else_is_asked_f
     assert len(telegram.calls) <= 2 * memberships.SIDE_BY_SIDE
 
 
+async def test_a_short_pause_is_waited_out_by_all_and_nothing_is_asked_for_twice(
+    telegram: TelegramSimulator, clock: StoppedClock
+) -> None:
+    """Of many people some are always asked for too often: begun anew each time, it would never end."""
+    fault = refused(429, "Too Many Requests: retry after 4", retry_after=4)
+    fault.contains = str(SAM_ID)
+    telegram.faults.add(fault)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(Memberships(settings(telegram), clock).members(GROUP, (SAM_ID, ANA_ID)))
+
+        async def is_waiting() -> bool:
+            return clock.next_alarm is not None
+
+        await eventually(is_waiting)
+        assert clock.next_alarm == clock.now() + timedelta(seconds=4)
+        clock.advance(seconds=4)
+    assert asking.result() == ("42",)
+    assert sorted(call.params["user_id"] for call in telegram.calls) == [ANA_ID, SAM_ID, SAM_ID]
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_waiting(
+    telegram: TelegramSimulator, clock: StoppedClock
+) -> None:
+    asking = Memberships(settings(telegram), clock)
+    async with asyncio.timeout(PATIENCE):
+        await asking.members(GROUP, [*PEOPLE, *range(1000, 1016)])
+        clock.advance(timedelta(hours=-3))
+        assert await asking.members(GROUP, PEOPLE) == ("42", "43")
+
+
 async def test_a_group_that_became_a_supergroup_is_followed_and_its_old_id_stays_good(
     telegram: TelegramSimulator,
 ) -> None:
