@@ -62,8 +62,9 @@ class Pace:
         if not calls:
             return 0.0
         now = self._clock.now()
-        if calls[-1] - now > self._longest:
-            # The clock was set back, by hours perhaps; who is too fast for once is told to pause.
+        if max(calls) - now > self._longest:
+            # The clock was set back, by hours perhaps; who is too fast for once is told to pause. The latest
+            # call need not tell: it may have been counted since, without a wait.
             del self._calls[place]
             return 0.0
         free = [calls[-each.calls] + each.span for each in limits if len(calls) >= each.calls]

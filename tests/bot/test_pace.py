@@ -64,3 +64,13 @@ def test_a_clock_that_is_set_back_holds_no_place_up_for_as_long(clock: StoppedCl
     clock.advance(hours=-6)
     assert pace.wait("here", GROUP) == 0
     assert pace.places == 0
+
+
+def test_nor_does_one_that_is_set_back_between_a_wait_and_its_call(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    for _ in range(2):
+        pace.called("here", GROUP)
+    assert pace.wait("here", GROUP) == 0
+    clock.advance(hours=-6)
+    pace.called("here", GROUP)
+    assert pace.wait("here", GROUP) == 0
