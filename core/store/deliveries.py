@@ -127,13 +127,15 @@ RAISE_REVIEW = Statement(
     .where(_open, delivery.c.review_id == p("review"))
     .values(**_raised, gives_way=p("gives_way"))
 )
-# Few rows of an index, whatever is due by now. What threads are told may be tried again in an hour only.
+# Few rows of an index, whatever is due by now. What threads are told may be tried again in an hour only, and
+# a card that one chat does not take now is no end of the queue for all the others.
 LAST_CHANGE = Statement(
     select(func.max(delivery.c.due_at)).where(
         delivery.c.channel == p("channel"),
         delivery.c.due_at > p("now"),
         delivery.c.message.is_not(None),
         delivery.c.review_id.is_not(None),
+        delivery.c.failing_since.is_(None),
     )
 )
 # A card that is to be shown anyway shows this, too.

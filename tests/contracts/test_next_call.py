@@ -213,6 +213,21 @@ async def test_what_is_tried_again_in_an_hour_holds_up_no_change(
     assert await changed(store, other) == [HOUR + 2 * LEISURE]
 
 
+async def test_a_card_that_its_chat_takes_in_an_hour_holds_up_no_other_chat(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    asked, broken, other = [await waiting(store, TIMED) for _ in range(3)]
+    await shown(store)
+    clock.advance(HOUR / 2)
+    for review in (asked, broken):
+        await decide(store, review, ANA)
+    (told_to_pause,), (failed,) = await cards(store, asked), await cards(store, broken)
+    await store.delivery_postponed(told_to_pause, clock.now() + HOUR)
+    await store.delivery_failed(failed, "The chat could not be reached.", clock.now() + HOUR)
+    await snooze(store, other, ANA, clock.now() + HOUR)
+    assert await changed(store, other) == [HOUR / 2 + LEISURE]
+
+
 async def test_a_card_that_is_to_be_changed_anyway_is_changed_once(
     store: SqlStore, clock: StoppedClock
 ) -> None:
