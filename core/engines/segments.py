@@ -107,12 +107,14 @@ class Segments:
         for alarm in (*self._alarms.values(), self._sweep_alarm):
             if alarm is not None:
                 alarm.cancel()
-        running: list[asyncio.Task[Any]] = [*self._running.values()]
+        self._alarms.clear()
+        segments = dict(self._running)
+        running: list[asyncio.Task[Any]] = [*segments.values()]
         if self._sweeping is not None:
             running.append(self._sweeping)
         if running:
             await asyncio.wait(running, timeout=grace.total_seconds())
-        left = [task for task, segment in self._running.items() if not segment.done()]
+        left = [task for task, segment in segments.items() if _is_left(segment)]
         await asyncio.gather(cut_off(running), self._put_back([*left, *waiting]), self._close())
 
     async def _close(self) -> None:
@@ -266,3 +268,8 @@ class Segments:
 
     def _start_sweep(self) -> None:
         self._sweeping = asyncio.create_task(self._sweep(), name="sweep")
+
+
+def _is_left(segment: asyncio.Task[datetime | None]) -> bool:
+    """Whether it runs still, or has ended to be run again: while the database was away, it did no more."""
+    return not segment.done() or (not segment.cancelled() and segment.result() is not None)

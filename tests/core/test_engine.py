@@ -460,6 +460,29 @@ async def test_a_stop_puts_back_what_was_to_be_tried_again_soon(
     assert work.put == 1, "nothing was left"
 
 
+async def test_a_stop_puts_back_what_lost_its_database_while_it_was_waited_for(
+    runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    async with LocalEngine(runner, work, clock) as engine:
+        engine.run(A)
+        await runner.until(lambda: runner.inside)
+        runner.answers[A] = [StoreUnavailable("away")]
+        runner.gate.set()
+        await engine.stop(timedelta(seconds=PATIENCE))
+        assert work.put == 1, "its node is begun still"
+    assert work.put == 1
+
+
+async def test_what_is_put_back_once_is_not_by_a_second_stop(
+    runner: Runner, work: Work, clock: StoppedClock
+) -> None:
+    """It would let a node that stops the service do so once more than others."""
+    async with LocalEngine(runner, work, clock) as engine:
+        engine.run_at(A, START + timedelta(seconds=1))
+        await engine.stop(timedelta(0))
+    assert work.put == 1
+
+
 @pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("a defect")])
 async def test_a_stop_goes_on_where_nothing_can_be_put_back(
     make: Make, runner: Runner, work: Work, fault: Exception
