@@ -44,6 +44,8 @@ LONGEST_RETRY_OF_NOTICES = timedelta(hours=1)
 """Between two tries of a notice, whose receiver may be gone for good."""
 GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
+SET_BACK = timedelta(minutes=1)
+"""By more than that a clock does not go back by itself; what was to be waited for until then is not."""
 SWEEP = timedelta(seconds=30)
 """How often a loop looks at the store although nobody woke it."""
 
@@ -81,6 +83,7 @@ class ChannelLoop:
         """When a lane may be served again."""
         self._closed_until: datetime | None = None
         """Until when the platform refuses the whole channel."""
+        self._looked_at = clock.now()
         self._moved: dict[str, str] = {}
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
@@ -143,6 +146,7 @@ class ChannelLoop:
     async def _serve_due(self) -> bool:
         """Whether something is due and nothing of it could be begun, as its turn has not come."""
         now = self._clock.now()
+        self._mind_the_clock(now)
         if self._closed_until is not None and self._closed_until > now:
             self._wake_at(self._closed_until)
             return False
@@ -165,6 +169,13 @@ class ChannelLoop:
                 )
         await self._wake_when_due(now)
         return bool(due) and not has_begun
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        """Set back, it would make pauses longer by hours; who is too fast for once is told so again."""
+        if self._looked_at - now > SET_BACK:
+            self._free_at.clear()
+            self._closed_until = None
+        self._looked_at = now
 
     def _is_free(self, lane: Lane, now: datetime) -> bool:
         """Posts wait while an edit is made there: it is not to lose to them what the platform still takes."""

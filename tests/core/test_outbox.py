@@ -387,6 +387,19 @@ async def test_a_limit_on_the_whole_channel_holds_for_every_recipient(
         await settled(world, other.id)
 
 
+@pytest.mark.parametrize("whole_channel", [False, True], ids=["a place", "the channel"])
+async def test_a_clock_that_is_set_back_by_hours_makes_no_pause_longer_by_them(
+    desk: World, paper: PaperChannel, clock: StoppedClock, *, whole_channel: bool
+) -> None:
+    paused = RateLimited("slow down", retry_after=timedelta(seconds=30), whole_channel=whole_channel)
+    paper.faults = [paused]
+    first = await desk.submit("first")
+    await eventually(lambda: due_in(desk, first.id, clock, 30))
+    clock.advance(hours=-6)
+    second = await desk.submit("second")
+    await settled(desk, second.id)
+
+
 async def test_of_two_limits_on_the_whole_channel_the_longer_holds(
     sqlite_database: Database, clock: StoppedClock, paper: PaperChannel
 ) -> None:
