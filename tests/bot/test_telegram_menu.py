@@ -157,12 +157,19 @@ async def reminded(there: TelegramHouse) -> bool:
     return [type(event) for event in events].count(ReviewerReminded) == len(waiting) > 0
 
 
+async def is_said_a_second_later(there: TelegramHouse, words: str) -> bool:
+    """Whether the bot has said so by then: the group takes few messages at once."""
+    await there.house.quiet()
+    there.house.clock.advance(seconds=1)
+    return bool(there.saying(words))
+
+
 async def test_a_reply_to_a_reminder_is_about_its_review(there: TelegramHouse) -> None:
     for task in [await there.house.submit(flow="timed") for _ in range(2)]:
         await there.house.review(task)
     there.house.clock.advance(hours=1)
     await eventually(lambda: reminded(there))
-    there.house.clock.advance(seconds=60)
+    await eventually(lambda: is_said_a_second_later(there, "Reminder for "))
     reminder = await there.card_with("Reminder for ")
     told = await said(there, "/later tomorrow", reply_to=reminder)
     assert "not before" in told.text

@@ -194,7 +194,7 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ),
         (
             "[groups.a]\nxyz = 1",
-            "is not a known key; known are: people, groups, slack, url, token_env, refresh,",
+            "is not a known key; known are: people, groups, slack, telegram, url, token_env, refresh,",
         ),
         (
             '[policies.x]\nreviewers = ["legal"]\napprovals = { ops = 1 }',
