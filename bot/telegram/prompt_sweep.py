@@ -105,11 +105,16 @@ class PromptSweep:
             await self._take_away(dialog, place)
             return
         if dialog.asks not in BY_REPLY:
-            await self._change(dialog, place)
+            words = await why_over(self._service, dialog.review)
+            self._take_turn(place)
+            await self._change(dialog, words)
         await self._dialogs.prompt_ended(TELEGRAM, dialog.message)
 
     async def _take_away(self, dialog: Dialog, place: Place) -> None:
-        """Where Telegram refuses that, as of what is older than 48 hours, at least its buttons go."""
+        """Where Telegram refuses that, as of what is older than 48 hours, at least its buttons go.
+
+        In the same turn: a chat that leaves us one at a time would never leave it another.
+        """
         self._take_turn(place)
         try:
             await self._bot.delete_message(*parts(dialog.message))
@@ -119,12 +124,10 @@ class PromptSweep:
                 raise failed from error
             log.info("question_not_removed", channel=TELEGRAM, message=dialog.message, error=str(failed))
             if not is_gone(error) and dialog.asks not in BY_REPLY:
-                await self._change(dialog, place)
+                await self._change(dialog, await why_over(self._service, dialog.review))
         await self._dialogs.close_dialog(TELEGRAM, dialog.message)
 
-    async def _change(self, dialog: Dialog, place: Place) -> None:
-        words = await why_over(self._service, dialog.review)
-        self._take_turn(place)
+    async def _change(self, dialog: Dialog, words: str) -> None:
         chat_id, message_id = parts(dialog.message)
         try:
             await self._bot.edit_message_text(

@@ -261,6 +261,28 @@ async def test_an_answered_question_that_may_not_be_taken_away_loses_its_buttons
     assert len(edits_of(there, prompt)) == 1
 
 
+@pytest.mark.parametrize("chat", [GROUP, ANA_ID])
+async def test_nor_does_one_for_which_a_busy_chat_leaves_a_single_call_each_time(
+    sqlite_database: Database, clock: StoppedClock, chat: int
+) -> None:
+    """What is refused must not take the turn of what would succeed, time and again."""
+    async with telegram_house(sqlite_database, clock, webhook=False, chat=chat) as there:
+        await there.house.submit()
+        await there.telegram.press(await there.card(chat=chat), "Reject…", user=ANA_ID)
+        prompt = await there.card_with("why do you reject", chat=chat)
+        refused = {"ok": False, "error_code": 400, "description": "Bad Request: message can't be deleted"}
+        there.telegram.faults.add(Fault(method="deleteMessage", status=400, body=refused, times=None))
+        await looked_over(there)
+        clock.advance(seconds=1)
+        await there.house.submit("that takes a call")
+        await there.card_with("that takes a call", chat)
+        assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == "Rejected."
+        for _ in range(60):
+            await looked_over(there)
+        assert there.telegram.message(chat, prompt.id).labels == ()
+        assert len(there.telegram.calls_of("deleteMessage")) == 2, "as it was answered, and of the sweep"
+
+
 async def test_the_log_is_told_of_an_outage_once(polling: TelegramHouse) -> None:
     there = polling
     away = Fault(method="editMessageText", contains="This question is over", status=502, times=None)
