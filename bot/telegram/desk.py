@@ -208,13 +208,14 @@ class Desk:
         """Leave to the sweep a question of which nothing is known, as after a crash between its post and its
         record: from now on it is kept that it is over.
 
-        Not one that was taken away in this moment, nor one that is known to be over.
+        Not one that was taken away in this moment, nor one that is known by now: another replica may note
+        only after the press that it asks.
         """
         place = ref_of(message)
-        if place in self._removed or await self._dialogs.asked_in_vain(TELEGRAM, place) is not None:
+        if place in self._removed:
             return
         over = self._clock.now() - timedelta(minutes=MINUTES)
-        await self._dialogs.open_dialog(
+        is_new = await self._dialogs.note_ended(
             Dialog(
                 message=place,
                 channel=TELEGRAM,
@@ -224,7 +225,8 @@ class Desk:
                 expires_at=over,
             )
         )
-        log.info("unknown_question_ended", channel=TELEGRAM, message=place, review_id=said.review)
+        if is_new:
+            log.info("unknown_question_ended", channel=TELEGRAM, message=place, review_id=said.review)
 
     def _note_removed(self, message: MessageRef) -> None:
         now = self._clock.now()

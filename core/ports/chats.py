@@ -53,6 +53,10 @@ class Dialogs(Protocol):
 
     async def open_dialog(self, dialog: Dialog) -> None: ...
 
+    async def note_ended(self, dialog: Dialog) -> bool:
+        """Keep one that expired; False where one with this prompt is kept already, open or not."""
+        ...
+
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
         ...

@@ -127,6 +127,17 @@ def is_handled(tx: Transaction, channel: str, update_id: str) -> bool:
 def open_dialog(tx: Transaction, opened: Dialog) -> None:
     """A prompt of the same message replaces the one before."""
     tx.send(CLOSE_DIALOG, channel=opened.channel, message=opened.message)
+    _keep(tx, opened)
+
+
+def note_ended(tx: Transaction, ended: Dialog) -> bool:
+    if find_dialog(tx, ended.channel, ended.message) or asked_in_vain(tx, ended.channel, ended.message):
+        return False
+    _keep(tx, ended)
+    return True
+
+
+def _keep(tx: Transaction, opened: Dialog) -> None:
     tx.insert(
         INSERT_DIALOG,
         channel=opened.channel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,16 +14,16 @@ from bot.simulator.telegram.people import MessageShape
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
 from bot.telegram.prompt_sweep import EVERY
 from bot.telegram.prompts import MINUTES
-from core.model import Verdict
+from core.model import Dialog, MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided
 from tests.bot.telegram_edits import asked_for_text, prompt_of
 from tests.bot.telegram_house import ANA_ID, EVE_ID, GROUP, TelegramHouse, simulated, telegram_house
-from tests.world import BEN, eventually
+from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
-    from core.model import Task
+    from core.model import ReviewId, Task
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -147,6 +148,36 @@ async def test_where_telegram_is_away_it_ends_later_also_after_a_restart(
         async with telegram_house(sqlite_database, clock, webhook=False, telegram=telegram) as there:
             await settled(there)
             assert now(there, orphan).labels == ()
+
+
+async def test_one_that_another_replica_notes_in_this_moment_stays_open(
+    polling: TelegramHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telegram shows people a message before it tells who posted it."""
+    there = polling
+    task, prompt = await orphaned(there)
+    review = await there.house.review(task)
+    check_open = there.house.service.check_open
+
+    async def noted_meanwhile(which: ReviewId) -> None:
+        await there.house.store.open_dialog(
+            Dialog(
+                message=MessageRef(f"{prompt.chat}/{prompt.id}"),
+                channel=there.channel.name,
+                review=review.id,
+                person=ANA.id,
+                verdict=Verdict.REJECT,
+                expires_at=there.house.clock.now() + timedelta(minutes=MINUTES),
+            )
+        )
+        await check_open(which)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(there.house.service, "check_open", noted_meanwhile)
+        assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == OVER
+    await looks(there)
+    assert now(there, prompt).labels == prompt.labels
+    assert (await there.telegram.press(prompt, "No reason", user=ANA_ID)).text == "Rejected."
 
 
 async def test_a_stranger_ends_nothing(polling: TelegramHouse) -> None:

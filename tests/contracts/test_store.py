@@ -1124,6 +1124,11 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     replaced = await store.dialog(PAPER, MessageRef("m2"))
     assert replaced is not None
     assert replaced.person == BEN.id
+    assert not await store.note_ended(replace(first, expires_at=clock.now())), "it is open"
+    assert await store.dialog(PAPER, MessageRef("m1")) == first
+    unknown = replace(dialog("m3"), expires_at=clock.now() - timedelta(minutes=10))
+    assert [await store.note_ended(unknown) for _ in range(2)] == [True, False]
+    assert await store.asked_in_vain(PAPER, MessageRef("m3")) == unknown
     await store.close_dialog(PAPER, MessageRef("m1"))
     await store.close_dialog(PAPER, MessageRef("m1"))
     assert await store.dialog(PAPER, MessageRef("m1")) is None

@@ -36,6 +36,9 @@ class ChatRows(Lanes):
     async def open_dialog(self, dialog: Dialog) -> None:
         await self._write.run(partial(chats.open_dialog, opened=dialog))
 
+    async def note_ended(self, dialog: Dialog) -> bool:
+        return await self._write.run(partial(chats.note_ended, ended=dialog))
+
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
 
