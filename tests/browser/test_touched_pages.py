@@ -98,3 +98,31 @@ async def test_a_task_page_whose_next_attempt_comes_under_the_finger_decides_not
     await leave(finger)
     await expect(ana.locator("#notice")).to_contain_text(MOVED)
     assert (await house.task(task)).status == "waiting_for_review"
+
+
+async def test_an_edit_counts_for_the_attempt_that_the_finger_fell_on_alone(
+    house: House, sign_in: SignIn
+) -> None:
+    """The task, and so where the form is sent, is the same."""
+    task = await house.submitted("Once more, please")
+    ana = await sign_in("ana", **PHONE)
+    await ana.goto(f"{house.url}/tasks/{task}")
+    await ana.get_by_text("Edit…").tap()
+    button = ana.get_by_role("button", name="Approve with my changes")
+    await button.scroll_into_view_if_needed()
+    place = await button.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    finger = await touch(ana, x, y)
+    await ana.evaluate(
+        """() => {
+          const live = document.getElementById("live");
+          const review = live.querySelector("form.edit [name=review_id]").value;
+          live.innerHTML = live.innerHTML.replaceAll(review, "0123456789abcdef0123456789abcdef");
+        }"""
+    )
+    left = await ana.evaluate("([x, y]) => document.elementFromPoint(x, y)?.textContent", [x, y])
+    assert left == "Approve with my changes", "else this tests nothing"
+    await leave(finger)
+    await expect(ana.locator("#notice")).to_contain_text(MOVED)
+    assert (await house.task(task)).status == "waiting_for_review"
