@@ -7,6 +7,7 @@ under one key, answers only what is open, and forks only what has no fork. The e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pocketflow import AsyncFlow, AsyncNode, Flow
 
 from core.codec import encode
-from core.errors import AlreadyDecided, ReviewIsClosed
+from core.errors import AlreadyDecided, Overloaded, ReviewIsClosed
 from core.events import ReviewRequested, TaskRewound, kind
 from core.flow import FlowDefinition
 from core.graph import Graph
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from core.events import Event
-    from core.model import Json, Recipient
+    from core.model import Json, Recipient, Task
     from core.service import Service
 
 Shared = dict[str, Any]
@@ -244,8 +245,8 @@ def flows(receive: Receive, *recipients: Recipient) -> dict[str, FlowDefinition]
 async def play(service: Service, name: str, key: str) -> list[TaskId]:
     """Bring the task of that key to its end, and what is made of it; all their ids."""
     shape = SHAPES[name]
-    task, _ = await service.submit(
-        Submission(input="a text", submitter=SAM.id, flow=name, idempotency_key=key)
+    task = await submitted(
+        service, Submission(input="a text", submitter=SAM.id, flow=name, idempotency_key=key)
     )
     await answer(service, task.id, shape.answers)
     if shape.resume is not None and not await was_resumed(service, task.id):
@@ -259,6 +260,15 @@ async def play(service: Service, name: str, key: str) -> list[TaskId]:
     child = await fork_of(service, task.id, shape.fork)
     await answer(service, child, shape.forked)
     return [task.id, child]
+
+
+async def submitted(service: Service, submission: Submission) -> Task:
+    """Whoever is told to come back, does."""
+    while True:
+        try:
+            return (await service.submit(submission))[0]
+        except Overloaded:
+            await asyncio.sleep(0.1)
 
 
 async def answer(service: Service, task: TaskId, answers: Sequence[Sequence[Press | Resume]]) -> None:
