@@ -139,10 +139,10 @@ class Memberships:
             self._pace.called(EVERYWHERE, LIMITS)
 
     def _wait(self) -> timedelta:
-        """Before the next question; none for what a clock that was set back has put far away."""
+        """Before the next question; no rest that a clock which was set back has put far away."""
         rest = timedelta(0) if self._rests_until is None else self._rests_until - self._clock.now()
         pace = timedelta(seconds=self._pace.wait(EVERYWHERE, LIMITS))
-        return max([timedelta(0), *(wait for wait in (rest, pace) if wait <= SHORT)])
+        return max(pace, rest if rest <= SHORT else timedelta(0))
 
 
 def _is_present(found: ChatMember, user: int) -> bool:

@@ -105,13 +105,8 @@ class MessageShape(PostedShape):
 
 
 class PressedShape(MessageShape):
-    reply_markup: KeyboardShape | None = None
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        """Of its buttons as Telegram has them, whatever a client says that it pressed."""
-        rows = self.reply_markup.inline_keyboard if self.reply_markup else []
-        return tuple(button.callback_data for row in rows for button in row if button.callback_data)
+    reply_markup: Any = None
+    """As it came: read by `tokens_shown` alone, which few presses need."""
 
 
 class QueryShape(Shape):
@@ -139,14 +134,21 @@ class UpdateShape(Shape):
         return bool(self.callback_query or is_for_us)
 
 
-TOKENS = "tokens"
-"""Where a `CallbackQuery` of ours keeps them."""
+KEYBOARD = "keyboard"
+"""Where a `CallbackQuery` of ours keeps the pressed message's; absent where Telegram does not show it."""
 
 
 def tokens_shown(query: CallbackQuery) -> tuple[str, ...] | None:
-    """What the buttons of the pressed message carry; None where Telegram tells only where it stands."""
-    shown: tuple[str, ...] | None = query.api_kwargs.get(TOKENS)
-    return shown
+    """What the buttons of the pressed message carry by Telegram, whatever a client says that it pressed; None
+    where Telegram tells only where it stands."""
+    if KEYBOARD not in query.api_kwargs:
+        return None
+    try:
+        keyboard = KeyboardShape.model_validate(query.api_kwargs[KEYBOARD])
+    except ValidationError:
+        return ()
+    buttons = (button for row in keyboard.inline_keyboard for button in row)
+    return tuple(button.callback_data for button in buttons if button.callback_data)
 
 
 class Unreadable(Exception):
@@ -359,7 +361,7 @@ class Intake:
             shape.chat_instance,
             message=None if shown is None else self._message(shown),
             data=shape.data,
-            api_kwargs={TOKENS: shown.tokens if shown is not None and shown.date else None},
+            api_kwargs={KEYBOARD: shown.reply_markup} if shown is not None and shown.date else None,
         )
         made.set_bot(self._bot)
         return made

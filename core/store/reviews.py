@@ -172,20 +172,26 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
 
 def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
     """The review with what only a card shows: what calls people next, who has called its task off, and how
-    its attempt differs from the one before.
-
-    That one is the last one seen in the same place of the flow, also where somebody has resumed the task from
-    before it. What a node asks itself may be another question each time, unless it is an edit of the last.
-    """
+    its attempt differs from the one before."""
     found = one(tx, review_id)
-    found = replace(found, next_call=next_call(tx, found), cancelled_by=_cancelled_by(tx, found))
+    return replace(
+        found,
+        next_call=next_call(tx, found),
+        cancelled_by=_cancelled_by(tx, found),
+        earlier=_earlier(tx, found),
+    )
+
+
+def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
+    """The last one seen in the same place of the flow, also where somebody has resumed the task from before
+    it. What a node asks itself may be another question each time, unless it is an edit of the last."""
     if found.attempt == 1:
-        return found
+        return None
     edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
     if found.point is Point.INSIDE and not edited:
-        return found
+        return None
     row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
-    return found if row is None else replace(found, earlier=Earlier(attempt=row[0], draft=from_json(row[1])))
+    return None if row is None else Earlier(attempt=row[0], draft=from_json(row[1]))
 
 
 def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:

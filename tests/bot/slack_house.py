@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
+from bot.buttons import Buttons
 from bot.people import Directory
 from bot.settings import BotSettings
 from bot.simulator.slack import SlackSimulator
+from bot.simulator.slack.people import EVENTS
 from bot.slack import SlackChannel, desk
+from core.clock import SystemClock
 from core.model import ChannelName, Recipient
 from tests.bot.house import PUBLIC_URL, core_with, served
 from tests.world import ANA, BEN, SAM
@@ -23,9 +27,10 @@ if TYPE_CHECKING:
     from bot.simulator.slack import Message
     from bot.simulator.slack.model import View
     from core.model import PersonId, Policy
+    from core.service import Service
     from core.store.database import Database
     from tests.bot.house import House
-    from tests.world import StoppedClock
+    from tests.world import StoppedClock, World
 
 GENERAL = "C01GEN"
 PARTNER = "T0PARTNER"
@@ -153,6 +158,30 @@ async def simulated(**options: Any) -> AsyncIterator[SlackSimulator]:
         slack.add_user("U01BEN", "Ben Okri", team=PARTNER)
         slack.add_channel(GENERAL, "general", members=["U01ANA", "U01SAM", "U01EVE", "U01BEN"])
         yield slack
+
+
+@asynccontextmanager
+async def memberships_heard(
+    slack: SlackSimulator, world: World, service: Service, *, http: bool
+) -> AsyncIterator[list[str]]:
+    """The ids of user groups and channels of which Slack told us that somebody came or left."""
+    slack.events, heard = EVENTS, list[str]()
+    channel = SlackChannel(
+        settings_for(slack, http=http),
+        service=service,
+        people=PEOPLE,
+        buttons=await Buttons.kept_in(world.store),
+        inbox=world.store,
+        clock=SystemClock(),  # Slack signs with the machine's time
+        public_url=PUBLIC_URL,
+        membership_changed=heard.append,
+    )
+    async with asyncio.timeout(20), channel.listening(), served(channel.routes()) as url:
+        if http:
+            slack.request_url = f"{url}/slack/events"
+        else:
+            await slack.connected()
+        yield heard
 
 
 async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> Message:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.buttons import Buttons
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.slack.method import BOT_SCOPES
-from bot.simulator.slack.people import EVENTS
-from bot.slack import SlackChannel, memberships
+from bot.slack import memberships
 from bot.slack.memberships import members
-from core.clock import SystemClock
 from core.errors import Unavailable
 from tests.bot import slack_house
-from tests.bot.house import PUBLIC_URL, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -154,23 +149,8 @@ async def test_without_the_scope_of_its_kind_the_sentence_says_which(channel: st
 async def test_slack_tells_that_people_came_to_a_channel_and_left_it(
     slack: SlackSimulator, world: World, service: Service, http: bool
 ) -> None:
-    slack.events, heard = EVENTS, list[str]()
     slack.add_channel("C01AWAY", "away", with_bot=False)
-    channel = SlackChannel(
-        slack_house.settings_for(slack, http=http),
-        service=service,
-        people=slack_house.PEOPLE,
-        buttons=await Buttons.kept_in(world.store),
-        inbox=world.store,
-        clock=SystemClock(),  # Slack signs with the machine's time
-        public_url=PUBLIC_URL,
-        membership_changed=heard.append,
-    )
-    async with asyncio.timeout(20), channel.listening(), served(channel.routes()) as url:
-        if http:
-            slack.request_url = f"{url}/slack/events"
-        else:
-            await slack.connected()
+    async with slack_house.memberships_heard(slack, world, service, http=http) as heard:
         await slack.join_channel(OPEN, user="U01SAM", inviter="U01ANA")
         assert heard == [OPEN]
         await slack.leave_channel(CLOSED, user="U01ANA")

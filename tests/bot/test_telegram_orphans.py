@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
+from telegram import CallbackQuery, User
 
 from bot.buttons import Action
 from bot.simulator.faults import Fault
@@ -14,6 +15,7 @@ from bot.simulator.telegram.people import MessageShape
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
 from bot.telegram.prompt_sweep import EVERY
 from bot.telegram.prompts import MINUTES
+from bot.telegram.updates import KEYBOARD, tokens_shown
 from core.model import Dialog, MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided
@@ -322,3 +324,30 @@ async def test_one_too_old_to_be_taken_away_stays_and_is_asked_for_once(
             assert not now(there, prompt).deleted
             assert len(telegram.calls_of("deleteMessage")) == 1
             assert [line["event"] for line in logs].count("question_not_removed") == 1
+
+
+@pytest.mark.parametrize(
+    ("keeps", "tokens"),
+    [
+        (None, None),
+        ({KEYBOARD: None}, ()),
+        ({KEYBOARD: {"inline_keyboard": "none"}}, ()),
+        (
+            {
+                KEYBOARD: {
+                    "inline_keyboard": [
+                        [{"text": "Open", "url": "https://a.example"}],
+                        [{"text": "B", "callback_data": "b"}],
+                    ]
+                }
+            },
+            ("b",),
+        ),
+    ],
+)
+def test_what_a_messages_buttons_carry_is_told_by_telegram(
+    keeps: dict[str, Any] | None, tokens: tuple[str, ...] | None
+) -> None:
+    """None where it is not shown; of what cannot be read nothing is ended."""
+    query = CallbackQuery("1", User(ANA_ID, "Ana", is_bot=False), "1", api_kwargs=keeps)
+    assert tokens_shown(query) == tokens

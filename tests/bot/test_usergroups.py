@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
-from bot.buttons import Buttons
 from bot.settings import BotSettings
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
 from bot.simulator.slack.method import BOT_SCOPES
-from bot.simulator.slack.people import EVENTS
-from bot.slack import SlackChannel
 from bot.slack.memberships import members
-from core.clock import SystemClock
 from core.errors import Unavailable
 from tests.bot import slack_house
-from tests.bot.house import PUBLIC_URL, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,22 +111,7 @@ async def test_neither_token_nor_address_is_said(slack: SlackSimulator) -> None:
 async def test_slack_tells_that_a_user_group_changed(
     slack: SlackSimulator, world: World, service: Service, http: bool
 ) -> None:
-    slack.events, heard = EVENTS, list[str]()
-    channel = SlackChannel(
-        slack_house.settings_for(slack, http=http),
-        service=service,
-        people=slack_house.PEOPLE,
-        buttons=await Buttons.kept_in(world.store),
-        inbox=world.store,
-        clock=SystemClock(),  # Slack signs with the machine's time
-        public_url=PUBLIC_URL,
-        membership_changed=heard.append,
-    )
-    async with asyncio.timeout(20), channel.listening(), served(channel.routes()) as url:
-        if http:
-            slack.request_url = f"{url}/slack/events"
-        else:
-            await slack.connected()
+    async with slack_house.memberships_heard(slack, world, service, http=http) as heard:
         await slack.change_usergroup(LEGAL, users=["U01EVE"])
         assert heard == [LEGAL, LEGAL]
         await slack.change_usergroup(LEGAL, is_disabled=True)
