@@ -144,7 +144,7 @@ async def test_its_environment_is_small_and_holds_no_secret(
 async def test_it_runs_in_the_configurations_folder_in_a_session_of_its_own(
     script: Any, tmp_path: Path
 ) -> None:
-    script("pwd; ps -o sid= -p $$; echo $$")
+    script(f"pwd; {sys.executable} -c 'import os; print(os.getsid(0))'; echo $$")
     folder, session, own = str(await drafted(tmp_path)).split()
     assert Path(folder) == tmp_path
     assert session == own
