@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, exists, func, literal_column, or_, select, union_all, update
 
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
-from core.store.statements import Statement, p
+from core.store.statements import Statement, p, unindexed
 from core.store.tables import delivery
 
 if TYPE_CHECKING:
@@ -60,13 +60,15 @@ def _heads(of: ColumnElement[bool], *, is_post: int) -> Select[Any]:
     )
     place = place.union_all(select(following).where(place.c.address.is_not(None)))
     head = delivery.alias(f"head_{is_post}")
+    # SQLite 3.46 takes a time for what narrows most, and would read and sort all that is due anywhere.
+    due_at = unindexed(delivery.c.due_at) if is_post else delivery.c.due_at
     oldest = (
         select(delivery.c.id)
         .where(
             delivery.c.channel == p("channel"),
             delivery.c.address == place.c.address,
             delivery.c.due_at.is_not(None),
-            delivery.c.due_at <= p("now"),
+            due_at <= p("now"),
             of,
             # A reply needs its thread: what is new waits until the task's older cards there are posted.
             *([~_waits_for_older] if is_post else []),

@@ -10,12 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, bindparam, cast, func, literal_column
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql.compiler import SQLCompiler
     from sqlalchemy.sql.elements import BindParameter, CompilerElement
 
 
@@ -64,3 +67,22 @@ def p(name: str) -> BindParameter[Any]:
 def since_1970(at: ColumnElement[Any]) -> ColumnElement[int]:
     """A time of PostgreSQL's, in microseconds as our columns have times."""
     return cast(func.floor(func.extract("epoch", at) * literal_column("1000000")), BigInteger)
+
+
+class unindexed(FunctionElement[int]):  # noqa: N801 - read as a function of SQL, as `func.min` is
+    """A column that SQLite does not look up in an index: its planner takes another condition for that.
+
+    A unary plus, as https://sqlite.org/optoverview.html#uplus has it. PostgreSQL goes by its statistics.
+    """
+
+    inherit_cache = True
+
+
+@compiles(unindexed)
+def _as_it_is(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clause_expr, **options)
+
+
+@compiles(unindexed, "sqlite")
+def _after_a_plus(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clause_expr, **options)}"

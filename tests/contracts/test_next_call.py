@@ -267,5 +267,7 @@ async def test_the_end_of_the_queue_is_found_in_an_index(any_database: Database,
         plan = " ".join(str(row[0 if is_postgres else 3]) for row in cursor.fetchall())
     finally:
         connection.close()
-    expected = "using ix_delivery_due" if is_postgres else "ix_delivery_due (channel=? AND due_at"
+    # Of two indexes that have the time PostgreSQL may take either, as so few rows cost the same.
+    by_time = "Index Cond: (((channel)::text = 'paper'::text) AND (due_at > "
+    expected = by_time if is_postgres else "ix_delivery_due (channel=? AND due_at"
     assert expected in plan, plan
