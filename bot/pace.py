@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from core.ports import Clock
 
 
@@ -32,7 +30,7 @@ class Pace:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._calls: dict[str, deque[datetime]] = {}
+        self._calls: dict[str, deque[timedelta]] = {}
         self._room = PLACES
         self._longest = timedelta(0)
         """The span of any limit that was ever kept to."""
@@ -46,13 +44,13 @@ class Pace:
             self._make_room()
             self._calls[place] = deque(maxlen=max(each.calls for each in limits))
         self._longest = max(self._longest, *(each.span for each in limits))
-        self._calls[place].append(self._clock.now())
+        self._calls[place].append(self._clock.steady())
 
     def _make_room(self) -> None:
         """A place is forgotten once nothing of it counts; there are as many as people hand in from."""
         if len(self._calls) < self._room:
             return
-        before = self._clock.now() - self._longest
+        before = self._clock.steady() - self._longest
         self._calls = {place: calls for place, calls in self._calls.items() if calls[-1] > before}
         self._room = max(PLACES, 2 * len(self._calls))
 
@@ -61,11 +59,6 @@ class Pace:
         calls = self._calls.get(place)
         if not calls:
             return 0.0
-        now = self._clock.now()
-        if max(calls) - now > self._longest:
-            # The clock was set back, by hours perhaps; who is too fast for once is told to pause. The latest
-            # call need not tell: it may have been counted since, without a wait.
-            del self._calls[place]
-            return 0.0
+        now = self._clock.steady()
         free = [calls[-each.calls] + each.span for each in limits if len(calls) >= each.calls]
         return max([0.0, *((at - now).total_seconds() for at in free)])

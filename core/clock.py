@@ -39,9 +39,12 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def steady(self) -> timedelta:
+        return timedelta(seconds=seconds())
+
     def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
-        seconds = max((at - self.now()).total_seconds(), 0.0)
-        return asyncio.get_running_loop().call_later(seconds, callback)
+        wait = max((at - self.now()).total_seconds(), 0.0)
+        return asyncio.get_running_loop().call_later(wait, callback)
 
 
 class SharedClock(SystemClock):
@@ -60,6 +63,9 @@ class SharedClock(SystemClock):
         if self._zero is None:
             return super().now()
         return EPOCH + self._zero + timedelta(seconds=self._seconds())
+
+    def steady(self) -> timedelta:
+        return timedelta(seconds=self._seconds())
 
     def told(self, at: datetime, asked: float, answered: float) -> None:
         """The database's clock said `at` some time between these two moments of the counter."""

@@ -44,8 +44,6 @@ LONGEST_RETRY_OF_NOTICES = timedelta(hours=1)
 """Between two tries of a notice, whose receiver may be gone for good."""
 GIVE_UP_AFTER = timedelta(hours=75)
 """How long a delivery is tried: the span of the sample schedule of Standard Webhooks 1.0.0."""
-SET_BACK = timedelta(minutes=1)
-"""By more than that a clock does not go back by itself; what was to be waited for until then is not."""
 SWEEP = timedelta(seconds=30)
 """How often a loop looks at the store although nobody woke it."""
 
@@ -79,11 +77,10 @@ class ChannelLoop:
         self._waits = False
         self._alarm: Alarm | None = None
         self._serving: dict[Lane, asyncio.Task[None]] = {}
-        self._free_at: dict[Lane, datetime] = {}
-        """When a lane may be served again."""
-        self._closed_until: datetime | None = None
-        """Until when the platform refuses the whole channel."""
-        self._looked_at = clock.now()
+        self._free_at: dict[Lane, timedelta] = {}
+        """When a lane may be served again, by what counts on though the clock is set back."""
+        self._closed_until: timedelta | None = None
+        """Likewise, until when the platform refuses the whole channel."""
         self._moved: dict[str, str] = {}
         """Addresses that are no longer good, and the ones in their place."""
         self._task: asyncio.Task[None] | None = None
@@ -145,10 +142,9 @@ class ChannelLoop:
 
     async def _serve_due(self) -> bool:
         """Whether something is due and nothing of it could be begun, as its turn has not come."""
-        now = self._clock.now()
-        self._mind_the_clock(now)
-        if self._closed_until is not None and self._closed_until > now:
-            self._wake_at(self._closed_until)
+        now, steady = self._clock.now(), self._clock.steady()
+        if self._closed_until is not None and self._closed_until > steady:
+            self._wake_at(now + (self._closed_until - steady))
             return False
         if self._is_new:
             await self._store.retry_failed(self._channel.name)
@@ -162,31 +158,25 @@ class ChannelLoop:
             if len(self._serving) >= SIDE_BY_SIDE:
                 break
             lane = _lane(delivery)
-            if lane not in busy and self._is_free(lane, now):
+            if lane not in busy and self._is_free(lane, steady):
                 has_begun = True
                 self._serving[lane] = asyncio.create_task(
                     self._serve(delivery, lane), name=f"delivery {delivery.id}"
                 )
-        await self._wake_when_due(now)
+        await self._wake_when_due(now, steady)
         return bool(due) and not has_begun
 
-    def _mind_the_clock(self, now: datetime) -> None:
-        """Set back, it would make pauses longer by hours; who is too fast for once is told so again."""
-        if self._looked_at - now > SET_BACK:
-            self._free_at.clear()
-            self._closed_until = None
-        self._looked_at = now
-
-    def _is_free(self, lane: Lane, now: datetime) -> bool:
+    def _is_free(self, lane: Lane, steady: timedelta) -> bool:
         """Posts wait while an edit is made there: it is not to lose to them what the platform still takes."""
         serving = [lane] if lane.edits else _lanes(lane.recipient)
-        return not any(one in self._serving for one in serving) and self._free_at.get(lane, now) <= now
+        return not any(one in self._serving for one in serving) and self._free_at.get(lane, steady) <= steady
 
-    async def _wake_when_due(self, now: datetime) -> None:
+    async def _wake_when_due(self, now: datetime, steady: timedelta) -> None:
         """At the first of: a delivery falls due, a lane is free again, the regular look."""
-        self._free_at = {lane: at for lane, at in self._free_at.items() if at > now}
+        self._free_at = {lane: at for lane, at in self._free_at.items() if at > steady}
         due = await self._store.next_due_delivery(self._channel.name, after=now)
-        self._wake_at(min([now + SWEEP, *([due] if due else []), *self._free_at.values()]))
+        free = [now + (at - steady) for at in self._free_at.values()]
+        self._wake_at(min([now + SWEEP, *([due] if due else []), *free]))
 
     def _wake_at(self, at: datetime) -> None:
         if self._alarm is not None:
@@ -214,7 +204,7 @@ class ChannelLoop:
 
     def _leave_alone(self, lane: Lane, wait: timedelta) -> None:
         """Serve the lane again after `wait` at the earliest; a longer wait asked for before stands."""
-        until = self._clock.now() + wait
+        until = self._clock.steady() + wait
         self._free_at[lane] = max(until, self._free_at.get(lane, until))
 
     async def _show(self, delivery: Delivery) -> None:
@@ -297,7 +287,8 @@ class ChannelLoop:
         for lane in [_lane(delivery)] if error.lane_only else _lanes(delivery.recipient):
             self._leave_alone(lane, error.retry_after)
         if error.whole_channel:
-            self._closed_until = max(again, self._closed_until or again)
+            until = self._clock.steady() + error.retry_after
+            self._closed_until = max(until, self._closed_until or until)
         if self._has_had_its_time(delivery):
             await self._give_up(delivery, str(error))
             return

@@ -104,42 +104,58 @@ class StoppedAlarm:
 
 
 class StoppedClock:
-    """Time that moves only when `advance` is called; what falls due on the way is called in its order."""
+    """Time that moves only when `advance` is called; what falls due on the way is called in its order.
+
+    By less than nothing it is set back, as a machine's clock may be: no time passes then, and what was to be
+    called in a while is called no later for it.
+    """
 
     def __init__(self, at: datetime = START) -> None:
         self._now = at
-        self._alarms: list[tuple[datetime, int, StoppedAlarm]] = []
+        self._steady = timedelta(0)
+        self._alarms: list[tuple[timedelta, int, StoppedAlarm]] = []
         self._numbers = itertools.count()
 
     def now(self) -> datetime:
         return self._now
+
+    def steady(self) -> timedelta:
+        return self._steady
 
     def call_at(self, at: datetime, callback: Callable[[], object]) -> StoppedAlarm:
         alarm = StoppedAlarm(callback)
         if at <= self._now:
             asyncio.get_running_loop().call_soon(alarm.ring)
         else:
-            heapq.heappush(self._alarms, (at, next(self._numbers), alarm))
+            heapq.heappush(self._alarms, (self._steady + (at - self._now), next(self._numbers), alarm))
         return alarm
 
     def advance(self, by: timedelta | None = None, **parts: float) -> None:
         """`advance(timedelta(...))` or `advance(seconds=3)`."""
-        until = self._now + (by or timedelta(**parts))
+        span = by or timedelta(**parts)
+        until = self._steady + span
         while self._alarms and self._alarms[0][0] <= until:
-            at, _, alarm = heapq.heappop(self._alarms)
-            self._now = max(at, self._now)
+            due, _, alarm = heapq.heappop(self._alarms)
+            self._move(due)
             alarm.ring()
-        self._now = until
+        if span < timedelta(0):
+            self._now += span
+        else:
+            self._move(until)
+
+    def _move(self, to: timedelta) -> None:
+        self._now += max(to - self._steady, timedelta(0))
+        self._steady = max(to, self._steady)
 
     @property
     def alarms(self) -> frozenset[datetime]:
         """When calls are to come."""
-        return frozenset(at for at, _, alarm in self._alarms if alarm.callback is not None)
+        return frozenset(self._now + (due - self._steady) for due, _, alarm in self._alarms if alarm.callback)
 
     @property
     def next_alarm(self) -> datetime | None:
         """When the next call is to come."""
-        return min((at for at, _, alarm in self._alarms if alarm.callback is not None), default=None)
+        return min(self.alarms, default=None)
 
 
 class Board:

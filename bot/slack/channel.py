@@ -93,7 +93,7 @@ class SlackChannel:
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
         self._homes: Homes | None = None
-        self._no_edits_until = clock.now()
+        self._no_edits_until = clock.steady()
 
     @property
     def name(self) -> ChannelName:
@@ -173,12 +173,12 @@ class SlackChannel:
                     )
                 )
             except RateLimited as error:
-                self._no_edits_until = self._clock.now() + error.retry_after
+                self._no_edits_until = self._clock.steady() + error.retry_after
                 raise
 
     def _check_edits_are_welcome(self) -> None:
         """A pause of chat.update is the whole workspace's, and no pause of posts."""
-        asked_for = self._no_edits_until - self._clock.now()
+        asked_for = self._no_edits_until - self._clock.steady()
         left = max(asked_for, timedelta(seconds=self._pace.wait("", EDITS)))
         if left > timedelta(0):
             raise RateLimited("Slack takes no more edits for a while.", retry_after=left, lane_only=True)

@@ -20,7 +20,6 @@ from core.events import ProgressReported, TextStreamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from slack_sdk.web.async_client import AsyncWebClient
 
@@ -58,7 +57,7 @@ class Home:
     """One person's, as it was published last."""
 
     team: str
-    opened_at: datetime
+    opened_at: timedelta
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One after the other, so that an older list never replaces a newer one."""
     shown: list[Block] | None = None
@@ -79,7 +78,7 @@ class Homes:
         self._homes: OrderedDict[str, Home] = OrderedDict()
         """By user, who opened theirs last at the end."""
         self._alarm: Alarm | None = None
-        self._closed_until = clock.now()
+        self._closed_until = clock.steady()
         """Until when Slack asked for a pause."""
         self._rest = COALESCED
         self._refreshing = asyncio.Lock()
@@ -96,7 +95,7 @@ class Homes:
         known = self._homes.pop(user, None)
         # shown again even where nothing changed: a Home that somebody opens may be that of an earlier run
         turn = known.turn if known is not None else asyncio.Lock()
-        self._homes[user] = Home(team=event.team_id, opened_at=self._clock.now(), turn=turn)
+        self._homes[user] = Home(team=event.team_id, opened_at=self._clock.steady(), turn=turn)
         if known is None and len(self._homes) > KEPT:
             self._homes.popitem(last=False)
         self._errands.start(self._open(user), "app home")
@@ -126,7 +125,7 @@ class Homes:
 
     def _ring(self) -> None:
         self._alarm = None
-        before = self._clock.now() - LIVE_FOR
+        before = self._clock.steady() - LIVE_FOR
         for user in [user for user, home in self._homes.items() if home.opened_at < before]:
             del self._homes[user]
         if self._homes:
@@ -141,13 +140,13 @@ class Homes:
     async def _refresh(self, users: Sequence[str]) -> None:
         """Who is left waits for the next time."""
         async with self._refreshing:
-            began = self._clock.now()
+            began = self._clock.steady()
             for user in users:
                 wait = await self._in_turn(user, CHANGED)
                 if wait is not None:
                     self._later(wait)
                     return
-            self._rest = max(COALESCED, REST * (self._clock.now() - began))
+            self._rest = max(COALESCED, REST * (self._clock.steady() - began))
 
     async def _in_turn(self, user: str, limits: tuple[Limit, ...]) -> timedelta | None:
         home = self._homes.get(user)
@@ -165,7 +164,7 @@ class Homes:
             return max(error.retry_after, AGAIN)
         if blocks == home.shown:
             return None
-        pause = self._closed_until - self._clock.now()
+        pause = self._closed_until - self._clock.steady()
         left = max(pause, timedelta(seconds=self._pace.wait("", limits)))
         if left > timedelta(0):
             return left
@@ -181,7 +180,7 @@ class Homes:
         """A pause is the whole workspace's. Whose Home Slack refuses, opens it again."""
         log.warning("app_home_not_shown", channel=SLACK, error=str(error))
         if isinstance(error, RateLimited):
-            self._closed_until = self._clock.now() + error.retry_after
+            self._closed_until = self._clock.steady() + error.retry_after
             return error.retry_after
         if isinstance(error, Unreachable):
             return AGAIN

@@ -92,7 +92,7 @@ class LostPosts:
         self._refused: dict[DeliveryId, None] = {}
         """Posts of which Slack said that they do not stand there."""
         self._readings: dict[Place, Reading] = {}
-        self._failing: dict[Place, datetime] = {}
+        self._failing: dict[Place, timedelta] = {}
         self._own_bot: str | None = None
 
     def doubt(self) -> None:
@@ -155,10 +155,10 @@ class LostPosts:
         """Nothing, where it will stay like that; else raises, and the post waits."""
         since = self._failing.get(place)
         if since is None:
-            since = self._clock.now()
+            since = self._clock.steady()
             _keep(self._failing, place, since)
         is_for_good = isinstance(error, (Undeliverable, MessageGone)) or code == "missing_scope"
-        if not is_for_good and self._clock.now() - since < PATIENCE:
+        if not is_for_good and self._clock.steady() - since < PATIENCE:
             raise error
         log.warning("lost_posts_not_looked_for", channel="slack", place=place.channel, error=str(error))
         return {}

@@ -35,7 +35,6 @@ from core.model import Asks, Dialog, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from datetime import datetime
     from typing import TypeAlias
 
     from telegram import (
@@ -100,9 +99,9 @@ class Desk:
         self._turns: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
         self._asking: dict[int, set[asyncio.Event]] = {}
         """In which chats something is being asked, each until that is known to be asked, or not."""
-        self._asked: dict[Asked, datetime] = {}
+        self._asked: dict[Asked, timedelta] = {}
         """What this replica has asked lately, and nobody has answered: when."""
-        self._removed: dict[MessageRef, datetime] = {}
+        self._removed: dict[MessageRef, timedelta] = {}
         """What this replica has taken away lately: a second tap on it may be on its way."""
         self._public_url = public_url
 
@@ -143,7 +142,7 @@ class Desk:
         self, person: PersonId, said: Press, card: MaybeInaccessibleMessage | None
     ) -> Iterator[bool]:
         """Whether to ask that; not what this person was asked within `AGAIN` and has not answered."""
-        now = self._clock.now()
+        now = self._clock.steady()
         self._asked = {asked: at for asked, at in self._asked.items() if now - at < AGAIN}
         asked = Asked(person, said.review, said.action, None if card is None else ref_of(card))
         if asked in self._asked:
@@ -229,7 +228,7 @@ class Desk:
             log.info("unknown_question_ended", channel=TELEGRAM, message=place, review_id=said.review)
 
     def _note_removed(self, message: MessageRef) -> None:
-        now = self._clock.now()
+        now = self._clock.steady()
         self._removed = {one: at for one, at in self._removed.items() if now - at < AGAIN}
         self._removed[message] = now
 

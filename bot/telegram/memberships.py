@@ -20,7 +20,6 @@ from core.pauses import elapse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from bot.settings import BotSettings
     from core.ports import Clock
@@ -61,7 +60,7 @@ class Memberships:
         self._clock = clock
         self._pace = Pace(clock)
         self._one_at_a_time = asyncio.Lock()
-        self._rests_until: datetime | None = None
+        self._rests_until: timedelta | None = None
         self._moved: dict[int, int] = {}
         """Groups that have become supergroups, by their old ids."""
 
@@ -130,7 +129,7 @@ class Memberships:
             except RetryAfter as error:
                 if pause(error) > SHORT:
                     raise
-                self._rests_until = self._clock.now() + pause(error)
+                self._rests_until = self._clock.steady() + pause(error)
 
     async def _in_turn(self) -> None:
         async with self._one_at_a_time:
@@ -139,10 +138,9 @@ class Memberships:
             self._pace.called(EVERYWHERE, LIMITS)
 
     def _wait(self) -> timedelta:
-        """Before the next question; no rest that a clock which was set back has put far away."""
-        rest = timedelta(0) if self._rests_until is None else self._rests_until - self._clock.now()
-        pace = timedelta(seconds=self._pace.wait(EVERYWHERE, LIMITS))
-        return max(pace, rest if rest <= SHORT else timedelta(0))
+        """Before the next question."""
+        rest = timedelta(0) if self._rests_until is None else self._rests_until - self._clock.steady()
+        return max(rest, timedelta(seconds=self._pace.wait(EVERYWHERE, LIMITS)))
 
 
 def _is_present(found: ChatMember, user: int) -> bool:

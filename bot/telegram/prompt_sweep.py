@@ -21,7 +21,6 @@ from core.pauses import elapse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from telegram import Bot
 
@@ -60,7 +59,7 @@ class PromptSweep:
         self._bot = bot
         self._clock = clock
         self._take_turn = take_turn
-        self._closed_until: dict[Place, datetime] = {}
+        self._closed_until: dict[Place, timedelta] = {}
         """Where Telegram asked for a pause."""
         self._last: Dialog | None = None
         """The one that was looked at last, until they begin anew."""
@@ -81,7 +80,7 @@ class PromptSweep:
                 log.error("prompts_not_ended", channel=TELEGRAM, **defect(error))
 
     async def _sweep(self) -> None:
-        now = self._clock.now()
+        now = self._clock.steady()
         self._closed_until = {place: until for place, until in self._closed_until.items() if until > now}
         found = await self._dialogs.ended_dialogs(TELEGRAM, after=self._last, limit=PAGE)
         for dialog in found:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 
 class Alarm(Protocol):
@@ -19,6 +19,10 @@ class Clock(Protocol):
     """The time, aware and in UTC, and calls at a time."""
 
     def now(self) -> datetime: ...
+
+    def steady(self) -> timedelta:
+        """Since some moment of the past: goes on evenly, whatever `now` is set to. For pauses and paces."""
+        ...
 
     def call_at(self, at: datetime, callback: Callable[[], object]) -> Alarm:
         """Call back on the event loop at `at`, or as soon as possible where that is past."""

@@ -366,6 +366,22 @@ async def test_a_pause_of_edits_holds_for_every_edit_and_for_no_post(over_socket
     assert over_socket.transcript.count("chat.update") == 2
 
 
+async def test_a_pause_of_edits_is_no_longer_where_the_clock_is_set_back(over_socket: SlackHouse) -> None:
+    task = await over_socket.house.submit()
+    await over_socket.card()
+    sent = await over_socket.house.delivery(task, lambda found: found.message is not None)
+    assert sent.message is not None
+    review, edit = await over_socket.house.review(task), over_socket.channel.update
+    over_socket.slack.faults.add(Fault(method="chat.update", status=429, headers={"Retry-After": "7"}))
+    for _ in range(2):
+        with pytest.raises(RateLimited) as refused:
+            await edit(sent, review, message=sent.message)
+        assert refused.value.retry_after == timedelta(seconds=7)
+        over_socket.house.clock.advance(hours=-6)
+    over_socket.house.clock.advance(seconds=7)
+    await edit(sent, review, message=sent.message)
+
+
 @pytest.mark.parametrize(
     "fault",
     [Fault(cut=True), Fault(status=502, body={}), Fault(body={"ok": False, "error": "internal_error"})],

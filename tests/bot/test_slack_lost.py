@@ -224,6 +224,24 @@ async def test_a_channel_that_cannot_be_read_holds_a_card_up_for_minutes_only(th
     assert len(cards(there.slack)) == 2
 
 
+async def test_nor_for_hours_where_the_clock_is_set_back(there: SlackHouse) -> None:
+    there.slack.faults.add(UNANSWERED)
+    there.slack.faults.add(Fault(method=HISTORY, status=502, times=None))
+    await there.house.submit("first")
+
+    async def is_read() -> bool:
+        await there.house.quiet()
+        there.house.clock.advance(seconds=1)
+        return calls(there.slack, HISTORY) > 0
+
+    await eventually(is_read)
+    there.house.clock.advance(hours=-6)
+    task = await there.house.submit("second")
+    began = there.house.clock.now()
+    await settled(there, task)
+    assert there.house.clock.now() - began <= timedelta(minutes=20)
+
+
 async def test_somebody_else_s_message_with_the_same_metadata_is_not_taken_for_ours(
     there: SlackHouse,
 ) -> None:

@@ -537,6 +537,17 @@ async def test_nothing_is_published_during_a_pause_whoever_opens_or_decides(
     await home_saying(there, "Nothing waits for you.", "U01SAM")
 
 
+async def test_a_pause_of_homes_is_no_longer_where_the_clock_is_set_back(over_socket: SlackHouse) -> None:
+    there = over_socket
+    there.slack.faults.add(Fault(method="views.publish", status=429, headers={"Retry-After": "30"}))
+    await there.slack.open_home("U01ANA")
+    await there.slack.until(lambda: "views.publish" in there.transcript)
+    await tasks(there)
+    there.house.clock.advance(hours=-6)
+    there.house.clock.advance(seconds=31)
+    await home_saying(there, "Nothing waits for you.")
+
+
 async def test_slacks_own_limit_is_kept_and_whoever_opens_goes_first(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

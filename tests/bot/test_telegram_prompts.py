@@ -331,6 +331,23 @@ async def test_a_busy_group_does_not_hold_up_another_chat(
         assert there.telegram.message(GROUP, prompt.id).labels != ()
 
 
+async def test_a_pause_asked_for_is_no_longer_where_the_clock_is_set_back(polling: TelegramHouse) -> None:
+    there = polling
+    task, prompt = await asked_why(there)
+    pause = {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 60"}
+    there.telegram.faults.add(
+        Fault(
+            method="editMessageText", status=429, body={**pause, "parameters": {"retry_after": 60}}, times=2
+        )
+    )
+    await decided_elsewhere(there, task)
+    await looked_over(there)
+    there.house.clock.advance(hours=-6)
+    for _ in range(60 // int(EVERY.total_seconds()) + 2):
+        await looked_over(there)
+    assert there.telegram.message(GROUP, prompt.id).labels == ()
+
+
 async def test_a_chat_where_it_always_fails_does_not_hold_up_another(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

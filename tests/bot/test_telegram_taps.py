@@ -53,6 +53,16 @@ async def test_later_it_is_asked_again(polling: TelegramHouse) -> None:
     assert len(there.ours(GROUP)) == 3
 
 
+async def test_it_is_asked_again_as_soon_where_the_clock_is_set_back(polling: TelegramHouse) -> None:
+    there = polling
+    card = await carded(there, "draft")
+    await there.telegram.press(card, "Reject…", user=ANA_ID)
+    there.house.clock.advance(hours=-6)
+    assert (await there.telegram.press(card, "Reject…", user=ANA_ID)).text == ASKED_ALREADY
+    there.house.clock.advance(seconds=AGAIN.total_seconds())
+    assert not (await there.telegram.press(card, "Reject…", user=ANA_ID)).text
+
+
 async def test_once_it_is_answered_it_is_asked_again_at_once(polling: TelegramHouse) -> None:
     there = polling
     card = await carded(there, "destructive")

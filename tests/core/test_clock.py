@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from core.clock import SharedClock, in_step, seconds
+from core.clock import SharedClock, SystemClock, in_step, seconds
 from core.errors import StoreUnavailable
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
@@ -45,6 +45,21 @@ def ago(seconds: float) -> timedelta:
 
 def test_until_it_is_told_it_is_the_machines(clock: SharedClock) -> None:
     assert abs(clock.now() - datetime.now(UTC)) < ago(60)
+
+
+def test_what_it_counts_is_no_other_when_it_is_told_another_time(
+    clock: SharedClock, counter: Counter
+) -> None:
+    clock.told(START, counter.at, counter.at)
+    before = clock.steady()
+    counter.at += 2.5
+    clock.told(START - timedelta(hours=6), counter.at, counter.at)
+    assert clock.steady() - before == ago(2.5)
+
+
+def test_the_machines_counts_on() -> None:
+    clock = SystemClock()
+    assert clock.steady() <= clock.steady()
 
 
 def test_it_goes_on_from_what_it_was_told(clock: SharedClock, counter: Counter) -> None:

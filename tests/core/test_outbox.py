@@ -397,6 +397,9 @@ async def test_a_clock_that_is_set_back_by_hours_makes_no_pause_longer_by_them(
     await eventually(lambda: due_in(desk, first.id, clock, 30))
     clock.advance(hours=-6)
     second = await desk.submit("second")
+    await quiet(desk.store)
+    assert len(paper.calls) == 1
+    clock.advance(seconds=30)
     await settled(desk, second.id)
 
 
