@@ -11,6 +11,7 @@ from telegram.error import (
     Conflict,
     Forbidden,
     InvalidToken,
+    NetworkError,
     RetryAfter,
     TelegramError,
 )
@@ -38,7 +39,15 @@ _HINTS = {
 # Of polls alone: one ends the other, also where a replica took over from one that was frozen and wakes.
 _HELD = "Another poller still holds this bot's updates; we wait for them."
 _HELD_BY_A_WEBHOOK = "Telegram calls a webhook, and lets nobody poll meanwhile; we wait."
+UNAUTHORIZED = "Telegram refuses the bot's token."
 _NOT_MODIFIED = "message is not modified"
+
+
+class PollFailed(NetworkError):
+    """Telegram answered a poll, and nothing came of it; the message is a sentence fit for the log.
+
+    As any trouble of the network it ends no polling: the next poll is tried.
+    """
 
 
 def failure(error: TelegramError) -> DeliveryError:
@@ -60,9 +69,11 @@ def failure(error: TelegramError) -> DeliveryError:
 def _why_not(error: TelegramError) -> str:
     match error:
         case InvalidToken():
-            return "Telegram refuses the bot's token."
+            return UNAUTHORIZED
         case Conflict():
             return _HELD_BY_A_WEBHOOK if "webhook" in error.message.lower() else _HELD
+        case PollFailed():
+            return error.message
         case _:
             return f"Telegram could not be reached ({type(error).__name__})."
 

@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from telegram.error import NetworkError, TelegramError
+from telegram.error import TelegramError
 
 from bot.telegram.connection import AiohttpRequest
+from bot.telegram.failures import UNAUTHORIZED, PollFailed
 from bot.telegram.updates import TELEGRAM, Unreadable
 from core.errors import Unavailable
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 log = structlog.get_logger()
+
+NOT_STORED = "What Telegram brings cannot be stored now, and is not confirmed."
 
 
 class QuietRequest(AiohttpRequest):
@@ -59,7 +62,7 @@ class KeepingRequest(QuietRequest):
         status, payload = await super().do_request(*args, **options)
         if status in {401, 404}:
             # python-telegram-bot would stop polling for ever, because of one answer
-            raise NetworkError("Telegram refuses the bot's token")
+            raise PollFailed(UNAUTHORIZED)
         return (status, await self._kept(payload)) if status == 200 else (status, payload)
 
     async def _kept(self, payload: bytes) -> bytes:
@@ -69,11 +72,11 @@ class KeepingRequest(QuietRequest):
         try:
             ids = await asyncio.gather(*(self._keep_one(raw) for raw in result))
         except Unavailable as error:
-            raise NetworkError("Updates cannot be stored now, and are not confirmed") from error
+            raise PollFailed(f"{NOT_STORED} {error}") from error
         await self._heard()
         known = [update_id for update_id in ids if update_id is not None]
         if result and not known:
-            raise NetworkError("Updates without an id cannot be confirmed")
+            raise PollFailed("Telegram brings updates without an id, which cannot be confirmed.")
         return json.dumps({"ok": True, "result": [{"update_id": update_id} for update_id in known]}).encode()
 
     async def _keep_one(self, raw: Any) -> int | None:

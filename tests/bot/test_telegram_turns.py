@@ -17,11 +17,13 @@ from bot.simulator.telegram.errors import OTHER_POLLER, WEBHOOK_IS_ACTIVE
 from bot.telegram.updates import LOOK, TELEGRAM
 from core.errors import Unreachable
 from core.model import ChatUpdate
+from tests.bot import telegram_fixtures
+from tests.bot.house import DOWN
 from tests.bot.telegram_house import ANA_ID, simulated, telegram_house
 from tests.world import PATIENCE, Board, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 
     from core.ports import Held
     from core.store.database import Database
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 class Long:
     left = timedelta(days=1)
     may_begin = True
+
+
+polling = telegram_fixtures.polling
+
+
+def told_of_polls(logs: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    return [line for line in logs if line["event"] == "poll_failed"]
 
 
 class Given(Board):
@@ -121,9 +130,35 @@ async def test_whoever_polls_while_another_holds_the_updates_says_so_and_when_th
             await turns.give()
             await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
             await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
-    told = [line for line in logs if line["event"] == "poll_failed"]
+    told = told_of_polls(logs)
     assert [line.get("reason") for line in told] == [reason, None]
     assert [(line.get("over"), line.get("tries")) for line in told] == [(None, None), (True, 1)]
+
+
+async def test_where_updates_cannot_be_stored_the_log_does_not_say_that_telegram_is_away(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    with capture_logs() as logs:
+        there.house.inbox.is_down = True
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await there.telegram.until(lambda: told_of_polls(logs), timeout=PATIENCE)
+        there.house.inbox.is_down = False
+        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+    words = f"What Telegram brings cannot be stored now, and is not confirmed. {DOWN}"
+    assert [line.get("reason") for line in told_of_polls(logs)] == [words, None]
+
+
+async def test_that_telegram_refuses_the_token_is_told_as_that(polling: TelegramHouse) -> None:
+    there = polling
+    refusal = {"ok": False, "error_code": 401, "description": "Unauthorized"}
+    there.telegram.faults.add(Fault(method="getUpdates", status=401, body=refusal))
+    with capture_logs() as logs:
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await there.telegram.until(lambda: told_of_polls(logs), timeout=PATIENCE)
+        await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
+        await there.telegram.until(lambda: told_of_polls(logs)[1:], timeout=PATIENCE)
+    assert [line.get("reason") for line in told_of_polls(logs)] == ["Telegram refuses the bot's token.", None]
 
 
 async def test_whose_turn_was_cut_off_while_it_began_polls_in_its_next_one(
