@@ -220,6 +220,7 @@ async def telegram_findings(settings: BotSettings, chats: Collection[str]) -> As
             base_url=settings.telegram_api_url,
             base_file_url=settings.telegram_file_url,
             request=request,
+            get_updates_request=request,
         )
         reply = await _telegram_reply(bot.get_me())
         if reply.problem:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import SecretStr
+from telegram.request import HTTPXRequest
 
 from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES, slack_findings, telegram_findings
 from bot.settings import BotSettings
@@ -147,3 +149,13 @@ async def test_a_chat_that_the_bot_is_not_in_is_told(telegram: TelegramSimulator
     found = (await of_telegram(telegram_house.settings_for(telegram, webhook=False), "-5"))["telegram -5"]
     assert not found.is_well
     assert "check the id" in found.mend
+
+
+async def test_one_way_to_telegram_is_enough(telegram: TelegramSimulator) -> None:
+    """Each reads the certificates that it trusts."""
+    make = HTTPXRequest.__init__
+    with patch.object(HTTPXRequest, "__init__", autospec=True, side_effect=make) as made:
+        assert (await of_telegram(telegram_house.settings_for(telegram, webhook=False)))[
+            "telegram token"
+        ].is_well
+    assert made.call_count == 1
