@@ -7,7 +7,7 @@ What everybody speaks of
     counting.py seating.py          what decisions add up to; who takes a place in which quorum
     amendments.py                   what becomes of a policy while a review is open under it
     timetable.py timekeeper.py      when what is to happen to a review that waits; lets it happen
-    reminding.py                    who is reminded of it, and when somebody next is
+    reminding.py calling.py         who is reminded of it, and when somebody next is; has cards say that
     explaining.py                   where a review stands and why
     literal.py                      other people's text made safe to look at; what is short
     inforce.py                      people and policies as the configuration says now

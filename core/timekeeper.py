@@ -1,4 +1,4 @@
-"""Lets what falls due on open reviews happen: reminders, escalations, expiry.
+"""Lets what falls due on open reviews happen: reminders, escalations, expiry; has cards say what comes next.
 
 It holds no truth: timers are rows, and what fell due while nobody looked happens at the next look.
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from core.calling import Calls
 from core.defects import defect
 from core.errors import Refused, Unavailable
-from core.model import TIMERS
+from core.model import ABSENCES, TIMERS
 from core.outages import Outage
 from core.stopping import cut_off
 
@@ -59,9 +60,11 @@ class Timekeeper:
         self._task: asyncio.Task[None] | None = None
         self._put_off: dict[Timer, datetime] = {}
         """Timers that did not happen although they were due, and when to try them again."""
+        self._calls = Calls(store)
         self._outage = Outage("timers_postponed")
 
     async def __aenter__(self) -> Self:
+        self._calls = Calls(self._store)  # whoever kept the time meanwhile has seen to what was said then
         self._wake.set()
         self._task = asyncio.create_task(self._run(), name="timekeeper")
         return self
@@ -76,11 +79,15 @@ class Timekeeper:
 
     def committed(self, _events: Sequence[StoredEvent], due: AbstractSet[ChannelName]) -> None:
         """Look at timers that were set just now; nearly all reviews have none."""
-        if TIMERS in due:
-            self._wake.set()
+        self._note(due)
 
     def heard(self, hint: Hint) -> None:
-        if TIMERS in hint.due or not hint.is_whole:
+        self._note(hint.due if hint.is_whole else {TIMERS, ABSENCES})
+
+    def _note(self, due: AbstractSet[ChannelName]) -> None:
+        if ABSENCES in due:
+            self._calls.absent()
+        if not due.isdisjoint((ABSENCES, TIMERS)):
             self._wake.set()
 
     def look(self) -> None:
@@ -100,6 +107,9 @@ class Timekeeper:
             self._wake.clear()
             try:
                 await self._fire_due()
+                if self._calls.is_wanted:
+                    await self._calls.step()
+                    self._wake.set()
                 self._outage.over()
             except Unavailable as error:
                 self._outage.failed(error)

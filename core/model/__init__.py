@@ -20,6 +20,7 @@ from core.model.deliveries import Delivery, DeliveryState, Notice, Recipient
 from core.model.flows import FlowSettings, ModelEndpoint
 from core.model.history import Piece, StoredEvent, Story
 from core.model.names import (
+    ABSENCES,
     LEASES,
     LOCAL,
     LOCAL_NAME,
@@ -53,6 +54,7 @@ from core.model.texts import clock_name, text_of, timestamp
 from core.model.timers import Timer, TimerKind
 
 __all__ = [
+    "ABSENCES",
     "FINAL",
     "LEASES",
     "LOCAL",

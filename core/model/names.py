@@ -20,6 +20,8 @@ MessageRef = NewType("MessageRef", str)
 
 TIMERS = ChannelName("timers")
 """Among the channels that a commit made something due for: open reviews have timers that they had not."""
+ABSENCES = ChannelName("absences")
+"""Likewise: somebody is away, or back, whom a reminder may have been to come to."""
 LEASES = ChannelName("leases")
 """Likewise: somebody gave up what only one replica does at a time, and another may begin."""
 LOCAL = PersonId("local")

@@ -15,6 +15,7 @@ from core.ports.channels import Channel, DeliveryStore, TakesOver
 from core.ports.chats import ChatInbox, Dialogs
 from core.ports.clock import Alarm, Clock, TimeStore
 from core.ports.engines import (
+    CallStore,
     Engine,
     FlowStore,
     Others,
@@ -41,6 +42,7 @@ from core.ports.store import (
 
 __all__ = [
     "Alarm",
+    "CallStore",
     "Channel",
     "ChatInbox",
     "CheckpointStore",

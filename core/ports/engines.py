@@ -8,7 +8,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from core.model import Json, Person, PersonId, Policy, Position, Step, TaskId, Timer
+    from core.model import (
+        Delegation,
+        Json,
+        Person,
+        PersonId,
+        Policy,
+        Position,
+        ReviewId,
+        Step,
+        TaskId,
+        Timer,
+    )
 
 
 class Engine(Protocol):
@@ -132,7 +143,26 @@ class SharedWorkStore(SegmentStore, Protocol):
     async def forget_old(self) -> None: ...
 
 
-class TimerStore(Protocol):
+class CallStore(Protocol):
+    """What `calling` needs of the store."""
+
+    async def delegations(self) -> Sequence[Delegation]:
+        """All that are in force now."""
+        ...
+
+    async def moved_calls(
+        self, before: Sequence[Delegation], *, after: str | None, limit: int
+    ) -> tuple[Sequence[ReviewId], str | None]:
+        """Of a page of open reviews those whose next reminder or escalation is another now than while these
+        were away, and what the next page comes `after`; None at the end."""
+        ...
+
+    async def show_calls(self, review_ids: Sequence[str]) -> None:
+        """That moved: their cards show it, one after the other, when nobody waits for that."""
+        ...
+
+
+class TimerStore(CallStore, Protocol):
     """The part of the store that tells what falls due, and lets it happen."""
 
     async def due_timers(self, limit: int) -> Sequence[Timer]: ...

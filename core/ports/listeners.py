@@ -19,7 +19,7 @@ class Listener(Protocol):
         """Called on the event loop after each commit, before its answers; must not raise or wait.
 
         `events` were stored; deliveries of the channels in `due` are to be shown, and where `TIMERS` is
-        among them, timers were set.
+        among them, timers were set; where `ABSENCES` is, somebody is away, or back.
         """
         ...
 

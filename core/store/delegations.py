@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, literal_column, select, update
 
 from core.errors import Invalid
-from core.model import LOCAL, Delegation, PersonId
+from core.model import ABSENCES, LOCAL, Delegation, PersonId
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p
 from core.store.tables import delegation
@@ -70,11 +70,15 @@ def add(tx: Transaction, new: Delegation) -> None:
         made_by=new.made_by,
         made_at=micros(new.made_at),
     )
+    tx.due.add(ABSENCES)
 
 
 def revoke(tx: Transaction, person: str) -> bool:
     """The person is back; whether they were away. Idempotent."""
-    return tx.run(REVOKE, person=person, now=micros(tx.now)) > 0
+    was_away = tx.run(REVOKE, person=person, now=micros(tx.now)) > 0
+    if was_away:
+        tx.due.add(ABSENCES)
+    return was_away
 
 
 def standing(tx: Transaction) -> list[Delegation]:

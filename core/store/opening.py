@@ -11,7 +11,7 @@ from core import counting
 from core.jsontext import to_json
 from core.model import LOCAL, Outcome, Timer, TimerKind
 from core.store import timers
-from core.store.deliveries import end_words, open_cards, raise_cards
+from core.store.deliveries import end_words, open_cards, raise_at_leisure, raise_cards
 from core.store.policies import policy_of_row, policy_text
 from core.store.reviews import one
 from core.store.rows import REVIEW_COLUMNS, micros
@@ -154,6 +154,13 @@ def show_again(tx: Transaction, ids: Sequence[str]) -> None:
         found = one(tx, review_id)
         if found.is_open:
             raise_cards(tx, found.task.id, found.id, found.policy)
+
+
+def show_calls(tx: Transaction, ids: Sequence[str]) -> None:
+    for review_id in ids:
+        found = one(tx, review_id)
+        if found.is_open:
+            raise_at_leisure(tx, found)
 
 
 def undo_since(tx: Transaction, task_id: str, checkpoint: int, attempt: int) -> int:

@@ -30,10 +30,20 @@ from core.store.statements import Statement, p
 from core.store.tables import decision, event, review, task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from core.model import Decision, Json, PersonId, Policy, ReviewRequest, Task, Timer
+    from core.model import (
+        Decision,
+        Delegation,
+        Json,
+        PersonId,
+        Policy,
+        ReviewId,
+        ReviewRequest,
+        Task,
+        Timer,
+    )
     from core.store.transaction import Row, Transaction
 
 _review = [review.c[name] for name in REVIEW_COLUMNS]
@@ -208,6 +218,20 @@ def next_call(tx: Transaction, request: ReviewRequest) -> Timer | None:
     if not reminding.is_called(request):
         return None
     return reminding.next_call(request, timers.of_review(tx, request.id), delegations.standing(tx))
+
+
+def moved_calls(
+    tx: Transaction, *, before: Sequence[Delegation], after: str | None, limit: int
+) -> tuple[list[ReviewId], str | None]:
+    """Of a page of open reviews those whose next call is another than while these were away, and where the
+    next page begins (None at the end)."""
+    page: list[ReviewId] = [row[0] for row in tx.all(timers.REMINDED, after=after or "", limit=limit)]
+    now, moved = delegations.standing(tx), []
+    for review_id in page:
+        found, to_come = one(tx, review_id), timers.of_review(tx, review_id)
+        if reminding.next_call(found, to_come, before) != reminding.next_call(found, to_come, now):
+            moved.append(review_id)
+    return moved, page[-1] if len(page) == limit else None
 
 
 def of_task(tx: Transaction, task_id: str) -> list[ReviewRequest]:

@@ -50,6 +50,17 @@ OF_REVIEW = Statement(
     .where(timer.c.review_id == p("review"))
     .order_by(timer.c.due_at)
 )
+# Whose reminders somebody may be spared, or get: what was put off has a timer of its own.
+REMINDED = Statement(
+    select(timer.c.review_id)
+    .where(
+        timer.c.kind.in_((literal_column("'reminder'"), literal_column("'snooze'"))),
+        timer.c.review_id > p("after"),
+    )
+    .distinct()
+    .order_by(timer.c.review_id)
+    .limit(p("limit"))
+)
 
 
 def schedule(tx: Transaction, timers: Iterable[Timer]) -> None:

@@ -329,6 +329,22 @@ async def typed(there: SlackHouse, text: str, user: str = "U01ANA") -> str:
     return seen.text
 
 
+async def test_an_open_card_says_what_comes_next_once_somebody_is_away_and_back(there: SlackHouse) -> None:
+    task = await there.house.submit(flow="timed")
+    opened = (await there.house.review(task)).opened_at
+    card = await there.card_with(" · next reminder ")
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    await typed(there, f"away nobody until {tomorrow}")
+    await there.house.quiet()
+    there.house.clock.advance(LEISURE)
+    changed = await there.card_with(f" · escalation {opened + timedelta(hours=2):%Y-%m-%d %H:%M} UTC")
+    assert changed.ts == card.ts
+    await typed(there, "back")
+    await there.house.quiet()
+    there.house.clock.advance(LEISURE)
+    await there.card_with(f" · next reminder {opened + timedelta(hours=1):%Y-%m-%d %H:%M} UTC")
+
+
 async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there: SlackHouse) -> None:
     tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
     said = await typed(there, f"away <@U01BEN|ben> until {tomorrow}")

@@ -296,6 +296,22 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
     assert list(await there.house.service.delegations.standing()) == []
 
 
+async def test_an_open_card_says_what_comes_next_once_somebody_is_away_and_back(there: TelegramHouse) -> None:
+    task = await there.house.submit(flow="timed")
+    opened = (await there.house.review(task)).opened_at
+    card = await there.card_with(" · next reminder ")
+    tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    await answer_to(there, f"/away nobody until {tomorrow}", chat=ANA_ID)
+    await there.house.quiet()
+    there.house.clock.advance(LEISURE)
+    changed = await there.card_with(f" · escalation {opened + timedelta(hours=2):%Y-%m-%d %H:%M} UTC")
+    assert changed.id == card.id
+    assert await answer_to(there, "/back", chat=ANA_ID) == "Welcome back: nobody decides for you any more."
+    await there.house.quiet()
+    there.house.clock.advance(LEISURE)
+    await there.card_with(f" · next reminder {opened + timedelta(hours=1):%Y-%m-%d %H:%M} UTC")
+
+
 async def test_wrong_words_and_strangers_are_told_so(there: TelegramHouse) -> None:
     assert "Say it as “/away Ben Okafor until 2026-11-30”" in await answer_to(there, "/away")
     assert "does not tell bots whose @name" in await answer_to(there, "/away @ben until 2026-11-30")

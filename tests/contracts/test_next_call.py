@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.calling import AT_A_TIME, Calls
 from core.model import Escalation, MessageRef, Policy, ReviewRequest, TimerKind, WorkingHours
 from core.store.deliveries import LAST_CHANGE, LEISURE
 from core.store.sql import SqlStore
@@ -15,13 +17,14 @@ from tests.contracts.steps import decide, delegated, fired, recorded, waiting
 from tests.world import ANA, BEN, CY, DESK, HALL, PAPER, SAM, START
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from core.model import Delivery, Person, ReviewId
     from core.store.database import Database
     from tests.world import StoppedClock
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TIMED = Policy(
     name="timed",
     reviewers=(ANA.id,),
@@ -271,3 +274,94 @@ async def test_the_end_of_the_queue_is_found_in_an_index(any_database: Database,
     by_time = "Index Cond: (((channel)::text = 'paper'::text) AND (due_at > "
     expected = by_time if is_postgres else "ix_delivery_due (channel=? AND due_at"
     assert expected in plan, plan
+
+
+@asynccontextmanager
+async def followed(store: SqlStore) -> AsyncIterator[None]:
+    """What is said of absences meanwhile reaches the cards."""
+    calls = Calls(store)
+    await calls.step()
+    assert not calls.is_wanted
+    yield
+    calls.absent()
+    while calls.is_wanted:
+        await calls.step()
+
+
+async def test_whoever_says_that_they_are_away_or_back_moves_what_open_cards_say(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    others = replace(TIMED, reviewers=(CY.id,), name="others")
+    hers, both, theirs, plain = [await waiting(store, one) for one in (TIMED, BOTH, others, PLAIN)]
+    await shown(store)
+    async with followed(store):
+        await delegated(store, ANA, None, clock, days=1.5 * HOUR / DAY)
+    assert await next_call(store, hers) == (REMINDER, 2 * HOUR)
+    assert await changed(store, hers) == [LEISURE]
+    for one in (both, theirs, plain):
+        assert await changed(store, one) == [None], "it says nothing else than before"
+    clock.advance(LEISURE)
+    await shown(store)
+    async with followed(store):
+        assert await store.revoke_delegation(ANA.id)
+    assert await next_call(store, hers) == (REMINDER, HOUR)
+    assert await changed(store, hers) == [2 * LEISURE]
+    clock.advance(LEISURE)
+    await shown(store)
+    async with followed(store):
+        await delegated(store, ANA, BEN, clock)
+    assert await changed(store, hers) == [None], "her delegate is reminded as she would be"
+
+
+async def test_who_put_off_a_reminder_and_goes_away_moves_it_too(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    review = await waiting(store, replace(PLAIN, deadline=None))
+    await snooze(store, review, ANA, START + HOUR)
+    await shown(store)
+    clock.advance(LEISURE)
+    await shown(store)
+    async with followed(store):
+        await delegated(store, ANA, None, clock)
+    assert await next_call(store, review) is None
+    assert await changed(store, review) == [2 * LEISURE]
+
+
+async def test_an_absence_that_ends_by_itself_moves_nothing(store: SqlStore, clock: StoppedClock) -> None:
+    await delegated(store, ANA, None, clock, days=HOUR / 2 / DAY)
+    review = await waiting(store, TIMED)
+    await shown(store)
+    async with followed(store):
+        clock.advance(HOUR * 0.75)
+    assert await changed(store, review) == [None], "the card knew that she would be back"
+
+
+async def test_of_many_open_cards_each_that_is_concerned_is_changed_one_after_the_other(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    reviews = [await waiting(store, TIMED) for _ in range(2 * AT_A_TIME + 2)]
+    await decide(store, reviews.pop(), ANA)
+    await shown(store)
+    async with followed(store):
+        await delegated(store, ANA, None, clock, days=1.5 * HOUR / DAY)
+    found = [(await changed(store, one))[0] for one in reviews]
+    assert sorted(one for one in found if one) == [(n + 1) * LEISURE for n in range(len(reviews))]
+
+
+async def test_of_two_who_leave_one_after_the_other_each_moves_what_is_theirs(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """The second as the cards of the first are looked at."""
+    theirs = replace(TIMED, reviewers=(BEN.id,), name="theirs")
+    reviews = [await waiting(store, policy) for policy in (TIMED, theirs) for _ in range(AT_A_TIME)]
+    await shown(store)
+    calls = Calls(store)
+    await calls.step()
+    await delegated(store, ANA, None, clock)
+    calls.absent()
+    await calls.step()
+    await delegated(store, BEN, None, clock)
+    calls.absent()
+    while calls.is_wanted:
+        await calls.step()
+    assert all([(await changed(store, one))[0] for one in reviews])

@@ -98,6 +98,7 @@ READS: dict[str, dict[str, Any]] = {
     "tasks.RUNNABLE": {},
     "submissions.BY_KEY": {"submitter": "sam", "key": "once"},
     "recovery.POISONED": {},
+    "timers.REMINDED": {"after": "", "limit": 5},
     "checkpoints.LAST": {"task": "TASK"},
     "checkpoints.SIZES": {"task": "TASK", "before": 99, "limit": 5},
     "checkpoints.OF_TASK": {"task": "TASK", "since": 0, "before": 99},

@@ -18,8 +18,8 @@ from core.errors import ReviewIsClosed, StoreUnavailable
 from core.events import DecisionRecorded, ReviewerReminded, ReviewEscalated, ReviewExpired
 from core.model import Escalation, NewDecision, Outcome, Policy, Timer, Verdict
 from core.store.sql import SqlStore
-from core.timekeeper import SWEEP, Timekeeper
-from tests.contracts.steps import recorded, waiting
+from core.timekeeper import PAUSE, SWEEP, Timekeeper
+from tests.contracts.steps import delegated, recorded, waiting
 from tests.world import ANA, BEN, CY, PEOPLE, Diary, eventually
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from core.events import Event
-    from core.model import Person, PersonId
+    from core.model import Delegation, Person, PersonId, ReviewId
     from core.ports import Clock
     from core.store.database import Database
     from tests.world import StoppedClock
@@ -52,6 +52,8 @@ class Faulty:
     broken: set[str] = field(default_factory=set)
     faults: list[Exception] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
+    walks: int = 0
+    """So many pages of open reviews were looked at, whose next call may be another."""
 
     async def due_timers(self, limit: int) -> Sequence[Timer]:
         return await self.store.due_timers(limit)
@@ -60,6 +62,18 @@ class Faulty:
         if self.faults:
             raise self.faults.pop(0)
         return await self.store.next_timer()
+
+    async def delegations(self) -> Sequence[Delegation]:
+        return await self.store.delegations()
+
+    async def moved_calls(
+        self, before: Sequence[Delegation], *, after: str | None, limit: int
+    ) -> tuple[Sequence[ReviewId], str | None]:
+        self.walks += 1
+        return await self.store.moved_calls(before, after=after, limit=limit)
+
+    async def show_calls(self, review_ids: Sequence[str]) -> None:
+        await self.store.show_calls(review_ids)
 
     async def fire(
         self, timer: Timer, *, policies: Mapping[str, Policy], people: Mapping[PersonId, Person]
@@ -226,6 +240,36 @@ async def test_a_clock_that_is_set_back_lets_nothing_happen_twice(
         kept.keeper.look()
         await idle(kept)
         assert len(kept.happened) == 1
+
+
+async def test_who_keeps_the_time_again_looks_for_what_is_said_of_absences_from_then_on(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """What was said before, whoever kept it then has seen to."""
+    async with keeping(sqlite_database, clock) as kept:
+        await idle(kept)
+        await kept.keeper.__aexit__(None, None, None)
+        await delegated(kept.store, ANA, None, clock)
+        await kept.keeper.__aenter__()
+        await idle(kept)
+        assert kept.faulty.walks == 0
+        await delegated(kept.store, BEN, None, clock)
+        await idle(kept)
+        assert kept.faulty.walks == 1
+
+
+async def test_what_is_said_of_absences_while_the_database_is_away_is_looked_for_later(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await idle(kept)
+        kept.faulty.faults = [StoreUnavailable("The disk is full.")]
+        await delegated(kept.store, ANA, None, clock)
+        await idle(kept)
+        assert kept.faulty.walks == 0
+        clock.advance(PAUSE)
+        await idle(kept)
+        assert kept.faulty.walks == 1
 
 
 @pytest.mark.parametrize("broken", [1, 70])
