@@ -35,6 +35,10 @@ AGAIN = timedelta(seconds=30)
 """Before a source is asked anew that did not answer."""
 GAP = timedelta(seconds=3)
 """Between two questions that Slack's events call for: 20 a minute (docs.slack.dev, Tier 2)."""
+PAGE = 1_000
+"""Of so many members each is a call more, and the gap longer by `A_PAGE`: half of what Slack permits of
+conversations.members (Tier 4, 100 a minute)."""
+A_PAGE = timedelta(seconds=1)
 SWEEP = timedelta(seconds=30)
 """How often the time is looked at, for the machine's clock may be set."""
 PAUSE = timedelta(seconds=5)
@@ -238,7 +242,8 @@ class Keeper:
         """Ask soon where that is wanted, but no more often than it may be."""
         if of.is_wanted and of.asking is None:
             now = self._clock.now()
-            soonest = [now, of.not_before or now, now if of.asked_at is None else of.asked_at + GAP]
+            gap = GAP + len(of.members) // PAGE * A_PAGE
+            soonest = [now, of.not_before or now, now if of.asked_at is None else of.asked_at + gap]
             of.next_at = min(of.next_at, max(soonest))
 
     def _note_closed(self) -> None:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from bot.slack.failures import Failure
 
 CALL_SECONDS = 10
-PAGE = 500
-"""Members of a channel in one answer; Slack takes up to 999, and may give fewer (conversations.members)."""
+PAGE = 999
+"""Members of a channel in one answer: the most that Slack takes (conversations.members); it may give fewer.
+It recommends 200; but every page is a call, and of those it takes some hundred a minute (Tier 4)."""
 PAGES = 20
 """The most that are read of one list. Slack sends all of a user group at once, though its reference has a
 cursor."""

@@ -175,6 +175,22 @@ async def test_a_change_that_slack_tells_of_is_asked_for_at_once_and_a_storm_of_
         await paper.asked_times(4)
 
 
+async def test_a_long_list_is_asked_for_more_seldom_by_as_many_pages_as_it_has(clock: StoppedClock) -> None:
+    """Slack permits so many calls a minute, and each page is one."""
+    paper = Paper()
+    paper.say["ops"] = tuple(f"T0/U{number}" for number in range(5_000))
+    async with kept(paper, clock, OPS) as keeper:
+        clock.advance(OPS.refresh)
+        await paper.asked_times(2)
+        await paper.settled()
+        keeper.changed("S01OPS")
+        clock.advance(seconds=7)
+        await paper.settled()
+        assert len(paper.asked) == 2
+        clock.advance(seconds=1)
+        await paper.asked_times(3)
+
+
 async def test_it_says_whether_a_change_concerns_a_group(clock: StoppedClock) -> None:
     paper = Paper()
     async with kept(paper, clock, OPS, LEGAL) as keeper:
