@@ -18,6 +18,11 @@ Member = tuple[str | None, str]
 """A Slack workspace and a user; None is the bot's own workspace, whose id only Slack can tell."""
 
 
+def is_user_group(address: str) -> bool:
+    """Whether this id of Slack's is a user group's; a channel's begins with C or G."""
+    return address.startswith("S")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """Chat identities and their people; whoever is not in it is nobody."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bot.people import is_user_group
 from core.addresses import is_loopback
 from core.errors import SettingsError
 from core.model import PersonId
@@ -52,7 +53,7 @@ class Source:
     @property
     def is_user_group(self) -> bool:
         """Slack's, and no channel."""
-        return self.kind is Kind.SLACK and self.address.startswith("S")
+        return self.kind is Kind.SLACK and is_user_group(self.address)
 
     def meant(
         self, members: Iterable[str], directory: Directory, people: Collection[PersonId]

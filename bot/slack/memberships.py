@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.people import is_user_group
 from bot.slack.failures import FAILURES, refusal_of
 from core.addresses import is_loopback_url
 from core.errors import Unavailable
@@ -24,8 +25,6 @@ It recommends 200; but every page is a call, and of those it takes some hundred 
 PAGES = 20
 """The most that are read of one list. Slack sends all of a user group at once, though its reference has a
 cursor."""
-USER_GROUP = "S"
-"""What the id of a user group begins with; a channel's begins with C or G."""
 
 _OF_USER_GROUPS = {
     "missing_scope": "the app lacks the scope usergroups:read; add it and install the app again",
@@ -63,8 +62,7 @@ async def members(settings: BotSettings, address: str) -> tuple[str, ...]:
     team = bot.get("team_id")
     if not isinstance(team, str) or not team:
         raise Unavailable("Slack does not say which workspace the token is for.")
-    is_user_group = address.startswith(USER_GROUP)
-    users = await (_of_user_group if is_user_group else _of_channel)(client, address)
+    users = await (_of_user_group if is_user_group(address) else _of_channel)(client, address)
     return tuple([f"{team}/{user}" for user in users if user != bot.get("user_id")])
 
 
