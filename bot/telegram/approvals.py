@@ -9,8 +9,8 @@ from telegram.constants import ChatType
 
 from bot.answers import thanks
 from bot.buttons import Action
+from bot.telegram.copies import pressed_copy, quoted_copy
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
-from bot.telegram.places import copy_of
 from bot.telegram.prompts import are_you_sure
 from bot.telegram.updates import TELEGRAM
 from core.errors import Invalid
@@ -36,7 +36,8 @@ class Approvals:
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
         """Put the question under a card; raises where this person may not decide."""
         card = query.message
-        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy_of(card))
+        copy = pressed_copy(query, said.review, self._buttons)
+        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         if card is None:
             raise Invalid(NO_QUESTION)
         asked = are_you_sure(review, query.from_user, self._buttons)
@@ -54,7 +55,8 @@ class Approvals:
         async with self._desk.answering(dialog):
             if said.action is Action.NEVER_MIND:
                 return UNCHANGED
+            copy = quoted_copy(above, dialog.review, self._buttons)
             review = await self._service.decide(
-                dialog.review, dialog.person, dialog.verdict, via=TELEGRAM, copy=copy_of(above)
+                dialog.review, dialog.person, dialog.verdict, via=TELEGRAM, copy=copy
             )
             return thanks(review, dialog.verdict)

@@ -10,8 +10,8 @@ from bot.answers import OnThePage, sentence, thanks
 from bot.buttons import Action
 from bot.edits import UNDECIDED, consequence, difference
 from bot.markup import Markup, Span, joined
+from bot.telegram.copies import pressed_copy
 from bot.telegram.desk import OVER, UNCHANGED, place_for_words
-from bot.telegram.places import copy_of
 from bot.telegram.prompts import proposal, reply_field, request_for_text
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, ReasonMissing, Unavailable
@@ -48,9 +48,8 @@ class Edits:
 
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
         """Ask for the whole new text; raises where this person may not decide."""
-        review = await self._service.check_may_decide(
-            said.review, person, via=TELEGRAM, copy=copy_of(query.message)
-        )
+        copy = pressed_copy(query, said.review, self._buttons)
+        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         card = place_for_words(query.message)
         draft = text_of(review.draft)
         if utf16(draft) > LONGEST:

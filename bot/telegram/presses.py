@@ -11,10 +11,10 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
+from bot.telegram.copies import IN_QUESTIONS, pressed_copy
 from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
-from bot.telegram.places import copy_of, is_anonymous, is_somebody, ref_of
-from bot.telegram.reasons import ANSWERS
+from bot.telegram.places import is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM, tokens_shown
 from core.errors import (
     ConfirmOnPage,
@@ -47,8 +47,6 @@ log = structlog.get_logger()
 
 ASKING = frozenset({Action.ASK_APPROVE, Action.REJECT, Action.EDIT, Action.ASK})
 """Buttons that are answered by a question."""
-IN_QUESTIONS = ANSWERS | {Action.CONFIRM}
-"""Buttons of questions, and of nothing else."""
 
 
 class Presses:
@@ -221,9 +219,8 @@ class Presses:
 
     async def _approve(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         try:
-            review = await self._service.decide(
-                said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy_of(query.message)
-            )
+            copy = pressed_copy(query, said.review, self._buttons)
+            review = await self._service.decide(said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy)
         except ReasonMissing:
             return await self._ask(query, said, person)
         return thanks(review, Verdict.APPROVE)

@@ -9,8 +9,8 @@ from telegram.constants import ChatType
 
 from bot.answers import thanks
 from bot.buttons import Action
+from bot.telegram.copies import IN_QUESTIONS, pressed_copy, quoted_copy
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
-from bot.telegram.places import copy_of
 from bot.telegram.prompts import question, reply_field, request_for_reason
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, Unavailable
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons, Press
     from bot.telegram.desk import Desk
-    from core.model import Dialog, Json, MessageRef, PersonId, Recipient, ReviewRequest, Verdict
+    from core.model import Dialog, Json, PersonId, ReviewRequest, Verdict
     from core.service import Service
 
 NO_WORDS = (
     "Nothing was changed: a reason is asked for, and none can be written here. Please use the task's page, "
     "or press Start in a chat with me and then the button again."
 )
-ANSWERS = frozenset({Action.REJECT_PLAINLY, Action.GIVE_REASON, Action.NEVER_MIND, Action.CHOOSE})
+ANSWERS = IN_QUESTIONS - {Action.CONFIRM}
 """The buttons of a question."""
 
 
@@ -42,7 +42,8 @@ class Reasons:
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId, verdict: Verdict) -> None:
         """Put the question under a card; raises where this person may not decide."""
         card = query.message
-        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy_of(card))
+        copy = pressed_copy(query, said.review, self._buttons)
+        review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         if card is None:
             raise Invalid(NO_QUESTION)
         may_write = card.chat.type != ChatType.CHANNEL
@@ -133,7 +134,7 @@ class Reasons:
             comment=comment,
             content=dialog.content,
             via=TELEGRAM,
-            copy=_card(dialog, above),
+            copy=quoted_copy(above, dialog.review, self._buttons),
         )
         return thanks(review, dialog.verdict)
 
@@ -148,8 +149,3 @@ class Reasons:
         asked = request_for_reason(review, user, dialog.verdict)
         opens = self._desk.opens(review, dialog.person, dialog.verdict, content=dialog.content)
         await self._desk.ask(asked, reply_field(f"Why do you {dialog.verdict} it?"), opens, to=to)
-
-
-def _card(dialog: Dialog, above: MaybeInaccessibleMessage | None) -> tuple[Recipient, MessageRef] | None:
-    """The question of an edit stands below the text that somebody sent, not below a card."""
-    return copy_of(above) if dialog.content is None else None

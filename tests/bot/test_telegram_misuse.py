@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,16 +12,20 @@ from bot.answers import ANONYMOUS, KEPT, STRANGER
 from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
+from bot.simulator.faults import Fault
 from bot.telegram.commands import ANSWERED
 from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import shape_of
-from core.model import Verdict
+from core.model import MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, SAM_ID, TelegramHouse, named, said
 from tests.bot.telegram_tasks import tasks
 from tests.world import BEN, eventually
+
+if TYPE_CHECKING:
+    from bot.simulator.telegram.chats import Message
 
 there = telegram_fixtures.polling
 
@@ -42,6 +46,37 @@ async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_i
     shown = there.telegram.message(GROUP, other.id)
     assert "the second" in shown.text
     assert shown.labels == other.labels
+
+
+async def answered_and_left(there: TelegramHouse) -> Message:
+    """A question that Telegram did not take away, and of which nothing is known any more."""
+    refused = {"ok": False, "error_code": 400, "description": "Bad Request: message can't be deleted"}
+    there.telegram.faults.add(Fault(method="deleteMessage", status=400, body=refused))
+    await there.telegram.press(await there.card(), "Reject…", user=BEN_ID)
+    over = await there.card_with("why do you reject")
+    await there.telegram.press(over, "Cancel", user=BEN_ID)
+    await there.house.store.close_dialog(there.channel.name, MessageRef(f"{GROUP}/{over.id}"))
+    return over
+
+
+@pytest.mark.parametrize("action", [Action.APPROVE, Action.REJECT, Action.EDIT])
+@pytest.mark.parametrize("is_question", [True, False], ids=["an answered question", "an answer of ours"])
+async def test_a_button_sent_with_a_message_that_never_was_a_card_makes_none_of_it(
+    there: TelegramHouse, action: Action, *, is_question: bool
+) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    other = await answered_and_left(there) if is_question else await said(there, "/whoami")
+    token = there.house.buttons.token((await there.house.review(task)).id, 1, action)
+    await there.telegram.press_raw(token, user=ANA_ID, message=other)
+    if action is Action.REJECT:
+        await there.telegram.press(there.saying("@ana, why do you reject")[0], "No reason", user=ANA_ID)
+    there.house.clock.advance(seconds=60)
+    await there.house.quiet()
+    found = await there.house.service.deliveries(task.id)
+    assert found[0].message == f"{GROUP}/{card.id}"
+    assert f"{GROUP}/{other.id}" not in [one.message for one in found]
+    assert there.telegram.message(GROUP, other.id).text == other.text
 
 
 @pytest.mark.parametrize("second", ["Discard", "Confirm"])

@@ -1,0 +1,46 @@
+"""Which copy of a card was pressed, by what Telegram itself shows of it: a client can name any message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telegram import Message
+
+from bot.buttons import Action
+from bot.telegram.places import copy_of
+from bot.telegram.updates import tokens_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from telegram import CallbackQuery, MaybeInaccessibleMessage
+
+    from bot.buttons import Buttons
+    from core.model import MessageRef, Recipient, ReviewId
+
+    Copy = tuple[Recipient, MessageRef]
+
+IN_QUESTIONS = frozenset(
+    {Action.REJECT_PLAINLY, Action.GIVE_REASON, Action.NEVER_MIND, Action.CHOOSE, Action.CONFIRM}
+)
+"""Buttons of questions, and of nothing else."""
+
+
+def pressed_copy(query: CallbackQuery, of: ReviewId, buttons: Buttons) -> Copy | None:
+    """The pressed message, where it has buttons of that review's cards; also one that Telegram shows no more,
+    of which core knows what else of ours stands there."""
+    tokens = tokens_shown(query)
+    return copy_of(query.message) if tokens is None or _is_card(tokens, of, buttons) else None
+
+
+def quoted_copy(message: MaybeInaccessibleMessage | None, of: ReviewId, buttons: Buttons) -> Copy | None:
+    """What a question stands below, likewise."""
+    if not isinstance(message, Message) or message.reply_markup is None:
+        return None
+    shown = [one.callback_data for row in message.reply_markup.inline_keyboard for one in row]
+    return copy_of(message) if _is_card(shown, of, buttons) else None
+
+
+def _is_card(tokens: Iterable[object], of: ReviewId, buttons: Buttons) -> bool:
+    presses = [press for token in tokens if (press := buttons.read(token)) is not None]
+    return any(press.review == of and press.action not in IN_QUESTIONS for press in presses)
