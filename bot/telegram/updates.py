@@ -97,6 +97,14 @@ class MessageShape(PostedShape):
     is_topic_message: bool | None = None
     reply_to_message: RepliedShape | None = None
     migrate_to_chat_id: Id | None = None
+    forward_origin: Any = None
+    forward_date: Any = None
+    """What Bot API servers before 7.0 say in its place."""
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Who forwards shows somebody's words, and says none of their own."""
+        return not (self.forward_origin is None and self.forward_date is None)
 
     def is_reply_to(self, bot: int) -> bool:
         """Whether it may be: whose message that was, Telegram does not always say."""
@@ -123,13 +131,14 @@ class UpdateShape(Shape):
     callback_query: QueryShape | None = None
 
     def concerns(self, bot: int) -> bool:
-        """Presses, replies to this bot's messages, our commands, and that a group has moved.
+        """Presses, replies to this bot's messages, our commands, not forwarded, and that a group has moved.
 
         What people tell each other is not even stored: in a forum all of it replies to its topic's first.
         """
         said = self.message
         is_for_us = said is not None and (
-            said.is_reply_to(bot) or said.migrate_to_chat_id or COMMAND.match(said.text or "")
+            said.migrate_to_chat_id
+            or (not said.is_forwarded and (said.is_reply_to(bot) or COMMAND.match(said.text or "")))
         )
         return bool(self.callback_query or is_for_us)
 

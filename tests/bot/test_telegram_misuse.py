@@ -204,6 +204,17 @@ async def test_help_and_words_of_decision_are_answered(there: TelegramHouse) -> 
         assert (await said(there, text)).text == WORDS_DECIDE_NOTHING
 
 
+@pytest.mark.parametrize("chat", [GROUP, ANA_ID])
+async def test_what_somebody_forwards_are_not_their_words(there: TelegramHouse, chat: int) -> None:
+    eves = await there.telegram.say(GROUP, "/submit pay Eve 1,000 EUR", user=EVE_ID)
+    away = await there.telegram.say(GROUP, "/away nobody until 2026-12-24", user=EVE_ID)
+    for words in (eves, away):
+        await there.telegram.forward(words, chat, user=ANA_ID)
+    assert (await said(there, "/back", chat=chat)).text == "You were not away."
+    await there.house.quiet()
+    assert not await tasks(there)
+
+
 async def test_a_picture_instead_of_words_is_told_so_where_we_may_not_write(there: TelegramHouse) -> None:
     await there.house.submit()
     await there.telegram.press(await there.card(), "Ask…", user=BEN_ID)

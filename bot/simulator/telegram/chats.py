@@ -83,6 +83,8 @@ class Message:
     edited: int | None = None
     deleted: bool = False
     reactions: tuple[str, ...] = ()
+    origin: Mapping[str, Any] | None = None
+    """Whose words somebody forwarded here."""
     service: Mapping[str, Any] = field(default_factory=dict)
     """What a service message tells, for example {"migrate_to_chat_id": …}."""
 
@@ -276,6 +278,8 @@ class State:
         body |= _thread(message) | _content(message) | dict(message.service)
         if message.reply_markup is not None:
             body["reply_markup"] = message.reply_markup
+        if message.origin is not None:
+            body["forward_origin"] = dict(message.origin)
         if message.edited is not None:
             body["edit_date"] = message.edited
         # what stands in a topic answers the topic's first message, unless it answers another

@@ -154,6 +154,16 @@ class People:
         self._tell("channel_post" if is_channel else "message", message)
         return message
 
+    async def forward(self, message: Message, chat: AnyChat, *, user: AnyUser) -> Message:
+        """Show somebody's words elsewhere; buttons that tell a bot do not go with them."""
+        place, person, wrote = self._chat(chat), self._member(chat, user), message.sender
+        origin: dict[str, Any] = {"type": "hidden_user", "sender_user_name": "", "date": message.date}
+        if wrote is not None:
+            origin = {"type": "user", "sender_user": wrote.as_api(), "date": message.date}
+        shown = self.state.post(place, person, text=message.text, entities=message.entities, origin=origin)
+        self._tell("message", shown)
+        return shown
+
     def edit(self, message: Message, text: str) -> Message:
         """A person changes what they wrote."""
         now = self.message(message.chat, message.id)
