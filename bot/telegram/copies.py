@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from telegram import Message
 
 from bot.buttons import Action
-from bot.telegram.places import copy_of
-from bot.telegram.updates import tokens_shown
+from bot.telegram.places import copy_of, ref_of
+from bot.telegram.updates import TELEGRAM, tokens_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons
     from core.model import MessageRef, Recipient, ReviewId
+    from core.service import Service
 
     Copy = tuple[Recipient, MessageRef]
 
@@ -26,11 +27,18 @@ IN_QUESTIONS = frozenset(
 """Buttons of questions, and of nothing else."""
 
 
-def pressed_copy(query: CallbackQuery, of: ReviewId, buttons: Buttons) -> Copy | None:
-    """The pressed message, where it has buttons of that review's cards; also one that Telegram shows no more,
-    of which core knows what else of ours stands there."""
+async def pressed_copy(query: CallbackQuery, of: ReviewId, buttons: Buttons, service: Service) -> Copy | None:
+    """The pressed message, where it has buttons of that review's cards; where Telegram shows it no more, if
+    it is known for one."""
+    if query.message is None:
+        return None
     tokens = tokens_shown(query)
-    return copy_of(query.message) if tokens is None or _is_card(tokens, of, buttons) else None
+    if tokens is None:
+        known = await service.shown_at(TELEGRAM, ref_of(query.message))
+        is_card = known is not None and known.id == of
+    else:
+        is_card = _is_card(tokens, of, buttons)
+    return copy_of(query.message) if is_card else None
 
 
 def quoted_copy(message: MaybeInaccessibleMessage | None, of: ReviewId, buttons: Buttons) -> Copy | None:

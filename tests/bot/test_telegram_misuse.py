@@ -13,6 +13,7 @@ from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
 from bot.simulator.faults import Fault
+from bot.simulator.telegram.people import MessageShape
 from bot.telegram.commands import ANSWERED
 from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
 from bot.telegram.prompts import MINUTES
@@ -48,6 +49,27 @@ async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_i
     assert shown.labels == other.labels
 
 
+@pytest.mark.parametrize("second", ["Discard", "Confirm"])
+async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
+    there: TelegramHouse, second: str
+) -> None:
+    await asked_for_text(there)
+    shown = await proposed(there, "better")
+    there.house.service.slow = asyncio.Event()
+    first = there.telegram.tap(shown, "Confirm", user=ANA_ID)
+    other = there.telegram.tap(shown, second, user=ANA_ID)
+    await there.telegram.say(GROUP, "/back", user=ANA_ID)
+    await there.card_with("You were not away.")  # by then both are under way
+    assert not first.answered
+    assert not other.answered, "nothing was changed would not be true"
+    there.house.service.slow.set()
+    for press in (first, other):
+        await press.wait(5)
+    assert first.text == "Your edit is recorded."
+    assert other.text is not None
+    assert other.text.startswith("This question is over. Already approved by Ana Ruiz at ")
+
+
 async def answered_and_left(there: TelegramHouse) -> Message:
     """A question that Telegram did not take away, and of which nothing is known any more."""
     refused = {"ok": False, "error_code": 400, "description": "Bad Request: message can't be deleted"}
@@ -79,25 +101,17 @@ async def test_a_button_sent_with_a_message_that_never_was_a_card_makes_none_of_
     assert there.telegram.message(GROUP, other.id).text == other.text
 
 
-@pytest.mark.parametrize("second", ["Discard", "Confirm"])
-async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
-    there: TelegramHouse, second: str
-) -> None:
-    await asked_for_text(there)
-    shown = await proposed(there, "better")
-    there.house.service.slow = asyncio.Event()
-    first = there.telegram.tap(shown, "Confirm", user=ANA_ID)
-    other = there.telegram.tap(shown, second, user=ANA_ID)
-    await there.telegram.say(GROUP, "/back", user=ANA_ID)
-    await there.card_with("You were not away.")  # by then both are under way
-    assert not first.answered
-    assert not other.answered, "nothing was changed would not be true"
-    there.house.service.slow.set()
-    for press in (first, other):
-        await press.wait(5)
-    assert first.text == "Your edit is recorded."
-    assert other.text is not None
-    assert other.text.startswith("This question is over. Already approved by Ana Ruiz at ")
+async def test_nor_where_telegram_shows_that_message_no_more(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    await there.card()
+    other = await said(there, "/whoami")
+    token = there.house.buttons.token((await there.house.review(task)).id, 1, Action.APPROVE)
+    press = there.telegram.tap_raw(token, user=ANA_ID, message=other, shape=MessageShape.INACCESSIBLE)
+    await press.wait(60)
+    assert press.text == "Approved."
+    there.house.clock.advance(seconds=60)
+    await there.house.quiet()
+    assert f"{GROUP}/{other.id}" not in [one.message for one in await there.house.service.deliveries(task.id)]
 
 
 # Words
