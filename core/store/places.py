@@ -102,7 +102,7 @@ def place_moved(tx: Transaction, place: Recipient, address: str) -> None:
 
 
 def delivery_moved(tx: Transaction, wanted: Delivery, address: str) -> None:
-    if wanted.review is None and wanted.message is not None:
+    if wanted.message is not None and (wanted.review is None or wanted.is_retired):
         # nothing at the old address can be changed, and nobody presses anything there
         shown(tx, wanted, wanted.message)
         return

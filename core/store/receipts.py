@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, delete, func, literal_column, null, or_, select, update
+from sqlalchemy import and_, case, delete, func, literal_column, null, or_, select, update
 
 from core.jsontext import from_json
 from core.model import DeliveryState, MessageRef
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from core.model import Delivery
     from core.store.transaction import Transaction
 
+# Its place may have moved while it was being shown: what came of that at the old address, where nothing can
+# be changed, says nothing of what is to be seen at the new one.
+_there = and_(delivery.c.id == p("id"), delivery.c.address == p("address"))
 SHOWN = Statement(
     update(delivery)
     .where(
-        delivery.c.id == p("id"),
+        _there,
         # Another replica may have posted it, too, when this one was cut off from the database.
         or_(
             delivery.c.message.is_(None),
@@ -51,15 +54,15 @@ DISOWN = Statement(
         delivery.c.id != p("id"),
     )
 )
-POSTED = Statement(
-    select(delivery.c.version).where(delivery.c.id == p("id"), delivery.c.message.is_not(None))
+STANDS = Statement(
+    select(delivery.c.version, delivery.c.address, delivery.c.message).where(delivery.c.id == p("id"))
 )
 ASKS = Statement(
     select(question.c.id).where(question.c.task_id == p("task"), question.c.event_seq == p("seq"))
 )
 FAILED = Statement(
     update(delivery)
-    .where(delivery.c.id == p("id"))
+    .where(_there)
     .values(
         tries=delivery.c.tries + literal_column("1"),
         failing_since=func.coalesce(delivery.c.failing_since, p("now")),
@@ -69,13 +72,11 @@ FAILED = Statement(
 )
 POSTPONED = Statement(
     update(delivery)
-    .where(delivery.c.id == p("id"))
+    .where(_there)
     .values(due_at=p("due_at"), failing_since=func.coalesce(delivery.c.failing_since, p("now")))
 )
 GIVEN_UP = Statement(
-    update(delivery)
-    .where(delivery.c.id == p("id"))
-    .values(state=literal_column("'given_up'"), due_at=null(), error=p("error"))
+    update(delivery).where(_there).values(state=literal_column("'given_up'"), due_at=null(), error=p("error"))
 )
 OPEN_POLICY = Statement(
     select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
@@ -90,17 +91,15 @@ PLACES = Statement(
 def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     noted = tx.run(
         SHOWN,
-        id=wanted.id,
+        **_of(wanted),
         message=message,
         before=wanted.message,
         shown=wanted.version,
         version=wanted.version,
         now=micros(tx.now),
     )
-    if not noted and wanted.message is None and (other := tx.one(POSTED, id=wanted.id)) is not None:
-        _second(tx, wanted, message, version=other[0])
-    elif not noted and wanted.review is None:
-        _take_back(tx, wanted, message)
+    if not noted:
+        _not_as_it_was(tx, wanted, message)
     elif wanted.message is None and wanted.review is not None:
         # A press may have been quicker than this note, and its copy taken for one that nobody knew.
         tx.run(
@@ -111,6 +110,16 @@ def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
             channel=wanted.recipient.channel,
             message=message,
         )
+
+
+def _not_as_it_was(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
+    """It was shown, and meanwhile dropped, moved, or posted by another replica."""
+    stands = tx.one(STANDS, id=wanted.id)
+    if stands is None:
+        if wanted.review is None:
+            _take_back(tx, wanted, message)
+    elif wanted.message is None and stands[1] == wanted.recipient.address:
+        _second(tx, wanted, message, version=stands[0])
 
 
 def _take_back(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
@@ -135,12 +144,12 @@ def _second(tx: Transaction, wanted: Delivery, message: MessageRef, *, version: 
 
 
 def failed(tx: Transaction, wanted: Delivery, error: str, due_at: datetime) -> None:
-    tx.send(FAILED, id=wanted.id, error=error, due_at=micros(due_at), now=micros(tx.now))
+    tx.send(FAILED, **_of(wanted), error=error, due_at=micros(due_at), now=micros(tx.now))
 
 
 def postponed(tx: Transaction, wanted: Delivery, due_at: datetime) -> None:
     """Not counted among the tries, as the platform asked for patience; but not asked for ever, either."""
-    tx.send(POSTPONED, id=wanted.id, due_at=micros(due_at), now=micros(tx.now))
+    tx.send(POSTPONED, **_of(wanted), due_at=micros(due_at), now=micros(tx.now))
 
 
 def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
@@ -148,11 +157,19 @@ def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
 
     That it went there is said where some place of the fallback was not given up as well.
     """
-    if wanted.message is None and tx.one(POSTED, id=wanted.id) is not None:
-        return  # by another replica
+    stands = tx.one(STANDS, id=wanted.id)
+    if stands is None or stands[1] != wanted.recipient.address:
+        return  # it was dropped, or its place has moved
+    if wanted.message is None and stands[2] is not None:
+        return  # posted by another replica
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
-    tx.send(GIVEN_UP, id=wanted.id, error=error)
+    tx.send(GIVEN_UP, **_of(wanted), error=error)
+
+
+def _of(wanted: Delivery) -> dict[str, str]:
+    """The parameters of what is noted of it where it stands."""
+    return {"id": wanted.id, "address": wanted.recipient.address}
 
 
 def _fall_back(tx: Transaction, wanted: Delivery) -> bool:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.model import DeliveryState, MessageRef, Recipient
+from core.model import DeliveryState, MessageRef, NewQuestion, QuestionId, Recipient
 from tests.contracts.cards import DAY, ON_DESK, STONE, WALL, WITH_FALLBACK, card, cards
 from tests.contracts.steps import decide, waiting
-from tests.world import DESK, HALL, PAPER
+from tests.world import ANA, DESK, HALL, PAPER
 
 if TYPE_CHECKING:
     from core.store.sql import SqlStore
@@ -116,6 +116,42 @@ async def test_one_card_follows_on_its_own(store: SqlStore) -> None:
     assert (await card(store, other)).recipient == DESK
 
 
+async def test_what_came_of_a_card_at_its_old_address_is_not_noted_of_the_new_one(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """A group moves while its cards are being posted, changed or given up there."""
+    posted, seen, gone, late = [await waiting(store, WITH_FALLBACK) for _ in range(4)]
+    await shown(store, seen, "desk/0")
+    posting, changing, giving_up, retrying = [
+        await card(store, review) for review in (posted, seen, gone, late)
+    ]
+    await store.place_moved(DESK, "attic")
+    await store.delivery_shown(posting, MessageRef("desk/1"))
+    await store.delivery_shown(changing, MessageRef("desk/0"))
+    await store.delivery_given_up(giving_up, "The chat is gone.")
+    await store.delivery_failed(retrying, "It was down.", clock.now() + DAY)
+    await store.delivery_postponed(retrying, clock.now() + DAY)
+    for review in (posted, seen, gone, late):
+        (moved,) = await cards(store, review)
+        assert (moved.recipient, moved.message, moved.state) == (ATTIC, None, DeliveryState.DUE)
+        assert (moved.due_at, moved.tries, moved.failing_since) == (clock.now(), 0, None)
+    await shown(store, posted, "attic/1", ATTIC)
+    await store.delivery_shown(posting, MessageRef("desk/1"))
+    (moved,) = await cards(store, posted)
+    assert moved.message == "attic/1"
+
+
+async def test_a_question_that_was_being_told_as_its_place_moved_is_told_there(store: SqlStore) -> None:
+    review = await waiting(store, ON_DESK)
+    asked = NewQuestion(id=QuestionId("e" * 32), person=ANA, text="Why?", via="web")
+    await store.ask(review, asked, policies={})
+    (telling,) = [one for one in await cards(store, review) if one.review is None]
+    await store.place_moved(DESK, "attic")
+    await store.delivery_shown(telling, MessageRef("desk/1"))
+    (moved,) = [one for one in await cards(store, review) if one.review is None]
+    assert (moved.recipient, moved.message) == (ATTIC, None)
+
+
 async def test_after_a_day_of_silence_open_cards_come_anew_once(store: SqlStore, clock: StoppedClock) -> None:
     assert await store.heard(PAPER, kept=DAY) == 0, "the first note of all says nothing"
     opened, closed, unsent = [await waiting(store, ON_DESK) for _ in range(3)]
@@ -171,6 +207,21 @@ async def test_silence_of_one_chat_concerns_no_other(store: SqlStore, clock: Sto
     clock.advance(2 * DAY)
     assert await store.heard(STONE, kept=DAY) == 1
     assert [one.recipient for one in await cards(store, review) if one.is_retired] == [WALL]
+
+
+async def test_a_retired_card_stays_at_an_address_that_is_no_more(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    await store.heard(PAPER, kept=DAY)
+    review = await waiting(store, ON_DESK)
+    await shown(store, review, "desk/0")
+    clock.advance(2 * DAY)
+    await store.heard(PAPER, kept=DAY)
+    (old,) = [one for one in await cards(store, review) if one.is_retired]
+    await store.place_moved(DESK, "attic")
+    await store.delivery_moved(old, "attic")
+    (left,) = [one for one in await cards(store, review) if one.is_retired]
+    assert (left.recipient, left.message, left.due_at) == (DESK, "desk/0", None)
 
 
 @pytest.mark.parametrize("edits", [False, True])

@@ -131,7 +131,7 @@ READS: dict[str, dict[str, Any]] = {
     "deliveries.SHOWN_IN": {"task": "TASK"},
     "deliveries.KNOWN_COPY": {"task": "TASK", "review": "REVIEW", "channel": "paper", "message": "a copy"},
     "receipts.OPEN_POLICY": {"review": "OPEN"},
-    "receipts.POSTED": {"id": "CARD"},
+    "receipts.STANDS": {"id": "CARD"},
     "receipts.PLACES": {"task": "TASK", "review": "REVIEW"},
     "receipts.ASKS": {"task": "WAITING", "seq": "ASKED_AT"},
     "places.MOVED_PLACES": {"channel": "paper"},
