@@ -234,6 +234,9 @@ def check_open(request: ReviewRequest) -> None:
         sentence = f"Already {request.outcome} by {last.reviewer_name} at {_shown(last.at)}."
     elif request.outcome is Outcome.EXPIRED:
         sentence = f"This review expired undecided at {_shown(request.closed_at)}."
+    elif request.cancelled_by is not None:
+        who, when = request.cancelled_by, _shown(request.closed_at)
+        sentence = f"This review is closed: the task was cancelled by {who} at {when}."
     else:
         sentence = f"This review is closed: the task is {request.task.status}."
     raise ReviewIsClosed(sentence)

@@ -122,7 +122,7 @@ class ReviewRequest:
     earlier: Earlier | None = None
     """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
     cancelled_by: str | None = None
-    """Name of whom its task was called off by, for a card; None elsewhere, and where it was not."""
+    """Name of whom its task was called off by, where that closed it."""
     next_call: Timer | None = None
     """What next calls people to it, for a card; None elsewhere, or where nothing does (`core.reminding`)."""
 

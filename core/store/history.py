@@ -75,6 +75,7 @@ TOLD: tuple[type[Event], ...] = (
     ReviewExpired,
     TaskRewound,
     TaskForked,
+    TaskCancelled,
 )
 """What people asked, and what they did, or failed to do in time."""
 SAID: tuple[type[Event], ...] = (ProgressReported, TextStreamed)

@@ -181,15 +181,10 @@ def one(tx: Transaction, review_id: str) -> ReviewRequest:
 
 
 def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
-    """The review with what only a card shows: what calls people next, who has called its task off, and how
-    its attempt differs from the one before."""
+    """The review with what only a card shows: what calls people next, and how its attempt differs from the
+    one before."""
     found = one(tx, review_id)
-    return replace(
-        found,
-        next_call=next_call(tx, found),
-        cancelled_by=_cancelled_by(tx, found),
-        earlier=_earlier(tx, found),
-    )
+    return replace(found, next_call=next_call(tx, found), earlier=_earlier(tx, found))
 
 
 def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
@@ -206,7 +201,7 @@ def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
 
 def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:
     """None where it was closed by something else, as where somebody resumed the task from before it."""
-    if request.outcome is not Outcome.CANCELLED or request.closed_at is None:
+    if request.closed_at is None:
         return None
     row = tx.one(CALLED_OFF, task=request.task.id, at=micros(request.closed_at))
     found = None if row is None else event_of(row).event
@@ -344,6 +339,8 @@ def as_it_stands(tx: Transaction, row: Row) -> ReviewRequest:
     if not found.is_open or found.policy.approvals > 1 or found.policy.rejections > 1:
         # An open review that asks for one decision has none.
         found = replace(found, decisions=tuple(_decisions(tx, found.id)))
+    if found.outcome is Outcome.CANCELLED:
+        found = replace(found, cancelled_by=_cancelled_by(tx, found))
     if found.attempt > 1 and Party.EDITOR in found.policy.distinct_from:
         found = _with_previous(tx, row, found)
     return found

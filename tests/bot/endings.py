@@ -15,7 +15,7 @@ ENDS = {
     "approved": "Already approved by Ana Ruiz at ",
     "superseded": "This was attempt 1; attempt 2 has replaced it.",
     "gone back": "This was attempt 1; attempt 2 has replaced it.",
-    "cancelled": "This review is closed: the task is cancelled.",
+    "cancelled": "This review is closed: the task was cancelled by Sam Lee at ",
     "expired": "This review expired undecided at ",
     "answered": "Sam Lee has answered this question already.",
 }

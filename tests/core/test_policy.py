@@ -123,7 +123,11 @@ def test_a_reviewer_is_one_by_the_reviews_policy_and_by_todays(
             review(TWO, by(ANA.id, Verdict.EDIT), closed=Outcome.EDITED, status=Status.RUNNING),
             ["edited", "Ana", "08:00:00 UTC"],
         ),
-        (review(ONE, closed=Outcome.CANCELLED, status=Status.CANCELLED), ["cancelled"]),
+        (review(ONE, closed=Outcome.CANCELLED, status=Status.CANCELLED), ["task is cancelled"]),
+        (
+            replace(review(ONE, closed=Outcome.CANCELLED, status=Status.CANCELLED), cancelled_by="Sam Lee"),
+            ["cancelled by Sam Lee at", "08:00:05 UTC"],
+        ),
         (review(TWO, by(ANA.id), closed=Outcome.CANCELLED, status=Status.FAILED), ["failed"]),
     ],
 )

@@ -210,7 +210,7 @@ TABLE = {
         flow="draft",
         happens=cancelled,
         person=ANA,
-        says="This review is closed: the task is cancelled.",
+        says="This review is closed: the task was cancelled by Sam Lee at {closed}.",
         status=409,
     ),
     "already decided": Line(

@@ -115,7 +115,16 @@ async def test_the_submitter_can_cancel(house: House) -> None:
     assert "Cancel this task" not in (await seen(ana, f"/tasks/{task_id}")).text
     assert "Cancel this task" in (await seen(sam, f"/tasks/{task_id}")).text
     assert await posted(sam, f"/v1/tasks/{task_id}/cancel") == f"/tasks/{task_id}"
-    assert "This task was called off." in (await seen(sam, f"/tasks/{task_id}")).text
+    for browser in (sam, ana):
+        page = await seen(browser, f"/tasks/{task_id}")
+        assert "This task was called off by Sam Lee · " in " ".join(page.text.split())
+
+
+async def test_a_task_that_is_called_off_at_the_machine_says_so(idle_house: House) -> None:
+    task = await idle_house.world.submit()
+    await idle_house.service.cancel(task.id, LOCAL)
+    page = await seen(await idle_house.signed_in("sam"), f"/tasks/{task.id}")
+    assert "This task was called off by local (open) · " in " ".join(page.text.split())
 
 
 async def test_a_fork_is_shown_on_its_parents_page(house: House) -> None:

@@ -24,6 +24,7 @@ from core.events import (
     ReviewExpired,
     ReviewRequested,
     ReviewStuck,
+    TaskCancelled,
     TaskForked,
     TaskRewound,
     TextStreamed,
@@ -140,6 +141,22 @@ def timeline(events: Sequence[StoredEvent], reviews: Sequence[ReviewRequest]) ->
         elif isinstance(stored.event, (TaskRewound, TaskForked)):
             turns.append(Turn(resumed=stored.event, stored=stored))
     return turns + [Turn(review=review, lines=_lines(review, ())) for review in left.values()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledOff:
+    """By whose name, and when."""
+
+    by: str
+    at: datetime
+
+
+def called_off(task: Task, events: Sequence[StoredEvent]) -> CalledOff | None:
+    """The last time that somebody did; None where that has come since `events` were read."""
+    for stored in reversed(events):
+        if isinstance(stored.event, TaskCancelled):
+            return CalledOff(by=task.canceller(stored.event.by), at=stored.at)
+    return None
 
 
 def _lines(review: ReviewRequest, happened: Sequence[StoredEvent]) -> tuple[Line, ...]:

@@ -14,7 +14,7 @@ from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import see_other, wants_page
-from web.pages.trail import diffs, leaves, timeline, way, working
+from web.pages.trail import called_off, diffs, leaves, timeline, way, working
 from web.parameters import known_id
 from web.schemas import SignIn
 
@@ -97,6 +97,7 @@ class Views:
             kinds=KINDS,
             working=working(story.said),
             turns=timeline(story.turns, reviews),
+            called_off=called_off(task, story.turns),
             diffs=diffs(story.turns),
             forks=await self._service.checkpoints.forks(task.id),
             last_review=reviews[-1].id if reviews else None,
