@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, not_, or_, select, update
 
 from core.jsontext import to_json
 from core.store.rows import chat_update_of, dialog_of, micros
@@ -63,9 +63,11 @@ _dialog = (
 )
 _one_dialog = and_(dialog.c.channel == p("channel"), dialog.c.message == p("message"))
 INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialog))
-DIALOG = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at > p("now")))
+# One that has ended is open by no clock, however far that is set back: its prompt offers no answer.
+_is_open = and_(dialog.c.expires_at > p("now"), dialog.c.ended_at.is_(None))
+DIALOG = Statement(select(*_dialog).where(_one_dialog, _is_open))
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
-ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, dialog.c.expires_at <= p("now")))
+ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, not_(_is_open)))
 _is_over = and_(
     dialog.c.ended_at.is_(None), or_(dialog.c.expires_at <= p("now"), review.c.closed_at.is_not(None))
 )

@@ -135,7 +135,7 @@ async def test_who_replies_after_a_decision_elsewhere_is_told_whose(polling: Tel
     await swept(there, prompt, until="This question is over. ")
     await there.telegram.say(GROUP, "not like this", user=ANA_ID, reply_to=prompt)
     told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
-    assert told.text.startswith("Already approved by Ben Okri at ")
+    assert told.text.startswith("This question is over. Already approved by Ben Okri at ")
 
 
 @pytest.mark.parametrize("label", ["Edit…", "Ask…", "Reject…"])
@@ -177,7 +177,7 @@ async def test_who_replies_to_a_question_that_lost_its_buttons_is_not_told_to_pr
     await swept(there, prompt, until="This question is over. Already approved by Ben Okri at ")
     await there.telegram.say(GROUP, "approve", user=ANA_ID, reply_to=prompt)
     told = await there.telegram.until(lambda: there.telegram.messages(ANA_ID)[-1])
-    assert told.text.startswith("Already approved by Ben Okri at ")
+    assert told.text.startswith("This question is over. Already approved by Ben Okri at ")
 
 
 async def test_each_question_is_ended_once_and_an_open_one_stays(polling: TelegramHouse) -> None:

@@ -1196,6 +1196,32 @@ async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
     assert await ended() == []
 
 
+async def test_a_dialog_that_has_ended_is_open_by_no_clock(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store)
+    answered, over = (
+        Dialog(
+            message=MessageRef(message),
+            channel=PAPER,
+            review=review,
+            person=ANA.id,
+            verdict=Verdict.REJECT,
+            expires_at=clock.now() + timedelta(minutes=30),
+        )
+        for message in ("answered", "over")
+    )
+    await store.open_dialog(over)
+    clock.advance(minutes=31)
+    await store.prompt_ended(PAPER, over.message)
+    await store.open_dialog(replace(answered, ended_at=clock.now() - timedelta(days=1)))
+    clock.advance(timedelta(days=-2))
+    for dialog in (answered, over):
+        assert await store.dialog(PAPER, dialog.message) is None
+        found = await store.asked_in_vain(PAPER, dialog.message)
+        assert found is not None
+        assert found.person == ANA.id
+        assert not await store.note_ended(dialog), "it is known"
+
+
 async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(
     store: SqlStore, clock: StoppedClock
 ) -> None:
