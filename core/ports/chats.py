@@ -62,7 +62,7 @@ class Dialogs(Protocol):
         ...
 
     async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
-        """What that prompt asked, where it expired within the last day."""
+        """What that prompt asked, where it asks no more and still stands there."""
         ...
 
     async def ended_dialogs(

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from core.store.transaction import Transaction
 
 REMEMBERED = timedelta(days=31)
-"""How long an update's id is remembered: Telegram's become random after a week without updates."""
-
-ASKED = timedelta(days=1)
-"""How long it is remembered whom a dialog asked that expired: so late somebody may answer, and is told. While
-its prompt could not be changed, as long as an update's id is."""
+"""How long an update's id is remembered: Telegram's become random after a week without updates. And a dialog
+whose prompt nobody could take away: in a chat that is out of reach for longer it is left standing."""
 
 SHOWN = timedelta(hours=1)
 """How long a prompt that offers no answer stays: who is still writing one is to be told."""
@@ -85,14 +82,8 @@ ENDED_DIALOGS = Statement(
     .limit(p("limit"))
 )
 PROMPT_ENDED = Statement(update(dialog).where(_one_dialog).values(ended_at=p("now")))
-EXPIRED_DIALOGS = Statement(
-    delete(dialog).where(
-        or_(
-            and_(dialog.c.expires_at <= p("before"), dialog.c.ended_at.is_not(None)),
-            dialog.c.expires_at <= p("long_before"),
-        )
-    )
-)
+# What has ended stays until its prompt was taken away, for which the chat may be out of reach for days.
+EXPIRED_DIALOGS = Statement(delete(dialog).where(dialog.c.expires_at <= p("before")))
 
 
 def keep_update(tx: Transaction, received: ChatUpdate, *, handled: bool) -> bool:
@@ -190,5 +181,5 @@ def prompt_ended(tx: Transaction, channel: str, message: str) -> None:
 
 def forget_old(tx: Transaction) -> None:
     """Drop dialogs that expired long ago and the ids of updates handled long ago."""
-    tx.run(EXPIRED_DIALOGS, before=micros(tx.now - ASKED), long_before=micros(tx.now - REMEMBERED))
+    tx.run(EXPIRED_DIALOGS, before=micros(tx.now - REMEMBERED))
     tx.run(FORGET, before=micros(tx.now - REMEMBERED))

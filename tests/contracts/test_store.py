@@ -1141,7 +1141,7 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     await store.prompt_ended(PAPER, MessageRef("m2"))
     ended = replace(replaced, ended_at=clock.now())
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) == ended
-    clock.advance(days=1)
+    clock.advance(days=31)
     await store.forget_old()
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
 
@@ -1189,8 +1189,7 @@ async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
     assert await ended() == ["soon", "later"], "one that is answered, at once"
     clock.advance(days=2)
     await store.forget_old()
-    assert await ended() == ["later"], "remembered until it is done"
-    assert await store.asked_in_vain(PAPER, MessageRef("soon")) is None
+    assert await ended() == ["soon", "later"], "remembered until it is done"
     clock.advance(days=30)
     await store.forget_old()
     assert await ended() == []
@@ -1220,6 +1219,32 @@ async def test_a_dialog_that_has_ended_is_open_by_no_clock(store: SqlStore, cloc
         assert found is not None
         assert found.person == ANA.id
         assert not await store.note_ended(dialog), "it is known"
+
+
+async def test_what_an_ended_dialog_left_in_the_chat_is_remembered_until_it_is_taken_away(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """The chat may be out of reach for days."""
+    review = await waiting(store)
+    asked = Dialog(
+        message=MessageRef("answered"),
+        channel=PAPER,
+        review=review,
+        person=ANA.id,
+        verdict=Verdict.REJECT,
+        expires_at=clock.now(),
+        ended_at=clock.now() - timedelta(days=1),
+    )
+    gone = replace(asked, message=MessageRef("gone"))
+    for dialog in (asked, gone):
+        await store.open_dialog(dialog)
+    await store.close_dialog(PAPER, gone.message)
+    clock.advance(days=30)
+    await store.forget_old()
+    assert await store.ended_dialogs(PAPER, limit=9) == [asked]
+    clock.advance(days=1)
+    await store.forget_old()
+    assert await store.ended_dialogs(PAPER, limit=9) == [], "a month is enough"
 
 
 async def test_a_dialog_keeps_what_it_asks_and_the_edit_that_waits(
