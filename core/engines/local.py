@@ -36,18 +36,23 @@ class LocalEngine(Segments):
         super().__init__(runner, store, clock, limit=limit, grace=grace)
         self._work = store
         self._forget_at = clock.now()
+        self._is_counted = False
+        """Whether what was found begun has been counted, and was not taken up yet."""
 
     async def __aenter__(self) -> Self:
         """What was found begun counts towards being given up; then everything that was left is taken up."""
         for task_id in await self._work.recover():
             log.error("task_failed_as_poison", task_id=task_id)
+        self._is_counted = True
         return await super().__aenter__()
 
     async def _leave(self, tasks: Sequence[TaskId]) -> None:
-        if tasks:
+        if tasks or self._is_counted:
+            self._is_counted = False
             await self._work.put_back()
 
     async def _upkeep(self) -> None:
+        self._is_counted = False
         now = self._clock.now()
         if now >= self._forget_at:
             await self._work.forget_old()

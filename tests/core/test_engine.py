@@ -401,6 +401,29 @@ async def test_what_was_left_is_taken_up_at_the_start(
         await runner.until(lambda: B in runner.begun)
 
 
+async def test_work_that_is_stored_while_a_start_looks_for_what_was_left_is_run_once(
+    runner: Runner, clock: StoppedClock
+) -> None:
+    """A is submitted while it recovers, B while it reads what can be run, C was left and is told of again."""
+
+    class Busy(Work):
+        async def recover(self) -> Sequence[str]:
+            told(starting, (A, SUBMITTED))
+            return []
+
+        async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
+            told(starting, (B, SUBMITTED), (C, APPROVED))
+            await runner.until(lambda: len(runner.inside) == 2)
+            return [(A, None), (C, None)]
+
+    starting = LocalEngine(runner, Busy(), clock)
+    async with starting:
+        await runner.until(lambda: len(runner.inside) == 3)
+        runner.gate.set()
+        await runner.until(lambda: not runner.inside)
+    assert sorted(runner.begun) == [A, B, C]
+
+
 async def test_a_stop_lets_what_runs_end_and_begins_nothing_new(
     make: Make, runner: Runner, clock: StoppedClock
 ) -> None:
@@ -447,6 +470,24 @@ async def test_stops_in_good_order_fail_nothing_that_waits_to_be_run_again(
             async with LocalEngine(runner, store, clock, limit=1):
                 await runner.until(lambda: runner.inside)
         assert [(await store.task(task)).status for task in left] == [Status.RUNNING] * 2
+
+
+async def test_stops_in_good_order_fail_nothing_that_no_start_could_take_up(
+    sqlite_database: Database, clock: StoppedClock, runner: Runner
+) -> None:
+    """It was counted, and what there is to be run could not be read after that."""
+
+    class Unreadable(SqlStore):
+        async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]:
+            raise StoreUnavailable("away")
+
+    async with Unreadable(sqlite_database, clock) as store:
+        left = (await submitted(store)).id
+        await step(store, left, AttemptStarted(attempt=1), begun=True)
+        for _ in range(4):
+            async with LocalEngine(runner, store, clock):
+                pass
+        assert (await store.task(left)).status is Status.RUNNING
 
 
 async def test_a_stop_puts_back_what_was_to_be_tried_again_soon(
