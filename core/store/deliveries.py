@@ -64,6 +64,15 @@ KNOWN_COPY = Statement(
         delivery.c.message == p("message"),
     )
 )
+LOCK_CARDS = Statement(
+    select(delivery.c.id)
+    .where(
+        delivery.c.task_id == p("task"),
+        delivery.c.review_id == p("review"),
+        delivery.c.channel == p("channel"),
+    )
+    .with_for_update()
+)
 REVIVE = Statement(
     update(delivery)
     .where(delivery.c.id == p("id"), delivery.c.state == literal_column("'given_up'"))
@@ -292,7 +301,12 @@ def adopt_copy(
     One that was given up is tried again: who presses it shows that its place is open to us. A message that is
     another review's card, a notice or a question stays what it is: a client can name any message.
     """
-    known = tx.one(KNOWN_COPY, task=task, review=review, channel=recipient.channel, message=message)
+    copy = {"task": task, "review": review, "channel": recipient.channel, "message": message}
+    known = tx.one(KNOWN_COPY, **copy)
+    if known is None:
+        # Another server may be noting in this moment that it was posted: either waits for the other.
+        tx.lock(LOCK_CARDS, task=task, review=review, channel=recipient.channel)
+        known = tx.one(KNOWN_COPY, **copy)
     if known is None:
         if at_message(tx, recipient.channel, message) or find_dialog(tx, recipient.channel, message):
             return
