@@ -25,16 +25,19 @@ class Reconsidering:
         self._store = store
         self._policies = policies
 
-    async def look_over(self, *, besides: Collection[str] = ()) -> int:
-        """Reconsider what is open under policies that changed since the last look, of this process or an
-        earlier one; how many reviews nobody is left to decide.
+    async def look_over(self, *, besides: Collection[str] = (), changed_here: Collection[str] = ()) -> int:
+        """Reconsider what is open under policies that changed since the last look, of this process or
+        another; how many reviews nobody is left to decide.
 
         Without a change it reads one small table. `besides` are policies of which is not known yet who is in
-        them.
+        them. Those that `changed_here` are looked over even where another server has: what it left to be
+        done may have come to this one, which judged it by what was in force here.
         """
         changed = await self._store.policies_changed(self._policies, besides)
-        if changed is not None and not changed:
-            return 0
+        if changed is not None:
+            changed |= frozenset(changed_here) - frozenset(besides)
+            if not changed:
+                return 0
         stuck = await self.under(changed, besides=besides)
         await self._store.looked_over(self._policies, besides)
         return stuck

@@ -156,6 +156,8 @@ class Reloader:
         self._outage = Outage("configuration_not_heeded")
         self._untold: Configuration | None = None
         """What the other replicas are still to be told."""
+        self._changed: set[str] = set()
+        """Policies that are others here since what is open was looked at."""
         self.is_behind = False
         """Whether the database was not there for the last look at what is open: there is to be another."""
 
@@ -177,6 +179,7 @@ class Reloader:
                 self._keeper.watch(new.outside)
                 await self._keeper.answered(FIRST_ANSWERS)
             changed = self._replace(new)
+            self._changed.update(changed)
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             self._untold = new
@@ -207,6 +210,7 @@ class Reloader:
         """Put in force who is in groups from outside now. Raises `Unavailable`: to be called again then."""
         async with self._one_at_a_time:
             changed = self._replace(self._live.read)
+            self._changed.update(changed)
             if changed:
                 log.info("group_members_changed", policies_changed=changed, groups=self._counts())
             await self._reconsider()
@@ -225,7 +229,9 @@ class Reloader:
         """
         if self._live.members:
             await self._service.reconsidering.admit(self._live.members)
-        stuck = await self._service.reconsidering.look_over(besides=self._waiting())
+        waiting = self._waiting()
+        stuck = await self._service.reconsidering.look_over(besides=waiting, changed_here=self._changed)
+        self._changed &= waiting
         self._look()
         if stuck:
             log.warning("reviews_stuck", count=stuck)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from core.errors import Forbidden, NotAReviewer, SettingsError, StoreUnavailable
 from core.events import ReviewEscalated, ReviewStuck, kind
 from core.model import ChannelName
+from core.service import Service
 from core.timekeeper import Timekeeper
 from countersign.composition import flows
 from countersign.configuration import configuration
@@ -116,6 +117,35 @@ async def test_a_review_that_nobody_is_left_to_decide_says_so(
             await world.diary.until(
                 lambda: [e for e in world.diary.of(task.id) if isinstance(e, (ReviewStuck, ReviewEscalated))]
             )
+
+
+async def test_what_one_server_has_looked_over_before_another_knew_is_looked_at_again(
+    tmp_path: Path, any_database: Database, clock: StoppedClock
+) -> None:
+    """Each is told by a signal of its own; the timers are let fire by one that had not heard it yet."""
+    file = tmp_path / "countersign.toml"
+    file.write_text(BOTH.replace('"ana", "ben"', '"ana"'))
+    async with started(file, any_database, clock) as (world, _, reloader):
+        task = await world.submit("x")
+        review = await world.open_review(task.id)
+        await reloader.look_over()
+        file.write_text(ONLY_BEN)
+        quicker = Live(configuration(file, {}))
+        now = quicker.configuration
+        service = Service(
+            world.store, world.feed, now.people, world.flows, policies=now.policies, clock=clock
+        )
+        await Reloader(lambda: now, quicker, world.flows, service, look=list).look_over()
+        await eventually(partial(_nothing_is_due, world, review))
+        assert not [event for event in world.diary.of(task.id) if isinstance(event, ReviewStuck)]
+        assert await reloader.reload()
+        await world.diary.until(
+            lambda: [event for event in world.diary.of(task.id) if isinstance(event, ReviewStuck)]
+        )
+
+
+async def _nothing_is_due(world: World, review: str) -> bool:
+    return not await world.store.timers(review)
 
 
 async def test_flows_that_changed_are_named_and_wait(
