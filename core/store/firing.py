@@ -16,7 +16,7 @@ from core.reminding import reminded
 from core.store import delegations, marks, steps, timers
 from core.store.deliveries import open_cards, raise_at_leisure, say
 from core.store.history import event_numbered
-from core.store.holding import locked
+from core.store.holding import LOCK_TASK_OF, locked
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.settling import drop, settle
@@ -25,7 +25,7 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from core.events import Event
     from core.model import Person, PersonId, Policy, ReviewRequest
@@ -71,6 +71,13 @@ def fire(
         case TimerKind.STUCK:
             _look_again(tx, row, request, policies, people)
     return True
+
+
+def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
+    """As `timers.mark_stuck`, for who holds none of these: one that is being looked at now is once more."""
+    for review_id in reviews:
+        tx.lock(LOCK_TASK_OF, id=review_id)
+        timers.mark_stuck(tx, [review_id])
 
 
 def _is_too_late(tx: Transaction, timer: Timer, request: ReviewRequest) -> bool:

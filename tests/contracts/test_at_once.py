@@ -23,8 +23,8 @@ from core.events import (
     TaskCancelled,
 )
 from core.lifecycle import after
-from core.model import Dialog, MessageRef, NewDecision, Outcome, Policy, Status, Verdict
-from core.store import chats, deciding, receipts
+from core.model import Dialog, MessageRef, NewDecision, Outcome, Policy, Status, TimerKind, Verdict
+from core.store import chats, deciding, firing, receipts
 from core.store.sql import SqlStore
 from tests.contracts.beside import begun, held
 from tests.contracts.cards import DAY, STONE, WITH_FALLBACK, card, cards
@@ -151,6 +151,21 @@ async def test_a_question_that_is_answered_twice_at_once_has_ended(
             again = await begun(postgres_database, store.open_dialog(ended))
         await again
         assert await store.ended_dialogs(PAPER, limit=9) == [ended]
+
+
+async def test_what_is_to_be_looked_at_again_while_that_is_being_done_is_once_more(
+    postgres_database: Database, postgres_writer: Lane, clock: StoppedClock
+) -> None:
+    """Who looks just now may do so under what was in force before."""
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store)
+        await store.mark_stuck([review])
+        (timer,) = await store.timers(review)
+        looking = partial(firing.fire, timer=timer, policies={}, people=PEOPLE)
+        async with held(postgres_writer, looking):
+            marking = await begun(postgres_database, store.mark_stuck([review]))
+        await marking
+        assert [one.kind for one in await store.timers(review)] == [TimerKind.STUCK]
 
 
 @pytest.mark.parametrize("seed", range(3))

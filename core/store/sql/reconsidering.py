@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.store import admitting, looked_over, opening, reviews, timers
+from core.store import admitting, firing, looked_over, opening, reviews
 from core.store.sql.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class OpenReviewRows(Lanes):
         await self._write.run(partial(looked_over.note, policies=policies, besides=besides))
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
-        await self._write.run(partial(timers.mark_stuck, reviews=reviews))
+        await self._write.run(partial(firing.mark_stuck, reviews=reviews))
 
     async def show_again(self, review_ids: Sequence[str]) -> None:
         await self._write.run(partial(opening.show_again, ids=review_ids))
