@@ -23,8 +23,8 @@ from core.events import (
     TaskCancelled,
 )
 from core.lifecycle import after
-from core.model import Dialog, MessageRef, NewDecision, Outcome, Policy, Status, TimerKind, Verdict
-from core.store import chats, deciding, firing, receipts
+from core.model import Dialog, MessageRef, NewDecision, Outcome, Policy, Quorum, Status, TimerKind, Verdict
+from core.store import admitting, chats, deciding, firing, receipts
 from core.store.sql import SqlStore
 from tests.contracts.beside import begun, held
 from tests.contracts.cards import DAY, STONE, WITH_FALLBACK, card, cards
@@ -34,7 +34,7 @@ from tests.world import ANA, BEN, CY, DESK, EVE, PAPER, PEOPLE, SAM
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from core.model import ReviewRequest, StoredEvent, Timer
+    from core.model import PersonId, ReviewRequest, StoredEvent, Timer
     from core.store.database import Database
     from core.store.lane import Lane
     from tests.world import StoppedClock
@@ -166,6 +166,44 @@ async def test_what_is_to_be_looked_at_again_while_that_is_being_done_is_once_mo
             marking = await begun(postgres_database, store.mark_stuck([review]))
         await marking
         assert [one.kind for one in await store.timers(review)] == [TimerKind.STUCK]
+
+
+@pytest.mark.parametrize("first", ["the decision", "the admission"])
+async def test_who_comes_in_while_somebody_decides_who_was_struck_from_a_quorum_is_in(
+    postgres_database: Database, postgres_writer: Lane, clock: StoppedClock, first: str
+) -> None:
+    """Both write the review's policy."""
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store, _legal_and_ops(ANA.id, BEN.id))
+        new = NewDecision(reviewer=ANA, verdict=Verdict.APPROVE, via="web")
+        today = {"both": _legal_and_ops(BEN.id)}
+        members = {"legal": [BEN.id, EVE.id]}
+        if first == "the decision":
+            unit = partial(deciding.decide, which=review, new=new, policies=today, people=PEOPLE)
+            async with held(postgres_writer, unit):
+                other = await begun(postgres_database, store.admit(members))
+            assert await other == 1
+        else:
+            async with held(postgres_writer, partial(admitting.admit, members=members)):
+                decision = await begun(postgres_database, store.decide(review, new, policies=today))
+            assert (await decision)[1] is None
+        ((legal, _),) = (await store.review(review)).policy.stages
+        assert legal.people == (BEN.id, EVE.id)
+
+
+def _legal_and_ops(*legal: PersonId) -> Policy:
+    return Policy(
+        name="both",
+        reviewers=(ANA.id, BEN.id),
+        approvals=2,
+        stages=(
+            (
+                Quorum(name="legal", people=legal, approvals=1, outside=("legal",)),
+                Quorum(name="ops", people=(ANA.id,), approvals=1),
+            ),
+        ),
+        outside=("legal",),
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
