@@ -13,6 +13,7 @@ from core.store.policies import policy_of
 from core.store.rows import micros
 from core.store.statements import Statement, p
 from core.store.tables import delivery, question, review
+from core.store.tasks import LOCK
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -175,6 +176,7 @@ def _of(wanted: Delivery) -> dict[str, str]:
 def _fall_back(tx: Transaction, wanted: Delivery) -> bool:
     if wanted.review is None or wanted.is_retired:
         return False
+    tx.lock(LOCK, id=wanted.task)  # else it may be decided before this is stored
     found = tx.one(OPEN_POLICY, review=wanted.review)
     if found is None:
         return False
