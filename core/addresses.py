@@ -33,5 +33,7 @@ def bare(url: str) -> SplitResult | None:
         parts.port  # noqa: B018 - raises ValueError for a wrong port
     except ValueError:
         return None
+    if not url.isprintable() or any(map(str.isspace, url)):
+        return None
     has_more = parts.query or parts.fragment or parts.username or parts.password
     return parts if parts.scheme in {"http", "https"} and parts.hostname and not has_more else None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.addresses import bare
 from core.model import ModelEndpoint
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 
 class CoreSettings(BaseSettings):
@@ -30,6 +34,11 @@ class CoreSettings(BaseSettings):
     model_api_key: SecretStr | None = None
     api_key: SecretStr | None = None
     """Another spelling of `model_api_key`."""
+
+    @field_validator("database_url", "config", mode="before")
+    @classmethod
+    def _empty_is_the_default(cls, value: object, info: ValidationInfo) -> object:
+        return cls.model_fields[str(info.field_name)].default if value == "" else value
 
     @field_validator("model_url", "model", "model_model", "model_api_key", "api_key", mode="before")
     @classmethod

@@ -23,7 +23,18 @@ from core.errors import SettingsError
 from core.model import LOCAL, FlowSettings, Person, PersonId, Policy
 from countersign.lines import line_of
 from countersign.policies import Groups, GroupSection, PolicySection, policy_of
-from countersign.sections import Duration, Language, Line, Name, RecipientsSection, Section, SlackPerson, Zone
+from countersign.sections import (
+    Duration,
+    Language,
+    Line,
+    Name,
+    RecipientsSection,
+    Section,
+    SlackPerson,
+    Truth,
+    Whole,
+    Zone,
+)
 from countersign.sources import Source, sources
 from web.hooks.inbound import Hook
 
@@ -46,7 +57,7 @@ class PersonSection(Section):
     zone: Zone = "UTC"
     language: Language | None = None
     slack: SlackPerson | None = None
-    telegram: Annotated[int, Field(gt=0)] | None = None
+    telegram: Annotated[Whole, Field(gt=0)] | None = None
 
 
 class FlowSection(Section):
@@ -57,14 +68,14 @@ class FlowSection(Section):
     prompt: str | None = None
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
-    strict_actions: bool = False
+    strict_actions: Truth = False
     policy: str = DEFAULT
     policies: tuple[str, ...] = ()
     timeout: Duration = timedelta(seconds=60)
-    retries: Annotated[int, Field(ge=0, le=100)] = 2
+    retries: Annotated[Whole, Field(ge=0, le=100)] = 2
     backoff: Duration = timedelta(seconds=1)
     backoff_limit: Duration = timedelta(minutes=5)
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_attempts: Annotated[Whole, Field(ge=1, le=1000)] = 5
 
 
 class AdminsSection(Section):

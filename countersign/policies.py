@@ -29,6 +29,8 @@ from countersign.sections import (
     Section,
     SlackList,
     TelegramChat,
+    Truth,
+    Whole,
     Zone,
 )
 
@@ -113,18 +115,18 @@ class PolicySection(Section):
     reviewers: tuple[str, ...] = ()
     approvals: Approvals = 1
     stages: tuple[StageSection, ...] = ()
-    rejections: Annotated[int, Field(ge=1, le=100)] = 1
-    self_review: bool | None = None
+    rejections: Annotated[Whole, Field(ge=1, le=100)] = 1
+    self_review: Truth | None = None
     distinct_from: tuple[Party, ...] | None = None
     reason: ReasonRule = ReasonRule.NEVER
     quick_reasons: tuple[Line, ...] = ()
     assurance: Assurance = Assurance.CHAT
-    destructive: bool = False
+    destructive: Truth = False
     deadline: Duration | None = None
     reminders: tuple[Duration, ...] = ()
     escalation: EscalationSection | None = None
     on_expiry: OnExpiry = OnExpiry.REJECT
-    carry_decisions: bool = False
+    carry_decisions: Truth = False
     removed: Literal["keep", "drop"] = "keep"
     claim: ClaimTime = timedelta(minutes=15)
     recipients: RecipientsSection | None = None

@@ -33,6 +33,7 @@ class Settings:
 
 def settings() -> Settings:
     """Raises `SettingsError` with one sentence that names the setting and never prints its value."""
+    _stored()
     try:
         core, bot = CoreSettings(), BotEnvironment()
     except ValidationError as error:
@@ -49,8 +50,17 @@ def _sentence(error: ValidationError) -> str:
 
 def environment() -> dict[str, str]:
     """`.env` under the environment, which wins: where hooks find their secrets."""
-    stored = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**stored, **os.environ}
+    return {**_stored(), **os.environ}
+
+
+def _stored() -> dict[str, str]:
+    """What stands in `.env`; raises `SettingsError` where that cannot be read."""
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    except UnicodeDecodeError:
+        raise SettingsError(".env cannot be read: it is not UTF-8 text.") from None
+    except OSError as error:
+        raise SettingsError(f".env cannot be read: {error.strerror}.") from None
 
 
 def known_names() -> frozenset[str]:

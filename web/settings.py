@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
-from typing import Annotated, Literal
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,7 +21,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.addresses import bare, is_loopback
 from core.errors import SettingsError
 
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
 RESERVED = ("oidc", "proxy")
+_NAME = re.compile(r"\w[\w.-]*")
+"""Of a host; whether there is one of this name is found out when it is listened at."""
 
 
 class WebSettings(BaseModel):
@@ -41,6 +48,19 @@ class WebSettings(BaseModel):
     max_streams: int = 10_000
     max_streams_per_person: int = 2_000
     ping_seconds: float = 15
+
+    @field_validator("host", "port", "auth", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
+        """An empty host would listen everywhere."""
+        return cls.model_fields[str(info.field_name)].default if value == "" else value
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_one(cls, value: str) -> str:
+        if not _is_host(value):
+            raise ValueError("COUNTERSIGN_HOST must be a host name or an IP address, without a port")
+        return value
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -92,7 +112,7 @@ class WebSettings(BaseModel):
         """The base of links, without a slash at the end."""
         if self.public_url:
             return self.public_url
-        host = "localhost" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - a comparison
+        host = "localhost" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - a comparison
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
@@ -121,6 +141,14 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     return f"COUNTERSIGN_{str(first['loc'][0]).upper()}: {first['msg']}."
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return _NAME.fullmatch(text) is not None
+    return True
 
 
 def _is_origin(url: str) -> bool:

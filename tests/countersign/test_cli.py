@@ -110,6 +110,7 @@ def test_wrong_words_exit_with_2(folder: Path, words: list[str]) -> None:
         ({"COUNTERSIGN_AUTH": "proxy"}, "COUNTERSIGN_AUTH"),
         ({"COUNTERSIGN_AUTH": "none"}, "COUNTERSIGN_AUTH"),
         ({"COUNTERSIGN_AUTH": "open", "COUNTERSIGN_HOST": "192.0.2.1"}, "COUNTERSIGN_AUTH"),
+        ({"COUNTERSIGN_HOST": "http://127.0.0.1"}, "COUNTERSIGN_HOST"),
         ({"COUNTERSIGN_PUBLIC_URL": "ftp://x"}, "COUNTERSIGN_PUBLIC_URL"),
         ({"COUNTERSIGN_DATABASE_URL": "mysql://u:hunter2secret@h/d"}, "COUNTERSIGN_DATABASE_URL"),
         ({"COUNTERSIGN_DATABASE_URL": "hunter2secret"}, "COUNTERSIGN_DATABASE_URL"),
@@ -140,6 +141,27 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence(
     assert sentence in said
     assert "hunter2secret" not in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["serve"], ["migrate"], ["tasks"], ["link", "ana"]])
+def test_an_env_file_that_is_no_text_is_one_sentence(
+    folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_bytes(b"COUNTERSIGN_TOKEN=hunter2secret\xff\n")
+    assert run(words) == 2
+    assert capsys.readouterr().err == "countersign: .env cannot be read: it is not UTF-8 text.\n"
+
+
+def test_an_empty_database_setting_is_not_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", "")
+    monkeypatch.setenv("COUNTERSIGN_CONFIG", "")
+    assert run(["migrate"]) == 0
+    assert run(["link", "ana"]) == 0
+    assert (folder / "countersign.db").exists()
 
 
 def test_a_wrong_setting_leaves_no_traceback(folder: Path) -> None:

@@ -149,6 +149,8 @@ def test_groups_that_are_in_several_are_read_once() -> None:
             "people.ana.slack: must be an id such as U01ALICE, not a name.",
         ),
         ("[people.ana]\nname='A'\ntelegram='ana'", "people.ana.telegram"),
+        ("[people.ana]\nname='A'\ntelegram=true", "people.ana.telegram: must be a whole number."),
+        ("[people.ana]\nname='A'\ntelegram='42'", "people.ana.telegram: must be a whole number."),
         ("[people.local]\nname='A'", "people.local"),
         ("[people.'a b']\nname='A'", "people.a b"),
         (PEOPLE + "[people.eve]\nname='E'\ntelegram=42", "eve and ana have the same telegram id"),
@@ -204,6 +206,15 @@ def test_groups_that_are_in_several_are_read_once() -> None:
         ("[flows.draft]\ntimeout='999999999999999999d'", "flows.draft.timeout: must be at most 366d"),
         ("[flows.draft]\npolicy='nope'", "flows.draft.policy: there is no policy 'nope'"),
         ("[flows.draft]\nmax_attempts=0", "flows.draft.max_attempts"),
+        ("[flows.draft]\nmax_attempts='5'", "flows.draft.max_attempts: must be a whole number."),
+        ("[flows.draft]\nretries=true", "flows.draft.retries: must be a whole number."),
+        ("[flows.draft]\nstrict_actions='no'", "flows.draft.strict_actions: must be true or false."),
+        ("[policies.p]\nrejections=1.0", "policies.p.rejections: must be a whole number."),
+        *(
+            (f"[policies.p]\n{key}={value}", f"policies.p.{key}: must be true or false.")
+            for key in ("self_review", "destructive", "carry_decisions")
+            for value in ("'yes'", "1", "'off'")
+        ),
         (
             "[flows.approval]\nprocessor='model'",
             "flows.approval.processor: this flow shows what is submitted",

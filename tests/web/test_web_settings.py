@@ -40,6 +40,13 @@ def test_the_defaults_are_the_contract_s(environment: pytest.MonkeyPatch) -> Non
         ("PUBLIC_URL", "https://a.example/path"),
         ("PUBLIC_URL", "https://user:secret-nonsense@a.example"),
         ("PUBLIC_URL", "https://a.example:port"),
+        ("PUBLIC_URL", "https://secret-nonsense a.example"),
+        ("PUBLIC_URL", "https://a.example\u00a0secret-nonsense"),
+        ("HOST", "http://secret-nonsense"),
+        ("HOST", "127.0.0.1:80"),
+        ("HOST", "[::1]"),
+        ("HOST", "secret-nonsense nonsense"),
+        ("HOST", "secret/nonsense"),
         ("WEBHOOK_SECRET", "secret-nonsense"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
         ("WEBHOOK_SECRET", "whsec_" + "QUJD" * 8 + "!"),
@@ -56,7 +63,14 @@ def test_a_wrong_one_is_named_in_one_sentence(environment: pytest.MonkeyPatch, n
     assert refused.value.__suppress_context__
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org", ""])  # noqa: S104 - refused
+def test_an_empty_one_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    """As compose files hand on what nobody has set; an empty host would listen everywhere."""
+    for name in ("HOST", "PORT", "PUBLIC_URL", "AUTH", "WEBHOOK_SECRET", "WEBHOOK_ALLOW", "WORKER_PORT"):
+        environment.setenv(f"COUNTERSIGN_{name}", "")
+    assert from_environment().model_dump() == WebSettings().model_dump()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org"])  # noqa: S104 - refused
 def test_open_mode_needs_a_loopback_host(environment: pytest.MonkeyPatch, host: str) -> None:
     environment.setenv("COUNTERSIGN_AUTH", "open")
     environment.setenv("COUNTERSIGN_HOST", host)
@@ -79,6 +93,8 @@ def test_the_allow_list_is_split_on_commas(environment: pytest.MonkeyPatch) -> N
     [
         (WebSettings(host="0.0.0.0", port=9), "http://localhost:9"),  # noqa: S104 - a comparison
         (WebSettings(host="::1", port=9), "http://[::1]:9"),
+        (WebSettings(host="fe80::1%eth0", port=9), "http://[fe80::1%eth0]:9"),
+        (WebSettings(host="under_score.example", port=9), "http://under_score.example:9"),
         (WebSettings(public_url="https://c.example/"), "https://c.example"),
         (WebSettings(public_url=""), "http://127.0.0.1:8080"),
     ],
