@@ -80,6 +80,8 @@ def check_content(verdict: Verdict, content: Json) -> None:
     """Raise `Invalid` unless an edit, and nothing else, says what is to stand instead."""
     if (verdict is Verdict.EDIT) is (content is None):
         raise Invalid("An edit, and nothing else, comes with `content`: what is to stand instead.")
+    if isinstance(content, str) and not content.strip():
+        raise Invalid("The edit leaves nothing of the draft; reject it instead.")
     check_json(content, "content")
 
 

@@ -31,6 +31,8 @@ async def parsed(request: web.Request, model: type[Model]) -> Model:
     body = await raw(request)
     kind = _kind(request)
     try:
+        if not body:  # it lacks what is asked for, whatever it is called, and is no broken JSON
+            return model.model_validate({})
         if kind in {"", "application/json"} or kind.endswith("+json"):
             return model.model_validate_json(body, strict=True)
         if kind == FORM:
@@ -53,6 +55,16 @@ async def raw(request: web.Request) -> bytes:
         raise HttpRefusal(408, "Request timeout", "The body did not arrive in time.") from error
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
         raise malformed("The body is not encoded as its headers say.", headers=_LAST) from error
+
+
+async def check_length(request: web.Request) -> None:
+    """Refuse what is too long (413) also where no handler reads it; what says its length is left unread."""
+    length, most = request.content_length, request.client_max_size
+    if length is None:
+        if request.can_read_body:
+            await raw(request)
+    elif length > most:
+        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=length)
 
 
 async def form(request: web.Request) -> dict[str, str]:

@@ -13,6 +13,7 @@ from multidict import istr
 from core.defects import defect
 from core.errors import CountersignError, Unidentified
 from web.auth import CALLER
+from web.bodies import check_length
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def make_gate(admission: Admission, pages: Pages | None, refused: Counter[tuple[
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             await admission.admit(request)
+            await check_length(request)
             return await handler(request)
         except CountersignError as error:
             return refusal_of(request, problem_of(error), sign_in=isinstance(error, Unidentified))

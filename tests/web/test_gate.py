@@ -11,11 +11,14 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from core.errors import StoreUnavailable
+from core.model import Status
 from tests.web.web_house import PAGE
 from web.gate import host_name
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import ClientSession
 
     from tests.web.web_house import House, Houses
@@ -187,10 +190,27 @@ async def test_a_form_token_stands_in_where_a_browser_says_no_origin(house: Hous
 
 async def test_a_body_over_one_mebibyte_is_too_large(house: House) -> None:
     ana = await house.bearer("ana")
-    for path in ("/submit", "/v1/tasks"):
-        async with house.http.post(path, data=BytesIO(b"x" * (1024 * 1024 + 1)), headers=ana) as answer:
-            assert answer.status == 413
-            assert (await answer.json(content_type=None))["type"].endswith(":too-large")
+    task_id = await house.submitted()
+    paths = ("/submit", "/v1/tasks", f"/v1/tasks/{task_id}/cancel", "/sign-out", "/away/end")
+    for path in paths:
+        for body in (BytesIO(b"x" * (1024 * 1024 + 1)), in_pieces(1024 * 1024 + 1)):
+            async with house.http.post(path, data=body, headers=ana) as answer:
+                assert answer.status == 413
+                assert (await answer.json(content_type=None))["type"].endswith(":too-large")
+    assert (await house.task(task_id)).status is Status.WAITING_FOR_REVIEW
+
+
+async def in_pieces(size: int) -> AsyncIterator[bytes]:
+    """A body that does not say how long it is."""
+    for _ in range(0, size, 64 * 1024):
+        yield b"x" * 64 * 1024
+
+
+async def test_a_body_that_nobody_reads_may_come_in_pieces(house: House) -> None:
+    task_id = await house.submitted()
+    path, sam = f"/v1/tasks/{task_id}/cancel", await house.bearer("sam")
+    async with house.http.post(path, data=in_pieces(64 * 1024), headers=sam) as answer:
+        assert (answer.status, (await answer.json())["status"]) == (200, "cancelled")
 
 
 async def test_a_fault_of_ours_is_a_problem_without_a_traceback(house: House) -> None:

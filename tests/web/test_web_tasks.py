@@ -149,6 +149,31 @@ async def test_feedback_s_statuses(house: House, body: dict[str, Any], status: i
     assert ((await house.task(task_id)).outcome == "approved") == (status == 200)
 
 
+@pytest.mark.parametrize("path", ["/submit", "/v1/tasks", "/feedback/{id}", "/v1/tasks/{id}/decisions"])
+async def test_a_body_that_is_empty_lacks_what_is_asked_for(house: House, path: str) -> None:
+    """`curl -X POST` alone sends none: that is missing data, and no broken JSON."""
+    path = path.format(id=await house.submitted())
+    for headers in (
+        {},
+        {"Content-Type": "application/json"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ):
+        async with house.http.post(path, headers={**await house.bearer("ana"), **headers}) as answer:
+            assert answer.status == 422
+            assert (await answer.json(content_type=None))["detail"].endswith("is missing.")
+
+
+async def test_an_edit_that_leaves_nothing_is_refused(house: House) -> None:
+    task_id = await house.submitted()
+    for content in ("", " \n"):
+        edit = {"verdict": "edit", "content": content, "attempt": 1}
+        status, problem = await ask(house, "POST", f"/v1/tasks/{task_id}/decisions", json=edit)
+        assert (status, problem["detail"]) == (
+            422,
+            "The edit leaves nothing of the draft; reject it instead.",
+        )
+
+
 async def test_a_form_s_attempt_is_a_number(house: House) -> None:
     task_id = await house.submitted()
     form = {"feedback": "approved", "attempt": "1", "comment": ""}
