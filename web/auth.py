@@ -177,6 +177,8 @@ class Callers:
         except BadSignature as error:
             raise Unidentified(NOBODY) from error
         credential_id, _, expires = value.decode().partition(".")
+        if not expires.isdecimal():
+            raise Unidentified(NOBODY)  # signed by us, as a form's token is, and no session
         return credential_id, datetime.fromtimestamp(int(expires), UTC)
 
     async def _session_signer(self) -> Signer:

@@ -165,6 +165,7 @@ class Hosts:
         public = urlsplit(settings.base_url)
         self._origin = f"{public.scheme}://{public.netloc}".lower()
         self._names = {settings.host.lower(), "localhost", (public.hostname or "").lower()} - {""}
+        self._behind_tls = (public.hostname or "").lower() if public.scheme == "https" else None
 
     def check(self, request: web.Request) -> None:
         """Refuse a foreign Host with 421. Ports are not compared, so that forwarded ports work."""
@@ -190,9 +191,11 @@ class Hosts:
         return site is not None or origin != "null"
 
     def _is_own(self, origin: str, request: web.Request) -> bool:
-        return origin.lower() == self._origin or (
-            origin.lower() == f"http://{request.headers.get('Host', '')}".lower()
-        )
+        host = request.headers.get("Host", "")
+        if host_name(host) == self._behind_tls:
+            # Without TLS whoever sits on the line can serve pages under our name.
+            return origin.lower() == self._origin
+        return origin.lower() in {self._origin, f"http://{host}".lower()}
 
 
 def host_name(header: str) -> str:

@@ -75,7 +75,10 @@ async def test_every_answer_is_dressed(house: House, path: str) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert answer.headers["Server"] == "countersign"
+        is_page = answer.content_type == "text/html"
+        assert answer.headers.get("Cross-Origin-Opener-Policy") == ("same-origin" if is_page else None)
 
 
 async def test_pages_have_a_strict_content_security_policy(house: House) -> None:
@@ -84,7 +87,7 @@ async def test_pages_have_a_strict_content_security_policy(house: House) -> None
         policy = dict(
             part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";")
         )
-    assert policy["default-src"] == "'self'"
+    assert policy["default-src"] == policy["form-action"] == "'self'"
     assert {policy[name] for name in ("object-src", "base-uri", "frame-ancestors")} == {"'none'"}
     assert "unsafe" not in str(policy)
 
@@ -161,6 +164,28 @@ async def test_our_own_pages_post(house: House) -> None:
     for headers in own:
         async with browser.post("/submit", data={"data": "x"}, headers=headers) as answer:
             assert answer.status == 202, headers
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("c.example", "https://c.example", 202),
+        ("c.example", "HTTPS://C.EXAMPLE", 202),
+        ("c.example", "http://c.example", 403),
+        ("c.example:80", "http://c.example:80", 403),
+        ("c.example", "https://c.example:444", 403),
+        ("c.example", "https://c.example.evil.example", 403),
+        ("localhost:8080", "http://localhost:8080", 202),
+    ],
+)
+async def test_behind_https_the_same_name_without_it_is_another_site(
+    houses: Houses, host: str, origin: str, status: int
+) -> None:
+    """Whoever sits on the line serves pages under it; on this machine, past the proxy, nobody does."""
+    house = await houses(WebSettings(port=0, public_url="https://c.example"))
+    headers = {"Host": host, "Origin": origin, **await house.bearer("ana")}
+    async with house.http.post("/submit", json={"data": "x"}, headers=headers) as answer:
+        assert answer.status == status
 
 
 async def form_token(browser: ClientSession) -> str:

@@ -11,7 +11,7 @@ from yarl import URL
 
 from core.model import PersonId
 from tests.web.web_house import PAGE
-from web.auth import new_token, sign_in_link
+from web.auth import SESSION, new_token, sign_in_link
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -186,6 +186,48 @@ async def test_a_session_ends_after_thirty_days_and_survives_a_restart(
     clock.advance(days=30)
     async with house.http.get("/v1/tasks", headers=again) as answer:
         assert answer.status == 401
+
+
+async def test_a_session_is_believed_no_moment_longer_than_it_lasts(
+    house: House, clock: StoppedClock
+) -> None:
+    browser = await house.signed_in("ana")
+    began = clock.now()
+    for seconds_left, status in ((0.25, 200), (0, 401)):
+        clock.advance(seconds=(began + SESSION - clock.now()).total_seconds() - seconds_left)
+        async with browser.get("/v1/tasks") as answer:
+            assert answer.status == status, seconds_left
+
+
+async def test_what_else_this_server_signs_is_no_session(house: House) -> None:
+    """The mark in our forms is made with the key of sessions, over the session of whoever reads it."""
+    browser = await house.signed_in("ana")
+    name, value = next((cookie.key, cookie.value) for cookie in browser.cookie_jar)
+    async with browser.get("/", headers=PAGE) as page:
+        token = (await page.text()).split('name="form_token" value="')[1].split('"')[0]
+    for forged in (f"form {value}.{token}", f"{value}.{token}"):
+        async with house.http.get("/v1/tasks", headers={"Cookie": f'{name}="{forged}"'}) as answer:
+            assert answer.status == 401
+
+
+@pytest.mark.parametrize("scheme", ["Basic ", "Token ", "Bearer: ", ""])
+async def test_a_token_counts_as_a_bearers_alone(house: House, scheme: str) -> None:
+    """What another scheme carries was written for somebody else to read."""
+    token = await house.token("ana")
+    async with house.http.get("/v1/tasks", headers={"Authorization": f"{scheme}{token}"}) as answer:
+        assert answer.status == 401
+
+
+async def test_of_many_callers_no_more_are_remembered_than_there_is_room_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever signs in again and again would fill the memory: every session is a name of its own."""
+    monkeypatch.setattr("web.auth.REMEMBERED", 2)
+    browsers = [await house.signed_in("ana") for _ in range(3)]
+    for browser in (*browsers, *browsers):
+        async with browser.get("/v1/tasks") as answer:
+            assert answer.status == 200
+    assert house.store.calls["credential_by_id"] > len(browsers)
 
 
 async def test_the_sign_in_page_stands_in_for_the_page_asked_for(house: House) -> None:
