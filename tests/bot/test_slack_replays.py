@@ -19,7 +19,7 @@ from bot.blocks import MENU_ACTION
 from bot.simulator.slack.delivery import Delivery, Kind
 from bot.simulator.slack.http import encode
 from bot.slack import SlackChannel
-from bot.slack.desk import CAME_LATE, PROMPT
+from bot.slack.desk import CAME_LATE, CLOCKS_APART, PROMPT
 from bot.slack.mentions import BY_THEN
 from bot.views import EDIT_BLOCK, REASON_BLOCK
 from core.errors import StoreUnavailable
@@ -27,7 +27,7 @@ from core.model import Outcome, TaskFilter, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions, served
 from tests.bot.slack_house import GENERAL, PEOPLE, SlackHouse, settings_for, slack_house, the_view, typed
-from tests.world import ANA, BEN, eventually
+from tests.world import ANA, BEN, CY, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -241,6 +241,67 @@ async def test_taking_back_is_not_replayed_on_what_was_decided_anew(
     assert await verdicts(there, task) == [Verdict.APPROVE]
 
 
+def signed_now(there: SlackHouse, wire: Wire, card: Message) -> None:
+    """Somebody gets hold of an approval of Ana's on its way, and keeps it."""
+    payload = there.slack.action_payload(card, "Approve", user="U01ANA")
+    content_type, body = encode(Delivery(kind=Kind.INTERACTIVE, payload=payload))
+    wire.seen.append((body, there.slack.signing_headers(body) | {"Content-Type": content_type}))
+
+
+async def answered_by_delegate(there: SlackHouse, clock: StoppedClock, task: Task, verdict: Verdict) -> None:
+    until = clock.now() + timedelta(days=1)
+    await there.house.service.delegations.add(ANA.id, CY.id, until, by=ANA.id)
+    await there.house.service.decide((await there.house.review(task)).id, CY.id, verdict, via="web")
+
+
+async def test_a_press_is_not_replayed_over_what_a_delegate_has_said_since(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+) -> None:
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    signed_now(there, wire, await there.card())
+    await answered_by_delegate(there, clock, task, Verdict.REJECT)
+    clock.advance(LATER)
+    await wire.replay()
+    await told_last(there, CAME_LATE)
+    (made,) = await decisions(there, task)
+    assert (made.reviewer, made.person, made.verdict) == (CY.id, ANA.id, Verdict.REJECT)
+
+
+async def test_a_press_is_not_replayed_after_a_delegates_answer_was_taken_back(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+) -> None:
+    """By who had it given in their place: they want none to stand."""
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    await answered_by_delegate(there, clock, task, Verdict.APPROVE)
+    clock.advance(CLOCKS_APART + timedelta(seconds=1))
+    signed_now(there, wire, await there.card())
+    await withdrawn(there, task)
+    clock.advance(LATER)
+    await wire.replay()
+    await told_last(there, CAME_LATE)
+    assert await decisions(there, task) == ()
+
+
+async def test_a_press_is_not_replayed_where_slacks_clock_is_ahead_of_ours(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+) -> None:
+    """By the clocks the answer was taken back before the press that it followed."""
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    clock.advance(CLOCKS_APART)
+    signed_now(there, wire, await there.card())
+    clock.advance(-CLOCKS_APART)
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
+    await withdrawn(there, task)
+    clock.advance(CLOCKS_APART + LATER)
+    await wire.replay()
+    await told_last(there, CAME_LATE)
+    assert await decisions(there, task) == ()
+
+
 async def test_a_press_that_comes_late_counts_where_nothing_was_said_since(
     over_http: SlackHouse, wire: Wire, clock: StoppedClock
 ) -> None:
@@ -249,9 +310,7 @@ async def test_a_press_that_comes_late_counts_where_nothing_was_said_since(
     task = await there.house.submit(flow="lenient")
     review = await there.house.review(task)
     await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
-    payload = there.slack.action_payload(await there.card(), "Approve", user="U01ANA")
-    content_type, body = encode(Delivery(kind=Kind.INTERACTIVE, payload=payload))
-    wire.seen.append((body, there.slack.signing_headers(body) | {"Content-Type": content_type}))
+    signed_now(there, wire, await there.card())
     clock.advance(LATER)
     assert (await wire.replay()).status == 200
     assert len(await decisions(there, task)) == 2

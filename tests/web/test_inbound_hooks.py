@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -40,12 +41,14 @@ async def house(houses: Houses) -> House:
     return await houses(hooks=HOOKS)
 
 
-def standard(body: bytes = BODY, *, at: datetime | None = None, secret: str = WHSEC) -> dict[str, str]:
+def standard(
+    body: bytes = BODY, *, at: datetime | None = None, secret: str = WHSEC, named: str = "msg_1"
+) -> dict[str, str]:
     moment = at or datetime.now(UTC)  # the library compares with the real clock
     return {
-        "webhook-id": "msg_1",
+        "webhook-id": named,
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Webhook(secret).sign("msg_1", moment, body.decode()),
+        "webhook-signature": Webhook(secret).sign(named, moment, body.decode()),
     }
 
 
@@ -62,6 +65,26 @@ async def sent(
 ) -> tuple[int, dict[str, Any]]:
     async with house.http.post(f"/hooks/{name}", data=body, headers=headers) as answer:
         return answer.status, await answer.json(content_type=None)
+
+
+@pytest.mark.parametrize("name", ["ci", "gh", "bot"])
+async def test_a_messages_id_is_a_plain_word(house: House, name: str) -> None:
+    header = {"ci": "webhook-id", "gh": "X-GitHub-Delivery", "bot": "Idempotency-Key"}[name]
+    for value in ("m\u00fcller", "a\tb", "x" * 201):
+        signed = {"ci": standard(named=value), "gh": github(), "bot": BEARER}[name]
+        assert (await sent(house, name, {**signed, header: value}))[0] == 422, ascii(value)
+    assert not await house.tasks()
+
+
+async def test_a_messages_id_that_is_no_text_is_no_fault_of_ours(house: House) -> None:
+    """It could not be stored; aiohttp's own client could not even send it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+    head = f"POST /hooks/bot HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SECRET}\r\n".encode()
+    writer.write(head + b"Idempotency-Key: \xff\r\nContent-Length: 2\r\n\r\n{}")
+    assert b" 422 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    assert not await house.tasks()
 
 
 async def test_each_scheme_makes_a_task_once(house: House) -> None:
