@@ -16,7 +16,7 @@ from core.model import Verdict
 from core.timetable import next_morning
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
-from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, typed
+from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of, typed
 from tests.world import ANA, CY, StoppedClock
 
 if TYPE_CHECKING:
@@ -56,7 +56,19 @@ async def test_a_title_in_a_private_answer_is_text_and_times_are_the_readers(the
         assert shown in text_of(answer)
         assert {block["type"] for block in answer.blocks} == {"rich_text"}, "which knows no markup"
         assert "\u202e" not in answer.text
+        assert "<" not in answer.text, "which Slack reads as markup in whatever shows no blocks"
     assert '"date"' in json.dumps(list(later.blocks))
+
+
+async def test_a_title_in_the_answer_to_a_mention_is_text(there: SlackHouse) -> None:
+    await there.house.submit("<!channel> <https://evil.example>")
+    card = await there.card()
+    words = f"<@{there.slack.bot_user.id}> looking"
+    await there.slack.say(GENERAL, words, user="U01ANA", thread_ts=card.ts)
+    assert "<" not in await there.told("U01ANA")
+    (seen,) = there.slack.ephemerals("U01ANA")
+    assert "<!channel> <https://evil.example>" in text_of(seen)
+    assert {block["type"] for block in seen.blocks} == {"rich_text"}
 
 
 async def half_approved(there: SlackHouse, text: str = "hello world", flow: str = "lenient") -> Task:

@@ -25,7 +25,10 @@ other = threading.Thread(target=lambda: structlog.get_logger().info("from_a_thre
 other.start()
 other.join()
 logging.getLogger("a.library").warning("of a library")
-logging.getLogger("httpx").info("GET https://platform.example/bot-token/send")
+for library in ("httpx", "aiohttp.access", "procrastinate.jobs", "slack_bolt.App", "telegram.ext"):
+    logging.getLogger(library).info("GET https://platform.example/bot-token/send")
+    logging.getLogger(library).debug("GET https://platform.example/bot-token/send")
+structlog.get_logger().debug("a_draft", text="a private text")
 private = "a private text"
 try:
     raise ValueError(private)
@@ -60,7 +63,7 @@ def test_a_line_is_json_and_says_where_it_is_from() -> None:
     ]
     assert [line["replica"] for line in lines] == ["north", "its own", *["north"] * 5]
     assert [line.get("error") for line in lines] == [None] * 3 + ["ValueError"] * 4
-    assert lines[3]["at"] == "<string>:23 <module>"
+    assert lines[3]["at"] == "<string>:26 <module>"
     assert {line["trace_id"] for line in lines} == {"0af7"}
     assert lines[0]["task_id"] == "7"
     assert "a private text" not in run.stderr

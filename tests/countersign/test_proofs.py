@@ -1,4 +1,4 @@
-"""Every proof that somebody brings is compared by `hmac.compare_digest`, in a time that tells nothing of it."""
+"""Every proof that somebody brings is compared by `hmac.compare_digest`: the time it takes tells nothing."""
 
 from __future__ import annotations
 
