@@ -49,6 +49,25 @@ async def test_a_button_pressed_on_another_reviews_card_leaves_that_card_as_it_i
     assert shown.labels == other.labels
 
 
+@pytest.mark.parametrize("action", [Action.REJECT_PLAINLY, Action.GIVE_REASON, Action.NEVER_MIND])
+async def test_a_question_takes_no_button_of_another_reviews_question(
+    there: TelegramHouse, action: Action
+) -> None:
+    """What somebody reads is what they answer: a client may send any of our buttons under any message."""
+    task = await there.house.submit("the first")
+    card = await there.card(1)
+    other = await there.house.submit("the second")
+    await there.telegram.press(card, "Reject…", user=ANA_ID)
+    asked = await there.card_with("why do you reject attempt 1 of the first")
+    token = there.house.buttons.token((await there.house.review(other)).id, 1, action)
+    press = await there.telegram.press_raw(token, user=ANA_ID, message=asked)
+    assert press.text == OVER
+    await there.house.quiet()
+    for one in (task, other):
+        assert (await there.house.review(one)).decisions == ()
+    assert there.telegram.message(GROUP, asked.id).labels == asked.labels, "it can be answered still"
+
+
 @pytest.mark.parametrize("second", ["Discard", "Confirm"])
 async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
     there: TelegramHouse, second: str
