@@ -97,6 +97,31 @@ def test_a_reload_moves_people_to_other_zones(tmp_path: Path) -> None:
     assert people[ANA.id].zone == "Europe/Madrid"
 
 
+def test_after_a_reload_an_account_is_whom_the_file_says_now(tmp_path: Path) -> None:
+    """Whoever holds the directory holds it for good: an account that was taken away, or is another's now,
+    would go on deciding as who it was."""
+
+    def says(ana: str, ben: str) -> str:
+        return f'[people.ana]\nname = "Ana"\n{ana}\n[people.ben]\nname = "Ben"\n{ben}\n'
+
+    file = tmp_path / "countersign.toml"
+    file.write_text(says('slack = "U01"\ntelegram = 41', 'slack = "T0P/U02"\ntelegram = 42'))
+    live = Live(configuration(file, {}))
+    held = live.configuration.directory
+
+    def known() -> list[str | None]:
+        slack = [held.slack_person(user="U01", team="T0", own_team="T0")]
+        slack.append(held.slack_person(user="U02", team="T0P", own_team="T0"))
+        return [*slack, held.telegram_person(41), held.telegram_person(42)]
+
+    assert known() == [ANA.id, BEN.id, ANA.id, BEN.id]
+    file.write_text(says("", 'slack = "U01"\ntelegram = 41'))
+    live.replace(configuration(file, {}))
+    assert known() == [BEN.id, None, BEN.id, None]
+    assert held.slack_users() == {BEN.id: "U01"}
+    assert held.telegram_users() == {BEN.id: 41}
+
+
 async def test_a_review_that_nobody_is_left_to_decide_says_so(
     tmp_path: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
