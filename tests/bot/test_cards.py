@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.buttons import Action
-from bot.cards import REMARKS, CardState, Difference, Remark, Theirs
+from bot.cards import NEWER, REMARKS, CardState, Difference, Remark, Theirs, retired
 from core.literal import SHORT
 from core.model import (
     Assurance,
@@ -51,6 +51,13 @@ def test_an_open_review_can_be_approved_and_rejected(a_card: Callable[..., Card]
     assert [button.label for button in card.buttons] == ["Approve", "Reject…"]
     presses = [buttons.read(button.token) for button in card.buttons]
     assert [press.action for press in presses if press] == [Action.APPROVE, Action.REJECT]
+
+
+def test_a_card_that_another_one_stands_in_for_can_only_be_looked_at(a_card: Callable[..., Card]) -> None:
+    card = retired(a_card())
+    assert (card.buttons, card.menu, card.note) == ((), (), NEWER)
+    over = a_card(outcome=Outcome.CANCELLED)
+    assert retired(over) == over, "and once it is over it says how it ended"
 
 
 @pytest.mark.parametrize(
