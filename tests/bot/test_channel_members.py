@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.simulator.faults import Fault
 from bot.simulator.slack import SlackSimulator
@@ -50,6 +51,19 @@ async def test_members_are_told_with_the_bots_own_workspace_and_without_the_bot(
 ) -> None:
     assert await members(settings(slack), OPEN) == ("T0SIMULATED/U01ANA", "T0SIMULATED/U01EVE")
     assert await members(settings(slack), CLOSED) == ("T0SIMULATED/U01ANA",)
+
+
+@pytest.mark.parametrize("team", [None, "", 7])
+async def test_where_slack_does_not_tell_whose_members_they_are_nobody_is_told(
+    slack: SlackSimulator, monkeypatch: pytest.MonkeyPatch, team: object
+) -> None:
+    """Not that there are none: that would strike everybody."""
+
+    async def introduced(_client: AsyncWebClient) -> dict[str, object]:
+        return {"ok": True, "user_id": "U01BOT", "team_id": team}
+
+    monkeypatch.setattr(AsyncWebClient, "auth_test", introduced)
+    assert str(await refusal(settings(slack))) == "Slack does not say which workspace the token is for."
 
 
 async def test_a_channel_where_the_bot_is_alone_has_no_members(slack: SlackSimulator) -> None:

@@ -1,0 +1,61 @@
+"""core/reminding.py: who is called by an open review, and who wanted to be left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from core.model import Delegation, PersonId, Snooze
+from core.reminding import reminded
+from tests.core.judging import ONE, review
+from tests.world import ANA, BEN, CY, EVE, START
+
+HOUR = timedelta(hours=1)
+BOTH = replace(ONE, reviewers=(ANA.id, BEN.id), approvals=2)
+
+
+def snoozed(**hours: int) -> tuple[Snooze, ...]:
+    return tuple(Snooze(person=PersonId(who), until=START + number * HOUR) for who, number in hours.items())
+
+
+def away(person: PersonId, delegate: PersonId | None, *, hours: int = 9) -> Delegation:
+    return Delegation(
+        id="d",
+        person=person,
+        delegate=delegate,
+        until=START + hours * HOUR,
+        made_by=person,
+        made_at=START,
+    )
+
+
+def test_whoever_wanted_to_be_by_then_and_nobody_else() -> None:
+    asked = replace(review(BOTH), snoozes=snoozed(ana=1, ben=2))
+    assert reminded(asked, START + HOUR, (), everybody=False) == [ANA.id]
+    assert reminded(asked, START + 2 * HOUR, (), everybody=False) == [ANA.id, BEN.id]
+
+
+def test_when_all_are_called_who_wants_to_be_later_is_not() -> None:
+    asked = replace(review(BOTH), snoozes=snoozed(ana=2))
+    assert reminded(asked, START + HOUR, (), everybody=True) == [BEN.id]
+    assert reminded(asked, START + 2 * HOUR, (), everybody=True) == [ANA.id, BEN.id]
+
+
+def test_one_persons_time_calls_no_delegate_of_another_whose_time_is_later() -> None:
+    asked = replace(review(BOTH), snoozes=snoozed(ana=1, ben=2))
+    theirs = away(BEN.id, CY.id)
+    assert reminded(asked, START + HOUR, [theirs], everybody=False) == [ANA.id]
+    assert reminded(asked, START + 2 * HOUR, [theirs], everybody=False) == [ANA.id, CY.id]
+
+
+def test_a_delegate_is_called_while_they_are_one_and_only_then() -> None:
+    asked = replace(review(BOTH), snoozes=snoozed(ana=1))
+    assert reminded(asked, START + HOUR, [away(ANA.id, CY.id)], everybody=False) == [CY.id]
+    assert reminded(asked, START + HOUR, [away(ANA.id, CY.id, hours=1)], everybody=False) == [ANA.id]
+    assert reminded(asked, START + HOUR, [away(ANA.id, None)], everybody=False) == []
+
+
+def test_a_delegate_who_wants_to_be_later_is_left_alone_too() -> None:
+    asked = replace(review(BOTH), snoozes=snoozed(ana=1, cy=2, eve=1))
+    theirs = [away(ANA.id, CY.id), away(BEN.id, EVE.id)]
+    assert reminded(asked, START + HOUR, theirs, everybody=True) == [EVE.id]
