@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from core.model import Delegation, PersonId, Snooze
-from core.reminding import reminded
+from core.model import Delegation, Outcome, PersonId, ReviewId, Snooze, Timer, TimerKind
+from core.reminding import is_called, next_call, reminded
 from tests.core.judging import ONE, review
 from tests.world import ANA, BEN, CY, EVE, START
 
@@ -59,3 +59,32 @@ def test_a_delegate_who_wants_to_be_later_is_left_alone_too() -> None:
     asked = replace(review(BOTH), snoozes=snoozed(ana=1, cy=2, eve=1))
     theirs = [away(ANA.id, CY.id), away(BEN.id, EVE.id)]
     assert reminded(asked, START + HOUR, theirs, everybody=True) == [EVE.id]
+
+
+def due(kind: TimerKind, hours: int) -> Timer:
+    return Timer(review=ReviewId("r"), kind=kind, number=1, due_at=START + hours * HOUR)
+
+
+def test_nobody_is_called_from_the_deadline_on() -> None:
+    asked = replace(review(BOTH), expires_at=START + 2 * HOUR)
+    for kind in (TimerKind.REMINDER, TimerKind.ESCALATION):
+        assert next_call(asked, [due(kind, 1)], ()) == due(kind, 1)
+        assert next_call(asked, [due(kind, 2)], ()) is None
+        assert next_call(asked, [due(kind, 3)], ()) is None
+
+
+def test_whose_time_went_by_unheard_is_not_called_at_anothers() -> None:
+    """Ana's passes while she is away; at Ben's, who is away himself, nobody is left to be called."""
+    asked = replace(review(BOTH), snoozes=snoozed(ana=1, ben=3))
+    absent = [away(ANA.id, None, hours=2), away(BEN.id, None)]
+    assert next_call(asked, (), absent) is None
+    assert next_call(asked, (), absent[:1]) == due(TimerKind.SNOOZE, 3)
+    assert next_call(asked, (), absent[1:]) == due(TimerKind.SNOOZE, 1)
+
+
+def test_whether_anybody_may_be_called_the_review_tells() -> None:
+    reminding = replace(BOTH, reminders=(HOUR,))
+    assert not is_called(review(BOTH))
+    assert is_called(review(reminding))
+    assert is_called(replace(review(BOTH), snoozes=snoozed(ana=1)))
+    assert not is_called(review(reminding, closed=Outcome.APPROVED))
