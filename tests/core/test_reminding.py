@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from core.model import Delegation, Outcome, PersonId, ReviewId, Snooze, Timer, TimerKind
+from core.model import LOCAL, Delegation, Outcome, PersonId, ReviewId, Snooze, Timer, TimerKind
 from core.reminding import is_called, next_call, reminded
 from tests.core.judging import ONE, review
 from tests.world import ANA, BEN, CY, EVE, START
@@ -88,3 +88,9 @@ def test_whether_anybody_may_be_called_the_review_tells() -> None:
     assert is_called(review(reminding))
     assert is_called(replace(review(BOTH), snoozes=snoozed(ana=1)))
     assert not is_called(review(reminding, closed=Outcome.APPROVED))
+
+
+def test_in_open_mode_whoever_sits_at_the_machine_is_called_though_no_policy_names_them() -> None:
+    asked = replace(review(), snoozes=(Snooze(person=LOCAL, until=START + HOUR),))
+    assert reminded(asked, START + HOUR, (), everybody=False) == [LOCAL]
+    assert next_call(asked, (), ()) == due(TimerKind.SNOOZE, 1)
