@@ -664,3 +664,15 @@ def test_large_groups_are_counted_at_once() -> None:
 def test_every_refusal_is_a_known_error() -> None:
     for error in (*REFUSALS, NotYourTurn, ConfirmOnPage, Invalid):
         assert issubclass(error, CountersignError)
+
+
+def test_neither_who_edited_nor_in_whose_place_decides_on_the_edit() -> None:
+    edited = replace(by(EVE.id, Verdict.EDIT), person=ANA.id, person_name="Ana")
+    policy = Policy(
+        name="four eyes", reviewers=(ANA.id, BEN.id, EVE.id), approvals=2, distinct_from=(Party.EDITOR,)
+    )
+    asked = replace(review(policy), previous=edited)
+    for person in (ANA.id, EVE.id):
+        with pytest.raises(SelfReview, match="an edit of yours"):
+            check_may_decide(asked, person)
+    assert check_may_decide(asked, BEN.id) == BEN.id
