@@ -68,3 +68,22 @@ async def test_the_key_is_the_one_that_the_database_keeps() -> None:
     kept = await Buttons.kept_in(OneKey())
     assert kept.read(kept.token(REVIEW, 1, Action.APPROVE)) is not None
     assert kept.key.startswith(b"buttons")
+
+
+class Kept:
+    """A database with a key of its own."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+
+    async def secret(self, name: str) -> bytes:
+        assert name == "buttons"
+        return self.key
+
+
+async def test_a_token_is_read_where_the_key_is_kept_that_made_it() -> None:
+    """A key that every installation had would let anybody make buttons for all of them."""
+    one, other = await Buttons.kept_in(Kept(b"1" * 32)), await Buttons.kept_in(Kept(b"2" * 32))
+    token = one.token(ReviewId("0" * 32), 1, Action.APPROVE)
+    assert one.read(token) is not None
+    assert other.read(token) is None

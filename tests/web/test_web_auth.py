@@ -210,6 +210,21 @@ async def test_what_else_this_server_signs_is_no_session(house: House) -> None:
             assert answer.status == 401
 
 
+async def test_a_session_is_good_where_the_key_is_kept_that_signed_it(houses: Houses) -> None:
+    """A key that every installation had would open all of them."""
+    one, other = await houses(), await houses()
+
+    async def another_key(_name: str) -> bytes:
+        return b"7" * 32
+
+    other.store.answers["secret"] = another_key
+    cookie = next(iter((await one.signed_in("ana")).cookie_jar))
+    for house, status in ((one, 200), (other, 401)):
+        headers = {"Cookie": f"{cookie.key}={cookie.value}"}
+        async with house.http.get("/v1/tasks", headers=headers) as answer:
+            assert answer.status == status
+
+
 @pytest.mark.parametrize("scheme", ["Basic ", "Token ", "Bearer: ", ""])
 async def test_a_token_counts_as_a_bearers_alone(house: House, scheme: str) -> None:
     """What another scheme carries was written for somebody else to read."""
