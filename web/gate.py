@@ -13,7 +13,7 @@ from multidict import istr
 from core.defects import defect
 from core.errors import CountersignError, Unidentified
 from web.auth import CALLER
-from web.bodies import check_length
+from web.bodies import check_length, form
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
 if TYPE_CHECKING:
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-ANYBODY = frozenset({"/sign-in", "/sign-out", "/static/{name}"})
+SIGN_IN = "/sign-in"
+ANYBODY = frozenset({SIGN_IN, "/sign-out", "/static/{name}"})
 """Paths that need no sign-in, but come from our own pages."""
+
+TYPED: Final = ("data", "content", "state", "text", "comment")
+"""Fields of our forms that hold people's own words."""
 
 CROSS_SITE = "Requests from other sites' pages are refused."
 
@@ -110,21 +114,21 @@ def make_gate(admission: Admission, pages: Pages | None, refused: Counter[tuple[
             await check_length(request)
             return await handler(request)
         except CountersignError as error:
-            return refusal_of(request, problem_of(error), sign_in=isinstance(error, Unidentified))
+            return await refusal_of(request, problem_of(error), sign_in=isinstance(error, Unidentified))
         except HttpRefusal as refusal:
-            return refusal_of(request, refusal.problem)
+            return await refusal_of(request, refusal.problem)
         except web.HTTPException as error:
-            return refusal_of(request, problem_of_http(error))
+            return await refusal_of(request, problem_of_http(error))
         except Exception as error:  # a defect is answered, too; aiohttp would log its message
             log.error("request_failed", method=request.method, route=_route(request), **defect(error))
             if request.writer.output_size:
                 raise ConnectionResetError("the answer had begun") from error
-            return refusal_of(request, unexpected())
+            return await refusal_of(request, unexpected())
 
     return gate
 
 
-def answer(
+async def answer(
     request: web.Request,
     problem: Problem,
     pages: Pages | None,
@@ -143,9 +147,20 @@ def answer(
     )
     if pages is None or not wants_page(request):
         return problem_response(problem)
-    if sign_in and request.method in SAFE_METHODS:
+    if sign_in and (request.method in SAFE_METHODS or request.path == SIGN_IN):
         return pages.sign_in(request, problem)
-    return pages.problem(request, problem)
+    return pages.problem(request, problem, words=await _words(request))
+
+
+async def _words(request: web.Request) -> list[str]:
+    """What a person typed into the form that is refused. A script of ours keeps that in the page itself."""
+    if request.method in SAFE_METHODS or "HX-Request" in request.headers:
+        return []
+    try:
+        fields = await form(request)
+    except (CountersignError, HttpRefusal, web.HTTPException):
+        return []
+    return [fields[name] for name in TYPED if fields.get(name, "").strip()]
 
 
 def wants_page(request: web.Request) -> bool:

@@ -5,7 +5,9 @@ Types are checked here; lengths, empty texts and characters that cannot be store
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from aiohttp import web
@@ -60,6 +62,15 @@ class Submit(_Lenient):
     flow: Name | None = None
     policy: Name | None = None
     """As in `NewTask`; a form sends an empty text for what was not chosen."""
+    once: Name | None = None
+    """The page's mark on its form: sent twice, the same words make one task."""
+
+    def key(self) -> str | None:
+        """An idempotency key; other words from the same page are another task."""
+        if not self.once:
+            return None
+        parts = json.dumps([self.once, self.data, self.flow, self.policy])
+        return f"form-{sha256(parts.encode()).hexdigest()[:40]}"
 
 
 class Feedback(_Lenient):

@@ -58,7 +58,7 @@ class Tasks:
                 policy=body.policy or None,
                 title=body.title,
                 on_behalf_of=body.submitter,
-                idempotency_key=idempotency_key(request),
+                idempotency_key=idempotency_key(request) or body.key(),
                 traceparent=request.headers.get(TRACEPARENT),
             )
         )

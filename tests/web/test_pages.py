@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from core.model import LOCAL, PersonId, Submission, Verdict
 from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
 from tests.world import DESK, HALL, PaperChannel, draft_flows, eventually, policies, whole_core
+from web.auth import sign_in_link
 from web.pages.views import MANY
 from web.settings import WebSettings
 
@@ -312,3 +314,55 @@ async def test_recent_tasks_say_how_they_ended(office: PolicyHouse) -> None:
     page = await seen(await office.signed_in("sam"), "/")
     assert "expired" in page.text
     assert "completed" not in page.text
+
+
+async def test_a_form_that_arrives_twice_makes_one_task(house: House) -> None:
+    """By a second press while the first answer is on its way. Other words are another task."""
+    sam = await house.signed_in("sam")
+    async with sam.get("/", headers=PAGE) as page:
+        once = re.search(r'name="once" value="(\w+)"', await page.text())
+    async with sam.get("/", headers=PAGE) as page:
+        again = re.search(r'name="once" value="(\w+)"', await page.text())
+    assert once
+    assert again
+    paths = [
+        await posted(sam, "/submit", data=data, once=mark)
+        for data, mark in [("One", once[1]), ("One", once[1]), ("Two", once[1]), ("One", again[1])]
+    ]
+    assert paths[0] == paths[1]
+    assert len(set(paths)) == 3
+
+
+async def test_a_refused_form_s_page_keeps_what_was_typed_and_leads_back(house: House) -> None:
+    task_id = await house.submitted()
+    await house.world.approve(await house.open_review(task_id))
+    ana = await house.signed_in("ana")
+    late = {"feedback": "rejected", "comment": "Too <late>", "review_id": "0" * 32}
+    async with ana.post(f"/feedback/{task_id}", data=late, headers=PAGE) as answer:
+        text = await answer.text()
+    assert answer.status in {409, 412}
+    assert "\nToo &lt;late&gt;</textarea>" in text
+    assert f'href="/tasks/{task_id}">Back to the task' in text
+    ours = {**PAGE, "HX-Request": "true"}
+    async with ana.post(f"/feedback/{task_id}", data=late, headers=ours) as answer:
+        assert "<textarea" not in await answer.text()
+    async with house.http.post("/submit", data={"data": "A long task"}, headers=PAGE) as answer:
+        text = await answer.text()
+    assert answer.status == 401
+    assert "\nA long task</textarea>" in text
+
+
+async def test_whoever_pastes_the_whole_link_is_signed_in(house: House) -> None:
+    link = sign_in_link(house.url, await house.token("ana"))
+    data = {"token": f" {link}\n"}
+    async with house.http.post("/sign-in", data=data, headers=PAGE, allow_redirects=False) as answer:
+        assert answer.status == 303
+
+
+async def test_a_wrong_token_is_refused_by_the_form_that_it_was_pasted_into(house: House) -> None:
+    async with house.http.post("/sign-in", data={"token": "cs_wrong"}, headers=PAGE) as answer:
+        text = await answer.text()
+    assert answer.status == 401
+    assert "not valid, or was revoked" in text
+    assert 'action="/sign-in"' in text
+    assert "cs_wrong" not in text

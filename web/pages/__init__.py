@@ -18,7 +18,7 @@ from web.pages.text import marked, shown_time, spelled, typed, visible
 from web.pages.trail import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import jinja2
 
@@ -82,14 +82,23 @@ class Pages:
 
     def sign_in(self, request: web.Request, problem: Problem) -> web.Response:
         """In place of the page asked for, which the browser then asks for again."""
+        is_refused = request.method == "POST"  # of the form itself
         page = self.page(
-            request, "sign_in.html", status=problem.status, problem=problem, next=request.path_qs
+            request,
+            "sign_in.html",
+            status=problem.status,
+            problem=problem if is_refused else None,
+            next="/" if is_refused else request.path_qs,
         )
         page.headers.update(problem.headers)
         return page
 
-    def problem(self, request: web.Request, problem: Problem) -> web.Response:
-        page = self.page(request, "problem.html", status=problem.status, problem=problem)
+    def problem(self, request: web.Request, problem: Problem, *, words: Sequence[str] = ()) -> web.Response:
+        """`words` are what somebody typed and would lose."""
+        task_id = None if problem.status == HTTPStatus.NOT_FOUND else request.match_info.get("task_id")
+        page = self.page(
+            request, "problem.html", status=problem.status, problem=problem, words=words, task_id=task_id
+        )
         page.headers.update(problem.headers)
         return page
 

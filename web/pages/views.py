@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -77,7 +78,9 @@ class Views:
 
     async def form(self, request: web.Request) -> web.Response:
         mine = await self._service.tasks(TaskFilter(submitter=request[CALLER].person), limit=RECENT)
-        return self._pages.page(request, "form.html", recent=mine.tasks, flows=self._service.offers())
+        return self._pages.page(
+            request, "form.html", recent=mine.tasks, flows=self._service.offers(), once=token_hex(12)
+        )
 
     async def task(self, request: web.Request) -> web.Response:
         task_id = known_id(request)
@@ -143,7 +146,7 @@ class Views:
 
     async def sign_in(self, request: web.Request) -> web.Response:
         body = await parsed(request, SignIn)
-        cookie = await self._callers.sign_in(body.token.strip())
+        cookie = await self._callers.sign_in(_token(body.token))
         response = see_other(_local(body.next)) if wants_page(request) else web.Response(status=204)
         response.set_cookie(
             self._callers.cookie,
@@ -210,6 +213,11 @@ def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:
         for delivery in deliveries
         if delivery.state is DeliveryState.GIVEN_UP or (delivery.tries and delivery.error)
     ]
+
+
+def _token(pasted: str) -> str:
+    """What was pasted into the form, also where it is the whole link."""
+    return pasted.rpartition("#token=")[2].strip()
 
 
 def _local(path: str) -> str:
