@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.web.web_house import House
 
 VENDOR = STATIC / "vendor"
-OURS = ["app.css", "app.js", "icon.svg"]
+OURS = ["app.css", "app.js", "icon.svg", "press.js", "words.js"]
 
 
 def vendored() -> list[list[str]]:

@@ -15,6 +15,8 @@ FILES: Final = (
     "app.css",
     "app.js",
     "icon.svg",
+    "press.js",
+    "words.js",
     "vendor/htmx.min.js",
     "vendor/pico.classless.min.css",
 )

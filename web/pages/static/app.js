@@ -10,7 +10,8 @@ async function signIn() {
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json" },
     body: JSON.stringify({ token }),
-  });
+  }).catch(() => null);
+  if (!answer) return say("The server did not answer. Open your link once more.");
   if (answer.ok) {
     location.reload();
     return;
@@ -19,21 +20,45 @@ async function signIn() {
   say(problem ? problem.detail : "Signing in did not work. Try again.");
 }
 
-/** @param {string} sentence */
-function say(sentence) {
+/**
+ * @param {string} sentence
+ * @param {Node[]} more
+ */
+function say(sentence, ...more) {
   const place = document.getElementById("sign-in-state") || document.getElementById("notice");
-  if (place) place.textContent = sentence;
+  place?.replaceChildren(sentence, ...more);
+}
+
+// A page with words that were not sent yet stays: the server would show the sign-in page in its place.
+let isSignedOut = false;
+
+function signedOut() {
+  if (!halfWritten().length) return location.reload();
+  if (isSignedOut) return;
+  isSignedOut = true;
+  stopFollowing();
+  const link = document.createElement("a");
+  Object.assign(link, { href: "/", target: "_blank", rel: "noopener", textContent: "Sign in" });
+  say("You are signed out, and what you wrote is still here. ", link, " in another tab, come back and press again.");
+}
+
+function signedIn() {
+  if (!isSignedOut) return;
+  isSignedOut = false;
+  say("");
 }
 
 // The page itself is made by the server alone: a change means asking for it again and morphing it in,
 // which keeps focus and half-written reasons.
 let asking = false;
 let askAgain = false;
+let actsBefore = 0; // how often something had been sent when the page was asked for
 
 async function refresh() {
-  askAgain = asking;
-  if (asking || !live()) return;
+  askAgain = asking || isSending();
+  if (askAgain || !live()) return;
   asking = true;
+  actsBefore = acts;
   try {
     // @ts-ignore htmx is a global of the vendored script
     await htmx.ajax("GET", location.pathname, { target: "#live", select: "#live", swap: "outerMorph" });
@@ -46,7 +71,7 @@ async function refresh() {
 }
 
 // What becomes of a card on its way to a chat is no event: meanwhile the page is asked for again, ever less often.
-// So it is while the server could not show what the stream told of.
+// So it is while the server could not show what the stream told of, and while there is no stream: a proxy may keep it.
 const FIRST_MS = 2000;
 const LONGEST_MS = 60000;
 let later = 0;
@@ -57,10 +82,12 @@ function askLater() {
   clearTimeout(later);
   if (waitedAt !== shownUpTo()) wait = FIRST_MS;
   waitedAt = shownUpTo();
-  if (!live()?.dataset.onItsWay && !isBehind()) return;
-  later = setTimeout(() => document.hidden || refresh(), wait);
+  if (!isOwed()) return;
+  later = setTimeout(() => document.hidden || (isOwed() && refresh()), wait);
   wait = Math.min(2 * wait, LONGEST_MS);
 }
+
+const isOwed = () => Boolean(live()?.dataset.onItsWay) || isBehind() || isDeaf();
 
 const live = () => document.getElementById("live");
 const isOver = () => ["completed", "failed", "cancelled"].includes(live()?.dataset.state || "");
@@ -74,15 +101,17 @@ let timer = 0;
 
 const shownUpTo = () => Number(live()?.dataset.seq || 0);
 const isBehind = () => lastChange > shownUpTo();
+const isDeaf = () => Boolean(live()?.dataset.stream) && !isOver() && source?.readyState !== EventSource.OPEN;
 
 function follow() {
   const page = live();
-  if (!page?.dataset.stream || source || isOver() || document.hidden) return;
+  if (!page?.dataset.stream || source || isOver() || isSignedOut || document.hidden) return;
   lastSeen = Math.max(lastSeen, shownUpTo());
   source = new EventSource(`${page.dataset.stream}?last_event_id=${lastSeen}`);
   for (const name of (page.dataset.events || "").split(" ")) source.addEventListener(name, happened);
   source.onopen = () => (pause = FIRST_MS);
   source.onerror = () => {
+    askLater();
     if (source?.readyState !== EventSource.CLOSED) return;
     stopFollowing();
     signInAgain();
@@ -104,7 +133,7 @@ function followLater() {
 // A refused stream does not say why.
 async function signInAgain() {
   const answer = await fetch(location.href, { method: "HEAD", headers: { Accept: "text/html" } }).catch(() => null);
-  if (answer?.status === 401) location.reload();
+  if (answer?.status === 401) signedOut();
 }
 
 // How far a node is, and its text, go straight into the page; anything else is the server's to show.
@@ -192,9 +221,10 @@ function followOrNot() {
     stopFollowing();
   } else {
     follow();
+    askLater();
     // Nothing is followed on a task that has ended, and yet somebody may have resumed it.
     const page = live();
-    if (page?.dataset.refresh || page?.dataset.onItsWay || isBehind() || isOver()) refresh();
+    if (page?.dataset.refresh || page?.dataset.onItsWay || isBehind() || isOver() || isSignedOut) refresh();
   }
 }
 
@@ -207,91 +237,37 @@ function showLocalTimes() {
 // The next attempt is usually there by then; else the next look at the inbox finds it.
 const NEXT_ATTEMPT_MS = 700;
 
-/** @param {CustomEvent<{ ctx: { request: { method: string }, response: { status: number } } }>} event */
+/** @typedef {CustomEvent<{ ctx: { request: any, response?: { status: number }, sourceElement: Element } }>} Answer */
+
+/** @param {Answer} event */
+const isAsking = (event) => event.detail.ctx.request.method.toUpperCase() === "GET";
+
+/** @param {Answer} event */
 function answered(event) {
-  const { request, response } = event.detail.ctx;
-  const isRefused = response.status >= 400;
-  const isAsking = request.method.toUpperCase() === "GET";
-  if (response.status === 401) location.reload(); // the server shows the sign-in page in its place
-  if (response.status === 401 || (isRefused && isAsking)) event.preventDefault(); // keep what is shown
+  const status = event.detail.ctx.response?.status || 0;
+  const isRefused = status >= 400;
+  if (status === 401) signedOut();
+  else signedIn();
+  if (isAsking(event)) {
+    const isOld = isSending() || actsBefore !== acts; // it may show what was pressed meanwhile as not pressed
+    askAgain ||= isOld;
+    if (isRefused || isOld) event.preventDefault(); // keep what is shown
+  } else if (status === 401) event.preventDefault();
   else if (isRefused) refresh(); // what was pressed is out of date
-  else if (!isAsking) {
-    document.getElementById("notice")?.replaceChildren();
-    if (live()?.dataset.refresh) setTimeout(refresh, NEXT_ATTEMPT_MS);
-  }
+  else succeeded(event);
 }
 
-// A list that moves just before a press has the wrong card's button pressed: it waits for its next turn.
-const AIMING_MS = 1500;
-let aimedAt = -Infinity;
-
-/** @param {PointerEvent} event a finger aims by touching */
-function aim(event) {
-  if (buttonOf(event)) aimedAt = performance.now();
+/** @param {Answer} event */
+function succeeded(event) {
+  say("");
+  tell(`${event.detail.ctx.request.submitter?.textContent || "Sent"}: done.`);
+  if (live()?.dataset.refresh) setTimeout(refresh, NEXT_ATTEMPT_MS);
 }
 
-/** @param {Event} event */
-const buttonOf = (event) => (event.target instanceof Element && event.target.closest("#live button")) || null;
-
-const isAiming = () => performance.now() - aimedAt < AIMING_MS;
-
-// The first half of a double click may have put another card's button where it was: the second half is no press.
-/** @param {MouseEvent} event */
-function passOverSecondHalf(event) {
-  if (event.detail >= 2 && buttonOf(event)) passOver(event, "You pressed twice; only the first press counts.");
-}
-
-/**
- * @param {Event} event
- * @param {string} why
- */
-function passOver(event, why) {
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  say(why);
-}
-
-// A finger's click falls on what is below it as it leaves: news may have put another card's button there meanwhile.
-const TAP_MS = 1000;
-/** @type {string | null} */
-let pressed = null;
-let forgetting = 0;
-
-/**
- * What a button does, and to which review.
- * @param {Element | null} button
- */
-const deed = (button) =>
-  button instanceof HTMLButtonElement
-    ? [button.form?.id, button.form?.getAttribute("action"), button.name, button.value].join(" ")
-    : "";
-
-/** @param {PointerEvent} event */
-function press(event) {
-  clearTimeout(forgetting);
-  pressed = deed(buttonOf(event));
-  aim(event);
-}
-
-function release() {
-  forgetting = setTimeout(() => (pressed = null), TAP_MS);
-}
-
-/** @param {MouseEvent} event one by keys has no detail, and falls on what has the focus */
-function passOverMoved(event) {
-  const button = buttonOf(event);
-  const isByKeys = event.detail === 0;
-  if (!button || isByKeys || pressed === null || pressed === deed(button)) return;
-  passOver(event, "The page changed as you pressed, so nothing was done. Please press again.");
-}
-
-// Ctrl or Cmd and Enter submit a task; a decision takes a button.
-/** @param {KeyboardEvent} event */
-function submitByKeys(event) {
-  if (event.key !== "Enter" || event.repeat || !(event.ctrlKey || event.metaKey)) return;
-  if (event.target instanceof HTMLTextAreaElement && event.target.form?.matches(".submit")) {
-    event.target.form.requestSubmit();
-  }
+/** @param {Answer} event */
+function failed(event) {
+  if (!event.detail.ctx?.request || isAsking(event)) return;
+  say("The server did not answer, so this may not have counted. Press again when it is back.");
 }
 
 signIn();
@@ -306,16 +282,13 @@ document.addEventListener("htmx:after:swap", () => {
 });
 // @ts-ignore htmx's own event
 document.addEventListener("htmx:after:request", answered);
-document.addEventListener("pointermove", aim);
-document.addEventListener("pointerdown", press, true);
-document.addEventListener("pointerup", release, true);
-document.addEventListener("pointercancel", release, true);
-document.addEventListener("click", passOverSecondHalf, true);
-document.addEventListener("click", passOverMoved, true);
-document.addEventListener("keydown", submitByKeys);
+// @ts-ignore
+document.addEventListener("htmx:error", failed);
 addEventListener("hashchange", signIn);
 addEventListener("pagehide", stopFollowing);
 addEventListener("pageshow", followOrNot);
+addEventListener("online", followOrNot);
+addEventListener("focus", () => isSignedOut && refresh());
 
 const seconds = Number(live()?.dataset.refresh || 0);
-if (seconds) setInterval(() => document.hidden || isAiming() || refresh(), seconds * 1000);
+const polling = seconds && setInterval(() => document.hidden || isAiming() || refresh(), seconds * 1000);
