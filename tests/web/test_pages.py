@@ -15,7 +15,7 @@ from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
 from tests.world import DESK, HALL, PaperChannel, draft_flows, eventually, policies, whole_core
 from web.auth import sign_in_link
-from web.pages.views import MANY
+from web.pages.views import LONGEST_INBOX, MANY
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -366,3 +366,17 @@ async def test_a_wrong_token_is_refused_by_the_form_that_it_was_pasted_into(hous
     assert "not valid, or was revoked" in text
     assert 'action="/sign-in"' in text
     assert "cs_wrong" not in text
+
+
+async def test_an_inbox_that_holds_more_than_it_shows_says_so(house: House) -> None:
+    for number in range(LONGEST_INBOX):
+        await house.submitted(f"Task {number}")
+    ana = await house.signed_in("ana")
+    page = await seen(ana, "/inbox")
+    assert f"Inbox {LONGEST_INBOX}" in page.text
+    assert "oldest are shown" not in page.text
+    await house.submitted("One more")
+    page = await seen(ana, "/inbox")
+    assert f"Inbox {LONGEST_INBOX}+" in page.text
+    assert f"The {LONGEST_INBOX} oldest are shown; the others come as you decide." in page.text
+    assert "One more" not in page.text

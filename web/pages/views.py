@@ -45,6 +45,8 @@ KINDS = " ".join(kind(event) for event in EVENTS)
 RECENT = 8
 MANY = 9
 """Of their own waiting tasks, people are told the number up to this one."""
+LONGEST_INBOX = 100
+"""Reviews that it shows, the oldest: it is asked for every few seconds, with every draft in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +132,14 @@ class Views:
 
     async def inbox(self, request: web.Request) -> web.Response:
         person = request[CALLER].person
-        waiting = await self._service.waiting_for(person)
+        waiting = await self._service.waiting_for(person, limit=LONGEST_INBOX + 1)
         elsewhere = None if waiting else await self._waiting_elsewhere(person)
         standing = await self._service.delegations.standing()
         return self._pages.page(
             request,
             "inbox.html",
-            waiting=waiting,
+            waiting=waiting[:LONGEST_INBOX],
+            has_more=len(waiting) > LONGEST_INBOX,
             elsewhere=elsewhere,
             asked=await self._service.questions.for_submitter(person),
             away=next((one for one in standing if one.person == person), None),
