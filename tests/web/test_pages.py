@@ -380,3 +380,14 @@ async def test_an_inbox_that_holds_more_than_it_shows_says_so(house: House) -> N
     assert f"Inbox {LONGEST_INBOX}+" in page.text
     assert f"The {LONGEST_INBOX} oldest are shown; the others come as you decide." in page.text
     assert "One more" not in page.text
+
+
+@pytest.mark.parametrize("deed", ["edit", "withdraw", "claim", "snooze", "ask", "answer", "resume"])
+async def test_the_address_of_a_form_s_answer_leads_back_to_the_task(house: House, deed: str) -> None:
+    """Enter in the address line, or a session restored, asks for it again without the form."""
+    task_id = await house.submitted()
+    ana = await house.signed_in("ana")
+    async with ana.get(f"/tasks/{task_id}/{deed}", headers=PAGE) as answer:
+        text = await answer.text()
+    assert answer.status == 405
+    assert f'href="/tasks/{task_id}">Back to the task' in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from web.auth import Callers
     from web.problems import Problem
 
+OF_A_TASK = re.compile(r"(?:/v1)?/(?:tasks|feedback)/([0-9A-Za-z]{1,64})/?")
+"""Addresses of a task, also those that take a form alone: asked for, they match no route."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -95,9 +98,14 @@ class Pages:
 
     def problem(self, request: web.Request, problem: Problem, *, words: Sequence[str] = ()) -> web.Response:
         """`words` are what somebody typed and would lose."""
-        task_id = None if problem.status == HTTPStatus.NOT_FOUND else request.match_info.get("task_id")
+        found = None if problem.status == HTTPStatus.NOT_FOUND else OF_A_TASK.match(request.path)
         page = self.page(
-            request, "problem.html", status=problem.status, problem=problem, words=words, task_id=task_id
+            request,
+            "problem.html",
+            status=problem.status,
+            problem=problem,
+            words=words,
+            task_id=found and found[1],
         )
         page.headers.update(problem.headers)
         return page
