@@ -151,6 +151,11 @@ class Keeper:
         now = self._clock.now()
         return frozenset(g for g, of in self._watched.items() if of.standing(now) is Standing.UNKNOWN)
 
+    def closed(self) -> frozenset[str]:
+        """Groups of nobody, for their source has not answered for too long."""
+        now = self._clock.now()
+        return frozenset(g for g, of in self._watched.items() if of.standing(now) is Standing.CLOSED)
+
     def changed(self, address: str) -> bool:
         """Slack says that somebody came into this user group or channel, or left it: ask at once.
 

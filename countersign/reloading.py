@@ -237,8 +237,12 @@ class Reloader:
             log.warning("reviews_stuck", count=stuck)
 
     def _waiting(self) -> set[str]:
-        unknown = self._keeper.unknown() if self._keeper else frozenset()
-        return {name for name, policy in self._live.read.policies.items() if groups_of(policy) & unknown}
+        """Policies with a group of which nothing is in force yet: an answer may have come that nobody has put
+        in force, and until then nobody is in it."""
+        if self._keeper is None:
+            return set()
+        unheard = self._live.read.outside.keys() - self._live.members.keys() - self._keeper.closed()
+        return {name for name, policy in self._live.read.policies.items() if groups_of(policy) & unheard}
 
 
 def on_hangup(asked: asyncio.Event) -> None:

@@ -276,6 +276,30 @@ async def test_a_restart_while_the_source_is_down_troubles_nobody_before_it_is_s
         await here.happened(task, ReviewEscalated)
 
 
+async def test_an_answer_that_is_not_in_force_yet_troubles_nobody_at_a_start(
+    lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """On a busy machine it may come between the start, which waited for it, and the look at what is open."""
+    async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
+        task, review = await here.opened()
+    live = Live(configuration(file, {}))
+    known, now = flows(live.configuration), live.configuration
+    async with (
+        Keeper(live.read.outside, asker(BotSettings()), clock) as keeper,
+        whole_core(sqlite_database, clock, flows=known, people=now.people, in_force=now.policies) as world,
+    ):
+        reloader = Reloader(lambda: live.read, live, known, world.service, look=list, keeper=keeper)
+        live.replace(live.read, keeper.members())
+        await keeper.answered(FIRST_ANSWERS)
+        with capture_logs() as logged:
+            await reloader.look_over()
+            await reloader.members_changed()
+        assert "reviews_stuck" not in {line["event"] for line in logged}
+        assert await world.store.next_timer() is None
+        await world.approve(review, ANA)
+        assert (await world.end(task.id)).status is Status.COMPLETED
+
+
 async def test_a_member_who_left_while_the_server_was_down_leaves_a_review_that_says_so(
     lists: Lists, file: Path, sqlite_database: Database, clock: StoppedClock
 ) -> None:
