@@ -193,10 +193,10 @@ class ChannelLoop:
                 await self._show(delivery)
         except Unavailable as error:
             # Not noted, so it is due still; a card posted in this moment may be posted again.
-            log.warning("delivery_not_noted", delivery_id=delivery.id, reason=str(error))
+            log.warning("delivery_not_noted", reason=str(error), **self._facts(delivery))
             self._leave_alone(lane, FIRST_RETRY)
         except Exception as error:  # noqa: BLE001 - a defect must not end it unseen, nor be tried again at once: the delivery is due still
-            log.error("delivery_not_served", delivery_id=delivery.id, **defect(error))
+            log.error("delivery_not_served", **self._facts(delivery), **defect(error))
             self._leave_alone(lane, SWEEP)
         finally:
             del self._serving[lane]
@@ -226,7 +226,7 @@ class ChannelLoop:
             await self._retry(delivery, "the call was cut off")
         except Exception as error:  # noqa: BLE001 - a defect of a channel must not stop its loop, and is tried again like any failure
             self.measures.failures["Defect"] += 1
-            log.error("delivery_broke", delivery_id=delivery.id, channel=self._channel.name, **defect(error))
+            log.error("delivery_broke", **self._facts(delivery), **defect(error))
             await self._retry(delivery, type(error).__name__)
         else:
             await self._store.delivery_shown(delivery, message)
@@ -292,7 +292,7 @@ class ChannelLoop:
         if self._has_had_its_time(delivery):
             await self._give_up(delivery, str(error))
             return
-        log.info("delivery_postponed", delivery_id=delivery.id, until=again.isoformat())
+        log.info("delivery_postponed", until=again.isoformat(), **self._facts(delivery))
         await self._store.delivery_postponed(delivery, again)
 
     async def _retry(self, delivery: Delivery, error: str) -> None:
@@ -303,7 +303,7 @@ class ChannelLoop:
         wait = min(FIRST_RETRY * 2 ** min(delivery.tries, 12), longest)
         # Jitter, so that what failed together does not come back together.
         again = self._clock.now() + wait * self._random.uniform(0.8, 1.2)
-        log.warning("delivery_failed", delivery_id=delivery.id, channel=self._channel.name, error=error)
+        log.warning("delivery_failed", error=error, **self._facts(delivery))
         await self._store.delivery_failed(delivery, error, again)
 
     def _has_had_its_time(self, delivery: Delivery) -> bool:
@@ -312,8 +312,12 @@ class ChannelLoop:
 
     async def _give_up(self, delivery: Delivery, error: str) -> None:
         self.measures.given_up += 1
-        log.error("delivery_given_up", delivery_id=delivery.id, channel=self._channel.name, error=error)
+        log.error("delivery_given_up", error=error, **self._facts(delivery))
         await self._store.delivery_given_up(delivery, error)
+
+    def _facts(self, delivery: Delivery) -> dict[str, str]:
+        """For the log: whoever reads of a delivery looks for its task's page."""
+        return {"delivery_id": delivery.id, "task_id": delivery.task, "channel": self._channel.name}
 
 
 def _lane(delivery: Delivery) -> Lane:

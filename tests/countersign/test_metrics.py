@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from core.errors import RateLimited, ReviewIsClosed, StoreUnavailable, Undeliverable, Unreachable
 from core.measures import OTHERS, POLICIES, WAITS, Distribution, Measures
@@ -147,9 +148,12 @@ async def _failed(world: World, task: str) -> bool:
 
 async def test_what_a_chat_will_never_show_is_given_up_and_counted(world: World, paper: PaperChannel) -> None:
     paper.faults.append(Undeliverable("Nobody is there."))
-    await world.submit("hello")
-    await paper.called(1)
-    await eventually(lambda: _counted(world, "countersign_deliveries_given_up_total", channel=PAPER))
+    with capture_logs() as logged:
+        task = await world.submit("hello")
+        await paper.called(1)
+        await eventually(lambda: _counted(world, "countersign_deliveries_given_up_total", channel=PAPER))
+    (line,) = [line for line in logged if line["event"] == "delivery_given_up"]
+    assert line["task_id"] == task.id  # whose page says it, too
     told = await scraped(shown_by(world))
     assert told("countersign_delivery_failures_total", channel=PAPER, reason="undeliverable") == 1
 
