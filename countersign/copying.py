@@ -47,7 +47,8 @@ def run_copy(source: str, target: str, *, restart: bool) -> int:
         for option, one in named_so.items():
             with _naming(option), whole.told(one):
                 held.enter_context(unserved(one))
-                _check_schema(option, one)
+                at = revision(one)
+            _check_schema(option, at)
         if unfinished.source_of_copy(origin) is not None:
             raise SettingsError("--from: this database is itself an unfinished copy.")
         read = held.enter_context(whole.snapshot(origin))
@@ -111,8 +112,8 @@ def _check_there(option: str, one: Database) -> None:
         raise SettingsError(f"{option}: there is no file {one.path}.")
 
 
-def _check_schema(option: str, one: Database) -> None:
-    if (at := revision(one)) != HEAD:
+def _check_schema(option: str, at: str | None) -> None:
+    if at != HEAD:
         stands = "has no tables of Countersign's yet" if at is None else f"is at revision {at}"
         raise SettingsError(
             f"{option}: the database {stands}, and this release needs revision {HEAD}; "

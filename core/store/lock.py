@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COPYING = 0x436F707969
 """PostgreSQL's advisory lock for copies: "Copyi" in ASCII."""
+HELD = "COUNTERSIGN_DATABASE_URL: another countersign is serving or copying this database; stop it first."
 SERVED = "COUNTERSIGN_DATABASE_URL: another countersign is serving this database; stop it first."
 
 # Before `migrate` there is neither.
@@ -45,7 +46,7 @@ def exclusive(database: Database) -> Iterator[None]:
         lock = FileLock(f"{path}.lock")
         lock.acquire(timeout=0)
     except Timeout:
-        raise SettingsError(SERVED) from None
+        raise SettingsError(HELD) from None
     except (OSError, RuntimeError) as error:
         # RuntimeError: links that lead in a circle, or a file system without locks.
         raise SettingsError(

@@ -361,6 +361,7 @@ def test_rows_whose_task_is_gone_are_refused_in_a_sentence(source: Database, tar
         ("sqlite:///{folder}/none/x.db", "there is no file {folder}/none/x.db."),
         ("sqlite:///{folder}/text", "file is not a SQLite database"),
         ("sqlite:///{folder}/empty", "has no tables of Countersign's yet, and this release needs"),
+        ("sqlite:///{folder}/empty", "with it as COUNTERSIGN_DATABASE_URL run: countersign migrate."),
     ],
 )
 @pytest.mark.parametrize("option", ["--from", "--to"])
@@ -442,7 +443,8 @@ def test_a_database_that_two_urls_spell_differently_is_not_copied_to_itself(
 def test_a_file_is_not_copied_while_it_is_served(source: Database, target: Database) -> None:
     with exclusive(source), pytest.raises(SettingsError) as refused:
         copied(source, target)
-    assert str(refused.value) == "--from: another countersign is serving this database; stop it first."
+    said = "--from: another countersign is serving or copying this database; stop it first."
+    assert str(refused.value) == said
 
 
 def test_nothing_is_copied_to_a_database_where_a_replica_lives(source: Database, target: Database) -> None:

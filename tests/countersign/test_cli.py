@@ -198,7 +198,7 @@ def test_doctor_names_a_chat_that_is_off_and_has_recipients(folder: Path) -> Non
 def test_a_second_server_on_the_same_file_is_refused(served: Served) -> None:
     refused = served.run("serve")
     assert refused.returncode == 2
-    assert "another countersign is serving this database" in refused.stderr
+    assert "another countersign is serving or copying this database" in refused.stderr
 
 
 def test_a_busy_port_is_one_sentence(served: Served, tmp_path: Path) -> None:
