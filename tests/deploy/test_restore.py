@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,10 @@ WAYS = {
     "postgresql": ("PostgreSQL: back up", 0, "PostgreSQL: restore"),
 }
 """Under which headings, and in which block there, the commands stand."""
+CUT_OFF = """#!/bin/sh
+kill -9 $$
+"""
+"""In place of the program that makes the backup."""
 LOAD = 20
 """Round trips that go on while the backup is made."""
 
@@ -194,6 +198,37 @@ async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place)
             assert "no longer exists" in slack.ephemerals("U01ANA")[0].text
             assert slack.messages(GENERAL)[0].labels == ()
             await approved(http, server, waits)
+
+
+def test_a_backup_that_is_cut_off_fails_and_takes_no_other_ones_place(place: Place) -> None:
+    """SQLite takes what it leaves for an empty database, and finds nothing wrong with that."""
+    if not place.settings:
+        migrate(database_at(f"sqlite:///{place.folder / 'countersign.db'}"))
+    place.sh(place.backup)
+    (whole,) = [file for file in place.folder.iterdir() if file.name in {"backup.db", "countersign.dump"}]
+    before = whole.read_bytes()
+    bin_ = place.folder / "bin"
+    bin_.mkdir()
+    for name in ("sqlite3", "python3", "pg_dump"):
+        (bin_ / name).write_text(CUT_OFF)
+        (bin_ / name).chmod(0o755)
+    whole.with_suffix(".part").touch()
+    with pytest.raises(AssertionError):
+        place.sh(f"export PATH={bin_}:$PATH; {place.backup}")
+    assert whole.read_bytes() == before
+    place.sh(place.backup)
+    assert not whole.with_suffix(".part").exists()
+
+
+def test_where_no_database_is_none_is_backed_up(place: Place) -> None:
+    """In a wrong folder SQLite would make an empty one, and back that up."""
+    gone = {
+        name: make_url(url).set(database="gone").render_as_string(hide_password=False)
+        for name, url in place.settings.items()
+    }
+    with pytest.raises(AssertionError, match=r"unable to open database|does not exist"):
+        replace(place, settings=gone).sh(place.backup)
+    assert not [file for file in place.folder.iterdir() if file.suffix in {".db", ".dump"}]
 
 
 async def test_the_file_alone_lacks_what_was_committed_last(tmp_path: Path) -> None:
