@@ -94,6 +94,9 @@ class Database(Protocol):
         ...
 
 
+MOVED = "The database file was moved or replaced while it was in use; nothing was changed."
+
+
 class SQLite:
     """A SQLite file.
 
@@ -113,8 +116,11 @@ class SQLite:
         self.url = url
         self.path = Path(url.database)
         self.dialect: Dialect = sqlite.dialect(paramstyle="named")
+        self._file: tuple[int, int] | None = None
+        """Device and inode of what was opened first."""
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        self._check_in_place()  # with what is in the log of the one, SQLite would spoil the other
         try:
             connection = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
@@ -136,7 +142,23 @@ class SQLite:
             raise StoreUnavailable(
                 f"The database file {self.path.name} cannot be opened: {error}."
             ) from error
+        self._file = self._file or self._found()
         return connection
+
+    def _check_in_place(self) -> None:
+        """Raises `StoreUnavailable` where another file, or none, is where ours was.
+
+        What is written to one that was moved away is there for nobody after the next start.
+        """
+        if self._file is not None and self._found() != self._file:
+            raise StoreUnavailable(MOVED, detail=f"{MOVED} Put it back, or start the server anew.")
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def cursor(self, connection: Connection) -> Cursor:
         return connection.cursor()
@@ -145,6 +167,8 @@ class SQLite:
         return Transaction(cursor, self.dialect, placing)
 
     def begin(self, cursor: Cursor, *, writes: bool) -> None:
+        if writes:
+            self._check_in_place()
         cursor.execute(self.begin_write if writes else self.begin_read, {})
 
     def leave(self, cursor: Cursor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
 from core.store import credentials, lane
-from core.store.database import conninfo, database
+from core.store.database import SQLite, conninfo, database
 from core.store.lane import BESIDE_URGENT, URGENT, Lane
 from core.store.schema import migrate
 from core.store.sql import SqlStore
@@ -494,6 +495,30 @@ async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
             async with SqlStore(database(f"sqlite:///{path}"), clock):
                 pass
         assert path.exists() == (content is not None), "opening makes no file"
+
+
+async def test_a_file_that_was_moved_away_or_replaced_takes_nothing_until_it_is_back(
+    sqlite_database: Database, tmp_path: Path, clock: StoppedClock
+) -> None:
+    """What was acknowledged then would lie in a file that nobody ever opens again."""
+    assert isinstance(sqlite_database, SQLite)
+    path, aside, backup = sqlite_database.path, tmp_path / "aside.db", tmp_path / "backup.db"
+    shutil.copy(path, backup)
+    async with SqlStore(sqlite_database, clock) as store:
+        await submitted(store)
+        path.rename(aside)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await submitted(store)
+        shutil.copy(backup, path)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="moved or replaced"):
+                await submitted(store)
+        with pytest.raises(StoreUnavailable, match="moved or replaced"):
+            await store.check()
+        aside.rename(path)
+        await submitted(store)
+        assert sum((await store.counts()).values()) == 2
 
 
 # A lost connection
