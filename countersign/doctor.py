@@ -191,7 +191,8 @@ def _replicas(target: Database, found: Settings, configured: Configuration) -> I
                 check="replicas",
                 is_well=False,
                 text=f"do not agree on {either(section)}: {sides}",
-                mend="give all the same settings and countersign.toml; SIGHUP has one read the file anew",
+                mend="give all the same settings and countersign.toml; SIGHUP has one read people and "
+                "policies anew, a restart everything",
             )
         elif alike and mine is not None and part(mine, section) != alike[0][0]:
             otherwise.append(either(section))

@@ -218,6 +218,7 @@ async def test_doctor_says_which_replicas_do_not_agree(
         (found,) = await examined(postgres_database, monkeypatch)
     assert found.check == "replicas"
     assert found.text == f"do not agree on {CALLBACKS.rstrip('.')}: web-1:7 and web-2:7; worker-1:9"
+    assert found.mend.endswith("SIGHUP has one read people and policies anew, a restart everything")
 
 
 async def test_doctor_takes_recipients_of_a_chat_that_is_off_as_the_replicas_do(
