@@ -105,6 +105,7 @@ def _check(flow: FlowDefinition) -> None:
                 raise FlowError(f"{key}: there is no node {path!r}; there are: {known}.")
     for path, node in flow.graph.reviews():
         flow.policy(node.policy)
-        missing = {"approved", "rejected"} - set(flow.graph.choices(path))
+        wanted = {"approved", "rejected"} if flow.settings.strict_actions else {"approved"}
+        missing = wanted - set(flow.graph.choices(path))
         if flow.graph.choices(path) and missing:
             log.warning("verdict_leads_nowhere", flow=flow.settings.name, node=path, verdicts=sorted(missing))

@@ -68,15 +68,16 @@ class Routes:
         return route.following is not None and self._graph.reaches(route.following, path)
 
     def _ended(self, path: str, action: str | None) -> tuple[ActionUnmatched, ...]:
-        """PocketFlow ends a flow at an action that leads nowhere with no more than a warning; so do we,
-        but for a review's verdict, and where the flow is strict. Raises `FlowError`."""
+        """PocketFlow ends a flow at an action that leads nowhere with no more than a warning; so do we, but
+        where people said yes and nothing would come of it, and in a strict flow. Raises `FlowError`."""
         choices = self._graph.choices(path)
         if not choices or path == ROOT:
             return ()
         word, known = action or "default", ", ".join(choices)
-        if isinstance(self._graph.places[path].node, ReviewNode):
+        is_strict = self._flow.settings.strict_actions
+        if isinstance(self._graph.places[path].node, ReviewNode) and (is_strict or word == "approved"):
             raise FlowError(f"Review {path!r} came out {word}, which leads nowhere; it has: {known}.")
-        if self._flow.settings.strict_actions:
+        if is_strict:
             raise FlowError(
                 f"Node {path!r} returned the action {word!r}, which leads nowhere; it has: {known}."
             )

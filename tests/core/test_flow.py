@@ -425,16 +425,46 @@ async def test_an_action_that_leads_nowhere_ends_the_flow_and_is_recorded(
     assert ActionUnmatched(node="fork", action="lft", choices=["left"]) in history
 
 
-async def test_a_verdict_that_leads_nowhere_names_the_choices(
+async def test_an_approval_that_leads_nowhere_names_the_choices(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
-    flow = in_a_row(ProcessNode(processor=offline), ReviewNode(), ResultNode())
+    review = ReviewNode()
+    review - "rejected" >> ResultNode()
+    async with whole_core(sqlite_database, clock, flows={"draft": definition(review)}) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        done = await world.end(task.id)
+        assert (done.status, done.outcome) == (Status.FAILED, Outcome.APPROVED)
+        assert done.error == "Review 'review' came out approved, which leads nowhere; it has: rejected."
+
+
+async def test_in_a_strict_flow_a_rejection_that_leads_nowhere_fails_the_task(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    review = ReviewNode()
+    review - "approved" >> ResultNode()
+    flow = definition(review, flow_settings(strict_actions=True))
     async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
         task = await world.submit("x")
         await world.reject(await world.open_review(task.id))
+        assert (await world.end(task.id)).error == (
+            "Review 'review' came out rejected, which leads nowhere; it has: approved."
+        )
+
+
+async def test_a_rejection_for_which_a_review_has_no_successor_ends_the_flow_without_a_result(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """Whatever was approved before."""
+    flow = in_a_row(ProcessNode(processor=offline), ReviewNode("style"), ReviewNode("legal"), ResultNode())
+    async with whole_core(sqlite_database, clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        await world.approve(await world.open_review(task.id))
+        await world.reject(await world.open_review(task.id, 2))
         done = await world.end(task.id)
-        assert (done.status, done.outcome) == (Status.FAILED, Outcome.REJECTED)
-        assert done.error == "Review 'review' came out rejected, which leads nowhere; it has: approved."
+        assert (done.status, done.outcome, done.final_result) == (Status.COMPLETED, Outcome.REJECTED, None)
+        found = await world.history(task.id)
+        assert ActionUnmatched(node="legal", action="rejected", choices=["approved"]) in found
 
 
 async def test_a_rejection_that_ends_the_flow_completes_without_a_result(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import AsyncBatchNode, AsyncFlow, AsyncNode, AsyncParallelBatchNode, BatchFlow, Flow, Node
+from structlog.testing import capture_logs
 
 from core.definitions import definition as configured
 from core.errors import FlowError, Invalid, SettingsError
@@ -22,7 +23,7 @@ from core.events import (
 )
 from core.graph import Graph
 from core.model import Answer, Outcome, Status, Verdict
-from core.nodes import ReviewNode, progress, review, run_key, stream_text
+from core.nodes import ResultNode, ReviewNode, progress, review, run_key, stream_text
 from tests.core.graphs import Does, DoesInThread, Shared, definition, in_a_row
 from tests.core.small_flows import edit, flow_of, sets, state_of
 from tests.world import ANA, BEN, StoppedClock, flow_settings, policies, whole_core
@@ -673,6 +674,39 @@ def test_names_are_unique_in_their_flow_and_hold_no_slash() -> None:
 def test_a_flow_that_cannot_be_loaded_says_why(more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         configured(flow_settings(**more), policies(), None)
+
+
+@pytest.mark.parametrize(
+    ("made", "is_strict", "said"),
+    [
+        ("make_rejected_only", False, [["approved"]]),
+        ("make_approved_only", False, []),
+        ("make_approved_only", True, [["rejected"]]),
+        ("make_review_only", True, []),
+    ],
+)
+def test_at_the_start_a_verdict_that_would_fail_the_task_is_named(
+    made: str, is_strict: bool, said: list[list[str]]
+) -> None:
+    settings = flow_settings(graph=f"tests.core.test_interrupts:{made}", strict_actions=is_strict)
+    with capture_logs() as logs:
+        configured(settings, policies(), None)
+    assert [line["verdicts"] for line in logs if line["event"] == "verdict_leads_nowhere"] == said
+
+
+def make_review_only(*verdicts: str) -> Flow:
+    review = ReviewNode()
+    for verdict in verdicts:
+        review - verdict >> ResultNode()
+    return Flow(start=review)
+
+
+def make_approved_only() -> Flow:
+    return make_review_only("approved")
+
+
+def make_rejected_only() -> Flow:
+    return make_review_only("rejected")
 
 
 class Mute(Exception):
