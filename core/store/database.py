@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,6 +98,18 @@ class Database(Protocol):
 MOVED = "The database file was moved or replaced while it was in use; nothing was changed."
 
 
+def _prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # At the default of 1,000 pages every hundredth group pays for a checkpoint (measured). No other
+    # connection may do it beside this one: before SQLite 3.51.3 what is committed meanwhile can get lost
+    # (sqlite.org, "Write-Ahead Logging", the WAL-reset bug).
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+
+
 class SQLite:
     """A SQLite file.
 
@@ -130,14 +143,10 @@ class SQLite:
                 cached_statements=256,
                 timeout=2.0,  # Slack waits 3 s for the answer to a press
             )
-            connection.execute("PRAGMA foreign_keys = ON")
-            if not read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                # At the default of 1,000 pages every hundredth group pays for a checkpoint (measured). No
-                # other connection may do it beside this one: before SQLite 3.51.3 what is committed meanwhile
-                # can get lost (sqlite.org, "Write-Ahead Logging", the WAL-reset bug).
-                connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            with ExitStack() as unless_ready:
+                unless_ready.callback(connection.close)
+                _prepare(connection, read_only=read_only)
+                unless_ready.pop_all()
         except sqlite3.DatabaseError as error:
             raise StoreUnavailable(
                 f"The database file {self.path.name} cannot be opened: {error}."

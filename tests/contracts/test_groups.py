@@ -9,9 +9,10 @@ import socket
 import sqlite3
 import threading
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 import pytest
@@ -495,6 +496,26 @@ async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
             async with SqlStore(database(f"sqlite:///{path}"), clock):
                 pass
         assert path.exists() == (content is not None), "opening makes no file"
+
+
+def test_of_a_file_that_is_no_database_no_connection_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[sqlite3.Connection] = []
+
+    class Noted(sqlite3.Connection):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            made.append(self)
+
+    path = tmp_path / "x.db"
+    path.write_bytes(b"this is not a database" * 100)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Noted))
+    with pytest.raises(StoreUnavailable):
+        database(f"sqlite:///{path}").connect()
+    (connection,) = made
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.cursor()
 
 
 async def test_a_file_that_was_moved_away_or_replaced_takes_nothing_until_it_is_back(

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -567,5 +568,5 @@ def test_doctor_names_a_misspelt_setting(folder: Path) -> None:
 def test_migrate_makes_a_database_and_is_content_to_run_twice(folder: Path) -> None:
     assert countersign(folder, "migrate").returncode == 0
     assert countersign(folder, "migrate").returncode == 0
-    with sqlite3.connect(folder / "countersign.db") as database:
+    with closing(sqlite3.connect(folder / "countersign.db")) as database:
         assert database.execute("SELECT count(*) FROM task").fetchone() == (0,)
