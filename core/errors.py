@@ -25,6 +25,7 @@
     ├── Unavailable              try again later; nothing was changed
     │   ├── StoreUnavailable     disk full, file locked, connection lost
     │   └── Overloaded           more work is waiting than is accepted
+    ├── NotOffered               this installation has another way for it
     ├── DeliveryError            a channel could not show a card
     │   ├── RateLimited          the platform says when to come back
     │   ├── Unreachable          may work later
@@ -163,6 +164,10 @@ class StoreUnavailable(Unavailable):
 
 class Overloaded(Unavailable):
     """More work is waiting than is accepted."""
+
+
+class NotOffered(CountersignError):
+    """This installation has another way for it, which the sentence names."""
 
 
 class DeliveryError(CountersignError):

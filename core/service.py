@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.backups import Backups
 from core.checkpoints import Checkpoints
 from core.clock import SystemClock
 from core.delegations import Delegations
@@ -91,7 +92,7 @@ class Service:
     ) -> None:
         """`policies` are those in force now; a review is judged by them as well as by its own.
 
-        `admins` may resume tasks from their checkpoints, past reviews too.
+        `admins` may resume tasks from their checkpoints, past reviews too, and take backups.
         """
         self._store = store
         self._feed = feed
@@ -119,6 +120,7 @@ class Service:
         )
         self.reconsidering = Reconsidering(store, policies=policies)
         self.checkpoints = Checkpoints(store, flows, known=self._known, may_resume=self.may_resume)
+        self.backups = Backups(store, may_take=self.may_resume)
 
     async def submit(self, submission: Submission) -> tuple[Task, bool]:
         """The stored task, and True where it is new (False: same idempotency key, same request).

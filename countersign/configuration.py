@@ -79,7 +79,7 @@ class FlowSection(Section):
 
 
 class AdminsSection(Section):
-    """`[admins]`: who may resume tasks from their checkpoints, past reviews too."""
+    """`[admins]`: who may resume tasks from their checkpoints, past reviews too, and take backups."""
 
     people: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ import structlog
 from core.clock import SystemClock
 from core.errors import SettingsError
 from core.model import PersonId
+from core.store import backup
 from core.store.database import SQLite, database
 from core.store.lock import exclusive
 from core.store.schema import HEAD, check_shared, migrate, revision
@@ -48,6 +49,7 @@ def prepared(target: Database) -> None:
     Raises `SettingsError`. To be called by whoever holds a SQLite file exclusively.
     """
     if isinstance(target, SQLite):
+        backup.clear(target)
         migrate(target)
     elif (newer := check_shared(target)) is not None:
         log.warning("database_of_a_newer_release", revision=newer)

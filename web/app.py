@@ -10,6 +10,7 @@ from aiohttp import web
 from core.errors import Unidentified
 from web.absence import Absences
 from web.auth import Callers
+from web.backups import Backups
 from web.checkpoints import Checkpoints
 from web.closing import Closing
 from web.gate import Admission, add_headers, make_gate
@@ -80,6 +81,7 @@ def create_app(
     app.add_routes(Looking(service=service, clock=clock).routes())
     app.add_routes(Absences(service=service, pages=pages, clock=clock).routes())
     app.add_routes(Checkpoints(service=service, settings=settings).routes())
+    app.add_routes(Backups(service=service, closing=closing).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
     app.add_routes(streams.routes())
     if exposition is not None:

@@ -43,6 +43,7 @@ STATUS: Mapping[type[errors.CountersignError], tuple[int, str]] = {
     errors.Unavailable: (503, "Try again in a moment"),
     errors.StoreUnavailable: (503, "Try again in a moment"),
     errors.Overloaded: (503, "Too much work is waiting"),
+    errors.NotOffered: (501, "Not offered here"),
     errors.DeliveryError: (502, "A message could not be delivered"),
     errors.RateLimited: (503, "Try again in a moment"),
     errors.FlowError: (500, "The flow cannot run"),

@@ -6,11 +6,13 @@ Each is imported from here; where they stand is for readers:
     channels.py listeners.py        who is told, and their parts of the store
     leases.py                       what only one replica does at a time
     chats.py access.py health.py    what front ends ask of the store
+    backups.py                      a copy of all of it
 """
 
 from __future__ import annotations
 
 from core.ports.access import Credentials, Secrets
+from core.ports.backups import Backup, BackupStore
 from core.ports.channels import Channel, DeliveryStore, TakesOver
 from core.ports.chats import ChatInbox, Dialogs
 from core.ports.clock import Alarm, Clock, TimeStore
@@ -42,6 +44,8 @@ from core.ports.store import (
 
 __all__ = [
     "Alarm",
+    "Backup",
+    "BackupStore",
     "CallStore",
     "Channel",
     "ChatInbox",

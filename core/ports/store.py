@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from core.ports.backups import BackupStore
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
@@ -196,7 +198,9 @@ class CheckpointStore(Protocol):
     async def forks(self, task_id: str) -> Sequence[Fork]: ...
 
 
-class Store(QuestionStore, DelegationStore, OpenReviewStore, LookingStore, CheckpointStore, Protocol):
+class Store(
+    QuestionStore, DelegationStore, OpenReviewStore, LookingStore, CheckpointStore, BackupStore, Protocol
+):
     """What `service` needs of the store: each call one unit of work, durable on return."""
 
     async def create(

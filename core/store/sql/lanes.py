@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.store.backup import Copies
 from core.store.commits import Commits
 from core.store.lane import Lane
 from core.store.placing import Placing
@@ -20,5 +21,6 @@ class Lanes:
         """`replica` is the id of this process among several on one PostgreSQL database."""
         self._placing = None if replica is None else Placing(replica)
         self._commits = Commits()
+        self._copies = Copies(database)
         self._write = Lane(database, clock, writes=True, committed=self._commits.tell, placing=self._placing)
         self._read = Lane(database, clock, writes=False, committed=self._commits.tell)

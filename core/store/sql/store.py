@@ -22,11 +22,12 @@ from core.store.sql.work import WorkRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from core.measures import Census, Distribution
     from core.model import ChannelName, Hint, Status
-    from core.ports import Listener
+    from core.ports import Backup, Listener
     from core.store.lane import Lane
 
 
@@ -82,6 +83,9 @@ class SqlStore(
     async def warnings(self, *, named: bool) -> Sequence[str]:  # noqa: ARG002 - there is nobody to name
         """Of a process that has the database to itself."""
         return ()
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        return self._copies.one()
 
     async def counts(self) -> Mapping[Status, int]:
         return await self._read.run(tasks.counts)
