@@ -50,6 +50,13 @@ def _status(context: click.Context, parameter: click.Parameter, word: str | None
     return word
 
 
+def _no_stream(_context: click.Context, _parameter: click.Parameter, file: Path) -> Path:
+    """A file that can be checked before it is in its place."""
+    if str(file) == "-":
+        raise click.BadParameter("is a file's name; a backup does not go to standard output.")
+    return file
+
+
 def _moment(_context: click.Context, _parameter: click.Parameter, word: str | None) -> datetime | None:
     """A date, or a time of one, in UTC unless it names its zone."""
     from datetime import UTC, datetime
@@ -223,6 +230,20 @@ def export(status: str | None, flow: str | None, since: datetime | None, history
     from countersign.export import run_export
 
     return run_export(status=status, flow=flow, since=since, history=history)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path), callback=_no_stream)
+@click.option("--json", "as_json", is_flag=True, help="Path, bytes and revision as JSON.")
+def backup(file: Path, as_json: bool) -> int:
+    """The running server's SQLite database, whole and checked, in place of FILE; for administrators.
+
+    Keep it as you keep a password: in it are all drafts, and the keys of buttons and sessions. PostgreSQL is
+    backed up with pg_dump instead.
+    """
+    from countersign.backup import run_backup
+
+    return run_backup(file, as_json=as_json)
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""The commands that talk to the running server: submit, watch and tasks; `export` stands on them."""
+"""The commands that talk to the running server: submit, watch and tasks; export and backup stand on them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def answered(response: httpx.Response) -> Any:
 
 def refusal(response: httpx.Response) -> CountersignError:
     """`SettingsError` where only other words or settings help, `ServerError` where it may pass."""
-    is_lasting = response.status_code < 500 and response.status_code not in MAY_PASS
+    status = response.status_code
+    is_lasting = (status < 500 and status not in MAY_PASS) or status == codes.NOT_IMPLEMENTED
     return (SettingsError if is_lasting else ServerError)(problem(response))
 
 

@@ -18,7 +18,7 @@ from tests.countersign.commands import CONFIG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TALKING = (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"])
+TALKING = (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"], ["backup", "b.db"])
 
 
 class Refusing(HTTPServer):
@@ -55,7 +55,7 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusi
         server.shutdown()
 
 
-@pytest.mark.parametrize("status", [308, 400, 401, 403, 404, 413, 421, 422])
+@pytest.mark.parametrize("status", [308, 400, 401, 403, 404, 413, 421, 422, 501])
 def test_what_the_same_words_would_be_told_again_is_2(refusing: Refusing, status: int) -> None:
     refusing.status = status
     assert [run(words) for words in TALKING] == [2] * len(TALKING)
