@@ -51,8 +51,8 @@ recipients = {{ slack = ["{GENERAL}"] }}
 policy = "carded"
 """
 WAYS = {
-    "sqlite3": ("SQLite: back up", 0, "SQLite: restore"),
-    "sqlite by python": ("SQLite: back up", 1, "SQLite: restore"),
+    "sqlite3": ("SQLite: back up", 1, "SQLite: restore"),
+    "sqlite by python": ("SQLite: back up", 2, "SQLite: restore"),
     "postgresql": ("PostgreSQL: back up", 0, "PostgreSQL: restore"),
 }
 """Under which headings, and in which block there, the commands stand."""
