@@ -19,6 +19,7 @@ from core.store.database import database as database_at
 from core.store.schema import HEAD
 from countersign.cli import run
 from countersign.database import prepared
+from tests.disks import small_disk
 from tests.web.web_house import House
 from tests.world import ANA, SAM, whole_core
 from web.settings import WebSettings
@@ -152,6 +153,20 @@ def test_what_is_not_whole_takes_no_other_ones_place(
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert names(tmp_path) == ["b.db"]
     assert (tmp_path / "b.db").read_bytes() == b"yesterday's"
+
+
+def test_a_full_disk_leaves_what_was_there(
+    sending: Sending, tmp_path: Path, migrated_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sending.body = migrated_file.read_bytes()
+    sending.told = len(sending.body)
+    (tmp_path / "full").mkdir()
+    with small_disk(tmp_path / "full", "100k", unseen="a backup onto a full disk"):
+        (tmp_path / "full" / "b.db").write_bytes(b"yesterday's")
+        assert run(["backup", "full/b.db"]) == 1
+        assert names(tmp_path / "full") == ["b.db"]
+        assert (tmp_path / "full" / "b.db").read_bytes() == b"yesterday's"
+    assert capsys.readouterr().err == "countersign: it cannot be written: No space left on device.\n"
 
 
 def test_a_page_is_no_backup(sending: Sending, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ import pytest
 
 from core.errors import NotOffered, StoreUnavailable, Unavailable
 from core.store import backup
+from core.store.database import database
 from core.store.sql import SqlStore
+from tests.disks import small_disk
 from tests.web.asking import ask
 from tests.web.web_house import House
 from tests.world import ANA, whole_core
@@ -174,6 +177,19 @@ async def test_without_room_nothing_is_left(
         async with sqlite_store.backup():
             pass
     assert not beside(tmp_path)
+
+
+async def test_a_disk_that_fills_up_meanwhile_keeps_nothing_of_it(
+    migrated_file: Path, tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "LEFT_FREE", -(1 << 62))
+    with small_disk(tmp_path, "400k", unseen="a backup that fills the disk"):
+        shutil.copy(migrated_file, tmp_path / "countersign.db")
+        async with SqlStore(database(f"sqlite:///{tmp_path / 'countersign.db'}"), clock) as store:
+            with pytest.raises(StoreUnavailable, match="no room"):
+                async with store.backup():
+                    pass
+            assert not beside(tmp_path)
 
 
 @pytest.fixture
