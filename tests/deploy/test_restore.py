@@ -49,6 +49,8 @@ reviewers = ["ana"]
 recipients = {{ slack = ["{GENERAL}"] }}
 [flows.carded]
 policy = "carded"
+[admins]
+people = ["ana"]
 """
 WAYS = {
     "sqlite3": ("SQLite: back up", 1, "SQLite: restore"),
@@ -56,6 +58,8 @@ WAYS = {
     "postgresql": ("PostgreSQL: back up", 0, "PostgreSQL: restore"),
 }
 """Under which headings, and in which block there, the commands stand."""
+ASKING = {"countersign backup": ("SQLite: back up", 0, "SQLite: restore")}
+"""Likewise, of what the running server is asked for."""
 CUT_OFF = """#!/bin/sh
 kill -9 $$
 """
@@ -102,7 +106,7 @@ def tools() -> str:
 
 @pytest.fixture(params=WAYS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    heading, number, restore = WAYS[request.param]
+    heading, number, restore = {**WAYS, **ASKING}[request.param]
     if request.param == "postgresql":
         return _of_postgres(request, tmp_path)
     if request.param == "sqlite3" and shutil.which("sqlite3") is None:
@@ -160,6 +164,7 @@ async def card(slack: SlackSimulator, number: int) -> Message:
     return slack.messages(GENERAL)[number - 1]
 
 
+@pytest.mark.parametrize("place", [*WAYS, *ASKING], indirect=True)
 @pytest.mark.timeout(300)  # a dozen processes, each with its start
 async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place) -> None:
     async with SlackSimulator() as slack, session() as http, wires() as load:
@@ -176,9 +181,11 @@ async def test_what_was_backed_up_is_there_again_and_nothing_later(place: Place)
             waits = await task_of(http, server, "carded")
             await card(slack, 1)
             before = {task: await history(http, server, task) for task in (ended, waits)}
+            asking = {"COUNTERSIGN_PUBLIC_URL": server.url, "COUNTERSIGN_TOKEN": server.tokens["ana"]}
+            caller = replace(place, settings={**place.settings, **asking})
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(many(LOAD, 8, lambda: trip(load, server)))
-                await asyncio.to_thread(place.sh, place.backup)
+                await asyncio.to_thread(caller.sh, place.backup)
             await approved(http, server, waits)
             await slack.until(lambda: slack.messages(GENERAL)[0].labels == ())
             later = await task_of(http, server, "carded")
