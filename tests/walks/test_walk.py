@@ -72,7 +72,8 @@ async def approved_at(browser: Browser, task: str) -> str:
 
 async def seen_on_the_page(browser: Browser, task: str) -> None:
     page = await browser.page(f"/tasks/{task}")
-    for words in ("Final result", "<strong>Approved</strong> by <bdi>Ben Okri</bdi>", "superseded by attempt 2"):
+    approved = "<strong>Approved</strong> by <bdi>Ben Okri</bdi>"
+    for words in ("Final result", approved, "superseded by attempt 2"):
         assert words in page
     assert "Name the *holiday* &lt;too&gt;" in page
     assert 'class="decide"' not in page
