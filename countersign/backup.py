@@ -10,6 +10,8 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +23,6 @@ from countersign.terminal import Screen, bar, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KIND = "application/vnd.sqlite3"
 PATIENCE = httpx.Timeout(30.0, read=3600.0)
@@ -35,8 +36,7 @@ def run_backup(file: Path, *, as_json: bool) -> int:
     """Raises `SettingsError` for a file that cannot be written, `ServerError`; then the file is as it was."""
     _check(file)
     screen = Screen()
-    part = file.with_name(f"{file.name}.part")
-    with client() as http, _writing(file, part):
+    with client() as http, _writing(file) as part:
         try:
             size = _received(http, part, screen)
             screen.show("checking …")
@@ -62,16 +62,21 @@ def _check(file: Path) -> None:
 
 
 @contextmanager
-def _writing(file: Path, part: Path) -> Iterator[None]:
-    """However it ends, the part is gone."""
+def _writing(file: Path) -> Iterator[Path]:
+    """A part beside it, of this run alone and readable by its owner, which is gone however it ends."""
+    part = None
     try:
-        yield
+        made, name = mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
+        os.close(made)
+        part = Path(name)
+        yield part
     except OSError as error:
         if error.errno in MAY_PASS:
             raise
         raise SettingsError(f"{literal(str(file))} cannot be written: {error.strerror}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _received(http: httpx.Client, part: Path, screen: Screen) -> int:
@@ -87,9 +92,8 @@ def _received(http: httpx.Client, part: Path, screen: Screen) -> int:
         if answer.headers.get("Content-Type") != KIND or not told.isdecimal():
             raise SettingsError(STRANGER)
         come, size = 0, int(told)
-        part.unlink(missing_ok=True)  # of one that was killed
         try:
-            with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as written:
+            with part.open("wb") as written:
                 for piece in answer.iter_raw():
                     written.write(piece)
                     come += len(piece)

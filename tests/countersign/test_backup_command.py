@@ -97,12 +97,13 @@ async def test_it_is_whole_private_and_said_in_one_line(
     task = await house.submitted()
     file = asked_by_ana / "b.db"
     file.write_bytes(b"yesterday's")
-    (asked_by_ana / "b.db.part").write_bytes(b"of one that was killed")
+    (asked_by_ana / "b.db.part").write_bytes(b"another's")
     assert await asyncio.to_thread(run, ["backup", "b.db"]) == 0
     size = file.stat().st_size
     assert capsys.readouterr().out.splitlines()[-1] == f"b.db: {size:,} bytes, revision {HEAD}"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert names(asked_by_ana) == ["b.db"]
+    assert names(asked_by_ana) == ["b.db", "b.db.part"]
+    assert (asked_by_ana / "b.db.part").read_bytes() == b"another's"
     with closing(sqlite3.connect(file)) as copy:
         assert copy.execute("SELECT id, submitter FROM task").fetchall() == [(task, SAM.id)]
     assert await asyncio.to_thread(run, ["backup", "--json", "c.db"]) == 0
