@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -35,6 +36,11 @@ ANYBODY = frozenset({SIGN_IN, "/sign-out", "/static/{name}"})
 
 TYPED: Final = ("data", "content", "state", "text", "comment")
 """Fields of our forms that hold people's own words."""
+
+OURS: Final = web.RequestKey("is_ours", bool)
+"""In a request that came from our own pages, or from no page."""
+WORDS_SECONDS = 2
+"""How long what somebody typed may take to arrive once it is refused."""
 
 CROSS_SITE = "Requests from other sites' pages are refused."
 
@@ -95,6 +101,7 @@ class Admission:
             says_origin = self._hosts.refuse_cross_site(request)
         if path in ANYBODY:
             return
+        request[OURS] = True
         request[CALLER] = await self._callers.caller(request)
         if not says_origin:
             await self._callers.check_form_token(request)
@@ -153,12 +160,13 @@ async def answer(
 
 
 async def _words(request: web.Request) -> list[str]:
-    """What a person typed into the form that is refused. A script of ours keeps that in the page itself."""
-    if request.method in SAFE_METHODS or "HX-Request" in request.headers:
+    """What a person typed into the form of ours that is refused. A script of ours keeps that in the page."""
+    if OURS not in request or request.method in SAFE_METHODS or "HX-Request" in request.headers:
         return []
     try:
-        fields = await form(request)
-    except (CountersignError, HttpRefusal, web.HTTPException):
+        async with asyncio.timeout(WORDS_SECONDS):
+            fields = await form(request)
+    except (CountersignError, HttpRefusal, web.HTTPException, TimeoutError):
         return []
     return [fields[name] for name in TYPED if fields.get(name, "").strip()]
 

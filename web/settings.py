@@ -49,7 +49,9 @@ class WebSettings(BaseModel):
     max_streams_per_person: int = 2_000
     ping_seconds: float = 15
 
-    @field_validator("host", "port", "auth", mode="before")
+    @field_validator(
+        "host", "port", "auth", "max_streams", "max_streams_per_person", "ping_seconds", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
         """An empty host would listen everywhere."""

@@ -352,6 +352,18 @@ async def test_a_refused_form_s_page_keeps_what_was_typed_and_leads_back(house: 
     assert "\nA long task</textarea>" in text
 
 
+@pytest.mark.parametrize("foreign", [{"Sec-Fetch-Site": "cross-site"}, {"Host": "elsewhere.example"}])
+async def test_what_another_site_s_page_sends_stands_on_none_of_ours(
+    house: House, foreign: dict[str, str]
+) -> None:
+    ana = await house.signed_in("ana")
+    async with ana.post("/submit", data={"data": "Call this number"}, headers=PAGE | foreign) as answer:
+        text = await answer.text()
+    assert answer.status in {403, 421}
+    assert "<h1" in text
+    assert "Call this number" not in text
+
+
 async def test_whoever_pastes_the_whole_link_is_signed_in(house: House) -> None:
     link = sign_in_link(house.url, await house.token("ana"))
     data = {"token": f" {link}\n"}
