@@ -49,6 +49,10 @@ class Calls:
                 await self._store.show_calls(moved)
             self._walk = None if last is None else (before, last)
 
+    def give_up(self) -> None:
+        """Nothing is looked for until somebody says again that they are away, or back."""
+        self._walk, self._may_differ = None, False
+
     async def _begin(self) -> None:
         self._may_differ = False  # before it is read: who says so meanwhile is looked for once more
         try:

@@ -108,7 +108,7 @@ class Timekeeper:
             try:
                 await self._fire_due()
                 if self._calls.is_wanted:
-                    await self._calls.step()
+                    await self._look_for_moved_calls()
                     self._wake.set()
                 self._outage.over()
             except Unavailable as error:
@@ -117,6 +117,16 @@ class Timekeeper:
             except Exception as error:  # noqa: BLE001 - a defect must not end the loop: nothing would expire until the next start
                 log.error("timekeeper_broke", **defect(error))
                 self._wake_at(self._clock.now() + BROKEN)
+
+    async def _look_for_moved_calls(self) -> None:
+        """A defect there must not hold up what falls due: the cards say it with their next change."""
+        try:
+            await self._calls.step()
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("calls_not_shown", **defect(error))
+            self._calls.give_up()
 
     async def _fire_due(self) -> None:
         now = self._clock.now()

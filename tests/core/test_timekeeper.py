@@ -52,6 +52,8 @@ class Faulty:
     broken: set[str] = field(default_factory=set)
     faults: list[Exception] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
+    is_lost: bool = False
+    """Whether looking at one of them breaks."""
     walks: int = 0
     """So many pages of open reviews were looked at, whose next call may be another."""
 
@@ -70,6 +72,8 @@ class Faulty:
         self, before: Sequence[Delegation], *, after: str | None, limit: int
     ) -> tuple[Sequence[ReviewId], str | None]:
         self.walks += 1
+        if self.is_lost:
+            raise ValueError("broken")
         return await self.store.moved_calls(before, after=after, limit=limit)
 
     async def show_calls(self, review_ids: Sequence[str]) -> None:
@@ -270,6 +274,26 @@ async def test_what_is_said_of_absences_while_the_database_is_away_is_looked_for
         clock.advance(PAUSE)
         await idle(kept)
         assert kept.faulty.walks == 1
+
+
+async def test_a_look_at_absences_that_breaks_holds_up_nothing_that_falls_due(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with keeping(sqlite_database, clock) as kept:
+        await waiting(kept.store, TIMED)
+        await idle(kept)
+        kept.faulty.is_lost = True
+        with capture_logs() as logs:
+            await delegated(kept.store, ANA, None, clock)
+            await idle(kept)
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["calls_not_shown"]
+        clock.advance(HOUR)
+        assert await kept.told(1) == [ReviewerReminded]
+        assert kept.faulty.walks == 1, "until somebody says so again"
+        kept.faulty.is_lost = False
+        await delegated(kept.store, BEN, None, clock)
+        await idle(kept)
+        assert kept.faulty.walks == 2
 
 
 @pytest.mark.parametrize("broken", [1, 70])
