@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from core import amendments, counting
 from core.errors import NotFound
@@ -16,7 +16,7 @@ from core.reminding import reminded
 from core.store import delegations, marks, steps, timers
 from core.store.deliveries import open_cards, raise_at_leisure, say
 from core.store.history import event_numbered
-from core.store.holding import LOCK_TASK_OF, locked
+from core.store.holding import LOCK_TASK, locked
 from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.settling import drop, settle
@@ -25,12 +25,13 @@ from core.store.tables import review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from core.events import Event
     from core.model import Person, PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
+TASK_OF = Statement(select(review.c.task_id).where(review.c.id == p("id")))
 ESCALATE = Statement(
     update(review)
     .where(review.c.id == p("id"), review.c.closed_at.is_(None))
@@ -73,11 +74,12 @@ def fire(
     return True
 
 
-def mark_stuck(tx: Transaction, reviews: Iterable[str]) -> None:
+def mark_stuck(tx: Transaction, reviews: Sequence[str]) -> None:
     """As `timers.mark_stuck`, for who holds none of these: one that is being looked at now is once more."""
-    for review_id in reviews:
-        tx.lock(LOCK_TASK_OF, id=review_id)
-        timers.mark_stuck(tx, [review_id])
+    found = [tx.one(TASK_OF, id=review_id) for review_id in reviews]
+    for (task_id,) in sorted({row for row in found if row is not None}):  # in one order, as `admitting` does
+        tx.lock(LOCK_TASK, id=task_id)
+    timers.mark_stuck(tx, reviews)
 
 
 def _is_too_late(tx: Transaction, timer: Timer, request: ReviewRequest) -> bool:

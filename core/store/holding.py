@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from core.model import PersonId, Policy, ReviewRequest
     from core.store.transaction import Row, Transaction
 
-# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: each unit locks one task.
-# A group of units on PostgreSQL may lock several in another order than that of a second server; the database
-# then ends one of the two after its `deadlock_timeout` (1 s unless set), and its units are run again.
+# The lock keeps two decisions of a quorum apart, and is the task's, as everywhere: each unit locks one task,
+# or several in the order of their ids (`admitting`, `firing.mark_stuck`). A group of units on PostgreSQL may
+# lock several in another order than that of a second server; the database then ends one of the two after its
+# `deadlock_timeout` (1 s unless set), and its units are run again.
 LOCK_TASK_OF = Statement(
     select(task.c.id)
     .join(review, review.c.task_id == task.c.id)

@@ -103,6 +103,7 @@ READS: dict[str, dict[str, Any]] = {
     "checkpoints.SIZES": {"task": "TASK", "before": 99, "limit": 5},
     "checkpoints.OF_TASK": {"task": "TASK", "since": 0, "before": 99},
     "checkpoints.ONE": {"task": "TASK", "number": 2},
+    "firing.TASK_OF": {"id": "REVIEW"},
     "reviews.BY_ID": {"id": "REVIEW"},
     "reviews.OF_TASK": {"task": "TASK"},
     "reviews.WAITING": {"like": '%"ana"%', "limit": 5, "opened_at": -1, "id": ""},
