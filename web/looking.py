@@ -46,7 +46,7 @@ class Looking:
 
     async def claim(self, request: web.Request) -> web.Response:
         """The body may be left out."""
-        body = await parsed(request, NewClaim) if request.can_read_body else NewClaim()
+        body = await parsed(request, NewClaim)
         return self._answer(request, await self._claimed(request, body.review_id))
 
     async def release(self, request: web.Request) -> web.Response:

@@ -11,8 +11,6 @@ from bot.telegram.places import copy_of, ref_of
 from bot.telegram.updates import TELEGRAM, tokens_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from telegram import CallbackQuery, MaybeInaccessibleMessage
 
     from bot.buttons import Buttons
@@ -27,9 +25,9 @@ IN_QUESTIONS = frozenset(
 """Buttons of questions, and of nothing else."""
 
 
-async def pressed_copy(query: CallbackQuery, of: ReviewId, buttons: Buttons, service: Service) -> Copy | None:
-    """The pressed message, where it has buttons of that review's cards; where Telegram shows it no more, if
-    it is known for one."""
+async def pressed_copy(query: CallbackQuery, of: ReviewId, service: Service) -> Copy | None:
+    """The message with a card's button, which was pressed, where it has that one; where Telegram shows it no
+    more, if it is known for a card of this review."""
     if query.message is None:
         return None
     tokens = tokens_shown(query)
@@ -37,18 +35,15 @@ async def pressed_copy(query: CallbackQuery, of: ReviewId, buttons: Buttons, ser
         known = await service.shown_at(TELEGRAM, ref_of(query.message))
         is_card = known is not None and known.id == of
     else:
-        is_card = _is_card(tokens, of, buttons)
+        is_card = query.data in tokens
     return copy_of(query.message) if is_card else None
 
 
 def quoted_copy(message: MaybeInaccessibleMessage | None, of: ReviewId, buttons: Buttons) -> Copy | None:
-    """What a question stands below, likewise."""
+    """What a question stands below, where it has buttons of that review's cards."""
     if not isinstance(message, Message) or message.reply_markup is None:
         return None
     shown = [one.callback_data for row in message.reply_markup.inline_keyboard for one in row]
-    return copy_of(message) if _is_card(shown, of, buttons) else None
-
-
-def _is_card(tokens: Iterable[object], of: ReviewId, buttons: Buttons) -> bool:
-    presses = [press for token in tokens if (press := buttons.read(token)) is not None]
-    return any(press.review == of and press.action not in IN_QUESTIONS for press in presses)
+    presses = [press for token in shown if (press := buttons.read(token)) is not None]
+    is_card = any(press.review == of and press.action not in IN_QUESTIONS for press in presses)
+    return copy_of(message) if is_card else None

@@ -127,7 +127,7 @@ class Desk:
             yield dialog
 
     async def asked_in_vain(self, message: MaybeInaccessibleMessage, person: PersonId) -> Dialog | None:
-        """What that message asked this person, where it asks no more since its time is over."""
+        """What that message asked this person, where it asks no more and still stands there."""
         dialog = await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message))
         return dialog if dialog is not None and dialog.person == person else None
 

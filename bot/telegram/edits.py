@@ -48,7 +48,7 @@ class Edits:
 
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
         """Ask for the whole new text; raises where this person may not decide."""
-        copy = await pressed_copy(query, said.review, self._buttons, self._service)
+        copy = await pressed_copy(query, said.review, self._service)
         review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         card = place_for_words(query.message)
         draft = text_of(review.draft)

@@ -219,7 +219,7 @@ class Presses:
 
     async def _approve(self, query: CallbackQuery, said: Press, person: PersonId) -> str | None:
         try:
-            copy = await pressed_copy(query, said.review, self._buttons, self._service)
+            copy = await pressed_copy(query, said.review, self._service)
             review = await self._service.decide(said.review, person, Verdict.APPROVE, via=TELEGRAM, copy=copy)
         except ReasonMissing:
             return await self._ask(query, said, person)

@@ -42,7 +42,7 @@ class Reasons:
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId, verdict: Verdict) -> None:
         """Put the question under a card; raises where this person may not decide."""
         card = query.message
-        copy = await pressed_copy(query, said.review, self._buttons, self._service)
+        copy = await pressed_copy(query, said.review, self._service)
         review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         if card is None:
             raise Invalid(NO_QUESTION)

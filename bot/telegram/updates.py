@@ -114,7 +114,7 @@ class MessageShape(PostedShape):
 
 class PressedShape(MessageShape):
     reply_markup: Any = None
-    """As it came: read by `tokens_shown` alone, which few presses need."""
+    """As it came: read by `tokens_shown` alone, where it is asked for."""
 
 
 class QueryShape(Shape):

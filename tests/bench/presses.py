@@ -242,6 +242,7 @@ def _in_telegram(port: int, telegram: TelegramSimulator, card: Card) -> Sent:
             "date": int(time.time()),
             "chat": {"id": GROUP, "type": "supergroup", "title": "Reviews"},
             "text": "a card",
+            "reply_markup": {"inline_keyboard": [[{"text": "Approve", "callback_data": card.token}]]},
         },
         "data": card.token,
     }
