@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from core.model import ChannelName, Hint, StoredEvent
     from core.service import Service
+    from core.store.database import Database
     from countersign.demo.chats import SimulatedChats
 
 log = structlog.get_logger()
@@ -75,7 +76,11 @@ def _log_trouble_only() -> None:
 async def _demo(web: WebSettings) -> None:
     stop = stop_on_signals()
     with TemporaryDirectory(prefix="countersign-demo-", ignore_cleanup_errors=True) as folder:
-        async with _everything(web, Path(folder)) as (service, chats), asyncio.TaskGroup() as group:
+        target = database(f"sqlite:///{Path(folder) / 'demo.db'}")
+        await asyncio.to_thread(prepared, target)
+        if stop.is_set():  # on a slow machine the rest takes longer than a stop may
+            return
+        async with _everything(web, target) as (service, chats), asyncio.TaskGroup() as group:
             opening = group.create_task(_open(service, chats, web.base_url))
             await stop.wait()
             opening.cancel()
@@ -91,15 +96,12 @@ async def _open(service: Service, chats: SimulatedChats, base_url: str) -> None:
 
 
 @asynccontextmanager
-async def _everything(web: WebSettings, folder: Path) -> AsyncIterator[tuple[Service, SimulatedChats]]:
+async def _everything(web: WebSettings, target: Database) -> AsyncIterator[tuple[Service, SimulatedChats]]:
     """The house, its chats and their page."""
     configuration = demo_configuration()
-    url = f"sqlite:///{folder / 'demo.db'}"
-    target = database(url)
-    await asyncio.to_thread(prepared, target)
     async with simulated_chats(configuration) as chats:
         page = Page(slack=chats.slack, telegram=chats.telegram, frame=_frame())
-        found = Settings(core=_core(url), bot=chats.settings, web=web)
+        found = Settings(core=_core(str(target.url)), bot=chats.settings, web=web)
         extras = Extras(routes=page.routes(), banner=BANNER, links=LINKS, are_chats_real=False)
         known = flows(configuration)
         async with house(found, configuration, known, target, extras=extras) as running, page.following():

@@ -56,7 +56,10 @@ def configuration() -> str:
 @asynccontextmanager
 async def peopled() -> AsyncIterator[Platforms]:
     """Both simulators with everybody in them."""
-    async with SlackSimulator(ack_seconds=PATIENCE) as slack, TelegramSimulator() as telegram:
+    async with (
+        SlackSimulator(ack_seconds=PATIENCE) as slack,
+        TelegramSimulator(answer_window=PATIENCE) as telegram,
+    ):
         for person in EVERYBODY:
             slack.add_user(SLACK[person], person)
             telegram.add_user(TELEGRAM[person], person, started=True)

@@ -33,7 +33,7 @@ from countersign.reloading import FIRST_ANSWERS, Live, Reloader
 from countersign.settings import Settings
 from tests.bench.server import free_port
 from tests.walks.browsers import Browser
-from tests.walks.rooms import SlackRoom, TelegramRoom
+from tests.walks.rooms import PATIENCE, SlackRoom, TelegramRoom
 from tests.walks.runs import eventually
 from web.auth import new_token
 from web.settings import WebSettings
@@ -92,8 +92,11 @@ class Platforms:
 async def platforms(
     *, channels: tuple[str, ...] = (GENERAL,), groups: tuple[int, ...] = (GROUP,), **app: Any
 ) -> AsyncIterator[Platforms]:
-    """Ana, Ben, Sam and Eve are in every channel and group; `app` is what Slack is told of ours."""
-    async with SlackSimulator(**app) as slack, TelegramSimulator() as telegram:
+    """Ana, Ben, Sam and Eve are in every channel and group; `app` is what Slack is told of ours.
+
+    A press in Telegram may be answered for longer than there: a house that starts anew takes its time.
+    """
+    async with SlackSimulator(**app) as slack, TelegramSimulator(answer_window=PATIENCE) as telegram:
         for person, slack_id in SLACK.items():
             slack.add_user(slack_id, person.title())
             telegram.add_user(TELEGRAM[person], person.title(), started=True)
