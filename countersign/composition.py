@@ -15,8 +15,9 @@ from core.ids import new_id
 from core.lookout import lookout
 from core.measures import Deliveries, Measures
 from core.stopping import CUT_OFF, Deadline, left_in_time
-from core.store.database import SQLite, conninfo
+from core.store.postgresql import conninfo
 from core.store.sql import SqlStore
+from core.store.sqlite import SQLite
 from core.timekeeper import Timekeeper
 from countersign.alike import KEY, Alike
 from countersign.chats import Chats

@@ -19,9 +19,11 @@ import click
 from core.errors import CountersignError, Refused, SettingsError, StoreUnavailable
 from core.store import unfinished, whole
 from core.store.copying import Copy, identity
-from core.store.database import SQLite, conninfo, database
+from core.store.database import database
 from core.store.lock import unserved
+from core.store.postgresql import conninfo
 from core.store.schema import HEAD, revision
+from core.store.sqlite import SQLite
 from countersign.terminal import literal
 
 if TYPE_CHECKING:

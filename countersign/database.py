@@ -12,10 +12,11 @@ from core.clock import SystemClock
 from core.errors import SettingsError
 from core.model import PersonId
 from core.store import backup
-from core.store.database import SQLite, database
+from core.store.database import database
 from core.store.lock import exclusive
 from core.store.schema import HEAD, check_shared, migrate, revision
 from core.store.sql import SqlStore
+from core.store.sqlite import SQLite
 from core.store.unfinished import source_of_copy
 from countersign.configuration import DEFAULT_FILE, FIRST_STEP, configuration
 from countersign.settings import environment, settings

@@ -18,8 +18,9 @@ from bot.findings import Finding
 from bot.tokens import Chat, malformed
 from core.errors import CountersignError, StoreUnavailable
 from core.listing import listed
-from core.store.database import SQLite, database
+from core.store.database import database
 from core.store.schema import HEAD, check_shared, revision
+from core.store.sqlite import SQLite
 from core.store.unfinished import source_of_copy
 from countersign.alike import SECTIONS, either, grouped, living, part
 from countersign.configuration import DEFAULT_FILE, configuration

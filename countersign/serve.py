@@ -13,8 +13,9 @@ import structlog
 from bot import tokens
 from core.clock import SystemClock
 from core.errors import SettingsError
-from core.store.database import SQLite, database
+from core.store.database import database
 from core.store.lock import exclusive
+from core.store.sqlite import SQLite
 from countersign import alike, logs
 from countersign.composition import flows, house
 from countersign.configuration import configuration

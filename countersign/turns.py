@@ -12,9 +12,9 @@ from core.leases import Alone, InTurn, Leases
 from core.outbox import Outbox, rest
 from core.ports import TakesOver
 from core.stopping import CUT_OFF, together
-from core.store.database import conninfo
 from core.store.hints import Hints
 from core.store.leases import LeaseRows
+from core.store.postgresql import conninfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

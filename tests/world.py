@@ -50,7 +50,7 @@ from core.model import (
 from core.outbox import Outbox
 from core.processors import offline
 from core.service import Service
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from core.store.replicas import STALLED
 from core.store.sql import SqlStore
 from core.timekeeper import Timekeeper

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import NotOffered, StoreUnavailable, Unavailable
-from core.store.database import SQLite
+from core.store.sqlite import SQLite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

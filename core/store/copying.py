@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from core.store import unfinished, whole
-from core.store.database import SQLite
+from core.store.sqlite import SQLite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from core.errors import SettingsError
 from core.store import replicas
-from core.store.database import SQLite
+from core.store.sqlite import SQLite
 from core.store.transaction import Transaction
 
 if TYPE_CHECKING:

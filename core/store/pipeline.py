@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg import DatabaseError, DataError, InterfaceError, OperationalError, errors, pq
 from psycopg.adapt import Transformer
 
-from core.store.database import LONGEST_TRANSACTION
+from core.store.postgresql import LONGEST_TRANSACTION
 from core.store.transaction import Missed, Transaction
 
 if TYPE_CHECKING:

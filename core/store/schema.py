@@ -18,7 +18,8 @@ import structlog
 
 from core.errors import SettingsError, StoreUnavailable
 from core.store import installed
-from core.store.database import AT_FIRST, SQLite
+from core.store.postgresql import AT_FIRST
+from core.store.sqlite import SQLite
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text, insert, select, update
 from sqlalchemy.schema import CreateTable, DropTable
 
-from core.store.database import SQLite
+from core.store.sqlite import SQLite
 from core.store.statements import Statement, p
 from core.store.transaction import Transaction
 from core.store.whole import Tally

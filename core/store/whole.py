@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Integer, LargeBinary, String, delete, func, insert, select, tuple_
 
 from core.errors import CountersignError, Invalid
-from core.store.database import SQLite
+from core.store.sqlite import SQLite
 from core.store.statements import Statement, p
 from core.store.tables import metadata, task
 from core.store.transaction import Transaction

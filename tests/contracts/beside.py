@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from core.store import chats
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from tests.world import PATIENCE, eventually
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.events import TaskSubmitted
 from core.model import StoredEvent, TaskId
 from core.store import credentials
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from tests.world import PATIENCE, START
 
 if TYPE_CHECKING:

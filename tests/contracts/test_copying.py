@@ -24,8 +24,9 @@ from core.errors import CountersignError, Invalid, Refused, SettingsError, Store
 from core.model import Status
 from core.store import unfinished, whole
 from core.store.copying import Copy
-from core.store.database import PostgreSQL, conninfo, database
+from core.store.database import database
 from core.store.lock import exclusive, unserved
+from core.store.postgresql import PostgreSQL, conninfo
 from core.store.sql import SqlStore
 from core.store.tables import metadata
 from countersign.cli import run

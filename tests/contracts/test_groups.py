@@ -22,10 +22,12 @@ from structlog.testing import capture_logs
 
 from core.errors import CountersignError, Invalid, NotFound, Overloaded, StoreUnavailable
 from core.store import credentials, lane
-from core.store.database import SQLite, conninfo, database
+from core.store.database import database
 from core.store.lane import BESIDE_URGENT, URGENT, Lane
+from core.store.postgresql import conninfo
 from core.store.schema import migrate
 from core.store.sql import SqlStore
+from core.store.sqlite import SQLite
 from tests import disks
 from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
 from tests.contracts.steps import submitted

@@ -13,9 +13,9 @@ import pytest
 from core.events import TaskCancelled, TaskSubmitted
 from core.feed import Feed
 from core.model import ChannelName, Hint, StoredEvent, TaskId
-from core.store.database import conninfo
 from core.store.database import database as database_at
 from core.store.hints import CHANNEL, GATHER, IDS, WAITING, Hints
+from core.store.postgresql import conninfo
 from core.store.sql import SqlStore
 from tests.contracts.conftest import on
 from tests.contracts.steps import ANYONE, decide, parked, submitted, waiting

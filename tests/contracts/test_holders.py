@@ -9,8 +9,8 @@ import pytest
 from core.errors import StaleRun
 from core.events import AttemptStarted, TaskFailed
 from core.model import Status, TaskId
-from core.store.database import conninfo
 from core.store.jobs import DEFER, QUEUE, SEGMENT, lock_of
+from core.store.postgresql import conninfo
 from core.store.recovery import POISON
 from tests.contracts.conftest import on
 from tests.contracts.hearts import A, B, beats, dies, replica, worker_of

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from core.errors import Invalid, NotFound, ReviewIsClosed, StoreUnavailable
 from core.store import credentials, pipeline
-from core.store.database import LONGEST_TRANSACTION
 from core.store.pipeline import Pipeline
+from core.store.postgresql import LONGEST_TRANSACTION
 from tests.contracts.conftest import on
 from tests.contracts.lanes import Told, Unit, cut_off, in_one_group, kept
 from tests.world import PATIENCE
@@ -133,7 +133,7 @@ def test_what_the_server_is_still_at_is_not_taken_for_undone(
         if ends:
             cursor.execute("COMMIT", {})
 
-    monkeypatch.setattr("core.store.database.sleep", meanwhile)
+    monkeypatch.setattr("core.store.postgresql.sleep", meanwhile)
     with closing(postgres_database.connect()) as connection:
         asks = postgres_database.cursor(connection)
         if ends:
@@ -162,7 +162,7 @@ def test_another_server_does_not_know_the_number(
 def test_a_server_that_does_not_tell_its_timeline_is_used_all_the_same(
     postgres_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.store.database.TIMELINE", "SELECT pg_not_offered_here()")
+    monkeypatch.setattr("core.store.postgresql.TIMELINE", "SELECT pg_not_offered_here()")
     with closing(postgres_database.connect()) as connection:
         told = postgres_database.cursor(connection)
         told.execute("SELECT 1", {})
@@ -458,7 +458,7 @@ async def test_a_server_that_stands_still_in_a_transaction_loses_it_and_what_it_
         )
     assert await writer.run(limit) == f"{LONGEST_TRANSACTION}s"
     await writer.run(Unit("a", 1))
-    monkeypatch.setattr("core.store.database.LONGEST_TRANSACTION", 1)
+    monkeypatch.setattr("core.store.postgresql.LONGEST_TRANSACTION", 1)
     writer._session.disconnect()  # the next connection has the shorter limit
     with pytest.raises(StoreUnavailable):
         await writer.run(stand_still)
@@ -610,7 +610,7 @@ async def test_a_commit_of_which_nobody_can_tell_is_refused(
     writer: Lane,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("core.store.database.sleep", lambda _: None)
+    monkeypatch.setattr("core.store.postgresql.sleep", lambda _: None)
     with pytest.raises(StoreUnavailable):
         await writer.run(Unit("1", 1))
     held_commits()
@@ -623,6 +623,6 @@ def test_a_new_connection_that_says_nothing_is_given_up(
 ) -> None:
     """It let us in and then stood still."""
     monkeypatch.setattr(pipeline, "SILENCE", 0.3)
-    monkeypatch.setattr("core.store.database.AT_FIRST", SILENT)
+    monkeypatch.setattr("core.store.postgresql.AT_FIRST", SILENT)
     with pytest.raises(StoreUnavailable):
         postgres_database.connect()

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from core.engines.procrastinate import _told
 from core.errors import SettingsError, StoreUnavailable
 from core.store import reasons
-from core.store.database import conninfo, database
+from core.store.database import database
 from core.store.hints import Hints
+from core.store.postgresql import conninfo
 from core.store.schema import migrate, revision
 from core.store.sql import SqlStore
 from tests.world import eventually

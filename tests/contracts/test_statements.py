@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.store.checkpoints import LAST
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from core.store.reviews import WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement

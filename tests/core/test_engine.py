@@ -27,7 +27,7 @@ from core.events import (
     TaskSubmitted,
 )
 from core.model import Status, StoredEvent, TaskId
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from core.store.sql import SqlStore
 from tests.contracts.steps import step, submitted
 from tests.world import PATIENCE, START, Board, eventually

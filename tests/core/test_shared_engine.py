@@ -18,8 +18,8 @@ from core.flow import FlowDefinition, FlowRunner
 from core.graph import Graph
 from core.model import Status
 from core.nodes import ProcessNode, ResultNode, ReviewNode
-from core.store.database import conninfo
 from core.store.jobs import QUEUE, SEGMENT, UPKEEP
+from core.store.postgresql import conninfo
 from tests.contracts.conftest import on
 from tests.world import THEIRS, draft_flows, eventually, flow_settings, policies, watches
 from tests.world import whole_core as whole_core_of

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from core.errors import SettingsError
-from core.store.database import conninfo, database
+from core.store.database import database
+from core.store.postgresql import conninfo
 from core.store.schema import HEAD, migrate
 from tests.bench.server import environment, free_port
 from tests.countersign.commands import countersign, until

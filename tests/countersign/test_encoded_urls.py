@@ -16,7 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL, make_url
 
 from core.errors import SettingsError
-from core.store.database import PROGRAM, conninfo, database
+from core.store.database import database
+from core.store.postgresql import PROGRAM, conninfo
 from core.store.schema import HEAD
 from tests.bench.server import environment, free_port
 from tests.countersign.commands import CONFIG, countersign, until

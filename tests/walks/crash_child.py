@@ -46,7 +46,8 @@ from core.model import (
 )
 from core.outbox import Outbox
 from core.service import Service
-from core.store.database import conninfo, database
+from core.store.database import database
+from core.store.postgresql import conninfo
 from core.store.replicas import STALLED
 from core.store.sql import SqlStore
 from tests.core import shapes

@@ -7,8 +7,8 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
-from core.store.database import SQLite
 from core.store.database import database as database_at
+from core.store.sqlite import SQLite
 from tests.disks import small_disk
 from tests.walks.filling import fill
 from tests.walks.runs import eventually

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 import pytest
 
-from core.store.database import conninfo
+from core.store.postgresql import conninfo
 from tests.walks.filling import fill
 from tests.walks.outages import own_server, postgres_disk
 from tests.walks.runs import eventually, seeded
