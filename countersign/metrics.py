@@ -10,7 +10,6 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
-from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
@@ -86,7 +85,7 @@ class Exposition:
         """Of every channel that is on, also while another replica serves it."""
         self._outboxes: list[Outbox] = []
         self._census: Census | None = None
-        self._stale_at = clock.now()
+        self._fresh_until = clock.steady()
 
     def show(self, outbox: Outbox) -> Callable[[], None]:
         """Count what this outbox has under way; undone by the result."""
@@ -111,16 +110,17 @@ class Exposition:
 
     async def _counted(self) -> Census | None:
         """What was read last, or now; None where the database gives nothing: old numbers would mislead."""
-        if self._census is not None and self._clock.now() < self._stale_at:
+        if self._census is not None and self._clock.steady() < self._fresh_until:
             return self._census
-        began = monotonic()
+        began = self._clock.steady()
         try:
             async with asyncio.timeout(READ.total_seconds()):
                 self._census = await self._store.census(list(self.deliveries))
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("census_failed", error=type(error).__name__)
             self._census = None
-        self._stale_at = self._clock.now() + max(FRESH, timedelta(seconds=SHARE * (monotonic() - began)))
+        now = self._clock.steady()
+        self._fresh_until = now + max(FRESH, SHARE * (now - began))
         return self._census
 
     def _all(

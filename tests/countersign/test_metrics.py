@@ -20,8 +20,10 @@ from tests.countersign.plain_house import bearer, posted, running
 from tests.world import ANA, BEN, DESK, PAPER, PaperChannel, draft_flows, eventually, whole_core
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
+    from core.measures import Census
+    from core.model import ChannelName
     from core.store.database import Database
     from tests.world import StoppedClock, World
 
@@ -187,6 +189,33 @@ async def test_the_database_is_asked_every_ten_seconds_at_most(world: World, clo
     assert (await scraped(which))("countersign_tasks", status="waiting_for_review") == before(
         "countersign_tasks", status="waiting_for_review"
     )
+    clock.advance(FRESH)
+    assert (await scraped(which))("countersign_tasks", status="waiting_for_review") == 1
+
+
+async def test_numbers_that_took_long_to_count_are_kept_a_hundred_times_as_long(
+    world: World, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, census = [], world.store.census
+
+    async def slow(channels: Collection[ChannelName]) -> Census:
+        asked.append(clock.now())
+        clock.advance(seconds=2)
+        return await census(channels)
+
+    monkeypatch.setattr(world.store, "census", slow)
+    which = shown_by(world)
+    for seconds, times in ((0, 1), (199, 1), (1, 2)):
+        clock.advance(seconds=seconds)
+        await scraped(which)
+        assert len(asked) == times
+
+
+async def test_numbers_are_not_kept_for_a_clock_that_was_set_back(world: World, clock: StoppedClock) -> None:
+    which = shown_by(world)
+    await scraped(which)
+    await world.open_review((await world.submit("hello")).id)
+    clock.advance(hours=-1)
     clock.advance(FRESH)
     assert (await scraped(which))("countersign_tasks", status="waiting_for_review") == 1
 
