@@ -11,19 +11,18 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from core.errors import Invalid
-from web.problems import HttpRefusal
+from web.multipart import FIELDS, text_fields
+from web.problems import HttpRefusal, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
 FORM = "application/x-www-form-urlencoded"
+IN_PARTS = "multipart/form-data"
 BODY_SECONDS = 30
 """How long a body may take to arrive."""
-FIELDS = 100
 
 
 async def parsed(request: web.Request, model: type[Model]) -> Model:
@@ -35,12 +34,15 @@ async def parsed(request: web.Request, model: type[Model]) -> Model:
             return model.model_validate({})
         if kind in {"", "application/json"} or kind.endswith("+json"):
             return model.model_validate_json(body, strict=True)
-        if kind == FORM:
-            return model.model_validate(_fields(body))
+        if kind in _FORMS:
+            return model.model_validate(_FORMS[kind](body, request))
     except ValidationError as error:
         raise _refusal(error) from None  # what was sent stays out of the log's tracebacks
     raise HttpRefusal(
-        415, "Unsupported media type", f"Send application/json or a plain form ({FORM}).", headers=_ACCEPTED
+        415,
+        "Unsupported media type",
+        f"Send application/json or a form ({FORM}, {IN_PARTS}).",
+        headers=_ACCEPTED,
     )
 
 
@@ -68,19 +70,17 @@ async def check_length(request: web.Request) -> None:
 
 
 async def form(request: web.Request) -> dict[str, str]:
-    """The fields of a plain form; none for any other body."""
-    return _fields(await raw(request)) if _kind(request) == FORM else {}
-
-
-def malformed(sentence: str, *, headers: Mapping[str, str] | None = None) -> HttpRefusal:
-    return HttpRefusal(400, "Malformed body", sentence, headers=headers)
+    """The fields of a form; none for any other body."""
+    read = _FORMS.get(_kind(request))
+    body = await raw(request)
+    return read(body, request) if read and body else {}
 
 
 def _kind(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _fields(body: bytes) -> dict[str, str]:
+def _fields(body: bytes, _request: web.Request) -> dict[str, str]:
     try:
         pairs = parse_qsl(
             body.decode(), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=FIELDS
@@ -90,6 +90,13 @@ def _fields(body: bytes) -> dict[str, str]:
     except ValueError as error:
         raise malformed("The form has too many fields.") from error
     return dict(pairs)
+
+
+def _parts(body: bytes, request: web.Request) -> dict[str, str]:
+    return text_fields(body, request.headers["Content-Type"])
+
+
+_FORMS = {FORM: _fields, IN_PARTS: _parts}
 
 
 def _refusal(error: ValidationError) -> Exception:
@@ -108,6 +115,6 @@ def _sentence(error: ErrorDetails) -> str:
     return f"`{field}`: {error['msg']}." if field else "The body should be a JSON object."
 
 
-_ACCEPTED = {"Accept": f"application/json, {FORM}"}
+_ACCEPTED = {"Accept": f"application/json, {FORM}, {IN_PARTS}"}
 _LAST = {"Connection": "close"}
 """aiohttp cannot tell where such a body ends, and closes the connection without saying so."""

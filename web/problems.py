@@ -70,6 +70,10 @@ class HttpRefusal(Exception):
         )
 
 
+def malformed(sentence: str, *, headers: Mapping[str, str] | None = None) -> HttpRefusal:
+    return HttpRefusal(400, "Malformed body", sentence, headers=headers)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One problem, ready to be shown as JSON or as a page; `slug` is stable and ends the `type`."""

@@ -69,8 +69,20 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "form called json": (JSON, b"data=x"),
     "plain text": ("text/plain", b'{"data": "x", "input": "x", "token": "x"}'),
     "xml": ("application/xml", b"<data>x</data>"),
-    "multipart": (
+    "multipart without an end": (
         "multipart/form-data; boundary=b",
+        b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\nx\r\n',
+    ),
+    "multipart nul": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\na\x00b\r\n--b--',
+    ),
+    "multipart empty": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\n\r\n--b--',
+    ),
+    "multipart mixed": (
+        "multipart/mixed; boundary=b",
         b'--b\r\ncontent-disposition: form-data; name="data"\r\n\r\nx\r\n--b--',
     ),
     "multipart without boundary": ("multipart/form-data", b"x"),

@@ -15,7 +15,8 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, WebhookVerificati
 
 from core.errors import Invalid, NotFound, SettingsError, Unidentified
 from core.model import TRACEPARENT, PersonId, Submission
-from web.bodies import malformed, raw
+from web.bodies import raw
+from web.problems import malformed
 from web.schemas import json_response
 from web.settings import webhook_key
 
