@@ -15,6 +15,7 @@ from core.defects import defect
 from core.errors import CountersignError, Unidentified
 from web.auth import CALLER
 from web.bodies import check_length, form
+from web.parameters import own_path
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ async def answer(
     if pages is None or not wants_page(request):
         return problem_response(problem)
     if sign_in and (request.method in SAFE_METHODS or request.path == SIGN_IN):
-        return pages.sign_in(request, problem)
+        return pages.sign_in(request, problem, then=await _then(request))
     return pages.problem(request, problem, words=await _words(request))
 
 
@@ -163,12 +164,24 @@ async def _words(request: web.Request) -> list[str]:
     """What a person typed into the form of ours that is refused. A script of ours keeps that in the page."""
     if OURS not in request or request.method in SAFE_METHODS or "HX-Request" in request.headers:
         return []
+    fields = await _fields(request)
+    return [fields[name] for name in TYPED if fields.get(name, "").strip()]
+
+
+async def _then(request: web.Request) -> str:
+    """Where somebody who has to sign in was going."""
+    if request.method in SAFE_METHODS:
+        return own_path(request.path_qs)
+    return own_path((await _fields(request)).get("next", ""))
+
+
+async def _fields(request: web.Request) -> dict[str, str]:
+    """Those of a form that is refused; none where they do not come soon."""
     try:
         async with asyncio.timeout(WORDS_SECONDS):
-            fields = await form(request)
+            return await form(request)
     except (CountersignError, HttpRefusal, web.HTTPException, TimeoutError):
-        return []
-    return [fields[name] for name in TYPED if fields.get(name, "").strip()]
+        return {}
 
 
 def wants_page(request: web.Request) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 LONGEST_WAIT = 60
+LONGEST_PATH = 4096
 PAGE, LARGEST_PAGE = 50, 200
 QUERY_LENGTH = 512
 BELOW = 10**9
@@ -111,6 +112,12 @@ def preferred_wait(request: web.Request) -> int:
     """Seconds of `Prefer: wait=…` (RFC 7240), bounded; 0 without one."""
     found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
     return min(int(found[1]), LONGEST_WAIT) if found else 0
+
+
+def own_path(text: str) -> str:
+    """A path of ours, to go on to: a form must not lead to another site; `/` for anything else."""
+    is_ours = text.startswith("/") and not text.startswith(("//", "/\\"))
+    return text if is_ours and len(text) <= LONGEST_PATH and text.isascii() and text.isprintable() else "/"
 
 
 def in_utc(until: datetime) -> datetime:

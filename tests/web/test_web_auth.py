@@ -6,10 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import FormData
 from structlog.testing import capture_logs
 from yarl import URL
 
 from core.model import PersonId
+from tests.web.reading import Seen
 from tests.web.web_house import PAGE
 from web.auth import SESSION, new_token, sign_in_link
 from web.settings import WebSettings
@@ -147,19 +149,59 @@ async def test_a_wrong_link_gets_no_session(house: House) -> None:
         assert answer.status == 401
 
 
+FOREIGN = [
+    "https://evil.example",
+    "//evil.example",
+    "///evil.example",
+    "/\\evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "\\\\evil.example",
+    " //evil.example",
+    "javascript:alert(1)",
+    "inbox",
+    "/a\r\nSet-Cookie: x=y",
+    "/\u2044/evil.example",
+    "/" + "x" * 10_000,
+    "",
+]
+
+
 async def test_the_sign_in_form_leads_back_but_never_away(house: House) -> None:
     token = await house.token("ana")
-    for asked, leads in [
-        ("/inbox", "/inbox"),
-        ("https://evil.example", "/"),
-        ("//evil.example", "/"),
-        ("/\\evil.example", "/"),
-        ("/a\r\nSet-Cookie: x=y", "/"),
-    ]:
+    for asked, leads in [("/inbox?a=b", "/inbox?a=b"), *((path, "/") for path in FOREIGN)]:
         async with house.http.post(
             "/sign-in", data={"token": token, "next": asked}, headers=PAGE, allow_redirects=False
         ) as answer:
             assert (answer.status, answer.headers["Location"]) == (303, leads)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+async def test_a_wrong_token_does_not_forget_where_somebody_was_going(
+    house: House, *, in_parts: bool
+) -> None:
+    """The form that is answered with leads there, as the first one did, and never away."""
+    theirs = '/inbox?a="><b>&c=%C3%A4#here'
+    for asked, leads in [(theirs, theirs), *((path, "/") for path in FOREIGN)]:
+        fields = FormData(default_to_multipart=in_parts)
+        fields.add_field("token", "nonsense")
+        fields.add_field("next", asked)
+        async with house.http.post("/sign-in", data=fields, headers=PAGE) as answer:
+            assert answer.status == 401
+            page = Seen(await answer.text())
+        (field,) = [field for field in page.all("input") if field.get("name") == "next"]
+        assert (field["value"], page.faults) == (leads, []), asked
+
+
+async def test_a_broken_sign_in_form_is_refused_as_any_other(house: House) -> None:
+    for body in (b"token=%ff&next=/inbox", b"next=/inbox", b"&" * 200):
+        headers = {**PAGE, "Content-Type": "application/x-www-form-urlencoded"}
+        async with house.http.post("/sign-in", data=body, headers=headers) as answer:
+            assert answer.status in {400, 422}
+    async with house.http.post(
+        "/sign-in", json={"token": "nonsense", "next": "/inbox"}, headers=PAGE
+    ) as answer:
+        assert answer.status == 401
 
 
 async def test_every_byte_of_a_session_matters(house: House) -> None:

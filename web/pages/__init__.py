@@ -83,15 +83,15 @@ class Pages:
         )
         return web.Response(text=html, status=status, content_type="text/html")
 
-    def sign_in(self, request: web.Request, problem: Problem) -> web.Response:
-        """In place of the page asked for, which the browser then asks for again."""
+    def sign_in(self, request: web.Request, problem: Problem, *, then: str) -> web.Response:
+        """In place of the page asked for, which the browser asks for again: `then`, a path of ours."""
         is_refused = request.method == "POST"  # of the form itself
         page = self.page(
             request,
             "sign_in.html",
             status=problem.status,
             problem=problem if is_refused else None,
-            next="/" if is_refused else request.path_qs,
+            next=then,
         )
         page.headers.update(problem.headers)
         return page

@@ -16,7 +16,7 @@ from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import see_other, wants_page
 from web.pages.trail import called_off, diffs, leaves, timeline, way, working
-from web.parameters import known_id
+from web.parameters import known_id, own_path
 from web.schemas import SignIn
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Views:
     async def sign_in(self, request: web.Request) -> web.Response:
         body = await parsed(request, SignIn)
         cookie = await self._callers.sign_in(_token(body.token))
-        response = see_other(_local(body.next)) if wants_page(request) else web.Response(status=204)
+        response = see_other(own_path(body.next)) if wants_page(request) else web.Response(status=204)
         response.set_cookie(
             self._callers.cookie,
             cookie,
@@ -221,9 +221,3 @@ def undelivered(deliveries: Sequence[Delivery]) -> list[Delivery]:
 def _token(pasted: str) -> str:
     """What was pasted into the form, also where it is the whole link."""
     return pasted.rpartition("#token=")[2].strip()
-
-
-def _local(path: str) -> str:
-    """A path of ours; a form must not lead to another site."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if plain and path.isascii() and path.isprintable() else "/"
