@@ -13,6 +13,7 @@ from multidict import istr
 
 from core.defects import defect
 from core.errors import CountersignError, Unidentified
+from web import expectations
 from web.auth import CALLER
 from web.bodies import check_length, form
 from web.parameters import own_path
@@ -94,6 +95,7 @@ class Admission:
         """Put the caller into the request, or raise."""
         self._hosts.check(request)
         self._callers.refuse_forwarded(request)
+        expectations.check(request)
         path = _route(request)
         if path is None or path in self._machines:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -38,6 +39,15 @@ class Metrics:
 
     async def show(self, request: web.Request) -> web.Response:
         body, content_type = await self._exposition.text(
-            request.headers.get("Accept", ""), readers=self._readers(), refused=self._refused
+            _sound(request.headers.get("Accept", "")), readers=self._readers(), refused=self._refused
         )
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+_VERSION = re.compile(r"version=([^;,]*)", re.IGNORECASE)
+_NUMBERS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}")
+
+
+def _sound(accept: str) -> str:
+    """The header, or nothing where a version in it is no version: it would come back in the answer's."""
+    return accept if all(_NUMBERS.fullmatch(one.rstrip()) for one in _VERSION.findall(accept)) else ""

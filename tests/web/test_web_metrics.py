@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +27,45 @@ class Told:
     ) -> tuple[bytes, str]:
         self.accept, self.readers, self.refused = accept, readers, dict(refused)
         return b"# nothing\n", "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Chosen(Told):
+    """In the format that the library chooses."""
+
+    async def text(
+        self, accept: str, *, readers: int, refused: Mapping[tuple[int, str], int]
+    ) -> tuple[bytes, str]:
+        encoder, content_type = choose_encoder(accept)
+        return encoder(CollectorRegistry()), content_type
+
+
+@pytest.mark.parametrize(
+    ("version", "taken"),
+    [
+        ("1.0.0", True),
+        ("1.0.0 ", True),
+        (" 1.0.0", False),
+        ("x", False),
+        ("1..0", False),
+        ('"1.0.0"', False),
+        ("1.0.0 x", False),
+        ("9.0.0.\u00e4", False),
+        ("9.0.0.\udcff", False),
+        ("9" * 5000, False),
+        ("9.0.0." + "9" * 5000, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+async def test_a_version_that_can_be_none_is_not_asked_for(
+    houses: Houses, kind: str, version: str, *, taken: bool
+) -> None:
+    """Prometheus's library compares whatever stands there, and repeats it in the answer's header."""
+    house = await houses(exposition=Chosen())
+    headers = {"Accept": f"{kind}; version={version}, */*;q=0.1", **await house.bearer("eve")}
+    async with house.http.get("/metrics", headers=headers) as answer:
+        assert answer.status == 200
+        plain = "text/plain; version=0.0.4; charset=utf-8"
+        assert (answer.headers["Content-Type"] != plain) == taken
 
 
 async def test_metrics_need_a_sign_in_as_everything_else(houses: Houses) -> None:
