@@ -122,6 +122,7 @@ async def test_a_refused_press_takes_the_stale_card_away(house: House, sign_in: 
     await ana.goto(f"{house.url}/inbox")
     await expect(ana.get_by_role("article")).to_have_count(1)
     await ana.wait_for_load_state("networkidle")  # it asks once as it is shown
+    await ana.clock.run_for(100)  # htmx begins by a timer
     await house.world.approve(await house.open_review(task_id), person=BEN)
     await house.world.end(task_id)
     await ana.get_by_role("button", name="Approve").click()
@@ -146,6 +147,55 @@ async def test_the_inbox_asks_every_five_seconds_while_it_is_seen(house: House, 
     await house.submitted("New")
     await ana.clock.fast_forward(5_000)
     await expect(ana.get_by_role("article")).to_have_count(1)
+
+
+async def test_an_inbox_that_has_not_changed_is_not_sent_again(house: House, sign_in: SignIn) -> None:
+    """Nothing in it moves then; and whatever somebody else does comes as before."""
+    first, second = await house.submitted("First text"), await house.submitted("Second text")
+    ana = await sign_in("ana")
+    await ana.clock.install()
+    await ana.clock.pause_at(await ana.evaluate("Date.now() + 1000"))
+    await ana.goto(f"{house.url}/inbox")
+    await ana.wait_for_load_state("networkidle")
+    await ana.clock.run_for(100)  # htmx begins by a timer
+    card = ana.get_by_role("article").filter(has_text="First text")
+    await card.get_by_text("Remind me later…").click()
+    await card.get_by_role("textbox", name="Reason").fill("Half a rea")
+    await ana.evaluate(
+        """() => {
+          window.changes = 0;
+          const watching = new MutationObserver((seen) => (window.changes += seen.length));
+          const all = { subtree: true, childList: true, attributes: true, characterData: true };
+          watching.observe(document.querySelector("main"), all);
+        }"""
+    )
+
+    async def refreshed() -> int:
+        async with ana.expect_response(f"{house.url}/inbox") as told:
+            await ana.evaluate("refresh()")
+        return (await told.value).status
+
+    assert [await refreshed(), await refreshed()] == [304, 304]
+    assert await ana.evaluate("window.changes") == 0
+    await expect(card.get_by_role("textbox", name="Reason")).to_be_focused()
+    await house.world.approve(await house.open_review(second), person=BEN)
+    await house.world.end(second)
+    assert [await refreshed(), await refreshed()] == [200, 304]
+    await expect(ana.get_by_role("article")).to_have_count(1)
+    assert await ana.title() == "Inbox (1) · Countersign"
+    await expect(card.get_by_role("textbox", name="Reason")).to_be_focused()
+    await expect(card.get_by_role("textbox", name="Reason")).to_have_value("Half a rea")
+    await expect(card.get_by_role("button", name="Tomorrow, 9:00")).to_be_visible()
+    await card.get_by_role("button", name="I'm looking").click()
+    await expect(card.get_by_role("button", name="Stop looking")).to_be_visible()
+    await ana.clock.run_for(1_000)  # it asks once more after a press
+    assert await refreshed() == 304
+    await house.world.approve(await house.open_review(first), person=BEN)
+    await house.world.end(first)
+    assert [await refreshed(), await refreshed()] == [200, 304]
+    await expect(ana.get_by_text("Nothing waits for you.")).to_be_visible()
+    kept = ana.get_by_role("region", name="What you had written")
+    await expect(kept.get_by_role("textbox")).to_have_value("Half a rea")
 
 
 async def test_the_inbox_does_not_move_as_somebody_is_about_to_press(house: House, sign_in: SignIn) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from hashlib import blake2b, sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import ETag, web
 
 from core.explaining import hash_of
 from core.model import text_of
 from web.auth import CALLER
-from web.pages.assets import Assets
+from web.pages.assets import FILES, Assets
 from web.pages.forms import editable
 from web.pages.text import marked, shown_time, spelled, typed, visible
 from web.pages.trail import asked
@@ -82,6 +83,37 @@ class Pages:
             **context,
         )
         return web.Response(text=html, status=status, content_type="text/html")
+
+    def unless_seen(
+        self, request: web.Request, template: str, *, shown: Mapping[str, Any], names: object, **more: Any
+    ) -> web.Response:
+        """The page, or 304 for whoever holds it as it is: it is made of `shown`, and of people's `names`.
+
+        What makes it is not run to find that out: it takes many times longer than to read what it is made of.
+        """
+        made_of = repr((template, request.get(CALLER), self._callers.form_token(request), shown, names))
+        tag = ETag(self._tag(made_of), is_weak=True)
+        if any(one.value in (tag.value, "*") for one in request.if_none_match or ()):
+            page = web.Response(status=HTTPStatus.NOT_MODIFIED)
+        else:
+            page = self.page(request, template, **shown, **more, tag=f'W/"{tag.value}"')
+        page.etag = tag
+        return page
+
+    def _tag(self, made_of: str) -> str:
+        text = made_of.encode("utf-8", "surrogatepass")
+        return blake2b(text, key=self._release, digest_size=16).hexdigest()
+
+    @cached_property
+    def _release(self) -> bytes:
+        """Of what makes pages here: the same on every replica, and another with every change of it."""
+        found = sha256(repr((self._banner, self._links)).encode())
+        for path in sorted(TEMPLATES.parent.rglob("*")):
+            if path.suffix in {".html", ".py"}:
+                found.update(path.read_bytes())
+        for asset in FILES:
+            found.update(self.assets.url(asset).encode())
+        return found.digest()
 
     def sign_in(self, request: web.Request, problem: Problem, *, then: str) -> web.Response:
         """In place of the page asked for, which the browser asks for again: `then`, a path of ours."""

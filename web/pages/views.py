@@ -46,7 +46,7 @@ RECENT = 8
 MANY = 9
 """Of their own waiting tasks, people are told the number up to this one."""
 LONGEST_INBOX = 100
-"""Reviews that it shows, the oldest: it is asked for every few seconds, with every draft in it."""
+"""Reviews that it shows, the oldest: it is looked at every few seconds, and holds every draft."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +135,19 @@ class Views:
         waiting = await self._service.waiting_for(person, limit=LONGEST_INBOX + 1)
         elsewhere = None if waiting else await self._waiting_elsewhere(person)
         standing = await self._service.delegations.standing()
-        return self._pages.page(
+        shown = {
+            "waiting": waiting[:LONGEST_INBOX],
+            "has_more": len(waiting) > LONGEST_INBOX,
+            "elsewhere": elsewhere,
+            "asked": await self._service.questions.for_submitter(person),
+            "away": next((one for one in standing if one.person == person), None),
+            "decides_for": {review.id: decides_for(review, person, standing) for review in waiting},
+        }
+        return self._pages.unless_seen(
             request,
             "inbox.html",
-            waiting=waiting[:LONGEST_INBOX],
-            has_more=len(waiting) > LONGEST_INBOX,
-            elsewhere=elsewhere,
-            asked=await self._service.questions.for_submitter(person),
-            away=next((one for one in standing if one.person == person), None),
-            decides_for={review.id: decides_for(review, person, standing) for review in waiting},
+            shown=shown,
+            names=self._service.people(),
             somebody=self._service.somebody,
         )
 

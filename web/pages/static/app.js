@@ -60,8 +60,11 @@ async function refresh() {
   asking = true;
   actsBefore = acts;
   try {
+    // What is shown already is not sent again (304), and htmx leaves it then as it is.
+    const tag = live()?.dataset.tag;
+    const headers = tag ? { "If-None-Match": tag } : {};
     // @ts-ignore htmx is a global of the vendored script
-    await htmx.ajax("GET", location.pathname, { target: "#live", select: "#live", swap: "outerMorph" });
+    await htmx.ajax("GET", location.pathname, { target: "#live", select: "#live", swap: "outerMorph", headers });
   } finally {
     asking = false;
     if (askAgain) refresh();
