@@ -157,7 +157,8 @@ async def answer(
     )
     if pages is None or not wants_page(request):
         return problem_response(problem)
-    if sign_in and (request.method in SAFE_METHODS or request.path == SIGN_IN):
+    is_form = request.path == SIGN_IN and problem.status in {401, 422}
+    if is_form or (sign_in and request.method in SAFE_METHODS):
         return pages.sign_in(request, problem, then=await _then(request))
     return pages.problem(request, problem, words=await _words(request))
 

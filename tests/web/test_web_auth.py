@@ -193,6 +193,22 @@ async def test_a_wrong_token_does_not_forget_where_somebody_was_going(
         assert (field["value"], page.faults) == (leads, []), asked
 
 
+async def test_a_token_that_can_be_none_is_refused_by_the_form_too(house: House) -> None:
+    """Else whoever pasted too much, or nothing, would be left without it, and not led on."""
+    for token in ({"token": "x" * 600}, {"token": ""}, {}):
+        data = {**token, "next": "/inbox"}
+        async with house.http.post("/sign-in", data=data, headers=PAGE) as answer:
+            assert answer.status in {401, 422}
+            page = Seen(await answer.text())
+        assert [one.get("value") for one in page.all("input") if one.get("name") == "next"] == ["/inbox"]
+
+
+async def test_the_address_of_the_sign_in_form_can_be_opened(house: House) -> None:
+    """It stands in the address field after a wrong token."""
+    async with house.http.get("/sign-in", headers=PAGE, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/")
+
+
 async def test_a_broken_sign_in_form_is_refused_as_any_other(house: House) -> None:
     for body in (b"token=%ff&next=/inbox", b"next=/inbox", b"&" * 200):
         headers = {**PAGE, "Content-Type": "application/x-www-form-urlencoded"}

@@ -74,6 +74,7 @@ class Views:
             web.get("/", self.form),
             web.get("/tasks/{task_id}", self.task),
             web.get("/inbox", self.inbox),
+            web.get("/sign-in", self.ask_to_sign_in),
             web.post("/sign-in", self.sign_in),
             web.post("/sign-out", self.sign_out),
         ]
@@ -150,6 +151,10 @@ class Views:
             names=self._service.people(),
             somebody=self._service.somebody,
         )
+
+    async def ask_to_sign_in(self, _request: web.Request) -> web.Response:
+        """For whoever opens the address that a wrong token has left in the browser."""
+        return see_other("/")
 
     async def sign_in(self, request: web.Request) -> web.Response:
         body = await parsed(request, SignIn)
