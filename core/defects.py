@@ -9,6 +9,15 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+
+class Broke(Exception):
+    """What no rule knows was raised while the task stood at `version`; its cause is that."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"at version {version}")
+        self.version = version
+
+
 FRAMES = 12
 """The innermost of a traceback; what leads there is the libraries' affair."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from core.errors import FlowError, StaleRun, UnknownFlow
+from core.defects import Broke
+from core.errors import FlowError, StaleRun, Unavailable, UnknownFlow
 from core.nodes import is_ours
 from core.routes import Routes
 from core.segment import Segment
@@ -84,12 +85,20 @@ class FlowRunner:
         """Go on until the task waits or ends; when to come back, where it is to be tried again later.
 
         Safe to run twice: whatever is stored is compared with what was read, and the slower run is dropped.
+        Raises `Broke` where a segment raised what no rule knows.
         """
         position = await self._store.position(task_id)
         if position is None:
             return None
         if position.due_at is not None and position.due_at > self._clock.now():
             return position.due_at
+        try:
+            return await self._go_on(position)
+        except StaleRun:
+            log.info("segment_overtaken", task_id=task_id)
+            return None
+
+    async def _go_on(self, position: Position) -> datetime | None:
         if position.schema > SCHEMA:
             await self._cannot(position, "Its state was stored by a newer release.", "NewerRelease")
             return None
@@ -98,14 +107,20 @@ class FlowRunner:
             sentence = f"The flow {position.task.flow!r} is not configured any more."
             await self._cannot(position, sentence, UnknownFlow.__name__)
             return None
-        try:
-            return await self._run_segment(flow, position)
-        except StaleRun:
-            log.info("segment_overtaken", task_id=task_id)
-            return None
+        return await self._run_segment(flow, position)
 
     async def _run_segment(self, flow: FlowDefinition, position: Position) -> datetime | None:
-        return await Segment(self._store, flow, position, self._clock).run()
+        version = position.version
+        try:
+            segment = Segment(self._store, flow, position, self._clock)
+            try:
+                return await segment.run()
+            finally:
+                version = segment.version
+        except (StaleRun, Unavailable):
+            raise
+        except Exception as error:
+            raise Broke(version) from error
 
     async def _cannot(self, position: Position, sentence: str, error: str) -> None:
         """Fail the task, unless another process may know how to run it."""
@@ -113,5 +128,5 @@ class FlowRunner:
         if self._others is not None and await self._others.leave(task_id):
             log.info("task_left_to_others", task_id=task_id, error=error)
             return
-        await self._store.fail(task_id, sentence)
+        await self._store.fail(task_id, sentence, version=position.version)
         log.warning("task_failed", task_id=task_id, node=position.node, error=error)

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class Gathering:
     """Knows how far the task is stored; the store refuses what something else was quicker than."""
 
-    __slots__ = ("_checkpoints", "_events", "_seq", "_store", "_stored", "_task", "_version", "status")
+    __slots__ = ("_checkpoints", "_events", "_seq", "_store", "_stored", "_task", "status", "version")
 
     def __init__(self, store: StepStore, position: Position) -> None:
         self._store = store
         self._task = position.task
-        self._version, self._seq = position.version, position.seq
+        self.version, self._seq = position.version, position.seq
+        """As stored; so is that of the task."""
         self._stored = position.checkpoints
         self._checkpoints: list[Checkpoint] = []
         self._events: list[Event] = []
@@ -57,7 +58,7 @@ class Gathering:
         """Store what has gathered since the last time, and where the task stands now. Raises `StaleRun`."""
         step = Step(
             task=self._task.id,
-            version=self._version,
+            version=self.version,
             seq=self._seq,
             status=after(self.status, *self._events),
             callback_url=self._task.callback_url,
@@ -74,7 +75,7 @@ class Gathering:
             due_at=due_at,
             review=review,
         )
-        self._version = await self._store.step(step)
+        self.version = await self._store.step(step)
         self._seq += len(step.events)
         self.status = step.status
         self._stored += len(step.checkpoints)

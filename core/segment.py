@@ -127,6 +127,11 @@ class Segment:
         return None
 
     @property
+    def version(self) -> int:
+        """Of the task, as far as this run has stored it."""
+        return self._gathering.version
+
+    @property
     def _place(self) -> Place:
         return self._graph.places[self._path or ROOT]
 

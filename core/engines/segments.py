@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from core.defects import defect
-from core.errors import Unavailable
+from core.defects import Broke, defect
+from core.errors import StaleRun, Unavailable
 from core.events import (
     FINAL,
     ReviewApproved,
@@ -215,15 +215,22 @@ class Segments:
         except Unavailable:
             return self._clock.now() + PAUSE
         except Exception as error:  # noqa: BLE001 - whatever it is: a task that nobody runs nor fails would say "running" for ever
-            log.error("segment_broke", task_id=task, **defect(error))
-            return await self._give_up(task, error)
+            known = error if isinstance(error, Broke) else None
+            cause = error.__cause__ if known is not None and error.__cause__ is not None else error
+            log.error("segment_broke", task_id=task, **defect(cause))
+            return await self._give_up(task, cause, None if known is None else known.version)
 
-    async def _give_up(self, task: TaskId, error: Exception) -> datetime | None:
-        """Fail the task: its segment raised what no rule knows, and would again."""
+    async def _give_up(self, task: TaskId, error: BaseException, version: int | None) -> datetime | None:
+        """Fail the task: its segment raised what no rule knows, and would again. Not one that something else
+        has moved on from that `version` (None: it could not be read)."""
         try:
-            await self._store.fail(task, f"The flow could not be run: {type(error).__name__}.")
+            await self._store.fail(
+                task, f"The flow could not be run: {type(error).__name__}.", version=version
+            )
         except Unavailable:
             return self._clock.now() + PAUSE
+        except StaleRun:
+            log.info("segment_overtaken", task_id=task)
         except Exception as broken:  # noqa: BLE001 - it stays as it is stored; the next sweep finds it again
             log.error("task_not_failed", task_id=task, **defect(broken))
         return None

@@ -75,14 +75,19 @@ class FlowStore(StepStore, Protocol):
     """The part of the store that a runner needs."""
 
     async def position(self, task_id: str) -> Position | None: ...
-    async def fail(self, task_id: str, error: str) -> None: ...
+
+    async def fail(self, task_id: str, error: str, *, version: int | None = None) -> None:
+        """Raises `StaleRun` where the task is not at this `version` any more."""
+        ...
 
 
 class SegmentStore(Protocol):
     """The part of the store that tells what is to be run here."""
 
     async def runnable(self) -> Sequence[tuple[TaskId, datetime | None]]: ...
-    async def fail(self, task_id: str, error: str) -> None: ...
+    async def fail(self, task_id: str, error: str, *, version: int | None = None) -> None:
+        """Raises `StaleRun` where the task is not at this `version` any more; None is at any."""
+        ...
 
 
 class WorkStore(SegmentStore, Protocol):

@@ -162,12 +162,20 @@ def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
     return one(tx, task_id)
 
 
-def fail(tx: Transaction, task_id: str, error: str, *, is_on_cards: bool = False) -> None:
-    """End a task that cannot be run; one that has ended already stays as it is. As `end`."""
+def fail(
+    tx: Transaction, task_id: str, error: str, *, version: int | None = None, is_on_cards: bool = False
+) -> None:
+    """End a task that cannot be run; one that has ended already stays as it is. As `end`.
+
+    Raises `StaleRun` where it is at another `version` than that at which it could not be run.
+    """
     tx.lock(LOCK, id=task_id)
     row = row_of(tx, task_id)
-    if not Status(row[3]).is_final:
-        end(tx, row, TaskFailed(error=error), is_on_cards=is_on_cards)
+    if Status(row[3]).is_final:
+        return
+    if version is not None and row[VERSION] != version:
+        raise StaleRun(f"The task was moved on from version {version} by something else.")
+    end(tx, row, TaskFailed(error=error), is_on_cards=is_on_cards)
 
 
 def end(tx: Transaction, row: Row, event: Event, *, is_on_cards: bool = False) -> None:

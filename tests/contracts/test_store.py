@@ -429,6 +429,19 @@ async def test_only_what_runs_is_put_back(store: SqlStore) -> None:
     assert position.starts == 0
 
 
+async def test_a_task_that_was_moved_on_meanwhile_is_not_failed(store: SqlStore) -> None:
+    """Who gives it up has run what is not there any more."""
+    task = await submitted(store)
+    position = await store.position(task.id)
+    assert position is not None
+    await step(store, task.id, AttemptStarted(attempt=1))
+    with pytest.raises(StaleRun):
+        await store.fail(task.id, "broken", version=position.version)
+    assert (await store.task(task.id)).status is Status.RUNNING
+    await store.fail(task.id, "broken", version=position.version + 1)
+    assert (await store.task(task.id)).status is Status.FAILED
+
+
 async def test_a_task_that_cannot_be_run_fails_once(store: SqlStore) -> None:
     task = await submitted(store)
     await store.fail(task.id, "broken")

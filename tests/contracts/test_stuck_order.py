@@ -1,4 +1,4 @@
-"""Two servers that mark reviews as stuck at once, each in an order of its own: neither waits for the other."""
+"""Two servers that mark reviews as stuck at once, in opposite orders: neither waits for the other."""
 
 from __future__ import annotations
 

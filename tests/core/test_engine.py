@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from structlog.testing import capture_logs
 
+from core.defects import Broke
 from core.engines.local import FORGET, LocalEngine
 from core.engines.procrastinate import ProcrastinateEngine
 from core.engines.segments import PAUSE, SWEEP
-from core.errors import StoreUnavailable
+from core.errors import StaleRun, StoreUnavailable
 from core.events import (
     AttemptStarted,
     NodeRetried,
@@ -81,6 +82,8 @@ class Work(Board):
         super().__init__()
         self.found: list[tuple[TaskId, datetime | None]] = []
         self.failed: list[tuple[str, str]] = []
+        self.failed_at: list[int | None] = []
+        """At which versions."""
         self.put = 0
         self.retired = 0
         self.forgot = 0
@@ -138,8 +141,9 @@ class Work(Board):
         if self.faults:
             raise self.faults.pop(0)
 
-    async def fail(self, task_id: str, error: str) -> None:
+    async def fail(self, task_id: str, error: str, *, version: int | None = None) -> None:
         self.failed.append((task_id, error))
+        self.failed_at.append(version)
         self.change()
         if self.faults:
             raise self.faults.pop(0)
@@ -309,6 +313,25 @@ async def test_a_segment_that_breaks_fails_its_task(engine: Segments, runner: Ru
         await work.until(lambda: work.failed)
     assert told_of(logs) == ["segment_broke"]
     assert work.failed == [(A, "The flow could not be run: ZeroDivisionError.")]
+
+
+async def test_a_segment_that_breaks_fails_its_task_where_that_stood(
+    engine: Segments, runner: Runner, work: Work
+) -> None:
+    """One that something else moved on in the meantime goes on; the log names the cause."""
+    runner.gate.set()
+    broke = Broke(7)
+    broke.__cause__ = ZeroDivisionError("x")
+    runner.answers[A] = [broke]
+    work.faults = [StaleRun("It was moved on.")]
+    with capture_logs() as logs:
+        engine.run(A)
+        await work.until(lambda: work.failed)
+        engine.run(B)
+        await runner.until(lambda: B in runner.begun)
+    assert (work.failed, work.failed_at) == ([(A, "The flow could not be run: ZeroDivisionError.")], [7])
+    told = [(line["event"], line.get("error")) for line in logs if line["event"].startswith("segment_")]
+    assert told == [("segment_broke", "ZeroDivisionError"), ("segment_overtaken", None)]
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("a defect")])

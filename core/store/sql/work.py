@@ -35,9 +35,12 @@ class WorkRows(Lanes):
         self._commits.positions.pop(step.task, None)
         return await self._write.run(partial(steps.store_step, step=step))
 
-    async def fail(self, task_id: str, error: str) -> None:
-        """End a task that cannot be run; one that has ended stays as it is."""
-        await self._write.run(partial(steps.fail, task_id=task_id, error=error))
+    async def fail(self, task_id: str, error: str, *, version: int | None = None) -> None:
+        """End a task that cannot be run; one that has ended stays as it is.
+
+        Raises `StaleRun` where it is not at this `version` any more: something else moved it on.
+        """
+        await self._write.run(partial(steps.fail, task_id=task_id, error=error, version=version))
 
     async def last_approved(self, task_id: str) -> Json:
         """What the task's last approved review approved; None where there is none."""
