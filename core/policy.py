@@ -166,8 +166,11 @@ def _check_is_their_turn(review: ReviewRequest, seat: PersonId) -> None:
 def check_may_withdraw(
     review: ReviewRequest, made: Decision, policies: Mapping[str, Policy] | None = None
 ) -> None:
-    """Raise `NotAReviewer` where it is the answer of somebody who was struck: that would be a say, too."""
+    """Raise `NotAReviewer` where it is the answer of somebody who was struck: that would be a say, too.
+
+    Where the policy is gone `ReviewIsClosed` comes first, as for who decides."""
     if is_gone(review, policies) and made.seat != LOCAL:
+        check_open(review)
         raise NotAReviewer(gone(review.policy))
     if made.seat != LOCAL and made.seat not in in_force(review, policies):
         raise NotAReviewer("You are not among the reviewers of this task any more.")

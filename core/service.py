@@ -259,8 +259,8 @@ class Service:
     async def withdraw(self, which: str | OpenReview, reviewer: PersonId, *, via: str) -> ReviewRequest:
         """Take back one's own answer while the review is open, or the one a delegate gave in one's place.
 
-        Raises `NotFound`, `ReviewIsClosed`, `NotWaiting` where there is none, `NotAReviewer` where it is that
-        of somebody who was struck since, `Unavailable`.
+        Raises `NotFound`, `NotWaiting` where there is none, `NotAReviewer` where it is that of somebody who
+        was struck since, `ReviewIsClosed`, `ConfirmOnPage`, `Unavailable`; the first of these that holds.
         """
         review, refusal = await self._store.withdraw(
             checked_review(which), self._known(reviewer), via=via, policies=self._policies

@@ -78,17 +78,12 @@ def withdraw(
     """
     row, request = held_or_closed(tx, which)
     try:
+        mine = _theirs(request, reviewer.id)
+        rules.check_may_withdraw(request, mine, policies)
         rules.check_open(request)
         rules.check_in_time(request, tx.now)
         rules.check_assurance(request, via)
-    except Refused as error:
-        return request, error
-    mine = next((made for made in request.decisions if reviewer.id in {made.reviewer, made.seat}), None)
-    if mine is None:
-        return request, NotWaiting("You have not decided on this review.")
-    try:
-        rules.check_may_withdraw(request, mine, policies)
-    except Forbidden as error:
+    except (Refused, Forbidden) as error:
         return request, error
     rest = tuple(made for made in request.decisions if made is not mine)
     tx.send(DELETE_DECISION, review=request.id, reviewer=mine.reviewer)
@@ -97,6 +92,20 @@ def withdraw(
     say(tx, request.task.id, row[SEQ] + 1, request.policy.recipients)
     _mark_if_stuck(tx, request, settled, policies)
     return settled, None
+
+
+def _theirs(request: ReviewRequest, person: PersonId) -> Decision:
+    """What stands as this person's answer, or was given by them; raises `NotWaiting`.
+
+    A reviewer is told first that the review is closed, with which their answer may have been dropped; nobody
+    else hears of it.
+    """
+    found = next((made for made in request.decisions if person in {made.reviewer, made.seat}), None)
+    if found is None and person in request.policy.reviewers:
+        rules.check_open(request)
+    if found is None:
+        raise NotWaiting("You have not decided on this review.")
+    return found
 
 
 def adopt(tx: Transaction, review_id: str, copy: tuple[Recipient, MessageRef]) -> None:

@@ -53,6 +53,8 @@ from tests.contracts.steps import decide, delegated, fired, parked, recorded, su
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.events import Event
     from core.model import Decision, Json
     from core.store.database import Database
@@ -150,6 +152,32 @@ async def test_an_answer_is_taken_back_by_the_task_where_that_is_clear(store: Sq
     ):
         with pytest.raises(NotFound, match="task" if which.task != task else "review"):
             await store.withdraw(which, ANA, via="web")
+
+
+async def test_who_takes_back_is_told_first_whether_anything_is_theirs(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """As whoever decides is told first that they may not: a stranger hears of no verdict, and who has nothing
+    to take back is sent to no page."""
+    policy = replace(TWO, assurance=Assurance.CONFIRM, deadline=timedelta(hours=1))
+    today = {"two": replace(policy, reviewers=(BEN.id, CY.id))}
+    review = await waiting(store, policy)
+    await recorded(store, review, ANA)
+
+    async def refusal(person: Person, now: Mapping[str, Policy] = {}) -> type[object]:
+        return type((await store.withdraw(review, person, via="slack", policies=now))[1])
+
+    assert [await refusal(who) for who in (EVE, BEN, ANA)] == [NotWaiting, NotWaiting, ConfirmOnPage]
+    assert await refusal(ANA, today) is NotAReviewer
+    clock.advance(hours=1)
+    assert [await refusal(who) for who in (EVE, BEN, ANA)] == [NotWaiting, NotWaiting, ReviewIsClosed]
+    assert await refusal(ANA, today) is NotAReviewer
+    clock.advance(hours=-1)
+    await recorded(store, review, BEN)
+    assert [await refusal(who) for who in (EVE, CY, ANA)] == [NotWaiting, ReviewIsClosed, ReviewIsClosed]
+    assert await refusal(ANA, today) is NotAReviewer
+    gone = {"other": TWO}
+    assert await refusal(ANA, gone) is ReviewIsClosed, "as who decides is told"
 
 
 async def test_where_the_page_decides_a_chat_takes_nothing_back(store: SqlStore) -> None:

@@ -554,10 +554,15 @@ class Reviewing(RuleBasedStateMachine):
     @rule(who=st.sampled_from(EVERYBODY))
     def withdraw(self, who: PersonId) -> None:
         mine = next((one for one in self.model.answers if who in {one.speaker, one.seat}), None)
-        wanted = None if mine else "NotWaiting"
-        if mine and mine.seat not in self.model.allowed:
+        is_closed = self.model.outcome != "open"
+        wanted = None
+        if mine is None:
+            wanted = "ReviewIsClosed" if is_closed and who in self.model.reviewers else "NotWaiting"
+        elif self.model.today is None and is_closed:
+            wanted = "ReviewIsClosed"
+        elif mine.seat not in self.model.allowed:
             wanted = "NotAReviewer"
-        if self.model.outcome != "open" or self.model.is_over(self.clock.now()):
+        elif is_closed or self.model.is_over(self.clock.now()):
             wanted = "ReviewIsClosed"
         found = self.tried(self.service.withdraw(self.review, who, via="web"))
         assert found == wanted, f"{who} withdraws: {found} instead of {wanted}"
