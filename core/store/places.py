@@ -74,9 +74,16 @@ OPEN_CARDS = Statement(
     )
     .order_by(delivery.c.task_id, delivery.c.event_seq, delivery.c.id)
 )
+# Another replica may have noted meanwhile that its place has moved, or takes no card of ours.
 RETIRE = Statement(
     update(delivery)
-    .where(delivery.c.id == p("id"))
+    .where(
+        delivery.c.id == p("id"),
+        delivery.c.address == p("address"),
+        delivery.c.message == p("message"),
+        delivery.c.state != literal_column("'given_up'"),
+        delivery.c.retired == literal_column("0"),
+    )
     .values(
         retired=literal_column("1"),
         version=delivery.c.version + literal_column("1"),
@@ -122,9 +129,14 @@ def note_heard(tx: Transaction, channel: str, kept: timedelta) -> int:
 
 def _renew(tx: Transaction, channel: str) -> int:
     """Post every open card anew, and retire those that people see: a press on them may have been lost."""
-    cards = [delivery_of(row) for row in tx.all(OPEN_CARDS, channel=channel)]
-    for card in cards:
-        tx.run(RETIRE, id=card.id, now=micros(tx.now))
+    found = [delivery_of(row) for row in tx.all(OPEN_CARDS, channel=channel)]
+    cards = [
+        card
+        for card in found
+        if tx.run(
+            RETIRE, id=card.id, address=card.recipient.address, message=card.message, now=micros(tx.now)
+        )
+    ]
     insert_deliveries(
         tx,
         [

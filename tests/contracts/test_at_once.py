@@ -23,8 +23,19 @@ from core.events import (
     TaskCancelled,
 )
 from core.lifecycle import after
-from core.model import Dialog, MessageRef, NewDecision, Outcome, Policy, Quorum, Status, TimerKind, Verdict
-from core.store import admitting, chats, deciding, firing, receipts
+from core.model import (
+    DeliveryState,
+    Dialog,
+    MessageRef,
+    NewDecision,
+    Outcome,
+    Policy,
+    Quorum,
+    Status,
+    TimerKind,
+    Verdict,
+)
+from core.store import admitting, chats, deciding, firing, places, receipts
 from core.store.sql import SqlStore
 from tests.contracts.beside import begun, held
 from tests.contracts.cards import DAY, STONE, WITH_FALLBACK, card, cards
@@ -37,6 +48,7 @@ if TYPE_CHECKING:
     from core.model import PersonId, ReviewRequest, StoredEvent, Timer
     from core.store.database import Database
     from core.store.lane import Lane
+    from core.store.transaction import Transaction
     from tests.world import StoppedClock
 
 QUORUM_IS_OPEN = timedelta(hours=1)
@@ -86,6 +98,36 @@ async def test_a_card_that_is_made_while_somebody_decides_shows_that(
         new_ones = [one for one in await cards(store, review) if one.id not in known]
         assert all(one.due_at for one in new_ones)
         assert why != "given up" or not new_ones, "the fallback is told of nothing that is decided"
+
+
+@pytest.mark.parametrize("meanwhile", ["moves", "is given up"])
+async def test_a_card_that_moves_or_is_given_up_while_all_are_renewed_is_not_there_twice(
+    postgres_database: Database, postgres_writer: Lane, clock: StoppedClock, meanwhile: str
+) -> None:
+    """Two servers: one hears the chat again, the other had a card under way."""
+    async with SqlStore(postgres_database, clock) as store:
+        await store.heard(PAPER, kept=DAY)
+        review = await waiting(store, WITH_FALLBACK)
+        due = await card(store, review)
+        await store.delivery_shown(due, FIRST)
+        stood = await card(store, review)
+        clock.advance(2 * DAY)
+        units: dict[str, Callable[[Transaction], object]] = {
+            "moves": partial(places.place_moved, place=DESK, address="attic"),
+            "is given up": partial(receipts.given_up, wanted=stood, error="The bot was kicked."),
+        }
+        async with held(postgres_writer, units[meanwhile]):
+            renewing = await begun(postgres_database, store.heard(PAPER, kept=DAY))
+        assert await renewing == 0
+        at = [(one.recipient.address, one.state, one.is_retired) for one in await cards(store, review)]
+        if meanwhile == "moves":
+            assert at == [("attic", DeliveryState.DUE, False)]
+        else:
+            assert sorted(at) == [
+                ("desk", DeliveryState.GIVEN_UP, False),
+                ("hall", DeliveryState.DUE, False),
+                ("wall", DeliveryState.DUE, False),
+            ]
 
 
 @pytest.mark.parametrize("first", ["the note", "the press"])
