@@ -25,29 +25,47 @@ class Reconsidering:
         self._store = store
         self._policies = policies
 
-    async def look_over(self, *, besides: Collection[str] = (), changed_here: Collection[str] = ()) -> int:
+    async def is_due(self, *, besides: Collection[str] = ()) -> bool:
+        """Whether what is open is to be looked over under some of the policies; reads one small table."""
+        changed = await self._store.policies_changed(self._policies, besides)
+        return changed is None or bool(changed)
+
+    async def unsettle(self, *, besides: Collection[str] = ()) -> None:
+        """Somebody judges by other policies, or has: what is open is to be looked over once more."""
+        await self._store.looked_over(self._policies, besides, tuple(self._policies))
+
+    async def look_over(
+        self, *, besides: Collection[str] = (), changed_here: Collection[str] = (), settles: bool = True
+    ) -> int:
         """Reconsider what is open under policies that changed since the last look, of this process or
         another; how many reviews nobody is left to decide.
 
         Without a change it reads one small table. `besides` are policies of which is not known yet who is in
         them. Those that `changed_here` are looked over even where another server has: what it left to be
         done may have come to this one, which judged it by what was in force here.
+
+        Where it does not settle, as others still judge by other policies, another look `is_due` after it, and
+        until then cards are shown anew for `changed_here` alone: those others may be who shows them.
         """
         changed = await self._store.policies_changed(self._policies, besides)
         if changed is not None:
             changed |= frozenset(changed_here) - frozenset(besides)
             if not changed:
                 return 0
-        stuck = await self.under(changed, besides=besides)
-        await self._store.looked_over(self._policies, besides)
+        stuck = await self.under(changed, besides=besides, shows=settles or bool(changed_here))
+        again = () if settles else tuple(self._policies if changed is None else changed)
+        await self._store.looked_over(self._policies, besides, again)
         return stuck
 
-    async def under(self, policies: Collection[str] | None, *, besides: Collection[str] = ()) -> int:
+    async def under(
+        self, policies: Collection[str] | None, *, besides: Collection[str] = (), shows: bool = True
+    ) -> int:
         """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
         to decide; how many there are.
 
         They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again; and cards show how many count. Page by page: no decision waits.
+        that did not count may count again; and cards show how many count, where this `shows` them anew. Page
+        by page: no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
@@ -58,12 +76,12 @@ class Reconsidering:
                 for review in page
                 if (review.policy.name not in besides if policies is None else review.policy.name in policies)
             ]
-            stuck += await self._reconsidered(concerned)
+            stuck += await self._reconsidered(concerned, shows=shows)
             if len(page) < AT_A_TIME:
                 return stuck
             last = (page[-1].opened_at, page[-1].id)
 
-    async def _reconsidered(self, reviews: Sequence[ReviewRequest]) -> int:
+    async def _reconsidered(self, reviews: Sequence[ReviewRequest], *, shows: bool) -> int:
         hopeless = [
             review.id
             for review in reviews
@@ -74,7 +92,7 @@ class Reconsidering:
             await self._store.mark_stuck([*hopeless, *met])
         # Somebody's word may count no more, or again; which it was before, nobody knows.
         recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
-        if recounted:
+        if recounted and shows:
             await self._store.show_again(recounted)
         return len(hopeless)
 

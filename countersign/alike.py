@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import version
 from os import getpid
 from socket import gethostname
@@ -59,6 +59,16 @@ DIGITS = 8
 """Hexadecimal, of each section: enough to tell a difference, and too few to find secrets out."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """This replica among those that live."""
+
+    differ: bool
+    """Whether any of them judges by other policies."""
+    is_first: bool
+    """Whether what one of them is to do for all is this one's to do: its id is the lowest."""
+
+
 class Alike:
     """This replica beside the others, for `/readyz` and the log."""
 
@@ -85,6 +95,14 @@ class Alike:
         self._mark = mark(self._settings, configured, self._key)
         await self._store.reconfigure(self._mark)
         await self.look()
+
+    async def beside(self) -> Beside:
+        """How those judge what is open that live beside this one."""
+        others = await self._store.others()
+        return Beside(
+            differ=any("policies" in differences(self._mark, other.configuration) for other in others),
+            is_first=all(self._store.replica < other.id for other in others),
+        )
 
     async def look(self) -> None:
         """Say in the log who is configured otherwise."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from core.flow import FlowDefinition
     from core.model import PersonId
     from core.service import Service
+    from countersign.alike import Beside
     from countersign.configuration import Configuration
     from countersign.outside import Keeper
 
@@ -36,7 +37,8 @@ log = structlog.get_logger()
 FIRST_ANSWERS = timedelta(seconds=3)
 """How long the start, or a reload, waits for groups of which nothing is known."""
 AGAIN = timedelta(seconds=5)
-"""Before what is open is looked at again that the database was not there for."""
+"""Before what is open is looked at again that the database was not there for, or that replicas judged by what
+another file said: a question of two small tables."""
 NAMED = 20
 """Ids in one line of the log."""
 LONGEST_ID = 64
@@ -130,7 +132,7 @@ class Reloader:
     """`read` gives the configuration as the file says it now, or raises `SettingsError`.
 
     `look` tells the timekeeper that something fell due. `keeper` knows who is in groups from outside.
-    `reread` is told what the file says now, for the other replicas.
+    `reread` is told what the file says now, for the other replicas; `beside` tells of these.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Reloader:
         look: Callable[[], object],
         keeper: Keeper | None = None,
         reread: Callable[[Configuration], Awaitable[None]] | None = None,
+        beside: Callable[[], Awaitable[Beside]] | None = None,
     ) -> None:
         self._read = read
         self._live = live
@@ -152,12 +155,13 @@ class Reloader:
         self._look = look
         self._keeper = keeper
         self._reread = reread
+        self._beside = beside
         self._one_at_a_time = asyncio.Lock()
         self._outage = Outage("configuration_not_heeded")
         self._untold: Configuration | None = None
         """What the other replicas are still to be told."""
         self._changed: set[str] = set()
-        """Policies that are others here since what is open was looked at."""
+        """Policies that are others here since what is open was looked at, where no replica tells of it."""
         self.is_behind = False
         """Whether the database was not there for the last look at what is open: there is to be another."""
 
@@ -179,7 +183,8 @@ class Reloader:
                 self._keeper.watch(new.outside)
                 await self._keeper.answered(FIRST_ANSWERS)
             changed = self._replace(new)
-            self._changed.update(changed)
+            if self._beside is None:
+                self._changed.update(changed)
             self._service.appoint(new.admins)
             log.info("configuration_reloaded", policies_changed=changed, groups=self._counts())
             self._untold = new
@@ -190,6 +195,39 @@ class Reloader:
         """At the start, as the file may have been changed while nobody ran; and while it `is_behind`."""
         async with self._one_at_a_time:
             await self._catch_up()
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there may be replicas that judge by another file, or did."""
+        return self._beside is not None
+
+    async def keep_up(self) -> None:
+        """Now and then: look over once more what was judged by another file, once no replica has it any more.
+
+        One of them does it for all.
+        """
+        async with self._one_at_a_time:
+            if self.is_behind:
+                await self._catch_up()
+                return
+            try:
+                if await self._is_our_turn():
+                    await self._reconsider()
+            except Unavailable as error:
+                self._outage.failed(error)
+            else:
+                self._outage.over()
+
+    async def _is_our_turn(self) -> bool:
+        if self._beside is None:
+            return False
+        waiting, beside = self._waiting(), await self._beside()
+        if await self._service.reconsidering.is_due(besides=waiting):
+            return beside.is_first and not beside.differ
+        if beside.differ:
+            # It was settled without one that had been away, or that began just now.
+            await self._service.reconsidering.unsettle(besides=waiting)
+        return False
 
     async def _catch_up(self) -> None:
         """Have what is stored heed what is in force."""
@@ -230,7 +268,14 @@ class Reloader:
         if self._live.members:
             await self._service.reconsidering.admit(self._live.members)
         waiting = self._waiting()
-        stuck = await self._service.reconsidering.look_over(besides=waiting, changed_here=self._changed)
+        beside = None if self._beside is None else await self._beside()
+        stuck = 0
+        if beside is None or beside.differ or beside.is_first or self._changed:
+            stuck = await self._service.reconsidering.look_over(
+                besides=waiting,
+                changed_here=self._changed,
+                settles=beside is None or not beside.differ,
+            )
         self._changed &= waiting
         self._look()
         if stuck:
@@ -256,13 +301,14 @@ async def follow(asked: asyncio.Event, reloader: Reloader, *, again: timedelta =
     await _tried(reloader.look_over)
     while True:
         with suppress(TimeoutError):
-            async with asyncio.timeout(again.total_seconds() if reloader.is_behind else None):
+            looks = reloader.is_behind or reloader.has_others
+            async with asyncio.timeout(again.total_seconds() if looks else None):
                 await asked.wait()
         if asked.is_set():
             asked.clear()
             await _tried(reloader.reload)
         else:
-            await _tried(reloader.look_over)
+            await _tried(reloader.keep_up)
 
 
 async def _tried(act: Callable[[], Awaitable[object]]) -> None:

@@ -138,6 +138,7 @@ async def _serve(
             look=running.timekeeper.look,
             keeper=keeper,
             reread=None if running.alike is None else running.alike.changed,
+            beside=None if running.alike is None else running.alike.beside,
         )
         beside = [
             tasks.create_task(follow(hangup, reloader), name="reload"),

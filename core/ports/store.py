@@ -72,8 +72,11 @@ class OpenReviewStore(Protocol):
         None where it never was."""
         ...
 
-    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
-        """Note that what is open was looked over under these, but for `besides`."""
+    async def looked_over(
+        self, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
+    ) -> None:
+        """Note that what is open was looked over under these, but for `besides`; `again` has changed for the
+        next look in any case."""
         ...
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:

@@ -1,4 +1,8 @@
-"""Under which policies what is open was last looked over: with the same ones there is nothing to look for."""
+"""Under which policies what is open was last looked over: with the same ones there is nothing to look for.
+
+While servers run that judge by other policies it is to be looked over once more, after them: until then no
+start takes it for done, whoever crashes.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from core.model import Policy
     from core.store.transaction import Transaction
 
+AGAIN = ""
+"""In place of the hash, of what is to be looked over once more whatever the policies say by then."""
 ALL = Statement(select(looked_over.c.policy, looked_over.c.hash))
 INSERT = Statement(insert(looked_over), ("policy", "hash"))
 DELETE = Statement(delete(looked_over).where(looked_over.c.policy == p("policy")))
@@ -34,9 +40,13 @@ def changed(
     return frozenset(name for name in names if before.get(name) != now.get(name))
 
 
-def note(tx: Transaction, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
-    """What is open was looked over under these, but for `besides`, of which stays noted what was."""
+def note(
+    tx: Transaction, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
+) -> None:
+    """What is open was looked over under these, but for `besides`, of which stays noted what was; `again` are
+    to be looked over once more."""
     before, now = _noted(tx), _hashes(policies, besides)
+    now |= {name: AGAIN for name in again if name not in besides}
     for name, known in before.items():
         if name not in besides and now.get(name) != known:
             tx.run(DELETE, policy=name)

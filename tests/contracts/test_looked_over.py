@@ -49,3 +49,19 @@ async def test_what_is_not_known_yet_is_left_alone(any_database: Database, clock
         assert await store.policies_changed(wider, ("two",)) == frozenset()
         await store.looked_over(wider, ("two",))
         assert await store.policies_changed(wider, ()) == frozenset({"two"}), "it was not looked at"
+
+
+async def test_what_is_to_be_looked_at_again_has_changed_for_every_later_look(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """A policy that is gone, too: what is open under it is nobody's to decide."""
+    async with SqlStore(any_database, clock) as store:
+        await store.looked_over(BOTH, ())
+        only = {"one": ONE}
+        await store.looked_over(only, (), again=("two",))
+        assert await store.policies_changed(only, ()) == frozenset({"two"})
+        assert await store.policies_changed(BOTH, ()) == frozenset({"two"})
+        await store.looked_over(BOTH, ("two",), again=("one", "two"))
+        assert await store.policies_changed(BOTH, ("two",)) == frozenset({"one"})
+        await store.looked_over(BOTH, ())
+        assert await store.policies_changed(BOTH, ()) == frozenset()

@@ -28,8 +28,10 @@ class OpenReviewRows(Lanes):
     ) -> frozenset[str] | None:
         return await self._read.run(partial(looked_over.changed, policies=policies, besides=besides))
 
-    async def looked_over(self, policies: Mapping[str, Policy], besides: Collection[str]) -> None:
-        await self._write.run(partial(looked_over.note, policies=policies, besides=besides))
+    async def looked_over(
+        self, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
+    ) -> None:
+        await self._write.run(partial(looked_over.note, policies=policies, besides=besides, again=again))
 
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(firing.mark_stuck, reviews=reviews))
