@@ -18,7 +18,7 @@ class Backup(Protocol):
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """All of it, in order."""
+        """All of it, in order. Raises `TimeoutError` where the disk brings none of it for a minute."""
         ...
 
 
@@ -26,7 +26,8 @@ class BackupStore(Protocol):
     """What `backups` needs of the store."""
 
     def backup(self) -> AbstractAsyncContextManager[Backup]:
-        """One moment's state, which nothing is left of after the block; one at a time, else `Unavailable`.
+        """One moment's state, which nothing is left of after the block; one at a time, else `Unavailable`, as
+        where it stands still.
 
         Raises `NotOffered` where the database has a program of its own for it, `StoreUnavailable`.
         """

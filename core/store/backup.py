@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
+from core.clock import seconds
 from core.errors import NotOffered, StoreUnavailable, Unavailable
 from core.store.sqlite import SQLite
 
@@ -30,8 +31,14 @@ STEP = 256
 LEFT_FREE = 16 * 1024 * 1024
 """Bytes that a backup leaves to those who write meanwhile: as much as their log usually takes."""
 SOON = timedelta(seconds=10)
+STANDS_STILL = timedelta(seconds=60)
+"""How long no page may be copied, or no piece read, before a backup is given up: however big the database, a
+disk that works brings one within moments."""
+LOOKS = timedelta(seconds=1)
+"""Between two looks at how far a copy is."""
 BUSY = "Another backup is being taken; try again when it is done."
 NO_ROOM = "The disk of the database has no room for a backup beside it; nothing of one is left there."
+STUCK = "The backup stood still for a minute, and was given up."
 PG_DUMP = (
     "This server's database is PostgreSQL, which pg_dump backs up: the commands are in docs/operations.md."
 )
@@ -39,6 +46,21 @@ PG_DUMP = (
 
 class Stopped(Exception):
     """Nobody waits for the copy any more."""
+
+
+class Going:
+    """How far a copy is, as its thread says; and that it is to end."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.left: int | None = None
+        """Pages; None before the first."""
+
+    def step(self, _status: int, left: int, _all: int) -> None:
+        """Also called while SQLite waits for the file, without a page copied."""
+        self.left = left
+        if self.stop.is_set():
+            raise Stopped
 
 
 class FileCopy:
@@ -49,8 +71,12 @@ class FileCopy:
         self.size = os.fstat(file.fileno()).st_size
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        while piece := await asyncio.to_thread(self._file.read, PIECE):
+        while piece := await self._next():
             yield piece
+
+    async def _next(self) -> bytes:
+        async with asyncio.timeout(STANDS_STILL.total_seconds()):
+            return await asyncio.to_thread(self._file.read, PIECE)
 
 
 class Copies:
@@ -67,22 +93,34 @@ class Copies:
             raise NotOffered(PG_DUMP)
         if self._is_busy:
             raise Unavailable(BUSY, retry_after=SOON)
-        self._is_busy, stop = True, threading.Event()
-        made = asyncio.get_running_loop().run_in_executor(None, copied, self._database, stop)
+        self._is_busy, going = True, Going()
+        made = asyncio.get_running_loop().run_in_executor(None, copied, self._database, going)
         try:
-            yield FileCopy(await asyncio.shield(made))
+            await _come(made, going)
+            yield FileCopy(made.result())
         finally:
-            stop.set()
+            going.stop.set()
             made.add_done_callback(self._let_go)
 
     def _let_go(self, made: asyncio.Future[BinaryIO]) -> None:
         self._is_busy = False
         if not made.cancelled() and made.exception() is None:
-            made.result().close()
+            # In a thread: a read that a stuck disk holds up would hold up the close, and the loop with it.
+            made.get_loop().run_in_executor(None, made.result().close)
 
 
-def copied(database: SQLite, stop: threading.Event) -> BinaryIO:
-    """The copy, open for reading, in a file that has no name; for a thread, which ends soon after `stop`.
+async def _come(made: asyncio.Future[BinaryIO], going: Going) -> None:
+    """Until it is made; raises `StoreUnavailable` where it stands still."""
+    left, since = going.left, seconds()
+    while not (await asyncio.wait({made}, timeout=LOOKS.total_seconds()))[0]:
+        if going.left != left:
+            left, since = going.left, seconds()
+        elif seconds() - since >= STANDS_STILL.total_seconds():
+            raise StoreUnavailable(STUCK)
+
+
+def copied(database: SQLite, going: Going) -> BinaryIO:
+    """The copy, open for reading, in a file that has no name; for a thread, which ends soon after a `stop`.
 
     Raises `StoreUnavailable`.
     """
@@ -90,7 +128,7 @@ def copied(database: SQLite, stop: threading.Event) -> BinaryIO:
     target = _place(database)
     try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(database, target, stop)
+        _copy(database, target, going)
         return target.open("rb")
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
@@ -116,11 +154,7 @@ def _place(database: SQLite) -> Path:
     return path.with_name(f"{path.name}.backup.part")
 
 
-def _copy(database: SQLite, target: Path, stop: threading.Event) -> None:
-    def step(_status: int, _left: int, _all: int) -> None:
-        if stop.is_set():
-            raise Stopped
-
+def _copy(database: SQLite, target: Path, going: Going) -> None:
     with (
         closing(database.connect(read_only=True)) as source,
         closing(sqlite3.connect(target, isolation_level=None)) as copy,
@@ -134,4 +168,4 @@ def _copy(database: SQLite, target: Path, stop: threading.Event) -> None:
         ).fetchone()
         if shutil.disk_usage(target.parent).free < size + LEFT_FREE:
             raise StoreUnavailable(NO_ROOM)
-        source.backup(copy, pages=STEP, progress=step)
+        source.backup(copy, pages=STEP, progress=going.step)

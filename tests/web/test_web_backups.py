@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,16 @@ from core.store.sql import SqlStore
 from tests.disks import small_disk
 from tests.web.asking import ask
 from tests.web.web_house import House
-from tests.world import ANA, whole_core
+from tests.world import ANA, PATIENCE, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+    from typing import BinaryIO
 
-    from core.store.database import Database
+    from core.store.backup import Going
+    from core.store.database import Database, SQLite
     from tests.web.web_house import Houses
     from tests.world import StoppedClock
 
@@ -104,6 +107,26 @@ async def test_a_reader_who_goes_away_leaves_the_place_to_the_next(admin_house: 
         async with admin_house.http.get("/v1/backup", headers=headers) as answer:
             status = answer.status
     assert status == 200
+
+
+async def test_a_reader_who_goes_away_while_it_is_made_ends_that(
+    admin_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a big database it takes minutes, and the next one is not to wait for them."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def on_and_on(_: SQLite, going: Going) -> BinaryIO:
+        begun.set()
+        if going.stop.wait(PATIENCE):
+            ended.set()
+        raise backup.Stopped
+
+    monkeypatch.setattr(backup, "copied", on_and_on)
+    headers = await admin_house.bearer("ana")
+    asking = asyncio.ensure_future(admin_house.http.get("/v1/backup", headers=headers))
+    await asyncio.to_thread(begun.wait, PATIENCE)
+    asking.cancel()
+    assert await asyncio.to_thread(ended.wait, PATIENCE)
 
 
 async def test_a_stop_cuts_it_off(admin_house: House) -> None:
