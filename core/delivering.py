@@ -17,7 +17,15 @@ import structlog
 
 from core.counting import as_it_counts
 from core.defects import defect
-from core.errors import DeliveryError, MessageGone, PlaceMoved, RateLimited, Unavailable, Undeliverable
+from core.errors import (
+    DeliveryError,
+    MessageGone,
+    PlaceMoved,
+    RateLimited,
+    Unavailable,
+    Undeliverable,
+    Unwanted,
+)
 from core.model import Notice
 from core.outages import Outage
 from core.stopping import cut_off
@@ -246,7 +254,7 @@ class ChannelLoop:
             case PlaceMoved():
                 await self._follow(delivery, error)
             case Undeliverable() | MessageGone():
-                await self._give_up(delivery, str(error))
+                await self._give_up(delivery, str(error), ends_here=isinstance(error, Unwanted))
             case _:
                 await self._retry(delivery, str(error))
 
@@ -310,10 +318,14 @@ class ChannelLoop:
         since = delivery.failing_since
         return since is not None and self._clock.now() - since >= GIVE_UP_AFTER
 
-    async def _give_up(self, delivery: Delivery, error: str) -> None:
+    async def _give_up(self, delivery: Delivery, error: str, *, ends_here: bool = False) -> None:
         self.measures.given_up += 1
-        log.error("delivery_given_up", error=error, **self._facts(delivery))
-        await self._store.delivery_given_up(delivery, error)
+        if ends_here:
+            # Asked for by who is told, so nothing that somebody has to look after.
+            log.info("deliveries_ended", reason=error, **self._facts(delivery))
+        else:
+            log.error("delivery_given_up", error=error, **self._facts(delivery))
+        await self._store.delivery_given_up(delivery, error, ends_here=ends_here)
 
     def _facts(self, delivery: Delivery) -> dict[str, str]:
         """For the log: whoever reads of a delivery looks for its task's page."""

@@ -30,6 +30,7 @@
     │   ├── RateLimited          the platform says when to come back
     │   ├── Unreachable          may work later
     │   ├── Undeliverable        will not work for this recipient
+    │   │   └── Unwanted         nor will anything more of this task
     │   ├── MessageGone          the message to be edited is no longer there
     │   └── PlaceMoved           the recipient has another address now
     ├── FlowError                a flow or node that cannot be run as it is
@@ -201,6 +202,10 @@ class Unreachable(DeliveryError):
 
 class Undeliverable(DeliveryError):
     """Will not work for this recipient: kicked, archived, blocked, deleted, refused."""
+
+
+class Unwanted(Undeliverable):
+    """The recipient wants nothing more of this task."""
 
 
 class MessageGone(DeliveryError):

@@ -58,8 +58,11 @@ class DeliveryStore(Protocol):
     async def delivery_failed(self, wanted: Delivery, error: str, due_at: datetime) -> None: ...
     async def delivery_postponed(self, wanted: Delivery, due_at: datetime) -> None: ...
 
-    async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
-        """It will not be tried again; a card of an open review goes to the policy's fallback instead."""
+    async def delivery_given_up(self, wanted: Delivery, error: str, *, ends_here: bool = False) -> None:
+        """It will not be tried again; a card of an open review goes to the policy's fallback instead.
+
+        Where it `ends_here`, its recipient is told nothing more of the task.
+        """
         ...
 
     async def delivery_moved(self, wanted: Delivery, address: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, func, insert, literal_column, null, select, update
+from sqlalchemy import and_, case, delete, exists, func, insert, literal_column, null, select, update
 
 from core.ids import new_id
 from core.literal import is_short
@@ -124,6 +124,31 @@ RAISE_UNANSWERED = Statement(
     )
     .values(**_raised)
 )
+_ended = delivery.alias("ended")
+# What is retired is no card here: its recipient has said that it wants nothing more.
+END_UNWANTED = Statement(
+    update(delivery)
+    .where(
+        delivery.c.task_id == p("task"),
+        delivery.c.channel == p("channel"),
+        delivery.c.review_id.is_(None),
+        delivery.c.due_at.is_not(None),
+        exists(
+            select(_ended.c.id).where(
+                _ended.c.task_id == delivery.c.task_id,
+                _ended.c.channel == delivery.c.channel,
+                _ended.c.address == delivery.c.address,
+                _ended.c.review_id.is_(None),
+                _ended.c.retired == literal_column("1"),
+            )
+        ),
+    )
+    .values(
+        state=literal_column("'given_up'"),
+        due_at=null(),
+        error=literal_column("'Its recipient wants nothing more of this task.'"),
+    )
+)
 SHOWN_IN = Statement(
     select(delivery.c.channel, delivery.c.address).where(
         delivery.c.task_id == p("task"),
@@ -223,6 +248,11 @@ def say(tx: Transaction, task: str, seq: int, places: Iterable[Recipient]) -> No
         tx,
         [new_delivery(tx, task, seq, place.channel, place.address) for place in dict.fromkeys(places)],
     )
+
+
+def end_unwanted(tx: Transaction, task: str, channel: str) -> None:
+    """Whoever has said that they want nothing more of the task is told nothing more."""
+    tx.send(END_UNWANTED, task=task, channel=channel)
 
 
 def shown_in(tx: Transaction, task: str) -> list[Recipient]:

@@ -33,7 +33,7 @@ from core.events import (
 )
 from core.jsontext import to_json
 from core.model import ChannelName, StoredEvent, Story, TaskId
-from core.store.deliveries import insert_deliveries, new_delivery
+from core.store.deliveries import end_unwanted, insert_deliveries, new_delivery
 from core.store.rows import EVENT_COLUMNS, event_of, micros
 from core.store.statements import Statement, p
 from core.store.tables import event
@@ -151,6 +151,8 @@ def append(
     if callback_url is not None:
         notices = [s for s in stored if type(s.event) in NOTICED]
         insert_deliveries(tx, [new_delivery(tx, task, s.seq, WEBHOOK, callback_url) for s in notices])
+        if notices:
+            end_unwanted(tx, task, WEBHOOK)
     if tell is not None:
         ends = [s for s in stored if isinstance(s.event, ENDS)]
         insert_deliveries(tx, [new_delivery(tx, task, s.seq, tell.channel, tell.address) for s in ends])

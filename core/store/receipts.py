@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, delete, func, literal_column, null, or_, sele
 
 from core.jsontext import from_json
 from core.model import DeliveryState, MessageRef
-from core.store.deliveries import at_message, insert_deliveries, new_delivery, open_cards
+from core.store.deliveries import at_message, end_unwanted, insert_deliveries, new_delivery, open_cards
 from core.store.policies import policy_of
 from core.store.rows import micros
 from core.store.statements import Statement, p
@@ -79,6 +79,7 @@ POSTPONED = Statement(
 GIVEN_UP = Statement(
     update(delivery).where(_there).values(state=literal_column("'given_up'"), due_at=null(), error=p("error"))
 )
+END_HERE = Statement(update(delivery).where(_there).values(retired=literal_column("1")))
 OPEN_POLICY = Statement(
     select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
 )
@@ -153,10 +154,11 @@ def postponed(tx: Transaction, wanted: Delivery, due_at: datetime) -> None:
     tx.send(POSTPONED, **_of(wanted), due_at=micros(due_at), now=micros(tx.now))
 
 
-def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
+def given_up(tx: Transaction, wanted: Delivery, error: str, *, ends_here: bool = False) -> None:
     """A card of an open review goes to the policy's fallback: once, and again for the next review.
 
     That it went there is said where some place of the fallback was not given up as well.
+    Where it `ends_here`, its recipient is told nothing more of the task.
     """
     stands = tx.one(STANDS, id=wanted.id)
     if stands is None or stands[1] != wanted.recipient.address:
@@ -166,6 +168,9 @@ def given_up(tx: Transaction, wanted: Delivery, error: str) -> None:
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
     tx.send(GIVEN_UP, **_of(wanted), error=error)
+    if ends_here:
+        tx.send(END_HERE, **_of(wanted))
+        end_unwanted(tx, wanted.task, wanted.recipient.channel)
 
 
 def _of(wanted: Delivery) -> dict[str, str]:

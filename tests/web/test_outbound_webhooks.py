@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
 from core.clock import SystemClock
-from core.errors import DeliveryError, RateLimited, Undeliverable, Unreachable
+from core.errors import DeliveryError, RateLimited, Undeliverable, Unreachable, Unwanted
 from core.events import ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
 from core.model import (
     ChannelName,
@@ -192,7 +192,7 @@ ANSWERS: list[tuple[int, dict[str, str], type[DeliveryError] | None]] = [
     (400, {}, Unreachable),
     (401, {}, Unreachable),
     (404, {}, Unreachable),
-    (410, {}, Undeliverable),
+    (410, {}, Unwanted),
     (429, {}, Unreachable),
     (429, {"Retry-After": "7"}, RateLimited),
     (503, {"Retry-After": "7"}, RateLimited),

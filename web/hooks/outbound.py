@@ -11,7 +11,7 @@ import structlog
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from standardwebhooks import Webhook
 
-from core.errors import DeliveryError, Invalid, RateLimited, Undeliverable, Unreachable
+from core.errors import DeliveryError, Invalid, RateLimited, Undeliverable, Unreachable, Unwanted
 from core.events import Event, ReviewRequested, TaskCancelled, TaskCompleted, TaskFailed
 from core.model import ChannelName, MessageRef, Notice, timestamp
 from web.hooks.addresses import CallbackGuard, GuardedResolver
@@ -146,7 +146,8 @@ def judge(response: ClientResponse, clock: Clock) -> None:
     if 200 <= status < 300:
         return
     if status == 410:
-        raise Undeliverable("The callback's server says that the address is gone (410).")
+        # Standard Webhooks: stop sending; the address was given for this task.
+        raise Unwanted("The callback's server says that the address is gone (410).")
     pause = _retry_after(response.headers.get("Retry-After"), clock)
     if status in {429, 503} and pause is not None:
         raise RateLimited(f"The callback's server asks to wait ({status}).", retry_after=pause)

@@ -45,8 +45,8 @@ class DeliveryRows(Lanes):
         """Once at the start of a channel: do not wait out the pauses of before."""
         await self._write.run(partial(queues.retry_failed, channel=channel))
 
-    async def delivery_given_up(self, wanted: Delivery, error: str) -> None:
-        await self._write.run(partial(receipts.given_up, wanted=wanted, error=error))
+    async def delivery_given_up(self, wanted: Delivery, error: str, *, ends_here: bool = False) -> None:
+        await self._write.run(partial(receipts.given_up, wanted=wanted, error=error, ends_here=ends_here))
 
     async def delivery_moved(self, wanted: Delivery, address: str) -> None:
         await self._write.run(partial(places.delivery_moved, wanted=wanted, address=address))
