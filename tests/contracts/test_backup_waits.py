@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from core.store.backup import Going
-    from core.store.database import Database, SQLite
+    from core.store.database import Database
+    from core.store.sqlite import SQLite
     from tests.world import StoppedClock
 
 

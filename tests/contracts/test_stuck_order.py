@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from core.model import TimerKind
 from core.store import firing, holding
-from core.store.database import conninfo
 from core.store.lane import Lane
+from core.store.postgresql import conninfo
 from core.store.sql import SqlStore
 from tests.contracts.beside import WAITS, held
 from tests.contracts.lanes import Told

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from core.store.backup import Going
-    from core.store.database import Database, SQLite
+    from core.store.database import Database
+    from core.store.sqlite import SQLite
     from tests.web.web_house import Houses
     from tests.world import StoppedClock
 
