@@ -58,6 +58,7 @@ DISOWN = Statement(
 STANDS = Statement(
     select(delivery.c.version, delivery.c.address, delivery.c.message).where(delivery.c.id == p("id"))
 )
+LOCK_ONE = Statement(select(delivery.c.id).where(delivery.c.id == p("id")).with_for_update())
 ASKS = Statement(
     select(question.c.id).where(question.c.task_id == p("task"), question.c.event_seq == p("seq"))
 )
@@ -160,6 +161,10 @@ def given_up(tx: Transaction, wanted: Delivery, error: str, *, ends_here: bool =
     That it went there is said where some place of the fallback was not given up as well.
     Where it `ends_here`, its recipient is told nothing more of the task.
     """
+    # Its task first, as everywhere: it may be decided in this moment. Then the row: another replica may be
+    # noting that it has posted it.
+    tx.lock(LOCK, id=wanted.task)
+    tx.lock(LOCK_ONE, id=wanted.id)
     stands = tx.one(STANDS, id=wanted.id)
     if stands is None or stands[1] != wanted.recipient.address:
         return  # it was dropped, or its place has moved
@@ -181,7 +186,6 @@ def _of(wanted: Delivery) -> dict[str, str]:
 def _fall_back(tx: Transaction, wanted: Delivery) -> bool:
     if wanted.review is None or wanted.is_retired:
         return False
-    tx.lock(LOCK, id=wanted.task)  # else it may be decided before this is stored
     found = tx.one(OPEN_POLICY, review=wanted.review)
     if found is None:
         return False

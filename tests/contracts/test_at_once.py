@@ -100,6 +100,22 @@ async def test_a_card_that_is_made_while_somebody_decides_shows_that(
         assert why != "given up" or not new_ones, "the fallback is told of nothing that is decided"
 
 
+async def test_a_card_that_another_server_posts_while_this_one_gives_it_up_goes_on_being_changed(
+    postgres_database: Database, postgres_writer: Lane, clock: StoppedClock
+) -> None:
+    """What is given up is never shown again: its buttons would stay after the decision."""
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store, WITH_FALLBACK)
+        due = await card(store, review)
+        async with held(postgres_writer, partial(receipts.shown, wanted=due, message=FIRST)):
+            giving_up = await begun(postgres_database, store.delivery_given_up(due, "It took too long."))
+        await giving_up
+        (only,) = await cards(store, review)
+        assert (only.state, only.message) == (DeliveryState.SENT, FIRST)
+        await decide(store, review)
+        assert (await card(store, review)).due_at == clock.now()
+
+
 @pytest.mark.parametrize("meanwhile", ["moves", "is given up"])
 async def test_a_card_that_moves_or_is_given_up_while_all_are_renewed_is_not_there_twice(
     postgres_database: Database, postgres_writer: Lane, clock: StoppedClock, meanwhile: str
