@@ -69,7 +69,7 @@ class OpenReviewStore(Protocol):
         self, policies: Mapping[str, Policy], besides: Collection[str]
     ) -> frozenset[str] | None:
         """Names of those that are not what they were when `looked_over` was last called, but for `besides`;
-        None where it never was."""
+        None where it never was. What this process was about to write before is there afterwards."""
         ...
 
     async def looked_over(

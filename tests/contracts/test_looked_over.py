@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from core.model import Policy
+from core.model import Policy, TimerKind
+from core.reconsidering import Reconsidering
 from core.store.sql import SqlStore
-from tests.world import ANA, BEN
+from tests.contracts.steps import parked, submitted
+from tests.world import ANA, BEN, PATIENCE, eventually
 
 if TYPE_CHECKING:
     from core.store.database import Database
+    from core.store.transaction import Transaction
     from tests.world import StoppedClock
 
 ONE, TWO = Policy(name="one", reviewers=(ANA.id,)), Policy(name="two", reviewers=(ANA.id, BEN.id))
@@ -65,3 +71,32 @@ async def test_what_is_to_be_looked_at_again_has_changed_for_every_later_look(
         assert await store.policies_changed(BOTH, ("two",)) == frozenset({"one"})
         await store.looked_over(BOTH, ())
         assert await store.policies_changed(BOTH, ()) == frozenset()
+
+
+async def test_what_was_about_to_be_opened_under_the_old_policy_is_looked_at_too(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """A segment has asked for its policy in the moment before another is in force."""
+    async with SqlStore(any_database, clock) as store:
+        await store.looked_over({"one": ONE}, ())
+        task = await submitted(store)
+        begun, go = threading.Event(), threading.Event()
+
+        def hold(_: Transaction) -> None:
+            begun.set()
+            go.wait(PATIENCE)
+
+        holding = asyncio.ensure_future(store._write.run(hold))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        opening = asyncio.ensure_future(parked(store, task.id, ONE))
+        await eventually(partial(_waiting, store, 1))
+        now = Reconsidering(store, policies={"one": replace(ONE, reviewers=())})
+        looking = asyncio.ensure_future(now.look_over())
+        await eventually(partial(_waiting, store, 2))
+        go.set()
+        await asyncio.gather(holding, looking)
+        assert [timer.kind for timer in await store.timers(await opening)] == [TimerKind.STUCK]
+
+
+async def _waiting(store: SqlStore, many: int) -> bool:
+    return store._write.waiting >= many

@@ -26,7 +26,9 @@ class OpenReviewRows(Lanes):
     async def policies_changed(
         self, policies: Mapping[str, Policy], besides: Collection[str]
     ) -> frozenset[str] | None:
-        return await self._read.run(partial(looked_over.changed, policies=policies, besides=besides))
+        # Behind what waits to be written: a segment may have asked for its policy before another was in
+        # force, and the review that it opens is to be there for the look that follows.
+        return await self._write.run(partial(looked_over.changed, policies=policies, besides=besides))
 
     async def looked_over(
         self, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
