@@ -267,7 +267,11 @@ class Keeper:
     def _wake_at(self, at: datetime | None) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = None if at is None else self._clock.call_at(at, self._wake.set)
+        self._alarm = None
+        if at is not None and at <= self._clock.now():
+            self._wake.set()  # at once: it is at rest at no moment between
+        elif at is not None:
+            self._alarm = self._clock.call_at(at, self._wake.set)
 
 
 async def _done(put: Callable[[], Awaitable[object]]) -> bool:
