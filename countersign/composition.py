@@ -28,11 +28,13 @@ from countersign.server import listen
 from countersign.tracing import Untraced
 from countersign.turns import Neighbours, Outboxes, ignored, shared_out
 from web.app import create_app, create_probes, make_runner
+from web.closing import Closing
 from web.hooks.addresses import CallbackGuard
 from web.hooks.outbound import WebhookChannel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    import asyncio
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from aiohttp import web
 
@@ -69,6 +71,8 @@ class House:
     """Where it listens, as `http://host:port`; empty where nothing does."""
     alike: Alike | None
     """Where there may be other replicas."""
+    drain: Callable[[asyncio.Event], Awaitable[None]]
+    """Sends callers elsewhere, before all this is left; sooner done where the event is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +166,15 @@ async def house(
             is_web=is_web,
         )
         address, quieten = "", _nothing
+        drain: Callable[[asyncio.Event], Awaitable[None]] = _nobody
+        closing = Closing()
         port, setting = _asked_for(settings.web, is_web=is_web)
         if port is not None:
-            runner = _server(ground, inside, chats, extras or Extras()) if is_web else _probes(ground, inside)
+            if is_web:
+                runner = _server(ground, inside, chats, extras or Extras(), closing)
+                drain = partial(closing.drain, runner, settings.web.drain)
+            else:
+                runner = _probes(ground, inside)
             quieten = runner.cleanup
             stack.push_async_callback(quieten)
             address = await listen(runner, settings.web.host, port, setting)
@@ -178,6 +188,7 @@ async def house(
             timekeeper=timekeeper,
             address=address,
             alike=inside.alike,
+            drain=drain,
         )
 
 
@@ -190,6 +201,10 @@ def _asked_for(settings: WebSettings, *, is_web: bool) -> tuple[int | None, str]
 
 async def _nothing() -> None:
     """Nothing listens, so nothing is to be stopped first."""
+
+
+async def _nobody(_hurry: asyncio.Event) -> None:
+    """Nobody calls, so nobody is to be sent elsewhere."""
 
 
 async def _inside(
@@ -257,7 +272,7 @@ async def _webhooks(ground: Ground) -> list[WebhookChannel]:
     return [await ground.stack.enter_async_context(channel)]
 
 
-def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras) -> web.AppRunner:
+def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras, closing: Closing) -> web.AppRunner:
     app = create_app(
         service=inside.service,
         credentials=inside.store,
@@ -272,6 +287,7 @@ def _server(ground: Ground, inside: Inside, chats: Chats, extras: Extras) -> web
         links=extras.links,
         card_links=chats.card_links if extras.are_chats_real else None,
         exposition=inside.exposition,
+        closing=closing,
     )
     return make_runner(app)
 

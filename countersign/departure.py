@@ -25,19 +25,26 @@ LAST_WORDS = timedelta(seconds=0.5)
 """How long the log may take to say what was left: whoever reads it may hang as well."""
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; from then on the process has `STOP` to end by itself.
+def stop_on_signals(*, drain: timedelta = timedelta(0), hurry: asyncio.Event | None = None) -> asyncio.Event:
+    """Set at SIGTERM and SIGINT; from then on the process has `drain` and `STOP` to end by itself.
+
+    A second one sets `hurry`, and leaves it only `STOP`.
 
     No handler of the event loop's: somebody else's node may keep the loop from ever turning again.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    departure = Departure(loop)
+    departure = Departure(loop, drain)
+
+    def told() -> None:
+        if stop.is_set() and hurry is not None:
+            hurry.set()
+        stop.set()
 
     def asked(_number: int, _frame: FrameType | None) -> None:
         departure.begin()
         with suppress(RuntimeError):  # the loop is closed: all that is left is to leave
-            loop.call_soon_threadsafe(stop.set)
+            loop.call_soon_threadsafe(told)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
@@ -51,18 +58,19 @@ class Departure:
     end, or a cancelled task that never ends.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, drain: timedelta = timedelta(0)) -> None:
         self._loop = loop
-        self._begun = False
+        self._waits = [STOP + drain, STOP] if drain else [STOP]
+        """What is left of the process when it is told for the first time, and for the second."""
 
     def begin(self) -> None:
-        """Called by a signal's handler, and once is enough."""
-        if not self._begun:
-            self._begun = True
-            threading.Thread(target=self._leave, name="departure", daemon=True).start()
+        """Called by a signal's handler. Whichever wait is over first ends the process."""
+        if self._waits:
+            wait = self._waits.pop(0)
+            threading.Thread(target=self._leave, args=(wait,), name="departure", daemon=True).start()
 
-    def _leave(self) -> None:
-        time.sleep((STOP - LAST_WORDS).total_seconds())
+    def _leave(self, wait: timedelta) -> None:
+        time.sleep((wait - LAST_WORDS).total_seconds())
         words = threading.Thread(target=self._name_what_is_left, name="last words", daemon=True)
         words.start()
         words.join(LAST_WORDS.total_seconds())

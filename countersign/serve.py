@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -120,7 +121,8 @@ async def _serve(
     *,
     is_web: bool,
 ) -> None:
-    stop, hangup = stop_on_signals(), asyncio.Event()
+    hurry, hangup = asyncio.Event(), asyncio.Event()
+    stop = stop_on_signals(drain=found.web.drain if is_web else timedelta(0), hurry=hurry)
     on_hangup(hangup)
     async with (
         Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
@@ -146,6 +148,7 @@ async def _serve(
         ]
         await stop.wait()
         log.info("stopping")
+        await running.drain(hurry)
         for task in beside:
             task.cancel()
 

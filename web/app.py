@@ -58,20 +58,21 @@ def create_app(
     links: Mapping[str, str] | None = None,
     card_links: CardLinks | None = None,
     exposition: Exposition | None = None,
+    closing: Closing | None = None,
 ) -> web.Application:
     """The whole server as an application; serve it with `make_runner`.
 
     `extra_routes` are the chat callbacks and the demo's page; those whose path is in `public_paths` prove
     themselves otherwise and pass without sign-in. `banner` stands above every page, `links` in the
     navigation (name to path), `card_links` on a task's page. Where there is an `exposition`, there is
-    `/metrics`.
+    `/metrics`. By `closing` it is told that it is about to stop.
     """
     refused: Counter[tuple[int, str]] = Counter()
     callers = Callers(
         settings=settings, service=service, credentials=credentials, secrets=secrets, clock=clock
     )
     pages = Pages(callers, banner=banner, links=links)
-    closing = Closing()
+    closing = closing or Closing()
     pings = Pings(settings.ping_seconds)
     admission = Admission(settings=settings, callers=callers, machines=MACHINES | frozenset(public_paths))
     app = web.Application(middlewares=[make_gate(admission, pages, refused)], client_max_size=LARGEST_BODY)
@@ -91,10 +92,11 @@ def create_app(
     add(Views(service=service, callers=callers, pages=pages, card_links=card_links).routes())
     add(Changes(service=service, pages=pages).routes())
     add(Hooks(service=service, hooks=hooks or {}).routes())
-    add(probes(health, callers))
+    add(probes(health, callers, closing))
     add(pages.assets.routes())
     add(extra_routes)
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(closing.mark)
     app.cleanup_ctx.append(pings.running)
     app.on_shutdown.append(closing.close)
     return app
@@ -133,8 +135,8 @@ def make_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=REQUESTS_MAY_END)
 
 
-def probes(health: Health, callers: Callers) -> list[web.RouteDef]:
-    """`/healthz`: alive; `/readyz`: can take work, with `warnings` for somebody to look at.
+def probes(health: Health, callers: Callers, closing: Closing | None = None) -> list[web.RouteDef]:
+    """`/healthz`: alive; `/readyz`: can take work, and is to get more, with `warnings` for people.
 
     Anybody may ask; machines are named to those who sign in.
     """
@@ -143,6 +145,8 @@ def probes(health: Health, callers: Callers) -> list[web.RouteDef]:
         return json_response({"status": "ok"})
 
     async def ready(request: web.Request) -> web.Response:
+        if closing is not None:
+            closing.check()
         await health.check()
         warnings = await health.warnings(named=await _is_known(request))
         return json_response({"status": "ready", **({"warnings": [*warnings]} if warnings else {})})

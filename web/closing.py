@@ -1,15 +1,24 @@
-"""Ends every open wait at once when the server stops."""
+"""How the server stops: callers are sent elsewhere first, and every open wait is ended at once."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from aiohttp.hdrs import CONNECTION
+
+from web.problems import HttpRefusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import web
+
+LINGERS = timedelta(milliseconds=250)
+"""How long connections are still answered on once nobody can open one: a proxy that was refused takes another
+replica from then on, and may have sent something on a connection that it kept."""
 
 
 class Closing:
@@ -17,7 +26,35 @@ class Closing:
 
     def __init__(self) -> None:
         self._scopes: set[asyncio.Timeout] = set()
+        self._announced = False
         self._closed = False
+
+    def announce(self) -> None:
+        """From now on this server is not ready, and the connection of every answer ends with it."""
+        self._announced = True
+
+    def check(self) -> None:
+        """Raise where it has been announced: for `/readyz`."""
+        if self._announced:
+            raise HttpRefusal(503, "Stopping", "This server is about to stop.", headers={"Retry-After": "1"})
+
+    async def mark(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """For `on_response_prepare`; a proxy would send its next request into a connection that just ends."""
+        if self._announced:
+            response.force_close()
+            response.headers[CONNECTION] = "close"
+
+    async def drain(self, runner: web.AppRunner, within: timedelta, hurry: asyncio.Event) -> None:
+        """Announce it and go on for so long, then listen no more; `hurry` ends either wait at once."""
+        self.announce()
+        if not within:
+            return
+        await _wait(hurry, within)
+        await asyncio.sleep(0)  # who has knocked meanwhile comes in: closing would turn them out unheard
+        for site in runner.sites:
+            await site.stop()
+        await self.close(runner.app)
+        await _wait(hurry, LINGERS)
 
     def enter(self, scope: asyncio.Timeout) -> None:
         """End `scope`, which its owner has entered, at shutdown: its body then sees a timeout."""
@@ -47,6 +84,12 @@ class Closing:
         self._closed = True
         for scope in self._scopes:
             _end(scope)
+
+
+async def _wait(hurry: asyncio.Event, longest: timedelta) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest.total_seconds()):
+            await hurry.wait()
 
 
 def _end(scope: asyncio.Timeout) -> None:

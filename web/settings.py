@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.addresses import bare, is_loopback
+from core.durations import duration
 from core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 RESERVED = ("oidc", "proxy")
 _NAME = re.compile(r"\w[\w.-]*")
 """Of a host; whether there is one of this name is found out when it is listened at."""
+
+
+LONGEST_DRAIN = timedelta(seconds=60)
 
 
 class WebSettings(BaseModel):
@@ -41,6 +46,8 @@ class WebSettings(BaseModel):
     public_url: str | None = None
     """`https://host[:port]`; None follows from host and port (`base_url`)."""
     auth: Literal["token", "open"] = "token"
+    drain: timedelta = timedelta(0)
+    """How long it goes on, no longer ready, once it is told to stop: until a proxy has noticed."""
     webhook_secret: SecretStr | None = None
     """`whsec_` and 24 to 64 bytes in base64, as Standard Webhooks asks."""
     webhook_allow: Annotated[tuple[str, ...], NoDecode] = ()
@@ -63,6 +70,14 @@ class WebSettings(BaseModel):
         if not _is_host(value):
             raise ValueError("COUNTERSIGN_HOST must be a host name or an IP address, without a port")
         return value
+
+    @field_validator("drain", mode="before")
+    @classmethod
+    def _drain_is_a_duration(cls, value: object) -> object:
+        wait = duration(value or "0s") if isinstance(value, str) else value
+        if not isinstance(wait, timedelta) or not timedelta(0) <= wait <= LONGEST_DRAIN:
+            raise ValueError("COUNTERSIGN_DRAIN must be a duration such as 2s, 60s at most")
+        return wait
 
     @field_validator("auth", mode="before")
     @classmethod

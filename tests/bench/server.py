@@ -78,8 +78,8 @@ async def serving(folder: Path, *, config: str = CONFIGURATION, **more: str) -> 
     (folder / "countersign.toml").write_text(config)
     port = free_port()
     env = environment(port, **more)
-    tokens = {person: _token(folder, env, person) for person in ("sam", "ana")}
-    popen = _started(folder, env)
+    tokens = {person: token(folder, env, person) for person in ("sam", "ana")}
+    popen = started(folder, env)
     server = Server(folder, port, tokens, popen)
     try:
         server.ready_after = await until_ready(server)
@@ -89,14 +89,15 @@ async def serving(folder: Path, *, config: str = CONFIGURATION, **more: str) -> 
         await asyncio.to_thread(popen.wait, 15)
 
 
-def _started(folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    with (folder / "server.log").open("wb") as log:
+def started(folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Not ready yet; its log goes on where an earlier one's ended."""
+    with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "countersign", "serve"], cwd=folder, env=env, stdout=log, stderr=log
         )
 
 
-def _token(folder: Path, env: dict[str, str], person: str) -> str:
+def token(folder: Path, env: dict[str, str], person: str) -> str:
     printed = subprocess.run(
         [sys.executable, "-m", "countersign", "link", person],
         cwd=folder,

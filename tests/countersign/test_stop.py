@@ -74,9 +74,11 @@ START_SECONDS = 60
 class Served:
     """A `countersign serve` in a folder of its own, with chats off and nobody asked to sign in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self._folder = folder
         self._port = free_port()
+        self._settings = settings
+        self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "countersign.toml").write_text(CONFIGURATION)
 
@@ -87,7 +89,7 @@ class Served:
             self._process = subprocess.Popen(
                 [sys.executable, "-B", "-m", "countersign", "serve"],
                 cwd=self._folder,
-                env=environment(self._port, COUNTERSIGN_AUTH="open"),
+                env=environment(self._port, COUNTERSIGN_AUTH="open", **self._settings),
                 stdout=log,
                 stderr=log,
             )
@@ -102,13 +104,14 @@ class Served:
             return False
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self._port}{path}", trust_env=False, timeout=5)
+        return httpx.get(f"{self.url}{path}", trust_env=False, timeout=5)
 
     def submit(self) -> None:
         """Returns when the processor has begun; where that holds up everything there is no answer."""
-        url = f"http://127.0.0.1:{self._port}/v1/tasks"
         with suppress(httpx.ReadTimeout):
-            httpx.post(url, json={"input": TEXT}, trust_env=False, timeout=2).raise_for_status()
+            httpx.post(
+                f"{self.url}/v1/tasks", json={"input": TEXT}, trust_env=False, timeout=2
+            ).raise_for_status()
         self.once((self._folder / "begun").exists)
 
     def task(self) -> Any:
@@ -126,15 +129,18 @@ class Served:
         """The exit status, and how many seconds it took."""
         assert self._process is not None
         began = time.monotonic()
-        self._process.send_signal(number)
+        self.signal(number)
         status = self._process.wait(START_SECONDS)
         return status, time.monotonic() - began
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def hang_up(self, configuration: str) -> None:
         """SIGHUP, with another configuration file."""
-        assert self._process is not None
         (self._folder / "countersign.toml").write_text(configuration)
-        self._process.send_signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -1,4 +1,5 @@
-"""Behind the nginx and the Caddy of docs/deploy a status stream arrives as it is written.
+"""Behind the nginx and the Caddy of docs/deploy streams arrive as they are written; a replica that is stopped
+costs nobody an answer.
 
 The files are read in every run. The proxies themselves run where they are installed, and in CI always.
 nginx 1.22 was seen to hand such short messages on with its buffering on, too: that setting is only read.
@@ -10,74 +11,26 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
-import time
-from contextlib import contextmanager
+import signal
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
-from tests.bench.server import free_port, posted, serving
+from core.store.database import database
+from core.store.schema import migrate
+from tests.bench.server import posted, serving
 from tests.deploy.files import DEPLOY, compose
+from tests.deploy.proxies import NAME, PROXIES, PUBLIC, SOON, in_front_of, until_it_answers
+from tests.deploy.restarts import Callers
+from tests.walks.runs import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tests.bench.server import Server
-
-NAME = "review.example.com"
-PUBLIC = {"Host": NAME}
-SOON = 20.0
-"""Seconds for what takes milliseconds where nothing is kept back."""
-NGINX = """
-daemon off;
-user root;
-pid {folder}/nginx.pid;
-error_log {folder}/proxy.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/countersign.conf;
-}}
-"""
-
-
-def nginx(folder: Path, port: int, upstream: str) -> tuple[list[str], dict[str, str]]:
-    """Our file in the smallest nginx there is, without TLS."""
-    text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
-    text = re.sub(r"listen 443 ssl http2;", f"listen 127.0.0.1:{port};", text)
-    text = re.sub(r"ssl_\w+ .*;", "", text).replace("127.0.0.1:8080", upstream)
-    (folder / "countersign.conf").write_text(text)
-    around = NGINX if os.geteuid() == 0 else NGINX.replace("user root;\n", "")
-    (folder / "nginx.conf").write_text(around.format(folder=folder))
-    command = ["nginx", "-e", f"{folder}/proxy.log", "-p", str(folder), "-c", f"{folder}/nginx.conf"]
-    return command, {}
-
-
-def caddy(folder: Path, port: int, upstream: str) -> tuple[list[str], dict[str, str]]:
-    """Our file as it is; the site's address says that it is without TLS."""
-    text = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
-    assert text.startswith("{\n")
-    # The port for commands to a running Caddy, and where it listens, are the machine's, not the file's.
-    text = text.replace("{\n", "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n", 1)
-    (folder / "Caddyfile").write_text(text)
-    environment = {
-        "SITE": f"http://{NAME}:{port}",
-        "REPLICAS": upstream,
-        "XDG_DATA_HOME": f"{folder}/data",
-        "XDG_CONFIG_HOME": f"{folder}/config",
-    }
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", f"{folder}/Caddyfile"], environment
-
-
-PROXIES = {"nginx": nginx, "caddy": caddy}
 
 
 @pytest.fixture(params=PROXIES)
@@ -91,34 +44,6 @@ def proxy(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@contextmanager
-def in_front_of(server: Server, name: str, folder: Path) -> Iterator[str]:
-    """The address of a proxy that runs; it is ended on exit."""
-    port = free_port()
-    folder.mkdir()
-    command, more = PROXIES[name](folder, port, server.url.removeprefix("http://"))
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, env={**os.environ, **more}, stdout=said, stderr=said)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-async def until_it_answers(http: aiohttp.ClientSession, url: str, folder: Path) -> None:
-    end = time.monotonic() + SOON
-    while True:
-        try:
-            async with http.get(f"{url}/readyz", headers=PUBLIC) as answer:
-                if answer.status == 200:
-                    return
-        except aiohttp.ClientConnectionError:
-            pass
-        assert time.monotonic() < end, (folder / "said").read_text()[-3000:]
-        await asyncio.sleep(0.05)  # nobody tells when another process listens
-
-
 STREAMS = {
     "/stream/{task}": (b"waiting_for_review", b'"completed"'),
     "/v1/tasks/{task}/events": (b"event: review_requested", b"event: task_completed"),
@@ -130,7 +55,7 @@ async def test_streams_arrive_as_they_are_written(proxy: str, tmp_path: Path) ->
     folder = tmp_path / "proxy"
     settings = {"COUNTERSIGN_PUBLIC_URL": f"https://{NAME}", "COUNTERSIGN_PING_SECONDS": "0.2"}
     async with serving(tmp_path, **settings) as server, aiohttp.ClientSession() as http:
-        with in_front_of(server, proxy, folder) as url:
+        with in_front_of([server.url], proxy, folder) as url:
             await until_it_answers(http, url, folder)
             for path, (asked, ended) in STREAMS.items():
                 async with asyncio.timeout(SOON):
@@ -156,6 +81,73 @@ async def _followed(
             await stream.content.readuntil(b"\n:")
         await posted(http, f"{url}/feedback/{task}", {"feedback": "approved"}, ana)
         await stream.content.readuntil(ended)
+
+
+async def test_a_replica_that_is_stopped_costs_nobody_an_answer(
+    proxy: str, tmp_path: Path, empty_postgres: Callable[[], str]
+) -> None:
+    url = empty_postgres()
+    migrate(database(url))
+    settings = {
+        "COUNTERSIGN_DATABASE_URL": url,
+        "COUNTERSIGN_PUBLIC_URL": f"https://{NAME}",
+    }
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    async with (
+        serving(tmp_path / "a", COUNTERSIGN_DRAIN="60s", **settings) as stopped,
+        serving(tmp_path / "b", **settings) as other,
+        aiohttp.ClientSession(trust_env=False) as http,
+    ):
+        folder = tmp_path / "proxy"
+        try:
+            with in_front_of([stopped.url, other.url], proxy, folder) as front:
+                await until_it_answers(http, front, folder)
+                async with calling(front, stopped) as callers:
+                    await answered(callers, MANY)
+                    stopped.popen.send_signal(signal.SIGTERM)
+                    await eventually(lambda: has_noticed(http, proxy, stopped, folder))
+                    await answered(callers, MANY)
+                    stopped.popen.send_signal(signal.SIGTERM)  # it need not drain any longer
+                    assert await asyncio.to_thread(stopped.popen.wait, 15) == 0
+                    await answered(callers, MANY)
+        finally:
+            stopped.popen.kill()
+        assert callers.answers.keys() == {"POST 202", "GET 200"}, callers.answers
+        assert await callers.lost(other.url) == 0
+
+
+MANY = 40
+"""Answers: enough for each kept connection of the proxy to have been used."""
+
+
+@asynccontextmanager
+async def calling(url: str, server: Server) -> AsyncIterator[Callers]:
+    """While inside, four callers submit and read as fast as they are answered."""
+    callers = Callers(url, server.tokens["sam"], pause=0.01)
+    async with aiohttp.ClientSession(trust_env=False) as http, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(callers.call(http)) for _ in range(4)]
+        yield callers
+        for task in tasks:
+            task.cancel()
+
+
+async def answered(callers: Callers, count: int) -> None:
+    """So many more."""
+    enough = callers.answers.total() + count
+
+    async def is_enough() -> bool:
+        return callers.answers.total() >= enough
+
+    await eventually(is_enough)
+
+
+async def has_noticed(http: aiohttp.ClientSession, proxy: str, server: Server, folder: Path) -> bool:
+    """Whether the server is not ready any more and the proxy knows, where it asks: nginx does not."""
+    async with http.get(f"{server.url}/readyz") as answer:
+        if answer.status == 200:
+            return False
+    return proxy == "nginx" or '"status_code":503' in (folder / "said").read_text()
 
 
 def blocks(text: str) -> dict[str, list[str]]:

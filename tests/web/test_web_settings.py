@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from web.settings import WebSettings, from_environment, webhook_key
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> pytest.MonkeyPatch:
     monkeypatch.chdir(str(tmp_path))  # no .env here
-    for name in ("HOST", "PORT", "PUBLIC_URL", "AUTH", "WEBHOOK_SECRET", "WEBHOOK_ALLOW"):
+    for name in ("HOST", "PORT", "PUBLIC_URL", "AUTH", "WEBHOOK_SECRET", "WEBHOOK_ALLOW", "DRAIN"):
         monkeypatch.delenv(f"COUNTERSIGN_{name}", raising=False)
     return monkeypatch
 
@@ -25,6 +26,12 @@ def test_the_defaults_are_the_contract_s(environment: pytest.MonkeyPatch) -> Non
     assert settings.base_url == "http://127.0.0.1:8080"
     assert settings.webhook_secret is None
     assert settings.webhook_allow == ()
+    assert settings.drain == timedelta(0)
+
+
+def test_a_drain_is_a_duration(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("COUNTERSIGN_DRAIN", "1.5s")
+    assert from_environment().drain == timedelta(seconds=1.5)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,10 @@ def test_the_defaults_are_the_contract_s(environment: pytest.MonkeyPatch) -> Non
         ("AUTH", "secret-nonsense"),
         ("PORT", "secret-nonsense"),
         ("PORT", "70000"),
+        ("DRAIN", "secret-nonsense"),
+        ("DRAIN", "2"),
+        ("DRAIN", "61s"),
+        ("DRAIN", "-1s"),
         ("PUBLIC_URL", "secret-nonsense"),
         ("PUBLIC_URL", "ftp://a.example"),
         ("PUBLIC_URL", "https://a.example/path"),
@@ -65,7 +76,16 @@ def test_a_wrong_one_is_named_in_one_sentence(environment: pytest.MonkeyPatch, n
 
 def test_an_empty_one_is_not_set(environment: pytest.MonkeyPatch) -> None:
     """As compose files hand on what nobody has set; an empty host would listen everywhere."""
-    for name in ("HOST", "PORT", "PUBLIC_URL", "AUTH", "WEBHOOK_SECRET", "WEBHOOK_ALLOW", "WORKER_PORT"):
+    for name in (
+        "HOST",
+        "PORT",
+        "PUBLIC_URL",
+        "AUTH",
+        "WEBHOOK_SECRET",
+        "WEBHOOK_ALLOW",
+        "WORKER_PORT",
+        "DRAIN",
+    ):
         environment.setenv(f"COUNTERSIGN_{name}", "")
     assert from_environment().model_dump() == WebSettings().model_dump()
 
