@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
 log = structlog.get_logger()
@@ -25,16 +26,18 @@ LAST_WORDS = timedelta(seconds=0.5)
 """How long the log may take to say what was left: whoever reads it may hang as well."""
 
 
-def stop_on_signals(*, drain: timedelta = timedelta(0), hurry: asyncio.Event | None = None) -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; from then on the process has `drain` and `STOP` to end by itself.
+def stop_on_signals(
+    within: Sequence[timedelta] = (STOP,), *, hurry: asyncio.Event | None = None
+) -> asyncio.Event:
+    """Set at SIGTERM and SIGINT; the first of `within` is how long the process then has to end by itself.
 
-    A second one sets `hurry`, and leaves it only `STOP`.
+    A second one sets `hurry`; from then on it has the second of them, if there is one.
 
     No handler of the event loop's: somebody else's node may keep the loop from ever turning again.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    departure = Departure(loop, drain)
+    departure = Departure(loop, within)
 
     def told() -> None:
         if stop.is_set() and hurry is not None:
@@ -58,10 +61,9 @@ class Departure:
     end, or a cancelled task that never ends.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, drain: timedelta = timedelta(0)) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, within: Sequence[timedelta]) -> None:
         self._loop = loop
-        self._waits = [STOP + drain, STOP] if drain else [STOP]
-        """What is left of the process when it is told for the first time, and for the second."""
+        self._waits = [*within]
 
     def begin(self) -> None:
         """Called by a signal's handler. Whichever wait is over first ends the process."""

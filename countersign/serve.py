@@ -21,16 +21,17 @@ from countersign import alike, logs
 from countersign.composition import flows, house
 from countersign.configuration import configuration
 from countersign.database import prepared
-from countersign.departure import stop_on_signals
+from countersign.departure import STOP, stop_on_signals
 from countersign.membership import asker
 from countersign.outside import Keeper
 from countersign.reach import reachable, switched
 from countersign.reloading import FIRST_ANSWERS, Live, Reloader, follow, on_hangup
 from countersign.settings import environment, settings, unknown_names
 from countersign.tracing import tracing
+from web.closing import LINGERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
     from core.flow import FlowDefinition
     from core.store.database import Database
@@ -122,7 +123,7 @@ async def _serve(
     is_web: bool,
 ) -> None:
     hurry, hangup = asyncio.Event(), asyncio.Event()
-    stop = stop_on_signals(drain=found.web.drain if is_web else timedelta(0), hurry=hurry)
+    stop = stop_on_signals(_within(found.web.drain if is_web else timedelta(0)), hurry=hurry)
     on_hangup(hangup)
     async with (
         Keeper(live.read.outside, asker(found.bot), SystemClock()) as keeper,
@@ -151,6 +152,11 @@ async def _serve(
         await running.drain(hurry)
         for task in beside:
             task.cancel()
+
+
+def _within(drain: timedelta) -> Sequence[timedelta]:
+    """How long the process has to end by itself from the first signal, and from the second."""
+    return (drain + LINGERS + STOP, LINGERS + STOP) if drain else (STOP,)
 
 
 def _said(public: str, address: str, *, is_web: bool) -> str:

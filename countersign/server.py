@@ -17,11 +17,11 @@ class PortIsTaken(SettingsError):
 
 async def listen(runner: AppRunner, host: str, port: int, setting: str) -> str:
     """The address, as `http://host:port`; port 0 is any that is free. `setting` is where it was chosen."""
-    from aiohttp.web import TCPSite
+    from web.door import Door
 
     await runner.setup()
     try:
-        await TCPSite(runner, host, port).start()
+        await Door(runner, host, port).start()
     except OSError as error:
         refusal = PortIsTaken if error.errno == errno.EADDRINUSE else SettingsError
         raise refusal(f"COUNTERSIGN_HOST, {setting}: cannot listen at {host}:{port}: {error}.") from error

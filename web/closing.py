@@ -45,16 +45,17 @@ class Closing:
             response.headers[CONNECTION] = "close"
 
     async def drain(self, runner: web.AppRunner, within: timedelta, hurry: asyncio.Event) -> None:
-        """Announce it and go on for so long, then listen no more; `hurry` ends either wait at once."""
+        """Announce it and go on for so long, less where `hurry` is set; then listen no more, and linger."""
         self.announce()
         if not within:
             return
-        await _wait(hurry, within)
-        await asyncio.sleep(0)  # who has knocked meanwhile comes in: closing would turn them out unheard
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within.total_seconds()):
+                await hurry.wait()
         for site in runner.sites:
             await site.stop()
         await self.close(runner.app)
-        await _wait(hurry, LINGERS)
+        await asyncio.sleep(LINGERS.total_seconds())
 
     def enter(self, scope: asyncio.Timeout) -> None:
         """End `scope`, which its owner has entered, at shutdown: its body then sees a timeout."""
@@ -84,12 +85,6 @@ class Closing:
         self._closed = True
         for scope in self._scopes:
             _end(scope)
-
-
-async def _wait(hurry: asyncio.Event, longest: timedelta) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(longest.total_seconds()):
-            await hurry.wait()
 
 
 def _end(scope: asyncio.Timeout) -> None:

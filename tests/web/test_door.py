@@ -1,0 +1,49 @@
+"""web/door.py: who knocked before it was closed is answered; who comes later is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from countersign.serve import run
+from web.app import make_runner
+from web.door import Door
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def answer(_request: web.Request) -> web.Response:
+    return web.Response(text="come in")
+
+
+async def closing() -> None:
+    app = web.Application()
+    app.add_routes([web.post("/", answer)])
+    runner = make_runner(app)
+    await runner.setup()
+    door = Door(runner, "127.0.0.1", 0)
+    await door.start()
+    address = runner.addresses[0]
+    with socket.create_connection(address) as caller:  # the loop does not turn: nobody has let it in yet
+        caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await door.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        caller.setblocking(False)
+        said = b""
+        async with asyncio.timeout(10):
+            while chunk := await asyncio.get_running_loop().sock_recv(caller, 1000):
+                said += chunk
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.endswith(b"come in")
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("running", [asyncio.run, run], ids=["asyncio", "the quickest"])
+def test_who_knocked_before_is_answered(running: Callable[[Any], object]) -> None:
+    running(closing())
