@@ -174,10 +174,13 @@ def listed(answer: Answer) -> list[Block]:
         else []
     )
     below = [_section(part) for entry in answer.entries for part in _entry(entry)]
+    rest = answer.rest(len(answer.choices) + len(answer.entries))
+    more = in_zone(f"{rest} " if answer.links else rest) if rest else []
+    foot = [*more, *_links(answer.links)]
     return [
         {"type": "rich_text", "elements": [_section([*_drawn(answer.line), *choices]), *code]},
         *({"type": "rich_text", "elements": [section]} for section in below),
-        *([_rich_line(_links(answer.links))] if answer.links else ()),
+        *([_rich_line(foot)] if foot else ()),
     ]
 
 

@@ -158,27 +158,38 @@ def listed(answer: Answer, *, has_titles: bool) -> Markup:
             Span(text=url),
         )
     ]
-    below = [Span(text=f"\n{url}") for _, url in answer.links]
     code = (Span(text="\n\n"), Span(text=answer.code, kind=MessageEntity.PRE)) if answer.code else ()
     line = (
         _line(answer.line)
         if has_titles or answer.page is None
         else tuple(Span(text=answer.page if isinstance(part, Theirs) else part) for part in answer.line)
     )
-    head, tail = (*line, *links, *code), ((Span(text="\n"), *below) if answer.entries else tuple(below))
-    return joined((*head, *_entries(answer.entries, LIMIT - _units(head) - _units(tail)), *tail))
+    head = (*line, *links, *code)
+    longest = _below(answer, 0)  # of what says how many are missing
+    entries, shown = _entries(answer.entries, LIMIT - _units(head) - _units(longest))
+    return joined((*head, *entries, *_below(answer, len(answer.choices) + shown)))
 
 
-def _entries(entries: Sequence[Entry], room: int) -> tuple[Span, ...]:
-    """As many, from the first, as fit."""
+def _below(answer: Answer, shown: int) -> tuple[Span, ...]:
+    """How many are not shown, and where they are."""
+    rest = answer.rest(shown)
+    return (
+        *((Span(text="\n"),) if answer.entries else ()),
+        *((Span(text=f"\n{rest}"),) if rest else ()),
+        *(Span(text=f"\n{url}") for _, url in answer.links),
+    )
+
+
+def _entries(entries: Sequence[Entry], room: int) -> tuple[tuple[Span, ...], int]:
+    """As many, from the first, as fit; and how many those are."""
     shown: tuple[Span, ...] = ()
-    for entry in entries:
+    for number, entry in enumerate(entries):
         facts = (Span(text="\n\n"), theirs(entry.title), Span(text="\n"), *_line(entry.facts))
         one = (*facts, *(Span(text=f"\n{url}") for _, url in entry.links))
         if _units((*shown, *one)) > room:
-            break
+            return shown, number
         shown += one
-    return shown
+    return shown, len(entries)
 
 
 def _part(part: str | Theirs | Named, users: Mapping[PersonId, User], name_limit: int = NAME) -> Span:

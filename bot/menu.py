@@ -29,7 +29,9 @@ Act: TypeAlias = "Callable[[ReviewId, PersonId, str], Awaitable[Answer]]"
 ACTIONS = frozenset({Action.CLAIM, Action.SNOOZE_HOUR, Action.SNOOZE_DAY, Action.WITHDRAW})
 """The presses that `Menu.pressed` takes."""
 LISTED = 10
-"""More reviews than these are not listed: a chat has limits, the inbox has none."""
+"""More reviews than these are not listed, but counted: a chat has limits, the inbox has none."""
+MOST = 100
+"""More reviews than these are not even counted."""
 OFF = frozenset({"off", "stop", "no"})
 
 LATER = (
@@ -85,6 +87,17 @@ class Answer:
     entries: tuple[Entry, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     """What stands below all else, as the links of an entry."""
+    more: int = 0
+    """How many there are besides the `choices` or `entries`; with these `MOST` of them are `MOST` or more."""
+
+    def rest(self, shown: int) -> str | None:
+        """What stands before the links where a chat shows so many of them and there are more."""
+        listed = len(self.choices) + len(self.entries)
+        left = listed + self.more - shown
+        if left <= 0:
+            return None
+        at_least = "at least " if listed + self.more >= MOST else ""
+        return f"And {at_least}{left:,} more{':' if self.links else '.'}"
 
     @property
     def is_plain(self) -> bool:
@@ -101,6 +114,11 @@ class Answer:
 def about(words: str, review: ReviewRequest, public_url: str) -> Answer:
     """Words that stand apart from the card that they are about: with the task's title and its page."""
     return Answer(line=(words,), choices=((review.task.title, url_of(review.task.id, public_url)),))
+
+
+def inbox_link(public_url: str) -> tuple[str, str]:
+    """As one of an answer's `links`."""
+    return "Your inbox", f"{public_url.rstrip('/')}/inbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +189,8 @@ class Menu:
     async def _candidates(self, word: Word, person: PersonId, *, ends: bool) -> Sequence[ReviewRequest]:
         """The reviews that can be meant where none is named."""
         if word is Word.WITHDRAW:
-            return await self.service.answered_by(person)
-        waiting = await self.service.waiting_for(person)
+            return await self.service.answered_by(person, limit=MOST)
+        waiting = await self.service.waiting_for(person, limit=MOST)
         if not ends:
             return waiting
         said = [
@@ -187,10 +205,11 @@ class Menu:
         nothing, several = _UNCLEAR[word]
         if not found:
             raise Invalid(nothing)
-        choices = [self._choice(one) for one in found[:LISTED]]
-        if len(found) > LISTED:
-            choices.append(("All of them", f"{self.public_url.rstrip('/')}/inbox"))
-        return Answer(line=(several.format(pointing),), choices=tuple(choices))
+        choices = tuple(self._choice(one) for one in found[:LISTED])
+        more = len(found) - len(choices)
+        # What somebody has decided on is in no inbox of theirs any more.
+        links = (inbox_link(self.public_url),) if more and word is not Word.WITHDRAW else ()
+        return Answer(line=(several.format(pointing),), choices=choices, links=links, more=more)
 
     def _choice(self, review: ReviewRequest) -> tuple[str, str]:
         return review.task.title, url_of(review.task.id, self.public_url)

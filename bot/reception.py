@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.cards import Theirs, clock_time, url_of
 from bot.linking import card_link
-from bot.menu import LISTED, Answer, Entry
+from bot.menu import LISTED, MOST, Answer, Entry, inbox_link
 from core.errors import Invalid, NotAReviewer
 from core.model import Submission
 
@@ -31,8 +31,6 @@ class Asked(StrEnum):
     WHOAMI = "whoami"
 
 
-MOST = 100
-"""More reviews than these are not even counted."""
 NOTHING = "Nothing waits for you."
 HOW = (
     "Say what to do after it: “{0}submit Refund EUR 40 to Mira Holm”. “{0}submit flow:NAME …” hands it to a "
@@ -77,19 +75,20 @@ class Reception:
     link: Link
 
     @property
-    def inbox(self) -> str:
-        return f"{self.public_url.rstrip('/')}/inbox"
+    def inbox(self) -> tuple[str, str]:
+        return inbox_link(self.public_url)
 
     async def pending(self, person: PersonId) -> Answer:
         """What waits for this person, the oldest first; at most `LISTED` of it, each with its links."""
         found = await self.service.waiting_for(person, limit=MOST)
         if not found:
-            return Answer(line=(NOTHING,), links=(("Your inbox", self.inbox),))
+            return Answer(line=(NOTHING,), links=(self.inbox,))
         away = await self.service.delegations.standing()
         return Answer(
             line=(_how_many(len(found)),),
             entries=tuple([await self._entry(review, person, away) for review in found[:LISTED]]),
-            links=(("Your inbox" if len(found) <= LISTED else "All of them in your inbox", self.inbox),),
+            links=(self.inbox,),
+            more=max(0, len(found) - LISTED),
         )
 
     async def _entry(self, review: ReviewRequest, person: PersonId, away: Sequence[Delegation]) -> Entry:
@@ -171,14 +170,10 @@ def is_consent(word: str) -> bool:
 
 
 def _how_many(number: int) -> str:
-    match number:
-        case 1:
-            return "One review waits for you:"
-        case _ if number <= LISTED:
-            return f"{number} reviews wait for you, the oldest first:"
-        case _:
-            many = f"{number} reviews" if number < MOST else f"{MOST} reviews or more"
-            return f"{many} wait for you. The {LISTED} oldest:"
+    if number == 1:
+        return "One review waits for you:"
+    many = f"{number} reviews" if number < MOST else f"{MOST} reviews or more"
+    return f"{many} wait for you, the oldest first:"
 
 
 def introduced(error: NotAReviewer, prefix: str) -> NotAReviewer:

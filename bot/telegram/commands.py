@@ -179,7 +179,7 @@ class Commands:
 
     @property
     def _page(self) -> tuple[tuple[str, str], ...]:
-        return (("Your inbox", self._reception.inbox),)
+        return (self._reception.inbox,)
 
     async def _pointed_at(self, message: Message) -> ReviewId | None:
         """The review whose card, or notice, this is a reply to.

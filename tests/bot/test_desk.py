@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from bot.blocks import home_view, listed
 from bot.cards import Theirs
 from bot.markup import LIMIT
 from bot.markup import listed as drawn
-from bot.menu import LISTED, Answer, Entry
+from bot.menu import LISTED, MOST, Answer, Entry
 from bot.simulator.slack.limits import message_problems, view_problems
 from core.literal import utf16
 
@@ -21,6 +23,30 @@ NASTY = st.one_of(
 )
 URL = "https://sign.example.com/tasks/" + "0" * 32
 LINKS = (("The card", "https://t.me/c/1234567890/12345"), ("The task's page", URL))
+
+
+MORE = re.compile(r"\nAnd ([\d,]+) more:\n")
+
+
+@given(NASTY, NASTY, st.integers(0, LISTED), st.integers(0, MOST - LISTED - 1))
+def test_what_is_not_listed_is_counted_also_where_it_does_not_fit(
+    title: str, name: str, number: int, more: int
+) -> None:
+    facts = ("attempt 2 · submitted by ", Theirs(text=name), " · you decide for ", Theirs(text=name))
+    page = f"{URL}/{'x' * 120}"
+    entry = Entry(title=title or "(untitled)", facts=facts, links=(("The task's page", page),))
+    answer = Answer(line=("These:",), entries=(entry,) * number, links=(("Your inbox", URL),), more=more)
+    made = drawn(answer, has_titles=True).text
+    assert utf16(made) <= LIMIT
+    assert made.endswith(URL)
+    said = MORE.search(made)
+    assert made.count(page) + (int(said[1]) if said else 0) == number + more
+
+
+def test_what_was_not_counted_to_its_end_is_said_to_be_more_at_least() -> None:
+    answer = Answer(line=("These:",), choices=(("one", URL),) * LISTED, more=MOST - LISTED)
+    made = drawn(answer, has_titles=True)
+    assert made.text.endswith(f"\nAnd at least {MOST - LISTED} more.")
 
 
 @given(NASTY, NASTY, st.integers(0, LISTED), st.none() | NASTY)

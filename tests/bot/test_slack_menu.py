@@ -301,14 +301,25 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     ] * 2
 
 
-async def test_more_than_a_list_holds_leads_to_the_inbox(over_socket: SlackHouse) -> None:
+async def test_more_than_a_list_holds_is_counted_and_leads_to_the_inbox(over_socket: SlackHouse) -> None:
+    there = over_socket
+    for number in range(LISTED + 2):
+        await there.house.review(await there.house.submit(f"task {number}"))
+    choices, below = (block["elements"][0]["elements"] for block in (await typed(there, "looking")).blocks)
+    assert [part["text"] for part in choices if part["type"] == "link"] == [
+        f"task {number}" for number in range(LISTED)
+    ]
+    assert [part["text"] for part in below] == ["And 2 more: ", "Your inbox"]
+    assert below[-1]["url"] == f"{PUBLIC_URL}/inbox"
+
+
+async def test_more_decided_than_a_list_holds_is_counted_and_is_in_no_inbox(over_socket: SlackHouse) -> None:
     there = over_socket
     for number in range(LISTED + 1):
-        await there.house.review(await there.house.submit(f"task {number}"))
-    (section,) = (await typed(there, "looking")).blocks[0]["elements"]
-    links = [part for part in section["elements"] if part["type"] == "link"]
-    assert len(links) == LISTED + 1
-    assert (links[-1]["text"], links[-1]["url"]) == ("All of them", f"{PUBLIC_URL}/inbox")
+        review = await there.house.review(await there.house.submit(f"task {number}", flow="lenient"))
+        await there.house.service.decide(review.id, ANA.id, Verdict.APPROVE, via="web")
+    _, below = (await typed(there, "withdraw")).blocks
+    assert below["elements"][0]["elements"] == [{"type": "text", "text": "And 1 more."}]
 
 
 async def test_where_the_page_decides_the_word_leads_there(over_socket: SlackHouse) -> None:

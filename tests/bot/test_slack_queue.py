@@ -133,10 +133,12 @@ async def test_at_most_ten_are_listed_and_the_inbox_has_them_all(over_socket: Sl
     for number in range(LISTED + 2):
         await over_socket.house.review(await over_socket.house.submit(f"task {number} " + "x" * 500))
     seen = await typed(over_socket, "pending")
-    assert seen.text == f"{LISTED + 2} reviews wait for you. The {LISTED} oldest:"
+    assert seen.text == f"{LISTED + 2} reviews wait for you, the oldest first:"
     said = text_of(seen)
     assert [f"task {number} " in said for number in range(LISTED + 2)] == [True] * LISTED + [False] * 2
-    assert "All of them in your inbox" in said
+    assert said.endswith("And 2 more: Your inbox")
+    await over_socket.slack.open_home("U01ANA")
+    assert "And 2 more:" in await home_saying(over_socket, f"{LISTED + 2} reviews wait for you")
 
 
 async def test_a_delegate_reads_for_whom(over_socket: SlackHouse) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.menu import LISTED
 from bot.simulator.faults import Fault
 from bot.telegram.updates import COMMANDS, DECISIONS
 from core.events import ReviewClaimed, ReviewerReminded
@@ -242,6 +243,18 @@ async def test_where_several_could_be_meant_they_are_listed_with_titles_in_priva
         assert ("secret" in answer.text) is (chat == ANA_ID)
     waiting = await there.house.service.waiting_for(ANA.id)
     assert [(one.claims, one.snoozes) for one in waiting] == [((), ()), ((), ())]
+
+
+@pytest.mark.parametrize("chat", [GROUP, ANA_ID])
+async def test_more_than_a_list_holds_is_counted_and_leads_to_the_inbox(
+    polling: TelegramHouse, chat: int
+) -> None:
+    for number in range(LISTED + 2):
+        await polling.house.review(await polling.house.submit(f"secret {number}"))
+    answer = await said(polling, "/looking", chat=chat)
+    assert answer.text.count("/tasks/") == LISTED
+    assert answer.text.endswith(f"\nAnd 2 more:\n{polling.public_url}/inbox")
+    assert ("secret" in answer.text) is (chat == ANA_ID)
 
 
 @pytest.mark.parametrize("text", ["/later", "/later soon", "/later 2020-01-01", "/later 400d", "/looking on"])

@@ -85,8 +85,8 @@ async def test_ten_at_most_are_listed_within_one_message(polling: TelegramHouse)
     for number in range(LISTED + 2):
         await polling.house.review(await polling.house.submit(f"task {number} " + "🙂" * 300))
     told = await said(polling, "/pending", chat=ANA_ID)
-    assert told.text.startswith(f"{LISTED + 2} reviews wait for you.")
-    assert told.text.endswith("/inbox")
+    assert told.text.startswith(f"{LISTED + 2} reviews wait for you, the oldest first:")
+    assert told.text.endswith(f"\nAnd 2 more:\n{polling.public_url}/inbox")
     assert "task 0 " in told.text
     assert f"task {LISTED} " not in told.text
     assert len(told.text.encode("utf-16-le")) // 2 <= LIMIT
