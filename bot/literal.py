@@ -118,7 +118,6 @@ def _belongs(text: str, at: int) -> bool:
         unicodedata.category(char).startswith("M")
         or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
         or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
-        or "\u200d" in {before, char}
         or (before, char) == ("\r", "\n")
         or "\U000e0020" <= char <= "\U000e007f"  # the letters of a flag such as Scotland's
         or before == char in {"`", "~"}  # which may be a fence

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.blocks import TEXT, blocks, fallback
+from bot.blocks import TEXT, blocks, fallback, link_to
 from bot.cards import MENU, REMARKS, Named
 from bot.simulator.slack.limits import BLOCKS_TEXT, blocks_text_length, message_problems, view_problems
 from bot.views import CHOOSE, reason_view
@@ -39,6 +39,10 @@ def objects(value: object) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for inner in value:
             yield from objects(inner)
+
+
+def test_an_address_cannot_end_the_link_that_it_stands_in() -> None:
+    assert link_to("https://x.example/<a>|b&c") == "<https://x.example/%3Ca%3E%7Cb&amp;c|Open the task>"
 
 
 @given(

@@ -43,6 +43,14 @@ def test_what_is_not_listed_is_counted_also_where_it_does_not_fit(
     assert made.count(page) + (int(said[1]) if said else 0) == number + more
 
 
+def test_a_title_that_is_a_link_shows_what_hides_in_it_and_where_there_is_none_its_address() -> None:
+    choices = (("pay \u202eeman", URL), ("", URL), ("x" * 500, URL))
+    (section,) = listed(Answer(line=("These:",), choices=choices))[0]["elements"]
+    shown = [part["text"] for part in section["elements"] if part["type"] == "link"]
+    assert shown[:2] == ["pay ⟨U+202E⟩eman", URL]
+    assert shown[2].endswith(" more characters)")
+
+
 def test_what_was_not_counted_to_its_end_is_said_to_be_more_at_least() -> None:
     answer = Answer(line=("These:",), choices=(("one", URL),) * LISTED, more=MOST - LISTED)
     made = drawn(answer, has_titles=True)

@@ -28,6 +28,13 @@ def test_a_slack_user_is_known_by_workspace_and_id(user: str, team: str, person:
     assert PEOPLE.slack_person(user=user, team=team, own_team="T0OWN") == person
 
 
+def test_whom_a_mention_means_is_ones_own_before_others_and_nobody_where_two_can_be_meant() -> None:
+    claims = {"own": "U1", "other": "T0A/U1", "alone": "T0A/U2", "one": "T0A/U3", "two": "T0B/U3"}
+    people = Directory.of(slack={PersonId(who): claim for who, claim in claims.items()}, telegram={})
+    found = [people.slack_mentioned(user, own_team="T0OWN") for user in ("U1", "U2", "U3", "U4")]
+    assert found == ["own", "alone", None, None]
+
+
 def test_a_telegram_user_is_known_by_id() -> None:
     assert PEOPLE.telegram_person(42) == ANA
     assert PEOPLE.telegram_person(43) is None

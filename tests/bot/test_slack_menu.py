@@ -17,7 +17,7 @@ from core.timetable import next_morning
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of, typed
-from tests.world import ANA, CY, StoppedClock
+from tests.world import ANA, BEN, CY, StoppedClock
 
 if TYPE_CHECKING:
     from bot.simulator.slack import Message
@@ -299,6 +299,20 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     assert [(one.claims, one.snoozes) for one in await there.house.service.waiting_for(ANA.id)] == [
         ((), ())
     ] * 2
+
+
+async def test_words_in_a_thread_are_about_the_attempt_that_waits_in_it(there: SlackHouse) -> None:
+    """The thread begins with the first attempt's card, and other tasks wait, too."""
+    task = await there.house.submit()
+    first = await there.card()
+    await there.house.service.decide((await there.house.review(task)).id, BEN.id, Verdict.REJECT, via="web")
+    review = await there.house.review(task, 2)
+    other = await there.house.review(await there.house.submit("another"))
+    words = f"<@{there.slack.bot_user.id}> looking"
+    await there.slack.say(GENERAL, words, user="U01ANA", thread_ts=first.ts)
+    assert "that you are looking at attempt 2 of hello world" in await there.told("U01ANA")
+    assert [one.person for one in (await there.house.service.review(review.id)).claims] == [ANA.id]
+    assert (await there.house.service.review(other.id)).claims == ()
 
 
 async def test_more_than_a_list_holds_is_counted_and_leads_to_the_inbox(over_socket: SlackHouse) -> None:

@@ -457,6 +457,17 @@ async def test_a_stranger_reads_in_the_home_who_they_are(there: SlackHouse) -> N
     assert 'slack = "U01EVE"' in await home_saying(there, "lists nobody under your id", "U01EVE")
 
 
+async def test_our_other_tabs_publish_nothing(over_socket: SlackHouse) -> None:
+    there = over_socket
+    event = {"type": "app_home_opened", "user": "U01ANA", "channel": "D01ANA", "tab": "messages"}
+    frame = {"type": "event_callback", "team_id": there.slack.team_id, "event_id": "Ev1", "event": event}
+    await there.slack.deliver(frame, kind=Kind.EVENT)
+    await there.slack.open_home("U01SAM")
+    await home_saying(there, "Nothing waits for you.", "U01SAM")
+    assert there.slack.home("U01ANA") is None
+    assert there.transcript.count("views.publish") == 1
+
+
 async def test_many_changes_are_one_publication_and_none_where_nothing_changed(
     over_socket: SlackHouse,
 ) -> None:
@@ -478,6 +489,9 @@ async def test_a_home_is_kept_up_to_date_for_an_hour(over_socket: SlackHouse) ->
     there.house.clock.advance(seconds=LIVE_FOR.total_seconds() + 1)
     await there.house.review(await there.house.submit())
     there.house.clock.advance(seconds=5)
+    homes = there.channel._homes
+    assert homes is not None
+    assert not homes._homes, "and not published once more a moment later"
     assert there.transcript.count("views.publish") == 1
     await there.slack.open_home("U01ANA")
     await home_saying(there, "One review waits for you:")
@@ -587,7 +601,7 @@ async def test_only_so_many_homes_are_kept(over_socket: SlackHouse) -> None:
         await there.slack.open_home(user)
     homes = there.channel._homes
     assert homes is not None
-    assert len(homes._homes) == KEPT
+    assert list(homes._homes) == users[3:], "those who opened theirs last"
 
 
 async def test_after_a_restart_a_home_is_fresh_once_it_is_opened(

@@ -284,6 +284,22 @@ async def test_a_press_is_not_replayed_after_a_delegates_answer_was_taken_back(
     assert await decisions(there, task) == ()
 
 
+async def test_a_press_is_not_replayed_after_ones_own_answer_of_long_before_it_was_taken_back(
+    over_http: SlackHouse, wire: Wire, clock: StoppedClock
+) -> None:
+    """The press was refused then, as one had answered: all that was said since is that it was taken back."""
+    there = over_http
+    task = await there.house.submit(flow="lenient")
+    await approve_on_the_page(there, task)
+    clock.advance(CLOCKS_APART + timedelta(seconds=1))
+    signed_now(there, wire, await there.card())
+    await withdrawn(there, task)
+    clock.advance(LATER)
+    await wire.replay()
+    await told_last(there, CAME_LATE)
+    assert await decisions(there, task) == ()
+
+
 async def test_a_press_is_not_replayed_where_slacks_clock_is_ahead_of_ours(
     over_http: SlackHouse, wire: Wire, clock: StoppedClock
 ) -> None:
@@ -347,6 +363,17 @@ async def test_being_away_is_not_replayed_to_whoever_is_back(
         await eventually(all_said)
         assert len(there.slack.ephemerals("U01ANA")) == before + 1, "Slack itself repeats what is said"
     assert not await delegations.standing()
+
+
+async def test_being_back_is_not_replayed_to_whoever_is_away_again(over_http: SlackHouse, wire: Wire) -> None:
+    there = over_http
+    delegations = there.house.service.delegations
+    until = there.house.clock.now() + timedelta(days=1)
+    await delegations.add(ANA.id, BEN.id, until, by=ANA.id)
+    assert "Welcome back" in (await typed(there, "back")).text
+    await delegations.add(ANA.id, BEN.id, until, by=ANA.id)
+    assert "said that before" in ((await wire.replay()).text or "")
+    assert [made.delegate for made in await delegations.standing()] == [BEN.id]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
