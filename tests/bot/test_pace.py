@@ -55,6 +55,17 @@ def test_a_place_whose_limit_holds_is_not_forgotten_however_many_there_are(clock
     assert pace.wait("place 0", GROUP) == 3
 
 
+def test_a_place_that_was_called_long_ago_and_just_now_is_not_forgotten(clock: StoppedClock) -> None:
+    pace = Pace(clock)
+    pace.called("here", GROUP)
+    clock.advance(seconds=100)
+    for _ in range(3):
+        pace.called("here", GROUP)
+    for number in range(PLACES):
+        pace.called(f"place {number}", GROUP)
+    assert pace.wait("here", GROUP) == 3
+
+
 def test_a_clock_that_is_set_back_holds_no_place_up_for_longer(clock: StoppedClock) -> None:
     pace = Pace(clock)
     for _ in range(3):

@@ -324,6 +324,7 @@ async def test_a_channel_that_is_closed_to_us_is_given_up(
     task = await over_socket.house.submit()
     given_up = await over_socket.house.delivery(task, lambda found: found.state is DeliveryState.GIVEN_UP)
     assert words in (given_up.error or "")
+    assert over_socket.channel._lost.remembered == 0, "nobody has to look for what Slack refused"
     assert (await over_socket.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
@@ -384,7 +385,12 @@ async def test_a_pause_of_edits_is_no_longer_where_the_clock_is_set_back(over_so
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(cut=True), Fault(status=502, body={}), Fault(body={"ok": False, "error": "internal_error"})],
+    [
+        Fault(cut=True),
+        Fault(status=502, body={}),
+        Fault(status=500, body={"ok": False, "error": "of_a_kind_that_we_have_never_heard"}),
+        Fault(body={"ok": False, "error": "internal_error"}),
+    ],
 )
 async def test_a_slack_that_is_away_is_tried_again(over_socket: SlackHouse, fault: Fault) -> None:
     over_socket.slack.faults.add(replace(fault, method="chat.postMessage"))

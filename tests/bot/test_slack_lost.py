@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 from structlog.testing import capture_logs
 
 from bot.pace import Pace
 from bot.simulator.faults import Fault
 from bot.simulator.slack.method import BOT_SCOPES
 from bot.simulator.slack.model import Message, Ts
-from bot.slack.lost import CLOCKS_APART, REMEMBERED, LostPosts
+from bot.slack.lost import CLOCKS_APART, REMEMBERED, LostPosts, Place
 from core.model import DeliveryId, DeliveryState, Verdict
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, StoppedClock, eventually
@@ -182,6 +183,53 @@ async def test_one_reading_serves_all_that_waited_there(
     assert (calls(slack, HISTORY), calls(slack, POST)) == (1, 5)
 
 
+async def test_a_reading_tells_nothing_of_what_was_posted_after_it(there: SlackHouse) -> None:
+    for number in range(2):
+        there.slack.faults.add(UNANSWERED)
+        await settled(there, await there.house.submit(f"number {number}"))
+    assert len(cards(there.slack)) == 2
+    assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (2, 2)
+
+
+async def test_a_reading_tells_nothing_of_what_was_due_before_it_begins(
+    there: SlackHouse, clock: StoppedClock
+) -> None:
+    """Of two that wait in one place the later one may be looked for first."""
+    (card,) = await settled(there, await there.house.submit())
+    (shown,) = cards(there.slack)
+    due = clock.now()
+    clock.advance(hours=2)
+    posts, place = LostPosts(clock, Pace(clock)), Place(GENERAL, None)
+    posts.doubt()
+    client = AsyncWebClient(token=there.slack.bot_token, base_url=there.slack.api_url)
+    later = replace(card, id=DeliveryId("0" * 32), due_at=clock.now())
+    assert await posts.find(client, later, place) is None
+    found = await posts.find(client, replace(card, due_at=due), place)
+    assert found is not None
+    assert found.ts == shown.ts
+
+
+async def test_of_several_copies_the_first_is_the_one(there: SlackHouse) -> None:
+    """People have it before them for the longest, and may have replied to it."""
+    there.slack.faults.add(Fault(method=POST, cut=True))
+    task = await there.house.submit()
+    await there.house.review(task)
+    (card,) = await deliveries(there, task)
+    now = there.house.clock.now().timestamp()
+    payload = {"delivery": card.id, "version": 1}
+    for seconds in (1, 3, 2):
+        copy = Message(
+            channel=GENERAL,
+            ts=Ts(f"{now - seconds:.6f}"),
+            user=there.slack.bot_user.id,
+            text="Ours",
+            metadata={"event_type": "countersign_card", "event_payload": payload},
+        )
+        there.slack.channel(GENERAL).messages[copy.ts] = copy
+    (card,) = await settled(there, task)
+    assert card.message == f"{GENERAL}/{now - 3:.6f}"
+
+
 async def test_without_the_scope_it_is_posted_again_and_that_is_logged(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
@@ -192,9 +240,11 @@ async def test_without_the_scope_it_is_posted_again_and_that_is_logged(
         slack_house(sqlite_database, clock, http=False, running=slack) as there,
     ):
         slack.faults.add(UNANSWERED)
+        began = clock.now()
         with capture_logs() as logs:
             task = await there.house.submit()
             await settled(there, task)
+        assert clock.now() - began < timedelta(minutes=1), "waiting would give us no scope"
         (entry,) = [entry for entry in logs if entry["event"] == "lost_posts_not_looked_for"]
         assert "missing_scope" in entry["error"]
         first, second = cards(slack)
@@ -303,12 +353,18 @@ async def test_what_falls_due_around_a_taking_over_is_looked_for(
     assert (calls(there.slack, POST), calls(there.slack, HISTORY)) == (2, 1)
 
 
+@pytest.mark.parametrize("has_read", [False, True])
 async def test_a_post_refused_to_us_may_stand_there_once_another_replica_has_served_slack(
-    there: SlackHouse,
+    there: SlackHouse, *, has_read: bool
 ) -> None:
+    """Also where we have read that place before the other replica posted there."""
+    if has_read:
+        there.slack.faults.add(UNANSWERED)
+        await settled(there, await there.house.submit("read before"))
+    before = calls(there.slack, POST)
     there.slack.faults.add(Fault(method=POST, status=429, headers={"Retry-After": "5"}))
     task = await there.house.submit()
-    await there.slack.until(lambda: calls(there.slack, POST) == 1)
+    await there.slack.until(lambda: calls(there.slack, POST) == before + 1)
     await there.house.quiet()
     (card,) = await deliveries(there, task)
     theirs = Message(
@@ -322,7 +378,7 @@ async def test_a_post_refused_to_us_may_stand_there_once_another_replica_has_ser
     there.channel.taken_over()
     (card,) = await settled(there, task)
     assert card.message == f"{GENERAL}/{theirs.ts}"
-    assert calls(there.slack, POST) == 1
+    assert calls(there.slack, POST) == before + 1
 
 
 async def test_what_is_remembered_of_posts_has_an_end(there: SlackHouse, clock: StoppedClock) -> None:

@@ -347,7 +347,16 @@ async def test_where_the_page_decides_the_word_leads_there(over_socket: SlackHou
 
 
 @pytest.mark.parametrize(
-    "words", ["later", "later soon", "later 2020-01-01", "later 1s", "later 400d", "looking hard"]
+    "words",
+    [
+        "later 999999999999d",
+        "later",
+        "later soon",
+        "later 2020-01-01",
+        "later 1s",
+        "later 400d",
+        "looking hard",
+    ],
 )
 async def test_words_that_say_no_time_are_answered_with_how_to_say_it(
     over_socket: SlackHouse, words: str
