@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,20 @@ async def test_a_press_before_a_stop_counts_after_the_start(
 
 
 # By command, in reply to a card
+
+
+async def test_a_message_of_somebody_else_points_at_no_review_whatever_buttons_it_has(
+    there: TelegramHouse,
+) -> None:
+    """Another bot can put ours below its own words."""
+    tasks = [await there.house.submit(f"task {number}") for number in range(2)]
+    card = await there.card()
+    group = there.telegram.chat(GROUP)
+    forged = group.keep(replace(card, id=group.next_id(), sender=there.telegram.user(EVE_ID), text="lunch?"))
+    await there.house.review(tasks[1])
+    answer = await said(there, "/looking", reply_to=forged)
+    assert answer.text.startswith("More than one review waits for you.")
+    assert [(await there.house.review(task)).claims for task in tasks] == [(), ()]
 
 
 async def test_a_decision_is_taken_back_and_twice_is_harmless(there: TelegramHouse) -> None:

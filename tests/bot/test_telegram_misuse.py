@@ -120,6 +120,28 @@ async def test_a_button_sent_with_a_message_that_never_was_a_card_makes_none_of_
     assert there.telegram.message(GROUP, other.id).text == other.text
 
 
+async def test_a_question_below_a_card_that_is_not_noted_yet_makes_no_other_reviews_card_of_it(
+    there: TelegramHouse,
+) -> None:
+    """A client may send any of our buttons with it, and the question then stands below it."""
+    first = await there.house.submit("the first")
+    await there.card(1)
+    cut = Fault(method="sendMessage", contains="the second", after_acting=True, cut=True)
+    there.telegram.faults.add(cut)
+    await there.house.submit("the second")
+    copy = await there.telegram.until(lambda: there.saying("the second")[0])
+    token = there.house.buttons.token((await there.house.review(first)).id, 1, Action.REJECT)
+    await there.telegram.press_raw(token, user=ANA_ID, message=copy)
+    asked = await there.card_with("@ana, why do you reject attempt 1 of the first")
+    assert asked.reply_to == copy.id
+    assert (await there.telegram.press(asked, "No reason", user=ANA_ID)).text == "Rejected."
+    there.house.clock.advance(seconds=60)
+    await there.house.quiet()
+    noted = [one.message for one in await there.house.service.deliveries(first.id)]
+    assert f"{GROUP}/{copy.id}" not in noted
+    assert there.telegram.message(GROUP, copy.id).text == copy.text
+
+
 async def test_nor_where_telegram_shows_that_message_no_more(there: TelegramHouse) -> None:
     task = await there.house.submit()
     await there.card()

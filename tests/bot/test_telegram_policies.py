@@ -11,7 +11,7 @@ import pytest
 from core.model import Outcome, Verdict
 from core.store.deliveries import LEISURE
 from tests.bot import telegram_fixtures
-from tests.bot.house import decided, decisions
+from tests.bot.house import QUICK, decided, decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
 from tests.world import ANA, BEN, SAM
 
@@ -239,6 +239,21 @@ async def test_in_a_channel_a_reason_in_words_leads_to_the_page(
             "page, or press Start in a chat with me and then the button again."
         )
         assert await decisions(there, task) == ()
+
+
+async def test_in_a_channel_a_ready_reason_can_be_chosen_by_whom_we_may_not_write(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    channel = -1009000000001
+    async with telegram_house(sqlite_database, clock, webhook=False, chat=channel) as there:
+        there.telegram.add_chat(channel, "channel", "News", [BEN_ID])
+        task = await there.house.submit(flow="always")
+        there.house.clock.advance(seconds=60)
+        await there.telegram.press(await there.card(1, channel), "Reject…", user=BEN_ID)
+        asked = await there.card_with("why do you reject", channel)
+        assert asked.labels == (*QUICK, "Cancel")
+        await there.telegram.press(asked, QUICK[1], user=BEN_ID)
+        assert (await decided(there, task)).comment == QUICK[1]
 
 
 async def test_a_changed_mind_counts_while_the_review_is_open(there: TelegramHouse) -> None:

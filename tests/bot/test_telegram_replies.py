@@ -195,6 +195,17 @@ async def test_who_replies_to_something_else_of_ours_is_told_nothing(there: Tele
     assert len(there.ours(ANA_ID)) == 1
 
 
+async def test_nor_is_that_waited_for_until_a_clock_that_was_set_back_is_there_again(
+    there: TelegramHouse,
+) -> None:
+    await there.telegram.say(ANA_ID, "/pending", user=ANA_ID)
+    answer = await there.card(chat=ANA_ID)
+    there.house.clock.advance(hours=-6)
+    await there.telegram.say(ANA_ID, "thank you", user=ANA_ID, reply_to=answer)
+    await eventually(lambda: none_left(there))
+    assert len(there.ours(ANA_ID)) == 1
+
+
 async def test_nor_is_who_was_asked_something_in_another_chat(there: TelegramHouse) -> None:
     await asked(there)
     await there.card_with(" asks ")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
-from telegram import Bot
+from telegram import Bot, CallbackQuery, Update, User
 
 from bot.simulator.faults import Fault
 from bot.simulator.telegram.errors import OTHER_POLLER, WEBHOOK_IS_ACTIVE
@@ -202,6 +202,53 @@ async def test_what_came_in_elsewhere_and_is_not_handled_from_one_look_to_the_ne
         assert there.ours(ANA_ID) == []
         await eventually(lambda: handled(there, clock))
         assert len(there.ours(ANA_ID)) == 1
+
+
+async def test_what_another_replica_may_be_handling_is_left_to_it_until_the_next_look(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
+        await asked_elsewhere(there)
+        intake = there.channel._intake()
+        assert intake is not None
+        assert await intake.take_up(frozenset()) == {"7"}
+        assert await there.house.store.unhandled_updates(TELEGRAM), "not in our hands"
+        assert await intake.take_up(frozenset({"7"})) == frozenset()
+        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+
+
+async def test_what_telegram_repeats_here_and_another_replica_kept_is_looked_after_as_well(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """Telegram did not hear that it was kept; and that replica was killed then."""
+    turns = Given()
+    async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
+        hello = await there.telegram.say(ANA_ID, "hello", user=ANA_ID)
+        update = asks_who(hello.id)
+        await there.house.store.keep_update(update)
+        intake = there.channel._intake()
+        assert intake is not None
+        assert await intake.take(json.loads(update.body)) is None
+        await turns.give()
+        await eventually(lambda: handled(there, clock))
+        assert len(there.ours(ANA_ID)) == 1
+
+
+async def test_a_press_that_is_handled_without_a_word_holds_up_no_webhook(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """As after a defect of ours, of which only the log tells."""
+    async with telegram_house(sqlite_database, clock, webhook=True) as there:
+        intake = there.channel._intake()
+        assert intake is not None
+        answers = intake._answers
+        waiting = asyncio.create_task(answers.to("7"))
+        await asyncio.sleep(0)
+        press = CallbackQuery("7", User(ANA_ID, "Ana", is_bot=False), "1")
+        await intake.handled(Update(7, callback_query=press))
+        assert waiting.done() or not answers._waiting
+        assert await waiting is None
 
 
 async def test_a_defect_does_not_end_the_look_after_others_and_is_told_without_what_people_wrote(
