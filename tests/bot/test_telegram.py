@@ -659,6 +659,20 @@ async def kept(there: TelegramHouse) -> bool:
     return bool(await there.house.store.unhandled_updates(ChannelName("telegram")))
 
 
+async def test_what_cannot_be_stored_is_not_confirmed_to_telegram_which_brings_it_again(
+    by_webhook: TelegramHouse,
+) -> None:
+    task = await by_webhook.house.submit()
+    token = (await by_webhook.card()).button("Approve")["callback_data"]
+    body = json.dumps(press_update(token, update_id=1)).encode()
+    by_webhook.house.inbox.is_down = True
+    assert await posted(by_webhook, body, SECRET) == (503, "")
+    by_webhook.house.inbox.is_down = False
+    assert not await decisions(by_webhook, task)
+    assert (await posted(by_webhook, body, SECRET))[0] == 200
+    assert (await decided(by_webhook, task)).reviewer == ANA.id
+
+
 JUNK = [
     b"",
     b"\xff\xfe",

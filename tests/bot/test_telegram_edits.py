@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from core.store.database import Database
     from tests.world import StoppedClock
 
+FRAMED = "\n  hello world\n\n"
 HOSTILE = "@eve https://evil.example /withdraw <b>bold</b> \u202edlrow\u200b"
 
 
@@ -651,3 +652,18 @@ async def test_a_draft_that_cannot_be_copied_from_the_question_is_on_its_page(
     task = await asked_for_text(polling, text=text)
     prompt = await prompt_of(polling)
     assert prompt.text.endswith(f"its page has it:\n{PUBLIC_URL}/tasks/{task.id}")
+
+
+async def test_white_space_around_a_draft_which_telegram_drops_is_dropped_by_nobody(
+    polling: TelegramHouse,
+) -> None:
+    there = polling
+    task = await there.house.submit(flow="lenient")
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, BEN.id, Verdict.EDIT, content=FRAMED, via="web")
+    await there.house.review(task, 2)
+    there.house.clock.advance(seconds=10)
+    await there.telegram.press(await there.card_with("attempt 2 · "), "Edit…", user=ANA_ID)
+    shown = await proposed(there, "better world")
+    await there.telegram.press(shown, "Confirm", user=ANA_ID)
+    assert (await there.house.review(task, 3)).draft == FRAMED.replace("hello", "better")

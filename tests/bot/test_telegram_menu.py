@@ -134,6 +134,14 @@ async def test_a_message_of_somebody_else_points_at_no_review_whatever_buttons_i
     assert [(await there.house.review(task)).claims for task in tasks] == [(), ()]
 
 
+async def test_our_name_behind_a_command_is_ours_however_it_is_written(there: TelegramHouse) -> None:
+    name = there.telegram.bot.username
+    await there.telegram.say(GROUP, f"/back@not_{name}", user=ANA_ID)
+    for written in (name, str(name).upper(), str(name).lower()):
+        assert (await said(there, f"/back@{written}")).text == "You were not away."
+    assert len(there.ours()) == 3
+
+
 async def test_a_decision_is_taken_back_and_twice_is_harmless(there: TelegramHouse) -> None:
     card = await half_approved(there, "@eve https://evil.example")
     review = await the_review(there)

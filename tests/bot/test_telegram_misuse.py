@@ -68,6 +68,16 @@ async def test_a_question_takes_no_button_of_another_reviews_question(
     assert there.telegram.message(GROUP, asked.id).labels == asked.labels, "it can be answered still"
 
 
+async def test_a_question_why_takes_no_confirmation_for_an_answer(there: TelegramHouse) -> None:
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    asked = await there.card_with("why do you reject")
+    token = there.house.buttons.token((await there.house.review(task)).id, 1, Action.CONFIRM)
+    assert (await there.telegram.press_raw(token, user=ANA_ID, message=asked)).text == OVER
+    assert (await there.house.review(task)).decisions == ()
+    assert there.telegram.message(GROUP, asked.id).labels == asked.labels, "it can be answered still"
+
+
 @pytest.mark.parametrize("second", ["Discard", "Confirm"])
 async def test_a_second_press_waits_for_the_first_and_is_told_the_truth(
     there: TelegramHouse, second: str
@@ -285,6 +295,15 @@ async def test_an_answer_of_an_anonymous_admin_gets_a_hint(there: TelegramHouse)
     there.telegram.join(GROUP, anonymous)
     await there.telegram.say(GROUP, "better", user=anonymous, reply_to=prompt)
     assert (await there.card(3)).text == ANONYMOUS
+
+
+@pytest.mark.parametrize("words", ["/pending", "/whoami", "/submit pay Eve"])
+async def test_a_command_of_an_anonymous_admin_gets_a_hint(there: TelegramHouse, words: str) -> None:
+    """Where they typed it: there is no private chat with nobody."""
+    anonymous = there.telegram.add_user(1087968824, "Group", username="GroupAnonymousBot")
+    there.telegram.join(GROUP, anonymous)
+    assert (await said(there, words, user=1087968824)).text == ANONYMOUS
+    assert not await tasks(there)
 
 
 async def test_a_task_that_may_have_been_cut_is_not_handed_in(there: TelegramHouse) -> None:

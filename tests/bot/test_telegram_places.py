@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from telegram import Chat as TelegramChat
+from telegram import Message as TelegramMessage
+from telegram import User
 
 from bot.cards import NEWER
 from bot.simulator.faults import Fault
-from bot.telegram.hearing import EVERY, KEPT
+from bot.telegram.hearing import EVERY, KEPT, Hearing
+from bot.telegram.places import address_of, is_somebody, topic_of
 from core.errors import PlaceMoved, RateLimited
 from core.model import ChannelName, DeliveryState, Verdict
 from tests.bot.house import decided
@@ -20,6 +24,7 @@ from tests.world import ANA, BEN, eventually
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
     from core.model import Delivery, Task
+    from core.ports import ChatInbox
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -338,13 +343,15 @@ async def test_a_shorter_absence_changes_nothing(sqlite_database: Database, cloc
             assert telegram.message(GROUP, old.id).labels == old.labels
 
 
+@pytest.mark.parametrize("waiting", [3, 0])
 async def test_a_webhook_that_is_not_reached_is_a_silence_too(
-    sqlite_database: Database, clock: StoppedClock
+    sqlite_database: Database, clock: StoppedClock, waiting: int
 ) -> None:
+    """Telegram tells of its last trouble also where all has come through since."""
     stuck = {
         "url": "https://sign.example.com/telegram/webhook",
         "has_custom_certificate": False,
-        "pending_update_count": 3,
+        "pending_update_count": waiting,
         "last_error_date": 1,
         "last_error_message": "Connection refused",
     }
@@ -362,7 +369,51 @@ async def test_a_webhook_that_is_not_reached_is_a_silence_too(
         assert len(there.saying("the open one")) == 1
         await eventually(lambda: asks_again(there, clock))
         clock.advance(EVERY)
-        await there.telegram.until(lambda: there.saying("the open one")[1])
+        if waiting:
+            await there.telegram.until(lambda: there.saying("the open one")[1])
+        else:
+            await asked_for(there, 152)
+            await there.house.quiet()
+            assert len(there.saying("the open one")) == 1
+
+
+async def test_that_we_hear_is_stored_now_and_then_and_not_with_every_poll(clock: StoppedClock) -> None:
+    inbox = Noting()
+    hearing = Hearing(inbox=cast("ChatInbox", inbox), clock=clock)
+    for _ in range(60):
+        await hearing.note()
+        clock.advance(EVERY / 30)
+    assert inbox.noted == 2
+
+
+class Noting:
+    """Counts how often."""
+
+    noted = 0
+
+    async def heard(self, _channel: ChannelName, *, kept: timedelta) -> int:
+        assert kept == KEPT
+        self.noted += 1
+        return 0
+
+
+@pytest.mark.parametrize(("is_topic", "topic"), [(True, 5), (False, None), (None, None)])
+def test_a_thread_of_replies_is_no_topic(*, is_topic: bool | None, topic: int | None) -> None:
+    """In a group that is no forum Telegram numbers those, too, and lets nobody post by that number."""
+    message = a_message(message_thread_id=5, is_topic_message=is_topic)
+    assert topic_of(message) == topic
+    assert address_of(message) == (f"{GROUP}/5" if topic else f"{GROUP}")
+
+
+def test_who_speaks_in_the_name_of_a_chat_is_nobody_whoever_is_said_to_have_written() -> None:
+    assert is_somebody(a_message())
+    assert not is_somebody(a_message(sender_chat=TelegramChat(-1009, "channel")))
+
+
+def a_message(**parts: Any) -> TelegramMessage:
+    """Ana's."""
+    group, ana = TelegramChat(GROUP, "supergroup"), User(ANA_ID, "Ana", is_bot=False)
+    return TelegramMessage(1, datetime.now(UTC), group, from_user=ana, **parts)
 
 
 async def asked_for(there: TelegramHouse, times: int) -> None:

@@ -165,6 +165,13 @@ async def test_the_same_message_twice_is_one_task(there: TelegramHouse) -> None:
     assert len(await tasks(there)) == 2, "said again it is another"
 
 
+async def test_messages_of_one_number_in_two_chats_are_two_tasks(polling: TelegramHouse) -> None:
+    for chat in (GROUP, SAM_ID):
+        polling.telegram.chat(chat).last_id = 100
+        await said(polling, "/submit once", user=SAM_ID, chat=chat)
+    assert len(await tasks(polling)) == 2
+
+
 async def test_a_task_is_handed_in_once_over_a_restart_and_its_end_is_told_after_it(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

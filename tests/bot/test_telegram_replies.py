@@ -202,8 +202,10 @@ async def test_nor_is_that_waited_for_until_a_clock_that_was_set_back_is_there_a
     answer = await there.card(chat=ANA_ID)
     there.house.clock.advance(hours=-6)
     await there.telegram.say(ANA_ID, "thank you", user=ANA_ID, reply_to=answer)
+    await there.telegram.say(ANA_ID, "/back", user=ANA_ID)
+    await there.card_with("You were not away.", chat=ANA_ID)
     await eventually(lambda: none_left(there))
-    assert len(there.ours(ANA_ID)) == 1
+    assert len(there.ours(ANA_ID)) == 2
 
 
 async def test_nor_is_who_was_asked_something_in_another_chat(there: TelegramHouse) -> None:
