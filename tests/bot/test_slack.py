@@ -328,19 +328,21 @@ async def test_a_channel_that_is_closed_to_us_is_given_up(
     assert (await over_socket.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
-async def test_a_pause_that_slack_asks_for_is_kept(over_socket: SlackHouse) -> None:
+@pytest.mark.parametrize(("asked", "seconds"), [("7", 7), ("9" * 12, 60), ("soon", 60)])
+async def test_a_pause_that_slack_asks_for_is_kept(over_socket: SlackHouse, asked: str, seconds: int) -> None:
+    """A minute where nobody can mean what it says."""
     over_socket.slack.faults.add(
         Fault(
             method="chat.postMessage",
             status=429,
-            headers={"Retry-After": "7"},
+            headers={"Retry-After": asked},
             body={"ok": False, "error": "ratelimited"},
         )
     )
     task = await over_socket.house.submit()
-    due = over_socket.house.clock.now() + timedelta(seconds=7)
+    due = over_socket.house.clock.now() + timedelta(seconds=seconds)
     await over_socket.house.delivery(task, lambda found: found.due_at == due)
-    over_socket.house.clock.advance(seconds=7)
+    over_socket.house.clock.advance(seconds=seconds)
     await over_socket.card()
 
 
@@ -358,7 +360,7 @@ async def test_a_pause_of_edits_holds_for_every_edit_and_for_no_post(over_socket
         with pytest.raises(RateLimited) as refused:
             await edit(sent, review, message=sent.message)
         assert refused.value.retry_after == timedelta(seconds=seconds)
-        assert not refused.value.whole_channel
+        assert (refused.value.whole_channel, refused.value.lane_only) == (False, True)
         assert over_socket.transcript.count("chat.update") == 1
         over_socket.house.clock.advance(seconds=2)
     await over_socket.channel.post(sent, review, thread=None)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.edits import consequence
 from bot.simulator.faults import Fault
 from bot.simulator.slack import limits
 from bot.slack import desk
 from bot.slack.desk import SLOW
-from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, question_view
-from core.model import Outcome, Policy, Status, Submission, Verdict
+from bot.views import EDIT_BLOCK, TEXT, WHY_BLOCK, answer_view, edit_view, fits, question_view
+from core.model import Outcome, Party, Policy, Status, Submission, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
 from tests.bot.slack_house import SlackHouse, simulated, slack_house, text_of, the_view
@@ -24,8 +25,10 @@ from tests.bot.slack_texts import ANY_TEXT
 from tests.world import ANA, SAM, StoppedClock, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bot.simulator.slack.model import View
-    from core.model import Task
+    from core.model import ReviewRequest, Task
     from core.store.database import Database
 
 HOSTILE = "<!channel> <@U01EVE> *bold* <https://evil.example|here> \u202edlrow\u200b & 😀"
@@ -387,3 +390,19 @@ def test_any_text_yields_modals_within_every_limit(
         assert not limits.is_view_too_large(view)
     assert list(limits.view_problems(question_view(what=title, private_metadata=""))) == []
     assert list(limits.view_problems(answer_view(who=title, question=text, private_metadata=""))) == []
+
+
+def test_what_a_dialog_takes_is_counted_as_slack_may_count_it() -> None:
+    assert fits("🙂" * (TEXT // 2))
+    assert not fits("🙂" * (TEXT // 2 + 1))
+
+
+def test_what_comes_of_an_edit_is_said_by_the_policy(a_review: Callable[..., ReviewRequest]) -> None:
+    cases: tuple[tuple[int, tuple[Party, ...], str], ...] = (
+        (1, (), "approved in place of the draft"),
+        (2, (), "2 people have to approve"),
+        (1, (Party.EDITOR,), "Somebody else has to approve it"),
+    )
+    for approvals, distinct_from, words in cases:
+        policy = Policy(name="p", reviewers=(ANA.id,), approvals=approvals, distinct_from=distinct_from)
+        assert words in consequence(a_review(policy=policy))

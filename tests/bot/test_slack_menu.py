@@ -293,12 +293,13 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     reviews = [await there.house.review(task) for task in tasks]
     await there.house.service.looking.claim(reviews[1].id, ANA.id, via="web")
     await there.house.service.looking.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
+    await there.house.service.looking.snooze(reviews[1].id, BEN.id, timedelta(hours=1), via="web")
     for words, about in (("looking off", "task 1."), ("later off", "task 0 when everybody is.")):
         assert (await typed(there, words)).text.endswith(about)
         assert "More than one review" in (await typed(there, words)).text
-    assert [(one.claims, one.snoozes) for one in await there.house.service.waiting_for(ANA.id)] == [
-        ((), ())
-    ] * 2
+    waiting = await there.house.service.waiting_for(ANA.id)
+    assert [one.claims for one in waiting] == [(), ()]
+    assert [snooze.person for one in waiting for snooze in one.snoozes] == [BEN.id]
 
 
 async def test_words_in_a_thread_are_about_the_attempt_that_waits_in_it(there: SlackHouse) -> None:

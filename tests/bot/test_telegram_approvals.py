@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.answers import KEPT
+from bot.buttons import Action
 from bot.simulator.faults import Fault
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
 from bot.telegram.edits import PRESS
@@ -23,7 +25,7 @@ from tests.bot.telegram_house import (
     simulated,
     telegram_house,
 )
-from tests.world import ANA, BEN
+from tests.world import ANA, BEN, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
@@ -83,6 +85,33 @@ async def test_pressed_twice_it_decides_once(there: TelegramHouse) -> None:
         there.telegram.tap(prompt, "Approve", user=ANA_ID)
     assert (await decided(there, task)).reviewer == ANA.id
     await there.gone(prompt)
+
+
+async def test_a_press_that_cannot_be_stored_now_leaves_the_question_and_counts_later(
+    there: TelegramHouse,
+) -> None:
+    task, prompt = await asked_whether_sure(there)
+    there.house.service.is_down = True
+    assert (await there.telegram.press(prompt, "Approve", user=ANA_ID)).text == KEPT
+    there.house.service.is_down = False
+
+    async def is_counted() -> bool:
+        there.house.clock.advance(seconds=2)
+        return bool(await decisions(there, task))
+
+    await eventually(is_counted)
+    assert (await decided(there, task)).reviewer == ANA.id
+
+
+@pytest.mark.parametrize("action", [Action.REJECT_PLAINLY, Action.GIVE_REASON, Action.CHOOSE])
+async def test_no_other_button_is_taken_for_the_second_press(polling: TelegramHouse, action: Action) -> None:
+    """A client may send any of ours with it."""
+    there = polling
+    task, prompt = await asked_whether_sure(there)
+    token = there.house.buttons.token((await there.house.review(task)).id, 1, action)
+    assert (await there.telegram.press_raw(token, user=ANA_ID, message=prompt)).text == OVER
+    assert await decisions(there, task) == ()
+    assert there.telegram.message(GROUP, prompt.id).labels == prompt.labels, "it can be answered still"
 
 
 async def test_a_decision_in_between_is_told(polling: TelegramHouse) -> None:

@@ -39,3 +39,15 @@ async def test_nothing_but_the_secret_lets_in(said: bytes | None) -> None:
 
 async def test_the_secret_does() -> None:
     assert await status(SECRET) == 503
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.bodies.SECONDS", 0.05)
+    door = Door(secret=SECRET, intake=lambda: None)
+    async with served([web.post("/telegram/webhook", door.handle)]) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+        head = b"POST /telegram/webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        writer.write(head + SECRET_HEADER.encode() + b": " + SECRET + b"\r\n\r\n{")
+        assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
+        await writer.wait_closed()

@@ -667,3 +667,13 @@ async def test_white_space_around_a_draft_which_telegram_drops_is_dropped_by_nob
     shown = await proposed(there, "better world")
     await there.telegram.press(shown, "Confirm", user=ANA_ID)
     assert (await there.house.review(task, 3)).draft == FRAMED.replace("hello", "better")
+
+
+@pytest.mark.parametrize("action", [Action.REJECT_PLAINLY, Action.GIVE_REASON, Action.CHOOSE])
+async def test_no_other_button_is_taken_for_a_confirmation(polling: TelegramHouse, action: Action) -> None:
+    task = await asked_for_text(polling)
+    shown = await proposed(polling, "better")
+    token = polling.house.buttons.token((await polling.house.review(task)).id, 1, action)
+    assert (await polling.telegram.press_raw(token, user=ANA_ID, message=shown)).text == OVER
+    assert await decisions(polling, task) == ()
+    assert (await polling.telegram.press(shown, "Confirm", user=ANA_ID)).text == "Your edit is recorded."

@@ -307,6 +307,21 @@ async def test_so_does_a_question_why(polling: TelegramHouse, label: str) -> Non
     assert now(there, prompt).deleted
 
 
+async def test_one_that_somebody_else_took_away_is_not_asked_for_again(polling: TelegramHouse) -> None:
+    there = polling
+    task = await there.house.submit()
+    await there.telegram.press(await there.card(), "Reject…", user=ANA_ID)
+    prompt = await there.card(2)
+    review = await there.house.review(task)
+    await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
+    await settled(there)
+    assert edits_of(there, prompt) == 1
+    there.telegram.delete(prompt)
+    there.house.clock.advance(hours=1)
+    await settled(there)
+    assert edits_of(there, prompt) == 1, "nothing is left to be changed"
+
+
 async def test_one_too_old_to_be_taken_away_stays_and_is_asked_for_once(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

@@ -16,7 +16,7 @@ from bot.simulator.faults import Fault
 from bot.telegram.hearing import EVERY, KEPT, Hearing
 from bot.telegram.places import address_of, is_somebody, topic_of
 from core.errors import PlaceMoved, RateLimited
-from core.model import ChannelName, DeliveryState, Verdict
+from core.model import ChannelName, DeliveryState, MessageRef, Verdict
 from tests.bot.house import decided
 from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, TelegramHouse, simulated, telegram_house
 from tests.world import ANA, BEN, eventually
@@ -244,6 +244,47 @@ async def test_a_channel_is_announced_to_by_its_name_and_the_thread_holds(
             clock.advance(minutes=1)
             await telegram.press(second, "Approve", user=ANA_ID)
             await there.card_with("Approved by Ana Ruiz", chat=NEWS)
+
+
+async def test_a_channel_that_is_named_and_numbered_has_one_pace_also_after_a_restart(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """An edit tells which number a name has, as a post does."""
+    async with simulated() as telegram:
+        telegram.add_chat(NEWS, "channel", "News", [ANA_ID], username="reviews_news")
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, chat="@reviews_news"
+        ) as there:
+            task = await there.house.submit()
+            await there.card(chat=NEWS)
+            review = await there.house.review(task)
+            sent = await there.house.delivery(task, lambda found: found.message is not None)
+        clock.advance(minutes=5)
+        async with telegram_house(
+            sqlite_database, clock, webhook=False, telegram=telegram, chat="@reviews_news"
+        ) as there:
+            assert sent.message is not None
+            for _ in range(3):
+                await there.channel.update(sent, review, message=sent.message)
+            for address in ("@reviews_news", str(NEWS)):
+                place = replace(sent.recipient, address=address)
+                assert there.channel.spacing(place, edits=True) > 0
+
+
+async def test_nothing_replies_to_the_message_that_has_the_number_of_another_chats(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """The thread began in the group that this one was; here somebody else's message has its number."""
+    async with telegram_house(sqlite_database, clock, webhook=False) as there:
+        task = await there.house.submit()
+        card = await there.card()
+        sent = await there.house.delivery(task, lambda found: found.message is not None)
+        review = await there.house.review(task)
+        for chat, above in ((GROUP, card.id), (BASIC, None)):
+            began = MessageRef(f"{chat}/{card.id}")
+            posted = await there.channel.post(sent, review, thread=began)
+            number = int(posted.partition("/")[2])
+            assert there.telegram.message(GROUP, number).reply_to == above
 
 
 async def test_a_reason_for_a_press_in_a_channel_is_asked_for_in_private(

@@ -230,6 +230,21 @@ async def test_an_anonymous_admin_who_answers_gets_the_hint(there: TelegramHouse
     assert (await question(there, task)).reply is None
 
 
+@pytest.mark.parametrize("words", ["Which one?", ""])
+async def test_people_may_talk_below_a_question_without_a_word_of_ours(
+    there: TelegramHouse, words: str
+) -> None:
+    """Also with a picture. Whom we may not write to is told in the group or not at all."""
+    task = await asked(there)
+    told = await there.card_with(" asks ")
+    await there.telegram.say(GROUP, words, user=BEN_ID, reply_to=told)
+    await there.telegram.say(GROUP, "/back", user=BEN_ID)
+    await there.card_with("You were not away.")
+    await eventually(lambda: none_left(there))
+    assert len(there.ours()) == 3, "the card, the question, and an answer to the command"
+    assert (await question(there, task)).reply is None
+
+
 async def test_an_answer_without_words_is_asked_for_in_words(there: TelegramHouse) -> None:
     task = await asked(there)
     told = await there.card_with(" asks ")
