@@ -89,9 +89,9 @@ async def test_whoever_changes_it_again_sees_the_difference_again(there: SlackHo
     await there.slack.submit(the_view(there), {EDIT_BLOCK: "two"}, user="U01ANA")
     assert "+two" in said_in(the_view(there))
     assert await decisions(there, task) == ()
-    await there.slack.submit(the_view(there), user="U01ANA")
+    await there.slack.submit(the_view(there), {WHY_BLOCK: " "}, user="U01ANA")
     (made,) = await decisions(there, task)
-    assert made.content == "two"
+    assert (made.content, made.comment) == ("two", None), "a blank is no reason"
 
 
 @pytest.mark.parametrize("words", ["ok", "approved", "yes", "Confirm"])

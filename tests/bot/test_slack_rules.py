@@ -6,12 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from slack_sdk.web.async_client import AsyncWebClient
+from structlog.testing import capture_logs
 
 from bot.simulator.faults import Fault
+from bot.slack.patience import LONGEST
 from core.model import Verdict
 from tests.bot import slack_fixtures
 from tests.bot.slack_house import GENERAL
-from tests.world import BEN
+from tests.world import BEN, eventually
 
 if TYPE_CHECKING:
     import pytest
@@ -39,6 +41,24 @@ async def test_a_refusal_stands_in_the_thread_of_the_card_that_was_pressed(there
     await there.slack.press(await there.card(2), "Approve", user="U01EVE")
     await there.slack.until(lambda: len(there.slack.ephemerals("U01EVE")) == 2)
     assert [seen.thread_ts for seen in there.slack.ephemerals("U01EVE")] == [None, first.ts]
+
+
+async def test_a_private_word_that_slack_would_take_only_later_is_not_said(over_socket: SlackHouse) -> None:
+    """By then whoever pressed looks at something else, or somebody else does."""
+    there = over_socket
+    await there.house.submit()
+    card = await there.card()
+    late = {"Retry-After": str(LONGEST + 1)}
+    there.slack.faults.add(Fault(method="chat.postEphemeral", status=429, headers=late))
+    with capture_logs() as logs:
+        await there.slack.press(card, "Approve", user="U01EVE")
+
+        async def is_given_up() -> bool:
+            await there.house.store.counts()
+            return "private_answer_lost" in [line["event"] for line in logs]
+
+        await eventually(is_given_up)
+    assert there.slack.ephemerals("U01EVE") == ()
 
 
 async def test_where_somebody_deleted_the_first_card_the_next_attempts_is_posted(there: SlackHouse) -> None:

@@ -14,7 +14,7 @@ from telegram import User
 from bot.cards import NEWER
 from bot.simulator.faults import Fault
 from bot.telegram.hearing import EVERY, KEPT, Hearing
-from bot.telegram.places import address_of, is_somebody, topic_of
+from bot.telegram.places import address_of, is_anonymous, is_somebody, topic_of
 from core.errors import PlaceMoved, RateLimited
 from core.model import ChannelName, DeliveryState, MessageRef, Verdict
 from tests.bot.house import decided
@@ -449,6 +449,7 @@ def test_a_thread_of_replies_is_no_topic(*, is_topic: bool | None, topic: int | 
 def test_who_speaks_in_the_name_of_a_chat_is_nobody_whoever_is_said_to_have_written() -> None:
     assert is_somebody(a_message())
     assert not is_somebody(a_message(sender_chat=TelegramChat(-1009, "channel")))
+    assert is_anonymous(User(7, "Another bot", is_bot=True))
 
 
 def a_message(**parts: Any) -> TelegramMessage:
