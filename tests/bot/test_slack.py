@@ -20,7 +20,7 @@ from core.model import DeliveryState, Outcome, Status, Verdict
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL
 from tests.bot.slack_house import GENERAL, PARTNER, SlackHouse, slack_house, text_of
-from tests.world import ANA, BEN, StoppedClock
+from tests.world import ANA, BEN, StoppedClock, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -221,8 +221,11 @@ async def test_a_reject_token_does_not_approve(there: SlackHouse) -> None:
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
-async def test_a_card_whose_answer_was_lost_is_adopted_when_it_is_pressed(there: SlackHouse) -> None:
-    """Where we are not granted to look for it."""
+@pytest.mark.parametrize("label", ["Approve", "Reject…"])
+async def test_a_card_whose_answer_was_lost_is_adopted_when_it_is_pressed(
+    there: SlackHouse, label: str
+) -> None:
+    """Where we are not granted to look for it. Also where somebody else decides while a dialog is open."""
     refusal = {"ok": False, "error": "missing_scope"}
     there.slack.faults.add(Fault(method="conversations.history", body=refusal, times=None))
     there.slack.faults.add(Fault(method="chat.postMessage", cut=True, after_acting=True))
@@ -231,7 +234,16 @@ async def test_a_card_whose_answer_was_lost_is_adopted_when_it_is_pressed(there:
     await there.house.delivery(task, lambda found: found.tries == 1)
     there.house.clock.advance(seconds=60)
     await there.card(2)
-    await there.slack.press(unknown, "Approve", user="U01ANA")
+    await there.slack.press(unknown, label, user="U01ANA")
+    if label == "Reject…":
+
+        async def is_known() -> bool:
+            found = await there.house.service.deliveries(task.id)
+            return f"{GENERAL}/{unknown.ts}" in [one.message for one in found]
+
+        await eventually(is_known)
+        review = await there.house.review(task)
+        await there.house.service.decide(review.id, BEN.id, Verdict.APPROVE, via="web")
     await there.slack.until(lambda: all(card.labels == () for card in there.slack.messages(GENERAL)))
 
 
