@@ -149,10 +149,13 @@ async def test_where_updates_cannot_be_stored_the_log_does_not_say_that_telegram
     assert [line.get("reason") for line in told_of_polls(logs)] == [words, None]
 
 
-async def test_that_telegram_refuses_the_token_is_told_as_that(polling: TelegramHouse) -> None:
+@pytest.mark.parametrize(("status", "description"), [(401, "Unauthorized"), (404, "Not Found")])
+async def test_that_telegram_refuses_the_token_is_told_as_that_and_ends_no_polling(
+    polling: TelegramHouse, status: int, description: str
+) -> None:
     there = polling
-    refusal = {"ok": False, "error_code": 401, "description": "Unauthorized"}
-    there.telegram.faults.add(Fault(method="getUpdates", status=401, body=refusal))
+    refusal = {"ok": False, "error_code": status, "description": description}
+    there.telegram.faults.add(Fault(method="getUpdates", status=status, body=refusal))
     with capture_logs() as logs:
         await there.telegram.say(ANA_ID, "/whoami", user=ANA_ID)
         await there.telegram.until(lambda: told_of_polls(logs), timeout=PATIENCE)
