@@ -101,7 +101,7 @@ OTHERS = Statement(
     select(replica.c.id, replica.c.name, replica.c.release, replica.c.configuration)
     .join(worker, worker.c.id == replica.c.worker)
     .where(_fresh, replica.c.id != p("me"))
-    .order_by(replica.c.started_at)
+    .order_by(replica.c.started_at, replica.c.name)
 )
 STEADY = Statement(select(_steady))
 LIVING = Statement(_living.limit(literal_column("1")))
