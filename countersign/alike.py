@@ -64,7 +64,7 @@ class Beside:
     """This replica among those that live."""
 
     differ: bool
-    """Whether any of them judges by other policies."""
+    """Whether any of them judges by other policies, or takes others for members of groups from outside."""
     is_first: bool
     """Whether what one of them is to do for all is this one's to do: its id is the lowest."""
 
@@ -87,12 +87,14 @@ class Alike:
         self._settings = settings
         self._key = key
         self._mark = mark(settings, configured, key)
+        self._judges_by = judges_by(configured)
         self._release = version("countersign")
         store.describe(name=self._name, release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
         """The file was read anew."""
         self._mark = mark(self._settings, configured, self._key)
+        self._judges_by = judges_by(configured)
         await self._store.reconfigure(self._mark)
         await self.look()
 
@@ -100,7 +102,10 @@ class Alike:
         """How those judge what is open that live beside this one."""
         others = await self._store.others()
         return Beside(
-            differ=any("policies" in differences(self._mark, other.configuration) for other in others),
+            differ=any(
+                not self._judges_by.isdisjoint(differences(self._mark, other.configuration))
+                for other in others
+            ),
             is_first=all(self._store.replica < other.id for other in others),
         )
 
@@ -141,6 +146,11 @@ class Alike:
                 where = listed(there) if named else f"{len(there)} of {len(others)} other replicas"
                 found.append(f"Set otherwise on {where} than {here}: {either(section)}.")
         return found
+
+
+def judges_by(configured: Configuration) -> frozenset[str]:
+    """The sections that say who decides: a group's source names people by what [people] says of them."""
+    return frozenset({"policies", "people"} if configured.outside else {"policies"})
 
 
 def either(section: str) -> str:

@@ -193,3 +193,25 @@ async def test_where_nothing_changed_a_restart_looks_nothing_over(
         dies(postgres_database, "a" * 32)
         await new.reloader.keep_up()
         await new.reloader.look_over()
+
+
+@pytest.mark.parametrize("group", ["", '[groups.legal]\nslack = "S01LEGAL"\n'])
+async def test_who_is_in_people_matters_only_to_groups_from_outside(
+    tmp_path: Path, postgres_database: Database, clock: StoppedClock, group: str
+) -> None:
+    """A source names people by their chats: with others in [people] the same policies let others decide."""
+    file = tmp_path / "countersign.toml"
+    file.write_text(ONLY_BEN + group)
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(serving(file, postgres_database, clock, "a"))
+        await old.reloader.look_over()
+        file.write_text(ONLY_BEN + group + '[people.dan]\nname = "Dan"\nslack = "U0DAN"\n')
+        new = await stack.enter_async_context(serving(file, postgres_database, clock, "b"))
+        await new.reloader.look_over()
+        await new.reloader.keep_up()
+        changed = await new.store.policies_changed(new.policies, ())
+        assert changed == (frozenset({"default"}) if group else frozenset()), "to be looked over once more"
+        await old.reloader.reload()
+        await new.reloader.keep_up()
+        await old.reloader.keep_up()
+        assert await new.store.policies_changed(new.policies, ()) == frozenset()
