@@ -52,20 +52,24 @@ class Reconsidering:
             changed |= frozenset(changed_here) - frozenset(besides)
             if not changed:
                 return 0
-        stuck = await self.under(changed, besides=besides, shows=settles or bool(changed_here))
+        stuck = await self.under(changed, besides=besides, shows=None if settles else changed_here)
         again = () if settles else tuple(self._policies if changed is None else changed)
         await self._store.looked_over(self._policies, besides, again)
         return stuck
 
     async def under(
-        self, policies: Collection[str] | None, *, besides: Collection[str] = (), shows: bool = True
+        self,
+        policies: Collection[str] | None,
+        *,
+        besides: Collection[str] = (),
+        shows: Collection[str] | None = None,
     ) -> int:
         """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
         to decide; how many there are.
 
         They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again; and cards show how many count, where this `shows` them anew. Page
-        by page: no decision waits.
+        that did not count may count again; and cards show how many count: those under policies that this
+        `shows` anew (None: all of them). Page by page: no decision waits.
         """
         stuck = 0
         last: tuple[datetime, str] | None = None
@@ -81,7 +85,7 @@ class Reconsidering:
                 return stuck
             last = (page[-1].opened_at, page[-1].id)
 
-    async def _reconsidered(self, reviews: Sequence[ReviewRequest], *, shows: bool) -> int:
+    async def _reconsidered(self, reviews: Sequence[ReviewRequest], *, shows: Collection[str] | None) -> int:
         hopeless = [
             review.id
             for review in reviews
@@ -91,8 +95,12 @@ class Reconsidering:
         if hopeless or met:
             await self._store.mark_stuck([*hopeless, *met])
         # Somebody's word may count no more, or again; which it was before, nobody knows.
-        recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
-        if recounted and shows:
+        recounted = [
+            one.id
+            for one in reviews
+            if one.decisions and not one.policy.keeps_removed and (shows is None or one.policy.name in shows)
+        ]
+        if recounted:
             await self._store.show_again(recounted)
         return len(hopeless)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from core.model import Policy, TimerKind
 from core.reconsidering import Reconsidering
 from core.store.sql import SqlStore
-from tests.contracts.steps import parked, submitted
-from tests.world import ANA, BEN, PATIENCE, eventually
+from tests.contracts.steps import parked, recorded, submitted, waiting
+from tests.world import ANA, BEN, DESK, PATIENCE, eventually
 
 if TYPE_CHECKING:
     from core.store.database import Database
@@ -71,6 +71,34 @@ async def test_what_is_to_be_looked_at_again_has_changed_for_every_later_look(
         assert await store.policies_changed(BOTH, ("two",)) == frozenset({"one"})
         await store.looked_over(BOTH, ())
         assert await store.policies_changed(BOTH, ()) == frozenset()
+
+
+async def test_while_others_judge_otherwise_cards_are_shown_anew_for_what_changed_here_alone(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Else a group that people come to and leave would have all cards changed each time."""
+    in_force = {
+        name: Policy(
+            name=name, reviewers=(ANA.id, BEN.id), approvals=2, recipients=(DESK,), keeps_removed=False
+        )
+        for name in ("one", "two")
+    }
+    async with SqlStore(any_database, clock) as store:
+        opened = {name: await waiting(store, policy) for name, policy in in_force.items()}
+        for review in opened.values():
+            await recorded(store, review, policies=in_force)
+
+        async def versions() -> dict[str, int]:
+            tasks = {name: (await store.review(review)).task.id for name, review in opened.items()}
+            return {name: (await store.deliveries(task))[0].version for name, task in tasks.items()}
+
+        before = await versions()
+        reconsidering = Reconsidering(store, policies=in_force)
+        await reconsidering.unsettle()
+        await reconsidering.look_over(changed_here={"one"}, settles=False)
+        assert await versions() == {"one": before["one"] + 1, "two": before["two"]}
+        await reconsidering.look_over()
+        assert await versions() == {"one": before["one"] + 2, "two": before["two"] + 1}, "once they do not"
 
 
 async def test_what_was_about_to_be_opened_under_the_old_policy_is_looked_at_too(
