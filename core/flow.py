@@ -117,7 +117,7 @@ class FlowRunner:
                 return await segment.run()
             finally:
                 version = segment.version
-        except (StaleRun, Unavailable):
+        except (Broke, StaleRun, Unavailable):
             raise
         except Exception as error:
             raise Broke(version) from error

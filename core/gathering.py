@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.defects import Broke
+from core.errors import StaleRun, Unavailable
 from core.lifecycle import after
 from core.model import Point, Step
 
@@ -55,7 +57,11 @@ class Gathering:
         due_at: datetime | None = None,
         review: NewReview | None = None,
     ) -> None:
-        """Store what has gathered since the last time, and where the task stands now. Raises `StaleRun`."""
+        """Store what has gathered since the last time, and where the task stands now.
+
+        Raises `StaleRun`, `Unavailable`, and `Broke` at whatever else: with what has gathered it would again,
+        and no node is to be tried again for it.
+        """
         step = Step(
             task=self._task.id,
             version=self.version,
@@ -75,7 +81,12 @@ class Gathering:
             due_at=due_at,
             review=review,
         )
-        self.version = await self._store.step(step)
+        try:
+            self.version = await self._store.step(step)
+        except (StaleRun, Unavailable):
+            raise
+        except Exception as error:
+            raise Broke(self.version) from error
         self._seq += len(step.events)
         self.status = step.status
         self._stored += len(step.checkpoints)

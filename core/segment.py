@@ -9,6 +9,7 @@ import structlog
 
 from core import asking, sentences
 from core.counting import is_hopeless
+from core.defects import Broke
 from core.errors import FlowError, StaleRun, Unavailable
 from core.events import (
     AttemptStarted,
@@ -117,7 +118,7 @@ class Segment:
         while self._path is not None:
             try:
                 parked = await self._advance()
-            except (StaleRun, Unavailable):
+            except (Broke, StaleRun, Unavailable):
                 raise
             except Exception as error:  # noqa: BLE001 - a node is somebody else's code; it may raise anything
                 return await self._retry_or_fail(error)

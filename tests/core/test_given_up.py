@@ -22,15 +22,17 @@ class Breaking(SqlStore):
     """Takes so many steps."""
 
     left = 0
+    refused = 0
 
     async def step(self, step: Step) -> int:
         if not self.left:
+            self.refused += 1
             raise ZeroDivisionError("a defect")
         self.left -= 1
         return await super().step(step)
 
 
-@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("steps", [0, 1])  # as its node begins, and as its review is opened
 async def test_a_defect_tells_at_which_version_its_task_was_left(
     sqlite_database: Database, clock: StoppedClock, steps: int
 ) -> None:
@@ -42,3 +44,5 @@ async def test_a_defect_tells_at_which_version_its_task_was_left(
         with pytest.raises(Broke) as broke:
             await FlowRunner(store, draft_flows(processor=THEIRS), clock).run(task.id)
         assert broke.value.version == before.version + steps
+        assert type(broke.value.__cause__) is ZeroDivisionError, "it was no node's, which is tried again"
+        assert store.refused == 1
