@@ -13,7 +13,8 @@ import sqlite3
 import threading
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from core.clock import seconds
 from core.errors import NotOffered, StoreUnavailable, Unavailable
@@ -69,14 +70,17 @@ class FileCopy:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = os.fstat(file.fileno()).st_size
+        self.reading: asyncio.Future[bytes] | None = None
+        """The newest piece, as a thread reads it: however long, if the disk holds it up."""
 
     async def pieces(self) -> AsyncIterator[bytes]:
         while piece := await self._next():
             yield piece
 
     async def _next(self) -> bytes:
+        self.reading = asyncio.get_running_loop().run_in_executor(None, self._file.read, PIECE)
         async with asyncio.timeout(STANDS_STILL.total_seconds()):
-            return await asyncio.to_thread(self._file.read, PIECE)
+            return await asyncio.shield(self.reading)
 
 
 class Copies:
@@ -93,19 +97,22 @@ class Copies:
             raise NotOffered(PG_DUMP)
         if self._is_busy:
             raise Unavailable(BUSY, retry_after=SOON)
-        self._is_busy, going = True, Going()
+        self._is_busy, going, copy = True, Going(), None
         made = asyncio.get_running_loop().run_in_executor(None, copied, self._database, going)
         try:
             await _come(made, going)
-            yield FileCopy(made.result())
+            copy = FileCopy(made.result())
+            yield copy
         finally:
             going.stop.set()
-            made.add_done_callback(self._let_go)
+            last = made if copy is None or copy.reading is None else copy.reading
+            last.add_done_callback(partial(self._let_go, made))
 
-    def _let_go(self, made: asyncio.Future[BinaryIO]) -> None:
+    def _let_go(self, made: asyncio.Future[BinaryIO], _last: asyncio.Future[Any]) -> None:
+        """Not before its thread has ended: there are few, and the next backup's would be held up, too."""
         self._is_busy = False
         if not made.cancelled() and made.exception() is None:
-            # In a thread: a read that a stuck disk holds up would hold up the close, and the loop with it.
+            # In a thread: a stuck disk may hold up this as well, and the loop with it.
             made.get_loop().run_in_executor(None, made.result().close)
 
 

@@ -119,3 +119,24 @@ async def test_a_disk_that_brings_nothing_more_is_not_waited_for(monkeypatch: py
         with pytest.raises(TimeoutError):
             await anext(pieces)
         os.close(writing)
+
+
+async def test_one_that_the_disk_holds_up_keeps_the_place_until_its_threads_are_free(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are few of them for all that waits for files and names."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb"):
+        with monkeypatch.context() as held_up:
+            held_up.setattr(backup, "copied", lambda *_: os.fdopen(reading, "rb"))
+            async with store.backup() as copy:
+                held_up.setattr(backup, "STANDS_STILL", timedelta(0))
+                pieces = copy.pieces()
+                with pytest.raises(TimeoutError):
+                    await anext(pieces)
+        for _ in range(9):  # as often as the loop takes to hear of what ends at once
+            await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match=backup.BUSY):
+            async with store.backup():
+                pytest.fail("its threads are held up still")
+    await _taken(store)
