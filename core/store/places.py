@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, literal_column, null, or_, select, update
+from sqlalchemy import and_, delete, insert, literal_column, null, or_, select, update
 
 from core.store.deliveries import insert_deliveries, new_delivery
 from core.store.receipts import shown
 from core.store.rows import DELIVERY_COLUMNS, delivery_of, micros, moment
 from core.store.statements import Statement, p
-from core.store.tables import delivery, heard, moved_place, review
+from core.store.tables import delivery, heard, moved_place, review, task
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -63,15 +63,23 @@ INSERT_HEARD = Statement(insert(heard), ("channel", "at"))
 HEAR = Statement(
     update(heard).where(heard.c.channel == p("channel"), heard.c.at == p("before")).values(at=p("now"))
 )
+_is_open_card = and_(
+    delivery.c.channel == p("channel"),
+    delivery.c.review_id.in_(_open_reviews),
+    delivery.c.message.is_not(None),
+    delivery.c.state != literal_column("'given_up'"),
+    delivery.c.retired == literal_column("0"),
+)
+# In one order, as `admitting` does; who changes all cards of a task has locked it first, too.
+LOCK = Statement(
+    select(task.c.id)
+    .where(task.c.id.in_(select(delivery.c.task_id).where(_is_open_card)))
+    .order_by(task.c.id)
+    .with_for_update()
+)
 OPEN_CARDS = Statement(
     select(*(delivery.c[name] for name in DELIVERY_COLUMNS))
-    .where(
-        delivery.c.channel == p("channel"),
-        delivery.c.review_id.in_(_open_reviews),
-        delivery.c.message.is_not(None),
-        delivery.c.state != literal_column("'given_up'"),
-        delivery.c.retired == literal_column("0"),
-    )
+    .where(_is_open_card)
     .order_by(delivery.c.task_id, delivery.c.event_seq, delivery.c.id)
 )
 # Another replica may have noted meanwhile that its place has moved, or takes no card of ours.
@@ -129,6 +137,7 @@ def note_heard(tx: Transaction, channel: str, kept: timedelta) -> int:
 
 def _renew(tx: Transaction, channel: str) -> int:
     """Post every open card anew, and retire those that people see: a press on them may have been lost."""
+    tx.lock(LOCK, channel=channel)
     found = [delivery_of(row) for row in tx.all(OPEN_CARDS, channel=channel)]
     cards = [
         card
