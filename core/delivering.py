@@ -319,11 +319,11 @@ class ChannelLoop:
         return since is not None and self._clock.now() - since >= GIVE_UP_AFTER
 
     async def _give_up(self, delivery: Delivery, error: str, *, ends_here: bool = False) -> None:
-        self.measures.given_up += 1
         if ends_here:
-            # Asked for by who is told, so nothing that somebody has to look after.
+            # Asked for by who is told, so nothing that somebody has to look after, or be paged for.
             log.info("deliveries_ended", reason=error, **self._facts(delivery))
         else:
+            self.measures.given_up += 1
             log.error("delivery_given_up", error=error, **self._facts(delivery))
         await self._store.delivery_given_up(delivery, error, ends_here=ends_here)
 

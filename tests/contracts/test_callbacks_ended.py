@@ -58,7 +58,9 @@ async def test_a_message_that_is_given_up_for_another_reason_ends_nothing_else(s
     assert await of(store, (await submitted(store)).id) == []
 
 
-async def test_the_log_says_that_a_receiver_has_ended_it(any_database: Database, clock: StoppedClock) -> None:
+async def test_that_a_receiver_has_ended_it_is_logged_and_nothing_to_be_paged_for(
+    any_database: Database, clock: StoppedClock
+) -> None:
     paper = PaperChannel(WEBHOOK)
     paper.faults = [Unwanted("It is gone (410).")]
     with capture_logs() as logs:
@@ -76,5 +78,6 @@ async def test_the_log_says_that_a_receiver_has_ended_it(any_database: Database,
             other = await world.submit("y", callback_url=THERE)
             await world.open_review(other.id)
             assert (await paper.called(2)).delivery.task == other.id
+            assert world.outbox.measures[WEBHOOK].given_up == 0
     told = [line for line in logs if line["event"] in {"deliveries_ended", "delivery_given_up"}]
     assert [(line["event"], line["task_id"]) for line in told] == [("deliveries_ended", task.id)]
