@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from core.errors import Unidentified
+from web import expectations
 from web.absence import Absences
 from web.auth import Callers
 from web.backups import Backups
 from web.checkpoints import Checkpoints
 from web.closing import Closing
-from web.expectations import adding
 from web.gate import Admission, add_headers, make_gate
 from web.hooks.addresses import CallbackGuard
 from web.hooks.inbound import Hooks
@@ -76,25 +76,27 @@ def create_app(
     pings = Pings(settings.ping_seconds)
     admission = Admission(settings=settings, callers=callers, machines=MACHINES | frozenset(public_paths))
     app = web.Application(middlewares=[make_gate(admission, pages, refused)], client_max_size=LARGEST_BODY)
-    add = adding(app)
+    expectations.hear(app)
     guard = CallbackGuard(settings.webhook_allow, signed=settings.webhook_secret is not None)
-    add(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
-    add(Standing(service=service, settings=settings).routes())
-    add(Conversation(service=service).routes())
-    add(Looking(service=service, clock=clock).routes())
-    add(Absences(service=service, pages=pages, clock=clock).routes())
-    add(Checkpoints(service=service, settings=settings).routes())
-    add(Backups(service=service, closing=closing).routes())
+    app.add_routes(Tasks(service=service, settings=settings, closing=closing, guard=guard).routes())
+    app.add_routes(Standing(service=service, settings=settings).routes())
+    app.add_routes(Conversation(service=service).routes())
+    app.add_routes(Looking(service=service, clock=clock).routes())
+    app.add_routes(Absences(service=service, pages=pages, clock=clock).routes())
+    app.add_routes(Checkpoints(service=service, settings=settings).routes())
+    app.add_routes(Backups(service=service, closing=closing).routes())
     streams = Streams(service=service, callers=callers, closing=closing, pings=pings, settings=settings)
-    add(streams.routes())
+    app.add_routes(streams.routes())
     if exposition is not None:
-        add(Metrics(exposition=exposition, readers=lambda: streams.readers, refused=refused).routes())
-    add(Views(service=service, callers=callers, pages=pages, card_links=card_links).routes())
-    add(Changes(service=service, pages=pages).routes())
-    add(Hooks(service=service, hooks=hooks or {}).routes())
-    add(probes(health, callers, closing))
-    add(pages.assets.routes())
-    add(extra_routes)
+        app.add_routes(
+            Metrics(exposition=exposition, readers=lambda: streams.readers, refused=refused).routes()
+        )
+    app.add_routes(Views(service=service, callers=callers, pages=pages, card_links=card_links).routes())
+    app.add_routes(Changes(service=service, pages=pages).routes())
+    app.add_routes(Hooks(service=service, hooks=hooks or {}).routes())
+    app.add_routes(probes(health, callers, closing))
+    app.add_routes(pages.assets.routes())
+    app.add_routes(extra_routes)
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(closing.mark)
     app.cleanup_ctx.append(pings.running)
@@ -119,9 +121,9 @@ def create_probes(
     )
     admission = Admission(settings=settings, callers=callers, machines=MACHINES)
     app = web.Application(middlewares=[make_gate(admission, None, refused)])
-    add = adding(app)
-    add(Metrics(exposition=exposition, readers=lambda: 0, refused=refused).routes())
-    add(probes(health, callers))
+    expectations.hear(app)
+    app.add_routes(Metrics(exposition=exposition, readers=lambda: 0, refused=refused).routes())
+    app.add_routes(probes(health, callers))
     app.on_response_prepare.append(add_headers)
     return app
 

@@ -1,68 +1,54 @@
-"""The header `Expect`: aiohttp hears it before the gate, with a handler for each route.
+"""The header `Expect`: aiohttp hears it before the gate, with a handler of each route's.
 
-Its own writes what it does not know into an answer of its own, and breaks on bytes that are no text. So here
-only the one word there is is answered (RFC 9110, 10.1.1), and the gate refuses all others.
+Its own answers what it does not know with an answer of its own, and breaks on bytes that are no text. So only
+the one word there is (RFC 9110, 10.1.1) gets there; where anything else is expected, the gate refuses.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import HttpVersion11, web
+from aiohttp.web_urldispatcher import Domain, MatchedSubAppResource
 
 from web.problems import HttpRefusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 CONTINUE: Final = "100-continue"
 
 
-def adding(app: web.Application) -> Callable[[Iterable[web.RouteDef]], None]:
-    """What adds routes to `app`; where none matches, an expectation does not get past the gate either."""
-    app.router.register_resource(_Nowhere())
-
-    def add(routes: Iterable[web.RouteDef]) -> None:
-        app.add_routes(
-            web.route(one.method, one.path, one.handler, expect_handler=_heard, **one.kwargs)
-            for one in routes
-        )
-
-    return add
+def hear(app: web.Application) -> None:
+    """Keep what cannot be met from the routes of `app`: whatever is asked for, and where nothing is."""
+    app.router.register_resource(_Unmet())
 
 
 def check(request: web.Request) -> None:
     """Refuse what else is expected (417)."""
-    expected = _expected(request)
-    if expected and expected != CONTINUE:
+    if _is_unmet(request):
         raise HttpRefusal(
             417, "Expectation failed", f"All that can be expected of this server is {CONTINUE}."
         )
 
 
-def _expected(request: web.Request) -> str:
-    """In lower case; nothing in HTTP/1.0, which does not know the header."""
-    return request.headers.get("Expect", "").lower() if request.version >= HttpVersion11 else ""
+def _is_unmet(request: web.Request) -> bool:
+    """Never in HTTP/1.0, which does not know the header."""
+    expected = request.headers.get("Expect")
+    return bool(expected) and request.version >= HttpVersion11 and str(expected).lower() != CONTINUE
 
 
-async def _heard(request: web.Request) -> None:
-    if _expected(request) == CONTINUE:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
+async def _unheard(_request: web.Request) -> None:
+    """The gate comes next."""
 
 
 async def _nothing(_request: web.Request) -> web.StreamResponse:
     raise web.HTTPNotFound
 
 
-class _Nowhere(web.DynamicResource):
-    """Stands in for no route at all: aiohttp's own stand-in has its own handler of expectations."""
+class _Unmet(MatchedSubAppResource):
+    """Of this kind since aiohttp asks those first, and of addresses without a path (`CONNECT a:1`) alone."""
 
     def __init__(self) -> None:
-        super().__init__("/{path}")
-        self._any = web.ResourceRoute("*", _nothing, self, expect_handler=_heard)
+        super().__init__(Domain("unmet.invalid"), web.Application())  # neither is looked at
+        self._any = web.ResourceRoute("*", _nothing, self, expect_handler=_unheard)
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
-        if _expected(request) in {"", CONTINUE}:
-            return None, set()
-        return web.UrlMappingMatchInfo({}, self._any), set()
+        return (web.UrlMappingMatchInfo({}, self._any) if _is_unmet(request) else None), set()

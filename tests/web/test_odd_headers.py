@@ -31,6 +31,8 @@ ROUTES = [
     "GET /v1/backup",
     "DELETE /submit",
     "OPTIONS *",
+    "GET http://localhost",
+    "CONNECT localhost:443",
     "POST /submit",
     "POST /sign-in",
     "POST /hooks/ci",
