@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class Door(web.TCPSite):
@@ -21,7 +21,7 @@ class Door(web.TCPSite):
     async def stop(self) -> None:
         listening = getattr(self._server, "sockets", ())
         # Copies: none of them is closed for the kernel until the last is.
-        copies = [socket(fileno=os.dup(one.fileno())) for one in listening]
+        copies = [*_copies(listening)]
         server = self._runner.server
         await super().stop()
         came = [one for copy in copies for one in _everybody(copy)]
@@ -29,6 +29,13 @@ class Door(web.TCPSite):
             for one in came:
                 with suppress(OSError):  # gone again
                     await asyncio.get_running_loop().connect_accepted_socket(server, one)
+
+
+def _copies(listening: Iterable[socket]) -> Iterator[socket]:
+    """None where no descriptor is left for one: it is to stop all the same."""
+    with suppress(OSError):
+        for one in listening:
+            yield socket(fileno=os.dup(one.fileno()))
 
 
 def _everybody(listening: socket) -> Iterator[socket]:

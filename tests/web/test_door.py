@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -47,3 +48,27 @@ async def closing() -> None:
 @pytest.mark.parametrize("running", [asyncio.run, run], ids=["asyncio", "the quickest"])
 def test_who_knocked_before_is_answered(running: Callable[[Any], object]) -> None:
     running(closing())
+
+
+async def closing_with_no_descriptor_left() -> None:
+    runner = make_runner(web.Application())
+    await runner.setup()
+    door = Door(runner, "127.0.0.1", 0)
+    await door.start()
+    address = runner.addresses[0]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        await door.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        is_open = bool(runner.sites)
+        await runner.cleanup()
+    assert not is_open
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+@pytest.mark.parametrize("running", [asyncio.run, run], ids=["asyncio", "the quickest"])
+def test_it_is_closed_also_where_too_many_are_in(running: Callable[[Any], object]) -> None:
+    running(closing_with_no_descriptor_left())
