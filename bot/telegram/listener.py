@@ -24,7 +24,7 @@ from bot.answers import KEPT
 from bot.connecting import connect_or_go_on
 from bot.menu import Menu
 from bot.reception import Reception
-from bot.telegram.above import Above
+from bot.telegram.above import Above, NotKnownYet
 from bot.telegram.answers import Answers
 from bot.telegram.approvals import Approvals
 from bot.telegram.commands import Commands, offer_commands
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 App: TypeAlias = "Application[Any, Any, Any, Any, Any, Any]"
+Handler: TypeAlias = "Callable[[Update, object], Coroutine[Any, Any, None]]"
 
 START_SECONDS = 5.0
 """How long the start waits for Telegram before it goes on without."""
@@ -180,10 +181,11 @@ class Listener:
         if self._settings.telegram_webhook_secret is not None:
             builder = builder.updater(None)
         app: App = builder.concurrent_updates(Processor(self._intake)).build()
-        app.add_handler(CallbackQueryHandler(presses.pressed))
-        app.add_handler(MessageHandler(filters.Regex(COMMAND), partial(_typed, presses, commands)))
+        typed = partial(_typed, presses, commands)
+        app.add_handler(CallbackQueryHandler(partial(self._in_turn, presses.pressed)))
+        app.add_handler(MessageHandler(filters.Regex(COMMAND), partial(self._in_turn, typed)))
         app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, self._hearing.moved))
-        app.add_handler(MessageHandler(filters.REPLY, presses.replied))
+        app.add_handler(MessageHandler(filters.REPLY, partial(self._in_turn, presses.replied)))
         app.add_error_handler(self._failed)
         return app
 
@@ -273,14 +275,18 @@ class Listener:
             sentence = f"COUNTERSIGN_PUBLIC_URL: Telegram refuses it as a webhook ({error.message})."
             raise SettingsError(sentence) from error
 
+    async def _in_turn(self, handle: Handler, update: Update, context: object) -> None:
+        self._intake.put_off.check_turn(update)
+        await handle(update, context)
+
     async def _failed(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
         error = context.error
         update_id = update.update_id if isinstance(update, Update) else None
         if isinstance(update, Update) and isinstance(error, Unavailable):
-            if not self._intake.was_postponed(update):
+            if update not in self._intake.put_off:
                 await self._tell_of_outage(update)
             # Last: it may be handed out again from then on.
-            self._intake.postpone(update, error)
+            self._intake.postpone(update, error, holds_up=not isinstance(error, NotKnownYet))
         elif error is not None:
             log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
 

@@ -16,6 +16,7 @@ from telegram.ext import BaseUpdateProcessor
 
 from bot.menu import Word
 from bot.reception import Asked
+from bot.telegram.order import PutOff
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
@@ -199,8 +200,7 @@ class Intake:
         self._clock = clock
         self._answers = answers
         self._postponed: dict[int, Alarm] = {}
-        self._put_off: set[int] = set()
-        """What was postponed before, and is not handled."""
+        self.put_off = PutOff()
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
         self._keeping: set[asyncio.Task[QueryShape | None]] = set()
@@ -288,22 +288,19 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - a defect must not end it: nobody else looks after them
                 log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))
 
-    def was_postponed(self, update: Update) -> bool:
-        return update.update_id in self._put_off
-
-    def postpone(self, update: Update, error: Unavailable) -> None:
-        """Hand it out again later: it is stored, and was not handled.
+    def postpone(self, update: Update, error: Unavailable, *, holds_up: bool) -> None:
+        """Hand it out again later: it is stored, and was not handled. `holds_up` as for `PutOff.add`.
 
         Nothing is waited for between this and `handled`, which would take it for handled once its time came.
         """
-        self._put_off.add(update.update_id)
+        self.put_off.add(update, holds_up=holds_up)
         self._later(update.update_id, update, error)
 
     async def handled(self, update: Update) -> None:
         if update.callback_query is not None:
             self._answers.nothing_more(update.callback_query.id)
         if update.update_id not in self._postponed:
-            self._put_off.discard(update.update_id)
+            self.put_off.discard(update.update_id)
             await self.mark(update.update_id)
 
     async def mark(self, update_id: int) -> None:
@@ -345,7 +342,7 @@ class Intake:
             log.error("update_not_looked_up", channel=TELEGRAM, update_id=update_id, **defect(error))
             is_handled = False
         if is_handled:
-            self._put_off.discard(update_id)
+            self.put_off.discard(update_id)
             self._in_hand.discard(str(update_id))
             log.info("update_handled_elsewhere", channel=TELEGRAM, update_id=update_id)
         else:

@@ -1,0 +1,90 @@
+"""What one person says in Telegram while the database is away: what they said last is what stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bot.answers import KEPT
+from tests.bot import telegram_fixtures
+from tests.bot.house import decisions
+from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP
+from tests.bot.telegram_updates import none_left
+from tests.world import BEN, eventually
+
+if TYPE_CHECKING:
+    from bot.simulator.telegram.chats import Message
+    from core.model import Task
+    from tests.bot.telegram_house import TelegramHouse
+
+there = telegram_fixtures.there
+AGAIN = timedelta(seconds=2)
+"""After which what the database refused is tried again."""
+
+
+async def put_off(there: TelegramHouse) -> None:
+    """What was just said is to be tried again, and nothing else is at that moment."""
+
+    async def ask() -> bool:
+        await there.house.noted()
+        return there.house.clock.now() + AGAIN in there.house.clock.alarms
+
+    await eventually(ask)
+
+
+async def refused(there: TelegramHouse, times: int) -> None:
+    async def ask() -> bool:
+        await there.house.noted()
+        return there.house.service.refused >= times
+
+    await eventually(ask)
+
+
+async def some_time_later(there: TelegramHouse) -> None:
+    async def ask() -> bool:
+        there.house.clock.advance(seconds=1)
+        await there.house.noted()
+        return await none_left(there)
+
+    await eventually(ask)
+
+
+async def approved_and_then_withdrawn(there: TelegramHouse) -> tuple[Task, Message]:
+    """The database is away for both, and back when the second is tried again, before the first is."""
+    task = await there.house.submit(flow="lenient")
+    card = await there.card()
+    there.house.service.is_down = True
+    assert (await there.telegram.press(card, "Approve", user=ANA_ID)).text == KEPT
+    await put_off(there)
+    there.house.clock.advance(seconds=1)
+    await there.telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+    await put_off(there)
+    there.house.clock.advance(seconds=1)
+    await refused(there, times=2)
+    return task, card
+
+
+async def test_an_approval_that_was_taken_back_does_not_stand(there: TelegramHouse) -> None:
+    task, _ = await approved_and_then_withdrawn(there)
+    there.house.service.is_down = False
+    await some_time_later(there)
+    assert await decisions(there, task) == ()
+    await there.card_with("Your decision on attempt 1 of ")
+
+
+async def test_what_others_say_does_not_wait_for_it(there: TelegramHouse) -> None:
+    task, card = await approved_and_then_withdrawn(there)
+    there.house.service.is_down = False
+    assert (await there.telegram.press(card, "Approve", user=BEN_ID)).text == "Recorded: 1 of 2 approvals."
+    assert [made.reviewer for made in await decisions(there, task)] == [BEN.id]
+
+
+async def test_a_press_behind_another_is_told_that_it_is_kept(there: TelegramHouse) -> None:
+    first, _ = await approved_and_then_withdrawn(there)
+    second = await there.house.submit("the second", flow="lenient")
+    other = await there.card_with("Review: the second")
+    assert (await there.telegram.press(other, "Approve", user=ANA_ID)).text == KEPT
+    there.house.service.is_down = False
+    await some_time_later(there)
+    assert await decisions(there, first) == ()
+    assert len(await decisions(there, second)) == 1
