@@ -41,9 +41,13 @@ class Directory:
         return cls(slack=_each_once("slack", members), telegram=_each_once("telegram", users))
 
     def slack_person(self, *, user: str, team: str, own_team: str) -> PersonId | None:
-        """`team` is the user's own workspace as Slack signed it, not the one where the press happened."""
+        """`team` is the user's own workspace as Slack signed it, not the one where the press happened.
+
+        Where Slack tells of none, neither the user's nor ours, nobody is of our own.
+        """
         person = self.slack.get((team, user))
-        return self.slack.get((None, user)) if person is None and team == own_team else person
+        is_of_ours = team != "" and team == own_team
+        return self.slack.get((None, user)) if person is None and is_of_ours else person
 
     def slack_mentioned(self, user: str, *, own_team: str) -> PersonId | None:
         """Whom somebody mentions: Slack gives no workspace, so one's own goes first."""

@@ -142,7 +142,8 @@ class Commands:
             case "away":
                 await self._check_new(said)
                 delegate = self._mentioned(rest)
-                ends = await self._absences.away(person, rest, prefix=said.prefix, delegate=delegate)
+                words = as_typed(rest) if delegate is None else rest
+                ends = await self._absences.away(person, words, prefix=said.prefix, delegate=delegate)
                 return Answer(line=(ends,))
             case "back":
                 await self._check_new(said)

@@ -88,9 +88,10 @@ def refusal_of(error: SlackApiError) -> Refusal:
 
 
 def _retry_after(headers: Mapping[str, str]) -> timedelta:
-    """Whole seconds (docs.slack.dev, rate limits); a minute where they are missing."""
+    """Whole seconds (docs.slack.dev, rate limits); a minute where they are missing, and one at least."""
     value = headers.get("Retry-After", "")
-    return timedelta(seconds=int(value) if value.isascii() and value.isdigit() and len(value) < 6 else 60)
+    seconds = int(value) if value.isascii() and value.isdigit() and len(value) < 6 else 60
+    return timedelta(seconds=max(1, seconds))
 
 
 def _hint(code: str) -> str:

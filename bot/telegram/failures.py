@@ -96,6 +96,6 @@ def _bad_request(error: BadRequest) -> DeliveryError:
 
 
 def pause(error: RetryAfter) -> timedelta:
-    """Whole seconds, in either of python-telegram-bot's ways."""
+    """Whole seconds, in either of python-telegram-bot's ways; one at least."""
     found = error.retry_after
-    return found if isinstance(found, timedelta) else timedelta(seconds=found)
+    return max(timedelta(seconds=1), found if isinstance(found, timedelta) else timedelta(seconds=found))

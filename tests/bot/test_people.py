@@ -28,6 +28,11 @@ def test_a_slack_user_is_known_by_workspace_and_id(user: str, team: str, person:
     assert PEOPLE.slack_person(user=user, team=team, own_team="T0OWN") == person
 
 
+def test_where_slack_tells_of_no_workspace_nobody_is_known_by_the_id_alone() -> None:
+    """As for an app installed for a whole organisation, of a person whose own workspace it does not say."""
+    assert PEOPLE.slack_person(user="U01ALICE", team="", own_team="") is None
+
+
 def test_whom_a_mention_means_is_ones_own_before_others_and_nobody_where_two_can_be_meant() -> None:
     claims = {"own": "U1", "other": "T0A/U1", "alone": "T0A/U2", "one": "T0A/U3", "two": "T0B/U3"}
     people = Directory.of(slack={PersonId(who): claim for who, claim in claims.items()}, telegram={})

@@ -340,9 +340,9 @@ async def test_a_channel_that_is_closed_to_us_is_given_up(
     assert (await over_socket.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [("7", 7), ("9" * 12, 60), ("soon", 60)])
+@pytest.mark.parametrize(("asked", "seconds"), [("7", 7), ("0", 1), ("9" * 12, 60), ("soon", 60)])
 async def test_a_pause_that_slack_asks_for_is_kept(over_socket: SlackHouse, asked: str, seconds: int) -> None:
-    """A minute where nobody can mean what it says."""
+    """A minute where nobody can mean what it says, and never none: it would be asked again at once."""
     over_socket.slack.faults.add(
         Fault(
             method="chat.postMessage",

@@ -11,12 +11,12 @@ import pytest
 from bot.cards import NEWER
 from bot.simulator.faults import Fault
 from bot.simulator.slack.forms import NotOffered
-from core.model import Outcome, Status, Verdict
+from core.model import Outcome, PersonId, Status, Verdict
 from core.store.deliveries import LEISURE
 from tests.bot import slack_fixtures
 from tests.bot.house import PUBLIC_URL, decisions
 from tests.bot.slack_house import GENERAL, SlackHouse, text_of
-from tests.world import ANA, BEN, SAM, eventually
+from tests.world import ANA, BEN, PEOPLE, SAM, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.slack import Message
@@ -358,6 +358,18 @@ async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there
     assert [one.seat for one in await decisions(there, task)] == [ANA.id]
     assert await typed(there, "back") == "Welcome back: nobody decides for you any more."
     assert await typed(there, "back") == "You were not away."
+
+
+@pytest.mark.parametrize("typed_key", ["r&amp;d", "<http://r.d|r.d>"])
+async def test_away_finds_who_is_typed_where_slack_makes_markup_of_it(
+    over_socket: SlackHouse, monkeypatch: pytest.MonkeyPatch, typed_key: str
+) -> None:
+    """Three characters come escaped, and what looks like a host as a link."""
+    key = PersonId("r&d" if "&" in typed_key else "r.d")
+    monkeypatch.setitem(PEOPLE, key, replace(BEN, id=key, name="Research"))
+    tomorrow = f"{over_socket.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    said = await typed(over_socket, f"away {typed_key} until {tomorrow}")
+    assert said.endswith(" UTC; Research decides for you.")
 
 
 async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHouse) -> None:

@@ -469,13 +469,16 @@ async def test_a_chat_that_is_closed_to_us_is_given_up(polling: TelegramHouse, w
     assert (await polling.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 
-async def test_a_pause_that_telegram_asks_for_is_kept(polling: TelegramHouse) -> None:
-    wait = {"ok": False, "description": "Too Many Requests", "parameters": {"retry_after": 7}}
+@pytest.mark.parametrize(("asked", "seconds"), [(7, 7), (-1, 1)])
+async def test_a_pause_that_telegram_asks_for_is_kept(
+    polling: TelegramHouse, asked: int, seconds: int
+) -> None:
+    wait = {"ok": False, "description": "Too Many Requests", "parameters": {"retry_after": asked}}
     polling.telegram.faults.add(Fault(method="sendMessage", status=429, body=wait))
     task = await polling.house.submit()
-    due = polling.house.clock.now() + timedelta(seconds=7)
+    due = polling.house.clock.now() + timedelta(seconds=seconds)
     await polling.house.delivery(task, lambda found: found.due_at == due)
-    polling.house.clock.advance(seconds=7)
+    polling.house.clock.advance(seconds=seconds)
     await polling.card()
 
 
