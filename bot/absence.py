@@ -31,7 +31,7 @@ WELCOME = "Welcome back: nobody decides for you any more."
 
 LONGEST = 400
 """Characters of what is typed that are read: a name, and a moment."""
-_AWAY = re.compile(r"(?:(\S.*?)\s+)?until\s+(\S+)(?:\s+(\S+))?", re.IGNORECASE | re.DOTALL)
+_AWAY = re.compile(r"(?:(\S.*?)\s+)?until\s+(\S+)(?:\s+(?:at\s+)?(\S+))?", re.IGNORECASE | re.DOTALL)
 _MENTION = re.compile(r"<@[^<>]*>")
 """With more beside it nobody knows who is meant."""
 

@@ -38,6 +38,9 @@ def test_so_long_from_now(words: str, wait: timedelta) -> None:
         ("2026-11-30", datetime(2026, 11, 30, 9, tzinfo=UTC)),
         ("until 2026-11-30", datetime(2026, 11, 30, 9, tzinfo=UTC)),
         ("tomorrow 15:00", datetime(2026, 11, 29, 15, tzinfo=UTC)),
+        ("tomorrow 9:05", datetime(2026, 11, 29, 9, 5, tzinfo=UTC)),
+        ("tomorrow at 9:05z", datetime(2026, 11, 29, 9, 5, tzinfo=UTC)),
+        ("today 18:00", datetime(2026, 11, 28, 18, tzinfo=UTC)),
         ("  on 2026-11-30   09:30 ", datetime(2026, 11, 30, 9, 30, tzinfo=UTC)),
     ],
 )
@@ -59,9 +62,10 @@ def test_days_and_times_are_those_where_the_person_is(words: str, at: datetime) 
     assert later(words, NOW, MADRID) == at
 
 
-def test_tomorrow_begins_where_the_person_is() -> None:
+def test_today_and_tomorrow_begin_where_the_person_is() -> None:
     late = datetime(2026, 11, 28, 23, 30, tzinfo=UTC)
     assert later("tomorrow", late, MADRID) == datetime(2026, 11, 30, 8, tzinfo=UTC)
+    assert later("today 12:00", late, MADRID) == datetime(2026, 11, 29, 11, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
