@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +16,7 @@ from bot.answers import ANONYMOUS, STRANGER
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
 from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced
+from bot.telegram.above import NotKnownYet
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
 from bot.telegram.places import address_of, is_somebody
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from bot.people import Directory
     from bot.reception import Reception
     from bot.telegram.above import Above
+    from bot.telegram.order import PutOff
     from core.model import PersonId, ReviewId
     from core.service import Service
 
@@ -64,6 +67,8 @@ LOST = "Telegram did not take the answer just now. Please ask again, or open you
 ANSWERED = "The answer is in our private chat."
 UNSTARTED = "That is for your eyes only. Open a private chat with me, press Start and ask there: {}"
 """Telegram lets nobody write first to somebody who never wrote to them."""
+PROMPT = timedelta(seconds=10)
+"""What comes later than this after it was typed was kept for us by Telegram."""
 OFFER_SECONDS = 2.0
 """The longest that telling Telegram of them holds up the start."""
 
@@ -84,9 +89,17 @@ class Commands:
     """The handler; called by python-telegram-bot with the update."""
 
     def __init__(
-        self, *, service: Service, people: Directory, menu: Menu, reception: Reception, above: Above
+        self,
+        *,
+        service: Service,
+        people: Directory,
+        menu: Menu,
+        reception: Reception,
+        above: Above,
+        put_off: PutOff,
     ) -> None:
         self._above = above
+        self._put_off = put_off
         self._people = people
         self._menu = menu
         self._reception = reception
@@ -108,12 +121,24 @@ class Commands:
         except Unavailable:
             raise
         except CountersignError as error:
+            self._check_not_overtaken(update, message, word)
             review, answer = None, Answer(line=(str(error),))
         if word in PRIVATE and message.chat.type != ChatType.PRIVATE and is_somebody(message):
             answer = await self._answer_in_private(message, answer)
         # a group may read what stands on the cards that are in it
         has_titles = review is not None or message.chat.type == ChatType.PRIVATE
         await self._reply(message, listed(answer, has_titles=has_titles))
+
+    def _check_not_overtaken(self, update: Update, message: Message, word: str) -> None:
+        """Raise `NotKnownYet`, once, for a withdrawal that was refused and that Telegram had kept for us:
+        what is to be taken back may be on its way still.
+
+        A webhook gets what somebody presses beside what is written in a chat, and not in one order (Bot API
+        server, one queue for each person's presses and one for each chat).
+        """
+        was_kept = self._menu.clock.now() - message.date > PROMPT
+        if word == Word.WITHDRAW and was_kept and update not in self._put_off:
+            raise NotKnownYet("What is to be taken back may not have come yet.")
 
     async def _act(self, message: Message, word: str, rest: str, review: ReviewId | None) -> Answer:
         if word in {"start", Asked.WHOAMI}:

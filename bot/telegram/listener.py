@@ -136,7 +136,14 @@ class Listener:
             service=service, dialogs=dialogs, bot=self.bot, clock=clock, take_turn=take_turn
         )
         reception = Reception(service=service, public_url=public_url, channel=TELEGRAM, link=message_link)
-        commands = Commands(service=service, people=people, menu=menu, reception=reception, above=above)
+        commands = Commands(
+            service=service,
+            people=people,
+            menu=menu,
+            reception=reception,
+            above=above,
+            put_off=self._intake.put_off,
+        )
         self._app = self._application(queue, presses, commands)
 
     async def __aenter__(self) -> Self:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bot.answers import KEPT
 from tests.bot import telegram_fixtures
 from tests.bot.house import decisions
-from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP
+from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, simulated, telegram_house
 from tests.bot.telegram_updates import none_left
 from tests.world import BEN, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.telegram.chats import Message
     from core.model import Task
+    from core.store.database import Database
     from tests.bot.telegram_house import TelegramHouse
+    from tests.world import StoppedClock
 
 there = telegram_fixtures.there
 AGAIN = timedelta(seconds=2)
@@ -88,3 +92,48 @@ async def test_a_press_behind_another_is_told_that_it_is_kept(there: TelegramHou
     await some_time_later(there)
     assert await decisions(there, first) == ()
     assert len(await decisions(there, second)) == 1
+
+
+@pytest.mark.parametrize("asked_why", [False, True], ids=["approved", "rejected"])
+async def test_an_answer_that_a_webhook_brings_after_its_withdrawal_does_not_stand(
+    sqlite_database: Database, clock: StoppedClock, *, asked_why: bool
+) -> None:
+    """Said while we were away: Telegram brings what somebody pressed beside what they wrote in a chat."""
+    async with simulated(now=lambda: clock.now().timestamp()) as telegram:
+        async with telegram_house(sqlite_database, clock, webhook=True, telegram=telegram) as there:
+            tasks = [await there.house.submit(f"text {number}", flow="lenient") for number in range(3)]
+            cards = [await there.card_with(f"Review: text {number}") for number in range(3)]
+            pressed, label = cards, "Approve"
+            if asked_why:
+                clock.advance(minutes=1)
+                for card in cards:
+                    await telegram.press(card, "Reject…", user=ANA_ID)
+                pressed, label = [await there.card(number) for number in (4, 5, 6)], "No reason"
+        for card, press in zip(cards, pressed, strict=True):
+            telegram.tap(press, label, user=ANA_ID)
+            await telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+        clock.advance(minutes=1)
+        async with telegram_house(sqlite_database, clock, webhook=True, telegram=telegram) as there:
+            await telegram.until(lambda: not telegram.updates.pending)
+            await some_time_later(there)
+            assert [await decisions(there, task) for task in tasks] == [()] * 3
+
+
+async def test_who_has_nothing_to_take_back_is_told_so_at_once_or_in_a_moment(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    async with simulated(now=lambda: clock.now().timestamp()) as telegram:
+        async with telegram_house(sqlite_database, clock, webhook=True, telegram=telegram) as there:
+            await there.house.submit(flow="lenient")
+            card = await there.card()
+            await telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+            await there.card_with("You have not decided on this review.")
+        await telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+        clock.advance(minutes=1)
+        async with telegram_house(sqlite_database, clock, webhook=True, telegram=telegram) as there:
+            await telegram.until(lambda: not telegram.updates.pending)
+            await there.house.quiet()
+            assert not await none_left(there)
+            assert len(there.saying("You have not decided on this review.")) == 1
+            await some_time_later(there)
+            assert len(there.saying("You have not decided on this review.")) == 2
