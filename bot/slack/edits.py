@@ -12,6 +12,7 @@ from bot.slack.desk import SLOW
 from bot.slack.payloads import SLACK, Origin
 from bot.views import EDIT_BLOCK, INPUT, TEXT, WHY_BLOCK, edit_view, fits
 from core.errors import Invalid
+from core.literal import utf16
 from core.model import Verdict, text_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from core.model import Json, ReviewId, ReviewRequest
     from core.service import Service
 
-TOO_LONG = "A dialog takes {:,} characters, and this draft has {:,}: edit it on the task's page."
+TOO_LONG = (
+    "A dialog takes a draft of {:,} characters, and as Slack counts this one has {:,}: "
+    "edit it on the task's page."
+)
 
 
 class Edits:
@@ -50,7 +54,7 @@ class Edits:
             raise Invalid(SLOW)
         text = text_of(review.draft)
         if not fits(text):
-            raise OnThePage(TOO_LONG.format(TEXT, len(text)))
+            raise OnThePage(TOO_LONG.format(TEXT, utf16(text)))
         await self._desk.open(press, _view(review, text, "", Origin.of(press)))
 
     async def _take(self, sent: DialogSent) -> Block | None:

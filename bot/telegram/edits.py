@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 LONGEST = 4000
 """UTF-16 units of a draft that is edited here, so that what replaces it fits into a message, too."""
-TOO_LONG = "Telegram takes {:,} characters in a message, and this draft has {:,}: edit it on the task's page."
+TOO_LONG = (
+    "A reply takes a draft of {:,} characters, and as Telegram counts this one has {:,}: "
+    "edit it on the task's page."
+)
 CUT = (
     "Nothing was changed: Telegram takes {:,} characters in a message, so the end of yours may be missing. "
     "Please edit it on the task's page: {}"
@@ -52,8 +55,8 @@ class Edits:
         review = await self._service.check_may_decide(said.review, person, via=TELEGRAM, copy=copy)
         card = place_for_words(query.message)
         draft = text_of(review.draft)
-        if utf16(draft) > LONGEST:
-            raise OnThePage(TOO_LONG.format(MessageLimit.MAX_TEXT_LENGTH, len(draft)))
+        if (units := utf16(draft)) > LONGEST:
+            raise OnThePage(TOO_LONG.format(LONGEST, units))
         asked = request_for_text(review, query.from_user, self._desk.url_of(review))
         opens = self._desk.opens(review, person, Verdict.EDIT, asks=Asks.TEXT)
         await self._desk.ask(asked, reply_field("The whole new text"), opens, to=card)

@@ -253,17 +253,19 @@ async def test_a_forged_token_opens_and_decides_nothing(over_socket: SlackHouse)
 # Limits
 
 
-@pytest.mark.parametrize(("length", "opens"), [(2900, True), (3100, False)])
+@pytest.mark.parametrize(
+    ("text", "opens"), [("x" * 2900, True), ("x" * 3100, False), ("\U0001f600" * 1550, False)]
+)
 async def test_a_draft_longer_than_a_dialog_is_edited_on_its_page(
-    there: SlackHouse, length: int, *, opens: bool
+    there: SlackHouse, text: str, *, opens: bool
 ) -> None:
-    task = await there.house.submit("x" * length)
+    task = await there.house.submit(text)
     await there.slack.press(await there.card(), "Edit…", user="U01ANA")
     if opens:
         assert typed_in(the_view(there)) == await the_draft(there, task)
         return
     told = await there.told("U01ANA")
-    assert "A dialog takes 3,000 characters, and this draft has 3,1" in told
+    assert "A dialog takes a draft of 3,000 characters, and as Slack counts this one has 3,1" in told
     assert f"{PUBLIC_URL}/tasks/{task.id}" in told
     assert there.slack.open_views("U01ANA") == ()
 

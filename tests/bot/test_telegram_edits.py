@@ -270,11 +270,14 @@ async def test_a_channel_has_no_replies_so_the_page_has_the_form(
             assert len(there.ours(-1009)) == 1
 
 
-async def test_a_draft_that_fits_no_message_is_edited_on_its_page(there: TelegramHouse) -> None:
-    task = await there.house.submit("x" * (LONGEST + 1))
+@pytest.mark.parametrize(("text", "counted"), [("x" * (LONGEST + 1), "4,0"), ("😀" * 2001, "4,0")])
+async def test_a_draft_that_fits_no_message_is_edited_on_its_page(
+    there: TelegramHouse, text: str, counted: str
+) -> None:
+    task = await there.house.submit(text)
     press = await there.telegram.press(await there.card(), "Edit…", user=ANA_ID)
     assert (press.text or "").startswith(
-        "Telegram takes 4,096 characters in a message, and this draft has 4,001"
+        f"A reply takes a draft of 4,000 characters, and as Telegram counts this one has {counted}"
     )
     assert f"/tasks/{task.id}" in (await there.card(1, chat=ANA_ID)).text
 
