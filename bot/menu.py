@@ -227,7 +227,9 @@ class Menu:
     ) -> Answer:
         snoozed = await self.service.looking.snooze(review, person, until, via=via)
         at = next(one.until for one in snoozed.snoozes if one.person == person)
-        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
+        by = snoozed.expires_at
+        too_late = f"; but it is to be decided by {clock_time(by)}" if by is not None and by <= at else ""
+        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before{too_late}.")
 
     async def _wake(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         woken = await self.service.looking.wake(review, person, via=via)

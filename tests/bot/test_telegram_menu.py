@@ -202,6 +202,15 @@ async def test_a_reply_to_a_reminder_is_about_its_review(there: TelegramHouse) -
     assert f"/tasks/{snoozed[0].task.id}" in reminder.text
 
 
+async def test_who_wants_to_be_reminded_after_the_deadline_is_told_of_it(there: TelegramHouse) -> None:
+    await there.house.submit(flow="timed")
+    card = await there.card()
+    by = there.house.clock.now() + timedelta(hours=4)
+    assert (await said(there, "/later 3h", reply_to=card)).text.endswith(" UTC, not before.")
+    told = (await said(there, "/later 4h", reply_to=card)).text
+    assert told.endswith(f" UTC, not before; but it is to be decided by {by:%Y-%m-%d %H:%M} UTC.")
+
+
 async def test_a_reply_to_a_closed_card_is_refused_with_who_closed_it(there: TelegramHouse) -> None:
     await there.house.submit()
     card = await there.card()
