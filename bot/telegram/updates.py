@@ -200,7 +200,7 @@ class Intake:
         self._clock = clock
         self._answers = answers
         self._postponed: dict[int, Alarm] = {}
-        self.put_off = PutOff()
+        self.put_off = PutOff(clock)
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
         self._keeping: set[asyncio.Task[QueryShape | None]] = set()

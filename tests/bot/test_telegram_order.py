@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.answers import KEPT
+from bot.telegram.order import HELD_UP
 from tests.bot import telegram_fixtures
 from tests.bot.house import decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, simulated, telegram_house
@@ -137,3 +138,17 @@ async def test_who_has_nothing_to_take_back_is_told_so_at_once_or_in_a_moment(
             assert len(there.saying("You have not decided on this review.")) == 1
             await some_time_later(there)
             assert len(there.saying("You have not decided on this review.")) == 2
+
+
+async def test_what_cannot_be_handled_for_long_holds_nobody_up_for_ever(there: TelegramHouse) -> None:
+    """As where somebody else has locked what it is about, and nothing else."""
+    await there.house.submit()
+    there.house.service.is_down = True
+    await there.telegram.press(await there.card(), "Approve", user=ANA_ID)
+    await put_off(there)
+    there.house.clock.advance(seconds=1)
+    await there.telegram.say(GROUP, "/back", user=ANA_ID)
+    await put_off(there)
+    assert there.saying("You were not away.") == []
+    there.house.clock.advance(HELD_UP)
+    await there.card_with("You were not away.")
