@@ -220,6 +220,23 @@ async def test_a_file_that_slack_did_not_take_is_sent_again_and_nothing_else_is(
     assert len(in_slack.slack.messages(slack.GENERAL)) == 2
 
 
+@pytest.mark.parametrize("where", ["/upload/v1/nowhere", None], ids=["refused", "away"])
+async def test_a_file_whose_bytes_slack_did_not_take_is_sent_again(
+    in_slack: SlackHouse, where: str | None
+) -> None:
+    """The second of the three steps, at an address that Slack names and that is not the Web API's."""
+    host = in_slack.slack.api_url.removesuffix("/api/")
+    url = "http://127.0.0.1:1/" if where is None else f"{host}{where}"
+    named = {"ok": True, "upload_url": url, "file_id": "F0LOST"}
+    in_slack.slack.faults.add(Fault(method="files.getUploadURLExternal", status=200, body=named))
+    task = await in_slack.house.submit(LONG)
+    lost = await file_delivery(in_slack.house, task, tries=1)
+    assert (lost.error or "").startswith("Slack could not be reached (")
+    in_slack.house.clock.advance(seconds=5)
+    await slack_file(in_slack)
+    assert len(in_slack.slack.messages(slack.GENERAL)) == 2
+
+
 async def test_without_the_scope_the_card_is_there_and_the_page_says_what_is_missing(
     in_slack: SlackHouse,
 ) -> None:

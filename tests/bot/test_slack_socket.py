@@ -15,6 +15,7 @@ from tests.world import ANA
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bot.simulator.slack.socket import Reason
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -44,6 +45,19 @@ async def test_while_one_connection_cannot_be_renewed_presses_are_heard_on_the_o
     there.slack.faults.add(Fault(method="apps.connections.open", status=502, body={}, times=None))
     await there.slack.disconnect("refresh_requested", count=1)
     await there.slack.until(lambda: there.slack.connections == 1)
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert (await there.house.service.reviews(task.id))[0].decisions
+
+
+@pytest.mark.parametrize("reason", ["refresh_requested", "too_many_websockets", "link_disabled"])
+async def test_whatever_slack_ends_them_for_both_come_back(there: SlackHouse, reason: Reason) -> None:
+    task = await there.house.submit()
+    card = await there.card()
+    await there.slack.connected(CONNECTIONS)
+    opened = there.transcript.count("apps.connections.open")
+    await there.slack.disconnect(reason)
+    await there.slack.until(lambda: there.transcript.count("apps.connections.open") >= opened + CONNECTIONS)
+    await there.slack.connected(CONNECTIONS)
     assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
     assert (await there.house.service.reviews(task.id))[0].decisions
 
