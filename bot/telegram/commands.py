@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
 from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced
 from bot.telegram.above import NotKnownYet
+from bot.telegram.desk import length_of
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
 from bot.telegram.places import address_of, is_somebody
@@ -176,7 +178,7 @@ class Commands:
             # clients send what is longer as several messages, of which the first is the command
             words = CUT.format(MessageLimit.MAX_TEXT_LENGTH)
             return Answer(line=(words,), links=(("Hand it in", self._reception.public_url),))
-        return await self._reception.submit(
+        handed_in = await self._reception.submit(
             person,
             text,
             # not the update's id, which Telegram may give anew after a week
@@ -185,6 +187,8 @@ class Commands:
             where="here",
             prefix=PREFIX,
         )
+        how_long = length_of(text.strip())
+        return replace(handed_in, line=(*handed_in.line, f" {how_long}")) if how_long else handed_in
 
     async def _answer_in_private(self, message: Message, answer: Answer) -> Answer:
         """Send it to the person; what their group reads instead."""

@@ -73,6 +73,7 @@ MAY_BE_CUT = (
     f"Nothing was recorded: Telegram takes {MessageLimit.MAX_TEXT_LENGTH:,} characters in a message, so the "
     "end of yours may be missing. Please say it in fewer, or on the task's page."
 )
+HAS_ALL = "It has {:,} characters: if you wrote more, the rest came as another message and is not in it."
 IN_WORDS = "Please answer in words: reply to the question with a text message."
 NOT_HERE = "Nobody can reply to a bot in a channel. Please use the task's page."
 
@@ -369,6 +370,16 @@ def check_words(words: str) -> None:
         raise Invalid(IN_WORDS)
     if utf16(words) >= MessageLimit.MAX_TEXT_LENGTH:
         raise Invalid(MAY_BE_CUT)
+
+
+def length_of(words: str) -> str:
+    """For whoever may have written more than came; empty where nobody can have.
+
+    Telegram Desktop cuts what is too long for a message at the end of a paragraph, a sentence or a word,
+    wherever that is in the message's second half (tdesktop, `TextUtilities::CutPart`).
+    """
+    may_be_cut = utf16(words) > MessageLimit.MAX_TEXT_LENGTH // 2
+    return HAS_ALL.format(len(words)) if may_be_cut else ""
 
 
 def place_for_words(card: MaybeInaccessibleMessage | None) -> MaybeInaccessibleMessage:

@@ -11,7 +11,7 @@ from bot.buttons import Action
 from bot.edits import UNDECIDED, consequence, difference
 from bot.markup import Markup, Span, joined
 from bot.telegram.copies import pressed_copy
-from bot.telegram.desk import OVER, UNCHANGED, place_for_words
+from bot.telegram.desk import OVER, UNCHANGED, length_of, place_for_words
 from bot.telegram.prompts import proposal, reply_field, request_for_text
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, ReasonMissing, Unavailable
@@ -89,7 +89,7 @@ class Edits:
             reply.from_user,
             self._buttons,
             changes=difference(review.draft, content),
-            note=f"{UNDECIDED} {consequence(review)}",
+            note=" ".join(filter(None, (UNDECIDED, consequence(review), length_of(words)))),
             url=url,
         )
         opens = self._desk.opens(review, dialog.person, Verdict.EDIT, asks=Asks.CONSENT, content=content)

@@ -282,6 +282,17 @@ async def test_a_draft_that_fits_no_message_is_edited_on_its_page(
     assert f"/tasks/{task.id}" in (await there.card(1, chat=ANA_ID)).text
 
 
+@pytest.mark.parametrize(("length", "is_told"), [(2000, False), (2500, True)])
+async def test_who_confirms_a_long_text_is_told_how_long_it_came(
+    polling: TelegramHouse, length: int, *, is_told: bool
+) -> None:
+    """Telegram Desktop may have cut it; the difference alone could hide that."""
+    await asked_for_text(polling)
+    shown = await proposed(polling, "y" * length)
+    words = f"It has {length:,} characters: if you wrote more, the rest came as another message"
+    assert (words in shown.text) is is_told
+
+
 async def test_a_text_that_may_have_been_cut_is_not_taken(there: TelegramHouse) -> None:
     task = await asked_for_text(there)
     reply = await there.telegram.say(GROUP, "y" * LIMIT, user=ANA_ID, reply_to=await prompt_of(there))

@@ -316,6 +316,14 @@ async def test_a_task_that_may_have_been_cut_is_not_handed_in(there: TelegramHou
     assert len(await tasks(there)) == 1
 
 
+async def test_a_long_task_is_told_how_long_it_came(there: TelegramHouse) -> None:
+    """Telegram Desktop cuts what is too long for a message at a paragraph, anywhere in the second half."""
+    short = await said(there, f"/submit {'x' * 2000}", user=SAM_ID, chat=SAM_ID)
+    assert "characters" not in short.text
+    told = await said(there, f"/submit {'x' * 2500}", user=SAM_ID, chat=SAM_ID)
+    assert "It has 2,500 characters: if you wrote more, the rest came as another message" in told.text
+
+
 async def test_a_refusal_repeats_nothing_that_comes_alive(there: TelegramHouse) -> None:
     for name in ("@everyone", "https://evil.example", "x" * 3000):
         told = await said(there, f"/submit flow:{name} x", user=SAM_ID)
