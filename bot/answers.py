@@ -41,6 +41,8 @@ MAYBE = "The database is slow: this may not have been recorded. Please look at t
 SLOW = "The database is slow: this may not have been recorded. Please try again in a moment."
 KEPT = "The database does not answer right now. Your press is kept and will be counted as soon as it does."
 
+BROKEN = "A fault of ours: this may not be recorded. Please look at the task's page; the log says more."
+
 
 class StillDeciding(CountersignError):
     """The platform waits no longer for the answer; the decision itself goes on."""

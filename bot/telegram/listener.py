@@ -20,8 +20,9 @@ from telegram.ext import (
     filters,
 )
 
-from bot.answers import KEPT
+from bot.answers import BROKEN, KEPT
 from bot.connecting import connect_or_go_on
+from bot.markup import Markup
 from bot.menu import Menu
 from bot.reception import Reception
 from bot.telegram.above import Above, NotKnownYet
@@ -115,7 +116,9 @@ class Listener:
         self.bot = self._new_bot()
         self._answers = Answers()
         self._intake = Intake(inbox=inbox, queue=queue, bot=self.bot, clock=clock, answers=self._answers)
-        desk = Desk(service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url)
+        self._desk = desk = Desk(
+            service=service, dialogs=dialogs, bot=self.bot, clock=clock, public_url=public_url
+        )
         reasons = Reasons(service=service, buttons=buttons, desk=desk)
         menu = Menu(service=service, clock=clock, public_url=public_url)
         above = Above(service=service, buttons=buttons, clock=clock)
@@ -296,6 +299,15 @@ class Listener:
             self._intake.postpone(update, error, holds_up=not isinstance(error, NotKnownYet))
         elif error is not None:
             log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
+            if isinstance(update, Update):
+                await self._tell_of_defect(update)
+
+    async def _tell_of_defect(self, update: Update) -> None:
+        """To who pressed, or typed a command; a reply may be words between people."""
+        if update.callback_query is not None:
+            await self._answers.give(update.callback_query, BROKEN, alert=True)
+        elif update.message is not None and COMMAND.match(update.message.text or ""):
+            await self._desk.tell_in_reply(update.message, Markup(text=BROKEN, entities=()))
 
     async def _tell_of_outage(self, update: Update) -> None:
         """Once: Telegram takes one answer to a press."""

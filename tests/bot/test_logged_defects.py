@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from bot.answers import BROKEN
 from bot.errands import Errands
 from tests.bot import slack_fixtures, telegram_fixtures
 from tests.bot.telegram_house import ANA_ID
@@ -67,3 +68,13 @@ async def test_an_update_that_breaks_us_is_told_without_what_people_wrote_and_no
     assert told["error"] == "ValueError"
     assert "commands.py" in told["at"]
     assert CANARY not in f"{logs} {caplog.text}"
+    assert (await there.card(chat=ANA_ID)).text == BROKEN
+
+
+async def test_a_press_in_telegram_that_breaks_us_is_told_that_it_did_not_work(there: TelegramHouse) -> None:
+    await there.house.submit()
+    card = await there.card()
+    there.house.service.defect = ValueError(CANARY)
+    press = await there.telegram.press(card, "Approve", user=ANA_ID)
+    assert (press.text, press.show_alert) == (BROKEN, True)
+    assert (await there.telegram.press(card, "Approve", user=ANA_ID)).text == "Approved."
