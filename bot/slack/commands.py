@@ -142,7 +142,7 @@ class Commands:
             case "away":
                 await self._check_new(said)
                 delegate = self._mentioned(rest)
-                words = as_typed(rest) if delegate is None else rest
+                words = as_typed(rest, keeps_people=True)
                 ends = await self._absences.away(person, words, prefix=said.prefix, delegate=delegate)
                 return Answer(line=(ends,))
             case "back":
@@ -152,7 +152,7 @@ class Commands:
                 await self._check_new(said)
                 return await self._menu.typed(
                     Word(known),
-                    rest,
+                    as_typed(rest),
                     person,
                     via=SLACK,
                     prefix=said.prefix,

@@ -7,9 +7,16 @@ import re
 _MARKUP = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 
 
-def as_typed(text: str) -> str:
-    """Without markup, and without anything in it that could become markup again: it is plain text now."""
-    return _unescaped(_MARKUP.sub(_words, text))
+def as_typed(text: str, *, keeps_people: bool = False) -> str:
+    """Without markup, and without anything in it that could become markup again: it is plain text now.
+
+    With `keeps_people` mentions stay as they are, for whoever looks them up.
+    """
+
+    def words(found: re.Match[str]) -> str:
+        return found[0] if keeps_people and found[1].startswith("@") else _words(found)
+
+    return _unescaped(_MARKUP.sub(words, text))
 
 
 def _words(found: re.Match[str]) -> str:

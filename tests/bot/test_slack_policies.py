@@ -372,6 +372,18 @@ async def test_away_finds_who_is_typed_where_slack_makes_markup_of_it(
     assert said.endswith(" UTC; Research decides for you.")
 
 
+async def test_days_count_of_which_slack_makes_a_telephone_number(over_socket: SlackHouse) -> None:
+    """As it does of digits with dashes between them."""
+    day = f"{over_socket.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
+    number = f"<tel:{day}|{day}>"
+    said = await typed(over_socket, f"away <@U01BEN|ben> until {number}")
+    assert said.endswith(" UTC; Ben Okri decides for you.")
+    await typed(over_socket, "back")
+    await over_socket.house.submit()
+    await over_socket.card()
+    assert "not before" in await typed(over_socket, f"later {number}")
+
+
 async def test_wrong_words_and_strangers_are_answered_in_private(there: SlackHouse) -> None:
     tomorrow = f"{there.house.clock.now() + timedelta(days=1):%Y-%m-%d}"
     for words in ("", "help", "away", f"away <@U01BEN|ben> {tomorrow}"):
