@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -67,8 +68,9 @@ AGAIN = timedelta(seconds=10)
 """How long a second tap is taken for that. Later it asks anew: the question may have scrolled away."""
 SETTLED = timedelta(days=1)
 """So long ago, at least, an answered question is said to have ended: it has nothing more to say."""
-CANCEL = frozenset({"cancel", "/cancel", "never mind", "nevermind"})
-"""Words that end a question, whatever it asks; but for an edit's, whose text they may be."""
+CANCEL = re.compile(r"(?:cancel|never ?mind|/\w+(?:@\w+)?)[.!]*", re.IGNORECASE)
+"""Words that end a question, whatever it asks; but for an edit's, whose text they may be. A command alone is
+nobody's reason, and nobody's question."""
 MAY_BE_CUT = (
     f"Nothing was recorded: Telegram takes {MessageLimit.MAX_TEXT_LENGTH:,} characters in a message, so the "
     "end of yours may be missing. Please say it in fewer, or on the task's page."

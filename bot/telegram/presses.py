@@ -175,7 +175,7 @@ class Presses:
         except Invalid as error:
             await self._desk.refuse(reply, error, dialog.review)
             return
-        if words.casefold().rstrip(".!") in CANCEL:
+        if CANCEL.fullmatch(words):
             await self._desk.end(dialog)
             await self._desk.refuse(reply, Invalid(UNCHANGED), dialog.review)
         elif dialog.asks is Asks.QUESTION:

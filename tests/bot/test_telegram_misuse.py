@@ -247,7 +247,9 @@ async def test_a_reply_to_a_card_that_sounds_like_a_decision_is_told_that_it_is_
 
 
 @pytest.mark.parametrize("label", ["Reject…", "Ask…"])
-@pytest.mark.parametrize("words", ["cancel", "Never mind.", "/cancel"])
+@pytest.mark.parametrize(
+    "words", ["cancel", "Never mind.", "/cancel", "/Cancel@simulated_bot", "/stop", "/cancel."]
+)
 async def test_cancel_is_no_reason_and_no_question(there: TelegramHouse, label: str, words: str) -> None:
     task = await there.house.submit()
     await there.telegram.press(await there.card(), label, user=ANA_ID)
