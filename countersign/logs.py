@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from aiohttp.http import HttpProcessingError
 
 from core.defects import defect
 
@@ -53,6 +54,24 @@ def not_handled(_loop: object, context: Mapping[str, Any]) -> None:
     log.error("not_handled", **facts)
 
 
+class _Unreadable(logging.Filter):
+    """Tells of what is no HTTP as a fact: whoever scans addresses sends it, and nobody has to get up.
+
+    aiohttp logs it at level error, as it does a fault of ours.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        log.info("request_unreadable", error=type(error).__name__)
+        return False
+
+
+_UNREADABLE = _Unreadable()
+"""One alone: a logger that has it does not take it again."""
+
+
 def configure(named: Processor | None = None) -> None:
     """Log to standard error: standard output belongs to what commands print.
 
@@ -84,5 +103,6 @@ def configure(named: Processor | None = None) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("aiohttp.server").addFilter(_UNREADABLE)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -69,3 +69,42 @@ def test_a_line_is_json_and_says_where_it_is_from() -> None:
     assert "a private text" not in run.stderr
     assert "bot-token" not in run.stderr
     assert run.stdout == ""
+
+
+SERVED = """
+import asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from countersign import logs
+
+async def broken(request):
+    raise ZeroDivisionError
+
+async def main():
+    logs.configure()
+    logs.configure()
+    house = web.Application()
+    house.add_routes([web.get("/broken", broken)])
+    async with TestServer(house) as server:
+        for sent in (
+            b"GET / HTTP/1.1\\r\\nHost: a\\r\\nA header of no kind\\r\\n\\r\\n",
+            b"GET /broken HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(sent)
+            while await reader.read(65536):
+                pass
+            writer.close()
+
+asyncio.run(main())
+"""
+
+
+def test_what_is_no_http_is_nobodys_alarm_and_a_fault_of_ours_is() -> None:
+    run = subprocess.run([sys.executable, "-c", SERVED], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    assert [(line["level"], line["error"]) for line in lines] == [
+        ("info", "BadHttpMessage"),
+        ("error", "ZeroDivisionError"),
+    ]
+    assert lines[0]["event"] == "request_unreadable"
