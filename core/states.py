@@ -41,9 +41,12 @@ def checked_text(value: Any, what: str) -> str:
     try:
         text = to_json(value)
         text.encode()  # half a surrogate pair is no text that a database takes
-    except (TypeError, ValueError, RecursionError) as error:
+        is_deep = is_deeper(value, text, MAX_LEVELS)
+    except RecursionError:  # what it says is of the interpreter, and another in each release
+        is_deep = True
+    except (TypeError, ValueError) as error:
         raise FlowError(f"{what} is not JSON: {error}.") from error
-    if is_deeper(value, text, MAX_LEVELS):
+    if is_deep:
         raise FlowError(f"{what} is nested more than {MAX_LEVELS} levels deep.")
     return text
 
