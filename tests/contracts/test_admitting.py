@@ -59,6 +59,15 @@ async def test_a_closed_review_stays_what_it_was_and_so_does_one_without_such_gr
     assert EVE.id not in (await store.review(plain)).policy.reviewers
 
 
+async def test_nor_does_a_closed_one_change_where_an_open_one_has_the_same_policy(store: SqlStore) -> None:
+    policy = replace(LEGAL, reviewers=(BEN.id,))
+    closed, still_open = await waiting(store, policy), await waiting(store, policy)
+    await recorded(store, closed, BEN)
+    assert await store.admit({"legal": [ANA.id]}) == 1
+    assert (await store.review(closed)).policy.reviewers == (BEN.id,)
+    assert (await store.review(still_open)).policy.reviewers == (BEN.id, ANA.id)
+
+
 async def test_nobody_is_taken_away(store: SqlStore) -> None:
     review = await waiting(store, replace(LEGAL, reviewers=(BEN.id,)))
     assert await store.admit({"legal": []}) == 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -224,6 +224,45 @@ async def test_nothing_of_what_could_not_be_said_is_forgotten() -> None:
     (message,) = hints._messages()
     said = json.loads(message)
     assert (said["moved"], said["due"], said["groups"]) == (["t", "later"], ["leases"], ["S1"])
+
+
+class Hearing:
+    """A server that takes what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    async def ask(self, _prepared: str, _channel: str, message: str) -> None:
+        self.said.append(json.loads(message))
+
+
+async def test_what_could_not_be_said_is_said_as_soon_as_it_can_be_and_as_it_stands_by_then() -> None:
+    hints = Hints("", "r", lambda _: None)
+    called_off = StoredEvent(task=TaskId("t"), seq=2, at=START, event=TaskCancelled(by=SAM.id))
+
+    class CancelledMeanwhile(Gone):
+        async def ask(self, *said: str) -> None:
+            hints.committed([called_off], set())
+            await super().ask(*said)
+
+    await _told(hints, [TaskId("t")])
+    hints._ring()
+    with pytest.raises(OSError, match="gone"):
+        await hints._say(CancelledMeanwhile())  # type: ignore[arg-type]  # as above
+    server = Hearing()
+    assert await hints._say(server)  # type: ignore[arg-type]  # likewise
+    assert [(said["moved"], said["cancelled"], said["whole"]) for said in server.said] == [([], ["t"], True)]
+
+
+async def test_that_there_were_too_many_to_name_is_not_forgotten_where_it_could_not_be_said() -> None:
+    hints = Hints("", "r", lambda _: None)
+    await _told(hints, [TaskId(str(number)) for number in range(WAITING + 1)])
+    hints._ring()
+    with pytest.raises(OSError, match="gone"):
+        await hints._say(Gone())  # type: ignore[arg-type]  # as above
+    server = Hearing()
+    assert await hints._say(server)  # type: ignore[arg-type]  # likewise
+    assert [said["whole"] for said in server.said] == [False]
 
 
 async def test_the_last_word_of_who_leaves_is_heard(postgres_database: Database, clock: StoppedClock) -> None:
