@@ -49,7 +49,7 @@ from core.model import (
     timestamp,
 )
 from core.store.sql import SqlStore
-from tests.contracts.steps import decide, delegated, fired, parked, recorded, submitted, waiting
+from tests.contracts.steps import completed, decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
 
 if TYPE_CHECKING:
@@ -680,6 +680,18 @@ async def test_nothing_carries_over_an_edit(store: SqlStore) -> None:
     assert await answers(store, again) == []
     assert (await recorded(store, again, BEN)).is_open
     assert (await recorded(store, again, CY)).outcome is Outcome.APPROVED
+
+
+async def test_nothing_carries_from_an_attempt_that_was_undone(store: SqlStore) -> None:
+    """It was approved, and an administrator has resumed the task from before it: that text is another one."""
+    review = await waiting(store, CARRIES)
+    await recorded(store, review, ANA)
+    task = (await recorded(store, review, BEN)).task.id
+    await completed(store, task)
+    await store.rewind(task, number=0, edits={}, node="process", by=CY)
+    again = await parked(store, task, CARRIES, attempt=2, draft="another text")
+    assert await answers(store, again) == []
+    assert (await recorded(store, again, CY)).is_open
 
 
 async def test_what_was_carried_carries_on(store: SqlStore) -> None:

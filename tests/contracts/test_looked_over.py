@@ -71,6 +71,8 @@ async def test_what_is_to_be_looked_at_again_has_changed_for_every_later_look(
         assert await store.policies_changed(BOTH, ("two",)) == frozenset({"one"})
         await store.looked_over(BOTH, ())
         assert await store.policies_changed(BOTH, ()) == frozenset()
+        await store.looked_over(BOTH, ("two",), again=("one", "two"))
+        assert await store.policies_changed(BOTH, ()) == frozenset({"one"}), "of two stays noted what was"
 
 
 async def test_while_others_judge_otherwise_cards_are_shown_anew_for_what_changed_here_alone(

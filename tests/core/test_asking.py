@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from core.asking import answers_of
 from core.errors import FlowError
 from core.events import NodeRetried
-from core.model import Answer, Status, Verdict
+from core.model import Answer, Outcome, Status, Verdict
 from core.nodes import ReviewNode
 from tests.core.graphs import Shared, in_a_row
+from tests.core.judging import review
 from tests.core.small_flows import sets, state_of
 from tests.world import ANA, BEN, StoppedClock, flow_settings, whole_core
 
@@ -133,6 +136,19 @@ async def test_what_is_shown_otherwise_each_time_is_not_taken_for_edited(
         await world.approve(await world.open_review(task.id))
         done = await world.end(task.id)
     assert (done.status, done.final_result, seen) == (Status.COMPLETED, "look number 1", [False])
+
+
+def test_an_edit_goes_with_the_answer_to_its_own_question() -> None:
+    """A node that asks two questions is not told of an edit of the first that the second was edited, too."""
+    edited = replace(review(closed=Outcome.EDITED), draft="ten")
+    approved = replace(review(closed=Outcome.APPROVED), draft="twelve")
+    another = replace(review(closed=Outcome.APPROVED), draft="by air")
+    found = answers_of([edited, approved, another, another])
+    assert [(one.draft, one.is_edited) for one in found] == [
+        ("twelve", True),
+        ("by air", False),
+        ("by air", False),
+    ]
 
 
 class Careless(ReviewNode):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pocketflow import Flow
 
+from core import telling
 from core.events import ProgressReported, TextStreamed
 from core.model import Status
 from core.nodes import progress, stream_text
-from core.telling import MOST_TEXT
+from core.telling import MOST_TEXT, Telling
 from tests.core.graphs import Does, DoesInThread, Shared
 from tests.core.small_flows import flow_of
 from tests.world import StoppedClock, World, whole_core
 
 if TYPE_CHECKING:
+    from core.events import Event
     from core.store.database import Database
 
 
@@ -55,6 +58,22 @@ async def test_a_node_that_streams_without_end_is_not_recorded_without_end(
         text = await streamed(world, done.id)
     assert done.status is Status.COMPLETED
     assert (len(text), text[-1]) == (MOST_TEXT + 1, "…")
+
+
+async def test_who_speaks_again_after_a_silence_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "SPACING", timedelta())
+    stored: list[Event] = []
+
+    async def store(events: list[Event]) -> None:
+        stored.extend(events)
+
+    said = Telling("works", store)
+    for word in ("one", "two", "three"):
+        said.note(None, None, word)
+        assert said._notes is not None
+        await said._notes
+    await said.end()
+    assert stored == [TextStreamed(node="works", text=word) for word in ("one", "two", "three")]
 
 
 async def test_a_thread_that_reports_its_progress_all_the_time_costs_one_note_at_a_time(
