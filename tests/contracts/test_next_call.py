@@ -245,6 +245,22 @@ async def test_a_card_that_is_to_be_changed_anyway_is_changed_once(
     assert await changed(store, review) == [None]
 
 
+async def test_a_retired_card_is_not_changed_for_the_next_reminder(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """It says that it is no more; the one in its place tells the rest."""
+    await store.heard(PAPER, kept=HOUR / 4)
+    review = await waiting(store, TIMED)
+    await shown(store)
+    clock.advance(HOUR / 2)
+    assert await store.heard(PAPER, kept=HOUR / 4) == 1
+    await shown(store)
+    clock.advance(HOUR / 2)
+    await fired(store)
+    due = {one.is_retired: one.due_at for one in await cards(store, review)}
+    assert due == {True: None, False: START + HOUR + LEISURE}
+
+
 async def test_a_decision_before_that_takes_its_turn_at_once(store: SqlStore, clock: StoppedClock) -> None:
     review = await waiting(store, TIMED)
     await shown(store)

@@ -885,6 +885,19 @@ async def test_failures_are_counted_and_forgotten_after_a_success(
     assert await store.next_due_delivery(PAPER, after=clock.now()) is None
 
 
+async def test_what_waits_for_its_turn_already_is_not_what_falls_due_next(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Else an outbox would look again and again while a place takes nothing yet."""
+    for _ in range(2):
+        await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK,)))
+    (first,) = await store.due_deliveries(PAPER)
+    later = clock.now() + timedelta(seconds=60)
+    await store.delivery_postponed(first, later)
+    assert len(await store.due_deliveries(PAPER)) == 1
+    assert await store.next_due_delivery(PAPER, after=clock.now()) == later
+
+
 async def test_what_changes_on_a_card_that_failed_is_tried_as_soon_as_anything_new(store: SqlStore) -> None:
     review = await waiting(store, Policy(name="x", reviewers=(ANA.id,), recipients=(DESK,)))
     (card,) = await store.due_deliveries(PAPER)

@@ -305,6 +305,8 @@ async def test_the_form_offers_the_flows_of_the_file_and_the_policies_that_they_
     nobody = replace(policies()["default"], reviewers=())
     page = await form(named("two"), {"default": nobody})
     assert [one["value"] for one in page.all("option")] == ["two"], "a draft of nobody's would wait for ever"
+    page = await form(named("two"), {"default": replace(nobody, outside=("legal",))})
+    assert [one["value"] for one in page.all("option")] == ["draft", "two"], "who is in that group may decide"
 
 
 async def test_recent_tasks_say_how_they_ended(office: PolicyHouse) -> None:
