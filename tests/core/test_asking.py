@@ -16,7 +16,7 @@ from core.events import NodeRetried
 from core.model import Answer, Outcome, Status, Verdict
 from core.nodes import ReviewNode
 from tests.core.graphs import Shared, in_a_row
-from tests.core.judging import review
+from tests.core.judging import ONE, by, review
 from tests.core.small_flows import sets, state_of
 from tests.world import ANA, BEN, StoppedClock, flow_settings, whole_core
 
@@ -149,6 +149,14 @@ def test_an_edit_goes_with_the_answer_to_its_own_question() -> None:
         ("by air", False),
         ("by air", False),
     ]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.EXPIRED, Outcome.REJECTED])
+def test_a_flow_is_told_why_it_was_no_whoever_spoke_last(outcome: Outcome) -> None:
+    no = replace(by(BEN.id, Verdict.REJECT), comment="too long")
+    yes = replace(by(ANA.id), comment="fine")
+    (answer,) = answers_of([review(ONE, no, yes, closed=outcome)])
+    assert answer.comment == "too long"
 
 
 class Careless(ReviewNode):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core.model import LOCAL, Delegation, Outcome, PersonId, ReviewId, Snooze, Timer, TimerKind
 from core.reminding import is_called, next_call, reminded
-from tests.core.judging import ONE, review
+from tests.core.judging import ONE, by, review
 from tests.world import ANA, BEN, CY, EVE, START
 
 HOUR = timedelta(hours=1)
@@ -59,6 +59,13 @@ def test_a_delegate_who_wants_to_be_later_is_left_alone_too() -> None:
     asked = replace(review(BOTH), snoozes=snoozed(ana=1, cy=2, eve=1))
     theirs = [away(ANA.id, CY.id), away(BEN.id, EVE.id)]
     assert reminded(asked, START + HOUR, theirs, everybody=True) == [EVE.id]
+
+
+def test_nobody_is_called_for_somebody_in_whose_place_they_cannot_answer() -> None:
+    """Who is a reviewer answers in their own place, and Ben has."""
+    asked = review(BOTH, by(BEN.id))
+    assert reminded(asked, START + HOUR, (), everybody=True) == [ANA.id]
+    assert reminded(asked, START + HOUR, [away(ANA.id, BEN.id)], everybody=True) == []
 
 
 def due(kind: TimerKind, hours: int) -> Timer:

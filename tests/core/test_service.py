@@ -38,6 +38,7 @@ from core.model import (
     Status,
     Submission,
     TaskFilter,
+    TaskId,
     Verdict,
 )
 from tests.core.graphs import drafting
@@ -85,6 +86,9 @@ async def test_an_id_that_is_none_is_not_found(any_world: World, text: str) -> N
         service.check_edit(text, ANA.id, "better", via="web"),
         service.questions.check_may_ask(text, ANA.id),
         service.questions.check_may_answer(text, ANA.id),
+        service.decide(OpenReview(task=TaskId(text)), ANA.id, Verdict.APPROVE, via="api"),
+        service.withdraw(OpenReview(task=TaskId(text)), ANA.id, via="api"),
+        service.questions.ask(OpenReview(task=TaskId(text)), ANA.id, "Why?", via="api"),
     ):
         with pytest.raises(NotFound):
             await asked
@@ -203,6 +207,34 @@ async def test_who_asks_first_on_a_card_that_was_given_up_has_it_tried_again(
         (now,) = await world.store.deliveries(card.task)
         assert now.state is DeliveryState.SENT
         assert (now.due_at is not None) is is_given_up
+
+
+async def test_who_asks_first_on_a_card_of_a_closed_review_has_it_changed_like_every_other(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """Its post's answer was lost, so that nobody knew of it: it would offer its buttons for ever."""
+    async with whole_core(sqlite_database, clock, flows=draft_flows(DESK)) as world:
+        task = await world.submit()
+        review = await world.open_review(task.id)
+        await world.approve(review)
+        lost = MessageRef("lost")
+        with pytest.raises(ReviewIsClosed):
+            await world.service.check_may_decide(review, ANA.id, copy=(DESK, lost))
+        found = [one for one in await world.service.deliveries(task.id) if one.message == lost]
+        assert [one.due_at is not None for one in found] == [True]
+
+
+async def test_whom_the_configuration_names_no_more_answers_no_question_of_theirs(world: World) -> None:
+    gone = PersonId("gone")
+    task, _ = await world.service.submit(Submission(input="x", submitter=gone))
+    review, questions = await world.open_review(task.id), world.service.questions
+    question = await questions.ask(review, ANA.id, "Which customer?", via="web")
+    for refused in (
+        questions.check_may_answer(question.id, gone),
+        questions.answer(question.id, gone, "Acme.", via="web"),
+    ):
+        with pytest.raises(NotAReviewer):
+            await refused
 
 
 async def test_names_of_reviewers_are_told_to_those_who_are_known(world: World) -> None:

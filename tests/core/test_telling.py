@@ -76,6 +76,21 @@ async def test_who_speaks_again_after_a_silence_is_heard(monkeypatch: pytest.Mon
     assert stored == [TextStreamed(node="works", text=word) for word in ("one", "two", "three")]
 
 
+async def test_what_a_thread_left_behind_says_after_the_end_is_not_recorded() -> None:
+    stored: list[Event] = []
+
+    async def store(events: list[Event]) -> None:
+        stored.extend(events)
+
+    said = Telling("works", store)
+    said.note(0.5, "half", "")
+    await said.end()
+    said.note(1, "all", "")
+    said.note(None, None, "and more")
+    await said.end()
+    assert stored == [ProgressReported(node="works", fraction=0.5, text="half")]
+
+
 async def test_a_thread_that_reports_its_progress_all_the_time_costs_one_note_at_a_time(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from core.clock import SystemClock
 from core.errors import ReviewIsClosed, StoreUnavailable
 from core.events import DecisionRecorded, ReviewerReminded, ReviewEscalated, ReviewExpired
-from core.model import Escalation, NewDecision, Outcome, Policy, Timer, Verdict
+from core.model import TIMERS, Escalation, Hint, NewDecision, Outcome, Policy, Timer, Verdict
 from core.store.sql import SqlStore
 from core.timekeeper import PAUSE, SWEEP, Timekeeper
 from tests.contracts.steps import delegated, recorded, waiting
@@ -272,6 +272,21 @@ async def test_what_is_said_of_absences_while_the_database_is_away_is_looked_for
         await idle(kept)
         assert kept.faulty.walks == 0
         clock.advance(PAUSE)
+        await idle(kept)
+        assert kept.faulty.walks == 1
+
+
+async def test_where_hints_were_lost_absences_are_looked_for_too(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    """Another replica may have been told that somebody is away."""
+    async with keeping(sqlite_database, clock) as kept, SqlStore(sqlite_database, clock) as other:
+        await idle(kept)
+        await delegated(other, ANA, None, clock)
+        kept.keeper.heard(Hint(due=frozenset({TIMERS})))
+        await idle(kept)
+        assert kept.faulty.walks == 0
+        kept.keeper.heard(Hint(is_whole=False))
         await idle(kept)
         assert kept.faulty.walks == 1
 
