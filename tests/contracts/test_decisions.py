@@ -661,6 +661,19 @@ async def test_only_who_is_a_reviewer_in_that_stage_still_is_carried(store: SqlS
     assert (await store.review(again)).decisions == ()
 
 
+async def test_nobody_is_carried_from_a_stage_that_there_is_no_more(store: SqlStore) -> None:
+    stages = (
+        (Quorum(name="first", people=(ANA.id,), approvals=1),),
+        (Quorum(name="second", people=(BEN.id, CY.id), approvals=2),),
+    )
+    review = await waiting(store, replace(CARRIES, approvals=3, rejections=1, stages=stages))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN)
+    await recorded(store, review, CY, NO)
+    again = await next_attempt(store, review, replace(CARRIES, approvals=3))
+    assert await answers(store, again) == [("ana", "approve")]
+
+
 async def test_a_delegates_answer_is_carried_with_both_names(store: SqlStore, clock: StoppedClock) -> None:
     review = await waiting(store, replace(CARRIES, rejections=1))
     await delegated(store, ANA, EVE, clock)

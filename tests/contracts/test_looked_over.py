@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from core import reconsidering
 from core.model import Policy, TimerKind
 from core.reconsidering import Reconsidering
 from core.store.sql import SqlStore
@@ -15,6 +16,8 @@ from tests.contracts.steps import parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, DESK, PATIENCE, eventually
 
 if TYPE_CHECKING:
+    import pytest
+
     from core.store.database import Database
     from core.store.transaction import Transaction
     from tests.world import StoppedClock
@@ -95,12 +98,24 @@ async def test_while_others_judge_otherwise_cards_are_shown_anew_for_what_change
             return {name: (await store.deliveries(task))[0].version for name, task in tasks.items()}
 
         before = await versions()
-        reconsidering = Reconsidering(store, policies=in_force)
-        await reconsidering.unsettle()
-        await reconsidering.look_over(changed_here={"one"}, settles=False)
+        looking = Reconsidering(store, policies=in_force)
+        await looking.unsettle()
+        await looking.look_over(changed_here={"one"}, settles=False)
         assert await versions() == {"one": before["one"] + 1, "two": before["two"]}
-        await reconsidering.look_over()
+        await looking.look_over()
         assert await versions() == {"one": before["one"] + 2, "two": before["two"] + 1}, "once they do not"
+
+
+async def test_pages_on_which_no_review_is_concerned_are_turned(
+    any_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconsidering, "AT_A_TIME", 2)
+    async with SqlStore(any_database, clock) as store:
+        for policy in (ONE, ONE, ONE, TWO):
+            await waiting(store, policy)
+            clock.advance(seconds=1)
+        now = Reconsidering(store, policies={"one": ONE, "two": replace(TWO, reviewers=())})
+        assert await now.under({"two"}) == 1
 
 
 async def test_what_was_about_to_be_opened_under_the_old_policy_is_looked_at_too(

@@ -34,11 +34,12 @@ from core.model import (
     Quorum,
     Verdict,
 )
+from core.questions import Questions
 from core.service import LOCAL_PERSON
 from core.store.questions import MOST
 from core.store.sql import SqlStore
 from tests.contracts.steps import decide, delegated, new_id, waiting
-from tests.world import ANA, BEN, CY, DESK, EVE, SAM
+from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
 
 if TYPE_CHECKING:
     from core.errors import CountersignError
@@ -361,3 +362,23 @@ async def test_what_was_told_at_an_address_that_is_no_more_is_left_there(
         left, moved = await notices(store, review)
         assert (left.recipient, left.due_at, left.message) == (DESK, None, due.message)
         assert (moved.id, moved.message) == (unsaid.id, None)
+
+
+async def test_who_asks_first_is_told_that_the_time_is_over(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Also where what follows from the deadline has not happened yet."""
+    async with SqlStore(any_database, clock) as store:
+        review = await waiting(store, replace(PLAIN, deadline=timedelta(hours=1)))
+        questions = Questions(
+            store,
+            policies={},
+            known=PEOPLE.__getitem__,
+            is_admin=lambda _: False,
+            with_others=lambda error, _: error,
+            clock=clock,
+        )
+        assert (await questions.check_may_ask(review, ANA.id)).id == review
+        clock.advance(hours=1)
+        with pytest.raises(ReviewIsClosed):
+            await questions.check_may_ask(review, ANA.id)

@@ -42,6 +42,18 @@ class Cards:
         self.shown += review_ids
 
 
+async def test_after_a_defect_nothing_is_looked_for_until_somebody_goes_or_comes() -> None:
+    cards = Cards()
+    calls = Calls(cards)
+    cards.faults = [ValueError("a defect")]
+    with pytest.raises(ValueError, match="a defect"):
+        await calls.step()
+    calls.give_up()
+    assert not calls.is_wanted
+    calls.absent()
+    assert calls.is_wanted
+
+
 @pytest.mark.parametrize("outage", [0, 1])
 async def test_an_outage_in_the_midst_of_a_look_costs_time_only(outage: int) -> None:
     cards = Cards()

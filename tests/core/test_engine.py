@@ -91,6 +91,9 @@ class Work(Board):
         self.faults: list[Exception] = []
         self.untidy: list[Exception] = []
         """Faults of forgetting what is old."""
+        self.judges = True
+        """Whether this replica may say that others have ended."""
+        self.buried = 0
 
     async def recover(self) -> Sequence[str]:
         return []
@@ -124,7 +127,7 @@ class Work(Board):
         return True
 
     async def may_judge(self) -> bool:
-        return True
+        return self.judges
 
     async def take(self, task: TaskId) -> bool:
         return True
@@ -133,7 +136,7 @@ class Work(Board):
         return []
 
     async def bury(self) -> None:
-        pass
+        self.buried += 1
 
     async def retire(self) -> None:
         """Whatever it holds."""
@@ -257,6 +260,31 @@ async def test_a_cancelled_task_is_stopped_and_its_place_is_free(engine: Segment
     await runner.until(lambda: runner.cut == [A])
     engine.run(C)
     await runner.until(lambda: C in runner.begun)
+
+
+async def test_a_task_cancelled_while_it_waits_to_be_tried_again_is_looked_at_no_more(
+    engine: Segments, runner: Runner, clock: StoppedClock
+) -> None:
+    runner.gate.set()
+    for task in (A, B):
+        engine.run_at(task, START + timedelta(seconds=5))
+    told(engine, (A, CANCELLED))
+    clock.advance(seconds=5)
+    await runner.until(lambda: B in runner.begun)
+    assert A not in runner.begun
+
+
+async def test_who_may_not_judge_buries_nobody(
+    runner: Runner, work: Work, clock: StoppedClock, postgres_database: Database
+) -> None:
+    """It has not seen for long enough whether the others' hearts beat."""
+    work.judges = False
+    async with ProcrastinateEngine(runner, work, clock, conninfo=conninfo(postgres_database)) as engine:
+        await engine.sweep()
+        assert work.buried == 0
+        work.judges = True
+        await engine.sweep()
+        assert work.buried > 0
 
 
 async def test_tasks_cancelled_in_the_commit_that_made_them_cost_no_place(
