@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from core import counting
-from core.errors import Refused
+from core.errors import AlreadyAnswered, Refused
 from core.events import (
     DecisionRecorded,
     DecisionWithdrawn,
+    QuestionAnswered,
     ReviewApproved,
     ReviewEdited,
     ReviewExpired,
@@ -28,14 +29,16 @@ from core.model import (
     Dialog,
     MessageRef,
     NewDecision,
+    NewQuestion,
     Outcome,
     Policy,
+    QuestionId,
     Quorum,
     Status,
     TimerKind,
     Verdict,
 )
-from core.store import admitting, chats, deciding, firing, places, receipts
+from core.store import admitting, chats, deciding, firing, places, questions, receipts
 from core.store.sql import SqlStore
 from tests.contracts.beside import begun, held
 from tests.contracts.cards import DAY, STONE, WITH_FALLBACK, card, cards
@@ -329,3 +332,22 @@ def _check_is_one_story(review: ReviewRequest, stored: Sequence[StoredEvent]) ->
         assert (review.outcome, CLOSED_BY[came_to]) == (came_to, closing[0])
     else:
         assert came_to is Outcome.OPEN
+
+
+async def test_of_two_answers_to_a_question_at_once_one_is_told(
+    postgres_database: Database, postgres_writer: Lane, clock: StoppedClock
+) -> None:
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store, QUORUM)
+        new = NewQuestion(id=QuestionId("0" * 32), person=ANA, text="Which customer?", via="web")
+        asked = await store.ask(review, new, policies={})
+        unit = partial(
+            questions.answer, question_id=asked.id, person=SAM, text="Acme.", via="web", is_admin=False
+        )
+        async with held(postgres_writer, unit):
+            answering = store.answer(asked.id, SAM, "Another.", via="api", is_admin=False)
+            second = await begun(postgres_database, answering)
+        with pytest.raises(AlreadyAnswered):
+            await second
+        events = [stored.event for stored in await store.events(asked.task, 0)]
+        assert [one.text for one in events if isinstance(one, QuestionAnswered)] == ["Acme."]

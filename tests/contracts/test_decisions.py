@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.counting import waited_for
+from core.delegations import Delegations
 from core.errors import (
     AlreadyDecided,
     ConfirmOnPage,
@@ -36,6 +37,7 @@ from core.events import (
 from core.model import (
     Assurance,
     Escalation,
+    NewDecision,
     OnExpiry,
     OpenReview,
     Outcome,
@@ -585,6 +587,45 @@ async def test_after_the_deadline_nobody_decides_although_it_has_not_closed_yet(
     assert isinstance((await store.withdraw(review, ANA, via="web"))[1], ReviewIsClosed)
     assert (await store.review(review)).is_open
     assert await store.waiting_for(BEN.id, everybody=False, policies={}, limit=9) == []
+
+
+async def test_what_a_delegate_answered_is_listed_for_both(store: SqlStore, clock: StoppedClock) -> None:
+    review = await waiting(store, TWO)
+    await delegated(store, ANA, EVE, clock)
+    await recorded(store, review, EVE)
+    for person, found in ((ANA, [review]), (EVE, [review]), (BEN, [])):
+        assert [one.id for one in await store.answered_by(person.id, limit=9)] == found
+
+
+async def test_who_names_no_review_of_an_ended_task_is_told_of_the_newest(store: SqlStore) -> None:
+    review = await waiting(store)
+    task = (await recorded(store, review, ANA, NO)).task.id
+    await recorded(store, await parked(store, task, attempt=2), BEN)
+    await completed(store, task)
+    new = NewDecision(reviewer=CY, verdict=Verdict.APPROVE, via="api")
+    with pytest.raises(NotWaiting, match=f"Already approved by {BEN.name}"):
+        await store.decide(OpenReview(task=task), new, policies={}, people=PEOPLE)
+
+
+async def test_whom_the_configuration_names_no_more_decides_in_nobodys_place(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    """Nor does anybody in theirs, also once they are named again."""
+    known = {person.id: person for person in (ANA, BEN, CY, SAM)}
+    delegations = Delegations(
+        store,
+        person=lambda one: known.get(PersonId(one)),
+        known=known.__getitem__,
+        is_admin=lambda _: False,
+        clock=clock,
+    )
+    await delegated(store, ANA, EVE, clock)
+    await delegated(store, EVE, SAM, clock)
+    await delegated(store, BEN, SAM, clock)
+    await delegated(store, CY, None, clock)
+    await delegations.end_those_of_strangers()
+    left = {(of.person, of.delegate) for of in await delegations.standing()}
+    assert left == {(BEN.id, SAM.id), (CY.id, None)}
 
 
 # What carries

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from core import reconsidering
-from core.model import Policy, TimerKind
+from core.model import LOCAL, Policy, Submission, TaskId, TimerKind
 from core.reconsidering import Reconsidering
 from core.store.sql import SqlStore
-from tests.contracts.steps import parked, recorded, submitted, waiting
+from tests.contracts.steps import new_id, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, DESK, PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ async def test_what_is_not_known_yet_is_left_alone(any_database: Database, clock
         assert await store.policies_changed(wider, ("two",)) == frozenset()
         await store.looked_over(wider, ("two",))
         assert await store.policies_changed(wider, ()) == frozenset({"two"}), "it was not looked at"
+        assert await store.policies_changed(BOTH, ()) == frozenset(), "what was noted of it stays"
 
 
 async def test_what_is_to_be_looked_at_again_has_changed_for_every_later_look(
@@ -104,6 +105,40 @@ async def test_while_others_judge_otherwise_cards_are_shown_anew_for_what_change
         assert await versions() == {"one": before["one"] + 1, "two": before["two"]}
         await looking.look_over()
         assert await versions() == {"one": before["one"] + 2, "two": before["two"] + 1}, "once they do not"
+
+
+async def test_while_others_judge_otherwise_a_first_look_is_to_be_taken_once_more(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        looking = Reconsidering(store, policies=BOTH)
+        await looking.look_over(settles=False)
+        assert await store.policies_changed(BOTH, ()) == frozenset(BOTH)
+        await looking.look_over()
+        assert not await looking.is_due()
+
+
+async def test_what_changed_here_waits_too_until_it_is_known_who_is_in_it(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        await waiting(store, TWO)
+        await store.looked_over(BOTH, ())
+        now = Reconsidering(store, policies={"one": ONE, "two": replace(TWO, reviewers=())})
+        assert await now.look_over(besides={"two"}, changed_here={"two"}) == 0
+        assert await now.look_over(changed_here={"two"}) == 1
+
+
+async def test_what_was_handed_in_at_the_machine_is_its_to_decide_whoever_is_named(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        new = Submission(input="x", submitter=LOCAL, flow="draft")
+        task, _ = await store.create(TaskId(new_id()), new, title="x", name="local")
+        review = await parked(store, task.id, ONE)
+        now = Reconsidering(store, policies={"one": replace(ONE, reviewers=())})
+        assert await now.look_over() == 0
+        assert await store.timers(review) == []
 
 
 async def test_pages_on_which_no_review_is_concerned_are_turned(

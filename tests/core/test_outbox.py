@@ -447,18 +447,18 @@ async def test_failures_back_off_and_end_in_a_visible_giving_up(
     sqlite_database: Database, clock: StoppedClock, name: ChannelName, longest: timedelta
 ) -> None:
     channel = PaperChannel(name)
-    channel.faults = [Unreachable("no route")] * 20
+    channel.faults = [Unreachable("no route")] * 60
     flows = draft_flows(*([DESK] if name == PAPER else []))
     hook = {} if name == PAPER else {"callback_url": HOOK}
     async with whole_core(sqlite_database, clock, flows=flows, channels=[channel]) as world:
         task = await world.submit("x", **hook)
         waits: list[timedelta] = []
-        while len(waits) < 14:
+        while len(waits) < 50:
             (card,) = await eventually(lambda: noted(world, task.id, len(waits) + 1))
             assert card.due_at is not None
             waits.append(card.due_at - clock.now())
             clock.advance(waits[-1])
-        await eventually(lambda: noted(world, task.id, 15))
+        await eventually(lambda: noted(world, task.id, 51))
         clock.advance(GIVE_UP_AFTER)
         (card,) = await settled(world, task.id)
     assert (card.state, card.error, card.due_at) == (DeliveryState.GIVEN_UP, "no route", None)

@@ -89,6 +89,14 @@ def test_who_may_decide(request_: ReviewRequest, person: PersonId, refusal: type
             check_may_decide(request_, person)
 
 
+def test_nobody_asks_in_the_place_of_who_is_asked() -> None:
+    """A delegate of the submitter's, who is a reviewer besides: nor may they decide."""
+    for check in (check_may_ask, check_may_decide):
+        with pytest.raises(SelfReview):
+            check(review(ONE), EVE.id, None, [SAM.id])
+        check(review(ONE), EVE.id, None, [ANA.id])
+
+
 @pytest.mark.parametrize(
     ("in_force", "person", "may"),
     [

@@ -325,6 +325,7 @@ async def test_a_timer_that_breaks_holds_up_no_other(
         await kept.told(3)
         await idle(kept)
         assert len(kept.faulty.tried) == broken + 3, "each was tried once"
+        assert clock.next_alarm == clock.now() + SWEEP, "and nobody looks at them all the while"
         clock.advance(minutes=1)
         await idle(kept)
         assert len(kept.faulty.tried) == 2 * broken + 3, "and is again, a while later"
