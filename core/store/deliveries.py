@@ -361,7 +361,7 @@ def thread_of(tx: Transaction, wanted: Delivery) -> MessageRef | None:
         task=wanted.task,
         channel=place.channel,
         address=place.address,
-        before=wanted.event_seq + (wanted.review is None),
+        before=wanted.event_seq,
         id=wanted.id,
     )
     return None if row is None else MessageRef(row[0])
