@@ -101,7 +101,13 @@ async def step(
 
 
 async def parked(
-    store: SqlStore, task: str, policy: Policy = ANYONE, *, attempt: int = 1, draft: Json = "a draft"
+    store: SqlStore,
+    task: str,
+    policy: Policy = ANYONE,
+    *,
+    attempt: int = 1,
+    draft: Json = "a draft",
+    point: Point = Point.REVIEW,
 ) -> ReviewId:
     """Run the task to an open review of `attempt`."""
     review = ReviewId(new_id())
@@ -111,9 +117,10 @@ async def parked(
         AttemptStarted(attempt=attempt),
         ReviewRequested(review=review, attempt=attempt, draft=draft),
         node="review",
+        point=Point.INSIDE if point is Point.INSIDE else Point.RUN,
         attempt=attempt,
         state='{"n":1}',
-        review=NewReview(id=review, policy=policy),
+        review=NewReview(id=review, policy=policy, point=point),
     )
     return review
 

@@ -43,6 +43,7 @@ from core.model import (
     Outcome,
     Person,
     PersonId,
+    Point,
     Policy,
     Quorum,
     Status,
@@ -50,6 +51,7 @@ from core.model import (
     Verdict,
     timestamp,
 )
+from core.store import reviews
 from core.store.sql import SqlStore
 from tests.contracts.steps import completed, decide, delegated, fired, parked, recorded, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, PEOPLE, SAM
@@ -597,6 +599,18 @@ async def test_what_a_delegate_answered_is_listed_for_both(store: SqlStore, cloc
         assert [one.id for one in await store.answered_by(person.id, limit=9)] == found
 
 
+async def test_what_waits_for_somebody_is_found_behind_much_that_does_not(
+    store: SqlStore, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviews, "SIEVED", 2)
+    for _ in range(5):
+        await recorded(store, await waiting(store, TWO), ANA)
+        clock.advance(seconds=1)
+    review = await waiting(store, TWO)
+    found = await store.waiting_for(ANA.id, everybody=False, policies={}, limit=9)
+    assert [one.id for one in found] == [review]
+
+
 async def test_who_names_no_review_of_an_ended_task_is_told_of_the_newest(store: SqlStore) -> None:
     review = await waiting(store)
     task = (await recorded(store, review, ANA, NO)).task.id
@@ -700,6 +714,16 @@ async def test_only_who_is_a_reviewer_in_that_stage_still_is_carried(store: SqlS
     await recorded(store, review, BEN, NO)
     again = await next_attempt(store, review, replace(CARRIES, reviewers=(BEN.id, CY.id)))
     assert (await store.review(again)).decisions == ()
+
+
+async def test_nothing_carries_into_what_a_node_asks_itself(store: SqlStore) -> None:
+    """It may be another question each time."""
+    task, policy = await submitted(store), replace(CARRIES, rejections=1)
+    review = await parked(store, task.id, policy, point=Point.INSIDE)
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await parked(store, task.id, policy, attempt=2, point=Point.INSIDE)
+    assert await answers(store, again) == []
 
 
 async def test_nobody_is_carried_from_a_stage_that_there_is_no_more(store: SqlStore) -> None:

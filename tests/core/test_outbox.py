@@ -370,6 +370,23 @@ async def test_a_decision_does_not_break_into_retry_after(
     await paper.called(2)
 
 
+async def test_patience_that_is_asked_for_in_a_place_holds_for_changes_there_too(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    first = await desk.submit("first")
+    await settled(desk, first.id)
+    paper.faults = [RateLimited("slow down", retry_after=timedelta(seconds=30))]
+    second = await desk.submit("second")
+    await eventually(lambda: due_in(desk, second.id, clock, 30))
+    await desk.approve(await desk.open_review(first.id))
+    await desk.end(first.id)
+    await quiet(desk.store)
+    assert paper.kinds == ["post", "post"]
+    clock.advance(seconds=30)
+    await settled(desk, first.id)
+    await settled(desk, second.id)
+
+
 async def test_a_limit_on_the_whole_channel_holds_for_every_recipient(
     sqlite_database: Database, clock: StoppedClock, paper: PaperChannel, stone: PaperChannel
 ) -> None:

@@ -544,6 +544,12 @@ def test_a_group_alone_in_its_stage_may_have_another_name_today() -> None:
     assert able(asked, {"staged": more_stages}) == [C]
 
 
+def test_a_group_that_sits_in_two_stages_is_todays_of_the_same_stage() -> None:
+    asked = review(staged((quorum("legal", 1, A),), (quorum("legal", 1, B),)))
+    wider = staged((quorum("legal", 1, A),), (quorum("legal", 1, B, C),))
+    assert able(asked, {"staged": wider}) == [A, B]
+
+
 def test_under_a_policy_that_is_gone_nobody_decides() -> None:
     """Else whoever was struck from it would decide again once it is renamed."""
     two = replace(ONE, approvals=2, keeps_removed=False)
