@@ -21,6 +21,7 @@ from core.errors import (
     NotYourTurn,
     ReviewIsClosed,
     SelfReview,
+    StaleReview,
 )
 from core.events import (
     AttemptStarted,
@@ -609,6 +610,18 @@ async def test_what_waits_for_somebody_is_found_behind_much_that_does_not(
     review = await waiting(store, TWO)
     found = await store.waiting_for(ANA.id, everybody=False, policies={}, limit=9)
     assert [one.id for one in found] == [review]
+
+
+async def test_of_two_reviews_in_one_attempt_its_number_names_neither(store: SqlStore) -> None:
+    """Somebody who has seen the first would decide on the second."""
+    task = (await recorded(store, await waiting(store))).task.id
+    second = await parked(store, task)
+    new = NewDecision(reviewer=BEN, verdict=Verdict.APPROVE, via="api")
+    with pytest.raises(StaleReview, match="more than one review"):
+        await store.decide(OpenReview(task=task, attempt=1), new, policies={}, people=PEOPLE)
+    named = OpenReview(task=task, attempt=1, review=second)
+    decided, refusal, _ = await store.decide(named, new, policies={}, people=PEOPLE)
+    assert (decided.outcome, refusal) == (Outcome.APPROVED, None)
 
 
 async def test_who_names_no_review_of_an_ended_task_is_told_of_the_newest(store: SqlStore) -> None:

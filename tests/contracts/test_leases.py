@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from core.errors import StoreUnavailable, Unavailable
 from core.leases import AFTER_A_FAILURE, AGAIN, EVERY, LASTS, MARGIN, Alone, InTurn, Leases
-from core.model import LEASES, Delivery, DeliveryId, DeliveryState, Hint, MessageRef, ReviewId, TaskId
+from core.model import LEASES, TIMERS, Delivery, DeliveryId, DeliveryState, Hint, MessageRef, ReviewId, TaskId
 from core.stopping import cut_off
 from core.store.leases import LeaseRows
 from tests.contracts.conftest import on
@@ -748,3 +748,15 @@ async def test_a_start_that_fails_is_told_and_leaves_it_to_others(
     other = Work()
     async with Leases(rows, "b", clock).holding(NAME, other):
         assert other.is_going_on
+
+
+async def test_where_hints_were_lost_who_waits_for_a_lease_looks_whether_it_is_free(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    async with LeaseRows(postgres_database, clock, lambda _: None) as rows:
+        leases, freed = Leases(rows, "r", clock), asyncio.Event()
+        leases._waiting.add(freed)
+        leases.heard(Hint(due=frozenset({TIMERS})))
+        assert not freed.is_set()
+        leases.heard(Hint(is_whole=False))
+        assert freed.is_set()

@@ -182,6 +182,8 @@ async def test_another_silence_renews_the_new_card_and_not_the_old_one(
         await shown(store, review, f"desk/{number}")
         clock.advance(2 * DAY)
         assert await store.heard(PAPER, kept=DAY) == 1
+        (_, thread) = await store.delivery_content(await card(store, review))
+        assert thread == "desk/0", "each stands in the thread that the first began"
     assert [one.is_retired for one in await cards(store, review)].count(False) == 1
     assert len(await cards(store, review)) == 4
 

@@ -27,7 +27,7 @@ from core.events import (
     TaskCompleted,
     TaskSubmitted,
 )
-from core.model import Status, StoredEvent, TaskId
+from core.model import Hint, Status, StoredEvent, TaskId
 from core.store.postgresql import conninfo
 from core.store.sql import SqlStore
 from tests.contracts.steps import step, submitted
@@ -252,11 +252,17 @@ async def test_a_task_told_of_while_it_runs_is_run_once_more(engine: Segments, r
     assert runner.begun == [A, A, B]
 
 
-async def test_a_cancelled_task_is_stopped_and_its_place_is_free(engine: Segments, runner: Runner) -> None:
+@pytest.mark.parametrize("is_cancelled_here", [True, False])
+async def test_a_cancelled_task_is_stopped_and_its_place_is_free(
+    engine: Segments, runner: Runner, is_cancelled_here: bool
+) -> None:
     engine.run(A)
     engine.run(B)
     await runner.until(lambda: len(runner.inside) == 2)
-    told(engine, (A, CANCELLED))
+    if is_cancelled_here:
+        told(engine, (A, CANCELLED))
+    else:
+        engine.heard(Hint(tasks=frozenset({A, B}), cancelled=frozenset({A})))
     await runner.until(lambda: runner.cut == [A])
     engine.run(C)
     await runner.until(lambda: C in runner.begun)

@@ -209,6 +209,12 @@ async def test_who_asks_first_on_a_card_that_was_given_up_has_it_tried_again(
         assert (now.due_at is not None) is is_given_up
 
 
+async def test_a_task_names_its_submitter_as_people_do(world: World) -> None:
+    assert (await world.submit()).submitter_name == SAM.name
+    stranger, _ = await world.service.submit(Submission(input="x", submitter=PersonId("gone")))
+    assert stranger.submitter_name == "gone"
+
+
 async def test_who_asks_first_on_a_card_of_a_closed_review_has_it_changed_like_every_other(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
