@@ -592,6 +592,12 @@ async def test_after_the_deadline_nobody_decides_although_it_has_not_closed_yet(
     assert await store.waiting_for(BEN.id, everybody=False, policies={}, limit=9) == []
 
 
+async def test_where_one_approves_alone_two_may_be_needed_to_reject(store: SqlStore) -> None:
+    review = await waiting(store, replace(TWO, approvals=1, rejections=2))
+    assert (await recorded(store, review, ANA, NO)).is_open
+    assert (await recorded(store, review, BEN, NO)).outcome is Outcome.REJECTED
+
+
 async def test_what_a_delegate_answered_is_listed_for_both(store: SqlStore, clock: StoppedClock) -> None:
     review = await waiting(store, TWO)
     await delegated(store, ANA, EVE, clock)
@@ -727,6 +733,14 @@ async def test_only_who_is_a_reviewer_in_that_stage_still_is_carried(store: SqlS
     await recorded(store, review, BEN, NO)
     again = await next_attempt(store, review, replace(CARRIES, reviewers=(BEN.id, CY.id)))
     assert (await store.review(again)).decisions == ()
+
+
+async def test_nothing_carries_from_a_review_under_another_policy(store: SqlStore) -> None:
+    review = await waiting(store, replace(CARRIES, rejections=1))
+    await recorded(store, review, ANA)
+    await recorded(store, review, BEN, NO)
+    again = await next_attempt(store, review, replace(CARRIES, name="another"))
+    assert await answers(store, again) == []
 
 
 async def test_nothing_carries_into_what_a_node_asks_itself(store: SqlStore) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from core.explaining import CALLED, Explanation, called, explain, standing
+from core.listing import listed
 from core.model import Delegation, Escalation, OnExpiry, Outcome, PersonId, Policy, ReviewRequest, Verdict
 from tests.core.judging import by, quorum, review, staged
 from tests.world import ANA, BEN, CY, EVE, PEOPLE, START
@@ -172,3 +173,13 @@ def test_a_card_calls_who_can_answer_in_whose_place(
     delegates: dict[PersonId, PersonId | None], calls: list[PersonId]
 ) -> None:
     assert called(review(), delegates) == calls
+
+
+def test_names_stand_in_a_sentence_as_people_write_them() -> None:
+    assert [listed(["a", "b", "c", "d"][:many]) for many in (1, 2, 3, 4)] == [
+        "a",
+        "a and b",
+        "a, b and c",
+        "a, b, c and d",
+    ]
+    assert listed(["a", "b"], "or") == "a or b"
