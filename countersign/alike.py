@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
 from os import getpid
 from socket import gethostname
@@ -86,14 +86,16 @@ class Alike:
         self._store = store
         self._settings = settings
         self._key = key
+        self._started = configured
         self._mark = mark(settings, configured, key)
         self._judges_by = judges_by(configured)
         self._release = version("countersign")
         store.describe(name=self._name, release=self._release, configuration=self._mark)
 
     async def changed(self, configured: Configuration) -> None:
-        """The file was read anew."""
-        self._mark = mark(self._settings, configured, self._key)
+        """The file was read anew; flows and hooks are what they were, until the next start."""
+        in_force = replace(configured, flows=self._started.flows, hooks=self._started.hooks)
+        self._mark = mark(self._settings, in_force, self._key)
         self._judges_by = judges_by(configured)
         await self._store.reconfigure(self._mark)
         await self.look()

@@ -159,8 +159,32 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         assert await one.runnable() == []
         assert [found for found, _ in await two.uncovered()] == [task.id]
         await second.changed(read(BEGIN))
+        assert await first.leave(task.id), "its flows wait for its next start, whatever its file says now"
+        second = Alike(two, settings(), key, read(BEGIN))  # started anew
+        await second.changed(read(BEGIN))
         assert not await first.leave(task.id)
         assert [await one.warnings(named=True) for one in (first, second)] == [[], []]
+
+
+async def test_flows_and_hooks_that_wait_for_a_start_are_not_told_before(
+    postgres_database: Database, clock: StoppedClock
+) -> None:
+    """All read a file with a new flow; then one is started anew, and runs what the other does not know."""
+    later = BEGIN.replace("secret_env", 'input = "text"\nsecret_env') + "[flows.draft]\nretries = 1\n"
+    async with (
+        SqlStore(postgres_database, clock, replica="a" * 32) as one,
+        SqlStore(postgres_database, clock, replica="b" * 32) as two,
+    ):
+        key = await one.secret(KEY)
+        first, second = (Alike(store, settings(), key, read(BEGIN)) for store in (one, two))
+        for store in (one, two):
+            await lives(postgres_database, store)
+        await first.changed(read(later))
+        assert await first.warnings(named=True) == []
+        await second.changed(read(later))
+        second = Alike(two, settings(), key, read(later))  # started anew
+        await second.changed(read(later))
+        assert len(await first.warnings(named=True)) == len(await second.warnings(named=True)) == 2
 
 
 async def lives(database: Database, store: SqlStore) -> None:
