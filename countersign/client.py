@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 PAGE = 100
 UNKNOWN = "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."
+REVOKED = (
+    "The server does not know your COUNTERSIGN_TOKEN: it was revoked, or is another server's; "
+    "`countersign link YOU` prints a new one."
+)
 STRANGER = "What answers at COUNTERSIGN_PUBLIC_URL is not Countersign."
 MAY_PASS = frozenset({codes.REQUEST_TIMEOUT, codes.CONFLICT, codes.TOO_EARLY, codes.TOO_MANY_REQUESTS})
 """Of the refusals that blame the caller, those that the same call need not meet again."""
@@ -58,7 +62,9 @@ def run_submit(
 
 
 def run_watch(task: str, *, as_json: bool) -> int:
-    """Print each status of a task until its last."""
+    """Print each status of a task until its last; raises `SettingsError` where none is named."""
+    if not task.strip():
+        raise SettingsError("TASK is empty; `countersign tasks` lists them.")
     with client() as http:
         return follow(http, task, as_json=as_json)
 
@@ -125,7 +131,7 @@ def refusal(response: httpx.Response) -> CountersignError:
 def problem(response: httpx.Response) -> str:
     """The sentence of an answer that is not a good one."""
     if response.status_code == codes.UNAUTHORIZED:
-        return UNKNOWN
+        return REVOKED if "Authorization" in response.request.headers else UNKNOWN
     try:
         body = response.json()
         return str(body.get("detail") or body["title"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from bot.settings import BotEnvironment, BotSettings
@@ -54,13 +56,26 @@ def environment() -> dict[str, str]:
 
 
 def _stored() -> dict[str, str]:
-    """What stands in `.env`; raises `SettingsError` where that cannot be read."""
+    """What stands in `.env`; raises `SettingsError` where that, or a line of it, cannot be read."""
     try:
+        _check_lines(Path(".env"))
         return {name: value for name, value in dotenv_values(".env").items() if value is not None}
     except UnicodeDecodeError:
         raise SettingsError(".env cannot be read: it is not UTF-8 text.") from None
     except OSError as error:
         raise SettingsError(f".env cannot be read: {error.strerror}.") from None
+
+
+def _check_lines(file: Path) -> None:
+    """python-dotenv passes over what it cannot read, with a line in the log: a setting would be lost so."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as lines:
+        for binding in parse_stream(lines):
+            if binding.error:
+                raise SettingsError(
+                    f".env, line {binding.original.line}: is not NAME=VALUE, or a quote is open."
+                )
 
 
 def known_names() -> frozenset[str]:

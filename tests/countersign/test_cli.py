@@ -154,6 +154,21 @@ def test_an_env_file_that_is_no_text_is_one_sentence(
     assert capsys.readouterr().err == "countersign: .env cannot be read: it is not UTF-8 text.\n"
 
 
+@pytest.mark.parametrize("slip", ["COUNTERSIGN_AUTH hunter2", 'COUNTERSIGN_AUTH="hunter2', "=hunter2"])
+@pytest.mark.parametrize("command", ["serve", "tasks"])
+def test_a_line_of_env_that_sets_nothing_is_named_and_not_passed_over(
+    folder: Path,
+    command: str,
+    slip: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_text(f"COUNTERSIGN_PORT=8080\n\n# it listens\n{slip}\nCOUNTERSIGN_HOST=\n")
+    assert run([command]) == 2
+    assert capsys.readouterr().err == "countersign: .env, line 4: is not NAME=VALUE, or a quote is open.\n"
+
+
 def test_an_empty_database_setting_is_not_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -433,15 +448,24 @@ def test_a_token_that_no_header_can_carry_is_not_printed(folder: Path) -> None:
     assert "hunter2" not in refused.stderr
 
 
-@pytest.mark.parametrize("token", ["", "cs_wrong"])
-def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token: str) -> None:
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        ("", "The server does not know you: set COUNTERSIGN_TOKEN; `countersign link YOU` prints one."),
+        (
+            "cs_wrong",
+            (
+                "The server does not know your COUNTERSIGN_TOKEN: it was revoked, or is another server's; "
+                "`countersign link YOU` prints a new one."
+            ),
+        ),
+    ],
+)
+def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token: str, sentence: str) -> None:
     for words in (["submit", "text"], ["watch", "0" * 32], ["tasks"], ["export"]):
         refused = served.run(*words, token=token)
         assert refused.returncode == 2
-        assert refused.stderr == (
-            "countersign: The server does not know you: set COUNTERSIGN_TOKEN; "
-            "`countersign link YOU` prints one.\n"
-        )
+        assert refused.stderr == f"countersign: {sentence}\n"
 
 
 @pytest.mark.parametrize(
@@ -451,6 +475,7 @@ def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token:
         (["submit", " "], "The task is only white space; there has to be something to work on."),
         (["submit", "null", "--parse"], "The task is empty; there has to be something to work on."),
         (["watch", "nope"], "There is no such task."),
+        (["watch", ""], "TASK is empty; `countersign tasks` lists them."),
     ],
 )
 def test_words_that_the_server_refuses_exit_with_2(served: Served, words: list[str], sentence: str) -> None:
