@@ -19,7 +19,7 @@ from tests.visitor import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ANA, OTTO = "U01ANA", "U03OTTO"
+ANA, BEN, OTTO = "U01ANA", "U02BEN", "U03OTTO"
 BEN_T, OTTO_T = 4202, 4203
 
 
@@ -128,6 +128,30 @@ async def test_who_is_no_reviewer_is_refused_in_private(demo: Demo) -> None:
         assert answer["text"] == refusal["text"]
         now = (await visitor.http.get(f"/v1/tasks/{task}")).json()
         assert now["status"] == "waiting_for_review"
+
+
+@pytest.mark.parametrize("said", ["@Countersign looking", "@countersign  looking"])
+async def test_who_is_called_by_name_in_slack_hears_it(demo: Demo, said: str) -> None:
+    async with visiting(demo) as visitor:
+        await visitor.submit("Paint the door")
+        card = await visitor.once(lambda: visitor.slack_card("Paint the door"))
+        channel = visitor.seen["slack"]["channels"][0]["id"]
+        await visitor.act("slack/say", user=BEN, channel=channel, text=said, thread=card["ts"])
+        await visitor.once(lambda: visitor.slack_card("Paint the door", "Ben Okafor is looking"))
+
+
+async def test_a_delegate_is_called_by_name_in_slack(demo: Demo) -> None:
+    async with visiting(demo) as visitor:
+        channel = visitor.seen["slack"]["channels"][0]["id"]
+        words = "/countersign away @ben.okafor until tomorrow"
+        await visitor.act("slack/say", user=OTTO, channel=channel, text=words)
+
+        def told() -> bool:
+            answers = visitor.seen["slack"]["channels"][0]["ephemerals"]
+            return any("Ben Okafor decides for you" in answer["text"] for answer in answers)
+
+        await visitor.until(told)
+        await visitor.act("slack/say", user=OTTO, channel=channel, text="/countersign back")
 
 
 async def test_a_reason_can_be_typed_in_telegram(demo: Demo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -91,13 +92,22 @@ class SlackActions:
 
     async def say(self, request: web.Request) -> web.Response:
         act = await _parsed(request, SlackWords)
-        command, _, rest = act.text.partition(" ")
+        text = self._with_mentions(act.text)
+        command, _, rest = text.partition(" ")
         with _as_offered():
             if not command.startswith("/"):
-                await self._slack.say(act.channel, act.text, user=act.user, thread_ts=act.thread)
+                await self._slack.say(act.channel, text, user=act.user, thread_ts=act.thread)
                 return web.json_response({"ok": True})
             answer = await self._slack.command(command, rest, user=act.user, channel=act.channel)
         return web.json_response({"ok": answer.ok})
+
+    def _with_mentions(self, text: str) -> str:
+        """`@Ben Okafor` and `@ben.okafor` as `<@U02BEN>`, which Slack's own clients make of a name."""
+        for user in self._slack.users():
+            for name in (user.name, user.name.replace(" ", ".")):
+                called = rf"(?<!\S)@{re.escape(name)}(?![\w.])"
+                text = re.sub(called, f"<@{user.id}>", text, flags=re.IGNORECASE)
+        return text
 
     async def submit(self, request: web.Request) -> web.Response:
         act = await _parsed(request, SlackDialog)

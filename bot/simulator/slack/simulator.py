@@ -151,6 +151,10 @@ class SlackSimulator(People):
         self._workspace.tell("user", user=user_id)
         return user
 
+    def users(self) -> list[User]:
+        """Everybody, the app's bot among them."""
+        return list(self._workspace.users.values())
+
     def add_channel(
         self,
         channel_id: str,

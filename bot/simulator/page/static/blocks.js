@@ -105,7 +105,7 @@ function worded(text) {
   return text.type === "mrkdwn" ? marked(text.text) : [text.text || ""];
 }
 
-const MARKS = /<(https?:[^|>]+)(?:\|([^>]*))?>|`([^`\n]+)`|\*([^*\n]+)\*|_([^_\n]+)_/g;
+const MARKS = /<@([A-Z0-9]+)>|<(https?:[^|>]+)(?:\|([^>]*))?>|`([^`\n]+)`|\*([^*\n]+)\*|_([^_\n]+)_/g;
 
 /**
  * Slack's mrkdwn, as far as apps here use it.
@@ -118,8 +118,9 @@ export function marked(text) {
   let at = 0;
   for (const found of text.matchAll(MARKS)) {
     parts.push(plain(text.slice(at, found.index)));
-    const [whole, address, words, literal, bold, italic] = found;
-    if (address) parts.push(link(plain(address), plain(words || address)));
+    const [whole, person, address, words, literal, bold, italic] = found;
+    if (person) parts.push(h("strong", { "data-user": person }, `@${person}`));
+    else if (address) parts.push(link(plain(address), plain(words || address)));
     else if (literal) parts.push(code(plain(literal)));
     else parts.push(h(bold ? "strong" : "em", {}, plain(bold || italic)));
     at = found.index + whole.length;

@@ -100,7 +100,8 @@ export class Slack {
     const files = (message.files || []).map((/** @type {any} */ file) =>
       attachment(`/demo/slack/files/${encodeURIComponent(file.id)}`, file.name, file.size),
     );
-    if (!message.blocks?.length) return [h("p", { class: "text" }, ...marked(message.text)), ...files];
+    if (!message.blocks?.length)
+      return [...this.named([h("p", { class: "text" }, ...marked(message.text))]), ...files];
     return this.named(drawn(message.blocks, (element, option) => this.press(message, element, option)));
   }
 
@@ -111,7 +112,7 @@ export class Slack {
   named(elements) {
     for (const called of elements.flatMap((one) => [...one.querySelectorAll("[data-user]")])) {
       const id = called.getAttribute("data-user");
-      const user = this.seen.users.find((/** @type {any} */ one) => one.id === id);
+      const user = [...this.seen.users, this.seen.bot].find((/** @type {any} */ one) => one.id === id);
       if (user) called.textContent = `@${user.real_name}`;
     }
     return elements;
