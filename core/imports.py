@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def extra(name: str) -> str:
@@ -33,11 +34,25 @@ def imported(what: str, spec: str, beside: Path | None) -> Callable[..., Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # somebody else's module may raise anything while it is imported
-        raise SettingsError(f"{what} cannot be imported: {reason(error)}.") from error
+        raise SettingsError(f"{what} cannot be imported: {reason(error)}{_place(error, beside)}.") from error
     if not callable(found):
         raise SettingsError(f"{what} is not a function.")
     checked: Callable[..., Any] = found
     return checked
+
+
+def _place(error: BaseException, beside: Path | None) -> str:
+    """Where it broke: their line before a library's. A SyntaxError tells its own."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [
+        (Path(frame.f_code.co_filename), line)
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename not in {__file__, importlib.__file__}
+        and not frame.f_code.co_filename.startswith("<")
+    ]
+    theirs = [found for found in frames if beside is not None and found[0].is_relative_to(beside)] or frames
+    return f" ({theirs[-1][0].name}, line {theirs[-1][1]})" if theirs else ""
 
 
 def reason(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
 from countersign.terminal import literal
+from web.hooks.addresses import CallbackGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container, Iterator, Sequence
@@ -119,13 +120,24 @@ def _packages() -> Finding:
 
 
 def _settings(found: Settings) -> Iterator[Finding]:
-    yield Finding(check="settings", is_well=True, text=f"it would serve at {found.web.base_url}")
+    yield _callbacks(found) or Finding(
+        check="settings", is_well=True, text=f"it would serve at {found.web.base_url}"
+    )
     for name in unknown_names():
         yield Finding(check=name, is_well=False, text="is not a setting", mend="compare it with .env.example")
     for name in found.bot.foreign_urls:
         yield Finding(check=name, is_well=True, text="is not the platform's own address")
     for _, finding in malformed(found.bot):
         yield finding
+
+
+def _callbacks(found: Settings) -> Finding | None:
+    """What is wrong with the addresses that callbacks may reach, which `serve` alone makes something of."""
+    try:
+        CallbackGuard(found.web.webhook_allow)
+    except CountersignError as error:
+        return Finding(check="settings", is_well=False, text=str(error), mend="see .env.example")
+    return None
 
 
 def _database(url: str) -> tuple[Finding, Database | None]:

@@ -201,6 +201,31 @@ def test_an_interrupt_while_a_module_is_imported_still_interrupts(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("import os\n\n1 / 0", "ZeroDivisionError: division by zero (broken_module.py, line 3)."),
+        ("from broken_part import x", "KeyError: 'x' (broken_part.py, line 2)."),
+        (
+            "import no_such_module",
+            "ModuleNotFoundError: No module named 'no_such_module' (broken_module.py, line 1).",
+        ),
+        ("def draft(:", "SyntaxError: invalid syntax (broken_module.py, line 1)."),
+        ("x = 1", "AttributeError: module 'broken_module' has no attribute 'draft'."),
+    ],
+)
+def test_where_a_module_cannot_be_imported_is_told(tmp_path: Path, body: str, told: str) -> None:
+    (tmp_path / "broken_module.py").write_text(body)
+    (tmp_path / "broken_part.py").write_text("def look():\n    return {}['x']\n\nlook()\n")
+    try:
+        with pytest.raises(SettingsError) as refused:
+            processor("python:broken_module:draft", beside=tmp_path)
+        assert str(refused.value).endswith(f"cannot be imported: {told}")
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("broken_module", None)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "def draft(:",

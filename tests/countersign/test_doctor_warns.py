@@ -114,3 +114,13 @@ async def test_swapped_tokens_are_named_and_sent_to_nobody(
     assert found["SLACK_APP_TOKEN"].text == "holds a bot token of Slack's"
     assert [check for check, one in found.items() if "slack" in check and not one.is_well] == []
     assert "SLACK_BOT_TOKEN" in found["group legal"].text
+
+
+async def test_a_list_of_callback_addresses_that_stops_the_start_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_WEBHOOK_ALLOW", "hooks.internal, 10.0.0.0/99")
+    (folder / "countersign.toml").write_text(PEOPLE + '[policies.default]\nreviewers = ["ana", "ben"]\n')
+    [wrong] = [one async for one in findings() if not one.is_well]
+    assert wrong.check == "settings"
+    assert wrong.text == "COUNTERSIGN_WEBHOOK_ALLOW: each entry is a host name, an address or a network."

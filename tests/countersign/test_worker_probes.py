@@ -86,6 +86,7 @@ def test_a_busy_port_is_a_wrong_setting_that_is_named(place: tuple[Path, str]) -
         )
     assert ended.returncode == 2
     said = ended.stderr.splitlines()[-1]
-    assert said.startswith(
-        f"countersign: COUNTERSIGN_HOST, COUNTERSIGN_WORKER_PORT: cannot listen at 127.0.0.1:{port}"
+    assert said == (
+        f"countersign: COUNTERSIGN_HOST, COUNTERSIGN_WORKER_PORT: cannot listen at 127.0.0.1:{port}: "
+        "Address already in use."
     )
