@@ -268,7 +268,10 @@ def policy() -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Each review that would differ as a line of JSON.")
 def policy_check(file: Path | None, as_json: bool) -> int:
-    """Check FILE (else the configured one), and tell which decided reviews would have gone another way."""
+    """Check FILE (else the configured one), and tell which decided reviews would have gone another way.
+
+    Exit 0 if none would, else 1; 2 where the file is wrong.
+    """
     from countersign.rehearsal import run_policy_check
 
     return run_policy_check(file, as_json=as_json)
