@@ -128,8 +128,8 @@ def _end(notice: Notice) -> tuple[tuple[str | Theirs, ...], str | None] | None:
             return ("Completed",), text_of(result)
         case TaskFailed(error=error):
             return ("Failed",), error
-        case TaskCancelled(by=by):
-            return ("Cancelled by ", Theirs(text=notice.task.canceller(by))), None
+        case TaskCancelled(by=by, by_name=name):
+            return ("Cancelled by ", Theirs(text=notice.task.canceller(by, name))), None
         case _:
             return None
 

@@ -324,9 +324,10 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCancelled:
-    """Somebody called the task off."""
+    """Somebody called the task off: its submitter, or an administrator, who is named."""
 
     by: str
+    by_name: str | None = None
 
 
 Event: TypeAlias = (

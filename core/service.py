@@ -393,8 +393,12 @@ class Service:
             await self._store.adopt_copy(review.id, copy)
 
     async def cancel(self, task_id: str, person: PersonId) -> Task:
-        """Call a task off; its submitter may. Raises `NotFound`, `Forbidden`, `TaskIsClosed`."""
-        task = await self._store.cancel(checked_id(task_id, "task"), person)
+        """Call a task off; its submitter may, and an administrator.
+
+        Raises `NotFound`, `Forbidden`, `TaskIsClosed`.
+        """
+        name = self.somebody(person).name if self._is_admin(person) else None
+        task = await self._store.cancel(checked_id(task_id, "task"), person, admin_name=name)
         log.info("task_cancelled", task_id=task_id, by=person)
         return task
 

@@ -97,9 +97,10 @@ class Task:
     tell: Recipient | None = None
     """Where in a chat its submitter is to hear how it ended."""
 
-    def canceller(self, by: str) -> str:
-        """The name of who called it off; nobody may but its submitter, and whoever sits at the machine."""
-        return LOCAL_NAME if by == LOCAL else self.submitter_name
+    def canceller(self, by: str, by_name: str | None) -> str:
+        """The name of who called it off: an administrator's is kept with it; besides them only its submitter
+        may, and whoever sits at the machine."""
+        return LOCAL_NAME if by == LOCAL else by_name or self.submitter_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,7 +205,7 @@ def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:
         return None
     row = tx.one(CALLED_OFF, task=request.task.id, at=micros(request.closed_at))
     found = None if row is None else event_of(row).event
-    return request.task.canceller(found.by) if isinstance(found, TaskCancelled) else None
+    return request.task.canceller(found.by, found.by_name) if isinstance(found, TaskCancelled) else None
 
 
 def next_call(tx: Transaction, request: ReviewRequest) -> Timer | None:

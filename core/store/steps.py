@@ -152,13 +152,14 @@ def _is_result(end: Event | None, content: Json) -> bool:
     return isinstance(end, TaskCompleted) and end.final_result == content
 
 
-def cancel(tx: Transaction, task_id: str, person: PersonId) -> Task:
+def cancel(tx: Transaction, task_id: str, person: PersonId, *, admin_name: str | None) -> Task:
     """Raises `NotFound`, `Forbidden` or `TaskIsClosed`."""
     tx.lock(LOCK, id=task_id)
     row = row_of(tx, task_id)
-    if person not in (row[11], LOCAL):
-        raise Forbidden("Only the person who submitted a task may cancel it.")
-    end(tx, row, TaskCancelled(by=person))
+    is_anothers = person not in (row[11], LOCAL)
+    if is_anothers and admin_name is None:
+        raise Forbidden("Only the person who submitted a task may cancel it, or an administrator.")
+    end(tx, row, TaskCancelled(by=person, by_name=admin_name if is_anothers else None))
     return one(tx, task_id)
 
 

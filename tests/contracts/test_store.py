@@ -235,11 +235,13 @@ async def test_a_submitter_cancels_and_the_open_review_closes(store: SqlStore) -
     assert "cancelled" in str(refusal)
 
 
-async def test_only_the_submitter_or_the_one_at_the_machine_cancels(store: SqlStore) -> None:
-    task = await submitted(store)
+async def test_only_the_submitter_an_administrator_or_the_one_at_the_machine_cancels(store: SqlStore) -> None:
+    task, other = await submitted(store), await submitted(store)
     with pytest.raises(Forbidden):
         await store.cancel(task.id, ANA.id)
     assert (await store.cancel(task.id, LOCAL)).status is Status.CANCELLED
+    assert (await store.cancel(other.id, ANA.id, admin_name=ANA.name)).status is Status.CANCELLED
+    assert (await store.events(other.id, 0))[-1].event == TaskCancelled(by=ANA.id, by_name=ANA.name)
 
 
 # Steps

@@ -75,7 +75,7 @@ STORED = {
     "review_edited": ["review", "attempt"],
     "task_completed": ["final_result", "outcome"],
     "task_failed": ["error"],
-    "task_cancelled": ["by"],
+    "task_cancelled": ["by", "by_name"],
 }
 
 

@@ -13,7 +13,7 @@ from core.errors import StoreUnavailable, Undeliverable, Unreachable
 from core.model import LOCAL, PersonId, Submission, Verdict
 from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
-from tests.world import DESK, HALL, PaperChannel, draft_flows, eventually, policies, whole_core
+from tests.world import ANA, DESK, HALL, PaperChannel, draft_flows, eventually, policies, whole_core
 from web.auth import sign_in_link
 from web.pages.views import LONGEST_INBOX, MANY
 from web.settings import WebSettings
@@ -120,6 +120,19 @@ async def test_the_submitter_can_cancel(house: House) -> None:
     for browser in (sam, ana):
         page = await seen(browser, f"/tasks/{task_id}")
         assert "This task was called off by Sam Lee · " in " ".join(page.text.split())
+
+
+async def test_an_administrator_can_cancel_what_nobody_here_submitted(house: House) -> None:
+    task_id = await house.submitted()
+    ana, eve = await house.signed_in("ana"), await house.signed_in("eve")
+    async with ana.post(f"/v1/tasks/{task_id}/cancel") as answer:
+        assert answer.status == 403
+    house.service.appoint({ANA.id})
+    assert "Cancel this task" not in (await seen(eve, f"/tasks/{task_id}")).text
+    assert "Cancel this task" in (await seen(ana, f"/tasks/{task_id}")).text
+    assert await posted(ana, f"/v1/tasks/{task_id}/cancel") == f"/tasks/{task_id}"
+    page = await seen(eve, f"/tasks/{task_id}")
+    assert "This task was called off by Ana Ruiz · " in " ".join(page.text.split())
 
 
 async def test_a_task_that_is_called_off_at_the_machine_says_so(idle_house: House) -> None:

@@ -155,7 +155,8 @@ def called_off(task: Task, events: Sequence[StoredEvent]) -> CalledOff | None:
     """The last time that somebody did; None where that has come since `events` were read."""
     for stored in reversed(events):
         if isinstance(stored.event, TaskCancelled):
-            return CalledOff(by=task.canceller(stored.event.by), at=stored.at)
+            by = task.canceller(stored.event.by, stored.event.by_name)
+            return CalledOff(by=by, at=stored.at)
     return None
 
 

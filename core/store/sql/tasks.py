@@ -47,8 +47,10 @@ class TaskRows(Lanes):
     async def tasks(self, wanted: TaskFilter, *, cursor: tuple[int, str] | None, limit: int) -> TaskPage:
         return await self._read.run(partial(tasks.page, wanted=wanted, cursor=cursor, limit=limit))
 
-    async def cancel(self, task_id: str, person: PersonId) -> Task:
-        return await self._write.run(partial(steps.cancel, task_id=task_id, person=person))
+    async def cancel(self, task_id: str, person: PersonId, *, admin_name: str | None = None) -> Task:
+        return await self._write.run(
+            partial(steps.cancel, task_id=task_id, person=person, admin_name=admin_name)
+        )
 
     async def events(self, task_id: str, after: int) -> Sequence[StoredEvent]:
         return await self._read.run(partial(history.events_after, task=task_id, after=after))
