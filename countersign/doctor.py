@@ -26,7 +26,7 @@ from countersign.alike import SECTIONS, either, grouped, living, part
 from countersign.configuration import DEFAULT_FILE, configuration
 from countersign.flows import loaded
 from countersign.membership import asked, asker
-from countersign.reach import within_reach
+from countersign.reach import places, within_reach
 from countersign.reloading import LONGEST_ID
 from countersign.settings import environment, settings, unknown_names
 from countersign.sources import Kind
@@ -346,10 +346,9 @@ async def _chats(
     found: Settings, configured: Configuration, wrong: Container[Chat]
 ) -> AsyncIterator[Finding]:
     """No token is sent to a platform in whose settings something else stands: it may be another's secret."""
-    policies = configured.policies.values()
-    places = {place for policy in policies for place in (*policy.recipients, *policy.fallback)}
-    slack = sorted(place.address for place in places if place.channel == "slack")
-    telegram = sorted(place.address for place in places if place.channel == "telegram")
+    known = {place for policy in configured.policies.values() for place in places(policy)}
+    slack = sorted(place.address for place in known if place.channel == "slack")
+    telegram = sorted(place.address for place in known if place.channel == "telegram")
     if Chat.SLACK not in wrong:
         async for finding in slack_findings(found.bot, slack):
             yield finding

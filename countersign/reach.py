@@ -21,9 +21,7 @@ def reachable(configuration: Configuration, settings: Settings) -> Configuration
     """Without recipients in chats that are off, whose cards would wait for ever; says so in the log."""
     on = switched(settings)
     for policy in configuration.policies.values():
-        wider = policy.escalation
-        places = (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
-        for channel in {place.channel for place in places if not on[place.channel]}:
+        for channel in {place.channel for place in places(policy) if not on[place.channel]}:
             log.warning("recipients_of_a_chat_that_is_off", policy=policy.name, channel=channel)
     return within_reach(configuration, settings)
 
@@ -33,6 +31,12 @@ def within_reach(configuration: Configuration, settings: Settings) -> Configurat
     on = switched(settings)
     policies = {name: _within(policy, on) for name, policy in configuration.policies.items()}
     return replace(configuration, policies=policies)
+
+
+def places(policy: Policy) -> tuple[Recipient, ...]:
+    """Every place that its cards may go to, also once nobody has decided in time."""
+    wider = policy.escalation
+    return (*policy.recipients, *policy.fallback, *(wider.recipients if wider else ()))
 
 
 def switched(settings: Settings) -> Mapping[str, bool]:

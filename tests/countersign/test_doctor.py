@@ -150,3 +150,28 @@ async def test_a_policy_of_nobody_is_named_with_the_flow_that_asks_for_it_or_off
     found = {one.check: one async for one in findings()}["configuration"]
     assert found.text == "nobody may review under: default (flow draft)"
     assert "Tasks that name no flow take draft" in str(found.mend)
+
+
+PLACES = """
+[recipients]
+slack = ["C01GEN"]
+fallback = { slack = ["C02OPS"] }
+[people.ana]
+name = "Ana"
+[policies.default]
+reviewers = ["ana"]
+escalation = { after = "1h", recipients = { slack = ["C03LATE"] } }
+"""
+
+
+async def test_every_place_that_a_card_may_go_to_is_looked_at(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it goes only once something is wrong: it would be found out then."""
+    _write(file, PLACES)
+    async with SlackSimulator() as slack:
+        slack.add_channel("C01GEN", "general")
+        configured(monkeypatch, slack)
+        found = {one.check: one.is_well async for one in findings()}
+    places = {check: is_well for check, is_well in found.items() if check.startswith("slack C")}
+    assert places == {"slack C01GEN": True, "slack C02OPS": False, "slack C03LATE": False}

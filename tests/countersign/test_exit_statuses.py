@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from countersign.cli import run
 from tests.bench.server import environment
 from tests.countersign.commands import CONFIG
+from tests.world import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,7 @@ class Refusing(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.status = 200
         self.paths: list[str] = []
+        self.asked, self.answers = Event(), Event()
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -35,6 +38,8 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.paths.append(self.path)
+        self.server.asked.set()
+        self.server.answers.wait(PATIENCE)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(self.server.status)
         self.end_headers()
@@ -49,6 +54,7 @@ class _Answer(BaseHTTPRequestHandler):
 def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusing]:
     monkeypatch.chdir(tmp_path)
     with Refusing() as server:
+        server.answers.set()
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("COUNTERSIGN_PUBLIC_URL", f"http://127.0.0.1:{server.server_port}")
         yield server
@@ -71,6 +77,40 @@ def test_a_task_is_one_word_of_a_path_whatever_it_holds(refusing: Refusing) -> N
     refusing.status = 404
     assert run(["watch", "../../healthz?x#y"]) == 2
     assert refusing.paths == ["/v1/tasks/..%2F..%2Fhealthz%3Fx%23y/events"]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    refusing: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own loopback is another one."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    refusing.status = 404
+    assert run(["tasks"]) == 2
+    assert refusing.paths
+
+
+def test_an_interrupted_command_has_not_done_what_it_was_asked_for(
+    refusing: Refusing, tmp_path: Path
+) -> None:
+    refusing.answers.clear()
+    url = f"http://127.0.0.1:{refusing.server_port}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "countersign", "submit", "x", "--wait"],
+        cwd=tmp_path,
+        env=environment(8080, COUNTERSIGN_PUBLIC_URL=url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        refusing.asked.wait(PATIENCE)
+        command.send_signal(signal.SIGINT)
+        refusing.answers.set()
+        said, complaint = command.communicate(timeout=PATIENCE)
+    assert (command.returncode, said) == (1, "")
+    assert "Traceback" not in complaint
 
 
 def test_a_link_is_for_somebody_in_the_file(

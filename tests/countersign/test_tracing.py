@@ -22,6 +22,7 @@ from core.definitions import definition
 from core.errors import NotAReviewer, NotFound
 from core.model import Policy, Submission, TaskId, Verdict
 from core.processors.python import from_function
+from core.submissions import MAX_METADATA
 from countersign.traced import Tracing
 from countersign.tracing import is_asked_for, tracing
 from tests.core.graphs import drafting
@@ -180,6 +181,13 @@ async def test_who_names_a_trace_in_the_metadata_is_followed(sqlite_database: Da
         task = await posted(http, "/v1/tasks", sam, input="hello", metadata={"traceparent": TRACEPARENT})
         assert task["metadata"] == {"traceparent": TRACEPARENT}
     assert trace_of(traces.named("submit")[0]) == THEIRS
+
+
+async def test_metadata_that_has_room_for_no_more_is_taken_as_it_is(sqlite_database: Database) -> None:
+    full = {f"key {number}": number for number in range(MAX_METADATA)}
+    async with running(sqlite_database, Traces().tracing()) as (opened, http):
+        task = await posted(http, "/v1/tasks", await bearer(opened, "sam"), input="hello", metadata=full)
+    assert task["metadata"] == full
 
 
 async def test_without_tracing_nothing_is_added(sqlite_database: Database) -> None:

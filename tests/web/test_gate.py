@@ -138,6 +138,16 @@ async def test_other_sites_pages_post_nothing(house: House, headers: dict[str, s
 
 
 @pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
+@pytest.mark.parametrize("method", ["DELETE", "PUT"])
+async def test_other_sites_pages_change_nothing_by_any_method(
+    house: House, headers: dict[str, str], method: str
+) -> None:
+    browser = await house.signed_in("ana")
+    async with browser.request(method, "/v1/delegations/ana", json={}, headers=headers) as answer:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
 async def test_an_authorization_header_proves_nothing_in_open_mode(
     houses: Houses, headers: dict[str, str]
 ) -> None:
@@ -247,6 +257,25 @@ async def test_a_fault_of_ours_is_a_problem_without_a_traceback(house: House) ->
     assert "secret" not in text
     assert "Traceback" not in text
     assert logs[0]["event"] == "request_failed"
+
+
+async def test_a_fault_of_ours_in_an_answer_that_has_begun_cuts_it_off(houses: Houses) -> None:
+    """Another answer inside it would be taken for the rest of its text."""
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        begun = web.StreamResponse()
+        await begun.prepare(request)
+        await begun.write(b"the first half")
+        raise RuntimeError("the secret inside")
+
+    house = await houses(extra_routes=[web.get("/broken", broken)], public_paths={"/broken"})
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+    writer.write(b"GET /broken HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert b" 200 " in head
+    assert body == b"e\r\nthe first half\r\n"
 
 
 async def test_an_unavailable_store_says_when_to_come_back(house: House) -> None:

@@ -218,6 +218,16 @@ async def test_the_query_says_it_where_a_browser_cannot(house: House) -> None:
         assert await read(answer) == everything[5:]
 
 
+async def test_the_header_wins_over_the_query(house: House) -> None:
+    """A browser that comes back by itself asks at the address that it began with."""
+    task_id = await finished(house)
+    _, everything = await history(house, task_id)
+    path, headers = f"/stream/{task_id}?last_event_id={everything[0][0]}", await house.bearer("ana")
+    headers["Last-Event-ID"] = str(everything[4][0])
+    async with house.http.get(path, headers=headers) as answer:
+        assert await read(answer) == everything[5:]
+
+
 async def test_three_live_readers_see_the_same_in_order(house: House) -> None:
     task_id = await house.submitted()
     headers = await house.bearer("ana")
