@@ -193,3 +193,12 @@ async def test_in_open_mode_nobody_is_away(houses: Houses) -> None:
         assert answer.status == 422
     assert list(await house.world.service.delegations.standing()) == []
     assert house.world.service.person(PersonId("local")) is not None
+
+
+async def test_the_inbox_names_whom_one_decides_for_and_of_them_reviewers_alone(office: PolicyHouse) -> None:
+    for person in ("ana", "cy"):
+        body = {"delegate": "ben", "until": "2026-11-25T08:00:00Z"}
+        assert (await ask(office, "PUT", f"/v1/delegations/{person}", person, json=body))[0] == 200
+    await office.submitted()
+    page = await seen(await office.signed_in("ben"), "/inbox")
+    assert "For Ana Ruiz, who is away." in page.text

@@ -109,3 +109,14 @@ def test_what_a_script_shows_by_its_code_the_pages_do_too() -> None:
     wide = re.sub(r"\\u\{(\w+)\}", lambda point: f"\\U{int(point[1], 16):08x}", found[1])
     everything = "".join(map(chr, range(0x110000))).replace("\ufe0f", "")
     assert re.findall(wide, everything) == UNSEEN.findall(everything)
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+def test_every_form_says_that_it_is_ours(template: Path) -> None:
+    """On plain http some browsers say nothing of where a form comes from: without this they are refused."""
+    text = template.read_text(encoding="utf-8")
+    forms = re.findall(r'<form\b[^>]*method="post".*?</form>', text, re.DOTALL)
+    assert len(forms) == text.count("<form")
+    for form in forms:
+        says = 'name="form_token" value="{{ form_token }}"' in form or "{{ of_review(" in form
+        assert says or 'action="/sign-in"' in form, form

@@ -356,7 +356,8 @@ async def test_a_reader_who_leaves_before_the_first_byte_is_no_fault(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:
+async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.stream.SEND_SECONDS", 3600)  # the kernel is not to do it in our place
     house = await houses(WebSettings(port=0, max_streams_per_person=1, ping_seconds=0.05))
     task_id = await house.submitted("x" * 900_000)
     headers = await house.bearer("ana")
@@ -367,6 +368,16 @@ async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:
         f"GET /stream/{task_id} HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: {headers['Authorization']}\r\n\r\n".encode()
     )
+    runner = house.server.runner
+    assert runner
+    server = runner.server
+    assert server
+
+    async def accepted() -> Any:
+        found = [one.transport.get_extra_info for one in server.connections if one.transport]
+        return [told("socket") for told in found if told("peername") == stuck.getsockname()]
+
+    (theirs,) = await eventually(accepted)
     for _ in range(4):  # five megabytes are more than the kernel keeps for it
         await decided(house, task_id, Verdict.REJECT)
     async with asyncio.timeout(PATIENCE):
@@ -374,6 +385,12 @@ async def test_a_reader_who_takes_nothing_is_cut_off(houses: Houses) -> None:
             async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
                 if answer.status == 200:
                     break
+
+    async def is_gone() -> bool:
+        """Its connection, too: what it did not take would be kept for as long as that stays."""
+        return bool(theirs.fileno() < 0)
+
+    await eventually(is_gone)
     stuck.close()
 
 
