@@ -130,6 +130,12 @@ def test_a_secret_that_differs_is_seen_and_stands_nowhere() -> None:
     assert "secret" not in mine
 
 
+def test_so_is_the_token_of_a_group_s_source() -> None:
+    text = BEGIN + '[groups.legal]\nurl = "https://people.example.com"\ntoken_env = "LIST"\n'
+    mine, others = (mark(settings(), read(text, MINE | {"LIST": token}), b"k") for token in ("one", "other"))
+    assert differences(mine, others) == ["policies"]
+
+
 def test_every_setting_that_is_compared_is_one() -> None:
     named = {word for names in NAMES.values() for name in names for word in name.split() if word.isupper()}
     assert named <= known_names()

@@ -105,6 +105,22 @@ def test_everything_that_a_policy_can_say(tmp_path: Path) -> None:
     )
 
 
+def test_groups_from_outside_stand_wherever_they_are_named(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+        [groups.board]
+        url = "https://people.example.com/board"
+        [policies.x]
+        reviewers = ["ana", "board"]
+        escalation = { after = "2d", reviewers = ["eve", "board"] }
+        """,
+    )["x"]
+    assert found.escalation
+    assert (found.outside, found.escalation.outside) == (("board",), ("board",))
+    assert [quorum.outside for stage in found.in_stages for quorum in stage] == [("board",)]
+
+
 def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
     found = read(
         tmp_path,

@@ -16,6 +16,7 @@ from tests.core.graphs import Does, Shared, definition, in_a_row
 from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
 from tests.world import ANA, BEN, draft_flows, flow_settings, whole_core
+from web.pages.forms import edits_of
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from core.model import Json
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -276,6 +278,14 @@ async def test_an_administrator_resumes_with_an_edited_state(house: House) -> No
     assert "Resumed from checkpoint 1" in told
     assert "changed processed_output" in told
     assert "superseded" in told
+
+
+def test_true_is_not_one_and_what_stays_is_no_edit() -> None:
+    """Python takes them for equal, a flow need not."""
+    typed = '{"is": 1, "was": true, "same": [1, {"a": 2}], "new": null}'
+    wanted: dict[str, Json] = {"is": 1, "was": True, "new": None}
+    found = edits_of(typed, {"is": True, "was": 1, "same": [1, {"a": 2}]})
+    assert json.dumps(found) == json.dumps(wanted)
 
 
 async def test_a_fork_is_a_new_task_whose_page_links_to_its_parent(house: House) -> None:

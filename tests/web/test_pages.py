@@ -332,7 +332,7 @@ async def test_recent_tasks_say_how_they_ended(office: PolicyHouse) -> None:
 
 
 async def test_a_form_that_arrives_twice_makes_one_task(house: House) -> None:
-    """By a second press while the first answer is on its way. Other words are another task."""
+    """By a second press while the first answer is on its way. Other words or choices are another task."""
     sam = await house.signed_in("sam")
     async with sam.get("/", headers=PAGE) as page:
         once = re.search(r'name="once" value="(\w+)"', await page.text())
@@ -344,8 +344,12 @@ async def test_a_form_that_arrives_twice_makes_one_task(house: House) -> None:
         await posted(sam, "/submit", data=data, once=mark)
         for data, mark in [("One", once[1]), ("One", once[1]), ("Two", once[1]), ("One", again[1])]
     ]
+    paths += [
+        await posted(sam, "/submit", data="One", once=once[1], flow="two", **choice)
+        for choice in ({}, {"policy": "two"})
+    ]
     assert paths[0] == paths[1]
-    assert len(set(paths)) == 3
+    assert len(set(paths)) == 5
 
 
 async def test_a_refused_form_s_page_keeps_what_was_typed_and_leads_back(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from core.store.policies import policy_hash
 from tests.web.asking import ask
 from tests.web.policy_house import STAGED
 from tests.world import ANA, BEN, EVE
+from web.schemas import explanation_json
 
 if TYPE_CHECKING:
     from tests.web.policy_house import PolicyHouse
@@ -191,6 +193,20 @@ async def test_an_answer_is_changed_while_the_review_is_open(office: PolicyHouse
     assert (status, problem["type"]) == (409, "urn:countersign:problem:already-decided")
     status, task = await ask(office, "POST", path, "ana", json={"verdict": "reject", "attempt": 1})
     assert (status, task["outcome"]) == (200, "rejected")
+
+
+async def test_a_decision_that_was_carried_is_told_apart(office: PolicyHouse) -> None:
+    task_id = await office.submitted(flow="two")
+    await office.world.approve(await office.open_review(task_id), ANA)
+    found = await office.world.service.explain(task_id, BEN.id)
+    assert found
+    (made,) = found.decided
+    before = replace(made, at=found.review.opened_at - timedelta(hours=1))
+    carried: list[Any] = [
+        explanation_json(one, office.world.service.somebody)["decided"]
+        for one in (found, replace(found, decided=(before,)))
+    ]
+    assert [one["carried"] for (one,) in carried] == [False, True]
 
 
 async def test_a_reason_that_the_policy_asks_for_is_asked_for(office: PolicyHouse) -> None:

@@ -15,8 +15,9 @@ from tests.world import ANA, THEIRS, draft_flows, whole_core
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from core.model import StoredCheckpoint
     from core.store.database import Database
     from tests.web.web_house import Houses
     from tests.world import StoppedClock
@@ -64,6 +65,22 @@ async def test_every_checkpoint_is_listed(house: House) -> None:
     assert listed[2]["action"] == "approved"
     assert listed[2]["cause"] == "Approved by Ana Ruiz."
     assert listed[-1]["following"] is None
+
+
+async def test_a_page_of_checkpoints_leads_to_the_one_of_earlier_ones(house: House) -> None:
+    task_id = await completed(house)
+    every = house.world.service.checkpoints
+
+    class InTwos:
+        async def of_task(self, task_id: str, *, before: int | None) -> Sequence[StoredCheckpoint]:
+            return await every.of_task(task_id, before=before, limit=2)
+
+    house.service.answers["checkpoints"] = InTwos()
+    path = f"/v1/tasks/{task_id}/checkpoints"
+    _, newest = await ask(house, "GET", path)
+    _, earlier = await ask(house, "GET", f"{path}?before={newest['next_before']}")
+    assert [one["number"] for page in (earlier, newest) for one in page["checkpoints"]] == [0, 1, 2, 3]
+    assert (newest["next_before"], earlier["next_before"]) == (2, None)
 
 
 async def test_a_checkpoint_shows_its_state_and_what_changed(house: House) -> None:
