@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from core.stopping import Deadline
+from core.timekeeper import Timekeeper
 from tests.countersign.plain_house import bearer, posted, running
 
 if TYPE_CHECKING:
     import pytest
 
     from core.store.database import Database
+
+
+async def test_whoever_stops_lets_nobody_in_first_and_counts_its_time_from_then(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came while the rest ends would be worked on by parts that are gone."""
+    leave, begin = Timekeeper.__aexit__, Deadline.begin
+    said: list[str] = []
+
+    async def left(timekeeper: Timekeeper, *how: Any) -> None:
+        try:
+            _, writer = await asyncio.open_connection(*address)
+        except OSError:
+            said.append("nobody comes in")
+        else:
+            writer.close()
+        await leave(timekeeper, *how)
+
+    def begun(deadline: Deadline) -> float:
+        said.append("it stops")
+        return begin(deadline)
+
+    monkeypatch.setattr(Timekeeper, "__aexit__", left)
+    monkeypatch.setattr(Deadline, "begin", begun)
+    async with running(sqlite_database) as (opened, _):
+        url = urlsplit(opened.address)
+        address = url.hostname, url.port
+    assert said[:2] == ["it stops", "nobody comes in"]
 
 
 async def test_the_timekeeper_hears_what_is_stored(

@@ -78,6 +78,11 @@ def test_durations_have_units() -> None:
     assert draft.backoff_limit == timedelta(seconds=90)
 
 
+def test_what_a_flow_says_of_its_nodes_is_heard() -> None:
+    draft = read("[flows.draft]\nstrict_actions = true\nretries = 7\nmax_attempts = 3\n").flows["draft"]
+    assert (draft.strict_actions, draft.retries, draft.max_attempts) == (True, 7, 3)
+
+
 def test_people_are_found_by_their_chat_ids() -> None:
     directory = read(PEOPLE).directory
     assert directory.telegram_person(42) == PersonId("ana")

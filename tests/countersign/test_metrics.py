@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from core.measures import OTHERS, POLICIES, WAITS, Distribution, Measures
 from core.model import Verdict
 from countersign.metrics import FRESH, Exposition
 from tests.countersign.plain_house import bearer, posted, running
-from tests.world import ANA, BEN, DESK, PAPER, PaperChannel, draft_flows, eventually, whole_core
+from tests.world import ANA, BEN, DESK, PAPER, PATIENCE, PaperChannel, draft_flows, eventually, whole_core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -235,6 +236,32 @@ async def test_without_its_database_it_says_what_the_process_knows_and_nothing_o
     assert told("countersign_tasks", status="pending") is None
     assert told("countersign_tasks_submitted_total") == 0
     assert told("process_cpu_seconds_total") is not None
+
+
+async def test_a_database_that_does_not_answer_holds_up_no_scrape(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def census(_channels: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.store, "census", census)
+    monkeypatch.setattr("countersign.metrics.READ", timedelta(milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        told = await scraped(shown_by(world))
+    assert told("countersign_tasks", status="pending") is None
+    assert told("countersign_tasks_submitted_total") == 0
+
+
+async def test_an_outbox_whose_turn_is_over_has_nothing_under_way(world: World, paper: PaperChannel) -> None:
+    which = Exposition(store=world.store, engine=world.engine, measures=world.measures, clock=world.clock)
+    hide = which.show(world.outbox)
+    paper.close()
+    await world.submit("hello")
+    await paper.until(lambda: paper.inside)
+    assert (await scraped(which))("countersign_deliveries_under_way") == 1
+    hide()
+    assert (await scraped(which))("countersign_deliveries_under_way") == 0
+    paper.open()
 
 
 async def test_openmetrics_is_spoken_to_who_asks_for_it(world: World) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.definitions import definition
-from core.model import OnExpiry
+from core.model import Escalation, OnExpiry
 from core.store.database import database
 from core.store.schema import migrate
 from countersign.cli import run
 from tests.countersign.listing import listing
-from tests.world import BEN, flow_settings, policies, whole_core
+from tests.world import ANA, BEN, flow_settings, policies, whole_core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +85,29 @@ async def test_what_a_deadline_approved_is_no_difference(
     assert "of 1 decided reviews 0 would" in capsys.readouterr().out
     assert check(file, text) == 1
     assert "was approved, would be expired" in capsys.readouterr().out
+
+
+async def test_who_came_with_an_escalation_may_decide_again(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'countersign.db'}"
+    migrate(database(url))
+    wider = Escalation(after=timedelta(hours=1), people=(ANA.id,))
+    slow = replace(policies()["default"], reviewers=(BEN.id,), escalation=wider)
+    flow = definition(flow_settings(), {"default": slow}, None)
+    async with whole_core(database(url), clock, flows={"draft": flow}) as world:
+        task = await world.submit("x")
+        review = await world.open_review(task.id)
+        clock.advance(hours=1)
+        for timer in await world.store.due_timers(1):
+            await world.store.fire(timer, policies={"default": slow}, people={})
+        await world.approve(review, ANA)
+        await world.end(task.id)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", url)
+    text = '[policies.default]\nreviewers = ["ben"]\nescalation = { after = "1h", reviewers = ["ana"] }\n'
+    assert check(tmp_path / "countersign.toml", text) == 0
+    assert "of 1 decided reviews 0 would" in capsys.readouterr().out
 
 
 async def test_flows_that_wait_and_what_a_signal_would_refuse_are_told(

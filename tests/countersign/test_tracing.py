@@ -21,13 +21,25 @@ from opentelemetry.trace import StatusCode
 from core.definitions import definition
 from core.errors import NotAReviewer, NotFound
 from core.model import Policy, Submission, TaskId, Verdict
+from core.ports import TakesOver
 from core.processors.python import from_function
 from core.submissions import MAX_METADATA
 from countersign.traced import Tracing
 from countersign.tracing import is_asked_for, tracing
 from tests.core.graphs import drafting
 from tests.countersign.plain_house import bearer, posted, running
-from tests.world import ANA, EVE, PATIENCE, PEOPLE, SAM, Board, flow_settings, policies, whole_core
+from tests.world import (
+    ANA,
+    EVE,
+    PATIENCE,
+    PEOPLE,
+    SAM,
+    Board,
+    PaperChannel,
+    flow_settings,
+    policies,
+    whole_core,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -188,6 +200,21 @@ async def test_metadata_that_has_room_for_no_more_is_taken_as_it_is(sqlite_datab
     async with running(sqlite_database, Traces().tracing()) as (opened, http):
         task = await posted(http, "/v1/tasks", await bearer(opened, "sam"), input="hello", metadata=full)
     assert task["metadata"] == full
+
+
+def test_a_traced_channel_hears_that_another_server_has_called_meanwhile() -> None:
+    class Paced(PaperChannel):
+        told = 0
+
+        def taken_over(self) -> None:
+            self.told += 1
+
+    paced, traced = Paced(), Traces().tracing()
+    for channel in (paced, PaperChannel()):
+        found = traced.channel(channel)
+        assert isinstance(found, TakesOver)
+        found.taken_over()
+    assert paced.told == 1
 
 
 async def test_without_tracing_nothing_is_added(sqlite_database: Database) -> None:

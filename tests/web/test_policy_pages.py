@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.events import DecisionsCarried
+from core.events import DecisionsCarried, ReviewRequested
 from core.model import PersonId, StoredEvent, TaskId, Verdict
 from core.store.policies import policy_hash
 from tests.web.policy_house import POLICIES
@@ -247,6 +247,16 @@ async def test_approvals_that_are_carried_come_first(office: PolicyHouse) -> Non
     lines = timeline(events, reviews)[1].lines
     assert [line.decision for line in lines] == [carried[0], None]
     assert lines[1].text == "Approvals of the attempt before count here, too: Ana Ruiz."
+
+
+async def test_a_review_that_opened_since_the_story_was_read_comes_last(office: PolicyHouse) -> None:
+    task_id = await office.submitted(flow="two")
+    await office.world.reject(await office.open_review(task_id), BEN)
+    read = list(await office.world.store.events(task_id, 0))
+    before = read[: [type(one.event) for one in read].index(ReviewRequested) + 1]
+    await office.open_review(task_id, 2)
+    reviews = await office.world.service.reviews(task_id)
+    assert [turn.review for turn in timeline(before, reviews)] == [*reviews]
 
 
 async def test_a_review_that_nobody_can_meet_says_so(office: PolicyHouse) -> None:

@@ -7,14 +7,16 @@ import gc
 import json
 import re
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientConnectionError
+from aiohttp.web import Application, StreamResponse
 from structlog.testing import capture_logs
 
 from core.events import EVENTS, NodeRetried, TaskCompleted, TaskResumed, kind
@@ -22,6 +24,7 @@ from core.model import LOCAL, PersonId, Piece, StoredEvent, TaskId, Verdict
 from tests.web.web_house import House, Troubled
 from tests.world import PATIENCE, eventually
 from web.app import REQUESTS_MAY_END
+from web.pings import Pings
 from web.settings import WebSettings
 from web.stream import MOST_AT_ONCE, intermediate_result, status_message
 
@@ -523,3 +526,35 @@ def test_resumed_work_is_running() -> None:
         task=TaskId("t"), seq=1, at=datetime(2026, 1, 1, tzinfo=UTC), event=TaskResumed(attempt=2)
     )
     assert status_message(stored) == (None, '{"status": "running", "attempt": 2}')
+
+
+async def test_a_reader_who_is_behind_at_times_stays() -> None:
+    """A slow line, and no dead one: it catches up before its next turn."""
+
+    class Line(asyncio.Transport):
+        behind = cycle([1, 0])
+        is_cut = False
+
+        def get_write_buffer_size(self) -> int:
+            return next(self.behind)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def abort(self) -> None:
+            self.is_cut = True
+
+    class Answer(StreamResponse):
+        pinged = asyncio.Semaphore(0)
+
+        async def write(self, data: object) -> None:
+            self.pinged.release()
+
+    line, answer, pings = Line(), Answer(), Pings(0.001)
+    async with asyncio.timeout(PATIENCE), asynccontextmanager(pings.running)(Application()):
+        scope = asyncio.timeout(None)
+        async with scope:
+            pings.join(scope, answer, line)
+            for _ in range(3):
+                await answer.pinged.acquire()
+    assert not line.is_cut

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from core.model import LOCAL
+from core.events import TextStreamed
+from core.model import LOCAL, StoredEvent, TaskId
 from core.nodes import ReviewNode
 from tests.core.graphs import Does, Shared, in_a_row
 from tests.core.small_flows import sets
 from tests.web.asking import ask
 from tests.web.web_house import PAGE, House
 from tests.world import ANA, PATIENCE, draft_flows, whole_core
+from web.pages.trail import STREAMED, working
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -182,3 +185,12 @@ async def test_nobody_but_administrators_goes_past_a_review(house: House) -> Non
         assert answer.status == 401
     assert await house.world.history(task_id) == before
     assert len(await house.tasks()) == 1
+
+
+def test_of_a_long_text_the_newest_is_shown() -> None:
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    said = [
+        StoredEvent(task=TaskId("a" * 32), seq=seq, at=at, event=TextStreamed(node="write", text=text))
+        for seq, text in enumerate(("a" * STREAMED, "the end"), 1)
+    ]
+    assert working(said).text == "a" * (STREAMED - len("the end")) + "the end"
