@@ -170,6 +170,10 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         await second.changed(read(BEGIN))
         assert not await first.leave(task.id)
         assert [await one.warnings(named=True) for one in (first, second)] == [[], []]
+        async with SqlStore(postgres_database, clock, replica="c" * 32) as newer:
+            newer.describe(name="c", release="99", configuration=mark(settings(), read(BEGIN), key))
+            await lives(postgres_database, newer)
+            assert await first.leave(task.id), "another release's flow may be another"
 
 
 async def test_flows_and_hooks_that_wait_for_a_start_are_not_told_before(

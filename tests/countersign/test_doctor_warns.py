@@ -97,6 +97,17 @@ def test_a_warning_is_no_failure_and_is_told_to_scripts(
     assert [one["check"] for one in found if one["is_warning"]] == ["policy default"]
 
 
+def test_what_a_flow_s_module_prints_does_not_stand_among_the_findings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "chatty_flow.py").write_text('print("said while it is imported")\n')
+    (folder / "countersign.toml").write_text(PEOPLE + '[flows.x]\ngraph = "chatty_flow:absent"\n')
+    run(["doctor", "--json"])
+    told = capsys.readouterr()
+    assert "flow" in [json.loads(one)["check"] for one in told.out.splitlines()]
+    assert "said while it is imported" in told.err
+
+
 async def test_swapped_tokens_are_named_and_sent_to_nobody(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from countersign.cli import run
+from countersign.cli import UNWRITABLE, run
 from tests.bench.server import environment
 from tests.countersign.commands import CONFIG
 from tests.world import PATIENCE
@@ -175,6 +177,23 @@ def test_standard_input_that_is_closed_is_wrong_words(tmp_path: Path) -> None:
     )
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False), refused.stderr
     assert "standard input is closed" in refused.stderr
+
+
+@pytest.mark.parametrize("number", sorted(UNWRITABLE))
+def test_whatever_keeps_a_file_from_being_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    """A full quota, a disk that fails: /dev/full is one of them alone."""
+
+    class Full(StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as within:
+        within.setattr(sys, "stdout", Full())
+        assert run(["flow"]) == 1
+    assert capsys.readouterr().err == f"countersign: it cannot be written: {os.strerror(number)}.\n"
 
 
 def test_a_full_disk_under_what_is_printed_is_one_sentence(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from core.errors import SettingsError
+from core.errors import Invalid, SettingsError
 from tests.web.web_house import WHSEC
 from web.hooks.inbound import Hook, picked
 
@@ -223,6 +223,12 @@ async def test_unknown_hooks_and_flows(house: House) -> None:
 )
 def test_paths(path: str | None, found: object) -> None:
     assert picked({"a": [{"b": 1}]}, path) == found
+
+
+@pytest.mark.parametrize("path", ["b", "a.1", "a.-1", "a.x", "a.0.b.c", "a.9999999"])
+def test_a_path_that_leads_nowhere_is_said(path: str) -> None:
+    with pytest.raises(Invalid, match=f"nothing at `{path}`"):
+        picked({"a": [{"b": 1}]}, path)
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,7 @@ async def test_a_page_says_while_a_card_is_on_its_way(sqlite_database: Database,
 
         await eventually(is_tried)
         assert await is_on_its_way()
+        assert "The line is cut." in (await seen(sam, f"/tasks/{task_id}")).text
         clock.advance(minutes=1)
         await eventually(is_posted)
         assert not await is_on_its_way()

@@ -75,6 +75,15 @@ async def test_a_token_speaks_for_its_person(house: House) -> None:
     assert (task["submitter"], task["on_behalf_of"]) == ("ana", "ben")
 
 
+async def test_nobody_submits_as_somebody_else_by_the_seed_s_call_either(house: House) -> None:
+    """Ben could else approve what is his own."""
+    body, ana = {"data": "x", "submitter": "ben"}, await house.bearer("ana")
+    async with house.http.post("/submit", json=body, headers=ana) as answer:
+        assert answer.status == 202
+    (task,) = await house.tasks()
+    assert (task.submitter, task.on_behalf_of) == ("ana", "ben")
+
+
 async def test_tokens_are_long_random_and_kept_as_hashes(house: House) -> None:
     token, credential = new_token(PersonId("ana"), house.world.clock.now())
     assert len(token) >= 40

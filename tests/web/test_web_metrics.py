@@ -68,6 +68,13 @@ async def test_a_version_that_can_be_none_is_not_asked_for(
         assert (answer.headers["Content-Type"] != plain) == taken
 
 
+async def test_of_several_versions_each_has_to_be_one(houses: Houses) -> None:
+    house = await houses(exposition=Chosen())
+    accept = "text/plain; version=9.0.0, application/openmetrics-text; version=9.0.0-x"
+    async with house.http.get("/metrics", headers={"Accept": accept, **await house.bearer("eve")}) as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
 async def test_metrics_need_a_sign_in_as_everything_else(houses: Houses) -> None:
     house = await houses(exposition=Told())
     async with house.http.get("/metrics") as answer:

@@ -103,6 +103,11 @@ async def test_which_question_is_answered_has_to_be_clear(office: PolicyHouse) -
     assert (await ask(office, "POST", answers, "sam", json={**named, "text": "No."}))[0] == 409
     _, other = await ask(office, "POST", answers, "sam", json={"text": "First."})
     assert other["question_id"] == first["question_id"]
+    assert (await ask(office, "POST", questions, json={"text": "Three?"}))[0] == 201
+    await office.world.reject(await office.open_review(task_id))
+    await office.open_review(task_id, 2)
+    status, problem = await ask(office, "POST", answers, "sam", json={"text": "Late."})
+    assert (status, problem["detail"]) == (404, "No question about this task waits for an answer.")
     elsewhere = await office.submitted(flow="two")
     await office.open_review(elsewhere)
     status, _ = await ask(office, "POST", f"/v1/tasks/{elsewhere}/answers", "sam", json=named)
