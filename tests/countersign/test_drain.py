@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from countersign.departure import STOP
+from countersign.serve import _within
 from tests.countersign.test_stop import GOOD, TEXT, Served
 
 if TYPE_CHECKING:
@@ -69,6 +72,14 @@ def test_what_it_acknowledged_meanwhile_outlives_a_kill(served: Served, client: 
     served.start(GOOD)
     served.once(lambda: served.task()["status"] == "waiting_for_review")
     assert served.task()["task_id"] == task
+
+
+def test_the_drain_takes_nothing_of_the_time_to_stop_in() -> None:
+    """Whoever overran that is killed with what it had taken up."""
+    drain = timedelta(minutes=1)
+    first, hurried = _within(drain)
+    assert first >= drain + STOP
+    assert STOP <= hurried < drain
 
 
 def test_nothing_is_drained_where_nobody_asks_for_it(tmp_path: Path) -> None:

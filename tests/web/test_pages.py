@@ -332,6 +332,13 @@ async def test_recent_tasks_say_how_they_ended(office: PolicyHouse) -> None:
     assert "completed" not in page.text
 
 
+async def test_recent_tasks_are_ones_own(house: House) -> None:
+    await house.submitted("Sam's own")
+    for person, is_theirs in (("sam", True), ("ana", False)):
+        page = await seen(await house.signed_in(person), "/")
+        assert ("Sam's own" in page.text) == is_theirs
+
+
 async def test_a_form_that_arrives_twice_makes_one_task(house: House) -> None:
     """By a second press while the first answer is on its way. Other words or choices are another task."""
     sam = await house.signed_in("sam")
