@@ -192,7 +192,7 @@ def test_whatever_keeps_a_file_from_being_written_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as within:
         within.setattr(sys, "stdout", Full())
-        assert run(["flow"]) == 1
+        assert run(["policy", "check"]) == 1
     assert capsys.readouterr().err == f"countersign: it cannot be written: {os.strerror(number)}.\n"
 
 
