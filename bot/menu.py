@@ -36,7 +36,7 @@ OFF = frozenset({"off", "stop", "no"})
 
 LATER = (
     "Say it as “{0}later 2h”, “{0}later tomorrow” or “{0}later 2026-11-30”; a day begins at 9:00, "
-    "unless a time follows. “{0}later off” takes it back."
+    "unless a time follows: “{0}later today 18:00”. “{0}later off” takes it back."
 )
 LOOKING = "Say it as “{0}looking”, and “{0}looking off” when you look no more."
 WITHDRAW = "Say it as “{0}withdraw”, and nothing after it: it takes back what you decided."

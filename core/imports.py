@@ -51,8 +51,13 @@ def _place(error: BaseException, beside: Path | None) -> str:
         if frame.f_code.co_filename not in {__file__, importlib.__file__}
         and not frame.f_code.co_filename.startswith("<")
     ]
-    theirs = [found for found in frames if beside is not None and found[0].is_relative_to(beside)] or frames
-    return f" ({theirs[-1][0].name}, line {theirs[-1][1]})" if theirs else ""
+    theirs = [
+        (file.relative_to(beside).as_posix(), line)
+        for file, line in frames
+        if beside is not None and file.is_relative_to(beside) and "site-packages" not in file.parts
+    ]
+    found = theirs or [(file.name, line) for file, line in frames]
+    return f" ({found[-1][0]}, line {found[-1][1]})" if found else ""
 
 
 def reason(error: BaseException) -> str:

@@ -92,7 +92,7 @@ class Service:
     ) -> None:
         """`policies` are those in force now; a review is judged by them as well as by its own.
 
-        `admins` may resume tasks from their checkpoints, past reviews too, and take backups.
+        `admins` may resume tasks from their checkpoints, past reviews too, cancel any task, and take backups.
         """
         self._store = store
         self._feed = feed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -15,6 +16,9 @@ from core.errors import SettingsError
 from core.settings import CoreSettings
 from web.settings import WebSettings
 from web.settings import from_environment as web_settings
+
+if TYPE_CHECKING:
+    from dotenv.parser import Original
 
 PREFIX = "COUNTERSIGN_"
 INTERNAL = frozenset({f"{PREFIX}MAX_STREAMS", f"{PREFIX}MAX_STREAMS_PER_PERSON", f"{PREFIX}PING_SECONDS"})
@@ -72,10 +76,17 @@ def _check_lines(file: Path) -> None:
         return
     with file.open(encoding="utf-8") as lines:
         for binding in parse_stream(lines):
-            if binding.error:
-                raise SettingsError(
-                    f".env, line {binding.original.line}: is not NAME=VALUE, or a quote is open."
-                )
+            # A name alone, where it is not ours, may be there for another program, as Docker's are.
+            is_lost = binding.value is None and binding.key in known_names()
+            if binding.error or is_lost:
+                line = _line(binding.original)
+                raise SettingsError(f".env, line {line}: is not NAME=VALUE, or a quote is open.")
+
+
+def _line(found: Original) -> int:
+    """python-dotenv counts from the empty lines before it."""
+    before = found.string[: len(found.string) - len(found.string.lstrip())]
+    return found.line + before.count("\n")
 
 
 def known_names() -> frozenset[str]:

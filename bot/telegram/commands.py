@@ -69,7 +69,7 @@ LOST = "Telegram did not take the answer just now. Please ask again, or open you
 ANSWERED = "The answer is in our private chat."
 UNSTARTED = "That is for your eyes only. Open a private chat with me, press Start and ask there: {}"
 """Telegram lets nobody write first to somebody who never wrote to them."""
-PROMPT = timedelta(seconds=10)
+PROMPT = timedelta(seconds=3)
 """What comes later than this after it was typed was kept for us by Telegram."""
 OFFER_SECONDS = 2.0
 """The longest that telling Telegram of them holds up the start."""

@@ -293,10 +293,13 @@ class Listener:
         error = context.error
         update_id = update.update_id if isinstance(update, Update) else None
         if isinstance(update, Update) and isinstance(error, Unavailable):
-            if update not in self._intake.put_off:
+            is_new = update not in self._intake.put_off
+            # Before it is told, which takes a call: what the same person says meanwhile is to wait.
+            self._intake.put_off.add(update, holds_up=not isinstance(error, NotKnownYet))
+            if is_new:
                 await self._tell_of_outage(update)
             # Last: it may be handed out again from then on.
-            self._intake.postpone(update, error, holds_up=not isinstance(error, NotKnownYet))
+            self._intake.postpone(update, error)
         elif error is not None:
             log.error("update_failed", channel=TELEGRAM, update_id=update_id, **defect(error))
             if isinstance(update, Update):

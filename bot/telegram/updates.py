@@ -288,12 +288,11 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - a defect must not end it: nobody else looks after them
                 log.error("others_not_looked_after", channel=TELEGRAM, **defect(error))
 
-    def postpone(self, update: Update, error: Unavailable, *, holds_up: bool) -> None:
-        """Hand it out again later: it is stored, and was not handled. `holds_up` as for `PutOff.add`.
+    def postpone(self, update: Update, error: Unavailable) -> None:
+        """Hand it out again later: it is stored, was not handled, and is put off.
 
         Nothing is waited for between this and `handled`, which would take it for handled once its time came.
         """
-        self.put_off.add(update, holds_up=holds_up)
         self._later(update.update_id, update, error)
 
     async def handled(self, update: Update) -> None:
@@ -336,6 +335,7 @@ class Intake:
         try:
             is_handled = await self._inbox.is_handled(TELEGRAM, str(update_id))
         except Unavailable as error:
+            self.put_off.renew(update_id)
             self._later(update_id, again, error)
             return
         except Exception as error:  # noqa: BLE001 - a defect must not lose what is in no other hands

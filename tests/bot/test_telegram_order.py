@@ -6,17 +6,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from telegram import Chat, Message, Update, User
 
 from bot.answers import KEPT
-from bot.telegram.order import HELD_UP
+from bot.simulator.faults import Fault
+from bot.telegram.order import HELD_UP, OutOfTurn, PutOff
 from tests.bot import telegram_fixtures
 from tests.bot.house import decisions
 from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, simulated, telegram_house
 from tests.bot.telegram_updates import none_left
-from tests.world import BEN, eventually
+from tests.world import BEN, START, eventually
 
 if TYPE_CHECKING:
-    from bot.simulator.telegram.chats import Message
+    from bot.simulator.telegram.chats import Message as Shown
     from core.model import Task
     from core.store.database import Database
     from tests.bot.telegram_house import TelegramHouse
@@ -54,7 +56,7 @@ async def some_time_later(there: TelegramHouse) -> None:
     await eventually(ask)
 
 
-async def approved_and_then_withdrawn(there: TelegramHouse) -> tuple[Task, Message]:
+async def approved_and_then_withdrawn(there: TelegramHouse) -> tuple[Task, Shown]:
     """The database is away for both, and back when the second is tried again, before the first is."""
     task = await there.house.submit(flow="lenient")
     card = await there.card()
@@ -93,6 +95,56 @@ async def test_a_press_behind_another_is_told_that_it_is_kept(there: TelegramHou
     await some_time_later(there)
     assert await decisions(there, first) == ()
     assert len(await decisions(there, second)) == 1
+
+
+def said(update_id: int, user: int) -> Update:
+    who = User(user, "Ana", is_bot=False)
+    at = Message(1, START, Chat(user, "private"), from_user=who)
+    return Update(update_id, message=at)
+
+
+def test_the_order_is_that_of_coming_whichever_failed_first(clock: StoppedClock) -> None:
+    put_off = PutOff(clock)
+    before, after, of_another = said(10, ANA_ID), said(11, ANA_ID), said(12, BEN_ID)
+    for update in (after, before, of_another):
+        put_off.add(update, holds_up=True)
+    put_off.check_turn(before)
+    put_off.check_turn(of_another)
+    with pytest.raises(OutOfTurn):
+        put_off.check_turn(after)
+    put_off.discard(10)
+    put_off.check_turn(after)
+
+
+def test_what_cannot_be_handled_holds_up_ten_minutes_of_a_database_that_answers(clock: StoppedClock) -> None:
+    put_off = PutOff(clock)
+    before, after = said(10, ANA_ID), said(11, ANA_ID)
+    put_off.add(before, holds_up=True)
+    clock.advance(minutes=9)
+    put_off.renew(10)
+    clock.advance(minutes=9)
+    put_off.add(before, holds_up=True)
+    with pytest.raises(OutOfTurn):
+        put_off.check_turn(after)
+    clock.advance(minutes=1)
+    put_off.check_turn(after)
+
+
+async def test_a_withdrawal_waits_for_a_press_of_which_its_author_is_just_told_that_it_is_kept(
+    there: TelegramHouse,
+) -> None:
+    task = await there.house.submit(flow="lenient")
+    card = await there.card()
+    there.house.service.is_down = True
+    there.telegram.faults.add(Fault(method="answerCallbackQuery", delay=0.5))
+    there.telegram.tap(card, "Approve", user=ANA_ID)
+    await refused(there, times=1)
+    there.house.service.is_down = False
+    await there.telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+    await put_off(there)
+    await some_time_later(there)
+    assert await decisions(there, task) == ()
+    await there.card_with("Your decision on attempt 1 of ")
 
 
 @pytest.mark.parametrize("asked_why", [False, True], ids=["approved", "rejected"])

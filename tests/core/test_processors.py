@@ -225,6 +225,21 @@ def test_where_a_module_cannot_be_imported_is_told(tmp_path: Path, body: str, to
         sys.modules.pop("broken_module", None)
 
 
+def test_a_module_that_breaks_in_a_library_is_told_by_its_own_line(tmp_path: Path) -> None:
+    library = tmp_path / ".venv" / "lib" / "site-packages"
+    (tmp_path / "broken_folder").mkdir()
+    library.mkdir(parents=True)
+    (library / "their_library.py").write_text("\n1 / 0\n")
+    (tmp_path / "broken_folder" / "__init__.py").write_text("\n\nimport their_library\n")
+    sys.path.append(str(library))
+    try:
+        with pytest.raises(SettingsError, match=r"by zero \(broken_folder/__init__\.py, line 3\)\.$"):
+            processor("python:broken_folder:draft", beside=tmp_path)
+    finally:
+        for added in (library, tmp_path):
+            sys.path.remove(str(added))
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -154,19 +154,32 @@ def test_an_env_file_that_is_no_text_is_one_sentence(
     assert capsys.readouterr().err == "countersign: .env cannot be read: it is not UTF-8 text.\n"
 
 
-@pytest.mark.parametrize("slip", ["COUNTERSIGN_AUTH hunter2", 'COUNTERSIGN_AUTH="hunter2', "=hunter2"])
+@pytest.mark.parametrize(
+    "slip", ["COUNTERSIGN_AUTH hunter2", 'COUNTERSIGN_AUTH="hunter2', "=hunter2", "COUNTERSIGN_AUTH"]
+)
+@pytest.mark.parametrize("before", ["# it listens\n\n", "\n# it listens\n", "\n\n"])
 @pytest.mark.parametrize("command", ["serve", "tasks"])
 def test_a_line_of_env_that_sets_nothing_is_named_and_not_passed_over(
     folder: Path,
     command: str,
+    before: str,
     slip: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    (folder / ".env").write_text(f"COUNTERSIGN_PORT=8080\n\n# it listens\n{slip}\nCOUNTERSIGN_HOST=\n")
+    (folder / ".env").write_text(f"COUNTERSIGN_PORT=8080\n{before}{slip}\nCOUNTERSIGN_HOST=\n")
     assert run([command]) == 2
     assert capsys.readouterr().err == "countersign: .env, line 4: is not NAME=VALUE, or a quote is open.\n"
+
+
+def test_a_name_alone_in_env_that_is_none_of_ours_is_anothers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_text("REGISTRY_TOKEN\nexport OTHER\nCOUNTERSIGN_PUBLIC_URL=nowhere\n")
+    assert run(["tasks"]) == 2
+    assert capsys.readouterr().err.startswith("countersign: COUNTERSIGN_PUBLIC_URL")
 
 
 def test_an_empty_database_setting_is_not_set(

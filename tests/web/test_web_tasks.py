@@ -339,7 +339,7 @@ async def test_a_key_is_a_plain_word(house: House, key: str) -> None:
 async def test_prefer_wait_answers_once_it_waits_for_review(house: House) -> None:
     headers = {**await house.bearer("sam"), "Prefer": "respond-async, wait=60"}
     async with (
-        asyncio.timeout(30),  # and not only because the wait is over
+        asyncio.timeout(55),  # and not only because the wait is over
         house.http.post("/v1/tasks", json={"input": "x"}, headers=headers) as answer,
     ):
         assert answer.headers["Preference-Applied"] == "wait=60"

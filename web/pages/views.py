@@ -115,6 +115,7 @@ class Views:
             questions=await self._questions(task),
             may_ask=asking is not None and self._may_ask(asking, caller.person),
             may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
+            may_cancel=caller.person == task.submitter or self._service.may_resume(caller.person),
             somebody=self._service.somebody,
             undelivered=undelivered(deliveries),
             on_its_way=any(map(_is_on_its_way, deliveries)),
