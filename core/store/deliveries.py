@@ -45,7 +45,7 @@ THREAD = Statement(
         delivery.c.message.is_not(None),
         delivery.c.review_id.is_not(None),
     )
-    .order_by(delivery.c.event_seq, delivery.c.retired.desc())
+    .order_by(delivery.c.event_seq, delivery.c.retired.desc(), delivery.c.id)
     .limit(literal_column("1"))
 )
 OF_TASK = Statement(

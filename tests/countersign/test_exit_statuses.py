@@ -109,8 +109,8 @@ def test_an_interrupted_command_has_not_done_what_it_was_asked_for(
     ) as command:
         refusing.asked.wait(PATIENCE)
         command.send_signal(signal.SIGINT)
-        refusing.answers.set()
         said, complaint = command.communicate(timeout=PATIENCE)
+    refusing.answers.set()
     assert (command.returncode, said) == (1, "")
     assert "Traceback" not in complaint
 

@@ -35,9 +35,9 @@ async def away(office: PolicyHouse, person: str, delegate: str | None) -> None:
 
 
 def actions(page: Seen) -> set[str]:
-    """What the page offers, but for what decides nothing."""
+    """What the page offers, but for what decides nothing, and for Eve's power as an administrator."""
     found = {str(form["action"]).rsplit("/", 1)[1] for form in page.all("form")}
-    return found - {"sign-out", "claim", "release", "snooze", "wake", "ask", "answer"}
+    return found - {"sign-out", "claim", "release", "snooze", "wake", "ask", "answer", "cancel"}
 
 
 async def test_a_closed_review_names_the_policy_that_approved_it_at_the_deadline(
