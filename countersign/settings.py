@@ -77,7 +77,8 @@ def _check_lines(file: Path) -> None:
     with file.open(encoding="utf-8") as lines:
         for binding in parse_stream(lines):
             # A name alone, where it is not ours, may be there for another program, as Docker's are.
-            is_lost = binding.value is None and binding.key in known_names()
+            is_name_alone = binding.key is not None and binding.value is None
+            is_lost = is_name_alone and binding.key in known_names()
             if binding.error or is_lost:
                 line = _line(binding.original)
                 raise SettingsError(f".env, line {line}: is not NAME=VALUE, or a quote is open.")

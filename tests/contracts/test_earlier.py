@@ -6,31 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.events import AttemptStarted, ReviewRequested
-from core.model import Earlier, NewReview, Point, Policy, ReviewId, ReviewRequest, Verdict
-from tests.contracts.steps import new_id, recorded, step, submitted
+from core.model import Earlier, Point, Policy, ReviewRequest, Verdict
+from tests.contracts.steps import parked, recorded, submitted
 from tests.world import ANA, BEN, DESK
 
 if TYPE_CHECKING:
     from core.store.sql import SqlStore
 
 BOTH = Policy(name="both", reviewers=(ANA.id, BEN.id), approvals=2, recipients=(DESK,))
-
-
-async def asked(store: SqlStore, task: str, point: Point, attempt: int, draft: str) -> ReviewId:
-    review = ReviewId(new_id())
-    await step(
-        store,
-        task,
-        AttemptStarted(attempt=attempt),
-        ReviewRequested(review=review, attempt=attempt, draft=draft),
-        node="works",
-        point=point,
-        attempt=attempt,
-        state="{}",
-        review=NewReview(id=review, policy=BOTH, point=point),
-    )
-    return review
 
 
 @pytest.mark.parametrize(
@@ -47,10 +30,10 @@ async def test_what_a_node_asks_itself_is_compared_with_an_edit_of_it_only(
 ) -> None:
     """It may be another question each time."""
     task = await submitted(store)
-    first = await asked(store, task.id, point, 1, "ten")
+    first = await parked(store, task.id, BOTH, draft="ten", point=point)
     content = "twelve" if verdict is Verdict.EDIT else None
     await recorded(store, first, ANA, verdict, content=content)
-    second = await asked(store, task.id, point, 2, "twelve")
+    second = await parked(store, task.id, BOTH, attempt=2, draft="twelve", point=point)
     (card,) = [one for one in await store.deliveries(task.id) if one.review == second]
     shown, _ = await store.delivery_content(card)
     assert isinstance(shown, ReviewRequest)

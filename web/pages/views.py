@@ -93,6 +93,8 @@ class Views:
         reviews = await self._service.reviews(task.id)
         checkpoints = await self._service.checkpoints.of_task(task.id)
         caller = request[CALLER]
+        may_resume = self._service.may_resume(caller.person)
+        is_theirs = may_resume or caller.person == task.submitter
         asking = await self._asking(task, caller)
         deliveries = await self._service.deliveries(task.id)
         return self._pages.page(
@@ -110,12 +112,12 @@ class Views:
             leaves=leaves(checkpoints),
             unlisted=checkpoints[0].number if checkpoints else 0,
             flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
-            may_resume=self._service.may_resume(caller.person),
+            may_resume=may_resume,
             asking=asking,
             questions=await self._questions(task),
             may_ask=asking is not None and self._may_ask(asking, caller.person),
-            may_answer=caller.person == task.submitter or self._service.may_resume(caller.person),
-            may_cancel=caller.person == task.submitter or self._service.may_resume(caller.person),
+            may_answer=is_theirs,
+            may_cancel=is_theirs,
             somebody=self._service.somebody,
             undelivered=undelivered(deliveries),
             on_its_way=any(map(_is_on_its_way, deliveries)),
