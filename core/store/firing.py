@@ -21,7 +21,7 @@ from core.store.reviews import EVENT_SEQ, SEQ
 from core.store.rows import micros
 from core.store.settling import drop, settle
 from core.store.statements import Statement, p
-from core.store.tables import review
+from core.store.tables import STANDS_OPEN, review
 from core.timetable import expiry
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 TASK_OF = Statement(select(review.c.task_id).where(review.c.id == p("id")))
 ESCALATE = Statement(
-    update(review)
-    .where(review.c.id == p("id"), review.c.closed_at.is_(None))
-    .values(escalated=1, expires_at=p("expires_at"))
+    update(review).where(review.c.id == p("id"), STANDS_OPEN).values(escalated=1, expires_at=p("expires_at"))
 )
 
 WAY_OUT = "Put it back, or let an administrator resume the task from a checkpoint."

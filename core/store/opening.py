@@ -16,7 +16,7 @@ from core.store.policies import policy_of_row, policy_text
 from core.store.reviews import one
 from core.store.rows import REVIEW_COLUMNS, micros
 from core.store.statements import Statement, p
-from core.store.tables import review
+from core.store.tables import STANDS_OPEN, review
 from core.timetable import expiry, timetable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ REINSTATE = Statement(
 INSERT = Statement(insert(review), (*REVIEW_COLUMNS, "event_seq", "checkpoint"))
 CLOSE = Statement(
     update(review)
-    .where(review.c.id == p("id"), review.c.closed_at.is_(None))
+    .where(review.c.id == p("id"), STANDS_OPEN)
     .values(outcome=p("outcome"), closed_at=p("now"), claims=null(), snoozes=null())
 )
 SUPERSEDE = Statement(

@@ -12,7 +12,7 @@ from core.store.deliveries import at_message, end_unwanted, insert_deliveries, n
 from core.store.policies import policy_of
 from core.store.rows import micros
 from core.store.statements import Statement, p
-from core.store.tables import delivery, question, review
+from core.store.tables import STANDS_OPEN, delivery, question, review
 from core.store.tasks import LOCK
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ GIVEN_UP = Statement(
 )
 END_HERE = Statement(update(delivery).where(_there).values(retired=literal_column("1")))
 OPEN_POLICY = Statement(
-    select(review.c.policy, review.c.draft).where(review.c.id == p("review"), review.c.closed_at.is_(None))
+    select(review.c.policy, review.c.draft).where(review.c.id == p("review"), STANDS_OPEN)
 )
 PLACES = Statement(
     select(delivery.c.channel, delivery.c.address, delivery.c.state).where(

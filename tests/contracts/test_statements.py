@@ -299,6 +299,36 @@ async def test_a_later_page_of_open_reviews_begins_in_the_index(
         connection.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("opening.CLOSE", {"outcome": "approved", "now": 1}),
+        ("firing.ESCALATE", {"expires_at": 1}),
+        ("receipts.OPEN_POLICY", {}),
+    ],
+)
+async def test_one_open_review_is_looked_up_by_its_id_where_next_to_none_is_open(
+    name: str, given: dict[str, Any], postgres_database: Database, clock: StoppedClock
+) -> None:
+    """The index of the open ones, short when the plan was made, is read whole: with all that were closed
+    since the last VACUUM, so that each decision cost more than the one before it."""
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store)
+    on(postgres_database, "UPDATE review SET outcome = 'approved', closed_at = 1")
+    multiply(conninfo(postgres_database), 300)
+    on(postgres_database, "ANALYZE review")
+    text, constants = ALL[name].text(postgres_database.dialect)
+    connection = postgres_database.connect()
+    try:
+        cursor = connection.cursor()
+        parameters = {**constants, **given, "id": review, "review": review}
+        cursor.execute(f"EXPLAIN {text}", parameters)
+        plan = " ".join(str(row[0]) for row in cursor.fetchall())
+    finally:
+        connection.close()
+    assert "pk_review" in plan, plan
+
+
 async def test_the_last_checkpoint_is_read_without_all_reviews_however_many_it_may_have(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
