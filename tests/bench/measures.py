@@ -298,6 +298,14 @@ async def presses(options: Namespace) -> list[Figure]:
                 bar="50 ms",
             ),
             Figure(
+                name=f"press_late_{key}",
+                what=f"presses in {chat} answered after more than 3 s, "
+                f"of {len(found.seconds):,}; the slowest after {max(found.seconds) * 1000:.0f} ms",
+                value=sum(took > TOO_LATE for took in found.seconds),
+                unit="",
+                bar="0",
+            ),
+            Figure(
                 name=f"presses_per_core_{key}",
                 what=f"decisions by press in {chat} a second of the server's CPU, the flow's end included",
                 value=1 / found.cpu,
@@ -308,6 +316,8 @@ async def presses(options: Namespace) -> list[Figure]:
     return figures
 
 
+TOO_LATE = 3.0
+"""Seconds after which Slack tells whoever pressed that it did not work."""
 LONG = frozenset({"million"})
 """Parts that take minutes: only where they are named with `--only`."""
 ALL: dict[str, Callable[[Namespace], Coroutine[Any, Any, list[Figure]]]] = {
