@@ -18,6 +18,7 @@ from bot.findings import Finding
 from bot.slack.failures import FAILURES, refusal_of
 from bot.telegram.failures import failure
 from bot.telegram.places import place_of
+from bot.telegram.requests import QuietRequest
 from core.addresses import is_loopback_url
 
 if TYPE_CHECKING:
@@ -199,6 +200,12 @@ async def _slack_channel(client: AsyncWebClient, channel: str) -> Finding:
     )
 
 
+class _Request(HTTPXRequest):
+    """Answers are read as the channel reads them; it speaks httpx, whose headers tell Telegram's time."""
+
+    parse_json_payload = staticmethod(QuietRequest.parse_json_payload)
+
+
 async def telegram_findings(settings: BotSettings, chats: Collection[str]) -> AsyncIterator[Finding]:
     """Token, clock where Slack does not tell it, webhook against polling, and each chat that cards go to."""
     if settings.telegram_bot_token is None:
@@ -214,7 +221,7 @@ async def telegram_findings(settings: BotSettings, chats: Collection[str]) -> As
     options: dict[str, Any] = {"event_hooks": {"response": [keep_headers]}} | (
         {"trust_env": False} if is_loopback_url(settings.telegram_api_url) else {}
     )
-    async with HTTPXRequest(read_timeout=PATIENCE, httpx_kwargs=options) as request:
+    async with _Request(read_timeout=PATIENCE, httpx_kwargs=options) as request:
         bot = Bot(
             settings.telegram_bot_token.get_secret_value(),
             base_url=settings.telegram_api_url,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 NOT_STORED = "What Telegram brings cannot be stored now, and is not confirmed."
+LONGEST_PAUSE = timedelta(days=1)
+"""Whatever Telegram asks for, or what answers in its place: then it is tried again."""
+LONGEST_SILENCE = timedelta(minutes=1)
+"""Of polls: meanwhile we hear nobody."""
+UNTOLD_PAUSE = timedelta(minutes=1)
+"""Where a pause is asked for in no number."""
 
 
 class QuietRequest(AiohttpRequest):
@@ -31,13 +38,33 @@ class QuietRequest(AiohttpRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        try:
-            answer = json.loads(payload.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            raise TelegramError("Invalid server response") from None
-        if not isinstance(answer, dict):
-            raise TelegramError("Invalid server response")
-        return answer
+        return answer_of(payload, LONGEST_PAUSE)
+
+
+def answer_of(payload: bytes, longest_pause: timedelta) -> dict[str, Any]:
+    """The JSON of an answer, with such parameters as python-telegram-bot can read. Raises `TelegramError`."""
+    try:
+        answer = json.loads(payload.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise TelegramError("Invalid server response") from None
+    if not isinstance(answer, dict):
+        raise TelegramError("Invalid server response")
+    if "parameters" in answer:
+        answer["parameters"] = _parameters(answer["parameters"], longest_pause)
+    return answer
+
+
+def _parameters(found: object, longest_pause: timedelta) -> dict[str, int]:
+    """Those that the Bot API knows (ResponseParameters). What is no number there ended a call with an error
+    of Python's, and so did a pause of a million years."""
+    known = found if isinstance(found, dict) else {}
+    read: dict[str, int] = {}
+    if type(moved_to := known.get("migrate_to_chat_id")) is int:
+        read["migrate_to_chat_id"] = moved_to
+    if (asked := known.get("retry_after")) is not None:
+        seconds = asked if type(asked) is int else int(UNTOLD_PAUSE.total_seconds())
+        read["retry_after"] = max(1, min(seconds, int(longest_pause.total_seconds())))
+    return read
 
 
 class KeepingRequest(QuietRequest):
@@ -55,6 +82,10 @@ class KeepingRequest(QuietRequest):
         super().__init__(**options)
         self._keep = keep
         self._heard = heard
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        return answer_of(payload, LONGEST_SILENCE)
 
     async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
         if (poll := asyncio.current_task()) is not None:
