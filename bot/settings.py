@@ -51,7 +51,8 @@ class BotSettings(BaseModel):
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
+        """What stands around it came with it, as the end of a line out of a file of secrets."""
+        return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("telegram_webhook_secret")
     @classmethod

@@ -7,12 +7,19 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.findings import Finding
+from bot.settings import TELEGRAM_API
 from core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bot.settings import BotSettings
+
+_SENT_AS_IT_IS = re.compile(r"[!-~]+")
+"""In a header and in an address: no secret of either platform's holds a space, or anything beyond ASCII."""
+_OF_A_BOT = re.compile(r"\d+:[A-Za-z0-9_-]+(/test)?", re.ASCII)
+"""What Telegram's own server may know: "/test" after it leads to its test environment (Bot Features, "Testing
+your bot")."""
 
 
 class Chat(Enum):
@@ -95,13 +102,25 @@ def malformed(settings: BotSettings) -> Iterator[tuple[Chat, Finding]]:
 
 
 def check(settings: BotSettings) -> None:
-    """Raise `SettingsError` where a setting holds another's token: it would be sent to whom it is a secret
-    from. One that is of no known kind may be right all the same."""
+    """Raise `SettingsError` where a setting holds another's token, which would be sent to whom it is a secret
+    from, or what can be nobody's. One that is of no known kind may be right all the same."""
     for place in PLACES:
         secret = getattr(settings, place.setting)
-        kind = None if secret is None else _kind(secret.get_secret_value())
-        if kind is not None and kind is not place.wants:
-            raise SettingsError(f"{place.setting.upper()} holds {kind.name}: {place.mend}.")
+        trouble = None if secret is None else _trouble(secret.get_secret_value(), place, settings)
+        if trouble is not None:
+            raise SettingsError(f"{place.setting.upper()} {trouble}: {place.mend}.")
+
+
+def _trouble(token: str, place: Place, settings: BotSettings) -> str | None:
+    """What is certainly wrong, in words that hold nothing of it."""
+    kind = _kind(token)
+    if kind is not None and kind is not place.wants:
+        return f"holds {kind.name}"
+    if not _SENT_AS_IT_IS.fullmatch(token):
+        return "holds a space, or what is no plain letter, digit or sign"
+    if place.wants is TELEGRAM and settings.telegram_api_url == TELEGRAM_API:
+        return None if _OF_A_BOT.fullmatch(token) else f"is not {TELEGRAM.name}"
+    return f"is not the whole of {kind.name}" if kind and kind.beginning.fullmatch(token) else None
 
 
 def _kind(token: str) -> Kind | None:

@@ -107,6 +107,31 @@ def test_nothing_starts_with_another_ones_token(setting: str, token: str) -> Non
     assert token not in str(caught.value)
 
 
-def test_what_has_no_known_shape_is_tried() -> None:
+@pytest.mark.parametrize(
+    ("setting", "token"),
+    [
+        ("telegram_bot_token", "canary"),
+        ("telegram_bot_token", TELEGRAM.partition(":")[2]),
+        ("telegram_bot_token", f"bot{TELEGRAM}"),
+        ("telegram_bot_token", f"{TELEGRAM} # the canary's"),
+        ("telegram_bot_token", "123456789:"),
+        ("slack_bot_token", "xoxb-"),
+        ("slack_bot_token", "xoxb-canary…"),
+        ("slack_bot_token", f"{BOT} canary"),
+        ("slack_app_token", "xapp-"),
+        ("slack_app_token", "xapp-1\ncanary"),
+        ("slack_signing_secret", "canary canary"),
+    ],
+)
+def test_nothing_starts_with_what_can_be_nobodys_token(setting: str, token: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{setting.upper()} ") as caught:
+        check(settings(**{setting: token}))
+    assert not [part for part in ("canary", "123456789", "pdFZ") if part in str(caught.value)]
+
+
+def test_what_may_be_somebodys_is_tried() -> None:
     check(settings(slack_bot_token="of-a-proxy", telegram_bot_token="1:short"))
+    check(settings(telegram_bot_token=f"{TELEGRAM}/test"))  # how one asks for Telegram's test environment
+    check(settings(telegram_bot_token="of-a-proxy", telegram_api_url="https://proxy.example/bot"))
+    check(settings(telegram_bot_token=f" {TELEGRAM}\n", slack_bot_token=f"{BOT}\n"))
     check(settings())

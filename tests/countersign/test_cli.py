@@ -200,6 +200,16 @@ def test_a_wrong_setting_leaves_no_traceback(folder: Path) -> None:
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+def test_a_token_that_can_be_no_bots_is_one_sentence(folder: Path) -> None:
+    refused = countersign(folder, "serve", COUNTERSIGN_PORT="0", TELEGRAM_BOT_TOKEN="hunter2")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "countersign: TELEGRAM_BOT_TOKEN is not a bot's token of Telegram's: "
+        "set it to what @BotFather says under /token: a number, a colon and 35 more characters.\n"
+    )
+    assert not (folder / "countersign.db").exists()
+
+
 def test_a_telegram_webhook_needs_an_https_address(folder: Path) -> None:
     refused = countersign(
         folder,
