@@ -39,6 +39,7 @@ UNREADABLE = "Nothing was changed: this button cannot be read. Please use the ta
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
 MAYBE = "The database is slow: this may not have been recorded. Please look at the card in a moment."
 SLOW = "The database is slow: this may not have been recorded. Please try again in a moment."
+BEHIND = "What you did before this waits for the database. Your press is kept, and is handled right after it."
 KEPT = "The database does not answer right now. Your press is kept and will be counted as soon as it does."
 
 BROKEN = "A fault of ours: this may not be recorded. Please look at the task's page; the log says more."

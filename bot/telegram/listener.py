@@ -20,7 +20,7 @@ from telegram.ext import (
     filters,
 )
 
-from bot.answers import BROKEN, KEPT
+from bot.answers import BEHIND, BROKEN, KEPT
 from bot.connecting import connect_or_go_on
 from bot.markup import Markup
 from bot.menu import Menu
@@ -35,6 +35,7 @@ from bot.telegram.failures import failure
 from bot.telegram.hearing import Hearing
 from bot.telegram.inquiries import Inquiries
 from bot.telegram.links import message_link
+from bot.telegram.order import OutOfTurn
 from bot.telegram.presses import Presses
 from bot.telegram.prompt_sweep import PromptSweep
 from bot.telegram.reasons import Reasons
@@ -297,7 +298,7 @@ class Listener:
             # Before it is told, which takes a call: what the same person says meanwhile is to wait.
             self._intake.put_off.add(update, holds_up=not isinstance(error, NotKnownYet))
             if is_new:
-                await self._tell_of_outage(update)
+                await self._tell_of_outage(update, BEHIND if isinstance(error, OutOfTurn) else KEPT)
             # Last: it may be handed out again from then on.
             self._intake.postpone(update, error)
         elif error is not None:
@@ -312,11 +313,11 @@ class Listener:
         elif update.message is not None and COMMAND.match(update.message.text or ""):
             await self._desk.tell_in_reply(update.message, Markup(text=BROKEN, entities=()))
 
-    async def _tell_of_outage(self, update: Update) -> None:
+    async def _tell_of_outage(self, update: Update, words: str) -> None:
         """Once: Telegram takes one answer to a press."""
         log.warning("update_postponed", channel=TELEGRAM, update_id=update.update_id)
         if update.callback_query is not None:
-            await self._answers.give(update.callback_query, KEPT, alert=True)
+            await self._answers.give(update.callback_query, words, alert=True)
 
     async def _stop(self) -> None:
         """New updates stop first, then what is being handled ends, then the connections."""

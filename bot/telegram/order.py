@@ -1,17 +1,21 @@
-"""Updates that are put off, in the order in which they came: what one person says last is to stand.
+"""What one person says, in the order in which they said it: what they said last is to stand.
 
 Of an approval that the database refused for now, and its withdrawal a second later, the second may be tried
-again first: nothing would be taken back, and the approval counted after it.
+again first, or while the first is being tried still: nothing would be taken back, and the approval counted
+after it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import Unavailable
 
 if TYPE_CHECKING:
+    import asyncio
+
     from telegram import Update
 
     from core.ports import Clock
@@ -70,3 +74,76 @@ class PutOff:
             for update_id, waiting in self._waiting.items()
         ):
             raise OutOfTurn("What this person said before is not handled yet.")
+
+
+def sender_of(raw: object) -> int | None:
+    """Who says that, where an update tells it, as it came."""
+    body = (raw.get("callback_query") or raw.get("message")) if isinstance(raw, dict) else None
+    sender = body.get("from") if isinstance(body, dict) else None
+    user = sender.get("id") if isinstance(sender, dict) else None
+    return user if type(user) is int else None
+
+
+@dataclass(slots=True)
+class Said:
+    """By one person: it waits to be handed out, or is tried since."""
+
+    update: Update
+    about: str | None
+    """The review that a press is about, as its button says; None where it may be any."""
+    since: timedelta | None = None
+
+    def comes_before(self, other: Said) -> bool:
+        """Whether the other is to wait for it. Two presses on different reviews are none of each other's."""
+        is_earlier = self.update.update_id < other.update.update_id
+        return is_earlier and (self.about is None or other.about is None or self.about == other.about)
+
+
+class Line:
+    """Hands updates out, each once what the same person said before has been tried."""
+
+    def __init__(self, queue: asyncio.Queue[object], clock: Clock) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._said: dict[int, dict[int, Said]] = {}
+        """By people, and the ids of updates."""
+
+    def put(self, update: Update) -> None:
+        user = update.effective_user
+        if user is None:
+            self._queue.put_nowait(update)
+            return
+        self._said.setdefault(user.id, {})[update.update_id] = Said(update, _about(update))
+        self._go_on(user.id)
+
+    def tried(self, update: Update) -> None:
+        """It is handled, or put off."""
+        user = update.effective_user
+        if user is None or (said := self._said.get(user.id)) is None:
+            return
+        said.pop(update.update_id, None)
+        if said:
+            self._go_on(user.id)
+        else:
+            del self._said[user.id]
+
+    def close(self) -> None:
+        """Hand out nothing more of what waits: it is stored."""
+        self._said.clear()
+
+    def _go_on(self, user: int) -> None:
+        now, said = self._clock.steady(), self._said[user]
+        for each in said.values():
+            if each.since is None and not any(
+                before.comes_before(each)
+                for before in said.values()
+                if before.since is None or now - before.since < HELD_UP
+            ):
+                each.since = now
+                self._queue.put_nowait(each.update)
+
+
+def _about(update: Update) -> str | None:
+    """A button that nobody of ours made decides nothing, whatever it stands before."""
+    query = update.callback_query
+    return None if query is None else (query.data or "").partition(".")[0]

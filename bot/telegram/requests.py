@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from telegram.error import TelegramError
 
 from bot.telegram.connection import AiohttpRequest
 from bot.telegram.failures import UNAUTHORIZED, PollFailed
+from bot.telegram.order import sender_of
 from bot.telegram.updates import TELEGRAM, Unreadable
 from core.errors import Unavailable
 
@@ -101,7 +103,7 @@ class KeepingRequest(QuietRequest):
         if not isinstance(result, list):
             return payload
         try:
-            ids = await asyncio.gather(*(self._keep_one(raw) for raw in result))
+            ids = await self._keep_all(result)
         except Unavailable as error:
             raise PollFailed(f"{NOT_STORED} {error}") from error
         await self._heard()
@@ -109,6 +111,21 @@ class KeepingRequest(QuietRequest):
         if result and not known:
             raise PollFailed("Telegram brings updates without an id, which cannot be confirmed.")
         return json.dumps({"ok": True, "result": [{"update_id": update_id} for update_id in known]}).encode()
+
+    async def _keep_all(self, result: list[Any]) -> list[int | None]:
+        """What one person says is stored one after the other, and no further than it can be: what comes again
+        would be handled after what they said next."""
+        ids: list[int | None] = [None] * len(result)
+        lines: dict[int | None, list[int]] = defaultdict(list)
+        for place, raw in enumerate(result):
+            lines[sender_of(raw)].append(place)
+
+        async def keep(line: list[int]) -> None:
+            for place in line:
+                ids[place] = await self._keep_one(result[place])
+
+        await asyncio.gather(*(keep(line) for line in lines.values()))
+        return ids
 
     async def _keep_one(self, raw: Any) -> int | None:
         """The id of an update that may be confirmed: it is stored, or will never be readable."""

@@ -16,7 +16,7 @@ from telegram.ext import BaseUpdateProcessor
 
 from bot.menu import Word
 from bot.reception import Asked
-from bot.telegram.order import PutOff
+from bot.telegram.order import Line, PutOff
 from core.defects import defect
 from core.errors import Unavailable
 from core.model import ChannelName, ChatUpdate
@@ -201,6 +201,7 @@ class Intake:
         self._answers = answers
         self._postponed: dict[int, Alarm] = {}
         self.put_off = PutOff(clock)
+        self.line = Line(queue, clock)
         self._in_hand: set[str] = set()
         """Ids of what this replica keeps or handles."""
         self._keeping: set[asyncio.Task[QueryShape | None]] = set()
@@ -232,7 +233,7 @@ class Intake:
             if not (is_new or was_in_hand):
                 self._in_hand.discard(kept.id)
         if is_new:
-            self._queue.put_nowait(self._update(shape))
+            self.line.put(self._update(shape))
             return shape.callback_query
         log.info("update_repeated", channel=TELEGRAM, update_id=shape.update_id)
         return None
@@ -255,7 +256,7 @@ class Intake:
                 others.add(left.id)
                 continue
             try:
-                self._queue.put_nowait(self._update(shape_of(json.loads(left.body))))
+                self.line.put(self._update(shape_of(json.loads(left.body))))
                 self._in_hand.add(left.id)
             except (Unreadable, ValueError) as problem:
                 facts = {"channel": TELEGRAM, "update_id": left.id, "error": type(problem).__name__}
@@ -318,6 +319,7 @@ class Intake:
         for looking in self._looking:
             looking.cancel()
         self._postponed.clear()
+        self.line.close()
 
     def _later(self, update_id: int, again: Update | Unmarked, error: Unavailable) -> None:
         at = self._clock.now() + error.retry_after
@@ -346,7 +348,7 @@ class Intake:
             self._in_hand.discard(str(update_id))
             log.info("update_handled_elsewhere", channel=TELEGRAM, update_id=update_id)
         else:
-            self._queue.put_nowait(again)
+            self.line.put(again) if isinstance(again, Update) else self._queue.put_nowait(again)
 
     def _update(self, shape: UpdateShape) -> Update:
         if shape.callback_query is None:
@@ -388,7 +390,11 @@ class Processor(BaseUpdateProcessor):
         self._intake = intake
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
-        await coroutine
+        try:
+            await coroutine
+        finally:
+            if isinstance(update, Update):
+                self._intake.line.tried(update)
         if isinstance(update, Unmarked):
             await self._intake.mark(update.update_id)
         elif isinstance(update, Update) and (update.callback_query or update.message):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from telegram import Chat, Message, Update, User
 
-from bot.answers import KEPT
+from bot.answers import BEHIND, KEPT
 from bot.simulator.faults import Fault
-from bot.telegram.order import HELD_UP, OutOfTurn, PutOff
+from bot.telegram.failures import PollFailed
+from bot.telegram.order import HELD_UP, Line, OutOfTurn, PutOff
+from bot.telegram.requests import KeepingRequest
+from core.model import ChannelName
 from tests.bot import telegram_fixtures
-from tests.bot.house import decisions
-from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, simulated, telegram_house
+from tests.bot.house import DOWN, decisions
+from tests.bot.telegram_house import ANA_ID, BEN_ID, GROUP, said, simulated, telegram_house
 from tests.bot.telegram_updates import none_left
 from tests.world import BEN, START, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.simulator.telegram.chats import Message as Shown
     from core.model import Task
     from core.store.database import Database
@@ -86,18 +92,19 @@ async def test_what_others_say_does_not_wait_for_it(there: TelegramHouse) -> Non
     assert [made.reviewer for made in await decisions(there, task)] == [BEN.id]
 
 
-async def test_a_press_behind_another_is_told_that_it_is_kept(there: TelegramHouse) -> None:
+async def test_a_press_behind_another_is_told_that_it_is_kept_and_why(there: TelegramHouse) -> None:
+    """By then the database may well answer: of it nothing is said."""
     first, _ = await approved_and_then_withdrawn(there)
     second = await there.house.submit("the second", flow="lenient")
     other = await there.card_with("Review: the second")
-    assert (await there.telegram.press(other, "Approve", user=ANA_ID)).text == KEPT
     there.house.service.is_down = False
+    assert (await there.telegram.press(other, "Approve", user=ANA_ID)).text == BEHIND
     await some_time_later(there)
     assert await decisions(there, first) == ()
     assert len(await decisions(there, second)) == 1
 
 
-def said(update_id: int, user: int) -> Update:
+def saying(update_id: int, user: int) -> Update:
     who = User(user, "Ana", is_bot=False)
     at = Message(1, START, Chat(user, "private"), from_user=who)
     return Update(update_id, message=at)
@@ -105,7 +112,7 @@ def said(update_id: int, user: int) -> Update:
 
 def test_the_order_is_that_of_coming_whichever_failed_first(clock: StoppedClock) -> None:
     put_off = PutOff(clock)
-    before, after, of_another = said(10, ANA_ID), said(11, ANA_ID), said(12, BEN_ID)
+    before, after, of_another = saying(10, ANA_ID), saying(11, ANA_ID), saying(12, BEN_ID)
     for update in (after, before, of_another):
         put_off.add(update, holds_up=True)
     put_off.check_turn(before)
@@ -118,7 +125,7 @@ def test_the_order_is_that_of_coming_whichever_failed_first(clock: StoppedClock)
 
 def test_what_cannot_be_handled_holds_up_ten_minutes_of_a_database_that_answers(clock: StoppedClock) -> None:
     put_off = PutOff(clock)
-    before, after = said(10, ANA_ID), said(11, ANA_ID)
+    before, after = saying(10, ANA_ID), saying(11, ANA_ID)
     put_off.add(before, holds_up=True)
     clock.advance(minutes=9)
     put_off.renew(10)
@@ -204,3 +211,100 @@ async def test_what_cannot_be_handled_for_long_holds_nobody_up_for_ever(there: T
     assert there.saying("You were not away.") == []
     there.house.clock.advance(HELD_UP)
     await there.card_with("You were not away.")
+
+
+async def hanging(there: TelegramHouse, *, withdrawn: bool = True) -> Task:
+    """The database keeps waiting who approved, and took it back a moment later."""
+    task = await there.house.submit(flow="lenient")
+    card = await there.card()
+    there.house.service.slow = asyncio.Event()
+    there.telegram.tap(card, "Approve", user=ANA_ID)
+    await stored(there, 1)
+    if withdrawn:
+        await there.telegram.say(GROUP, "/withdraw", user=ANA_ID, reply_to=card)
+        await stored(there, 2)
+    return task
+
+
+async def stored(there: TelegramHouse, count: int) -> None:
+    """So much came and is not handled."""
+
+    async def ask() -> bool:
+        return len(await there.house.store.unhandled_updates(ChannelName("telegram"))) == count
+
+    await eventually(ask)
+
+
+@pytest.mark.parametrize("is_down", [False, True], ids=["slow", "then away"])
+async def test_a_withdrawal_waits_for_a_press_that_is_still_tried(
+    there: TelegramHouse, *, is_down: bool
+) -> None:
+    task = await hanging(there)
+    await said(there, "/whoami", user=BEN_ID)
+    there.house.service.is_down = is_down
+    assert there.house.service.slow is not None
+    there.house.service.slow.set()
+    if is_down:
+        await refused(there, times=1)
+        await put_off(there)
+        there.house.service.is_down = False
+    await some_time_later(there)
+    assert await decisions(there, task) == ()
+    await there.card_with("Your decision on attempt 1 of ")
+    assert there.saying("You have not decided") == []
+
+
+async def test_presses_on_another_card_do_not_wait_for_it(there: TelegramHouse) -> None:
+    await hanging(there, withdrawn=False)
+    await there.house.submit("the second")
+    other = await there.card_with("Review: the second")
+    await there.telegram.press(other, "Reject…", user=ANA_ID)
+    await there.card_with("why do you reject")
+    assert there.house.service.slow is not None
+    there.house.service.slow.set()
+    await some_time_later(there)
+
+
+async def test_what_one_person_says_is_stored_in_its_order_where_the_first_cannot_be() -> None:
+    """By polling, which brings several at once."""
+    kept: list[str] = []
+    is_down = True
+
+    async def keep(raw: Mapping[str, Any]) -> None:
+        text = raw["message"]["text"]
+        if is_down and text == "/submit first":
+            raise DOWN
+        kept.append(text)
+
+    async def heard() -> None:
+        """Nothing is made of it."""
+
+    async with simulated() as telegram, KeepingRequest(keep, heard, trust_env=False) as request:
+        for user, text in [(ANA_ID, "first"), (ANA_ID, "second"), (BEN_ID, "third"), (ANA_ID, "fourth")]:
+            await telegram.say(GROUP, f"/submit {text}", user=user)
+        poll = f"{telegram.api_url}{telegram.token}/getUpdates"
+        with pytest.raises(PollFailed):
+            await request.post(poll)
+        assert kept == ["/submit third"]
+        is_down = False
+        brought: Any = await request.post(poll)
+        ids = [update["update_id"] for update in brought]
+        of_one = [text for text in kept if text != "/submit third"]
+        assert of_one == ["/submit first", "/submit second", "/submit fourth"]
+        assert ids == sorted(ids)
+        assert len(ids) == 4
+
+
+def test_what_is_tried_for_ever_holds_up_ten_minutes(clock: StoppedClock) -> None:
+    handed_out: asyncio.Queue[object] = asyncio.Queue()
+    line = Line(handed_out, clock)
+    hangs, second, third = saying(10, ANA_ID), saying(11, ANA_ID), saying(12, ANA_ID)
+    line.put(hangs)
+    line.put(second)
+    clock.advance(HELD_UP)
+    line.put(saying(13, BEN_ID))
+    line.put(third)
+    out = [handed_out.get_nowait() for _ in range(handed_out.qsize())]
+    assert [update for update in out if update in {hangs, second, third}] == [hangs, second]
+    line.tried(second)
+    assert handed_out.get_nowait() is third
