@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest revision in `migrations/versions`; a test compares."""
 OLDEST = "0011"
 """The oldest revision whose code works beside this one's on a PostgreSQL database at `HEAD`."""

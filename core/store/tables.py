@@ -338,6 +338,8 @@ dialog = Table(
     # When its prompt was last changed: from then on that offers no answer.
     Column("ended_at", BigInteger),
 )
+# Those that nobody could take away pile up, and every two seconds it is looked which may go.
+Index("ix_dialog_expires_at", dialog.c.channel, dialog.c.expires_at, dialog.c.message)
 
 chat_update = Table(
     "chat_update",

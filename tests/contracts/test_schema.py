@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 import core.store
 from core.errors import SettingsError, StoreUnavailable
-from core.store import census, deliveries, questions, receipts, reviews
+from core.store import census, chats, deliveries, questions, receipts, reviews
 from core.store.database import database
 from core.store.deliveries import AT_MESSAGE
 from core.store.lock import exclusive
@@ -104,6 +104,14 @@ def test_partial_indexes_are_what_the_migrations_make(sqlite_database: Database)
             AT_MESSAGE,
             {"channel": "'x'", "message": "'x'"},
             "SEARCH delivery USING INDEX ix_delivery_message (message=?)",
+        ),
+        (
+            chats.ENDED_DIALOGS,
+            {"channel": "'x'", "now": "2", "shown_since": "1", "at": "0", "after": "'x'", "limit": "100"},
+            (
+                "SEARCH dialog USING INDEX ix_dialog_expires_at (channel=? AND expires_at>?)"
+                "|SEARCH review USING INDEX sqlite_autoindex_review_1 (id=?)"
+            ),
         ),
         (census.OPEN, {}, "SCAN review USING INDEX ix_review_open"),
         (
