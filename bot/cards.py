@@ -128,7 +128,7 @@ class Card:
     is_for_page: bool = False
     """Whether its buttons decide nothing, and lead to the page where that is decided."""
     called: tuple[Named, ...] = ()
-    """Whom it calls, as it is posted."""
+    """Whom it waits for, where several read it: called as it is posted, and only named as it changes."""
 
     def told(self, latest: int) -> tuple[Remark, ...]:
         """The latest remarks, and how many decisions came before."""
@@ -173,7 +173,7 @@ def whole(card: Card) -> str:
 
 
 def calling(shown: Card, people: Iterable[Person], here: Container[PersonId]) -> Card:
-    """The card as it is posted where several read it; `here` are those whom the platform can call."""
+    """The card as it is shown where several read it; `here` are those whom the platform can call."""
     named = (Named(name=one.name, person=one.id) for one in people if one.id in here)
     return replace(shown, called=tuple(named))
 

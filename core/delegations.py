@@ -86,7 +86,8 @@ class Delegations:
                 log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
 
     async def called(self, review: ReviewRequest) -> list[Person]:
-        """Whom a card of it calls as it is posted, as they and their delegates are there now."""
+        """Whom a card of it calls as it is posted, and names as it changes: as they and their delegates are
+        there now."""
         away = {of.person: of.delegate for of in await self.standing()}
         return [found for one in called(review, away) if (found := self._person(one)) is not None]
 

@@ -236,8 +236,8 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
 
 
 def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None]) -> list[PersonId]:
-    """Whom a card calls when it is posted: who is waited for, or decides in their place while they are away.
-    Nobody where they are more than `CALLED`."""
+    """Whom a card calls when it is posted, and names when it changes: who is waited for, or decides in their
+    place while they are away. Nobody where they are more than `CALLED`."""
     asked = dict.fromkeys(who for _, who in counting.asked(review, delegates)) if review.is_open else {}
     return list(asked) if len(asked) <= CALLED else []
 

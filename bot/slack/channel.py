@@ -284,10 +284,12 @@ class SlackChannel:
             shown = card(content, public_url=self._public_url, buttons=self._buttons)
             shown = retired(shown) if delivery.is_retired else shown
             users: dict[PersonId, str] = {}
-            if is_post and not delivery.is_retired and not is_for_one(delivery.recipient.address):
+            if content.is_open and not delivery.is_retired and not is_for_one(delivery.recipient.address):
                 users = self._people.slack_users()
                 shown = calling(shown, await self._service.delegations.called(content), users)
-            text, drawn, kind = fallback(shown), blocks(shown, users), "countersign_card"
+            # a card that changes names them, and calls nobody
+            drawn = blocks(shown, users if is_post else {})
+            text, kind = fallback(shown), "countersign_card"
             payload["review"] = content.id
         return {
             "text": text,

@@ -267,10 +267,12 @@ class TelegramChannel:
             made = said(told, self._called(), may_reply=may_reply)
         else:
             shown, users = card(content, public_url=self._public_url, buttons=self._buttons), {}
-            if is_post and not delivery.is_retired and not place_of(delivery.recipient.address).is_private:
+            is_private = place_of(delivery.recipient.address).is_private
+            if content.is_open and not delivery.is_retired and not is_private:
                 users = self._called()
                 shown = calling(shown, await self._service.delegations.called(content), users)
-            made = markup(retired(shown) if delivery.is_retired else shown, users)
+            # a card that changes names them, and calls nobody
+            made = markup(retired(shown) if delivery.is_retired else shown, users if is_post else {})
         return {
             "text": made.text,
             "entities": made.entities,

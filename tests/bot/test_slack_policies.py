@@ -39,7 +39,7 @@ def called(message: Message) -> list[str]:
     return [one["user_id"] for line in lines for one in line["elements"] if one["type"] == "user"]
 
 
-async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_changes(
+async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_only_names_them_as_it_changes(
     over_socket: SlackHouse,
 ) -> None:
     there = over_socket
@@ -49,6 +49,10 @@ async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_c
     await there.slack.press(card, "Approve", user="U01ANA")
     changed = await there.card_with("1 of 2 approvals")
     assert (changed.ts, called(changed)) == (card.ts, [])
+    assert "\nFor Ben Okri\n" in text_of(changed), "and whom it waits for now"
+    await there.slack.press(changed, "Approve", user="U01BEN")
+    closed = await there.card_with("Approved by Ben Okri")
+    assert (closed.ts, "\nFor " in text_of(closed)) == (card.ts, False)
 
 
 async def test_a_card_that_another_stands_in_for_calls_nobody(over_socket: SlackHouse) -> None:
@@ -294,7 +298,9 @@ async def test_an_answer_taken_back_leaves_the_card(over_socket: SlackHouse) -> 
     await there.house.service.withdraw((await there.house.review(task)).id, ANA.id, via="web")
     card = there.slack.messages(GENERAL)[0].ts
     await there.slack.until(lambda: "0 of 2 approvals" in text_of(there.slack.message(GENERAL, card)))
-    assert "Ana Ruiz" not in text_of(there.slack.message(GENERAL, card))
+    shown = text_of(there.slack.message(GENERAL, card))
+    assert "Approved by" not in shown
+    assert "\nFor Ana Ruiz and Ben Okri\n" in shown, "it waits for her again"
 
 
 @pytest.mark.parametrize("label", ["Approve", "Reject…"])

@@ -29,7 +29,7 @@ def called(message: Message) -> list[int]:
     return [one["user"]["id"] for one in message.entities if one["type"] == "text_mention"]
 
 
-async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_changes(
+async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_only_names_them_as_it_changes(
     there: TelegramHouse,
 ) -> None:
     await there.house.submit("@eve", flow="two")
@@ -40,6 +40,11 @@ async def test_a_card_calls_whom_it_waits_for_as_it_is_posted_and_nobody_as_it_c
     there.house.clock.advance(seconds=10)
     changed = await there.card_with("1 of 2 approvals")
     assert (changed.id, called(changed)) == (card.id, [])
+    assert "\nFor Ben Okri\n" in changed.text, "and whom it waits for now"
+    await there.telegram.press(changed, "Approve", user=BEN_ID)
+    there.house.clock.advance(seconds=10)
+    closed = await there.card_with("Approved by Ben Okri")
+    assert (closed.id, "\nFor " in closed.text) == (card.id, False)
 
 
 async def test_a_card_that_another_stands_in_for_calls_nobody(there: TelegramHouse) -> None:
