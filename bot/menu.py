@@ -228,12 +228,18 @@ class Menu:
         snoozed = await self.service.looking.snooze(review, person, until, via=via)
         at = next(one.until for one in snoozed.snoozes if one.person == person)
         by = snoozed.expires_at
-        too_late = f"; but it is to be decided by {clock_time(by)}" if by is not None and by <= at else ""
-        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before{too_late}.")
+        if by is not None and by <= at:
+            never = f" comes to you before {clock_time(by)}, by when it is to be decided."
+            return self._said("No reminder of", snoozed, never)
+        return self._said("You are reminded of", snoozed, f" at {clock_time(at)}, not before.")
 
     async def _wake(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         woken = await self.service.looking.wake(review, person, via=via)
-        return self._said("You are reminded of", woken, " when everybody is.")
+        at, by = await self.service.delegations.next_reminder(woken, person), woken.expires_at
+        if at is not None:
+            return self._said("You are reminded of", woken, f" when everybody is, next at {clock_time(at)}.")
+        end = f"; it is to be decided by {clock_time(by)}" if woken.is_open and by is not None else ""
+        return self._said("Nothing reminds you of", woken, f"{end}.")
 
     async def _withdraw(self, review: ReviewId, person: PersonId, via: str) -> Answer:
         withdrawn = await self.service.withdraw(review, person, via=via)

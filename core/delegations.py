@@ -11,6 +11,7 @@ from core.errors import Forbidden, Invalid
 from core.explaining import called
 from core.ids import new_id
 from core.model import LOCAL, Delegation
+from core.reminding import next_reminder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,6 +91,10 @@ class Delegations:
         there now."""
         away = {of.person: of.delegate for of in await self.standing()}
         return [found for one in called(review, away) if (found := self._person(one)) is not None]
+
+    async def next_reminder(self, review: ReviewRequest, person: PersonId) -> datetime | None:
+        """When the policy's next reminder comes to this person, theirs or as a delegate; None is never."""
+        return next_reminder(review, person, self._clock.now(), await self.standing())
 
     async def standing(self) -> Sequence[Delegation]:
         """All in force now, oldest first."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core import counting
 from core.model import LOCAL, Timer, TimerKind
+from core.timetable import timetable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,3 +68,18 @@ def next_call(review: ReviewRequest, timers: Iterable[Timer], away: Sequence[Del
             return timer
         review = replace(review, snoozes=tuple(one for one in review.snoozes if one.until > at))
     return None
+
+
+def next_reminder(
+    review: ReviewRequest, person: PersonId, now: datetime, away: Sequence[Delegation]
+) -> datetime | None:
+    """When everybody is reminded of it next, and this person is among them, by what is known now."""
+    if not review.is_open:
+        return None
+    coming = [
+        timer.due_at
+        for timer in timetable(review.policy, review.id, review.opened_at)
+        if timer.kind is TimerKind.REMINDER and timer.due_at > now
+    ]
+    theirs = (at for at in sorted(coming) if person in reminded(review, at, away, everybody=True))
+    return next(theirs, None)

@@ -237,6 +237,33 @@ async def test_a_reminder_comes_in_an_hour_and_twice_is_harmless(there: SlackHou
     assert told.text.startswith("Reminder for Ana Ruiz: please decide on attempt 1 of hello world.")
 
 
+async def test_whoever_wants_no_reminder_of_their_own_is_told_when_the_next_comes_if_one_does(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="timed")
+    opened = (await there.house.review(task)).opened_at
+    next_one, by = opened + timedelta(hours=1), f"{opened + timedelta(hours=4):%Y-%m-%d %H:%M} UTC"
+    await typed(there, "later 2h")
+    off = "You are reminded of attempt 1 of hello world when everybody is, next at "
+    assert (await typed(there, "later off")).text == f"{off}{next_one:%Y-%m-%d %H:%M} UTC."
+    there.house.clock.advance(hours=1)
+    await there.card_with("Reminder for ")
+    told = (await typed(there, "later off")).text
+    assert told == f"Nothing reminds you of attempt 1 of hello world; it is to be decided by {by}."
+
+
+async def test_a_reminder_that_would_come_after_the_deadline_is_not_promised(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit(flow="brief")
+    by = (await there.house.review(task)).expires_at
+    none = "No reminder of attempt 1 of hello world comes to you before "
+    assert by is not None
+    assert (await typed(there, "later 2h")).text == (
+        f"{none}{by:%Y-%m-%d %H:%M} UTC, by when it is to be decided."
+    )
+
+
 async def test_tomorrow_is_what_it_is_on_the_page(over_socket: SlackHouse) -> None:
     there = over_socket
     task = await there.house.submit()
@@ -260,7 +287,7 @@ async def test_words_are_about_the_one_review_that_waits(there: SlackHouse) -> N
     assert "not before." in (await typed(there, "later 2h")).text
     (snooze,) = (await there.house.review(task)).snoozes
     assert snooze.until == there.house.clock.now() + timedelta(hours=2)
-    assert "when everybody is." in (await typed(there, "later off")).text
+    assert (await typed(there, "later off")).text == "Nothing reminds you of attempt 1 of hello world."
     assert (await there.house.review(task)).snoozes == ()
     await there.house.service.decide((await there.house.review(task)).id, ANA.id, Verdict.APPROVE, via="web")
     assert (await typed(there, "withdraw")).text == "Your decision on attempt 1 of hello world is taken back."
@@ -294,7 +321,7 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     await there.house.service.looking.claim(reviews[1].id, ANA.id, via="web")
     await there.house.service.looking.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
     await there.house.service.looking.snooze(reviews[1].id, BEN.id, timedelta(hours=1), via="web")
-    for words, about in (("looking off", "task 1."), ("later off", "task 0 when everybody is.")):
+    for words, about in (("looking off", "task 1."), ("later off", "task 0.")):
         assert (await typed(there, words)).text.endswith(about)
         assert "More than one review" in (await typed(there, words)).text
     waiting = await there.house.service.waiting_for(ANA.id)

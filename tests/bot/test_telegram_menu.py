@@ -170,7 +170,8 @@ async def test_each_word_acts_on_the_card_that_is_replied_to(there: TelegramHous
     assert [one.person for one in review.claims] == [ANA.id]
     assert [(one.person, one.until) for one in review.snoozes] == [(ANA.id, at)]
     assert "no longer say" in (await said(there, "/looking off", reply_to=card)).text
-    assert "when everybody is" in (await said(there, "/later off", reply_to=card)).text
+    off = (await said(there, "/later off", reply_to=card)).text
+    assert off == "Nothing reminds you of attempt 1 of the first."
     review = await there.house.review(first)
     assert (review.claims, review.snoozes) == ((), ())
 
@@ -195,7 +196,7 @@ async def test_a_reply_to_a_reminder_is_about_its_review(there: TelegramHouse) -
     await eventually(lambda: reminded(there))
     await eventually(lambda: is_said_a_second_later(there, "Reminder for "))
     reminder = await there.card_with("Reminder for ")
-    told = await said(there, "/later tomorrow", reply_to=reminder)
+    told = await said(there, "/later 2h", reply_to=reminder)
     assert "not before" in told.text
     snoozed = [one for one in await there.house.service.waiting_for(ANA.id) if one.snoozes]
     assert len(snoozed) == 1
@@ -208,7 +209,7 @@ async def test_who_wants_to_be_reminded_after_the_deadline_is_told_of_it(there: 
     by = there.house.clock.now() + timedelta(hours=4)
     assert (await said(there, "/later 3h", reply_to=card)).text.endswith(" UTC, not before.")
     told = (await said(there, "/later 4h", reply_to=card)).text
-    assert told.endswith(f" UTC, not before; but it is to be decided by {by:%Y-%m-%d %H:%M} UTC.")
+    assert told.endswith(f" comes to you before {by:%Y-%m-%d %H:%M} UTC, by when it is to be decided.")
 
 
 async def test_a_reply_to_a_closed_card_is_refused_with_who_closed_it(there: TelegramHouse) -> None:

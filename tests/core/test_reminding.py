@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core.model import LOCAL, Delegation, Outcome, PersonId, ReviewId, Snooze, Timer, TimerKind
-from core.reminding import is_called, next_call, reminded
+from core.reminding import is_called, next_call, next_reminder, reminded
 from tests.core.judging import ONE, by, review
 from tests.world import ANA, BEN, CY, EVE, START
 
@@ -101,3 +101,30 @@ def test_in_open_mode_whoever_sits_at_the_machine_is_called_though_no_policy_nam
     asked = replace(review(), snoozes=(Snooze(person=LOCAL, until=START + HOUR),))
     assert reminded(asked, START + HOUR, (), everybody=False) == [LOCAL]
     assert next_call(asked, (), ()) == due(TimerKind.SNOOZE, 1)
+
+
+REMINDED = replace(BOTH, reminders=(HOUR, 3 * HOUR))
+
+
+def test_ones_next_reminder_is_the_first_to_come_that_is_for_oneself() -> None:
+    asked = review(REMINDED)
+    assert next_reminder(asked, ANA.id, START, ()) == START + HOUR
+    assert next_reminder(asked, ANA.id, START + HOUR, ()) == START + 3 * HOUR
+    assert next_reminder(asked, ANA.id, START + 3 * HOUR, ()) is None
+    assert next_reminder(asked, CY.id, START, ()) is None
+    assert next_reminder(review(REMINDED, by(ANA.id)), ANA.id, START, ()) is None
+    assert next_reminder(review(BOTH), ANA.id, START, ()) is None
+
+
+def test_one_who_is_away_is_reminded_once_back_and_a_delegate_until_then() -> None:
+    asked, theirs = review(REMINDED), [away(ANA.id, CY.id, hours=2)]
+    assert next_reminder(asked, ANA.id, START, theirs) == START + 3 * HOUR
+    assert next_reminder(asked, CY.id, START, theirs) == START + HOUR
+    assert next_reminder(asked, CY.id, START + HOUR, theirs) is None
+
+
+def test_no_reminder_comes_from_the_deadline_on_nor_of_what_is_closed() -> None:
+    asked = review(replace(REMINDED, deadline=2 * HOUR))
+    assert next_reminder(asked, ANA.id, START + HOUR, ()) is None
+    closed = replace(review(REMINDED), closed_at=START, outcome=Outcome.APPROVED)
+    assert next_reminder(closed, ANA.id, START, ()) is None
