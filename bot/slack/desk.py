@@ -20,6 +20,7 @@ from bot.blocks import escape, link_to, listed
 from bot.buttons import Action
 from bot.cards import url_of
 from bot.menu import about
+from bot.slack.copies import Copies
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from bot.slack.strangers import stranger
@@ -89,6 +90,7 @@ class Desk:
         self._errands = errands
         self._clock = clock
         self._public_url = public_url
+        self._copies = Copies()
         self.own_team = ""
 
     async def pressed(
@@ -99,6 +101,11 @@ class Desk:
             press = ButtonPress.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
+        return await self._copies.once(press.key, partial(self._pressed, ack, press, act))
+
+    async def _pressed(
+        self, ack: AsyncAck, press: ButtonPress, act: Callable[[ButtonPress], Awaitable[None]]
+    ) -> BoltResponse:
         try:
             with self._errands.busy():
                 await act(press)
@@ -125,10 +132,23 @@ class Desk:
         was written stays.
         """
         try:
-            with self._errands.busy():
-                view = await take(DialogSent.model_validate(body))
+            said = DialogSent.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
+        return await self._copies.once(said.key, partial(self._sent, ack, said, take, block=block, why=why))
+
+    async def _sent(
+        self,
+        ack: AsyncAck,
+        said: DialogSent,
+        take: Callable[[DialogSent], Awaitable[Block | None]],
+        *,
+        block: str,
+        why: str | None,
+    ) -> BoltResponse:
+        try:
+            with self._errands.busy():
+                view = await take(said)
         except CountersignError as error:
             at = why if why is not None and isinstance(error, ReasonMissing) else block
             return await ack(response_action="errors", errors={at: sentence(error)})

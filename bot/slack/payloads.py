@@ -14,7 +14,7 @@ from core.errors import Invalid
 from core.model import ChannelName, MessageRef, Recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
 SLACK = ChannelName("slack")
 SIGNED_AT = "countersign_signed_at"
@@ -52,6 +52,7 @@ class Pressed(Shape):
     value: str | None = None
     selected_option: Option | None = None
     """Where it is a menu."""
+    action_ts: str | None = None
 
 
 class Interaction(Shape):
@@ -82,6 +83,11 @@ class ButtonPress(Interaction):
         """The pressed button's, or the chosen option's."""
         pressed = self.actions[0]
         return pressed.selected_option.value if pressed.selected_option else pressed.value
+
+    @property
+    def key(self) -> Hashable:
+        """Of this very press, whose copies have it, too."""
+        return (self.type, self.trigger_id, self.actions[0].action_ts, self.user, self.token)
 
 
 class Typing(Shape):
@@ -167,7 +173,13 @@ class DialogSent(Interaction):
     """view_submission of a dialog."""
 
     type: Literal["view_submission"]
+    trigger_id: str | None = None
     view: View
+
+    @property
+    def key(self) -> Hashable:
+        """As a press's; a dialog that is sent again, after a refusal, has another. None without a trigger."""
+        return self.trigger_id and (self.type, self.trigger_id, self.user, self.view.id)
 
     @property
     def origin(self) -> Origin:
