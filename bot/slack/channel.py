@@ -26,13 +26,13 @@ from bot.slack.failures import FAILURES, failure
 from bot.slack.home import Homes
 from bot.slack.links import archive_link, is_for_one
 from bot.slack.listener import Listener
-from bot.slack.lost import LostPosts, Place
+from bot.slack.lost import LostPosts, Place, mark_of
 from bot.slack.mentions import Mentions
 from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
 from core.addresses import is_loopback_url
-from core.errors import RateLimited, Undeliverable
+from core.errors import RateLimited
 from core.model import MessageRef, Notice
 
 if TYPE_CHECKING:
@@ -102,10 +102,9 @@ class SlackChannel:
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        place = delivery.recipient.address
         if isinstance(content, Notice) and is_file(content):
-            return await self._upload(place, file_of(content, thread))
-        where = Place(_place(thread), _ts(thread)) if thread else Place(place, None)
+            return await self._upload(delivery, file_of(content, thread))
+        where = Place(_place(thread), _ts(thread)) if thread else Place(delivery.recipient.address, None)
         async with self._gate.client() as client:
             found = await self._lost.find(client, delivery, where)
             if found is None:
@@ -125,8 +124,7 @@ class SlackChannel:
     ) -> MessageRef:
         shown = await self._message(delivery, content, is_post=True)
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
-        self._lost.begun(delivery)
-        try:
+        with self._lost.posting(delivery):
             answer = await _asked(
                 client.chat_postMessage(
                     channel=delivery.recipient.address,
@@ -137,28 +135,34 @@ class SlackChannel:
                     **shown,
                 )
             )
-        except RateLimited:
-            self._lost.refused(delivery)
-            raise
-        except Undeliverable:
-            self._lost.settled(delivery)
-            raise
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
-    async def _upload(self, place: str, file: DraftFile) -> MessageRef:
+    async def _upload(self, delivery: Delivery, file: DraftFile) -> MessageRef:
         """Sharing a file takes a conversation's own id, which the card in it tells us."""
+        where = Place(_place(file.thread), _ts(file.thread))
         async with self._gate.client() as client:
-            self._pace.called(place, IN_A_CHANNEL)
+            found = await self._lost.find(client, delivery, where, mark=mark_of(file))
+            if found is None:
+                file_id = await self._share(client, delivery, file, where)
+            else:
+                log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
+                file_id = found.ts
+        self._lost.settled(delivery)
+        return MessageRef(f"{where.channel}/{file_id}")
+
+    async def _share(self, client: AsyncWebClient, delivery: Delivery, file: DraftFile, where: Place) -> str:
+        self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
+        with self._lost.posting(delivery):
             answer = await _asked(
                 client.files_upload_v2(
-                    channel=_place(file.thread),
-                    thread_ts=_ts(file.thread),
+                    channel=where.channel,
+                    thread_ts=where.thread,
                     filename=file.name,
                     content=file.content,
                     initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
                 )
             )
-        return MessageRef(f"{_place(file.thread)}/{answer['file']['id']}")
+        return str(answer["file"]["id"])
 
     async def update(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef

@@ -3,10 +3,14 @@
 A place is read only where a post may stand there without our knowing: its call ended without a word from
 Slack, or it was due before we were started, so that a crash may have come between. One reading serves every
 such post of its place. Where we are not allowed to read, what may stand there is posted again.
+
+Slack keeps no metadata with files: those are known by their name, and by the SHA-256 that stands with them.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -20,11 +24,12 @@ from bot.slack.links import PEOPLE
 from core.errors import DeliveryError, MessageGone, RateLimited, Undeliverable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from slack_sdk.web.async_client import AsyncWebClient
 
+    from bot.files import DraftFile
     from bot.pace import Pace
     from core.model import Delivery, DeliveryId
     from core.ports import Clock
@@ -54,6 +59,8 @@ REMEMBERED = 5_000
 PATIENCE = timedelta(minutes=10)
 """How long a channel that cannot be read holds up a post."""
 
+_SHA256 = re.compile("[0-9a-f]{64}")
+
 
 class Place(NamedTuple):
     channel: str
@@ -64,8 +71,9 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     channel: str
     ts: str
+    """A file's id, where it is one."""
     version: int
-    """What it shows, as `Delivery.version` counts."""
+    """What it shows, as `Delivery.version` counts; of a file 0: it shows what it shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +83,7 @@ class Reading:
     number: int
     since: datetime
     found: Mapping[str, Found]
-    """By the ids of deliveries."""
+    """By the ids of deliveries, files by `mark_of`."""
 
 
 class LostPosts:
@@ -94,6 +102,7 @@ class LostPosts:
         self._readings: dict[Place, Reading] = {}
         self._failing: dict[Place, timedelta] = {}
         self._own_bot: str | None = None
+        self._own_user = ""
 
     def doubt(self) -> None:
         """Another replica posted before us: of what it saw due we cannot know, and our time may be behind."""
@@ -121,8 +130,26 @@ class LostPosts:
         self._begun.pop(delivery.id, None)
         self._refused.pop(delivery.id, None)
 
-    async def find(self, client: AsyncWebClient, delivery: Delivery, place: Place) -> Found | None:
-        """Where this post stands; None where it does not, or nobody knows. Raises as a post does."""
+    @contextmanager
+    def posting(self, delivery: Delivery) -> Iterator[None]:
+        """Round the call: what it raises says whether the post may stand there."""
+        self.begun(delivery)
+        try:
+            yield
+        except RateLimited:
+            self.refused(delivery)
+            raise
+        except Undeliverable:
+            self.settled(delivery)
+            raise
+
+    async def find(
+        self, client: AsyncWebClient, delivery: Delivery, place: Place, *, mark: str | None = None
+    ) -> Found | None:
+        """Where this post stands; None where it does not, or nobody knows. Raises as a post does.
+
+        `mark` is a file's.
+        """
         if not self._is_in_doubt(delivery) or place.channel[:1] in PEOPLE:
             return None
         since = (delivery.failing_since or delivery.due_at or self._started) - SKEW
@@ -132,7 +159,7 @@ class LostPosts:
             if len(self._readings) >= KEPT:
                 self._readings.clear()
             self._readings[place] = reading
-        return reading.found.get(delivery.id)
+        return reading.found.get(mark or delivery.id)
 
     def _is_in_doubt(self, delivery: Delivery) -> bool:
         if delivery.id in self._begun or delivery.id in self._refused:
@@ -179,7 +206,8 @@ class LostPosts:
 
     async def _page(self, client: AsyncWebClient, place: Place, asked: dict[str, Any]) -> Any:
         if self._own_bot is None:
-            self._own_bot = str((await client.auth_test()).get("bot_id") or "")
+            we = await client.auth_test()
+            self._own_bot, self._own_user = str(we.get("bot_id") or ""), str(we.get("user_id") or "")
         method = "history" if place.thread is None else "replies"
         wait = self._pace.wait(method, READS)
         if wait > 0:
@@ -197,7 +225,10 @@ class LostPosts:
         )
 
     def _note(self, message: Any, place: Place, found: dict[str, Found]) -> None:
-        """Anybody may put any metadata on a message: only our own count."""
+        """Anybody may put any metadata on a message, and the same file: only our own count."""
+        if message.get("files"):
+            self._note_files(message, place, found)
+            return
         payload = (message.get("metadata") or {}).get("event_payload") or {}
         delivery, version, ts = payload.get("delivery"), payload.get("version"), message.get("ts")
         is_ours = bool(self._own_bot) and message.get("bot_id") == self._own_bot
@@ -206,6 +237,20 @@ class LostPosts:
         known = found.get(delivery)
         if known is None or ts < known.ts:
             found[delivery] = Found(place.channel, ts, version)
+
+    def _note_files(self, message: Any, place: Place, found: dict[str, Found]) -> None:
+        sha256 = _SHA256.search(str(message.get("text")))
+        if sha256 is None or not self._own_user or message.get("user") != self._own_user:
+            return
+        for file in message["files"]:
+            name, file_id = file.get("name"), file.get("id")
+            if isinstance(name, str) and isinstance(file_id, str):
+                found.setdefault(f"{name} {sha256[0]}", Found(place.channel, file_id, 0))
+
+
+def mark_of(file: DraftFile) -> str:
+    """Of all files in a task's thread: a name holds its attempt."""
+    return f"{file.name} {file.sha256}"
 
 
 def _keep(kept: dict[K, V], key: K, value: V) -> None:
