@@ -128,8 +128,9 @@ class Listener:
             return
         token = self._settings.slack_app_token.get_secret_value()
         if not self._sockets:
+            turn = asyncio.Lock()
             for _ in range(CONNECTIONS):
-                socket = Socket(self.app, app_token=token, client=self._client, logger=LOGGER)
+                socket = Socket(self.app, app_token=token, client=self._client, logger=LOGGER, turn=turn)
                 self._sockets.append(socket)
         first, *others = self._sockets
         await _opened(first, setting)

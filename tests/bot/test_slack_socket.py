@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.simulator.faults import Fault
+from bot.slack import socket
 from bot.slack.socket import CONNECTIONS
 from core.model import DeliveryState
 from tests.bot.slack_house import SlackHouse, slack_house
@@ -60,6 +61,50 @@ async def test_whatever_slack_ends_them_for_both_come_back(there: SlackHouse, re
     await there.slack.connected(CONNECTIONS)
     assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
     assert (await there.house.service.reviews(task.id))[0].decisions
+
+
+async def renewed(there: SlackHouse, count: int) -> list[int]:
+    """How many connections were open from one change to the next, until so many are new ones."""
+    before, opened, counts = there.slack.connections, 0, list[int]()
+    with there.slack.changes() as changes:
+        await there.slack.disconnect("warning")
+        while opened < count or counts[-1] < CONNECTIONS:
+            kind = (await anext(changes)).kind
+            if kind in {"connected", "disconnected"}:
+                opened += kind == "connected"
+                before += 1 if kind == "connected" else -1
+                counts.append(before)
+    return counts
+
+
+async def test_of_two_that_are_told_to_go_at_once_one_is_there_at_any_time(there: SlackHouse) -> None:
+    """A press that comes while none is there waits until one is, or is lost."""
+    await there.slack.connected(CONNECTIONS)
+    assert min(await renewed(there, CONNECTIONS)) == CONNECTIONS - 1
+
+
+async def test_one_that_does_not_come_back_holds_up_no_other_that_is_gone(there: SlackHouse) -> None:
+    await there.slack.connected(CONNECTIONS)
+    there.slack.faults.add(Fault(method="apps.connections.open", delay=600.0))
+    await there.slack.disconnect("refresh_requested", count=1)
+    await there.slack.until(lambda: there.slack.connections == 1)
+    await there.slack.disconnect("refresh_requested")
+    await there.slack.until(lambda: there.slack.connections == 0)
+    await there.slack.connected(1)
+
+
+async def test_nor_for_long_one_that_is_told_to_go(
+    there: SlackHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "PATIENCE", 0.05)
+    await there.slack.connected(CONNECTIONS)
+    there.slack.faults.add(Fault(method="apps.connections.open", delay=600.0))
+    await there.slack.disconnect("refresh_requested", count=1)
+    await there.slack.until(lambda: there.slack.connections == 1)
+    opened = there.transcript.count("apps.connections.open")
+    await there.slack.disconnect("warning")
+    await there.slack.until(lambda: there.transcript.count("apps.connections.open") > opened)
+    await there.slack.connected(1)
 
 
 async def test_the_start_does_not_wait_for_the_second_connection(
