@@ -39,12 +39,13 @@ _LATER = BAD_TOKEN | {
     "missing_scope",
 }
 """Worth trying again: by themselves, or once the operator has mended the app."""
+_RESTRICTED = "restricted_action"
 _HINTS = {
     "not_in_channel": "invite the app to the channel",
     "channel_not_found": "the channel does not exist, or is private and the app is not in it",
     "is_archived": "the channel is archived",
     "missing_scope": "the app lacks a permission; install it again with our manifest",
-    "restricted_action": "the workspace does not let apps post there",
+    _RESTRICTED: "the workspace does not let apps post there",
 }
 _CODE = re.compile(r"[a-z0-9_]{1,60}", re.ASCII)
 
@@ -95,4 +96,6 @@ def _retry_after(headers: Mapping[str, str]) -> timedelta:
 
 
 def _hint(code: str) -> str:
-    return f": {_HINTS[code]}" if code in _HINTS else ""
+    # `restricted_action_read_only_channel` and the like say which rule of the workspace's it is
+    known = _RESTRICTED if code.startswith(f"{_RESTRICTED}_") else code
+    return f": {_HINTS[known]}" if known in _HINTS else ""

@@ -326,6 +326,9 @@ async def test_a_reason_sent_while_the_database_is_down_stays_in_its_dialog(ther
         ("not_in_channel", "invite the app to the channel"),
         ("channel_not_found", "the channel does not exist"),
         ("is_archived", "the channel is archived"),
+        ("restricted_action", "the workspace does not let apps post there"),
+        ("restricted_action_read_only_channel", "the workspace does not let apps post there"),
+        ("restricted_action_thread_only_channel", "the workspace does not let apps post there"),
         ("msg_too_long", "msg_too_long"),
     ],
 )

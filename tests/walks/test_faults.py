@@ -150,6 +150,29 @@ async def test_a_card_for_a_place_that_is_closed_to_us_goes_to_the_fallback_and_
         await other.until_it_says(second, "Approved by Ana Ruiz")
 
 
+@pytest.mark.parametrize("code", ["restricted_action", "restricted_action_read_only_channel"])
+async def test_where_slack_lets_nobody_like_us_post_the_card_goes_to_the_fallback_and_the_page_says_so(
+    chats: Platforms, sqlite_database: Database, code: str
+) -> None:
+    """The channel is open, and the app is in it: who may post there is the workspace's to say."""
+    both = f'slack = ["{GENERAL}"]\ntelegram = [{GROUP}]\n'
+    assert both in CONFIGURATION
+    with_fallback = f'slack = ["{GENERAL}"]\nfallback = {{ telegram = [{GROUP}] }}\n'
+    chats.slack.faults.add(Fault(method=POST["slack"], body={"ok": False, "error": code}, times=None))
+    async with town(
+        chats, sqlite_database, configuration=CONFIGURATION.replace(both, with_fallback)
+    ) as there:
+        sam, group = await there.browser("sam"), there.room("telegram")
+        task = await sam.submit(TEXT)
+        card = await group.card(TEXT)
+        page = await eventually(lambda: page_saying(sam, task, "Not delivered to slack"))
+        assert f"Slack refused it ({code}): the workspace does not let apps post there." in page
+        assert "The card went to the fallback." in page
+        await sam.waits(task)
+        await group.approve(card, "ana")
+        assert (await sam.ended(task)).data["outcome"] == "approved"
+
+
 @pytest.mark.parametrize("chat", CHATS)
 async def test_a_card_left_behind_in_a_place_that_opens_again_is_closed_by_a_press(
     by_socket: Town, chat: str
