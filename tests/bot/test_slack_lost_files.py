@@ -10,16 +10,15 @@ import pytest
 
 from bot.simulator.faults import Fault
 from bot.simulator.slack.method import BOT_SCOPES
-from bot.simulator.slack.model import Ts
 from core.model import DeliveryState, Verdict
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house
-from tests.world import ANA, StoppedClock, eventually
+from tests.world import ANA, BEN, StoppedClock, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bot.simulator.slack import Message, SlackSimulator
-    from core.model import Delivery, Task
+    from core.model import Delivery, PersonId, Task
     from core.store.database import Database
 
 LONG = "\n".join(f"{number}. Line <!channel> @everyone" for number in range(1, 400))
@@ -110,18 +109,25 @@ async def test_a_file_is_found_after_a_restart_too(
         assert delivery.message == f"{GENERAL}/{said.files[0].id}"
 
 
-async def test_the_file_of_the_attempt_before_is_another(there: SlackHouse) -> None:
+async def edited(there: SlackHouse, task: Task, attempt: int, by: PersonId, content: str) -> None:
+    """Which takes two, so that the text is the next attempt's draft."""
+    review = await there.house.review(task, attempt)
+    await there.house.service.decide(review.id, by, Verdict.EDIT, content=content, via="web")
+
+
+async def test_the_file_of_an_attempt_before_is_another(there: SlackHouse) -> None:
     """Which stands in the same thread and holds the same text."""
-    task = await there.house.submit(LONG)
+    task = await there.house.submit(LONG, flow="two")
     await sent(there, task)
+    await edited(there, task, 1, ANA.id, f"{LONG}!")
+    await sent(there, task, 2)
     there.slack.faults.add(UNANSWERED)
-    review = await there.house.review(task)
-    await there.house.service.decide(review.id, ANA.id, Verdict.REJECT, comment="Again.", via="web")
-    first, second = await sent(there, task, 2)
-    assert [said.files[0].name for said in shared(there.slack)] == ["attempt-1.txt", "attempt-2.txt"]
-    assert {first.message, second.message} == {
-        f"{GENERAL}/{said.files[0].id}" for said in shared(there.slack)
-    }
+    await edited(there, task, 2, BEN.id, LONG)
+    deliveries = await sent(there, task, 3)
+    files = [said.files[0] for said in shared(there.slack)]
+    assert [file.name for file in files] == ["attempt-1.txt", "attempt-2.txt", "attempt-3.txt"]
+    assert files[0].content == files[2].content
+    assert {one.message for one in deliveries} == {f"{GENERAL}/{file.id}" for file in files}
 
 
 async def test_somebody_elses_file_is_not_taken_for_ours(there: SlackHouse) -> None:
@@ -130,10 +136,8 @@ async def test_somebody_elses_file_is_not_taken_for_ours(there: SlackHouse) -> N
     task = await there.house.submit(LONG)
     await there.slack.until(lambda: shared(there.slack))
     (ours,) = shared(there.slack)
-    messages = there.slack.channel(GENERAL).messages
-    theirs = replace(ours, user="U01EVE", ts=Ts(f"{float(ours.ts) - 0.5:.6f}"))
-    messages[theirs.ts] = theirs
-    del messages[ours.ts]
+    # in its place: the simulator's threads know their replies by them
+    there.slack.channel(GENERAL).messages[ours.ts] = replace(ours, user="U01EVE")
     await sent(there, task)
     assert [said.user for said in shared(there.slack)] == ["U01EVE", there.slack.bot_user.id]
 
