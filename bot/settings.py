@@ -50,8 +50,8 @@ class BotSettings(BaseModel):
         mode="before",
     )
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        """What stands around it came with it, as the end of a line out of a file of secrets."""
+    def _stripped(cls, value: object) -> object:
+        """An end of a line comes with what is read out of a file of secrets; empty is unset."""
         return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("telegram_webhook_secret")

@@ -86,7 +86,7 @@ class ButtonPress(Interaction):
 
     @property
     def key(self) -> Hashable:
-        """Of this very press, whose copies have it, too."""
+        """Of this very press, however often Slack delivers it."""
         return (self.type, self.trigger_id, self.actions[0].action_ts, self.user, self.token)
 
 

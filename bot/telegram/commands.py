@@ -21,8 +21,9 @@ from bot.telegram.above import NotKnownYet
 from bot.telegram.desk import length_of
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
+from bot.telegram.payloads import COMMAND, DECISIONS
 from bot.telegram.places import address_of, is_somebody
-from bot.telegram.updates import COMMAND, DECISIONS, TELEGRAM
+from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
 from core.literal import utf16
 from core.model import Recipient

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from telegram import Message
 
 from bot.buttons import Action
+from bot.telegram.payloads import tokens_shown
 from bot.telegram.places import copy_of, ref_of
-from bot.telegram.updates import TELEGRAM, tokens_shown
+from bot.telegram.updates import TELEGRAM
 
 if TYPE_CHECKING:
     from telegram import CallbackQuery, MaybeInaccessibleMessage

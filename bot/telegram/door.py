@@ -11,7 +11,8 @@ import structlog
 from aiohttp import web
 
 from bot.bodies import read_body
-from bot.telegram.updates import TELEGRAM, Unreadable
+from bot.telegram.payloads import Unreadable
+from bot.telegram.updates import TELEGRAM
 from core.errors import Unavailable
 
 if TYPE_CHECKING:

@@ -36,11 +36,12 @@ from bot.telegram.hearing import Hearing
 from bot.telegram.inquiries import Inquiries
 from bot.telegram.links import message_link
 from bot.telegram.order import OutOfTurn
+from bot.telegram.payloads import COMMAND
 from bot.telegram.presses import Presses
 from bot.telegram.prompt_sweep import PromptSweep
 from bot.telegram.reasons import Reasons
 from bot.telegram.requests import KeepingRequest, QuietRequest
-from bot.telegram.updates import ALLOWED, COMMAND, TELEGRAM, Intake, Processor
+from bot.telegram.updates import ALLOWED, TELEGRAM, Intake, Processor
 from core.addresses import is_loopback_url
 from core.defects import defect
 from core.errors import SettingsError, Unavailable, Unreachable
@@ -298,7 +299,7 @@ class Listener:
             # Before it is told, which takes a call: what the same person says meanwhile is to wait.
             self._intake.put_off.add(update, holds_up=not isinstance(error, NotKnownYet))
             if is_new:
-                await self._tell_of_outage(update, BEHIND if isinstance(error, OutOfTurn) else KEPT)
+                await self._tell_of_delay(update, BEHIND if isinstance(error, OutOfTurn) else KEPT)
             # Last: it may be handed out again from then on.
             self._intake.postpone(update, error)
         elif error is not None:
@@ -313,8 +314,8 @@ class Listener:
         elif update.message is not None and COMMAND.match(update.message.text or ""):
             await self._desk.tell_in_reply(update.message, Markup(text=BROKEN, entities=()))
 
-    async def _tell_of_outage(self, update: Update, words: str) -> None:
-        """Once: Telegram takes one answer to a press."""
+    async def _tell_of_delay(self, update: Update, words: str) -> None:
+        """With the `words` for what it waits for. Once: Telegram takes one answer to a press."""
         log.warning("update_postponed", channel=TELEGRAM, update_id=update.update_id)
         if update.callback_query is not None:
             await self._answers.give(update.callback_query, words, alert=True)

@@ -10,7 +10,7 @@ import pytest
 
 from bot.menu import LISTED
 from bot.simulator.faults import Fault
-from bot.telegram.updates import COMMANDS, DECISIONS
+from bot.telegram.payloads import COMMANDS, DECISIONS
 from core.events import ReviewClaimed, ReviewerReminded
 from core.model import Verdict
 from tests.bot import telegram_fixtures

@@ -16,8 +16,8 @@ from bot.simulator.faults import Fault
 from bot.simulator.telegram.people import MessageShape
 from bot.telegram.commands import ANSWERED
 from bot.telegram.desk import IN_WORDS, OVER, UNCHANGED
+from bot.telegram.payloads import shape_of
 from bot.telegram.prompts import MINUTES
-from bot.telegram.updates import shape_of
 from core.model import MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.telegram_edits import asked_for_text, prompt_of, proposed

@@ -13,9 +13,9 @@ from bot.buttons import Action
 from bot.simulator.faults import Fault
 from bot.simulator.telegram.people import MessageShape
 from bot.telegram.desk import NO_QUESTION, OVER, UNCHANGED
+from bot.telegram.payloads import KEYBOARD, tokens_shown
 from bot.telegram.prompt_sweep import EVERY
 from bot.telegram.prompts import MINUTES
-from bot.telegram.updates import KEYBOARD, tokens_shown
 from core.model import Dialog, MessageRef, Verdict
 from tests.bot import telegram_fixtures
 from tests.bot.house import decided
