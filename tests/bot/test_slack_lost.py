@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +16,11 @@ from bot.simulator.slack.method import BOT_SCOPES
 from bot.simulator.slack.model import Message, Ts
 from bot.slack.lost import CLOCKS_APART, REMEMBERED, LostPosts, Place
 from core.model import DeliveryId, DeliveryState, Verdict
+from tests.bot import slack_fixtures
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house, text_of
 from tests.world import ANA, StoppedClock, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.slack import SlackSimulator
     from core.model import Delivery, Task
     from core.store.database import Database
@@ -29,26 +28,7 @@ if TYPE_CHECKING:
 HISTORY, REPLIES, POST = "conversations.history", "conversations.replies", "chat.postMessage"
 UNANSWERED = Fault(method=POST, after_acting=True, cut=True)
 
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture
-async def slack(clock: StoppedClock) -> AsyncIterator[SlackSimulator]:
-    """Its clock is ours: messages of the last minutes are looked at."""
-    async with simulated(now=lambda: clock.now().timestamp()) as started:
-        yield started
-
-
-@pytest.fixture
-async def there(
-    sqlite_database: Database, clock: StoppedClock, slack: SlackSimulator
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False, running=slack) as started:
-        yield started
+clock, slack, there = slack_fixtures.clock, slack_fixtures.slack, slack_fixtures.on_one_clock
 
 
 async def deliveries(there: SlackHouse, task: Task) -> list[Delivery]:

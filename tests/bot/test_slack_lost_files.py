@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +10,11 @@ import pytest
 from bot.simulator.faults import Fault
 from bot.simulator.slack.method import BOT_SCOPES
 from core.model import DeliveryState, Verdict
+from tests.bot import slack_fixtures
 from tests.bot.slack_house import GENERAL, SlackHouse, simulated, slack_house
 from tests.world import ANA, BEN, StoppedClock, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bot.simulator.slack import Message, SlackSimulator
     from core.model import Delivery, PersonId, Task
     from core.store.database import Database
@@ -25,26 +23,7 @@ LONG = "\n".join(f"{number}. Line <!channel> @everyone" for number in range(1, 4
 COMPLETE, REPLIES = "files.completeUploadExternal", "conversations.replies"
 UNANSWERED = Fault(method=COMPLETE, after_acting=True, cut=True)
 
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    """bolt and the simulator sign and check by the machine's clock."""
-    return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture
-async def slack(clock: StoppedClock) -> AsyncIterator[SlackSimulator]:
-    """Its clock is ours: messages of the last minutes are looked at."""
-    async with simulated(now=lambda: clock.now().timestamp()) as started:
-        yield started
-
-
-@pytest.fixture
-async def there(
-    sqlite_database: Database, clock: StoppedClock, slack: SlackSimulator
-) -> AsyncIterator[SlackHouse]:
-    async with slack_house(sqlite_database, clock, http=False, running=slack) as started:
-        yield started
+clock, slack, there = slack_fixtures.clock, slack_fixtures.slack, slack_fixtures.on_one_clock
 
 
 def shared(slack: SlackSimulator) -> list[Message]:
