@@ -93,11 +93,6 @@ class Said:
     """The review that a press is about, as its button says; None where it may be any."""
     since: timedelta | None = None
 
-    def comes_before(self, other: Said) -> bool:
-        """Whether the other is to wait for it. Two presses on different reviews are none of each other's."""
-        is_earlier = self.update.update_id < other.update.update_id
-        return is_earlier and (self.about is None or other.about is None or self.about == other.about)
-
 
 class Line:
     """Hands updates out, each once what the same person said before has been tried."""
@@ -106,15 +101,21 @@ class Line:
         self._queue = queue
         self._clock = clock
         self._said: dict[int, dict[int, Said]] = {}
-        """By people, and the ids of updates."""
+        """By people, and the ids of updates, which count up."""
+        self._is_closed = False
 
     def put(self, update: Update) -> None:
         user = update.effective_user
         if user is None:
             self._queue.put_nowait(update)
             return
-        self._said.setdefault(user.id, {})[update.update_id] = Said(update, _about(update))
-        self._go_on(user.id)
+        said = self._said.setdefault(user.id, {})
+        is_latest = not said or update.update_id > next(reversed(said))
+        said[update.update_id] = Said(update, _about(update))
+        if not is_latest:
+            self._said[user.id] = dict(sorted(said.items()))
+        if not (self._is_closed and len(said) > 1):
+            self._go_on(user.id)
 
     def tried(self, update: Update) -> None:
         """It is handled, or put off."""
@@ -122,25 +123,32 @@ class Line:
         if user is None or (said := self._said.get(user.id)) is None:
             return
         said.pop(update.update_id, None)
-        if said:
-            self._go_on(user.id)
-        else:
+        if not said:
             del self._said[user.id]
+        elif not self._is_closed:
+            self._go_on(user.id)
 
     def close(self) -> None:
-        """Hand out nothing more of what waits: it is stored."""
-        self._said.clear()
+        """Hand out nothing more of what waits, nor what comes to wait behind it: it is stored."""
+        self._is_closed = True
 
     def _go_on(self, user: int) -> None:
-        now, said = self._clock.steady(), self._said[user]
-        for each in said.values():
-            if each.since is None and not any(
-                before.comes_before(each)
-                for before in said.values()
-                if before.since is None or now - before.since < HELD_UP
-            ):
+        """In one pass, which ends at the first that all after it wait for: thousands may have piled up.
+
+        Two presses on different reviews are none of each other's.
+        """
+        now = self._clock.steady()
+        waited_for: set[str] = set()
+        for each in self._said[user].values():
+            is_free = not waited_for if each.about is None else each.about not in waited_for
+            if each.since is None and is_free:
                 each.since = now
                 self._queue.put_nowait(each.update)
+            if each.since is not None and now - each.since >= HELD_UP:
+                continue
+            if each.about is None:
+                return
+            waited_for.add(each.about)
 
 
 def _about(update: Update) -> str | None:

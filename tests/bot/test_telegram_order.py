@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from telegram import Chat, Message, Update, User
+from telegram import CallbackQuery, Chat, Message, Update, User
 
 from bot.answers import BEHIND, KEPT
 from bot.simulator.faults import Fault
@@ -308,3 +309,64 @@ def test_what_is_tried_for_ever_holds_up_ten_minutes(clock: StoppedClock) -> Non
     assert [update for update in out if update in {hangs, second, third}] == [hangs, second]
     line.tried(second)
     assert handed_out.get_nowait() is third
+
+
+def pressing(update_id: int, user: int, data: str) -> Update:
+    query = CallbackQuery(str(update_id), User(user, "Ana", is_bot=False), "", data=data)
+    return Update(update_id, callback_query=query)
+
+
+def test_thousands_that_one_person_piled_up_while_we_were_away_hold_up_nobody_else(
+    clock: StoppedClock,
+) -> None:
+    """Whatever they pressed, as clients may send anything: that took more than a minute of everybody's."""
+    handed_out: asyncio.Queue[object] = asyncio.Queue()
+    line = Line(handed_out, clock)
+    began = process_time()
+    for number in range(1_000):
+        line.put(pressing(number, ANA_ID, f"before {number}"))
+    line.put(saying(1_000, ANA_ID))
+    for number in range(1_001, 2_000):
+        line.put(pressing(number, ANA_ID, f"after {number}"))
+    handled = []
+    while not handed_out.empty():
+        update = handed_out.get_nowait()
+        assert isinstance(update, Update)
+        handled.append(update.update_id)
+        line.tried(update)
+    assert handled == list(range(2_000))
+    assert process_time() - began < 10
+
+
+def test_as_we_stop_nothing_is_handed_out_ahead_of_what_waits(clock: StoppedClock) -> None:
+    """By a webhook, which may still call: the withdrawal of an approval given again would be handled last."""
+    handed_out: asyncio.Queue[object] = asyncio.Queue()
+    line = Line(handed_out, clock)
+    tried, waits, late, of_another = (
+        saying(10, ANA_ID),
+        saying(11, ANA_ID),
+        saying(12, ANA_ID),
+        saying(13, BEN_ID),
+    )
+    line.put(tried)
+    line.put(waits)
+    line.close()
+    line.put(late)
+    line.put(of_another)
+    line.tried(tried)
+    assert [handed_out.get_nowait() for _ in range(handed_out.qsize())] == [tried, of_another]
+
+
+def test_what_was_said_last_waits_for_all_that_came_before_it_in_whichever_order(clock: StoppedClock) -> None:
+    handed_out: asyncio.Queue[object] = asyncio.Queue()
+    line = Line(handed_out, clock)
+    first, second, third, fourth = (saying(number, ANA_ID) for number in (10, 11, 12, 13))
+    for update in (second, fourth, third, first):
+        line.put(update)
+    assert [handed_out.get_nowait() for _ in range(handed_out.qsize())] == [second, first]
+    line.tried(second)
+    assert handed_out.empty()
+    line.tried(first)
+    assert [handed_out.get_nowait() for _ in range(handed_out.qsize())] == [third]
+    line.tried(third)
+    assert handed_out.get_nowait() is fourth
