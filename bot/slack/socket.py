@@ -43,6 +43,7 @@ class Socket:
     ) -> None:
         """`turn` is what all connections of the app have in common."""
         self._turn = turn
+        self._renewing = asyncio.Lock()
         self._greeted = asyncio.Event()
         self._handler = AsyncSocketModeHandler(
             app, app_token, logger=logger, web_client=client, ping_interval=PING_SECONDS
@@ -67,9 +68,13 @@ class Socket:
             self._greeted.set()
 
     async def _renew(self, force: bool = False) -> None:
-        """As slack_sdk does it: by closing the connection first. So while another is away, not yet."""
-        async with self._in_turn():
-            if self._client.closed:
+        """As slack_sdk does it: by closing the connection first. So while another is away, not yet.
+
+        Of one that was told to go, and is closed meanwhile, both ask for it: once is enough.
+        """
+        old = self._client.current_session
+        async with self._in_turn(), self._renewing:
+            if self._client.closed or self._client.current_session is not old:
                 return
             await self._renew_at_once(force)
             with suppress(TimeoutError):

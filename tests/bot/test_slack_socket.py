@@ -123,6 +123,23 @@ async def test_nor_for_long_one_that_is_told_to_go(
     assert await renewed(there, 1) == [0, 1], "before the other came back"
 
 
+async def test_those_that_are_told_to_go_and_then_closed_come_back_once_each(there: SlackHouse) -> None:
+    """A press on the new one would meet its end, were that opened anew for what its predecessor was told."""
+    task = await there.house.submit()
+    card = await there.card()
+    await there.slack.connected(CONNECTIONS)
+    opened = there.transcript.count("apps.connections.open")
+    there.slack.faults.add(Fault(method="apps.connections.open", delay=0.5))
+    await there.slack.disconnect("warning")
+    await there.slack.until(lambda: there.transcript.count("apps.connections.open") == opened + 1)
+    await there.slack.disconnect("refresh_requested")
+    await there.slack.until(lambda: there.slack.connections == 1)
+    await there.slack.connected(CONNECTIONS)
+    assert (await there.slack.press(card, "Approve", user="U01ANA")).ok
+    assert (await there.house.service.reviews(task.id))[0].decisions
+    assert there.transcript.count("apps.connections.open") == opened + CONNECTIONS
+
+
 async def test_the_start_does_not_wait_for_the_second_connection(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
