@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import Forbidden, Invalid
-from core.explaining import called
+from core.explaining import called, named
 from core.ids import new_id
 from core.model import LOCAL, Delegation
 from core.reminding import next_reminder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from core.model import Person, PersonId, ReviewRequest
@@ -87,10 +87,16 @@ class Delegations:
                 log.info("delegation_ended", person=of.person, delegate=of.delegate, by="configuration")
 
     async def called(self, review: ReviewRequest) -> list[Person]:
-        """Whom a card of it calls as it is posted, and names as it changes: as they and their delegates are
-        there now."""
+        """Whom a card of it calls as it is posted: as they and their delegates are there now."""
         away = {of.person: of.delegate for of in await self.standing()}
-        return [found for one in called(review, away) if (found := self._person(one)) is not None]
+        return self._people(called(review, away))
+
+    def named(self, review: ReviewRequest) -> list[Person]:
+        """Whom it names as it changes: who is waited for."""
+        return self._people(named(review))
+
+    def _people(self, people: Iterable[PersonId]) -> list[Person]:
+        return [found for one in people if (found := self._person(one)) is not None]
 
     async def next_reminder(self, review: ReviewRequest, person: PersonId) -> datetime | None:
         """When the policy's next reminder comes to this person, theirs or as a delegate; None is never."""

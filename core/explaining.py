@@ -12,7 +12,7 @@ from core.model import LOCAL, OnExpiry, TimerKind, Verdict
 from core.store.policies import policy_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from core.errors import CountersignError
@@ -236,10 +236,19 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
 
 
 def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None]) -> list[PersonId]:
-    """Whom a card calls when it is posted, and names when it changes: who is waited for, or decides in their
-    place while they are away. Nobody where they are more than `CALLED`."""
-    asked = dict.fromkeys(who for _, who in counting.asked(review, delegates)) if review.is_open else {}
-    return list(asked) if len(asked) <= CALLED else []
+    """Whom a card calls when it is posted: who is waited for, or decides in their place while they are away.
+    Nobody where they are more than `CALLED`."""
+    return _few(dict.fromkeys(who for _, who in counting.asked(review, delegates)) if review.is_open else {})
+
+
+def named(review: ReviewRequest) -> list[PersonId]:
+    """Whom it names when it changes: who is waited for, be they away or not, for nothing happens to it when
+    they go or come back. Nobody where they are more than `CALLED`."""
+    return _few(counting.waited_for(review) if review.is_open else ())
+
+
+def _few(people: Collection[PersonId]) -> list[PersonId]:
+    return list(people) if len(people) <= CALLED else []
 
 
 def progress(review: ReviewRequest) -> str:

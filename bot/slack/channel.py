@@ -290,7 +290,8 @@ class SlackChannel:
             users: dict[PersonId, str] = {}
             if content.is_open and not delivery.is_retired and not is_for_one(delivery.recipient.address):
                 users = self._people.slack_users()
-                shown = calling(shown, await self._service.delegations.called(content), users)
+                of = self._service.delegations
+                shown = calling(shown, await of.called(content) if is_post else of.named(content), users)
             # a card that changes names them, and calls nobody
             drawn = blocks(shown, users if is_post else {})
             text, kind = fallback(shown), "countersign_card"

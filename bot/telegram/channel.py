@@ -270,7 +270,8 @@ class TelegramChannel:
             is_private = place_of(delivery.recipient.address).is_private
             if content.is_open and not delivery.is_retired and not is_private:
                 users = self._called()
-                shown = calling(shown, await self._service.delegations.called(content), users)
+                of = self._service.delegations
+                shown = calling(shown, await of.called(content) if is_post else of.named(content), users)
             # a card that changes names them, and calls nobody
             made = markup(retired(shown) if delivery.is_retired else shown, users if is_post else {})
         return {

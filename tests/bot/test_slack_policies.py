@@ -66,6 +66,16 @@ async def test_a_card_that_another_stands_in_for_calls_nobody(over_socket: Slack
     assert (called(shown), shown.labels) == ([], ()), "and nobody presses anything on it"
 
 
+async def test_a_card_that_changes_names_who_is_waited_for_whoever_is_away(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.house.submit(flow="two")
+    card = await there.card()
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegations.add(BEN.id, None, until, by=BEN.id)
+    await there.slack.press(card, "Approve", user="U01ANA")
+    assert "\nFor Ben Okri\n" in text_of(await there.card_with("1 of 2 approvals"))
+
+
 async def test_a_card_calls_the_delegate_of_who_is_away(over_socket: SlackHouse) -> None:
     there = over_socket
     until = there.house.clock.now() + timedelta(days=1)

@@ -65,6 +65,17 @@ async def test_a_card_calls_the_delegate_of_who_is_away(there: TelegramHouse) ->
     assert called(card) == [BEN_ID]
 
 
+async def test_a_card_that_changes_names_who_is_waited_for_whoever_is_away(there: TelegramHouse) -> None:
+    """Nothing happens to it as they go and come back, and what it said of that would stay."""
+    await there.house.submit("@eve", flow="two")
+    card = await there.card()
+    until = there.house.clock.now() + timedelta(days=1)
+    await there.house.service.delegations.add(BEN.id, None, until, by=BEN.id)
+    await there.telegram.press(card, "Approve", user=ANA_ID)
+    there.house.clock.advance(seconds=10)
+    assert "\nFor Ben Okri\n" in (await there.card_with("1 of 2 approvals")).text
+
+
 async def test_in_private_nobody_is_called_by_name(sqlite_database: Database, clock: StoppedClock) -> None:
     async with telegram_house(sqlite_database, clock, webhook=False, chat=ANA_ID) as there:
         await there.house.submit()
