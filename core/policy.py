@@ -78,8 +78,12 @@ def check_may_ask(
 
 def check_may_answer(asked: Question, review: ReviewRequest, person: PersonId, *, is_admin: bool) -> None:
     """Raise `NotTheSubmitter`, `AlreadyAnswered` or `ReviewIsClosed` where this person may not answer."""
-    if person not in {review.task.submitter, LOCAL} and not is_admin:
-        raise NotTheSubmitter(f"{review.task.submitter_name} is asked; nobody else answers for them.")
+    submitter = review.task.submitter_name
+    if person not in {review.task.submitter, LOCAL}:
+        if not is_admin:
+            raise NotTheSubmitter(f"{submitter} is asked; only they answer, or an administrator.")
+        if person == asked.person:  # a remark in reply to one's own words is no answer to them
+            raise NotTheSubmitter(f"You asked this yourself; {submitter} is to answer.")
     if asked.reply is not None:
         raise AlreadyAnswered(f"{asked.reply.name} has answered this question already.")
     check_open(review)

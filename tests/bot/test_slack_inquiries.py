@@ -120,7 +120,7 @@ async def test_who_may_not_ask_gets_no_dialog_but_the_words_of_a_decision(
 async def test_only_the_submitter_or_an_administrator_answers(there: SlackHouse) -> None:
     task, notice = await asked(there)
     await there.slack.press(notice, "Answer…", user="U01ANA")
-    assert await there.told("U01ANA") == "Sam Lee is asked; nobody else answers for them."
+    assert await there.told("U01ANA") == "Sam Lee is asked; only they answer, or an administrator."
     await there.slack.press(notice, "Answer…", user="U01EVE")
     assert "nobody is listed under yours" in await there.told("U01EVE")
     assert there.slack.open_views("U01ANA") == there.slack.open_views("U01EVE") == ()

@@ -568,7 +568,7 @@ async def test_a_question_is_asked_and_answered_once(there: TelegramHouse) -> No
 async def test_only_the_submitter_or_an_administrator_answers(there: TelegramHouse) -> None:
     task, notice = await asked(there)
     await there.telegram.say(GROUP, "I know!", user=ANA_ID, reply_to=notice)
-    refused = "Sam Lee is asked; nobody else answers for them."
+    refused = "Sam Lee is asked; only they answer, or an administrator."
     assert (await there.card(1, chat=ANA_ID)).text == named(there, refused, task)
     await there.telegram.say(GROUP, "Me too!", user=EVE_ID, reply_to=notice)
     assert "nobody is listed under yours" in (await there.card(1, chat=EVE_ID)).text

@@ -157,6 +157,17 @@ async def test_whoever_is_struck_asks_nothing_any_more(any_database: Database, c
             await store.ask(review, new(), policies=today)
 
 
+async def test_an_administrator_who_asked_does_not_answer_for_the_submitter(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Words in reply to one's own question would be the answer, and the submitter's came too late."""
+    async with SqlStore(any_database, clock) as store:
+        question = await ask(store, await waiting(store, PLAIN))
+        with pytest.raises(NotTheSubmitter, match=r"You asked this yourself; Sam Lee is to answer\."):
+            await answer(store, question.id, ANA, is_admin=True)
+        assert (await answer(store, question.id)).reply is not None
+
+
 async def test_nobody_else_answers_but_an_administrator(any_database: Database, clock: StoppedClock) -> None:
     async with SqlStore(any_database, clock) as store:
         review = await waiting(store, PLAIN)
