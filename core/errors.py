@@ -74,7 +74,7 @@ class NotAnAdmin(Forbidden):
 
 
 class NotTheSubmitter(Forbidden):
-    """Neither who submitted the task nor an administrator."""
+    """Neither who submitted the task nor an administrator; or an administrator who asked it themselves."""
 
 
 class Refused(CountersignError):

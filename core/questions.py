@@ -84,6 +84,14 @@ class Questions:
             return False
         return True
 
+    def may_answer(self, asked: Question, review: ReviewRequest, person: PersonId) -> bool:
+        """Whether `answer` would take an answer of this person's now."""
+        try:
+            check_may_answer(asked, review, person, is_admin=self._is_admin(person))
+        except (Forbidden, Refused):
+            return False
+        return True
+
     async def answer(self, question_id: str, person: PersonId, text: str, *, via: str) -> Question:
         """Answer as the submitter, or as an administrator in their place. The same again changes nothing.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from core.events import QuestionAnswered, QuestionAsked
 from tests.web.asking import ask
 from tests.web.reading import posted, seen
+from tests.world import ANA, EVE
 
 if TYPE_CHECKING:
     from core.events import Event
@@ -151,6 +153,19 @@ async def test_on_the_page_without_scripts(office: PolicyHouse) -> None:
     assert "Because." in page.text
     assert "Sam Lee answers" in " ".join(page.text.split())
     assert "Questions about your tasks" not in (await seen(sam, "/inbox")).text
+
+
+async def test_the_page_offers_no_answer_to_an_administrator_who_asked(office: PolicyHouse) -> None:
+    ana, eve = [await office.signed_in(person) for person in ("ana", "eve")]
+    task_id = await office.submitted()
+    review = await office.open_review(task_id)
+    await posted(ana, f"/tasks/{task_id}/ask", text="Which customer?", review_id=review)
+    assert "Your answer" in (await seen(eve, f"/tasks/{task_id}")).text
+    until = office.world.clock.now() + timedelta(days=1)
+    await office.world.service.delegations.add(ANA.id, EVE.id, until, by=ANA.id)
+    await posted(eve, f"/tasks/{task_id}/ask", text="And by when?", review_id=review)
+    page = (await seen(eve, f"/tasks/{task_id}")).text
+    assert (page.count("Your answer"), page.count("No answer yet.")) == (1, 1)
 
 
 async def test_the_timeline_keeps_the_conversation(office: PolicyHouse) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Delivery,
         PersonId,
         Question,
+        QuestionId,
         ReviewId,
         ReviewRequest,
         StoredCheckpoint,
@@ -96,6 +97,7 @@ class Views:
         may_resume = self._service.may_resume(caller.person)
         is_theirs = may_resume or caller.person == task.submitter
         asking = await self._asking(task, caller)
+        questions = await self._questions(task)
         deliveries = await self._service.deliveries(task.id)
         return self._pages.page(
             request,
@@ -114,9 +116,9 @@ class Views:
             flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
             may_resume=may_resume,
             asking=asking,
-            questions=await self._questions(task),
+            questions=questions,
             may_ask=asking is not None and self._may_ask(asking, caller.person),
-            may_answer=is_theirs,
+            may_answer=[] if asking is None else self._may_answer(asking.review, questions, caller.person),
             may_cancel=is_theirs,
             somebody=self._service.somebody,
             undelivered=undelivered(deliveries),
@@ -202,6 +204,12 @@ class Views:
         """Reviewers, also of another stage, and who decides for one."""
         is_theirs = person == asking.review.task.submitter and person != LOCAL
         return not is_theirs and (asking.may_decide or self._service.questions.may_ask(asking.review, person))
+
+    def _may_answer(
+        self, review: ReviewRequest, questions: Sequence[Question], person: PersonId
+    ) -> list[QuestionId]:
+        may_answer = self._service.questions.may_answer
+        return [one.id for one in questions if may_answer(one, review, person)]
 
     async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
         """The open review, explained to the viewer."""
