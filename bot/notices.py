@@ -86,8 +86,7 @@ def _ending(notice: Notice, event: TaskCompleted | TaskFailed | TaskCancelled, p
             return Words(parts=(whom, ": your task ", title, " was cancelled."), url=url)
         case TaskCompleted(outcome=outcome, final_result=result):
             came = Outcome(outcome) if outcome else None
-            how = _OUTCOMES.get(came, " is done") if came else " is done"
-            by, comment = _decided(notice.review, came)
+            how, by, comment = _decided(notice.review, came)
             quote = comment if result is None else text_of(result)
             return Words(parts=(whom, ": your task ", title, how, *by, "."), quote=quote, url=url)
 
@@ -101,18 +100,21 @@ _OUTCOMES = {
 
 def _decided(
     review: ReviewRequest | None, outcome: Outcome | None
-) -> tuple[tuple[str | Theirs, ...], str | None]:
-    """By whom, and what the last of them said."""
+) -> tuple[str, tuple[str | Theirs, ...], str | None]:
+    """How, by whom, and what the last of them said."""
+    how = _OUTCOMES.get(outcome, " is done") if outcome else " is done"
     wanted = _VERDICTS.get(outcome) if outcome else None
     made = [one for one in review.decisions if one.verdict in wanted] if review and wanted else []
     if not made:
-        return (), None
+        return how, (), None
+    if made[-1].verdict is Verdict.EDIT:  # which approves alone, or not at all
+        how = " was edited and approved"
     names: tuple[str | Theirs, ...] = ()
     for one in made[-NAMED:]:
         names += (" and " if names else " by ", Theirs(text=one.reviewer_name))
         if one.person is not None:
             names += (" for ", Theirs(text=one.person_name or one.person))
-    return names, made[-1].comment
+    return how, names, made[-1].comment
 
 
 _VERDICTS = {

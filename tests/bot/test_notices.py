@@ -166,6 +166,18 @@ def test_who_handed_in_hears_how_it_ended_and_who_decided(
     assert [part.person for part in told.parts if isinstance(part, Named)] == [told_of.task.submitter]
 
 
+def test_who_handed_in_hears_that_their_text_was_edited(
+    a_review: Callable[..., ReviewRequest], a_decision: Callable[..., Decision]
+) -> None:
+    """What it ended with stands below: it is not what they wrote."""
+    edited = a_decision(verdict=Verdict.EDIT, content="Paid in full.")
+    told_of = a_review(outcome=Outcome.APPROVED, closed_at=AT, decisions=(edited,))
+    ended = notice(TaskCompleted(final_result="Paid in full.", outcome="approved"), told_of)
+    told = words(replace(ended, to_submitter=True), public_url="https://sign.example.com")
+    assert plain(told) == "Cid Moss: your task Refund for order 1042 was edited and approved by Ana Ruiz."
+    assert told.quote == "Paid in full."
+
+
 def test_an_end_is_told_where_nothing_was_reviewed(a_review: Callable[..., ReviewRequest]) -> None:
     review = a_review()
     stored = StoredEvent(task=review.task.id, seq=4, at=AT, event=TaskFailed(error="x"))
