@@ -231,8 +231,9 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
     names = [people[who].name for who in counting.waited_for(review, policies) if who in people]
     if not names:
         return " Nobody can now."
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f" {', '.join(names[:NAMED])}{more} can."
+    if len(names) > NAMED:
+        return f" {', '.join(names[:NAMED])} and {len(names) - NAMED} more can."
+    return f" {listed(names)} can."
 
 
 def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None]) -> list[PersonId]:

@@ -153,14 +153,14 @@ TABLE = {
         flow="two",
         happens=away(ANA, SAM),
         person=SAM,
-        says="You submitted this task, so somebody else has to decide. Ana Ruiz, Ben Okri, Cy Young can.",
+        says="You submitted this task, so somebody else has to decide. Ana Ruiz, Ben Okri and Cy Young can.",
         status=403,
     ),
     "removed member": Line(
         flow="two",
         happens=without_cy,
         person=CY,
-        says="You are not among the reviewers of this task any more. Ana Ruiz, Ben Okri can.",
+        says="You are not among the reviewers of this task any more. Ana Ruiz and Ben Okri can.",
         status=403,
     ),
     "out of turn": Line(
