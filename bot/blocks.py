@@ -146,13 +146,11 @@ def said(words: Words, users: Mapping[PersonId, str], *, answer: str | None = No
     """A notice; `users` are the people of it whom Slack knows, by their user ids. In rich_text nothing else
     than a `user` element calls anybody. `answer` is the token of a question's button."""
     link = {"type": "link", "url": words.url, "text": "Open the task"}
-    elements = [*(one for part in words.parts for one in _element(part, users)), *in_zone(" "), link]
-    line = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
-    return [
-        line,
-        *(_quoted(words.quote, QUOTE) if words.quote else ()),
-        *([_answering(answer)] if answer else ()),
-    ]
+    elements = [one for part in words.parts for one in _element(part, users)]
+    button = [_answering(answer)] if answer else []
+    if not words.quote:
+        return [_rich_line([*elements, *in_zone(" "), link]), *button]
+    return [_rich_line(elements), *_quoted(words.quote, QUOTE), _rich_line([link]), *button]
 
 
 def _answering(token: str) -> Block:
