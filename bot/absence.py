@@ -27,7 +27,8 @@ NO_ONE = "nobody"
 NOBODY = "Nobody of that name is known here: write the name, or the key, of somebody in countersign.toml."
 SEVERAL = "More than one person has that name: write their key in countersign.toml instead."
 NOT_AWAY = "You were not away."
-WELCOME = "Welcome back: nobody decides for you any more."
+WELCOME = "Welcome back: you are reminded again, and nobody decides for you."
+"""True also where nobody did meanwhile."""
 
 LONGEST = 400
 """Characters of what is typed that are read: a name, and a moment."""

@@ -205,7 +205,7 @@ def _is_repeated(standing: Decision, made: Decision) -> bool:
 def check_assurance(review: ReviewRequest, via: str) -> None:
     """Raise `ConfirmOnPage` where a press in chat is not enough."""
     if review.policy.assurance is Assurance.CONFIRM and via not in SIGNED_IN:
-        raise ConfirmOnPage("This review is decided on its page, by whoever is signed in there.")
+        raise ConfirmOnPage("This review is decided on its page: its reviewers sign in there.")
 
 
 def check_in_time(review: ReviewRequest, at: datetime) -> None:

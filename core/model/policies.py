@@ -36,7 +36,7 @@ class Assurance(StrEnum):
     CHAT = "chat"
     """A press in chat will do."""
     CONFIRM = "confirm"
-    """A press in chat leads to the page, where whoever is signed in decides."""
+    """A press in chat leads to the page, where its reviewers sign in to decide."""
 
 
 class OnExpiry(StrEnum):

@@ -126,7 +126,7 @@ async def test_where_the_page_decides_taking_back_leads_there(there: SlackHouse)
     task = await half_approved(there, flow="paged")
     card = await there.card_with("Approved by Ana Ruiz")
     assert await chosen(there, card, WITHDRAW) == (
-        "This review is decided on its page, by whoever is signed in there. "
+        "This review is decided on its page: its reviewers sign in there. "
         f"<{PUBLIC_URL}/tasks/{task.id}|Open the task>"
     )
     assert len(await decisions(there, task)) == 1

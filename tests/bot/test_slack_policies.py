@@ -238,7 +238,7 @@ async def test_where_the_page_decides_a_press_leads_there(there: SlackHouse, lab
     await there.card_with("decided on its page")
     await there.slack.press(await there.card(), label, user="U01ANA")
     assert await there.told("U01ANA") == (
-        "This review is decided on its page, by whoever is signed in there. "
+        "This review is decided on its page: its reviewers sign in there. "
         f"<{PUBLIC_URL}/tasks/{task.id}|Open the task>"
     )
     assert there.slack.open_views("U01ANA") == ()
@@ -372,7 +372,7 @@ async def test_away_hands_over_to_whom_one_mentions_and_back_takes_it_back(there
     task = await there.house.submit(flow="timed")
     await there.slack.press(await there.card(), "Approve", user="U01BEN")
     assert [one.seat for one in await decisions(there, task)] == [ANA.id]
-    assert await typed(there, "back") == "Welcome back: nobody decides for you any more."
+    assert await typed(there, "back") == "Welcome back: you are reminded again, and nobody decides for you."
     assert await typed(there, "back") == "You were not away."
 
 

@@ -111,7 +111,7 @@ async def test_where_the_page_decides_the_word_leads_there(over_socket: SlackHou
     task = await half_approved(there, flow="paged")
     said = await typed(there, "withdraw")
     (section,) = said.blocks[0]["elements"]
-    assert said.text == "This review is decided on its page, by whoever is signed in there."
+    assert said.text == "This review is decided on its page: its reviewers sign in there."
     assert section["elements"][-1]["url"] == f"{PUBLIC_URL}/tasks/{task.id}"
     assert len(await decisions(there, task)) == 1
 

@@ -233,7 +233,7 @@ async def test_who_may_not_is_told_so(there: TelegramHouse) -> None:
 async def test_where_the_page_decides_taking_back_is_not_for_chats(there: TelegramHouse) -> None:
     card = await half_approved(there, flow="paged")
     told = (await said(there, "/withdraw", reply_to=card)).text
-    assert told.startswith("This review is decided on its page, by whoever is signed in there.\nhello world ")
+    assert told.startswith("This review is decided on its page: its reviewers sign in there.\nhello world ")
     assert f"{there.public_url}/tasks/" in told
     assert len((await the_review(there)).decisions) == 1
 

@@ -187,7 +187,7 @@ async def test_where_the_page_decides_a_press_leads_there(there: TelegramHouse, 
     task = await there.house.submit(flow="page")
     await there.card_with("decided on its page")
     press = await there.telegram.press(await there.card(), label, user=ANA_ID)
-    assert press.text == "This review is decided on its page, by whoever is signed in there."
+    assert press.text == "This review is decided on its page: its reviewers sign in there."
     private = await there.card(1, ANA_ID)
     assert private.text.startswith(press.text)
     assert private.text.endswith(f"/tasks/{task.id}")
@@ -322,7 +322,7 @@ async def test_away_hands_over_and_back_takes_it_back(there: TelegramHouse, chat
     there.house.clock.advance(seconds=60)
     me = there.telegram.bot.username
     assert await answer_to(there, f"/back@{me}", chat=chat) == (
-        "Welcome back: nobody decides for you any more."
+        "Welcome back: you are reminded again, and nobody decides for you."
     )
     assert list(await there.house.service.delegations.standing()) == []
 
@@ -337,7 +337,10 @@ async def test_an_open_card_says_what_comes_next_once_somebody_is_away_and_back(
     there.house.clock.advance(LEISURE)
     changed = await there.card_with(f" · escalation {opened + timedelta(hours=2):%Y-%m-%d %H:%M} UTC")
     assert changed.id == card.id
-    assert await answer_to(there, "/back", chat=ANA_ID) == "Welcome back: nobody decides for you any more."
+    assert (
+        await answer_to(there, "/back", chat=ANA_ID)
+        == "Welcome back: you are reminded again, and nobody decides for you."
+    )
     await there.house.quiet()
     there.house.clock.advance(LEISURE)
     await there.card_with(f" · next reminder {opened + timedelta(hours=1):%Y-%m-%d %H:%M} UTC")
