@@ -94,7 +94,8 @@ async def slack_findings(settings: BotSettings, channels: Collection[str]) -> As
 def _off(chat: str, setting: str) -> Finding:
     return Finding(
         check=chat,
-        is_well=False,
+        is_well=True,  # people decide in the inbox
+        is_warning=True,
         text=f"off ({setting} is not set); its recipients get no cards",
         mend=f"set {setting}, or take its recipients out of countersign.toml",
     )

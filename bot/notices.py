@@ -71,7 +71,9 @@ def words(notice: Notice, *, public_url: str, is_said: bool = False) -> Words:
             question=QuestionId(event.question) if is_asking else None,
             attempt=review.attempt,
         )
-    return Words(parts=(*_begin(event, review), *_until(review)), url=url)
+    # whoever is reminded later said nothing of how long it can be decided
+    until = () if isinstance(event, ReminderSnoozed) else _until(review)
+    return Words(parts=(*_begin(event, review), *until), url=url)
 
 
 def _ending(notice: Notice, event: TaskCompleted | TaskFailed | TaskCancelled, public_url: str) -> Words:

@@ -46,13 +46,13 @@ async def of_telegram(settings: BotSettings, *chats: str) -> dict[str, Finding]:
     return {found.check: found async for found in telegram_findings(settings, chats)}
 
 
-async def test_recipients_of_a_chat_that_is_off_are_a_finding() -> None:
+async def test_recipients_of_a_chat_that_is_off_are_warned_of_as_the_inbox_serves() -> None:
     off = BotSettings()
     (slack,) = (await of_slack(off, "C01GEN")).values()
-    assert (slack.check, slack.is_well) == ("slack", False)
+    assert (slack.check, slack.is_well, slack.is_warning) == ("slack", True, True)
     assert slack.text == "off (SLACK_BOT_TOKEN is not set); its recipients get no cards"
     (telegram,) = (await of_telegram(off, "-100")).values()
-    assert (telegram.check, telegram.is_well) == ("telegram", False)
+    assert (telegram.check, telegram.is_well, telegram.is_warning) == ("telegram", True, True)
     assert telegram.text == "off (TELEGRAM_BOT_TOKEN is not set); its recipients get no cards"
 
 

@@ -198,7 +198,7 @@ def test_an_end_is_told_where_nothing_was_reviewed(a_review: Callable[..., Revie
 
 
 def test_who_is_reminded_later_is_told_without_being_called(a_review: Callable[..., ReviewRequest]) -> None:
-    told = said(SNOOZED, a_review())
+    told = said(SNOOZED, a_review(expires_at=AT))
     assert plain(told) == (
         "Ana Ruiz wants to be reminded later, at 2026-11-21 15:20 UTC, of attempt 1 of Refund for order 1042."
     )

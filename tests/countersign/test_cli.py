@@ -229,8 +229,8 @@ def test_a_telegram_webhook_needs_an_https_address(folder: Path) -> None:
 def test_doctor_names_a_chat_that_is_off_and_has_recipients(folder: Path) -> None:
     (folder / "countersign.toml").write_text(CONFIG + '[recipients]\nslack = ["C01GEN"]\n')
     examined = countersign(folder, "doctor")
-    assert examined.returncode == 1
-    assert "FAIL  slack: off (SLACK_BOT_TOKEN is not set); its recipients get no cards" in examined.stdout
+    assert examined.returncode == 0, "people decide in the inbox"
+    assert "warn  slack: off (SLACK_BOT_TOKEN is not set); its recipients get no cards" in examined.stdout
     assert "telegram" not in examined.stdout
 
 
