@@ -7,6 +7,7 @@ after it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,14 +95,76 @@ class Said:
     since: timedelta | None = None
 
 
+class Speaker:
+    """What one person has under way."""
+
+    __slots__ = ("_about", "_is_waiting", "said")
+
+    def __init__(self) -> None:
+        self.said: dict[int, Said] = {}
+        """By the ids of updates, which count up."""
+        self._about: Counter[str | None] = Counter()
+        """How much of it is about which review."""
+        self._is_waiting = False
+        """Whether some of it may wait to be handed out."""
+
+    def add(self, one: Said) -> bool:
+        """Whether it may be handed out now, as all presses of most people: none of theirs is about the same.
+
+        False is also what only looking at all the others would tell.
+        """
+        number, said = one.update.update_id, self.said
+        self.pop(number)
+        is_latest = not said or number > next(reversed(said))
+        is_free = one.about is not None and not (self._about[None] or self._about[one.about])
+        is_first = is_latest and (not said or is_free) and not self._is_waiting
+        said[number] = one
+        self._about[one.about] += 1
+        if not is_latest:
+            self.said = dict(sorted(said.items()))
+        self._is_waiting = self._is_waiting or not is_first
+        return is_first
+
+    def pop(self, number: int) -> None:
+        if (one := self.said.pop(number, None)) is not None:
+            self._about[one.about] -= 1
+            if not self._about[one.about]:
+                del self._about[one.about]
+
+    def next(self, now: timedelta) -> list[Update]:
+        """What may be handed out by now, which was not before.
+
+        In one pass, which ends at the first that all after it wait for: thousands may have piled up.
+        Two presses on different reviews are none of each other's.
+        """
+        if not self._is_waiting:
+            return []
+        free: list[Update] = []
+        waited_for: set[str] = set()
+        self._is_waiting = False
+        for each in self.said.values():
+            is_free = not waited_for if each.about is None else each.about not in waited_for
+            if each.since is None and is_free:
+                each.since = now
+                free.append(each.update)
+            self._is_waiting = self._is_waiting or each.since is None
+            if each.since is not None and now - each.since >= HELD_UP:
+                continue
+            if each.about is None:
+                self._is_waiting = True
+                break
+            waited_for.add(each.about)
+        return free
+
+
 class Line:
     """Hands updates out, each once what the same person said before has been tried."""
 
     def __init__(self, queue: asyncio.Queue[object], clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
-        self._said: dict[int, dict[int, Said]] = {}
-        """By people, and the ids of updates, which count up."""
+        self._speakers: dict[int, Speaker] = {}
+        """By people."""
         self._is_closed = False
 
     def put(self, update: Update) -> None:
@@ -109,46 +172,35 @@ class Line:
         if user is None:
             self._queue.put_nowait(update)
             return
-        said = self._said.setdefault(user.id, {})
-        is_latest = not said or update.update_id > next(reversed(said))
-        said[update.update_id] = Said(update, _about(update))
-        if not is_latest:
-            self._said[user.id] = dict(sorted(said.items()))
-        if not (self._is_closed and len(said) > 1):
-            self._go_on(user.id)
+        speaker = self._speakers.setdefault(user.id, Speaker())
+        one = Said(update, _about(update))
+        is_first = speaker.add(one)
+        if self._is_closed and len(speaker.said) > 1:
+            return
+        if is_first:
+            one.since = self._clock.steady()
+            self._queue.put_nowait(update)
+        else:
+            self._go_on(speaker)
 
     def tried(self, update: Update) -> None:
         """It is handled, or put off."""
         user = update.effective_user
-        if user is None or (said := self._said.get(user.id)) is None:
+        if user is None or (speaker := self._speakers.get(user.id)) is None:
             return
-        said.pop(update.update_id, None)
-        if not said:
-            del self._said[user.id]
+        speaker.pop(update.update_id)
+        if not speaker.said:
+            del self._speakers[user.id]
         elif not self._is_closed:
-            self._go_on(user.id)
+            self._go_on(speaker)
 
     def close(self) -> None:
         """Hand out nothing more of what waits, nor what comes to wait behind it: it is stored."""
         self._is_closed = True
 
-    def _go_on(self, user: int) -> None:
-        """In one pass, which ends at the first that all after it wait for: thousands may have piled up.
-
-        Two presses on different reviews are none of each other's.
-        """
-        now = self._clock.steady()
-        waited_for: set[str] = set()
-        for each in self._said[user].values():
-            is_free = not waited_for if each.about is None else each.about not in waited_for
-            if each.since is None and is_free:
-                each.since = now
-                self._queue.put_nowait(each.update)
-            if each.since is not None and now - each.since >= HELD_UP:
-                continue
-            if each.about is None:
-                return
-            waited_for.add(each.about)
+    def _go_on(self, speaker: Speaker) -> None:
+        for update in speaker.next(self._clock.steady()):
+            self._queue.put_nowait(update)
 
 
 def _about(update: Update) -> str | None:

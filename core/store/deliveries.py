@@ -57,7 +57,7 @@ AT_MESSAGE = Statement(
     .limit(literal_column("1"))
 )
 KNOWN_COPY = Statement(
-    select(delivery.c.id).where(
+    select(delivery.c.id, delivery.c.state).where(
         delivery.c.task_id == p("task"),
         delivery.c.review_id == p("review"),
         delivery.c.channel == p("channel"),
@@ -342,7 +342,7 @@ def adopt_copy(
             return
         row = new_delivery(tx, task, seq, recipient.channel, recipient.address, review=review)
         insert_deliveries(tx, [{**row, "state": DeliveryState.SENT.value, "message": message}])
-    elif tx.run(REVIVE, id=known[0], now=micros(tx.now)):
+    elif known[1] == DeliveryState.GIVEN_UP.value and tx.run(REVIVE, id=known[0], now=micros(tx.now)):
         tx.due.add(recipient.channel)
 
 
