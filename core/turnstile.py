@@ -24,6 +24,10 @@ BESIDE_DECISIONS = 1
 LINGER = timedelta(milliseconds=100)
 """How long after a decision somebody decides still: the next one is on its way, and would stand behind what
 was let in between. Measured on SQLite, one decision after the other in a flood: half the median."""
+REST = timedelta(milliseconds=10)
+"""Between one submission and the next while somebody decides: without it every decision stands behind one.
+Measured on SQLite, one decision after the other in a flood: the median 1.1 times that at rest, not 1.8; still
+some 90 submissions a second are stored."""
 WAITING = 1_000
 """Submissions that may wait for their turn, each with up to a megabyte; beyond, they are refused."""
 PATIENCE = timedelta(seconds=5)
@@ -41,7 +45,10 @@ class Turnstile:
         self._calm = calm
         self._submissions = self._decisions = 0
         self._lingers_until = 0.0
-        """By the loop's time."""
+        self._rests_until = 0.0
+        """Both by the loop's time."""
+        self._alarm: asyncio.TimerHandle | None = None
+        """Rings once the rest is over, for those who wait."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
@@ -59,8 +66,7 @@ class Turnstile:
                 self._refuse(outage)
             raise
         finally:
-            self._submissions -= 1
-            self._let_in()
+            self._end_turn()
 
     @contextmanager
     def decision(self) -> Iterator[None]:
@@ -81,6 +87,7 @@ class Turnstile:
             raise Overloaded(FULL)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._let_in()
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await turn
@@ -96,25 +103,36 @@ class Turnstile:
         if turn in self._waiting:
             self._waiting.remove(turn)
         elif not turn.cancelled() and turn.exception() is None:
-            self._submissions -= 1
-            self._let_in()
+            self._end_turn()
 
     @property
     def _has_room(self) -> bool:
         if self._submissions + len(self._waiting) < self._calm:
             return True
-        if self._submissions < BESIDE_DECISIONS:
-            return True
-        somebody_decides = self._decisions or _now() < self._lingers_until
-        return self._submissions < AT_ONCE and not somebody_decides
+        now = _now()
+        if self._decisions or now < self._lingers_until:
+            return self._submissions < BESIDE_DECISIONS and now >= self._rests_until
+        return self._submissions < AT_ONCE
+
+    def _end_turn(self) -> None:
+        self._submissions -= 1
+        self._rests_until = _now() + REST.total_seconds()
+        self._let_in()
 
     def _let_in(self) -> None:
-        """At the end of each turn and of each decision: who waits stands behind one that has theirs."""
+        """When somebody comes, and when a turn, a decision or a rest ends: for whoever goes on waiting one of
+        them is still to come."""
         while self._waiting and self._has_room:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._submissions += 1
                 turn.set_result(None)
+        if self._waiting and not self._submissions and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_at(self._rests_until, self._go_on)
+
+    def _go_on(self) -> None:
+        self._alarm = None
+        self._let_in()
 
     def _refuse(self, outage: StoreUnavailable) -> None:
         while self._waiting:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core import turnstile
 from core.errors import Overloaded, StoreUnavailable
 from core.turnstile import AT_ONCE, BESIDE_DECISIONS, Turnstile
+from tests.world import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,20 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def are_inside(crowd: Crowd, count: int) -> bool:
+    """So many, and no more, in the order they came."""
+    assert crowd.inside == list(range(len(crowd.inside)))
+    return len(crowd.inside) == count
+
+
+async def test_whoever_comes_in_a_rest_has_their_turn_after_it() -> None:
+    gate = Turnstile(calm=0)
+    with gate.decision():
+        for _ in range(3):
+            async with gate.submission():
+                pass
+
+
 async def test_what_is_no_flood_waits_for_nothing() -> None:
     crowd = Crowd(Turnstile(calm=MANY))
     await settle()
@@ -80,6 +96,7 @@ async def test_a_few_at_a_time_in_the_order_they_came() -> None:
 
 async def test_fewer_while_a_decision_is_stored_but_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turnstile, "LINGER", timedelta())
+    monkeypatch.setattr(turnstile, "REST", timedelta())
     gate = Turnstile(calm=0)
     with gate.decision():
         crowd = Crowd(gate)
@@ -90,6 +107,32 @@ async def test_fewer_while_a_decision_is_stored_but_some(monkeypatch: pytest.Mon
         assert crowd.inside == list(range(BESIDE_DECISIONS + 1))
     await settle()
     assert len(crowd.inside) == AT_ONCE + 1
+    assert await crowd.all_end() == [None] * MANY
+
+
+async def test_between_two_is_a_rest_while_somebody_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "LINGER", timedelta())
+    monkeypatch.setattr(turnstile, "REST", timedelta(hours=1))
+    gate = Turnstile(calm=0)
+    with gate.decision():
+        crowd = Crowd(gate)
+        await settle()
+        crowd.ends[0].set()
+        await settle()
+        assert crowd.inside == [0]
+    await settle()
+    assert len(crowd.inside) == AT_ONCE + 1, "nobody decides any more"
+    assert await crowd.all_end() == [None] * MANY
+
+
+async def test_after_the_rest_the_next_has_its_turn_though_nothing_else_happens() -> None:
+    gate = Turnstile(calm=0)
+    with gate.decision():
+        crowd = Crowd(gate)
+        for number in range(3):
+            await eventually(partial(are_inside, crowd, number + 1))
+            crowd.ends[number].set()
+        await eventually(partial(are_inside, crowd, 4))
     assert await crowd.all_end() == [None] * MANY
 
 
