@@ -34,6 +34,7 @@ LIMIT = 200
 """Characters of a private answer (Telegram Bot API, answerCallbackQuery; Slack takes more)."""
 
 STRANGER = "Nothing was changed: people are known here by their id, and nobody is listed under yours, {}."
+WHO_TO_ADD = " Say “{}whoami” for the lines that make you known."
 ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, then try again."
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
 NOT_RECORDED = "This could not be recorded, and nothing was changed: the database is down. Please try again."
@@ -74,6 +75,14 @@ SENTENCES: dict[type[CountersignError], str | None] = {
     CountersignError: "Nothing was changed: this cannot be done.",
 }
 """None: the error's own sentence, which core wrote for this person."""
+
+
+def unlisted(identity: str | int, prefix: str) -> NotAReviewer:
+    """The refusal of somebody whom we do not know, with how they become known.
+
+    `prefix` is what commands begin with on the platform.
+    """
+    return NotAReviewer(STRANGER.format(identity) + WHO_TO_ADD.format(prefix))
 
 
 def sentence(error: CountersignError) -> str:

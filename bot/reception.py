@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.cards import Theirs, clock_time, url_of
 from bot.linking import card_link
 from bot.menu import LISTED, MOST, Answer, Entry, inbox_link
-from core.errors import Invalid, NotAReviewer
+from core.errors import Invalid
 from core.model import Submission
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ UNKNOWN = (
     "Whoever keeps that file adds these lines, with a key and a name of your own; or, where it has you "
     "already, the last of them:"
 )
-WHO_TO_ADD = " Say “{0}whoami” for the lines that make you known."
 
 HELP = (
     "“{0}pending” lists what waits for you, “{0}submit TEXT” hands in a task, “{0}whoami” says who you are "
@@ -174,8 +173,3 @@ def _how_many(number: int) -> str:
         return "One review waits for you:"
     many = f"{number} reviews" if number < MOST else f"{MOST} reviews or more"
     return f"{many} wait for you, the oldest first:"
-
-
-def introduced(error: NotAReviewer, prefix: str) -> NotAReviewer:
-    """The refusal of somebody whom we do not know, with how they become known."""
-    return NotAReviewer(f"{error}{WHO_TO_ADD.format(prefix)}")

@@ -15,8 +15,8 @@ from bot.absence import Absences
 from bot.answers import NOT_RECORDED, SLOW
 from bot.blocks import escape, listed
 from bot.menu import Answer, Word
-from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced, is_consent
-from bot.slack.payloads import SLACK, Typing
+from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, is_consent
+from bot.slack.payloads import PREFIX, SLACK, Typing
 from bot.slack.strangers import UNTOLD, stranger
 from bot.slack.wording import as_typed
 from bot.zones import has_moment
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-COMMAND = "/countersign"
-PREFIX = f"{COMMAND} "
 POINTING = "Use the menu on its card, or say it to me in its thread."
 """Slack takes no commands in threads, so that they cannot point at a card."""
 SECONDS = 2.5
@@ -211,8 +209,7 @@ class Commands:
         person = self._people.slack_person(user=said.user, team=said.team, own_team=self.own_team)
         if person is None:
             log.info("stranger_refused", channel=SLACK, team=said.team, user=said.user)
-            refusal = stranger(said.user, said.team)
-            raise introduced(refusal, said.prefix) if said.team else refusal
+            raise stranger(said.user, said.team, said.prefix)
         return person
 
 

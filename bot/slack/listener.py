@@ -16,9 +16,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.blocks import MENU_ACTION, action_id
 from bot.buttons import Action
 from bot.connecting import connect_or_go_on
-from bot.slack.commands import COMMAND
 from bot.slack.failures import BAD_TOKEN, FAILURES, failure, refusal_of
-from bot.slack.payloads import SLACK
+from bot.slack.payloads import COMMAND, SLACK
 from bot.slack.socket import CONNECTIONS, Socket
 from bot.views import ANSWER_VIEW, EDIT_VIEW, QUESTION_VIEW, REASON_VIEW
 from core.defects import defect

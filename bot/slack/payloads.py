@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
 SLACK = ChannelName("slack")
+COMMAND = "/countersign"
+PREFIX = f"{COMMAND} "
 SIGNED_AT = "countersign_signed_at"
 """The key under which our door adds to a payload when Slack signed it."""
 FIELDS = 100

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bot.answers import STRANGER
+from bot.answers import unlisted
+from bot.slack.payloads import PREFIX
 from core.errors import NotAReviewer
 
 UNTOLD = (
     "Slack does not say here of which workspace you are, and your id {} does not do without. "
-    "“/countersign whoami” says both."
+    f"“{PREFIX}whoami” says both."
 )
 
 
-def stranger(user: str, team: str) -> NotAReviewer:
+def stranger(user: str, team: str, prefix: str = PREFIX) -> NotAReviewer:
     """The refusal, with the id as `countersign.toml` wants it; `team` is empty where Slack does not say."""
     if not team:
         return NotAReviewer(f"Nothing was changed: {UNTOLD.format(user)}")
-    return NotAReviewer(STRANGER.format(f"{team}/{user}"))
+    return unlisted(f"{team}/{user}", prefix)

@@ -13,10 +13,10 @@ from telegram.constants import ChatType, MessageLimit
 from telegram.error import Forbidden, TelegramError
 
 from bot.absence import Absences
-from bot.answers import ANONYMOUS, STRANGER
+from bot.answers import ANONYMOUS, unlisted
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
-from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, introduced
+from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked
 from bot.telegram.above import NotKnownYet
 from bot.telegram.desk import length_of
 from bot.telegram.failures import failure
@@ -226,7 +226,7 @@ class Commands:
         person = self._people.telegram_person(user.id)
         if person is None:
             log.info("stranger_refused", channel=TELEGRAM, user=user.id)
-            raise introduced(NotAReviewer(STRANGER.format(user.id)), PREFIX)
+            raise unlisted(user.id, PREFIX)
         return person
 
     async def _reply(self, message: Message, made: Markup) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.answers import ANONYMOUS, STRANGER, sentence
+from bot.answers import ANONYMOUS, sentence, unlisted
+from bot.telegram.commands import PREFIX
 from bot.telegram.desk import check_words, place_for_words
 from bot.telegram.places import is_somebody, parts, place_of
 from bot.telegram.prompts import reply_field, request_for_question
@@ -61,7 +62,7 @@ class Inquiries:
             return
         if person is None:
             user = reply.from_user
-            await self._desk.tell(user, STRANGER.format(user.id if user else "unknown"))
+            await self._desk.tell(user, sentence(unlisted(user.id if user else "unknown", PREFIX)))
             return
         try:
             try:

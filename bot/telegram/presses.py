@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.answers import ANONYMOUS, LIMIT, STRANGER, UNREADABLE, OnThePage, sentence, thanks
+from bot.answers import ANONYMOUS, LIMIT, UNREADABLE, OnThePage, sentence, thanks, unlisted
 from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
+from bot.telegram.commands import PREFIX
 from bot.telegram.copies import IN_QUESTIONS, pressed_copy
 from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
@@ -267,5 +268,5 @@ class Presses:
         person = self._people.telegram_person(user.id)
         if person is None:
             log.info("stranger_refused", channel=TELEGRAM, user=user.id)
-            raise NotAReviewer(STRANGER.format(user.id))
+            raise unlisted(user.id, PREFIX)
         return person

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.answers import LIMIT, sentence, thanks
+from bot.answers import LIMIT, sentence, thanks, unlisted
 from core import errors
 from core.errors import CountersignError, NotAReviewer
 from core.model import PersonId, Policy, Quorum, Verdict
@@ -35,6 +35,16 @@ def test_every_error_has_a_sentence_that_fits(cls: type[CountersignError]) -> No
 
 def test_a_rule_speaks_for_itself() -> None:
     assert sentence(NotAReviewer("You are not among the reviewers.")) == "You are not among the reviewers."
+
+
+@pytest.mark.parametrize(
+    ("identity", "prefix"), [(2**52 - 1, "/"), ("E0123456789A/W0123456789A", "/countersign ")]
+)
+def test_how_a_stranger_becomes_known_fits_below_a_button(identity: str | int, prefix: str) -> None:
+    """Telegram's ids have 52 bits at most (Bot API, User)."""
+    said = sentence(unlisted(identity, prefix))
+    assert str(identity) in said
+    assert said.endswith(f"Say “{prefix}whoami” for the lines that make you known.")
 
 
 def test_thanks_count_below_the_quorum(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from bot.checkup import NEEDED_SCOPES, WANTED_SCOPES
-from bot.slack.commands import COMMAND
 from bot.slack.listener import CHANNEL_EVENTS, USERGROUP_EVENTS
+from bot.slack.payloads import COMMAND
 from tests.bot.manifest import EVENTS, SCOPES, TEXT
 
 LOOKUPS = {"channels:read", "groups:read", "usergroups:read"}

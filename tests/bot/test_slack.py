@@ -95,7 +95,9 @@ async def test_a_stranger_is_told_in_private_and_changes_nothing(there: SlackHou
     task = await there.house.submit()
     answer = await there.slack.press(await there.card(), label, user="U01EVE")
     assert answer.status == 200
-    assert "nobody is listed under yours, T0SIMULATED/U01EVE" in await there.told("U01EVE")
+    told = await there.told("U01EVE")
+    assert "nobody is listed under yours, T0SIMULATED/U01EVE" in told
+    assert "Say “/countersign whoami” for the lines that make you known." in told
     assert there.slack.open_views("U01EVE") == ()
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 

@@ -176,7 +176,7 @@ async def test_structured_data_is_edited_as_json_and_keeps_its_shape(there: Slac
         ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can."),
         (
             "U01EVE",
-            "Nothing was changed: people are known here by their id, and nobody is listed under yours",
+            "yours, T0SIMULATED/U01EVE. Say “/countersign whoami” for the lines that make you known.",
         ),
         ("U01BEN", "You are not among the reviewers"),
     ],

@@ -191,6 +191,7 @@ async def test_a_stranger_is_told_in_private_and_changes_nothing(there: Telegram
     assert press.show_alert
     assert press.text is not None
     assert "nobody is listed under yours, 66" in press.text
+    assert press.text.endswith("Say “/whoami” for the lines that make you known.")
     assert len(there.ours()) == 1
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 

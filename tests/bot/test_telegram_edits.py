@@ -571,7 +571,8 @@ async def test_only_the_submitter_or_an_administrator_answers(there: TelegramHou
     refused = "Sam Lee is asked; only they answer, or an administrator."
     assert (await there.card(1, chat=ANA_ID)).text == named(there, refused, task)
     await there.telegram.say(GROUP, "Me too!", user=EVE_ID, reply_to=notice)
-    assert "nobody is listed under yours" in (await there.card(1, chat=EVE_ID)).text
+    stranger = (await there.card(1, chat=EVE_ID)).text
+    assert f"nobody is listed under yours, {EVE_ID}. Say “/whoami”" in stranger
     assert [one.reply for one in await questions(there, task)] == [None]
     await there.telegram.say(GROUP, "For Sam.", user=BEN_ID, reply_to=notice)
     question = await replied(there, task)

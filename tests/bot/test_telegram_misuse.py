@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from bot.answers import ANONYMOUS, KEPT, STRANGER
+from bot.answers import ANONYMOUS, KEPT, unlisted
 from bot.buttons import Action
 from bot.markup import LIMIT
 from bot.reception import HELP, WORDS_DECIDE_NOTHING
@@ -367,7 +367,7 @@ async def test_who_is_refused_when_the_press_takes_no_answer_any_more_is_told_in
     card = await there.card()
     there.telegram.tap(card, "Approve", user=EVE_ID, too_old=True)
     told = await there.card(chat=EVE_ID)
-    assert told.text == named(there, STRANGER.format(EVE_ID), task)
+    assert told.text == named(there, str(unlisted(EVE_ID, "/")), task)
     there.telegram.tap(card, "Approve", user=ANA_ID, too_old=True)
     await there.card_with("Approved by Ana Ruiz")
     assert there.ours(ANA_ID) == [], "that says the card"

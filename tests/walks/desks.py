@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.blocks import MENU_ACTION
-from bot.slack.commands import COMMAND
+from bot.slack.payloads import COMMAND
 from bot.views import ANSWER_BLOCK, EDIT_BLOCK, QUESTION_BLOCK
 from tests.bot.slack_house import text_of
 from tests.walks.rooms import PATIENCE, SlackRoom, TelegramRoom
