@@ -25,6 +25,7 @@ from core.store.unfinished import source_of_copy
 from countersign.alike import SECTIONS, either, grouped, living, part
 from countersign.configuration import DEFAULT_FILE, configuration
 from countersign.flows import loaded
+from countersign.listening import port_finding
 from countersign.membership import asked, asker
 from countersign.reach import places, within_reach
 from countersign.reloading import LONGEST_ID
@@ -78,7 +79,7 @@ async def findings() -> AsyncIterator[Finding]:
     except CountersignError as error:
         yield Finding(check="settings", is_well=False, text=str(error), mend="see .env.example")
         return
-    for finding in _settings(found):
+    async for finding in _settings(found):
         yield finding
     stored, target = _database(found.core.database_url.get_secret_value())
     yield stored
@@ -119,7 +120,7 @@ def _packages() -> Finding:
     )
 
 
-def _settings(found: Settings) -> Iterator[Finding]:
+async def _settings(found: Settings) -> AsyncIterator[Finding]:
     yield _callbacks(found) or Finding(
         check="settings", is_well=True, text=f"it would serve at {found.web.base_url}"
     )
@@ -129,6 +130,8 @@ def _settings(found: Settings) -> Iterator[Finding]:
         yield Finding(check=name, is_well=True, text="is not the platform's own address")
     for _, finding in malformed(found.bot):
         yield finding
+    if (listens := await port_finding(found.web)) is not None:
+        yield listens
 
 
 def _callbacks(found: Settings) -> Finding | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
@@ -14,6 +16,27 @@ if TYPE_CHECKING:
 
 class PortIsTaken(SettingsError):
     """Somebody else listens there."""
+
+
+def free_at(host: str, port: int) -> int | None:
+    """The port that could be bound on every address of `host`; None where something listens there.
+
+    Raises `OSError` where the system refuses it otherwise.
+    """
+    with ExitStack() as stack:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            tried = stack.enter_context(socket.socket(family, kind))
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family is socket.AF_INET6:  # as asyncio listens
+                tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                tried.bind((address[0], port, *address[2:]))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return None
+                raise
+            port = tried.getsockname()[1]
+    return port
 
 
 async def listen(runner: AppRunner, host: str, port: int, setting: str) -> str:

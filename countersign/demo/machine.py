@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import socket
-from contextlib import ExitStack
 
 from core.addresses import is_loopback
 from core.errors import SettingsError
+from countersign.server import free_at
 
 TRIES = 100
 """How many ports after a busy one are tried."""
@@ -43,18 +41,7 @@ def free_port(host: str, port: int, *, or_next: bool) -> int:
 
 
 def _bound(host: str, port: int) -> int | None:
-    """The port that could be bound on every address of `host`; None where something listens there."""
-    with ExitStack() as stack:
-        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            tried = stack.enter_context(socket.socket(family, kind))
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((address[0], port, *address[2:]))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return None
-                raise SettingsError(
-                    f"COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error.strerror}."
-                ) from error
-            port = tried.getsockname()[1]
-    return port
+    try:
+        return free_at(host, port)
+    except OSError as error:
+        raise SettingsError(f"COUNTERSIGN_PORT: cannot listen at {host}:{port}: {error.strerror}.") from error

@@ -590,6 +590,7 @@ def test_doctor_is_content_with_a_served_folder(served: Served) -> None:
     examined = served.run("doctor")
     assert examined.returncode == 0, examined.stdout
     assert "ok    database" in examined.stdout
+    assert f"ok    port: a server of Countersign's listens at 127.0.0.1:{served.port}" in examined.stdout
 
 
 def test_doctor_knows_that_in_open_mode_whoever_sits_there_reviews(tmp_path: Path) -> None:
