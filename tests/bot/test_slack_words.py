@@ -145,6 +145,8 @@ async def test_a_stranger_and_unknown_words_are_told_so(there: SlackHouse) -> No
     help_ = (await typed(there, "help")).text
     for word in ("away", "back", "looking", "later 2h", "withdraw"):
         assert f"/countersign {word}" in help_
+    for words in ("submit flow:NAME TEXT", "looking off", "later off"):
+        assert f"“/countersign {words}”" in help_
 
 
 async def test_whoever_wants_no_reminder_of_their_own_is_told_when_the_next_comes_if_one_does(

@@ -265,7 +265,10 @@ async def test_cancel_is_no_reason_and_no_question(there: TelegramHouse, label: 
 
 
 async def test_help_and_words_of_decision_are_answered(there: TelegramHouse) -> None:
-    assert (await said(there, "/help")).text == HELP.format("/")
+    told = (await said(there, "/help")).text
+    assert told == HELP.format("/")
+    for words in ("submit flow:NAME TEXT", "looking off", "later off"):
+        assert f"“/{words}”" in told
     assert "Say “/whoami”" in (await said(there, "/help", user=EVE_ID)).text
     for text in ("/approve", "/reject too expensive"):
         assert (await said(there, text)).text == WORDS_DECIDE_NOTHING
