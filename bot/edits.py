@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.changes import GAP
 from core.differences import unified
 from core.model import Party, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.model import Json, ReviewRequest
 
 UNDECIDED = "Nothing is decided until you confirm."
 
 
 def difference(draft: Json, content: Json) -> str:
-    """Line by line, as `diff -u` shows it; a line ends at a line feed only, so that every change shows."""
+    """Line by line, as cards show it; but a line ends at a line feed only, so that every change shows."""
     before, now = text_of(draft).split("\n"), text_of(content).split("\n")
     lines = unified(before, now)
     if lines is None:
         return "\n".join([*(f"-{line}" for line in before), *(f"+{line}" for line in now)])
-    return "\n".join(lines[2:])
+    return "\n".join(_without_numbers(lines[2:]))
+
+
+def _without_numbers(lines: Sequence[str]) -> list[str]:
+    """Those of lines say nothing where none are numbered; between two changes they become a gap."""
+    told: list[str] = []
+    for line in lines:
+        if not line.startswith(GAP):  # what is of the texts begins with a sign, or with a blank
+            told.append(line)
+        elif told:
+            told.append(GAP)
+    return told
 
 
 def consequence(review: ReviewRequest) -> str:

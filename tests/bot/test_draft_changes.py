@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,31 @@ def test_an_edit_that_changes_too_much_to_be_compared_is_shown_as_one_for_the_ot
     before, now = "1\n" * (CHANGED + 1), "2\n" * (CHANGED + 1)
     lines = difference(before, now).split("\n")
     assert lines == ["-1"] * (CHANGED + 1) + ["-"] + ["+2"] * (CHANGED + 1) + ["+"]
+
+
+def test_an_edit_is_shown_as_a_card_shows_changes_without_numbers_of_lines() -> None:
+    middle = [f"line {number}" for number in range(10)]
+    before, now = "\n".join(["a", *middle, "b"]), "\n".join(["A", *middle, "B"])
+    shown = difference(before, now).split("\n")
+    assert shown == [
+        "-a",
+        "+A",
+        *(f" {line}" for line in middle[:3]),
+        GAP,
+        *(f" {line}" for line in middle[-3:]),
+        "-b",
+        "+B",
+    ]
+
+
+def test_lines_of_a_draft_that_look_like_a_gap_stay() -> None:
+    assert difference("@@ -1 +1 @@\nb", "@@ -1 +1 @@\nB\n@@") == " @@ -1 +1 @@\n-b\n+B\n+@@"
+
+
+@given(TEXT, TEXT)
+def test_every_change_of_an_edit_is_shown(before: str, now: str) -> None:
+    """Of line ends and breaks, too, which a card passes over: this is what somebody confirms."""
+    lines = difference(before, now).split("\n") if before != now else []
+    for sign, text, other in (("-", before, now), ("+", now, before)):
+        shown = Counter(line[1:] for line in lines if line[0] == sign)
+        assert shown >= Counter(text.split("\n")) - Counter(other.split("\n"))

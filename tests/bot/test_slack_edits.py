@@ -65,6 +65,7 @@ async def test_the_draft_is_changed_the_difference_shown_and_then_confirmed(ther
     assert answer.ok
     shown = the_view(there)
     assert "+And more." in said_in(shown)
+    assert "@@" not in said_in(shown)
     assert shown.body["submit"]["text"] == "Confirm"
     assert "Nothing is decided until you confirm." in said_in(shown)
     assert await decisions(there, task) == (), "seeing is not deciding"

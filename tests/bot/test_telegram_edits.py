@@ -82,6 +82,7 @@ async def test_a_new_text_is_sent_its_difference_shown_and_then_confirmed(there:
     assert prompt.force_reply["selective"] is True
     shown = await proposed(there, "hello\nmoon")
     assert " hello\n-world\n+moon" in shown.text
+    assert "@@" not in shown.text
     assert (
         "Nothing is decided until you confirm. Then your text is approved in place of the draft."
         in shown.text
