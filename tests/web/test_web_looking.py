@@ -209,6 +209,23 @@ def forms(page: Seen, what: str) -> list[dict[str, str | None]]:
 
 
 @pytest.mark.parametrize("back", ["", "inbox"])
+async def test_the_pages_promise_no_reminder_that_the_deadline_comes_before(
+    office: PolicyHouse, back: str
+) -> None:
+    task_id = await office.submitted(flow="staged")
+    task = f"/tasks/{task_id}"
+    ana, ben = await office.signed_in("ana"), await office.signed_in("ben")
+    form = {"review_id": await office.open_review(task_id), "back": back}
+    await posted(ana, f"{task}/snooze", **form, **{"for": "tomorrow"})
+    page = await seen(ana, f"/{back}" if back else task)
+    never = "No reminder comes to you before 21 Nov 2026, 16:00:00 UTC, by when it is to be decided."
+    assert never in words(page)
+    assert "Your reminder" not in words(page)
+    assert len(forms(page, "wake")) == 1
+    assert "Reminded later Ana Ruiz not before it is to be decided" in words(await seen(ben, task))
+
+
+@pytest.mark.parametrize("back", ["", "inbox"])
 async def test_the_pages_have_forms_for_both(office: PolicyHouse, back: str) -> None:
     task_id = await office.submitted(flow="two")
     review = await office.open_review(task_id)
