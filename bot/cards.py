@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.buttons import Buttons
-    from core.model import Decision, Json, Person, PersonId, Policy, ReviewRequest, TaskId
+    from core.model import Decision, Json, Person, PersonId, Policy, Recipient, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
@@ -36,6 +36,8 @@ IRREVOCABLE = "What follows cannot be undone."
 ON_ITS_PAGE = "decided on its page"
 """Where a press in chat is not enough; whoever presses all the same is told so."""
 NEWER = "a newer card of this review is below: what was pressed on this one may have been lost"
+
+STANDS_IN = "in place of a card that could not be shown elsewhere"
 
 
 class CardState(StrEnum):
@@ -138,13 +140,15 @@ class Card:
         return (*counted, *self.remarks[hidden:])
 
 
-def card(request: ReviewRequest, *, public_url: str, buttons: Buttons) -> Card:
-    """The card as it should look now; `public_url` is the base of our own pages."""
+def card(
+    request: ReviewRequest, *, public_url: str, buttons: Buttons, place: Recipient | None = None
+) -> Card:
+    """The card as it should look now, in this place; `public_url` is the base of our own pages."""
     draft = text_of(request.content)
     return Card(
         state=state(request),
         title=request.task.title,
-        byline=_byline(request),
+        byline=_byline(request, place),
         previous=_previous(request),
         difference=_difference(request, draft),
         draft=draft,
@@ -215,13 +219,16 @@ def _awaits(request: ReviewRequest) -> bool:
     return request.is_open and request.outcome is Outcome.OPEN and request.superseded_by is None
 
 
-def _byline(request: ReviewRequest) -> Line:
+def _byline(request: ReviewRequest, place: Recipient | None) -> Line:
     task = request.task
     line: Line = (f"attempt {request.attempt} · submitted by ", Theirs(text=task.submitter_name))
     if (request.point, request.node) != (Point.REVIEW, _ONLY):
         line = (f"{_POINTS.get(request.point, '')}", Theirs(text=request.node), " · ", *line)
     if task.on_behalf_of is not None:
         line += (" on behalf of ", Theirs(text=task.on_behalf_of))
+    policy = request.policy
+    if place in policy.fallback and place not in policy.recipients:
+        line += (f" · {STANDS_IN}",)
     return line
 
 

@@ -285,10 +285,11 @@ class SlackChannel:
             text, drawn = self._notice(content, is_said=delivery.message is not None)
             kind = "countersign_notice"
         else:
-            shown = card(content, public_url=self._public_url, buttons=self._buttons)
+            at = delivery.recipient
+            shown = card(content, public_url=self._public_url, buttons=self._buttons, place=at)
             shown = retired(shown) if delivery.is_retired else shown
             users: dict[PersonId, str] = {}
-            if content.is_open and not delivery.is_retired and not is_for_one(delivery.recipient.address):
+            if content.is_open and not delivery.is_retired and not is_for_one(at.address):
                 users = self._people.slack_users()
                 of = self._service.delegations
                 shown = calling(shown, await of.called(content) if is_post else of.named(content), users)

@@ -266,8 +266,9 @@ class TelegramChannel:
             told = words(content, public_url=self._public_url, is_said=delivery.message is not None)
             made = said(told, self._called(), may_reply=may_reply)
         else:
-            shown, users = card(content, public_url=self._public_url, buttons=self._buttons), {}
-            is_private = place_of(delivery.recipient.address).is_private
+            at = delivery.recipient
+            shown = card(content, public_url=self._public_url, buttons=self._buttons, place=at)
+            users, is_private = {}, place_of(at.address).is_private
             if content.is_open and not delivery.is_retired and not is_private:
                 users = self._called()
                 of = self._service.delegations

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.buttons import Action
-from bot.cards import NEWER, REMARKS, CardState, Difference, Remark, Theirs, retired
+from bot.cards import NEWER, REMARKS, STANDS_IN, CardState, Difference, Remark, Theirs, retired
+from bot.cards import card as draw
 from core.literal import SHORT
 from core.model import (
     Assurance,
+    ChannelName,
     Claim,
     Earlier,
     OnExpiry,
@@ -23,6 +25,7 @@ from core.model import (
     Policy,
     Quorum,
     ReasonRule,
+    Recipient,
     ReviewId,
     Status,
     Timer,
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from bot.buttons import Buttons
     from bot.cards import Card
-    from core.model import Decision
+    from core.model import Decision, ReviewRequest
 
 AT = datetime(2026, 11, 5, 14, 2, tzinfo=UTC)
 TWO_OF_THEM = Policy(name="two", reviewers=(PersonId("ana"), PersonId("ben")), approvals=2)
@@ -51,6 +54,21 @@ def test_an_open_review_can_be_approved_and_rejected(a_card: Callable[..., Card]
     assert [button.label for button in card.buttons] == ["Approve", "Reject…"]
     presses = [buttons.read(button.token) for button in card.buttons]
     assert [press.action for press in presses if press] == [Action.APPROVE, Action.REJECT]
+
+
+def test_a_card_in_the_fallback_says_that_it_stands_in_for_another(
+    a_review: Callable[..., ReviewRequest], buttons: Buttons
+) -> None:
+    usual, spare = (Recipient(channel=ChannelName("slack"), address=one) for one in ("C01GEN", "C02ALT"))
+    policy = Policy(
+        name="default", reviewers=(PersonId("ana"),), recipients=(usual,), fallback=(spare, usual)
+    )
+    for place, words in ((spare, (f" · {STANDS_IN}",)), (usual, ()), (None, ())):
+        shown = draw(a_review(policy=policy), public_url="https://x.test", buttons=buttons, place=place)
+        assert shown.byline[2:] == words
+    wider = replace(policy, recipients=(usual, spare))  # as after an escalation that calls people there
+    shown = draw(a_review(policy=wider), public_url="https://x.test", buttons=buttons, place=spare)
+    assert shown.byline[2:] == ()
 
 
 def test_a_card_that_another_one_stands_in_for_can_only_be_looked_at(a_card: Callable[..., Card]) -> None:

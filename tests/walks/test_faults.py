@@ -135,14 +135,15 @@ async def test_a_card_for_a_place_that_is_closed_to_us_goes_to_the_fallback_and_
         await there.room(chat).approve(await there.room(chat).card("While it is open"), "ana")
         assert (await sam.ended(first)).data["outcome"] == "approved"
         assert not other.cards("While it is open")
+        assert not there.room(chat).cards("in place of")
         close(there, chat)
         task = await sam.submit(TEXT)
-        card = await other.card(TEXT)
+        card = await other.card(TEXT, "in place of a card that could not be shown elsewhere")
         page = await eventually(lambda: page_saying(sam, task, f"Not delivered to {chat}"))
         assert "The card went to the fallback." in page
         await sam.waits(task)
         await other.reject(card, "ana", "too long")
-        second = await other.card(TEXT, "attempt 2 ·")
+        second = await other.card(TEXT, "attempt 2 ·", "in place of a card")
         assert other.is_in_thread_of(second, card)
         await other.until_it_says(card, "superseded by attempt 2")
         await other.approve(second, "ana")
