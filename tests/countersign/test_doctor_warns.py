@@ -29,6 +29,7 @@ name = "Cy"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTERSIGN_PORT", "0")  # another program may listen at the usual one
     return tmp_path
 
 
