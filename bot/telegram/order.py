@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import Unavailable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from telegram import Update
 
-    from core.ports import Clock
+    from core.ports import Alarm, Clock
 
 HELD_UP = timedelta(minutes=10)
 """What cannot be handled for longer may be held up by something else than the database."""
@@ -98,14 +99,15 @@ class Said:
 class Speaker:
     """What one person has under way."""
 
-    __slots__ = ("_about", "_is_waiting", "said")
+    __slots__ = ("_about", "alarm", "is_waiting", "said")
 
     def __init__(self) -> None:
+        self.alarm: Alarm | None = None
         self.said: dict[int, Said] = {}
         """By the ids of updates, which count up."""
         self._about: Counter[str | None] = Counter()
         """How much of it is about which review."""
-        self._is_waiting = False
+        self.is_waiting = False
         """Whether some of it may wait to be handed out."""
 
     def add(self, one: Said) -> bool:
@@ -117,12 +119,12 @@ class Speaker:
         self.pop(number)
         is_latest = not said or number > next(reversed(said))
         is_free = one.about is not None and not (self._about[None] or self._about[one.about])
-        is_first = is_latest and (not said or is_free) and not self._is_waiting
+        is_first = is_latest and (not said or is_free) and not self.is_waiting
         said[number] = one
         self._about[one.about] += 1
         if not is_latest:
             self.said = dict(sorted(said.items()))
-        self._is_waiting = self._is_waiting or not is_first
+        self.is_waiting = self.is_waiting or not is_first
         return is_first
 
     def pop(self, number: int) -> None:
@@ -131,27 +133,32 @@ class Speaker:
             if not self._about[one.about]:
                 del self._about[one.about]
 
+    def hush(self) -> None:
+        """Nothing is to be looked at any more."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+
     def next(self, now: timedelta) -> list[Update]:
         """What may be handed out by now, which was not before.
 
         In one pass, which ends at the first that all after it wait for: thousands may have piled up.
         Two presses on different reviews are none of each other's.
         """
-        if not self._is_waiting:
+        if not self.is_waiting:
             return []
         free: list[Update] = []
         waited_for: set[str] = set()
-        self._is_waiting = False
+        self.is_waiting = False
         for each in self.said.values():
             is_free = not waited_for if each.about is None else each.about not in waited_for
             if each.since is None and is_free:
                 each.since = now
                 free.append(each.update)
-            self._is_waiting = self._is_waiting or each.since is None
+            self.is_waiting = self.is_waiting or each.since is None
             if each.since is not None and now - each.since >= HELD_UP:
                 continue
             if each.about is None:
-                self._is_waiting = True
+                self.is_waiting = True
                 break
             waited_for.add(each.about)
         return free
@@ -190,6 +197,7 @@ class Line:
             return
         speaker.pop(update.update_id)
         if not speaker.said:
+            speaker.hush()
             del self._speakers[user.id]
         elif not self._is_closed:
             self._go_on(speaker)
@@ -197,10 +205,19 @@ class Line:
     def close(self) -> None:
         """Hand out nothing more of what waits, nor what comes to wait behind it: it is stored."""
         self._is_closed = True
+        for speaker in self._speakers.values():
+            speaker.hush()
 
     def _go_on(self, speaker: Speaker) -> None:
         for update in speaker.next(self._clock.steady()):
             self._queue.put_nowait(update)
+        if speaker.is_waiting and speaker.alarm is None:
+            # Whatever it waits for may be tried for ever, and this person say nothing more.
+            speaker.alarm = self._clock.call_at(self._clock.now() + HELD_UP, partial(self._look, speaker))
+
+    def _look(self, speaker: Speaker) -> None:
+        speaker.alarm = None
+        self._go_on(speaker)
 
 
 def _about(update: Update) -> str | None:

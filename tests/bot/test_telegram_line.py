@@ -76,8 +76,7 @@ def test_whoever_is_free_is_handed_out_and_nobody_else(
     for step, number, review in steps:
         if step == "pass":
             clock.advance(HELD_UP)
-            continue
-        if step == "put" and (new := newest + number) not in updates:
+        elif step == "put" and (new := newest + number) not in updates:
             newest = max(newest, new)
             updates[new] = of_review(new, review)
             plainly.said[new] = review

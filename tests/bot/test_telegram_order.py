@@ -311,6 +311,28 @@ def test_what_is_tried_for_ever_holds_up_ten_minutes(clock: StoppedClock) -> Non
     assert handed_out.get_nowait() is third
 
 
+def test_what_waits_behind_it_is_handled_though_that_person_says_nothing_more(clock: StoppedClock) -> None:
+    handed_out: asyncio.Queue[object] = asyncio.Queue()
+    line = Line(handed_out, clock)
+    hangs, second, third = saying(10, ANA_ID), saying(11, ANA_ID), saying(12, ANA_ID)
+    for update in (hangs, second, third):
+        line.put(update)
+    assert handed_out.get_nowait() is hangs
+    clock.advance(HELD_UP - timedelta(seconds=1))
+    assert handed_out.empty()
+    clock.advance(seconds=1)
+    assert handed_out.get_nowait() is second
+    assert handed_out.empty()
+    clock.advance(HELD_UP)
+    assert handed_out.get_nowait() is third
+    line.tried(second)
+    line.tried(third)
+    line.put(saying(13, ANA_ID))
+    line.close()
+    clock.advance(HELD_UP)
+    assert handed_out.qsize() == 1
+
+
 def pressing(update_id: int, user: int, data: str) -> Update:
     query = CallbackQuery(str(update_id), User(user, "Ana", is_bot=False), "", data=data)
     return Update(update_id, callback_query=query)
