@@ -6,6 +6,7 @@ The metrics library is imported at the first scrape, so that nobody else waits f
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
-from core.errors import StoreUnavailable
+from core.errors import Overloaded, StoreUnavailable
 from core.events import (
     ReviewExpired,
     ReviewRequested,
@@ -99,7 +100,7 @@ class Exposition:
         from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
         from prometheus_client.exposition import choose_encoder
 
-        census = await self._counted()
+        census, _ = await asyncio.gather(self._counted(), self._tried_again())
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Collected(self._all(census, readers, refused)))
         ProcessCollector(registry=registry)
@@ -122,6 +123,14 @@ class Exposition:
         now = self._clock.steady()
         self._fresh_until = now + max(FRESH, SHARE * (now - began))
         return self._census
+
+    async def _tried_again(self) -> None:
+        """Where the last unit could not be stored: see whether one can be now. Nobody else may be asking."""
+        if not self._store.lanes["write"].failing:
+            return
+        with suppress(StoreUnavailable, Overloaded, TimeoutError):
+            async with asyncio.timeout(READ.total_seconds()):
+                await self._store.check()
 
     def _all(
         self, census: Census | None, readers: int, refused: Mapping[tuple[int, str], int]

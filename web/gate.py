@@ -16,6 +16,7 @@ from core.errors import CountersignError, Unidentified
 from web import expectations
 from web.auth import CALLER
 from web.bodies import check_length, form
+from web.metrics import METRICS
 from web.parameters import own_path
 from web.problems import HttpRefusal, Problem, problem_of, problem_of_http, problem_response, unexpected
 
@@ -105,7 +106,8 @@ class Admission:
         if path in ANYBODY:
             return
         request[OURS] = True
-        request[CALLER] = await self._callers.caller(request)
+        asked = self._callers.onlooker if path == METRICS else self._callers.caller
+        request[CALLER] = await asked(request)
         if not says_origin:
             await self._callers.check_form_token(request)
 

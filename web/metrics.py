@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+METRICS = "/metrics"
+
+
 class Exposition(Protocol):
     """Writes everything out; what only the web server knows is told it."""
 
@@ -35,7 +38,7 @@ class Metrics:
         self._refused = refused
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/metrics", self.show)]
+        return [web.get(METRICS, self.show)]
 
     async def show(self, request: web.Request) -> web.Response:
         body, content_type = await self._exposition.text(

@@ -63,9 +63,11 @@ class Lane:
         writes: bool,
         committed: Callable[[list[StoredEvent], set[ChannelName], list[Position], set[str]], None],
         placing: Placing | None = None,
+        name: str | None = None,
     ) -> None:
         """`committed` is told on the event loop: of events, channels with something due, positions of tasks
-        that were given work, and of the tasks whose work was left to a job."""
+        that were given work, and of the tasks whose work was left to a job. The log has it by `name`: write
+        or read, unless there is another."""
         self._session = Session(database, clock, writes=writes, placing=placing)
         self._most = database.group
         self._committed = committed
@@ -75,9 +77,8 @@ class Lane:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_idle = True
         """Whether the thread waits for the bell, or is about to."""
-        self._thread = threading.Thread(
-            target=self._work, name=f"store-{'write' if writes else 'read'}", daemon=True
-        )
+        name = name or ("write" if writes else "read")
+        self._thread = threading.Thread(target=self._work, name=f"store-{name}", daemon=True)
         self.latency, self.groups = Distribution(UNITS), Distribution(GROUPS)
         """Of units, from when the first of their group was asked for to its answers; of groups, in units."""
         self.attempts = Distribution(ATTEMPTS)

@@ -116,7 +116,11 @@ class LeaseRows:
         self, database: Database, clock: Clock, committed: Callable[[set[ChannelName]], None]
     ) -> None:
         self._lane = Lane(
-            database, clock, writes=True, committed=lambda _events, due, _positions, _left: committed(due)
+            database,
+            clock,
+            writes=True,
+            committed=lambda _events, due, _positions, _left: committed(due),
+            name="leases",
         )
 
     async def __aenter__(self) -> Self:

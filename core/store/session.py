@@ -58,6 +58,10 @@ class Session:
         self._writes = writes
         self.failing = False
         """Whether the last group could not be run for want of the database."""
+        self._reached = True
+        """Whether the present group began: it is no want of room that kept one from it."""
+        self._was_away = False
+        """Whether the last group that failed had not even begun."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
         self._told: str | None = None
@@ -105,7 +109,9 @@ class Session:
         """Run and commit `group`; False where nothing of it was committed and running apart may help."""
         mark: str | None = None
         try:
+            self._reached = False
             self._begin()
+            self._reached = True
             self._transaction.now = self._clock.now()
             wrote = 0
             for job in group:
@@ -115,8 +121,8 @@ class Session:
                 wrote += self._transaction.writes
             mark = self._database.mark(self._cursor) if wrote else None
             self._commit()
-            # A full disk can still be read.
-            self.failing = self.failing and self._writes and not wrote
+            # A full disk can still be read; who was away is back.
+            self.failing = self.failing and self._writes and not (wrote or self._was_away)
             if self._told is not None and not self.failing:
                 log.info("groups_done_again", lane=current_thread().name, refused=self._refused)
                 self._told, self._refused = None, 0
@@ -225,7 +231,7 @@ class Session:
     def _begin_outage(self, outage: StoreUnavailable, units: int) -> None:
         if self._told != outage.in_full:
             log.warning("group_failed", lane=current_thread().name, units=units, error=outage.in_full)
-        self._told = outage.in_full
+        self._told, self._was_away = outage.in_full, not self._reached
         self.failing, self._outage = True, outage
 
     def refuse(self, jobs: list[Job[Any]], outage: StoreUnavailable) -> None:

@@ -617,6 +617,26 @@ async def test_a_reader_is_well_again_after_an_outage(
     await reader.stop()
 
 
+async def test_the_end_of_an_outage_is_told_by_a_writer_that_has_nothing_to_write(
+    any_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be reached and now it can: that says enough, as whoever waits for a lease never writes."""
+    writer = Lane(any_database, clock, writes=True, committed=Told(), name="leases")
+    writer.start()
+    writer._session.disconnect()
+    with capture_logs() as logs:
+        with monkeypatch.context() as away:
+            away.setattr(any_database, "connect", unreachable)
+            with pytest.raises(StoreUnavailable):
+                await writer.run(kept)
+            assert writer.failing
+        await writer.run(kept)
+        assert not writer.failing
+    said = [(line["event"], line["lane"]) for line in logs if "lane" in line]
+    assert said == [("group_failed", "store-leases"), ("groups_done_again", "store-leases")]
+    await writer.stop()
+
+
 def unreachable() -> NoReturn:
     raise StoreUnavailable("It is away.")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from core.errors import RateLimited, ReviewIsClosed, StoreUnavailable, Undeliverable, Unreachable
 from core.measures import OTHERS, POLICIES, WAITS, Distribution, Measures
 from core.model import Verdict
+from core.store.session import Session
 from countersign.metrics import FRESH, Exposition
 from tests.countersign.plain_house import bearer, posted, running
 from tests.world import ANA, BEN, DESK, PAPER, PATIENCE, PaperChannel, draft_flows, eventually, whole_core
@@ -236,6 +237,25 @@ async def test_without_its_database_it_says_what_the_process_knows_and_nothing_o
     assert told("countersign_tasks", status="pending") is None
     assert told("countersign_tasks_submitted_total") == 0
     assert told("process_cpu_seconds_total") is not None
+
+
+async def test_a_database_that_is_back_is_seen_by_the_scrape_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody has anything to store, and nobody asks /readyz, nobody else would look."""
+    which = shown_by(world)
+    with monkeypatch.context() as away:
+        away.setattr(Session, "_begin", unreachable)
+        with pytest.raises(StoreUnavailable):
+            await world.submit("hello")
+        told = await scraped(which)
+        assert [told("countersign_store_failing", lane=lane) for lane in ("write", "read")] == [1, 1]
+    told = await scraped(which)
+    assert told("countersign_store_failing", lane="write") == 0
+
+
+def unreachable(_session: Session) -> NoReturn:
+    raise StoreUnavailable("It is away.")
 
 
 async def test_a_database_that_does_not_answer_holds_up_no_scrape(

@@ -8,10 +8,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from core.errors import StoreUnavailable
+from core.model import PersonId
+from web.auth import RECHECK
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.web.web_house import Houses
+    from tests.web.web_house import House, Houses
+    from tests.world import StoppedClock
 
 
 class Told:
@@ -84,6 +89,35 @@ async def test_metrics_need_a_sign_in_as_everything_else(houses: Houses) -> None
         assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
         assert answer.headers["Cache-Control"] == "no-store"
         assert await answer.text() == "# nothing\n"
+
+
+async def test_while_the_database_is_away_a_token_that_was_good_is_shown_numbers_and_nothing_else(
+    houses: Houses, clock: StoppedClock
+) -> None:
+    """Or nobody would see in them that it is away. A token that nobody has shown before cannot be known."""
+    house = await houses(exposition=Told())
+    eve, sam = await house.bearer("eve"), await house.bearer("sam")
+    assert await status(house, "/metrics", eve) == 200
+
+    async def away(_token_hash: str) -> None:
+        raise StoreUnavailable("It is away.")
+
+    house.store.answers["credential"] = away
+    clock.advance(RECHECK)
+    for _ in range(2):
+        assert await status(house, "/metrics", eve) == 200
+    assert await status(house, "/metrics", sam) == 503
+    assert await status(house, "/v1/tasks", eve) == 503
+    del house.store.answers["credential"]
+    await house.world.store.revoke_credentials(PersonId("eve"))
+    assert await status(house, "/metrics", eve) == 401
+    house.store.answers["credential"] = away
+    assert await status(house, "/metrics", eve) == 503
+
+
+async def status(house: House, path: str, headers: Mapping[str, str]) -> int:
+    async with house.http.get(path, headers=headers) as answer:
+        return answer.status
 
 
 async def test_open_streams_and_refusals_are_counted(houses: Houses) -> None:
