@@ -55,6 +55,8 @@ NAMES: Mapping[str, Sequence[str]] = {
 }
 """What people look for in settings and in countersign.toml, by section."""
 SECTIONS = tuple(NAMES)
+READ_ANEW = frozenset({"people", "policies"})
+"""At a SIGHUP; the others at the next start."""
 DIGITS = 8
 """Hexadecimal, of each section: enough to tell a difference, and too few to find secrets out."""
 
@@ -146,7 +148,7 @@ class Alike:
             if there:
                 here = f"here ({self._name})" if named else "here"
                 where = listed(there) if named else f"{len(there)} of {len(others)} other replicas"
-                found.append(f"Set otherwise on {where} than {here}: {either(section)}.")
+                found.append(f"Set otherwise on {where} than {here}: {either(section)}. {mend(section)}")
         return found
 
 
@@ -158,6 +160,13 @@ def judges_by(configured: Configuration) -> frozenset[str]:
 def either(section: str) -> str:
     """The settings of a section, any of which may be the one that differs."""
     return listed(NAMES[section], "or")
+
+
+def mend(section: str) -> str:
+    """What is to be done where it differs."""
+    if section in READ_ANEW:
+        return "Give all the same countersign.toml; SIGHUP has one read it anew."
+    return "Set all alike; one that is restarted reads it anew."
 
 
 def name() -> str:

@@ -37,7 +37,9 @@ def run_migrate() -> int:
         copied = migrate(target)
     if copied is not None:
         click.echo(f"copied to {copied.name}")
-    if before is None:
+    if before is not None and before > HEAD:
+        click.echo(f"database at revision {before}, of a newer release, beside which this one works")
+    elif before is None:
         click.echo(f"a new database: its tables are made, at revision {HEAD}")
     else:
         click.echo(f"database at revision {HEAD}" + ("" if before == HEAD else f", from {before}"))

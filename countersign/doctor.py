@@ -16,7 +16,7 @@ import click
 from bot.checkup import slack_findings, telegram_findings
 from bot.findings import Finding
 from bot.tokens import Chat, malformed
-from core.errors import CountersignError, StoreUnavailable
+from core.errors import CountersignError, SettingsError, StoreUnavailable
 from core.listing import listed
 from core.store.database import database
 from core.store.schema import HEAD, check_shared, revision
@@ -173,11 +173,12 @@ def _state(target: Database) -> Finding:
     if at is not None and not is_file:
         return _shared_database(target, at)
     stands = "has no tables of Countersign's yet" if at is None else f"at revision {at}"
+    is_newer = at is not None and at > HEAD
     return Finding(
         check="database",
         is_well=at == HEAD,
         text=stands + ("" if at == HEAD else f", this release needs revision {HEAD}"),
-        mend="run: countersign migrate",
+        mend="install the newer release" if is_newer else "run: countersign migrate",
     )
 
 
@@ -185,8 +186,11 @@ def _shared_database(target: Database, at: str) -> Finding:
     """Which may be a newer release's, or have other tables than ours that are not."""
     try:
         newer = check_shared(target)
+    except SettingsError as error:  # what is wrong; what helps
+        text, _, mend = str(error).rstrip(".").rpartition("; ")
+        return Finding(check="database", is_well=False, text=text, mend=mend)
     except CountersignError as error:
-        return Finding(check="database", is_well=False, text=str(error), mend="run: countersign migrate")
+        return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
     text = f"at revision {at}" + (", of a newer release, beside which this one works" if newer else "")
     return Finding(check="database", is_well=True, text=text)
 

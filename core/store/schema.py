@@ -77,8 +77,9 @@ def _revision(database: Database, cursor: Cursor) -> str | None:
 def migrate(database: Database) -> Path | None:
     """Bring the database to `HEAD`, wholly or not at all; idempotent.
 
-    A SQLite file that holds data is copied first; returns the copy's path, if one was made. Raises
-    `SettingsError` for a database of a newer release, and `StoreUnavailable`.
+    A SQLite file that holds data is copied first; returns the copy's path, if one was made. What a newer
+    release has made stays as it is; raises `SettingsError` where this one does not work on it, and
+    `StoreUnavailable`.
     """
     if not isinstance(database, SQLite):
         _migrate_shared(database)
@@ -98,7 +99,8 @@ def migrate(database: Database) -> Path | None:
 def _known(at: str | None) -> str | None:
     if at is not None and at > HEAD:
         raise SettingsError(
-            f"The database is at revision {at}, made by a newer release; this one knows {HEAD}."
+            f"The database is at revision {at}, made by a newer release; this one knows {HEAD}: "
+            "install the newer release."
         )
     return at
 
@@ -111,7 +113,10 @@ def _migrate_shared(database: Database) -> None:
         cursor.execute("SET lock_timeout = 0", {})
         cursor.execute("SELECT pg_advisory_lock(%(key)s)", {"key": MIGRATING})
         cursor.execute(AT_FIRST, {})
-        if _known(_revision(database, cursor)) != HEAD:
+        at = _revision(database, cursor)
+        if at is not None and at > HEAD and _works_beside(installed.version(cursor, "oldest")):
+            return  # and what it needs is there, and newer than ours
+        if _known(at) != HEAD:
             _upgrade(database)
         _giving_way(database, partial(installed.bring_up, connection))
         installed.record(cursor, "oldest", OLDEST)
@@ -127,6 +132,11 @@ def _migrate_shared(database: Database) -> None:
         raise
     finally:
         connection.close()
+
+
+def _works_beside(oldest: str | None) -> bool:
+    """Whether this release's code works on a newer schema, which says of which the oldest has to be."""
+    return oldest is not None and oldest <= HEAD
 
 
 def check_shared(database: Database) -> str | None:
@@ -145,7 +155,7 @@ def check_shared(database: Database) -> str | None:
     if at == HEAD and jobs is not None and jobs >= installed.newest():
         return None
     if at is not None and at > HEAD:
-        if oldest is not None and oldest <= HEAD:
+        if _works_beside(oldest):
             return at
         raise SettingsError(
             f"COUNTERSIGN_DATABASE_URL: the database is at revision {at}, with which this release, "

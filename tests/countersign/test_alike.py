@@ -42,6 +42,9 @@ secret_env = "CI_SECRET"
 """
 FLOWS = "[flows], COUNTERSIGN_MODEL_URL, COUNTERSIGN_MODEL or COUNTERSIGN_MODEL_API_KEY."
 CALLBACKS = "COUNTERSIGN_WEBHOOK_SECRET or COUNTERSIGN_WEBHOOK_ALLOW."
+POLICIES = "[policies], [groups] or [recipients]."
+SIGHUP = "Give all the same countersign.toml; SIGHUP has one read it anew."
+RESTART = "Set all alike; one that is restarted reads it anew."
 MINE = {"CI_SECRET": "a-secret-of-some-length"}
 
 
@@ -158,7 +161,7 @@ async def test_each_hears_of_the_others_until_they_read_the_same(
         for store in (one, two):
             await lives(postgres_database, store)
         assert [await one.warnings(named=False) for one in (first, second)] == [
-            ["Set otherwise on 1 of 1 other replicas than here: " + FLOWS]
+            [f"Set otherwise on 1 of 1 other replicas than here: {FLOWS} {RESTART}"]
         ] * 2
         task = await submitted(one)
         assert await first.leave(task.id), "the other has other flows, perhaps this one"
@@ -223,12 +226,22 @@ async def test_a_difference_is_one_sentence_that_names_settings_and_who_differs(
         await replica(stack, postgres_database, "web-2:7", other, read(BEGIN))
         await replica(stack, postgres_database, "worker-1:9", other, read(flows))
         assert await me.warnings(named=True) == [
-            f"Set otherwise on worker-1:9 than here (web-1:7): {FLOWS}",
-            f"Set otherwise on web-2:7 and worker-1:9 than here (web-1:7): {CALLBACKS}",
+            f"Set otherwise on worker-1:9 than here (web-1:7): {FLOWS} {RESTART}",
+            f"Set otherwise on web-2:7 and worker-1:9 than here (web-1:7): {CALLBACKS} {RESTART}",
         ]
         assert await me.warnings(named=False) == [
-            f"Set otherwise on 1 of 2 other replicas than here: {FLOWS}",
-            f"Set otherwise on 2 of 2 other replicas than here: {CALLBACKS}",
+            f"Set otherwise on 1 of 2 other replicas than here: {FLOWS} {RESTART}",
+            f"Set otherwise on 2 of 2 other replicas than here: {CALLBACKS} {RESTART}",
+        ]
+
+
+async def test_what_a_signal_puts_in_force_asks_for_no_restart(postgres_database: Database) -> None:
+    plain, other = settings(), BEGIN.replace('["ana", "ben"]', '["ben"]')
+    async with AsyncExitStack() as stack:
+        me = await replica(stack, postgres_database, "web-1:7", plain, read(BEGIN))
+        await replica(stack, postgres_database, "web-2:7", plain, read(other))
+        assert await me.warnings(named=True) == [
+            f"Set otherwise on web-2:7 than here (web-1:7): {POLICIES} {SIGHUP}"
         ]
 
 

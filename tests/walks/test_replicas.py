@@ -15,7 +15,7 @@ import aiohttp
 
 from core.store.database import database
 from core.store.schema import HEAD, migrate
-from countersign.alike import either
+from countersign.alike import either, mend
 from tests.bench.server import CONFIGURATION, Server, environment, free_port, serving
 from tests.bot.telegram_house import simulated
 from tests.contracts.conftest import on
@@ -123,7 +123,9 @@ async def test_a_replica_that_stops_leaves_its_work_at_once_and_says_what_is_con
     (told,) = [line for line in logged(other) if line["event"] == "replica_configured_otherwise"]
     assert told["other"].endswith(f":{stopped.popen.pid}")
     said = f"Set otherwise on {told['other']} than here ({told['replica']})"
-    assert ready["warnings"] == [f"{said}: {either(section)}." for section in ("policies", "web")]
+    assert ready["warnings"] == [
+        f"{said}: {either(section)}. {mend(section)}" for section in ("policies", "web")
+    ]
     assert {line.get("replica") for line in logged(stopped)} == {told["other"]}
     assert {line.get("replica") for line in logged(other)} == {told["replica"]} != {told["other"]}
 
