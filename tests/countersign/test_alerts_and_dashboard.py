@@ -137,6 +137,16 @@ def test_the_rule_file_is_one() -> None:
         assert alert["expr"].count("(") == alert["expr"].count(")")
 
 
+def test_what_is_over_wakes_nobody() -> None:
+    """A rate is above its bound for as long as a burst is within its window: less than it has to last."""
+    rates = [
+        (alert, window) for alert in ALERTS for window in re.findall(r"rate\(.*?\[(\d+)m\]", alert["expr"])
+    ]
+    assert len(rates) >= 2
+    for alert, window in rates:
+        assert int(window) < int(alert["for"].removesuffix("m")), alert["alert"]
+
+
 def test_every_alert_has_its_place_in_the_handbook() -> None:
     text = (DOCS / "operations.md").read_text()
     chapter = text.partition("## Alerts worth waking for")[2].partition("\n## ")[0]
