@@ -47,7 +47,10 @@ MIGRATING = 0x436F756E746573
 
 
 def revision(database: Database) -> str | None:
-    """The revision that the database is at, read only; None for a new one. Raises `StoreUnavailable`."""
+    """The revision that the database is at, read only; None for a new one. Raises `StoreUnavailable`.
+
+    `SettingsError` where the tables belong to somebody else.
+    """
     if isinstance(database, SQLite) and not database.path.exists():
         return None
     connection = database.connect(read_only=True)
@@ -69,7 +72,15 @@ def _revision(database: Database, cursor: Cursor) -> str | None:
     found = cursor.fetchone()
     if not found or not found[0]:
         return None
-    cursor.execute("SELECT version_num FROM alembic_version", {})
+    try:
+        cursor.execute("SELECT version_num FROM alembic_version", {})
+    except Exception as error:
+        if not _is_not_allowed(error):
+            raise
+        raise SettingsError(
+            "COUNTERSIGN_DATABASE_URL: the URL's user may not use the tables in the database "
+            f"{database.url.database}; let them own each, or restore the backup as that user."
+        ) from error
     row = cursor.fetchone()
     return None if row is None else str(row[0])
 
@@ -123,7 +134,7 @@ def _migrate_shared(database: Database) -> None:
     except Exception as error:  # likewise
         if known := database.unavailable(error):
             raise _not_migrated(database, known) from error
-        if getattr(getattr(error, "orig", error), "sqlstate", None) == NOT_ALLOWED:
+        if _is_not_allowed(error):
             name = database.url.database
             raise SettingsError(
                 f"COUNTERSIGN_DATABASE_URL: the URL's user may make no tables in the database {name}; "
@@ -132,6 +143,11 @@ def _migrate_shared(database: Database) -> None:
         raise
     finally:
         connection.close()
+
+
+def _is_not_allowed(error: Exception) -> bool:
+    """SQLAlchemy keeps the driver's error in its own."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) == NOT_ALLOWED
 
 
 def _works_beside(oldest: str | None) -> bool:

@@ -19,7 +19,7 @@ from core.store.database import database
 from core.store.postgresql import conninfo
 from core.store.schema import HEAD, migrate
 from tests.bench.server import environment, free_port
-from tests.countersign.commands import countersign, until
+from tests.countersign.commands import CONFIG, countersign, until
 from tests.deploy.files import ROOT
 
 if TYPE_CHECKING:
@@ -95,6 +95,33 @@ def test_a_right_that_the_user_lacks_is_a_wrong_setting(
     (line,) = refused.stderr.splitlines()
     assert line.startswith("countersign: COUNTERSIGN_DATABASE_URL: the ")
     assert line.endswith(said.format(name=name))
+
+
+@pytest.mark.parametrize("words", ["serve", "worker", "link ana", "migrate", "doctor"])
+def test_tables_of_somebody_else_are_a_wrong_setting(
+    tmp_path: Path, postgres_server: str, empty_postgres: Callable[[], str], words: str
+) -> None:
+    """As after a restore by an administrator, to whom all tables belong then."""
+    url = make_url(empty_postgres())
+    user = f"{url.database}_ben"
+    owner = url.render_as_string(hide_password=False)
+    migrate(database(owner))
+    (tmp_path / "countersign.toml").write_text(CONFIG)
+    with psycopg.connect(owner, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'hush'".encode())
+    theirs = url.set(username=user, password="hush").render_as_string(hide_password=False)
+    refused = countersign(tmp_path, *words.split(), COUNTERSIGN_DATABASE_URL=theirs)
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"DROP ROLE {user}".encode())
+    said = (
+        f"COUNTERSIGN_DATABASE_URL: the URL's user may not use the tables in the database {url.database}; "
+        "let them own each, or restore the backup as that user."
+    )
+    if words == "doctor":
+        assert f"FAIL  database: {said}" in refused.stdout
+    else:
+        assert refused.stderr.splitlines() == [f"countersign: {said}"]
+        assert refused.returncode == 2
 
 
 @pytest.mark.parametrize(
