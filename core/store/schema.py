@@ -121,6 +121,7 @@ def _migrate_shared(database: Database) -> None:
     connection: Any = database.connect()
     try:
         cursor = connection.cursor()
+        _check_encoding(database, cursor)
         cursor.execute("SET lock_timeout = 0", {})
         cursor.execute("SELECT pg_advisory_lock(%(key)s)", {"key": MIGRATING})
         cursor.execute(AT_FIRST, {})
@@ -143,6 +144,17 @@ def _migrate_shared(database: Database) -> None:
         raise
     finally:
         connection.close()
+
+
+def _check_encoding(database: Database, cursor: Cursor) -> None:
+    """Raises `SettingsError` where a text that people write might not be stored."""
+    cursor.execute("SELECT getdatabaseencoding()::text", {})
+    row = cursor.fetchone()
+    if row is not None and row[0] != "UTF8":
+        raise SettingsError(
+            f"COUNTERSIGN_DATABASE_URL: the database {database.url.database} is in {row[0]} and cannot hold "
+            "every text; make one in UTF-8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 def _is_not_allowed(error: Exception) -> bool:

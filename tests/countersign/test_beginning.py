@@ -97,6 +97,30 @@ def test_a_right_that_the_user_lacks_is_a_wrong_setting(
     assert line.endswith(said.format(name=name))
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_a_wrong_setting(
+    tmp_path: Path, postgres_server: str, encoding: str
+) -> None:
+    """As a server makes them that was set up without a locale."""
+    name = f"plain_{encoding.lower()}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            .encode()
+        )  # fmt: skip
+        url = make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+        refused = countersign(tmp_path, "migrate", COUNTERSIGN_DATABASE_URL=url)
+        with psycopg.connect(url) as made:
+            tables = made.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+        admin.execute(f"DROP DATABASE {name}".encode())
+    assert refused.stderr == (
+        f"countersign: COUNTERSIGN_DATABASE_URL: the database {name} is in {encoding} and cannot hold every "
+        "text; make one in UTF-8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.\n"
+    )
+    assert refused.returncode == 2
+    assert tables == (0,)
+
+
 @pytest.mark.parametrize("words", ["serve", "worker", "link ana", "migrate", "doctor"])
 def test_tables_of_somebody_else_are_a_wrong_setting(
     tmp_path: Path, postgres_server: str, empty_postgres: Callable[[], str], words: str
