@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from core.store.database import Database
+    from core.store.transaction import Row
     from core.store.unfinished import Remains
     from core.store.whole import Tally
 
@@ -85,7 +86,13 @@ class Copy:
                 self._table(table, known, told, batch)
 
     def _table(self, table: Table, known: Remains, told: Callable[[int], object], batch: int) -> None:
-        found = (row for some in whole.rows(self.source, self._read, table, known.last) for row in some)
+        # Whatever ends it, reading ends before the connection does.
+        with closing(whole.rows(self.source, self._read, table, known.last)) as read:
+            self._rows((row for some in read for row in some), table, known, told, batch)
+
+    def _rows(
+        self, found: Iterator[Row], table: Table, known: Remains, told: Callable[[int], object], batch: int
+    ) -> None:
         left = known.tally.rows - known.copied
         while left > 0:
             passing = whole.Passing(found, batch)

@@ -23,7 +23,7 @@ from core.store.tables import metadata, task
 from core.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from sqlalchemy import Column, ColumnElement, Table
     from sqlalchemy.engine import Dialect
@@ -97,7 +97,7 @@ def tally(
 
 def rows(
     database: Database, connection: Any, table: Table, after: Sequence[Any] | None = None
-) -> Iterator[list[Row]]:
+) -> Generator[list[Row], None, None]:
     """All in order, or those behind the key `after`; a few at a time. Within a transaction."""
     text, constants = _in_order(table, database.dialect, after)
     cursor = connection.cursor() if isinstance(database, SQLite) else connection.cursor(name="whole")

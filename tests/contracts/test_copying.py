@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import pty
@@ -534,6 +535,23 @@ def test_a_lost_connection_is_said_and_gone_on_behind(source: Database, target: 
             copy.go_on(remains, cut, 10)
     assert copied(source, target) == 0
     assert content(target) == content(source)
+
+
+def test_what_ends_a_copy_is_all_that_is_said(
+    source: Database, target: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the sentence stood a traceback: the source was still being read when it was closed."""
+
+    def stop(_count: int) -> None:
+        raise Stopped
+
+    besides: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", besides.append)
+    with pytest.raises(Stopped) as kept, copying(source, target) as copy:
+        copy.go_on(copy.begin("somewhere", copy.look_through(lambda _: None)), stop, 1)
+    del kept
+    gc.collect()
+    assert besides == []
 
 
 def test_an_interrupted_copy_says_how_to_go_on(
