@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import structlog
 from aiohttp import web
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
@@ -22,7 +24,7 @@ from bot.pace import Pace, limit
 from bot.reception import Reception
 from bot.slack.commands import Commands
 from bot.slack.door import Door
-from bot.slack.failures import FAILURES, failure
+from bot.slack.failures import FAILURES, NO_REPLIES, failure, refusal_of
 from bot.slack.home import Homes
 from bot.slack.links import archive_link, is_for_one
 from bot.slack.listener import Listener
@@ -125,16 +127,15 @@ class SlackChannel:
         shown = await self._message(delivery, content, is_post=True)
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         with self._lost.posting(delivery):
-            answer = await _asked(
-                client.chat_postMessage(
-                    channel=delivery.recipient.address,
-                    thread_ts=where.thread,
-                    unfurl_links=False,
-                    unfurl_media=False,
-                    mrkdwn=False,
-                    **shown,
-                )
+            post = partial(
+                client.chat_postMessage,
+                channel=delivery.recipient.address,
+                unfurl_links=False,
+                unfurl_media=False,
+                mrkdwn=False,
+                **shown,
             )
+            answer = await _asked(_in_thread(post, where.thread))
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def _upload(self, delivery: Delivery, file: DraftFile) -> MessageRef:
@@ -153,15 +154,14 @@ class SlackChannel:
     async def _share(self, client: AsyncWebClient, delivery: Delivery, file: DraftFile, where: Place) -> str:
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         with self._lost.posting(delivery):
-            answer = await _asked(
-                client.files_upload_v2(
-                    channel=where.channel,
-                    thread_ts=where.thread,
-                    filename=file.name,
-                    content=file.content,
-                    initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
-                )
+            share = partial(
+                client.files_upload_v2,
+                channel=where.channel,
+                filename=file.name,
+                content=file.content,
+                initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
             )
+            answer = await _asked(_in_thread(share, where.thread))
         return str(answer["file"]["id"])
 
     async def update(
@@ -316,6 +316,21 @@ async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
         return await call
     except FAILURES as error:
         raise failure(error) from error
+
+
+async def _in_thread(
+    post: Callable[..., Awaitable[AsyncSlackResponse]], thread: str | None
+) -> AsyncSlackResponse:
+    """In the channel itself where the thread takes nothing any more: people wait for what is posted."""
+    if thread is not None:
+        try:
+            return await post(thread_ts=thread)
+        except SlackApiError as error:
+            code = refusal_of(error).code
+            if code not in NO_REPLIES:
+                raise
+            log.info("thread_takes_no_replies", channel=SLACK, error=code)
+    return await post(thread_ts=None)
 
 
 def _place(message: MessageRef) -> str:

@@ -1,0 +1,78 @@
+"""What belongs in a task's thread, where Slack takes no replies to the message that began it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.simulator.faults import Fault
+from core.model import DeliveryState, Verdict
+from tests.bot import slack_fixtures
+from tests.bot.slack_house import GENERAL, text_of
+from tests.world import ANA
+
+if TYPE_CHECKING:
+    from tests.bot.slack_house import SlackHouse
+
+clock = slack_fixtures.clock
+over_socket = slack_fixtures.over_socket
+
+TAKES_NONE = (
+    "cannot_reply_to_message",
+    "restricted_action_thread_locked",
+    "restricted_action_non_threadable_channel",
+    "thread_not_found",
+    "message_not_found",
+)
+"""Whoever deleted the first card, locked its thread, or allows no threads there."""
+
+
+def no_replies(error: str, method: str = "chat.postMessage") -> Fault:
+    return Fault(method=method, contains="thread_ts", body={"ok": False, "error": error}, times=None)
+
+
+@pytest.mark.parametrize("error", TAKES_NONE)
+async def test_the_next_attempts_card_stands_in_the_channel_where_no_thread_takes_it(
+    over_socket: SlackHouse, error: str
+) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    there.slack.faults.add(no_replies(error))
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+    second = await there.card_with("attempt 2 · submitted")
+    assert second.thread_ts is None
+    await there.slack.press(second, "Approve", user="U01ANA")
+    await there.card_with("Approved by Ana Ruiz")
+    assert await states(there, task.id) == {DeliveryState.SENT}
+
+
+async def test_a_reminder_is_given_in_the_channel_where_no_thread_takes_it(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.house.submit(flow="timed")
+    await there.card()
+    there.slack.faults.add(no_replies("cannot_reply_to_message"))
+    there.house.clock.advance(hours=1)
+    assert (await there.card_with("Reminder for ")).thread_ts is None
+
+
+async def test_a_channel_that_takes_nothing_is_asked_for_the_same_only_once(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    there.slack.faults.add(no_replies("is_archived"))
+    before = there.transcript.count("chat.postMessage")
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+    await there.house.review(task, 2)
+    await there.house.quiet()
+    assert there.transcript.count("chat.postMessage") == before + 1
+    assert DeliveryState.GIVEN_UP in await states(there, task.id)
+    assert not [seen for seen in there.slack.messages(GENERAL) if "attempt 2" in text_of(seen)[:60]]
+
+
+async def states(there: SlackHouse, task: str) -> set[DeliveryState]:
+    await there.house.quiet()
+    return {one.state for one in await there.house.service.deliveries(task)}
