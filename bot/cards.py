@@ -257,7 +257,9 @@ def _difference(request: ReviewRequest, draft: str) -> Difference | None:
     if not lines:
         what = "Nothing was changed" if before == draft else "Only line ends were changed"
         return Difference(words=f"{what} {since}.")
-    return Difference(words=f"Changed {since}:", lines=tuple(lines))
+    # what cannot be seen in the lines themselves
+    what = "Only white space was changed" if before.split() == draft.split() else "Changed"
+    return Difference(words=f"{what} {since}:", lines=tuple(lines))
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:

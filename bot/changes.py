@@ -40,14 +40,15 @@ _WORDS_KEPT = 40
 
 def changes(before: str, now: str) -> list[str] | None:
     """The lines to show; empty where no line differs, None for texts too long or too different to compare."""
+    before, now = before.replace("\r\n", "\n"), now.replace("\r\n", "\n")
+    if before == now:
+        return []
     if max(len(before), len(now)) > COMPARED:
         return None
     one, other = _lines(before), _lines(now)
     head, tail = ends(one, other)
     first, last = max(0, head - AROUND), max(0, tail - AROUND)
     one, other = one[first : len(one) - last], other[first : len(other) - last]
-    if one == other:
-        return []
     return None if max(len(one), len(other)) > CHANGED else _told(one, other)
 
 
@@ -65,7 +66,7 @@ def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tu
 
 
 def _lines(text: str) -> list[str]:
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.split("\n")
     return list(chain.from_iterable(_SENTENCE.split(line) if len(line) > LONG else [line] for line in lines))
 
 

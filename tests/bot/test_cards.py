@@ -399,13 +399,28 @@ def test_data_is_compared_as_it_is_read(a_card: Callable[..., Card]) -> None:
         ("a", "a", "Nothing was changed since attempt 1."),
         ("a\r\nb", "a\nb", "Only line ends were changed since attempt 1."),
         ("a\n" * 2000, "b\n" * 2000, "Changed since attempt 1: too much to be compared here."),
+        ("a\n" * 500_000, "a\n" * 500_000, "Nothing was changed since attempt 1."),
+        ("a\r\n" * 300_000, "a\n" * 300_000, "Only line ends were changed since attempt 1."),
     ],
+    ids=["equal", "line ends", "too many", "equal and too long", "line ends and too long"],
 )
 def test_where_no_line_differs_or_too_many_the_card_says_so(
     a_card: Callable[..., Card], before: str, now: str, said: str
 ) -> None:
     card = a_card(attempt=2, draft=now, earlier=Earlier(attempt=1, draft=before))
     assert card.difference == Difference(words=said)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("a\nb", "a \nb"), ("a\nb", "a\n\tb"), ("a b", "a  b"), ("a", "a\n"), (" ", "")]
+)
+def test_where_two_lines_look_alike_the_card_says_why(
+    a_card: Callable[..., Card], before: str, now: str
+) -> None:
+    shown = a_card(attempt=2, draft=now, earlier=Earlier(attempt=1, draft=before)).difference
+    assert shown is not None
+    assert shown.words == "Only white space was changed since attempt 1:"
+    assert shown.lines
 
 
 def test_nothing_is_compared_where_nothing_came_before(a_card: Callable[..., Card]) -> None:
