@@ -126,6 +126,11 @@ def _units(spans: Iterable[Span]) -> int:
     return sum(utf16(span.text) for span in spans)
 
 
+def _covered(spans: Iterable[Span]) -> int:
+    """So many entities."""
+    return sum(span.kind is not None for span in spans)
+
+
 def said(words: Words, users: Mapping[PersonId, User], *, may_reply: bool = True) -> Markup:
     """A notice; `users` are the people of it whom Telegram knows. `may_reply` is False in a channel."""
     quote = _quoted(words.quote, QUOTE) if words.quote else ()
@@ -166,7 +171,8 @@ def listed(answer: Answer, *, has_titles: bool) -> Markup:
     )
     head = (*line, *links, *code)
     longest = _below(answer, 0)  # of what says how many are missing
-    entries, shown = _entries(answer.entries, LIMIT - _units(head) - _units(longest))
+    left = ENTITIES - _covered(head)
+    entries, shown = _entries(answer.entries, LIMIT - _units(head) - _units(longest), left)
     return joined((*head, *entries, *_below(answer, len(answer.choices) + shown)))
 
 
@@ -180,13 +186,13 @@ def _below(answer: Answer, shown: int) -> tuple[Span, ...]:
     )
 
 
-def _entries(entries: Sequence[Entry], room: int) -> tuple[tuple[Span, ...], int]:
-    """As many, from the first, as fit; and how many those are."""
+def _entries(entries: Sequence[Entry], room: int, covered: int) -> tuple[tuple[Span, ...], int]:
+    """As many, from the first, as fit, with so many entities; and how many those are."""
     shown: tuple[Span, ...] = ()
     for number, entry in enumerate(entries):
         facts = (Span(text="\n\n"), theirs(entry.title), Span(text="\n"), *_line(entry.facts))
         one = (*facts, *(Span(text=f"\n{url}") for _, url in entry.links))
-        if _units((*shown, *one)) > room:
+        if _units((*shown, *one)) > room or _covered((*shown, *one)) > covered:
             return shown, number
         shown += one
     return shown, len(entries)

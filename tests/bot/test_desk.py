@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.blocks import home_view, listed
 from bot.cards import Theirs
-from bot.markup import LIMIT
+from bot.markup import ENTITIES, LIMIT
 from bot.markup import listed as drawn
 from bot.menu import LISTED, MOST, Answer, Entry
 from bot.simulator.slack.limits import message_problems, view_problems
 from core.literal import utf16
+
+if TYPE_CHECKING:
+    from bot.cards import Line
 
 NASTY = st.one_of(
     st.sampled_from(
@@ -41,6 +46,20 @@ def test_what_is_not_listed_is_counted_also_where_it_does_not_fit(
     assert made.endswith(URL)
     said = MORE.search(made)
     assert made.count(page) + (int(said[1]) if said else 0) == number + more
+
+
+@pytest.mark.parametrize("away", [7, 12, 120])
+def test_no_title_comes_to_life_below_the_many_for_whom_somebody_decides(away: int) -> None:
+    """Of a message's entities Telegram drops what is over a hundred, and then reads links in that text."""
+    facts: Line = ("attempt 1 · submitted by ", Theirs(text="Sam"))
+    for _ in range(away):
+        facts += (" · you decide for ", Theirs(text="Al"))
+    entry = Entry(title="@here /start https://evil.example", facts=facts, links=LINKS[1:])
+    answer = Answer(line=("These:",), entries=(entry,) * LISTED, links=(("Your inbox", URL),))
+    made = drawn(answer, has_titles=True)
+    assert len(made.entities) <= ENTITIES
+    said = MORE.search(made.text)
+    assert made.text.count("/start") + (int(said[1]) if said else 0) == LISTED
 
 
 def test_a_title_that_is_a_link_shows_what_hides_in_it_and_where_there_is_none_its_address() -> None:
