@@ -232,7 +232,11 @@ class Commands:
     async def _reply(self, message: Message, made: Markup) -> None:
         try:
             await message.reply_text(
-                made.text, entities=made.entities, do_quote=True, link_preview_options=NO_PREVIEW
+                made.text,
+                entities=made.entities,
+                do_quote=True,
+                allow_sending_without_reply=True,
+                link_preview_options=NO_PREVIEW,
             )
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))

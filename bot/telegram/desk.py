@@ -351,7 +351,11 @@ class Desk:
     async def tell_in_reply(self, message: Message, words: Markup) -> None:
         try:
             await message.reply_text(
-                words.text, entities=words.entities, do_quote=True, link_preview_options=NO_PREVIEW
+                words.text,
+                entities=words.entities,
+                do_quote=True,
+                allow_sending_without_reply=True,
+                link_preview_options=NO_PREVIEW,
             )
         except TelegramError as error:
             log.info("answer_lost", channel=TELEGRAM, error=str(failure(error)))
