@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import structlog
 from aiohttp import web
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.blocks import blocks, fallback, said, said_plainly
@@ -24,7 +23,7 @@ from bot.pace import Pace, limit
 from bot.reception import Reception
 from bot.slack.commands import Commands
 from bot.slack.door import Door
-from bot.slack.failures import FAILURES, NO_REPLIES, failure, refusal_of
+from bot.slack.failures import FAILURES, failure
 from bot.slack.home import Homes
 from bot.slack.links import archive_link, is_for_one
 from bot.slack.listener import Listener
@@ -33,6 +32,7 @@ from bot.slack.mentions import Mentions
 from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
+from bot.slack.threads import in_thread
 from core.addresses import is_loopback_url
 from core.errors import RateLimited
 from core.model import MessageRef, Notice
@@ -135,7 +135,7 @@ class SlackChannel:
                 mrkdwn=False,
                 **shown,
             )
-            answer = await _asked(_in_thread(post, where.thread))
+            answer = await _asked(in_thread(post, where.thread))
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def _upload(self, delivery: Delivery, file: DraftFile) -> MessageRef:
@@ -161,7 +161,7 @@ class SlackChannel:
                 content=file.content,
                 initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
             )
-            answer = await _asked(_in_thread(share, where.thread))
+            answer = await _asked(in_thread(share, where.thread))
         return str(answer["file"]["id"])
 
     async def update(
@@ -316,21 +316,6 @@ async def _asked(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
         return await call
     except FAILURES as error:
         raise failure(error) from error
-
-
-async def _in_thread(
-    post: Callable[..., Awaitable[AsyncSlackResponse]], thread: str | None
-) -> AsyncSlackResponse:
-    """In the channel itself where the thread takes nothing any more: people wait for what is posted."""
-    if thread is not None:
-        try:
-            return await post(thread_ts=thread)
-        except SlackApiError as error:
-            code = refusal_of(error).code
-            if code not in NO_REPLIES:
-                raise
-            log.info("thread_takes_no_replies", channel=SLACK, error=code)
-    return await post(thread_ts=None)
 
 
 def _place(message: MessageRef) -> str:

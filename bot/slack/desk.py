@@ -24,6 +24,7 @@ from bot.slack.copies import Copies
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
 from bot.slack.strangers import stranger
+from bot.slack.threads import in_thread
 from core.errors import ConfirmOnPage, CountersignError, Invalid, ReasonMissing, Unavailable
 from core.events import DecisionRecorded, DecisionWithdrawn
 
@@ -289,16 +290,17 @@ class Desk:
         self, press: ButtonPress, words: str, link: str = "", *, drawn: list[Block] | None = None
     ) -> None:
         """`link` is markup of ours."""
+        post = partial(
+            self._client.chat_postEphemeral,
+            channel=press.container.channel_id,
+            user=press.user.id,
+            text=escape(words) + link,
+            blocks=drawn,
+            parse="none",
+            link_names=False,
+        )
         try:
-            await self._client.chat_postEphemeral(
-                channel=press.container.channel_id,
-                user=press.user.id,
-                text=escape(words) + link,
-                blocks=drawn,
-                thread_ts=press.container.thread_ts,
-                parse="none",
-                link_names=False,
-            )
+            await in_thread(post, press.container.thread_ts)
         except FAILURES as error:
             reason: DeliveryError = failure(error)
             log.warning("private_answer_lost", channel="slack", error=str(reason))

@@ -28,18 +28,6 @@ BAD_TOKEN = frozenset(
 )
 """The token is wrong or was withdrawn (docs.slack.dev, errors of auth.test)."""
 
-NO_REPLIES = frozenset(
-    {
-        "cannot_reply_to_message",
-        "message_not_found",
-        "restricted_action_non_threadable_channel",
-        "restricted_action_thread_locked",
-        "thread_not_found",
-    }
-)
-"""Of a post: its thread takes none, and the channel may (docs.slack.dev, errors of chat.postMessage). The
-message that began the thread was deleted, the thread locked, or the workspace allows none there."""
-
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _LATER = BAD_TOKEN | {
     "accesslimited",

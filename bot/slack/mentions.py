@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,6 +16,7 @@ from bot.menu import Answer
 from bot.slack.commands import Said, SaidBefore, drawn
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, Mention
+from bot.slack.threads import in_thread
 from core.errors import Unavailable
 from core.model import MessageRef
 from core.pauses import elapse
@@ -101,16 +103,17 @@ class Mentions:
 
     async def _post(self, mention: Mention, answer: Answer) -> None:
         event = mention.event
+        post = partial(
+            self._client.chat_postEphemeral,
+            channel=event.channel,
+            user=event.user or "",
+            text=escape(answer.text),
+            blocks=drawn(answer),
+            parse="none",
+            link_names=False,
+        )
         try:
-            await self._client.chat_postEphemeral(
-                channel=event.channel,
-                user=event.user or "",
-                text=escape(answer.text),
-                blocks=drawn(answer),
-                thread_ts=event.thread_ts,
-                parse="none",
-                link_names=False,
-            )
+            await in_thread(post, event.thread_ts)
         except FAILURES as error:
             reason: DeliveryError = failure(error)
             log.warning("private_answer_lost", channel=SLACK, error=str(reason))

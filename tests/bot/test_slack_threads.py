@@ -76,3 +76,25 @@ async def test_a_channel_that_takes_nothing_is_asked_for_the_same_only_once(over
 async def states(there: SlackHouse, task: str) -> set[DeliveryState]:
     await there.house.quiet()
     return {one.state for one in await there.house.service.deliveries(task)}
+
+
+async def test_a_refusal_is_told_in_the_channel_where_no_thread_takes_it(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+    second = await there.card_with("attempt 2 · submitted")
+    there.slack.faults.add(no_replies("restricted_action_thread_locked", "chat.postEphemeral"))
+    await there.slack.press(second, "Approve", user="U01SAM")
+    await there.told("U01SAM")
+
+
+async def test_a_mention_is_answered_in_the_channel_where_no_thread_takes_it(over_socket: SlackHouse) -> None:
+    there = over_socket
+    await there.house.submit()
+    card = await there.card()
+    there.slack.faults.add(no_replies("restricted_action_thread_locked", "chat.postEphemeral"))
+    words = f"<@{there.slack.bot_user.id}> pending"
+    await there.slack.say(GENERAL, words, user="U01ANA", thread_ts=card.ts)
+    assert await there.told("U01ANA") == "One review waits for you:"
