@@ -57,12 +57,15 @@ def not_handled(_loop: object, context: Mapping[str, Any]) -> None:
 class _Unreadable(logging.Filter):
     """Tells of what is no HTTP as a fact: whoever scans addresses sends it, and nobody has to get up.
 
-    aiohttp logs it at level error, as it does a fault of ours.
+    aiohttp logs it at level error, as it does a fault of ours; so also a body that is not encoded as its
+    headers say, once more after that was refused.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        from aiohttp.web import RequestPayloadError  # who serves has it; commands need none
+
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError):
+        if not isinstance(error, HttpProcessingError | RequestPayloadError):
             return True
         log.info("request_unreadable", error=type(error).__name__)
         return False

@@ -80,14 +80,22 @@ from countersign import logs
 async def broken(request):
     raise ZeroDivisionError
 
+async def read(request):
+    try:
+        await request.read()
+    except web.RequestPayloadError:
+        return web.Response(status=400)
+
 async def main():
     logs.configure()
     logs.configure()
     house = web.Application()
-    house.add_routes([web.get("/broken", broken)])
+    house.add_routes([web.get("/broken", broken), web.post("/read", read)])
     async with TestServer(house) as server:
         for sent in (
             b"GET / HTTP/1.1\\r\\nHost: a\\r\\nA header of no kind\\r\\n\\r\\n",
+            b"POST /read HTTP/1.1\\r\\nHost: a\\r\\nContent-Encoding: gzip\\r\\n"
+            b"Content-Length: 5\\r\\n\\r\\nplain",
             b"GET /broken HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n",
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -105,6 +113,7 @@ def test_what_is_no_http_is_nobodys_alarm_and_a_fault_of_ours_is() -> None:
     lines = [json.loads(line) for line in run.stderr.splitlines()]
     assert [(line["level"], line["error"]) for line in lines] == [
         ("info", "BadHttpMessage"),
+        ("info", "RequestPayloadError"),
         ("error", "ZeroDivisionError"),
     ]
-    assert lines[0]["event"] == "request_unreadable"
+    assert [line["event"] for line in lines[:2]] == ["request_unreadable"] * 2
