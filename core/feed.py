@@ -110,6 +110,10 @@ class Feed:
         known = None if after else self._beginnings.get(task_id)
         return await self._store.events(task_id, after) if known is None else tuple(known)
 
+    async def _newest(self, task_id: TaskId) -> int:
+        """The number of its last event; 0 where there is no such task."""
+        return (await self._store.last_numbers([task_id])).get(task_id, 0)
+
     async def look(self) -> int:
         """Wake whoever waits for what is stored already; of how many tasks."""
         waiting = list(self._followers)
@@ -129,6 +133,7 @@ class Feed:
     ) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
+        All of them where the task never had as many: `after` is another's, or of a database put back since.
         Where it is not `live`, it ends with what is stored now.
         Raises `NotFound` at the first step where there is no such task.
         """
@@ -149,6 +154,9 @@ class Feed:
         self._followers.setdefault(task_id, set()).add(follower)
         try:
             stored = await self._stored(task_id, after)
+            if after and not stored and after > await self._newest(task_id):
+                after = 0
+                stored = await self._store.events(task_id, after)
             if not stored and (await self._store.task(task_id)).status.is_final:
                 # It may have ended between the two reads.
                 stored = await self._store.events(task_id, after)
@@ -158,8 +166,8 @@ class Feed:
             while True:
                 if stored:
                     is_over = type(stored[-1].event) in FINAL
-                # Not at an end that somebody went back on since. Also for a follower who claims to have
-                # seen more than there ever was; and for one who was told again of what it has seen.
+                # Not at an end that somebody went back on since. Also for a follower who was told again of
+                # what it has seen.
                 ends = (is_over and not follower.has_more) or not live
                 if piece := [event for event in stored if event.seq > after]:
                     after = piece[-1].seq

@@ -173,13 +173,23 @@ async def test_an_end_that_somebody_went_back_on_while_it_was_read_is_none(histo
     await pieces.aclose()
 
 
-async def test_who_claims_to_have_seen_the_future_is_let_go_at_the_end(history: History) -> None:
+async def test_who_claims_to_have_seen_the_future_is_told_everything(history: History) -> None:
+    """They saw another task, or a database that was put back since: of this one they know nothing."""
     history.add(2)
-    reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=99)))
+    followed = history.feed.follow(T, after=99)
+    assert [(await anext(followed)).seq for _ in range(2)] == [1, 2]
+    history.add(final=True)
+    assert await seqs(followed) == [3]
+    assert await seqs(history.feed.follow(T, after=99)) == [1, 2, 3]
+    assert await seqs(history.feed.follow(T, after=4, live=False)) == [1, 2, 3]
+
+
+async def test_who_has_seen_the_newest_is_told_nothing_again(history: History) -> None:
+    history.add(2)
+    reading = asyncio.ensure_future(seqs(history.feed.follow(T, after=2)))
     await history.until(lambda: history.looked)
     history.add(final=True)
-    assert await reading == []
-    assert await seqs(history.feed.follow(T, after=99)) == []
+    assert await reading == [3]
 
 
 async def test_a_slow_follower_reads_again_and_misses_nothing(history: History) -> None:

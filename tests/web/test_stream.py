@@ -213,6 +213,18 @@ async def test_an_id_that_is_not_ours_replays_everything(house: House, after: st
     assert len((await history(house, task_id, after))[1]) == 6
 
 
+async def test_a_number_that_the_task_has_not_reached_replays_everything(house: House) -> None:
+    """As a page has one after an older backup was put back: it would wait for what it has seen there."""
+    task_id = await house.submitted()
+    async with asyncio.timeout(PATIENCE):
+        headers = {**await house.bearer("ana"), "Last-Event-ID": "99"}
+        async with house.http.get(f"/stream/{task_id}", headers=headers) as answer:
+            await read(answer, until="waiting_for_review")
+            await decided(house, task_id, Verdict.APPROVE)
+            assert [message["status"] for _, message in await read(answer)] == ["completed"]
+        assert await history(house, task_id, 99) == await history(house, task_id)
+
+
 async def test_the_query_says_it_where_a_browser_cannot(house: House) -> None:
     task_id = await finished(house)
     _, everything = await history(house, task_id)
