@@ -6,7 +6,7 @@ Types are checked here; lengths, empty texts and characters that cannot be store
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -182,14 +182,23 @@ def _wait(text: object) -> object:
     return wait
 
 
+def _time(text: object) -> object:
+    """`"2026-11-24T18:00:00+01:00"`; pydantic takes digits alone, for seconds or for thousandths of them."""
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) else text
+    except ValueError:
+        raise ValueError("`until`: must be a time with its offset: 2026-12-24T18:00:00+01:00.") from None
+
+
 _UNITS = {unit: UNITS[unit] for unit in ("m", "h", "d")}
 Wait = Annotated[timedelta, BeforeValidator(_wait)]
+Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 
 
 class NewSnooze(_Exact):
     """Either is asked for."""
 
-    until: AwareDatetime | None = None
+    until: Time | None = None
     wait: Annotated[Wait | None, Field(alias="for")] = None
     review_id: Name | None = None
 

@@ -166,7 +166,13 @@ async def test_a_time_that_cannot_be_is_refused(office: PolicyHouse, body: Any, 
     assert await untouched(office, task_id)
 
 
-@pytest.mark.parametrize("until", ["tomorrow", "2026-11-21T10:00:00", 1, True, "2026-02-30T10:00:00Z"])
+@pytest.mark.parametrize(
+    "until",
+    [
+        *("tomorrow", "2026-11-21T10:00:00", 1, True, "2026-02-30T10:00:00Z"),
+        *("1795256000", "1795256000000", "1.795256e9"),  # seconds or thousandths of them: that is a guess
+    ],
+)
 async def test_a_time_without_its_zone_is_none(office: PolicyHouse, until: object) -> None:
     task_id = await office.submitted()
     status, problem = await ask(office, "POST", f"/v1/tasks/{task_id}/snoozes", json={"until": until})
