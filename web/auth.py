@@ -46,7 +46,8 @@ CALLER: Final = web.RequestKey("caller", Caller)
 @dataclass(frozen=True, slots=True)
 class _Believed:
     credential: Credential
-    until: datetime
+    until: timedelta
+    """On the steady clock: the other may be set back, and what is revoked meanwhile is to be noticed."""
 
 
 _BELIEVED: Final = web.RequestKey("believed", _Believed)
@@ -113,7 +114,7 @@ class Callers:
             return self._local(request)
         known = request.get(_BELIEVED)
         via = "api" if "Authorization" in request.headers else "web"
-        if known is None or known.until <= self._clock.now():
+        if known is None or known.until <= self._clock.steady():
             known = await (self._bearer(request) if via == "api" else self._session(request))
             request[_BELIEVED] = known
         return self._caller(known.credential, via=via)
@@ -165,10 +166,10 @@ class Callers:
             raise Unidentified(NOBODY)
         hashed = token_hash(token.strip())
         known = self._believed.get(hashed)
-        now = self._clock.now()
-        if known and known.until > now:
+        steady = self._clock.steady()
+        if known and known.until > steady:
             return known
-        return self._believe(hashed, await self._credentials.credential(hashed), now + RECHECK)
+        return self._believe(hashed, await self._credentials.credential(hashed), steady + RECHECK)
 
     async def _session(self, request: web.Request) -> _Believed:
         cookie = request.cookies.get(self.cookie) if "Cookie" in request.headers else None
@@ -176,14 +177,15 @@ class Callers:
             raise Unidentified(NOBODY)
         hashed = token_hash(cookie)
         known = self._believed.get(hashed)
-        now = self._clock.now()
-        if known and known.until > now:
+        steady = self._clock.steady()
+        if known and known.until > steady:
             return known
         credential_id, expires = await self._unsigned(cookie)
-        if expires <= now:
+        left = expires - self._clock.now()
+        if left <= timedelta(0):
             raise Unidentified("Your session has ended; sign in again with your personal link.")
         found = await self._credentials.credential_by_id(credential_id)
-        return self._believe(hashed, found, min(now + RECHECK, expires))
+        return self._believe(hashed, found, steady + min(RECHECK, left))
 
     async def _unsigned(self, cookie: str) -> tuple[str, datetime]:
         try:
@@ -201,7 +203,7 @@ class Callers:
             self._signer = Signer(key, salt=b"session", key_derivation="hmac", digest_method=hashlib.sha256)
         return self._signer
 
-    def _believe(self, hashed: str, credential: Credential | None, until: datetime) -> _Believed:
+    def _believe(self, hashed: str, credential: Credential | None, until: timedelta) -> _Believed:
         if credential is None:
             self._believed.pop(hashed, None)
             raise Unidentified(NOBODY)

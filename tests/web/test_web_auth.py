@@ -110,6 +110,25 @@ async def test_a_revoked_token_is_dead_within_a_second(house: House, clock: Stop
     assert await statuses() == [401, 401]
 
 
+async def test_a_revoked_token_is_dead_within_a_second_whatever_the_clock_is_set_to(
+    house: House, clock: StoppedClock
+) -> None:
+    """Set back by an hour, as by whoever puts a wrong clock right, it had kept both alive for that hour."""
+    headers, browser = await house.bearer("ana"), await house.signed_in("ana")
+    for _ in range(2):
+        async with house.http.get("/v1/tasks", headers=headers) as answer:
+            assert answer.status == 200
+        async with browser.get("/v1/tasks") as answer:
+            assert answer.status == 200
+    await house.world.store.revoke_credentials(PersonId("ana"))
+    clock.advance(hours=-1)
+    clock.advance(seconds=1)
+    async with house.http.get("/v1/tasks", headers=headers) as answer:
+        assert answer.status == 401
+    async with browser.get("/v1/tasks") as answer:
+        assert answer.status == 401
+
+
 async def test_a_believed_token_asks_the_store_once_a_second(house: House) -> None:
     ana = await house.bearer("ana")
     for _ in range(5):
