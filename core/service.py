@@ -234,16 +234,16 @@ class Service:
         """
         check_text(comment, "comment", MAX_COMMENT)
         check_content(verdict, content)
+        which = checked_review(which)
+        new = NewDecision(
+            reviewer=self._known(reviewer),
+            verdict=verdict,
+            comment=comment or None,
+            content=content,
+            via=via,
+            copy=copy,
+        )
         with self._turnstile.decision():
-            which = checked_review(which)
-            new = NewDecision(
-                reviewer=self._known(reviewer),
-                verdict=verdict,
-                comment=comment or None,
-                content=content,
-                via=via,
-                copy=copy,
-            )
             review, refusal, end = await self._store.decide(
                 which,
                 new,

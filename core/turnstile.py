@@ -31,8 +31,8 @@ some 90 submissions a second are stored."""
 WAITING = 1_000
 """Submissions that may wait for their turn, each with up to a megabyte; beyond, they are refused."""
 PATIENCE = timedelta(seconds=5)
-"""The longest that one waits for its turn. All have theirs in a second or two where the database answers, and
-somewhat later where somebody decides all the while."""
+"""The longest that one waits for its turn. All have theirs in a second or two where the database answers;
+where somebody decides all the while, half of so many are told to come back."""
 LONG = timedelta(seconds=1)
 """An outage that cost one so long would cost those behind it the same again."""
 FULL = "Too many tasks are being submitted at once; try again."

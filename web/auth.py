@@ -175,7 +175,7 @@ class Callers:
         cookie = request.cookies.get(self.cookie) if "Cookie" in request.headers else None
         if not cookie:
             raise Unidentified(NOBODY)
-        hashed = token_hash(cookie)
+        hashed = f"session {token_hash(cookie)}"  # and no token, whoever sends it as one
         known = self._believed.get(hashed)
         steady = self._clock.steady()
         if known and known.until > steady:

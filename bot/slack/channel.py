@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -27,12 +26,12 @@ from bot.slack.failures import FAILURES, failure
 from bot.slack.home import Homes
 from bot.slack.links import archive_link, is_for_one
 from bot.slack.listener import Listener
-from bot.slack.lost import LostPosts, Place, mark_of
+from bot.slack.lost import Found, LostPosts, Place, mark_of
 from bot.slack.mentions import Mentions
 from bot.slack.patience import Patience
 from bot.slack.payloads import SLACK
 from bot.slack.presses import Presses
-from bot.slack.threads import in_thread
+from bot.slack.threads import Threads
 from core.addresses import is_loopback_url
 from core.errors import RateLimited
 from core.model import MessageRef, Notice
@@ -95,6 +94,7 @@ class SlackChannel:
         self._gate: Gate[AsyncWebClient] = Gate()
         self._listener: Listener | None = None
         self._homes: Homes | None = None
+        self._threads = Threads()
         self._no_edits_until = clock.steady()
 
     @property
@@ -107,13 +107,18 @@ class SlackChannel:
         if isinstance(content, Notice) and is_file(content):
             return await self._upload(delivery, file_of(content, thread))
         where = Place(_place(thread), _ts(thread)) if thread else Place(delivery.recipient.address, None)
-        async with self._gate.client() as client:
-            found = await self._lost.find(client, delivery, where)
+        found: Found | None = None
+
+        async def put(place: Place) -> MessageRef:
+            nonlocal found
+            found = await self._lost.find(client, delivery, place)
             if found is None:
-                message = await self._post(client, delivery, content, where)
-            else:
-                log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
-                message = MessageRef(f"{found.channel}/{found.ts}")
+                return await self._post(client, delivery, content, place)
+            log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
+            return MessageRef(f"{found.channel}/{found.ts}")
+
+        async with self._gate.client() as client:
+            message = await self._threads.put(where, put)
         if found is not None and found.version != delivery.version:
             await self.update(delivery, content, message=message)
         self._lost.settled(delivery)
@@ -127,41 +132,46 @@ class SlackChannel:
         shown = await self._message(delivery, content, is_post=True)
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         with self._lost.posting(delivery):
-            post = partial(
-                client.chat_postMessage,
-                channel=delivery.recipient.address,
-                unfurl_links=False,
-                unfurl_media=False,
-                mrkdwn=False,
-                **shown,
+            answer = await _asked(
+                client.chat_postMessage(
+                    channel=delivery.recipient.address,
+                    thread_ts=where.thread,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                    mrkdwn=False,
+                    **shown,
+                )
             )
-            answer = await _asked(in_thread(post, where.thread))
         return MessageRef(f"{answer['channel']}/{answer['ts']}")
 
     async def _upload(self, delivery: Delivery, file: DraftFile) -> MessageRef:
         """Sharing a file takes a conversation's own id, which the card in it tells us."""
         where = Place(_place(file.thread), _ts(file.thread))
-        async with self._gate.client() as client:
-            found = await self._lost.find(client, delivery, where, mark=mark_of(file))
+
+        async def put(place: Place) -> str:
+            found = await self._lost.find(client, delivery, place, mark=mark_of(file))
             if found is None:
-                file_id = await self._share(client, delivery, file, where)
-            else:
-                log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
-                file_id = found.ts
+                return await self._share(client, delivery, file, place)
+            log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
+            return found.ts
+
+        async with self._gate.client() as client:
+            file_id = await self._threads.put(where, put)
         self._lost.settled(delivery)
         return MessageRef(f"{where.channel}/{file_id}")
 
     async def _share(self, client: AsyncWebClient, delivery: Delivery, file: DraftFile, where: Place) -> str:
         self._pace.called(delivery.recipient.address, IN_A_CHANNEL)
         with self._lost.posting(delivery):
-            share = partial(
-                client.files_upload_v2,
-                channel=where.channel,
-                filename=file.name,
-                content=file.content,
-                initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
+            answer = await _asked(
+                client.files_upload_v2(
+                    channel=where.channel,
+                    thread_ts=where.thread,
+                    filename=file.name,
+                    content=file.content,
+                    initial_comment=f"{file.words} · SHA-256 `{file.sha256}`",
+                )
             )
-            answer = await _asked(in_thread(share, where.thread))
         return str(answer["file"]["id"])
 
     async def update(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.slack.failures import refusal_of
+from bot.slack.lost import Place
 from bot.slack.payloads import SLACK
+from core.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+REMEMBERED = 1_000
+"""Threads: what belongs in one that is forgotten is refused there once more."""
 
 NO_REPLIES = frozenset(
     {
@@ -43,3 +50,26 @@ async def in_thread(
                 raise
             log.info("thread_takes_no_replies", channel=SLACK, error=code)
     return await post(thread_ts=None)
+
+
+class Threads:
+    """Which of them take nothing any more, as this process was told."""
+
+    def __init__(self) -> None:
+        self._closed: dict[Place, None] = {}
+
+    async def put(self, where: Place, put: Callable[[Place], Awaitable[T]]) -> T:
+        """`put` there, or in the channel itself where that thread takes nothing; raises as it does."""
+        if where.thread is not None and where not in self._closed:
+            try:
+                return await put(where)
+            except DeliveryError as error:
+                cause = error.__cause__
+                code = refusal_of(cause).code if isinstance(cause, SlackApiError) else ""
+                if code not in NO_REPLIES:
+                    raise
+                log.info("thread_takes_no_replies", channel=SLACK, error=code)
+                self._closed[where] = None
+                if len(self._closed) > REMEMBERED:
+                    del self._closed[next(iter(self._closed))]
+        return await put(Place(where.channel, None))

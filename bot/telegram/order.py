@@ -99,7 +99,7 @@ class Said:
 class Speaker:
     """What one person has under way."""
 
-    __slots__ = ("_about", "alarm", "is_waiting", "said")
+    __slots__ = ("_about", "alarm", "is_waiting", "oldest", "said")
 
     def __init__(self) -> None:
         self.alarm: Alarm | None = None
@@ -109,6 +109,8 @@ class Speaker:
         """How much of it is about which review."""
         self.is_waiting = False
         """Whether some of it may wait to be handed out."""
+        self.oldest = timedelta(0)
+        """Since when the first has been tried of what others wait for."""
 
     def add(self, one: Said) -> bool:
         """Whether it may be handed out now, as all presses of most people: none of theirs is about the same.
@@ -134,9 +136,10 @@ class Speaker:
                 del self._about[one.about]
 
     def hush(self) -> None:
-        """Nothing is to be looked at any more."""
+        """There is nothing to be looked at later."""
         if self.alarm is not None:
             self.alarm.cancel()
+            self.alarm = None
 
     def next(self, now: timedelta) -> list[Update]:
         """What may be handed out by now, which was not before.
@@ -148,15 +151,17 @@ class Speaker:
             return []
         free: list[Update] = []
         waited_for: set[str] = set()
-        self.is_waiting = False
+        self.is_waiting, self.oldest = False, now
         for each in self.said.values():
             is_free = not waited_for if each.about is None else each.about not in waited_for
             if each.since is None and is_free:
                 each.since = now
                 free.append(each.update)
             self.is_waiting = self.is_waiting or each.since is None
-            if each.since is not None and now - each.since >= HELD_UP:
-                continue
+            if each.since is not None:
+                if now - each.since >= HELD_UP:
+                    continue
+                self.oldest = min(self.oldest, each.since)
             if each.about is None:
                 self.is_waiting = True
                 break
@@ -209,15 +214,14 @@ class Line:
             speaker.hush()
 
     def _go_on(self, speaker: Speaker) -> None:
-        for update in speaker.next(self._clock.steady()):
+        now = self._clock.steady()
+        for update in speaker.next(now):
             self._queue.put_nowait(update)
-        if speaker.is_waiting and speaker.alarm is None:
+        speaker.hush()
+        if speaker.is_waiting:
             # Whatever it waits for may be tried for ever, and this person say nothing more.
-            speaker.alarm = self._clock.call_at(self._clock.now() + HELD_UP, partial(self._look, speaker))
-
-    def _look(self, speaker: Speaker) -> None:
-        speaker.alarm = None
-        self._go_on(speaker)
+            at = self._clock.now() + (speaker.oldest + HELD_UP - now)
+            speaker.alarm = self._clock.call_at(at, partial(self._go_on, speaker))
 
 
 def _about(update: Update) -> str | None:

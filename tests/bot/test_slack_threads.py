@@ -49,6 +49,37 @@ async def test_the_next_attempts_card_stands_in_the_channel_where_no_thread_take
     assert await states(there, task.id) == {DeliveryState.SENT}
 
 
+async def test_a_card_that_the_thread_refused_and_whose_answer_the_channel_lost_is_found_there(
+    over_socket: SlackHouse,
+) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    there.slack.faults.add(no_replies("restricted_action_thread_locked"))
+    there.slack.faults.add(Fault(method="chat.postMessage", after_acting=True, cut=True))
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+    await there.house.review(task, 2)
+    await there.house.quiet()
+    there.house.clock.advance(minutes=1)
+    assert await states(there, task.id) == {DeliveryState.SENT}
+    (second,) = [seen for seen in there.slack.messages(GENERAL) if "attempt 2 · submitted" in text_of(seen)]
+    assert second.thread_ts is None
+
+
+async def test_a_thread_that_takes_nothing_is_asked_once(over_socket: SlackHouse) -> None:
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    there.slack.faults.add(no_replies("thread_not_found"))
+    for attempt in (1, 2):
+        review = await there.house.review(task, attempt)
+        before = there.transcript.count("chat.postMessage")
+        await there.house.service.decide(review.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+        await there.card_with(f"attempt {attempt + 1} · submitted")
+        assert there.transcript.count("chat.postMessage") == before + (2 if attempt == 1 else 1)
+
+
 async def test_a_reminder_is_given_in_the_channel_where_no_thread_takes_it(over_socket: SlackHouse) -> None:
     there = over_socket
     await there.house.submit(flow="timed")

@@ -323,14 +323,21 @@ def test_what_waits_behind_it_is_handled_though_that_person_says_nothing_more(cl
     clock.advance(seconds=1)
     assert handed_out.get_nowait() is second
     assert handed_out.empty()
-    clock.advance(HELD_UP)
+    clock.advance(minutes=4)
+    line.put(saying(13, ANA_ID))
+    clock.advance(minutes=6)
     assert handed_out.get_nowait() is third
     line.tried(second)
     line.tried(third)
-    line.put(saying(13, ANA_ID))
+    line.put(saying(14, ANA_ID))
     line.close()
     clock.advance(HELD_UP)
-    assert handed_out.qsize() == 1
+    assert [each.update_id for each in taken(handed_out)] == [13]
+
+
+def taken(handed_out: asyncio.Queue[object]) -> list[Update]:
+    found = [handed_out.get_nowait() for _ in range(handed_out.qsize())]
+    return [each for each in found if isinstance(each, Update)]
 
 
 def pressing(update_id: int, user: int, data: str) -> Update:

@@ -337,6 +337,21 @@ async def test_a_page_whose_stream_never_comes_asks_by_itself(
     complaints.clear()
 
 
+async def test_a_page_of_a_database_that_was_put_back_shows_what_is_there(
+    house: PolicyHouse, sign_in: SignIn
+) -> None:
+    """It has seen a number that its task has not reached any more."""
+    task_id = await house.submitted("Put back")
+    await house.open_review(task_id)
+    ana = await sign_in("ana")
+    await ana.goto(f"{house.url}/tasks/{task_id}")
+    await ana.evaluate("() => { stopFollowing(); live().dataset.seq = 99; follow(); }")
+    await ana.wait_for_function("() => shownUpTo() < 99")
+    await house.world.approve(await house.open_review(task_id), ANA)
+    await house.world.end(task_id)
+    await expect(ana.get_by_role("heading", name="Final result")).to_be_visible()
+
+
 async def test_a_notice_is_seen_far_down_the_inbox(house: PolicyHouse, sign_in: SignIn) -> None:
     tasks = [await house.submitted(f"Task {number}") for number in range(12)]
     ana = await sign_in("ana", viewport={"width": 390, "height": 600})

@@ -144,7 +144,13 @@ const SPACING_MS = 60;
 
 /** @param {MessageEvent} message */
 function happened(message) {
-  lastSeen = Number(message.lastEventId);
+  const number = Number(message.lastEventId);
+  // Told from the beginning again: an older database was put back, and what is shown is not there any more.
+  if (number <= lastSeen) {
+    told = [];
+    refresh();
+  }
+  lastSeen = number;
   if (message.type === "progress_reported" || message.type === "text_streamed") {
     const word = { ...JSON.parse(message.data), seq: lastSeen };
     told.push(word);
