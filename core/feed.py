@@ -133,7 +133,8 @@ class Feed:
     ) -> AsyncGenerator[StoredEvent]:
         """Stored events with `seq` above `after`, then each new one; ends after a final one.
 
-        All of them where the task never had as many: `after` is another's, or of a database put back since.
+        All of them where a task that goes on never had as many: `after` is another's, or of a database put
+        back since.
         Where it is not `live`, it ends with what is stored now.
         Raises `NotFound` at the first step where there is no such task.
         """
@@ -154,14 +155,14 @@ class Feed:
         self._followers.setdefault(task_id, set()).add(follower)
         try:
             stored = await self._stored(task_id, after)
-            if after and not stored and after > await self._newest(task_id):
-                after = 0
-                stored = await self._store.events(task_id, after)
             if not stored and (await self._store.task(task_id)).status.is_final:
                 # It may have ended between the two reads.
                 stored = await self._store.events(task_id, after)
                 if not stored:
                     return
+            elif not stored and after > await self._newest(task_id):
+                after = 0
+                stored = await self._store.events(task_id, after)
             is_over = False
             while True:
                 if stored:
