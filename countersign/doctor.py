@@ -187,7 +187,7 @@ def _shared_database(target: Database, at: str) -> Finding:
     try:
         newer = check_shared(target)
     except SettingsError as error:  # what is wrong; what helps
-        text, _, mend = str(error).rstrip(".").rpartition("; ")
+        text, _, mend = str(error).rstrip(".").partition("; ")
         return Finding(check="database", is_well=False, text=text, mend=mend)
     except CountersignError as error:
         return Finding(check="database", is_well=False, text=str(error), mend=WHERE)

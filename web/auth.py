@@ -103,8 +103,7 @@ class Callers:
         try:
             return await self.caller(request)
         except StoreUnavailable:
-            _, _, token = request.headers.get("Authorization", "").partition(" ")
-            known = self._believed.get(token_hash(token.strip()))
+            known = self._believed.get(_hashed(request.headers.get("Authorization", "")))
             if known is None:
                 raise
             return self._caller(known.credential, via="api")
@@ -161,10 +160,10 @@ class Callers:
         return Caller(person=person.id, name=person.name, via=via, zone=person.zone)
 
     async def _bearer(self, request: web.Request) -> _Believed:
-        scheme, _, token = request.headers["Authorization"].partition(" ")
-        if scheme.lower() != "bearer":
+        said = request.headers["Authorization"]
+        if said.partition(" ")[0].lower() != "bearer":
             raise Unidentified(NOBODY)
-        hashed = token_hash(token.strip())
+        hashed = _hashed(said)
         known = self._believed.get(hashed)
         steady = self._clock.steady()
         if known and known.until > steady:
@@ -211,3 +210,8 @@ class Callers:
             self._believed.clear()
         known = self._believed[hashed] = _Believed(credential, until)
         return known
+
+
+def _hashed(authorization: str) -> str:
+    """The hash of the token in that header."""
+    return token_hash(authorization.partition(" ")[2].strip())

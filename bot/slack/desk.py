@@ -20,9 +20,9 @@ from bot.blocks import escape, link_to, listed
 from bot.buttons import Action
 from bot.cards import url_of
 from bot.menu import about
-from bot.slack.copies import Copies
 from bot.slack.failures import FAILURES, failure
 from bot.slack.payloads import SLACK, ButtonPress, DialogClosed, DialogSent, copy_at
+from bot.slack.repeats import Repeats
 from bot.slack.strangers import stranger
 from bot.slack.threads import in_thread
 from core.errors import ConfirmOnPage, CountersignError, Invalid, ReasonMissing, Unavailable
@@ -91,7 +91,7 @@ class Desk:
         self._errands = errands
         self._clock = clock
         self._public_url = public_url
-        self._copies = Copies()
+        self._repeats = Repeats()
         self.own_team = ""
 
     async def pressed(
@@ -102,7 +102,7 @@ class Desk:
             press = ButtonPress.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
-        return await self._copies.once(press.key, partial(self._pressed, ack, press, act))
+        return await self._repeats.once(press.key, partial(self._pressed, ack, press, act))
 
     async def _pressed(
         self, ack: AsyncAck, press: ButtonPress, act: Callable[[ButtonPress], Awaitable[None]]
@@ -136,7 +136,7 @@ class Desk:
             said = DialogSent.model_validate(body)
         except ValidationError:
             return BoltResponse(status=400)
-        return await self._copies.once(said.key, partial(self._sent, ack, said, take, block=block, why=why))
+        return await self._repeats.once(said.key, partial(self._sent, ack, said, take, block=block, why=why))
 
     async def _sent(
         self,

@@ -55,7 +55,7 @@ clock does not come into it: that is `SKEW`'s.
 KEPT = 100
 """Readings that are kept for other posts of their places."""
 REMEMBERED = 5_000
-"""Posts, and places that could not be read, that are remembered: some are given up and never come again."""
+"""Posts, and places that could not be read or take nothing, that are remembered: some never come again."""
 PATIENCE = timedelta(minutes=10)
 """How long a channel that cannot be read holds up a post."""
 
@@ -117,13 +117,13 @@ class LostPosts:
 
     def begun(self, delivery: Delivery) -> None:
         self._number += 1
-        _keep(self._begun, delivery.id, self._number)
+        keep(self._begun, delivery.id, self._number)
         self._refused.pop(delivery.id, None)
 
     def refused(self, delivery: Delivery) -> None:
         """For now: it will be tried again."""
         self._begun.pop(delivery.id, None)
-        _keep(self._refused, delivery.id, None)
+        keep(self._refused, delivery.id, None)
 
     def settled(self, delivery: Delivery) -> None:
         """It stands there, or never will."""
@@ -183,7 +183,7 @@ class LostPosts:
         since = self._failing.get(place)
         if since is None:
             since = self._clock.steady()
-            _keep(self._failing, place, since)
+            keep(self._failing, place, since)
         is_for_good = isinstance(error, (Undeliverable, MessageGone)) or code == "missing_scope"
         if not is_for_good and self._clock.steady() - since < PATIENCE:
             raise error
@@ -253,7 +253,7 @@ def mark_of(file: DraftFile) -> str:
     return f"{file.name} {file.sha256}"
 
 
-def _keep(kept: dict[K, V], key: K, value: V) -> None:
+def keep(kept: dict[K, V], key: K, value: V) -> None:
     """As the newest; of more than `REMEMBERED` the oldest goes."""
     kept.pop(key, None)
     kept[key] = value

@@ -8,7 +8,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.slack.failures import refusal_of
-from bot.slack.lost import Place
+from bot.slack.lost import Place, keep
 from bot.slack.payloads import SLACK
 from core.errors import DeliveryError
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-REMEMBERED = 1_000
-"""Threads: what belongs in one that is forgotten is refused there once more."""
 
 NO_REPLIES = frozenset(
     {
@@ -45,10 +42,8 @@ async def in_thread(
         try:
             return await post(thread_ts=thread)
         except SlackApiError as error:
-            code = refusal_of(error).code
-            if code not in NO_REPLIES:
+            if not _takes_none(error):
                 raise
-            log.info("thread_takes_no_replies", channel=SLACK, error=code)
     return await post(thread_ts=None)
 
 
@@ -64,12 +59,14 @@ class Threads:
             try:
                 return await put(where)
             except DeliveryError as error:
-                cause = error.__cause__
-                code = refusal_of(cause).code if isinstance(cause, SlackApiError) else ""
-                if code not in NO_REPLIES:
+                if not _takes_none(error.__cause__):
                     raise
-                log.info("thread_takes_no_replies", channel=SLACK, error=code)
-                self._closed[where] = None
-                if len(self._closed) > REMEMBERED:
-                    del self._closed[next(iter(self._closed))]
+                keep(self._closed, where, None)
         return await put(Place(where.channel, None))
+
+
+def _takes_none(error: BaseException | None) -> bool:
+    code = refusal_of(error).code if isinstance(error, SlackApiError) else ""
+    if code in NO_REPLIES:
+        log.info("thread_takes_no_replies", channel=SLACK, error=code)
+    return code in NO_REPLIES

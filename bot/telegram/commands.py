@@ -21,7 +21,7 @@ from bot.telegram.above import NotKnownYet
 from bot.telegram.desk import length_of
 from bot.telegram.failures import failure
 from bot.telegram.links import private_chat
-from bot.telegram.payloads import COMMAND, DECISIONS
+from bot.telegram.payloads import COMMAND, DECISIONS, PREFIX
 from bot.telegram.places import address_of, is_somebody
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, NotAReviewer, Unavailable
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PREFIX = "/"
 POINTING = "Reply to its card with the command."
 NO_NAMES = "Telegram does not tell bots whose @name that is: write the person's name instead."
 CUT = (

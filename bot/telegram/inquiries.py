@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.answers import ANONYMOUS, sentence, unlisted
-from bot.telegram.commands import PREFIX
 from bot.telegram.desk import check_words, place_for_words
+from bot.telegram.payloads import PREFIX
 from bot.telegram.places import is_somebody, parts, place_of
 from bot.telegram.prompts import reply_field, request_for_question
 from bot.telegram.updates import TELEGRAM

@@ -7,8 +7,7 @@ after it.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -78,14 +77,6 @@ class PutOff:
             raise OutOfTurn("What this person said before is not handled yet.")
 
 
-def sender_of(raw: object) -> int | None:
-    """Who says that, where an update tells it, as it came."""
-    body = (raw.get("callback_query") or raw.get("message")) if isinstance(raw, dict) else None
-    sender = body.get("from") if isinstance(body, dict) else None
-    user = sender.get("id") if isinstance(sender, dict) else None
-    return user if type(user) is int else None
-
-
 @dataclass(slots=True)
 class Said:
     """By one person: it waits to be handed out, or is tried since."""
@@ -96,77 +87,19 @@ class Said:
     since: timedelta | None = None
 
 
+@dataclass(slots=True)
 class Speaker:
     """What one person has under way."""
 
-    __slots__ = ("_about", "alarm", "is_waiting", "oldest", "said")
-
-    def __init__(self) -> None:
-        self.alarm: Alarm | None = None
-        self.said: dict[int, Said] = {}
-        """By the ids of updates, which count up."""
-        self._about: Counter[str | None] = Counter()
-        """How much of it is about which review."""
-        self.is_waiting = False
-        """Whether some of it may wait to be handed out."""
-        self.oldest = timedelta(0)
-        """Since when the first has been tried of what others wait for."""
-
-    def add(self, one: Said) -> bool:
-        """Whether it may be handed out now, as all presses of most people: none of theirs is about the same.
-
-        False is also what only looking at all the others would tell.
-        """
-        number, said = one.update.update_id, self.said
-        self.pop(number)
-        is_latest = not said or number > next(reversed(said))
-        is_free = one.about is not None and not (self._about[None] or self._about[one.about])
-        is_first = is_latest and (not said or is_free) and not self.is_waiting
-        said[number] = one
-        self._about[one.about] += 1
-        if not is_latest:
-            self.said = dict(sorted(said.items()))
-        self.is_waiting = self.is_waiting or not is_first
-        return is_first
-
-    def pop(self, number: int) -> None:
-        if (one := self.said.pop(number, None)) is not None:
-            self._about[one.about] -= 1
-            if not self._about[one.about]:
-                del self._about[one.about]
+    said: dict[int, Said] = field(default_factory=dict)
+    """By the ids of updates, which count up."""
+    alarm: Alarm | None = None
+    """Rings where what others wait for has been tried for too long."""
 
     def hush(self) -> None:
-        """There is nothing to be looked at later."""
         if self.alarm is not None:
             self.alarm.cancel()
             self.alarm = None
-
-    def next(self, now: timedelta) -> list[Update]:
-        """What may be handed out by now, which was not before.
-
-        In one pass, which ends at the first that all after it wait for: thousands may have piled up.
-        Two presses on different reviews are none of each other's.
-        """
-        if not self.is_waiting:
-            return []
-        free: list[Update] = []
-        waited_for: set[str] = set()
-        self.is_waiting, self.oldest = False, now
-        for each in self.said.values():
-            is_free = not waited_for if each.about is None else each.about not in waited_for
-            if each.since is None and is_free:
-                each.since = now
-                free.append(each.update)
-            self.is_waiting = self.is_waiting or each.since is None
-            if each.since is not None:
-                if now - each.since >= HELD_UP:
-                    continue
-                self.oldest = min(self.oldest, each.since)
-            if each.about is None:
-                self.is_waiting = True
-                break
-            waited_for.add(each.about)
-        return free
 
 
 class Line:
@@ -185,14 +118,12 @@ class Line:
             self._queue.put_nowait(update)
             return
         speaker = self._speakers.setdefault(user.id, Speaker())
-        one = Said(update, _about(update))
-        is_first = speaker.add(one)
-        if self._is_closed and len(speaker.said) > 1:
-            return
-        if is_first:
-            one.since = self._clock.steady()
-            self._queue.put_nowait(update)
-        else:
+        said = speaker.said
+        is_latest = not said or update.update_id > next(reversed(said))
+        said[update.update_id] = Said(update, _about(update))
+        if not is_latest:
+            speaker.said = dict(sorted(said.items()))
+        if not (self._is_closed and len(said) > 1):
             self._go_on(speaker)
 
     def tried(self, update: Update) -> None:
@@ -200,7 +131,7 @@ class Line:
         user = update.effective_user
         if user is None or (speaker := self._speakers.get(user.id)) is None:
             return
-        speaker.pop(update.update_id)
+        speaker.said.pop(update.update_id, None)
         if not speaker.said:
             speaker.hush()
             del self._speakers[user.id]
@@ -214,13 +145,28 @@ class Line:
             speaker.hush()
 
     def _go_on(self, speaker: Speaker) -> None:
-        now = self._clock.steady()
-        for update in speaker.next(now):
-            self._queue.put_nowait(update)
+        """In one pass, which ends at the first that all after it wait for: thousands may have piled up.
+
+        Two presses on different reviews are none of each other's.
+        """
+        now = oldest = self._clock.steady()
+        waited_for: set[str] = set()
+        for each in speaker.said.values():
+            is_free = not waited_for if each.about is None else each.about not in waited_for
+            if each.since is None and is_free:
+                each.since = now
+                self._queue.put_nowait(each.update)
+            if each.since is not None:
+                if now - each.since >= HELD_UP:
+                    continue
+                oldest = min(oldest, each.since)
+            if each.about is None:
+                break
+            waited_for.add(each.about)
         speaker.hush()
-        if speaker.is_waiting:
-            # Whatever it waits for may be tried for ever, and this person say nothing more.
-            at = self._clock.now() + (speaker.oldest + HELD_UP - now)
+        if any(each.since is None for each in speaker.said.values()):
+            # What it waits for may be tried for ever, and this person say nothing more.
+            at = self._clock.now() + (oldest + HELD_UP - now)
             speaker.alarm = self._clock.call_at(at, partial(self._go_on, speaker))
 
 

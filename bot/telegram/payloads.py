@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 DECISIONS = ("approve", "reject")
 """Words that decide nothing here, and are told so."""
 COMMANDS = ("start", "help", *Asked, *Word, "away", "back", *DECISIONS)
-COMMAND = re.compile(rf"^/({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
+PREFIX = "/"
+COMMAND = re.compile(rf"^{PREFIX}({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 
 Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -151,3 +152,11 @@ def shape_of(raw: object) -> UpdateShape:
 def _id_of(raw: object) -> int | None:
     update_id = raw.get("update_id") if isinstance(raw, dict) else None
     return update_id if type(update_id) is int and -(2**63) <= update_id < 2**63 else None
+
+
+def sender_of(raw: object) -> int | None:
+    """Who says that, where an update tells it, as it came."""
+    body = (raw.get("callback_query") or raw.get("message")) if isinstance(raw, dict) else None
+    sender = body.get("from") if isinstance(body, dict) else None
+    user = sender.get("id") if isinstance(sender, dict) else None
+    return user if type(user) is int else None

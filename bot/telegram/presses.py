@@ -11,11 +11,10 @@ from bot.buttons import Action
 from bot.literal import clipped
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
-from bot.telegram.commands import PREFIX
 from bot.telegram.copies import IN_QUESTIONS, pressed_copy
 from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
-from bot.telegram.payloads import tokens_shown
+from bot.telegram.payloads import PREFIX, tokens_shown
 from bot.telegram.places import is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import (

@@ -17,8 +17,7 @@ from telegram.error import TelegramError
 
 from bot.telegram.connection import AiohttpRequest
 from bot.telegram.failures import UNAUTHORIZED, PollFailed
-from bot.telegram.order import sender_of
-from bot.telegram.payloads import Unreadable
+from bot.telegram.payloads import Unreadable, sender_of
 from bot.telegram.updates import TELEGRAM
 from core.errors import Unavailable
 

@@ -49,7 +49,7 @@ MIGRATING = 0x436F756E746573
 def revision(database: Database) -> str | None:
     """The revision that the database is at, read only; None for a new one. Raises `StoreUnavailable`.
 
-    `SettingsError` where the tables belong to somebody else.
+    Raises `SettingsError`, too, where the tables belong to somebody else.
     """
     if isinstance(database, SQLite) and not database.path.exists():
         return None

@@ -59,9 +59,10 @@ class Session:
         self.failing = False
         """Whether the last group could not be run for want of the database."""
         self._reached = True
-        """Whether the present group began: it is no want of room that kept one from it."""
+        """Whether there was a connection to begin the present group on: it may be want of room that keeps
+        it from being stored. PostgreSQL is not waited for, and may be silent all the same."""
         self._was_away = False
-        """Whether the last group that failed had not even begun."""
+        """Whether the last group that failed had none."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
         self._told: str | None = None

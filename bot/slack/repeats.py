@@ -1,6 +1,6 @@
 """What Slack delivers again: answered as before, and done once.
 
-Over HTTP the door knows a request by its bytes once it is answered; over Socket Mode each copy has its own
+Over HTTP the door knows a request by its bytes once it is answered; over Socket Mode each repeat has its own
 envelope, and two that come at once are under way together. A trigger is given to one press or dialog only.
 """
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 REMEMBERED = 5_000
-"""Answers kept: a copy comes within minutes of the first, and each replica keeps its own."""
+"""Answers kept: a repeat comes within minutes of the first, and each replica keeps its own."""
 
 
-class Copies:
+class Repeats:
     """What was done lately, or is being done, by what Slack calls it."""
 
     def __init__(self) -> None:
