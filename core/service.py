@@ -17,7 +17,17 @@ from core.explaining import explain, with_others
 from core.ids import new_id
 from core.looking import Looking
 from core.measures import Measures
-from core.model import LOCAL, LOCAL_NAME, DeliveryState, NewDecision, Person, PersonId, TaskId, Verdict
+from core.model import (
+    LOCAL,
+    LOCAL_NAME,
+    DeliveryState,
+    NewDecision,
+    Person,
+    PersonId,
+    TaskFilter,
+    TaskId,
+    Verdict,
+)
 from core.policy import check_assurance, check_in_time, check_may_decide, check_open, check_reason
 from core.questions import Questions
 from core.reconsidering import Reconsidering
@@ -62,7 +72,6 @@ if TYPE_CHECKING:
         Story,
         Submission,
         Task,
-        TaskFilter,
         TaskPage,
     )
     from core.ports import Clock, Observer, Store
@@ -130,8 +139,7 @@ class Service:
         check(submission)
         flow = submission.flow or DEFAULT_FLOW
         if flow not in self._flows:
-            known = ", ".join(sorted(self._flows))
-            raise UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
+            raise self._unknown_flow(flow)
         self._check_choice(flow, submission.policy)
         async with self._turnstile.submission():
             task, is_new = await self._store.create(
@@ -170,10 +178,28 @@ class Service:
         return await self._store.task(checked_id(task_id, "task"))
 
     async def tasks(self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = 50) -> TaskPage:
-        """Newest first; raises `Invalid` for a cursor that no page gave."""
+        """Newest first; raises `Invalid` for a cursor that no page gave, and `UnknownFlow`."""
         check_text(wanted.submitter, "submitter", MAX_NAME)
         check_text(wanted.flow, "flow", MAX_NAME)
-        return await self._store.tasks(wanted, cursor=page_after(cursor), limit=max(1, min(limit, PAGE)))
+        after = page_after(cursor)
+        found = await self._store.tasks(wanted, cursor=after, limit=max(1, min(limit, PAGE)))
+        if not found.tasks and after is None and wanted.flow is not None:
+            await self._check_known(wanted.flow)
+        return found
+
+    async def _check_known(self, flow: str) -> None:
+        """Raises `UnknownFlow`: a list that is empty for a slip of the pen looks as if nothing waited.
+
+        Tasks of a flow that was taken out of the configuration are still to be found.
+        """
+        if flow in self._flows:
+            return
+        if not (await self._store.tasks(TaskFilter(flow=flow), cursor=None, limit=1)).tasks:
+            raise self._unknown_flow(flow)
+
+    def _unknown_flow(self, flow: str) -> UnknownFlow:
+        known = ", ".join(sorted(self._flows))
+        return UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
 
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""

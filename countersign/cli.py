@@ -173,7 +173,11 @@ def link(person: str, revoke: bool) -> int:
 @click.argument("text", callback=_utf8)
 @click.option("--parse", is_flag=True, help="TEXT is JSON, and the input is what it says.")
 @click.option("--title", callback=_utf8, help="What cards and lists call it.")
-@click.option("--flow", callback=_utf8, help="One of the configured flows.")
+@click.option(
+    "--flow",
+    callback=_utf8,
+    help="One of the configured flows: approval asks once; draft, where none is named, again.",
+)
 @click.option("--policy", callback=_utf8, help="One of those that the flow offers.")
 @click.option(
     "--key", callback=_printable, help="An idempotency key: the same key again makes no second task."

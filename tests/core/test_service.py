@@ -25,6 +25,7 @@ from core.errors import (
     UnknownFlow,
 )
 from core.events import DecisionRecorded, ReviewApproved, ReviewRejected
+from core.ids import new_id
 from core.model import (
     LOCAL,
     DeliveryState,
@@ -148,6 +149,25 @@ async def test_pages_follow_one_another(world: World, clock: StoppedClock) -> No
 async def test_an_unknown_flow_is_refused_with_those_there_are(world: World) -> None:
     with pytest.raises(UnknownFlow, match="draft"):
         await world.submit(flow="nope")
+
+
+async def test_tasks_of_an_unknown_flow_are_refused_as_a_slip(world: World) -> None:
+    await world.submit()
+    assert (await world.service.tasks(TaskFilter(flow="draft", status=Status.FAILED))).tasks == ()
+    with pytest.raises(UnknownFlow, match=r"draught.*draft"):
+        await world.service.tasks(TaskFilter(flow="draught"))
+
+
+async def test_tasks_of_a_flow_that_was_taken_out_are_found(world: World) -> None:
+    await world.store.create(
+        TaskId(new_id()),
+        Submission(input="x", submitter=PersonId("sam"), flow="former"),
+        title="x",
+        name="Sam",
+    )
+    assert len((await world.service.tasks(TaskFilter(flow="former"))).tasks) == 1
+    of_former = TaskFilter(flow="former", status=Status.FAILED)
+    assert (await world.service.tasks(of_former)).tasks == ()
 
 
 async def test_a_submitter_nobody_knows_is_named_by_its_id(world: World) -> None:
