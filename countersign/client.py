@@ -81,9 +81,10 @@ def run_tasks(*, status: str | None, flow: str | None, limit: int, as_json: bool
 
 
 def row(task: dict[str, Any]) -> str:
-    """One task for people; `-` is no outcome."""
+    """One task for people, submitted when (UTC, to the minute) and by whom; `-` is no outcome."""
     outcome = task["outcome"] or "-"
-    return f"{task['task_id']}  {task['status']:<18}  {outcome:<8}  {literal(task['title'])}"
+    said = literal(f"{task['submitter_name']}: {task['title']}")
+    return f"{task['task_id']}  {task['status']:<18}  {outcome:<8}  {task['created_at'][:16]}Z  {said}"
 
 
 @contextmanager

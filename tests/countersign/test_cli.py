@@ -257,7 +257,9 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     task = submitted.stdout.strip()
     assert len(task) == 32
     assert submitted.stderr.strip() == f"{served.url}/tasks/{task}"
-    assert "  -         A title" in served.run("tasks", token=sam).stdout
+    created = json.loads(served.run("tasks", "--json", token=sam).stdout)["created_at"]
+    at = f"{created[: len('2026-11-23T17:11')]}Z"
+    assert f"  -         {at}  Sam: A title" in served.run("tasks", token=sam).stdout
     approval = httpx.post(
         f"{served.url}/feedback/{task}",
         json={"feedback": "approved"},
@@ -278,7 +280,8 @@ def test_a_task_goes_from_submit_to_watch(served: Served) -> None:
     told = [json.loads(line) for line in served.run("watch", task, "--json", token=sam).stdout.splitlines()]
     assert [told[0]["event"], told[-1]["event"]] == ["task_submitted", "task_completed"]
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
-    assert served.run("tasks", token=sam).stdout == f"{task}  completed           approved  A title\n"
+    line = f"{task}  completed           approved  {at}  Sam: A title\n"
+    assert served.run("tasks", token=sam).stdout == line
     assert task in served.run("tasks", "--flow", "draft", token=sam).stdout
     assert served.run("tasks", "--flow", "approval", token=sam).stdout == ""
 
