@@ -198,8 +198,13 @@ class Service:
             raise self._unknown_flow(flow)
 
     def _unknown_flow(self, flow: str) -> UnknownFlow:
-        known = ", ".join(sorted(self._flows))
+        known = ", ".join(self.flow_names)
         return UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
+
+    @property
+    def flow_names(self) -> list[str]:
+        """All that the configuration knows, also those that no form offers."""
+        return sorted(self._flows)
 
     async def review(self, review_id: str) -> ReviewRequest:
         """Raises `NotFound`."""

@@ -350,6 +350,8 @@ async def test_everything_by_keyboard(house: House, sign_in: SignIn) -> None:
     await ana.keyboard.press("Shift+Tab")
     await expect(ana.get_by_role("link", name="Away")).to_be_focused()
     await ana.keyboard.press("Shift+Tab")
+    await expect(ana.get_by_role("link", name="Tasks")).to_be_focused()
+    await ana.keyboard.press("Shift+Tab")
     await expect(ana.get_by_role("link", name="Inbox")).to_be_focused()
     await ana.keyboard.press("Enter")
     await expect(ana.get_by_role("heading", name="Inbox")).to_be_visible()
@@ -395,7 +397,7 @@ async def test_at_four_times_the_size_nothing_is_read_by_scrolling_sideways(
     sam = await sign_in("sam", viewport={"width": 320, "height": 640})
     task_id = await submitted(sam, "a word " * 50_000)  # too long to be edited on a page
     ana = await sign_in("ana", viewport={"width": 320, "height": 640})
-    for path in ("/", "/inbox", "/away", f"/tasks/{task_id}"):
+    for path in ("/", "/inbox", "/tasks", "/away", f"/tasks/{task_id}"):
         await ana.goto(house.url + path)
         await ana.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
         wide = await ana.evaluate("document.documentElement.scrollWidth - innerWidth")

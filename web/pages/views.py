@@ -16,7 +16,7 @@ from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import see_other, wants_page
 from web.pages.trail import called_off, diffs, leaves, timeline, way, working
-from web.parameters import known_id, own_path
+from web.parameters import cursor, known_id, own_path, task_filter
 from web.schemas import SignIn
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 KINDS = " ".join(kind(event) for event in EVENTS)
 """The names under which the stream that a task's page follows sends its messages."""
 RECENT = 8
+LISTED = 50
+"""Tasks on one page of the list of all."""
 MANY = 9
 """Of their own waiting tasks, people are told the number up to this one."""
 LONGEST_INBOX = 100
@@ -73,6 +75,7 @@ class Views:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.form),
+            web.get("/tasks", self.tasks),
             web.get("/tasks/{task_id}", self.task),
             web.get("/inbox", self.inbox),
             web.get("/sign-in", self.ask_to_sign_in),
@@ -84,6 +87,22 @@ class Views:
         mine = await self._service.tasks(TaskFilter(submitter=request[CALLER].person), limit=RECENT)
         return self._pages.page(
             request, "form.html", recent=mine.tasks, flows=self._service.offers(), once=token_hex(12)
+        )
+
+    async def tasks(self, request: web.Request) -> web.Response:
+        """Everybody's, newest first: also what has ended, which no inbox shows any more."""
+        wanted = task_filter(request)
+        found = await self._service.tasks(wanted, cursor=cursor(request), limit=LISTED)
+        return self._pages.page(
+            request,
+            "tasks.html",
+            tasks=found.tasks,
+            wanted=wanted,
+            is_first=cursor(request) is None,
+            older=found.cursor and str(request.rel_url.update_query(cursor=found.cursor)),
+            statuses=[status.value for status in Status],
+            flows=sorted({*self._service.flow_names, *filter(None, [wanted.flow])}),
+            somebody=self._service.somebody,
         )
 
     async def task(self, request: web.Request) -> web.Response:
