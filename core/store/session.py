@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from core.errors import CountersignError, StoreUnavailable
+from core.store.credentials import write_something
 from core.store.transaction import Missed
 
 if TYPE_CHECKING:
@@ -58,11 +59,8 @@ class Session:
         self._writes = writes
         self.failing = False
         """Whether the last group could not be run for want of the database."""
-        self._reached = True
-        """Whether there was a connection to begin the present group on: it may be want of room that keeps
-        it from being stored. PostgreSQL is not waited for, and may be silent all the same."""
-        self._was_away = False
-        """Whether the last group that failed had none."""
+        self._by_locks = False
+        """Whether it was for locks that others hold: whether these are gone no other write tells."""
         self._outage: StoreUnavailable | None = None
         """Why the present group could not be run."""
         self._told: str | None = None
@@ -92,7 +90,28 @@ class Session:
             self._run_apart(group)
         if self._locked_out:
             log.warning("units_locked_out", units=len(group), error=str(self._locked_out[-1]))
+        if self.failing and self._writes and not self._by_locks and self._outage is None:
+            self._try_to_write()
         return self._outage
+
+    def _try_to_write(self) -> None:
+        """A full disk and a standby can be read, and who waits for a lease never writes: so neither that it
+        answers is the end of an outage, nor does that wait for somebody's write."""
+        try:
+            self._begin()
+            write_something(self._transaction)
+            self._commit()
+        except Exception as error:  # noqa: BLE001 - as in `_attempt`; nobody waits for this one
+            known = error if isinstance(error, StoreUnavailable) else self._database.unavailable(error)
+            if known is not None and not self._database.is_local(error):
+                self.disconnect()  # where the URL names several servers, another one may take changes
+                self._begin_outage(known, 0)
+                return
+            self._rollback()
+            if known is not None:
+                return
+            log.warning("write_refused", error=type(error).__name__)  # not for want of the database
+        self._end_outage()
 
     def _run_apart(self, group: list[Job[Any]]) -> None:
         before = len(self._locked_out)
@@ -103,16 +122,14 @@ class Session:
                 return
         if len(self._locked_out) - before == len(group) > 1:
             # Not what one unit touches is locked, but what all do. Each has been told already.
-            self._begin_outage(self._locked_out[-1], len(group))
+            self._begin_outage(self._locked_out[-1], len(group), by_locks=True)
             self._refused += len(group)
 
     def _attempt(self, group: list[Job[Any]]) -> bool:
         """Run and commit `group`; False where nothing of it was committed and running apart may help."""
         mark: str | None = None
         try:
-            self._reached = False
             self._begin()
-            self._reached = True
             self._transaction.now = self._clock.now()
             wrote = 0
             for job in group:
@@ -122,11 +139,8 @@ class Session:
                 wrote += self._transaction.writes
             mark = self._database.mark(self._cursor) if wrote else None
             self._commit()
-            # A full disk can still be read; who was away is back.
-            self.failing = self.failing and self._writes and not (wrote or self._was_away)
-            if self._told is not None and not self.failing:
-                log.info("groups_done_again", lane=current_thread().name, refused=self._refused)
-                self._told, self._refused = None, 0
+            if not self._writes or (wrote and self._by_locks):
+                self._end_outage()
         except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller is told
             return self._ended(group, error, mark)
         return True
@@ -229,11 +243,17 @@ class Session:
         self._begin_outage(outage, len(group))
         self.refuse(group, outage)
 
-    def _begin_outage(self, outage: StoreUnavailable, units: int) -> None:
+    def _begin_outage(self, outage: StoreUnavailable, units: int, *, by_locks: bool = False) -> None:
         if self._told != outage.in_full:
             log.warning("group_failed", lane=current_thread().name, units=units, error=outage.in_full)
-        self._told, self._was_away = outage.in_full, not self._reached
+        self._told, self._by_locks = outage.in_full, by_locks
         self.failing, self._outage = True, outage
+
+    def _end_outage(self) -> None:
+        self.failing = False
+        if self._told is not None:
+            log.info("groups_done_again", lane=current_thread().name, refused=self._refused)
+            self._told, self._refused = None, 0
 
     def refuse(self, jobs: list[Job[Any]], outage: StoreUnavailable) -> None:
         """Those who wait for these are told of the outage; it is counted with it."""

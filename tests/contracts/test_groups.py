@@ -487,15 +487,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
-async def test_that_it_can_still_read_does_not_make_a_writer_well(writer: Lane) -> None:
-    """A full disk can be read."""
-    writer._session.failing = True
-    await writer.run(kept)
-    assert writer.failing
-    await writer.run(Unit("1", 1))
-    assert not writer.failing
-
-
 async def test_a_file_that_cannot_be_opened_is_refused_with_a_sentence(
     tmp_path: Path, clock: StoppedClock
 ) -> None:
