@@ -229,4 +229,11 @@ class StaleRun(CountersignError):
 
 
 class SettingsError(CountersignError):
-    """Wrong settings; the sentence names the setting and never a secret."""
+    """Wrong settings; the sentence names the setting and never a secret.
+
+    ``mend``, where it is given, is its last part: what to do, after ``what`` is wrong.
+    """
+
+    def __init__(self, what: str, *, mend: str | None = None) -> None:
+        super().__init__(what if mend is None else f"{what}; {mend}.")
+        self.what, self.mend = what, mend

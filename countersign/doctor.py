@@ -18,6 +18,7 @@ from bot.findings import Finding
 from bot.tokens import Chat, malformed
 from core.errors import CountersignError, SettingsError, StoreUnavailable
 from core.listing import listed
+from core.store import fitness
 from core.store.database import database
 from core.store.schema import HEAD, check_shared, revision
 from core.store.sqlite import SQLite
@@ -154,12 +155,12 @@ def _database(url: str) -> tuple[Finding, Database | None]:
 
 def _state(target: Database) -> Finding:
     try:
+        if not isinstance(target, SQLite):
+            fitness.examined(target)
         at = revision(target)
         source = source_of_copy(target) if at == HEAD else None
-    except StoreUnavailable as error:
-        return Finding(check="database", is_well=False, text=error.in_full, mend=WHERE)
     except CountersignError as error:
-        return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
+        return _unfit_database(error)
     is_file = isinstance(target, SQLite)
     if at is None and is_file:
         return Finding(check="database", is_well=True, text="none yet; serve will make it")
@@ -186,19 +187,41 @@ def _shared_database(target: Database, at: str) -> Finding:
     """Which may be a newer release's, or have other tables than ours that are not."""
     try:
         newer = check_shared(target)
-    except SettingsError as error:  # what is wrong; what helps
-        text, _, mend = str(error).rstrip(".").partition("; ")
-        return Finding(check="database", is_well=False, text=text, mend=mend)
     except CountersignError as error:
-        return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
+        return _unfit_database(error)
     text = f"at revision {at}" + (", of a newer release, beside which this one works" if newer else "")
     return Finding(check="database", is_well=True, text=text)
 
 
+def _unfit_database(error: CountersignError) -> Finding:
+    """What is wrong and what helps, where its sentence has both."""
+    match error:
+        case SettingsError(what=what, mend=str(mend)):
+            return Finding(check="database", is_well=False, text=what, mend=mend)
+        case StoreUnavailable():
+            return Finding(check="database", is_well=False, text=error.in_full, mend=WHERE)
+    return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
+
+
+def _lacking(target: Database) -> Finding | None:
+    """What a PostgreSQL server cannot do that newer ones can."""
+    try:
+        found = fitness.examined(target)
+    except CountersignError as error:  # gone since it was looked at
+        return _unfit_database(error)
+    if found is None:
+        return None
+    mend = f"PostgreSQL {fitness.ENDS_TRANSACTIONS} and later end such a transaction by themselves"
+    return Finding(check="postgresql", is_well=True, is_warning=True, text=found, mend=mend)
+
+
 def _replicas(target: Database, found: Settings, configured: Configuration) -> Iterator[Finding]:
-    """Those that live on a PostgreSQL database; what they do not agree on, and what is otherwise here."""
+    """Those that live on a PostgreSQL database; what they do not agree on, and what is otherwise here. Before
+    them what their server lacks."""
     if isinstance(target, SQLite):
         return
+    if (lacks := _lacking(target)) is not None:
+        yield lacks
     replicas, mine = living(target, found, within_reach(configured, found))
     for replica in replicas:
         yield Finding(check="replica", is_well=True, text=f"{replica.name} ({replica.release}) lives")

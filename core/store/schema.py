@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from core.errors import SettingsError, StoreUnavailable
-from core.store import installed
+from core.store import fitness, installed
 from core.store.postgresql import AT_FIRST
 from core.store.sqlite import SQLite
 
@@ -79,7 +79,8 @@ def _revision(database: Database, cursor: Cursor) -> str | None:
             raise
         raise SettingsError(
             "COUNTERSIGN_DATABASE_URL: the URL's user may not use the tables in the database "
-            f"{database.url.database}; let them own each, or restore the backup as that user."
+            f"{database.url.database}",
+            mend="let them own each, or restore the backup as that user",
         ) from error
     row = cursor.fetchone()
     return None if row is None else str(row[0])
@@ -121,7 +122,7 @@ def _migrate_shared(database: Database) -> None:
     connection: Any = database.connect()
     try:
         cursor = connection.cursor()
-        _check_encoding(database, cursor)
+        fitness.check(database, connection)
         cursor.execute("SET lock_timeout = 0", {})
         cursor.execute("SELECT pg_advisory_lock(%(key)s)", {"key": MIGRATING})
         cursor.execute(AT_FIRST, {})
@@ -138,23 +139,12 @@ def _migrate_shared(database: Database) -> None:
         if _is_not_allowed(error):
             name = database.url.database
             raise SettingsError(
-                f"COUNTERSIGN_DATABASE_URL: the URL's user may make no tables in the database {name}; "
-                f"let them own it: ALTER DATABASE {name} OWNER TO USER."
+                f"COUNTERSIGN_DATABASE_URL: the URL's user may make no tables in the database {name}",
+                mend=f"let them own it: ALTER DATABASE {name} OWNER TO USER",
             ) from error
         raise
     finally:
         connection.close()
-
-
-def _check_encoding(database: Database, cursor: Cursor) -> None:
-    """Raises `SettingsError` where a text that people write might not be stored."""
-    cursor.execute("SELECT getdatabaseencoding()::text", {})
-    row = cursor.fetchone()
-    if row is not None and row[0] != "UTF8":
-        raise SettingsError(
-            f"COUNTERSIGN_DATABASE_URL: the database {database.url.database} is in {row[0]} and cannot hold "
-            "every text; make one in UTF-8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
-        )
 
 
 def _is_not_allowed(error: Exception) -> bool:
@@ -187,10 +177,12 @@ def check_shared(database: Database) -> str | None:
             return at
         raise SettingsError(
             f"COUNTERSIGN_DATABASE_URL: the database is at revision {at}, with which this release, "
-            f"which knows {HEAD}, does not work; install the newer release."
+            f"which knows {HEAD}, does not work",
+            mend="install the newer release",
         )
     raise SettingsError(
-        "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema; run: countersign migrate."
+        "COUNTERSIGN_DATABASE_URL: the database is not at this release's schema",
+        mend="run: countersign migrate",
     )
 
 

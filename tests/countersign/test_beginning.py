@@ -115,7 +115,7 @@ def test_a_database_that_cannot_hold_every_text_is_a_wrong_setting(
         admin.execute(f"DROP DATABASE {name}".encode())
     assert refused.stderr == (
         f"countersign: COUNTERSIGN_DATABASE_URL: the database {name} is in {encoding} and cannot hold every "
-        "text; make one in UTF-8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.\n"
+        "text; make one in UTF-8: CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0.\n"
     )
     assert refused.returncode == 2
     assert tables == (0,)
@@ -138,13 +138,13 @@ def test_tables_of_somebody_else_are_a_wrong_setting(
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         admin.execute(f"DROP ROLE {user}".encode())
     said = (
-        f"COUNTERSIGN_DATABASE_URL: the URL's user may not use the tables in the database {url.database}; "
-        "let them own each, or restore the backup as that user."
+        f"COUNTERSIGN_DATABASE_URL: the URL's user may not use the tables in the database {url.database}",
+        "let them own each, or restore the backup as that user",
     )
     if words == "doctor":
-        assert f"FAIL  database: {said}" in refused.stdout
+        assert f"FAIL  database: {' - '.join(said)}\n" in refused.stdout
     else:
-        assert refused.stderr.splitlines() == [f"countersign: {said}"]
+        assert refused.stderr.splitlines() == [f"countersign: {'; '.join(said)}."]
         assert refused.returncode == 2
 
 
