@@ -115,6 +115,8 @@ class Census:
 
     tasks: Mapping[Status, int]
     """Those that have not ended: pending, running, waiting for review."""
+    oldest: datetime | None
+    """Since when the first of those with work to do waits for somebody to take it up."""
     backlogs: Mapping[ChannelName, Backlog]
 
 

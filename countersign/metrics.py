@@ -29,6 +29,7 @@ from web.problems import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from prometheus_client.core import Metric
 
@@ -146,6 +147,11 @@ class Exposition:
         events = self._measures.events
         standing = {} if census is None else {(status.value,): n for status, n in census.tasks.items()}
         yield gauge("countersign_tasks", "Tasks that have not ended, in the database.", standing, "status")
+        yield gauge(
+            "countersign_tasks_oldest_seconds",
+            "How long the oldest work that nobody has taken up has waited for that.",
+            {} if census is None else {(): self._age(census.oldest)},
+        )
         yield counter(
             "countersign_tasks_submitted", "Tasks stored by this process.", {(): events[TaskSubmitted]}
         )
@@ -185,7 +191,7 @@ class Exposition:
         )
 
     def _shown(self, census: Census | None) -> Iterator[Metric]:
-        now, all_of = self._clock.now(), self.deliveries
+        all_of = self.deliveries
         backlogs = {} if census is None else census.backlogs
         yield gauge(
             "countersign_deliveries_waiting",
@@ -193,14 +199,10 @@ class Exposition:
             {(channel,): found.waiting for channel, found in backlogs.items()},
             "channel",
         )
-        ages = {
-            (channel,): 0.0 if found.since is None else max(0.0, (now - found.since).total_seconds())
-            for channel, found in backlogs.items()
-        }
         yield gauge(
             "countersign_deliveries_oldest_seconds",
             "How long the oldest of those has been due.",
-            ages,
+            {(channel,): self._age(found.since) for channel, found in backlogs.items()},
             "channel",
         )
         yield gauge(
@@ -228,6 +230,9 @@ class Exposition:
             {(channel,): found.given_up for channel, found in all_of.items()},
             "channel",
         )
+
+    def _age(self, since: datetime | None) -> float:
+        return 0.0 if since is None else max(0.0, (self._clock.now() - since).total_seconds())
 
     def _at_work(self, readers: int) -> Iterator[Metric]:
         yield gauge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from core.events import AttemptStarted, ReviewRequested, TaskCompleted
@@ -70,6 +70,7 @@ async def step(
     attempt: int = 1,
     begun: bool = False,
     starts: int | None = None,
+    due_at: datetime | None = None,
     state: str | None = None,
     review: NewReview | None = None,
 ) -> int:
@@ -95,6 +96,7 @@ async def step(
             point=point,
             begun=begun,
             starts=position.starts if starts is None else starts,
+            due_at=due_at,
             review=review,
         )
     )

@@ -14,6 +14,8 @@ from tests.contracts.steps import ANYONE, decide, parked, step, submitted, waiti
 from tests.world import DESK, HALL, PAPER, SAM
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from core.store.database import Database
     from tests.world import StoppedClock
 
@@ -42,6 +44,38 @@ async def test_tasks_that_have_not_ended(any_database: Database, clock: StoppedC
         for status in (Status.PENDING, Status.RUNNING, Status.WAITING_FOR_REVIEW)
     }
     assert found == {Status.PENDING: 1, Status.RUNNING: 2, Status.WAITING_FOR_REVIEW: 1}
+
+
+async def test_since_when_the_oldest_work_waits_to_be_taken_up(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """What runs, waits for people or is to be tried again later waits for nobody of ours."""
+    async with SqlStore(any_database, clock) as store:
+
+        async def oldest() -> datetime | None:
+            return (await store.census([])).oldest
+
+        assert await oldest() is None
+        await waiting(store)
+        assert await oldest() is None
+        first = clock.now()
+        begun = await submitted(store)
+        clock.advance(seconds=30)
+        second = clock.now()
+        tried = await submitted(store)
+        assert await oldest() == first
+        await step(store, begun.id, AttemptStarted(attempt=1), begun=True)
+        assert await oldest() == second
+        again = clock.now() + timedelta(minutes=1)
+        await step(store, tried.id, AttemptStarted(attempt=1), due_at=again)
+        assert await oldest() is None
+        clock.advance(minutes=5)
+        assert await oldest() == again
+        decided = await waiting(store)
+        clock.advance(minutes=5)
+        await decide(store, decided)
+        await store.cancel(tried.id, SAM.id)
+        assert await oldest() == clock.now()
 
 
 async def test_what_a_channel_has_still_to_show(any_database: Database, clock: StoppedClock) -> None:

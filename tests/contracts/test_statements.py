@@ -74,7 +74,7 @@ def plain(rows: Any) -> list[tuple[Any, ...]]:
 
 READS: dict[str, dict[str, Any]] = {
     "census.OPEN": {},
-    "census.AT_WORK": {},
+    "census.AT_WORK": {"now": 2**62},
     "census.UNSHOWN": {"channel": PAPER},
     "tasks.BY_ID": {"id": "TASK"},
     "tasks.PAGE": {"created_at": 2**62, "id": "~", "status": "", "submitter": "", "flow": "", "limit": 5},

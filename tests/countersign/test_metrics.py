@@ -18,6 +18,7 @@ from core.measures import OTHERS, POLICIES, WAITS, Distribution, Measures
 from core.model import Verdict
 from core.store.session import Session
 from countersign.metrics import FRESH, Exposition
+from tests.contracts.steps import submitted
 from tests.countersign.plain_house import bearer, posted, running
 from tests.world import ANA, BEN, DESK, PAPER, PATIENCE, PaperChannel, draft_flows, eventually, whole_core
 
@@ -144,6 +145,14 @@ async def test_what_a_chat_has_still_to_show_ages_from_its_first_failure(
     assert told("countersign_deliveries_oldest_seconds", channel=PAPER) == 0
     assert told("countersign_delivery_lag_seconds_count", channel=PAPER) == 1
     assert told("countersign_delivery_lag_seconds_sum", channel=PAPER) == 7_215
+
+
+async def test_work_that_nobody_takes_up_grows_old(world: World, clock: StoppedClock) -> None:
+    which = shown_by(world)
+    assert (await scraped(which))("countersign_tasks_oldest_seconds") == 0
+    await submitted(world.store)  # and no engine is told
+    clock.advance(minutes=10)
+    assert (await scraped(which))("countersign_tasks_oldest_seconds") == 600
 
 
 async def _failed(world: World, task: str) -> bool:
