@@ -37,3 +37,18 @@ def bare(url: str) -> SplitResult | None:
         return None
     has_more = parts.query or parts.fragment or parts.username or parts.password
     return parts if parts.scheme in {"http", "https"} and parts.hostname and not has_more else None
+
+
+def place_in_log(address: str) -> str:
+    """A recipient's address for the log: of a URL no more than host and port, as the rest may be a secret."""
+    if "://" not in address:
+        return address
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host:
+        return "(no address)"
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"

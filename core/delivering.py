@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from core.addresses import place_in_log
 from core.counting import as_it_counts
 from core.defects import defect
 from core.errors import (
@@ -329,7 +330,12 @@ class ChannelLoop:
 
     def _facts(self, delivery: Delivery) -> dict[str, str]:
         """For the log: whoever reads of a delivery looks for its task's page."""
-        return {"delivery_id": delivery.id, "task_id": delivery.task, "channel": self._channel.name}
+        return {
+            "delivery_id": delivery.id,
+            "task_id": delivery.task,
+            "channel": self._channel.name,
+            "place": place_in_log(delivery.recipient.address),
+        }
 
 
 def _lane(delivery: Delivery) -> Lane:
