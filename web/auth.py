@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 RECHECK = timedelta(seconds=1)
 """How long a proof is believed without asking the store: a revocation acts within this time."""
+LAST_KNOWN = timedelta(hours=1)
+"""How long `/metrics` believes it while the store cannot be asked: for so long after they last came, who was
+revoked since may come back. Past it the scrape itself fails, which is another alert."""
 SESSION = timedelta(days=30)
 REMEMBERED = 4096
 FORWARDED = "This server is in open mode and takes no forwarded requests."
@@ -96,7 +99,8 @@ class Callers:
         self.cookie = "__Host-countersign" if self.secure else f"countersign-{settings.port}"
 
     async def onlooker(self, request: web.Request) -> Caller:
-        """Who may look at numbers: while the database cannot be asked, a token that was good last time is.
+        """Who may look at numbers: while the database cannot be asked, a token that was good last time is,
+        for `LAST_KNOWN`.
 
         Or nobody would see in the numbers that it is away.
         """
@@ -104,7 +108,7 @@ class Callers:
             return await self.caller(request)
         except StoreUnavailable:
             known = self._believed.get(_hashed(request.headers.get("Authorization", "")))
-            if known is None:
+            if known is None or known.until + LAST_KNOWN <= self._clock.steady():
                 raise
             return self._caller(known.credential, via="api")
 

@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 from core.errors import StoreUnavailable
 from core.model import PersonId
-from web.auth import RECHECK
+from web.auth import LAST_KNOWN, RECHECK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +112,26 @@ async def test_while_the_database_is_away_a_token_that_was_good_is_shown_numbers
     await house.world.store.revoke_credentials(PersonId("eve"))
     assert await status(house, "/metrics", eve) == 401
     house.store.answers["credential"] = away
+    assert await status(house, "/metrics", eve) == 503
+
+
+async def test_nor_is_a_token_known_for_ever_that_may_have_been_revoked_since(
+    houses: Houses, clock: StoppedClock
+) -> None:
+    """Nobody has asked with it meanwhile, so that nobody here has heard. The clock may be set back."""
+    house = await houses(exposition=Told())
+    eve = await house.bearer("eve")
+    assert await status(house, "/metrics", eve) == 200
+    await house.world.store.revoke_credentials(PersonId("eve"))
+
+    async def away(_token_hash: str) -> None:
+        raise StoreUnavailable("It is away.")
+
+    house.store.answers["credential"] = away
+    clock.advance(LAST_KNOWN)
+    assert await status(house, "/metrics", eve) == 200
+    clock.advance(RECHECK)
+    clock.advance(hours=-3)
     assert await status(house, "/metrics", eve) == 503
 
 
