@@ -27,8 +27,7 @@ class Reconsidering:
 
     async def is_due(self, *, besides: Collection[str] = ()) -> bool:
         """Whether what is open is to be looked over under some of the policies; reads one small table."""
-        changed = await self._store.policies_changed(self._policies, besides)
-        return changed is None or bool(changed)
+        return await self._store.policies_seem_changed(self._policies, besides)
 
     async def unsettle(self, *, besides: Collection[str] = ()) -> None:
         """Somebody judges by other policies, or has: what is open is to be looked over once more."""

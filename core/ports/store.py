@@ -72,6 +72,11 @@ class OpenReviewStore(Protocol):
         None where it never was. What this process was about to write before is there afterwards."""
         ...
 
+    async def policies_seem_changed(self, policies: Mapping[str, Policy], besides: Collection[str]) -> bool:
+        """Whether `policies_changed` has more to say than that nothing did, by what is stored: no more than a
+        read."""
+        ...
+
     async def looked_over(
         self, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
     ) -> None:

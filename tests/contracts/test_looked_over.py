@@ -118,6 +118,21 @@ async def test_while_others_judge_otherwise_a_first_look_is_to_be_taken_once_mor
         assert not await looking.is_due()
 
 
+async def test_whether_a_look_is_due_is_asked_without_a_transaction_that_may_write(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    """Every replica asks every five seconds, and PostgreSQL gives such a one a number, and logs its end."""
+    async with SqlStore(any_database, clock) as store:
+        looking = Reconsidering(store, policies=BOTH)
+        assert await looking.is_due()
+        await looking.look_over()
+        before = sum(store.lanes["write"].groups.counts)
+        assert not await looking.is_due()
+        assert await Reconsidering(store, policies={"one": ONE}).is_due()
+        assert not await Reconsidering(store, policies={"one": ONE}).is_due(besides={"two"})
+        assert sum(store.lanes["write"].groups.counts) == before
+
+
 async def test_what_changed_here_waits_too_until_it_is_known_who_is_in_it(
     any_database: Database, clock: StoppedClock
 ) -> None:

@@ -30,6 +30,10 @@ class OpenReviewRows(Lanes):
         # force, and the review that it opens is to be there for the look that follows.
         return await self._write.run(partial(looked_over.changed, policies=policies, besides=besides))
 
+    async def policies_seem_changed(self, policies: Mapping[str, Policy], besides: Collection[str]) -> bool:
+        changed = await self._read.run(partial(looked_over.changed, policies=policies, besides=besides))
+        return changed is None or bool(changed)
+
     async def looked_over(
         self, policies: Mapping[str, Policy], besides: Collection[str], again: Collection[str] = ()
     ) -> None:
