@@ -34,7 +34,7 @@ from core.model import Replica, TaskId
 from core.store import jobs, recovery, steps, tasks
 from core.store.rows import micros, moment
 from core.store.statements import Statement, p, since_1970
-from core.store.tables import replica, task
+from core.store.tables import HAS_WORK, replica, task
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,7 +114,7 @@ TAKE = Statement(
     update(task)
     .where(
         task.c.id == p("id"),
-        _runnable,
+        HAS_WORK,
         or_(task.c.holder.is_(None), and_(task.c.holder != p("me"), _steady, ~_holder_lives)),
     )
     .values(
@@ -124,7 +124,7 @@ TAKE = Statement(
     )
     .returning(task.c.starts)
 )
-MINE = Statement(select(task.c.id).where(task.c.id == p("id"), _runnable, task.c.holder == p("me")))
+MINE = Statement(select(task.c.id).where(task.c.id == p("id"), HAS_WORK, task.c.holder == p("me")))
 HELD = Statement(
     select(task.c.id, task.c.due_at).where(_runnable, task.c.holder == p("me")).order_by(task.c.created_at)
 )
@@ -150,7 +150,7 @@ LET_GO = Statement(
 )
 LEAVE = Statement(
     update(task)
-    .where(task.c.id == p("id"), _runnable, task.c.holder == p("me"))
+    .where(task.c.id == p("id"), HAS_WORK, task.c.holder == p("me"))
     .values(
         holder=null(),
         version=task.c.version + literal_column("1"),

@@ -329,6 +329,29 @@ async def test_one_open_review_is_looked_up_by_its_id_where_next_to_none_is_open
     assert "pk_review" in plan, plan
 
 
+@pytest.mark.parametrize("name", ["replicas.MINE", "replicas.TAKE", "replicas.LEAVE"])
+async def test_one_task_is_looked_up_by_its_id_where_next_to_none_has_work(
+    name: str, postgres_database: Database, clock: StoppedClock
+) -> None:
+    """As the index of those that have is short then, and was read whole: with all that have ended since the
+    last VACUUM."""
+    async with SqlStore(postgres_database, clock) as store:
+        review = await waiting(store)
+        task = (await store.review(review)).task.id
+    multiply(conninfo(postgres_database), 300)
+    on(postgres_database, "ANALYZE task, replica")
+    text, constants = ALL[name].text(postgres_database.dialect)
+    given = {**constants, "id": task, "me": "me", "since": 0, "last": 0}
+    connection = postgres_database.connect()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"EXPLAIN {text}", given)
+        plan = " ".join(str(row[0]) for row in cursor.fetchall())
+    finally:
+        connection.close()
+    assert "pk_task on task" in plan, plan
+
+
 async def test_the_last_checkpoint_is_read_without_all_reviews_however_many_it_may_have(
     postgres_database: Database, clock: StoppedClock
 ) -> None:
