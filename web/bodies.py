@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ from web.multipart import FIELDS, text_fields
 from web.problems import HttpRefusal, malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,9 +36,13 @@ async def parsed(request: web.Request, model: type[Model]) -> Model:
         if not body:  # it lacks what is asked for, whatever it is called, and is no broken JSON
             return model.model_validate({})
         if kind in {"", "application/json"} or kind.endswith("+json"):
-            return model.model_validate_json(body, strict=True)
+            found = model.model_validate_json(body, strict=True)
+            _check_once(_members(body), model)
+            return found
         if kind in _FORMS:
-            return model.model_validate(_FORMS[kind](body, request))
+            pairs = _FORMS[kind](body, request)
+            _check_once(pairs, model)
+            return model.model_validate(dict(pairs))
     except ValidationError as error:
         raise _refusal(error) from None  # what was sent stays out of the log's tracebacks
     raise HttpRefusal(
@@ -73,30 +80,54 @@ async def form(request: web.Request) -> dict[str, str]:
     """The fields of a form; none for any other body."""
     read = _FORMS.get(_kind(request))
     body = await raw(request)
-    return read(body, request) if read and body else {}
+    return dict(read(body, request)) if read and body else {}
 
 
 def _kind(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _fields(body: bytes, _request: web.Request) -> dict[str, str]:
+def _fields(body: bytes, _request: web.Request) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             body.decode(), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=FIELDS
         )
     except UnicodeDecodeError as error:
         raise malformed("The form is not in UTF-8.") from error
     except ValueError as error:
         raise malformed("The form has too many fields.") from error
-    return dict(pairs)
 
 
-def _parts(body: bytes, request: web.Request) -> dict[str, str]:
+def _parts(body: bytes, request: web.Request) -> list[tuple[str, str]]:
     return text_fields(body, request.headers["Content-Type"])
 
 
 _FORMS = {FORM: _fields, IN_PARTS: _parts}
+
+
+class _Number(str):
+    """As it is written, for Python neither tells 1 from 1.0 nor reads as many digits as there may be."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _members(body: bytes) -> Iterable[tuple[str, object]]:
+    """Those of the JSON object that `body` is, each as often as it is there."""
+    pairs: Iterable[tuple[str, object]] = json.loads(
+        body, object_pairs_hook=tuple, parse_int=_Number, parse_float=_Number
+    )
+    return pairs
+
+
+def _check_once(pairs: Iterable[tuple[str, object]], model: type[BaseModel]) -> None:
+    """Raise `Invalid` for a field of `model` that says two things: who checked the first may not be the one
+    who reads the last."""
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    said: dict[str, object] = {}
+    for name, value in pairs:
+        if name in known and repr(said.setdefault(name, value)) != repr(value):
+            raise Invalid(f"`{name}` is said twice, and not the same: say it once.")
 
 
 def _refusal(error: ValidationError) -> Exception:

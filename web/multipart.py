@@ -23,11 +23,11 @@ _FILENAME = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
 """With the star it is RFC 5987's, which no form is to have, and which the parser passes over."""
 
 
-def text_fields(body: bytes, content_type: str) -> dict[str, str]:
-    """By name, the last of each; raises `HttpRefusal` (400; 415 for a file)."""
+def text_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    """Each with its name, in their order; raises `HttpRefusal` (400; 415 for a file)."""
     from multipart import MultipartError, ParserLimitReached, PushMultipartParser  # noqa: PLC0415 - for few
 
-    fields: dict[str, str] = {}
+    fields: list[tuple[str, str]] = []
     name = ""
     pieces: list[bytes] = []
     try:
@@ -39,7 +39,7 @@ def text_fields(body: bytes, content_type: str) -> dict[str, str]:
         ) as parser:
             for event in parser.parse(body):
                 if event is None:
-                    fields[name] = b"".join(pieces).decode()
+                    fields.append((name, b"".join(pieces).decode()))
                 elif isinstance(event, bytes):
                     pieces.append(event)
                 else:

@@ -116,19 +116,6 @@ async def test_a_hostile_body_is_a_problem(house: House, name: str, path: str) -
     assert [entry["event"] for entry in logs] == ["request_refused"]
 
 
-async def test_duplicate_keys_are_harmless(house: House) -> None:
-    headers = {**await house.bearer("ana"), "Content-Type": JSON}
-    async with house.http.post("/submit", data=b'{"data": "a", "data": "b"}', headers=headers) as answer:
-        task_id = (await answer.json())["task_id"]
-    assert (await house.task(task_id)).input == "b"
-    for body in (b'{"feedback": "approved", "feedback": "nonsense"}', b"feedback=approved&feedback=nonsense"):
-        kind = JSON if body.startswith(b"{") else FORM
-        async with house.http.post(
-            f"/feedback/{task_id}", data=body, headers={**headers, "Content-Type": kind}
-        ) as answer:
-            assert answer.status == 422
-
-
 @pytest.mark.parametrize(
     "text", ["\U0001f600", "a\u202eb", "\u200b x", "<script>alert(1)</script>", "\ufffe x", "x" * 200_000]
 )
