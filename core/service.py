@@ -137,7 +137,7 @@ class Service:
         Raises `Invalid` (and `UnknownFlow`, `KeyReused`), `Overloaded`, `StoreUnavailable`.
         """
         check(submission)
-        flow = submission.flow or DEFAULT_FLOW
+        flow = DEFAULT_FLOW if submission.flow is None else submission.flow
         if flow not in self._flows:
             raise self._unknown_flow(flow)
         self._check_choice(flow, submission.policy)
@@ -199,7 +199,8 @@ class Service:
 
     def _unknown_flow(self, flow: str) -> UnknownFlow:
         known = ", ".join(self.flow_names)
-        return UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.")
+        hint = "" if flow else f" Left out, it is {DEFAULT_FLOW}."
+        return UnknownFlow(f"There is no flow {as_named(flow)}; there are: {known}.{hint}")
 
     @property
     def flow_names(self) -> list[str]:

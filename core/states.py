@@ -19,6 +19,9 @@ SCHEMA = 1
 MAX_STATE = 8 * 2**20
 """Characters of JSON that a task's state may take: room for a draft of the largest body many times over."""
 
+AS_IT_IS = "This is the draft as it is: approve it, or change something."
+NOTHING_LEFT = "The edit leaves nothing of the draft; reject it instead."
+
 MAX_LEVELS = 128
 """Of lists and objects in a state or a draft; who reads deeper ones may come to the end of the stack."""
 
@@ -70,11 +73,18 @@ def changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tu
 def content_of(typed: str, draft: Json) -> Json:
     """The edited draft that somebody `typed`: text where the draft is text, else JSON. Raises `Invalid`."""
     if not isinstance(draft, str):
-        return parsed(typed, "The draft is JSON, and what you wrote is not")
+        return _json_content(typed, draft)
     plain = _lines(typed)
     if plain == _lines(draft):
         return draft  # as it was, but for the line ends, which every browser and chat sends its own way
     return plain.replace("\n", "\r\n") if "\r\n" in draft else plain
+
+
+def _json_content(typed: str, draft: Json) -> Json:
+    content = parsed(typed, "The draft is JSON, and what you wrote is not") if typed.strip() else None
+    if content is None:
+        raise Invalid(AS_IT_IS if draft is None else NOTHING_LEFT)
+    return content
 
 
 def parsed(typed: str, complaint: str) -> Json:
@@ -97,7 +107,7 @@ def check_shape(draft: Json, content: Json) -> None:
     become anything.
     """
     if to_sorted_json(content) == to_sorted_json(draft):  # == would take 1 for 1.0, and for true
-        raise Invalid("This is the draft as it is: approve it, or change something.")
+        raise Invalid(AS_IT_IS)
     found = _misfit(draft, content, "The edited content")
     if found is not None:
         raise Invalid(found)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from core.errors import Invalid, NotFound
 from core.model import OpenReview, Verdict, text_of
+from core.states import NOTHING_LEFT
 
 if TYPE_CHECKING:
     from core.model import Json, Submission
 
 _ID = re.compile("[0-9a-f]{32}")
-_NAME = re.compile(r"[\w-]{1,64}")
+_NAME = re.compile(r"[\w-]{0,64}")
 MAX_DEPTH = 64
 """Levels of lists and objects; deeper ones would exhaust the stack of somebody who reads them."""
 MAX_BITS = 4096
@@ -78,10 +79,12 @@ def page_after(cursor: str | None) -> tuple[int, str] | None:
 
 def check_content(verdict: Verdict, content: Json) -> None:
     """Raise `Invalid` unless an edit, and nothing else, says what is to stand instead."""
-    if (verdict is Verdict.EDIT) is (content is None):
-        raise Invalid("An edit, and nothing else, comes with `content`: what is to stand instead.")
+    if verdict is Verdict.EDIT and content is None:
+        raise Invalid("An edit comes with `content`, other than null: what is to stand instead of the draft.")
+    if verdict is not Verdict.EDIT and content is not None:
+        raise Invalid("Only an edit comes with `content`, what is to stand instead of the draft.")
     if isinstance(content, str) and not content.strip():
-        raise Invalid("The edit leaves nothing of the draft; reject it instead.")
+        raise Invalid(NOTHING_LEFT)
     check_json(content, "content")
 
 

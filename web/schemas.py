@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    ValidationInfo,
     model_validator,
 )
 
@@ -42,6 +43,14 @@ LARGEST_NUMBER = 2**31 - 1
 LONGEST_PATH = 1_000
 
 
+def _chosen(name: object, info: ValidationInfo) -> object:
+    """A form sends an empty text for what was not chosen; in JSON it is a name like others."""
+    return None if name == "" and info.mode == "python" else name
+
+
+Chosen = Annotated[Name | None, BeforeValidator(_chosen)]
+
+
 class _Lenient(BaseModel):
     """The seed's calls pass over what they do not know."""
 
@@ -59,9 +68,9 @@ class Submit(_Lenient):
     submitter: Name | None = None
     """Kept as `on_behalf_of`."""
     title: Name | None = None
-    flow: Name | None = None
-    policy: Name | None = None
-    """As in `NewTask`; a form sends an empty text for what was not chosen."""
+    flow: Chosen = None
+    policy: Chosen = None
+    """As in `NewTask`."""
     once: Name | None = None
     """The page's mark on its form: sent twice, the same words make one task."""
 

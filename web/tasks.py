@@ -54,8 +54,8 @@ class Tasks:
             Submission(
                 input=body.data,
                 submitter=request[CALLER].person,
-                flow=body.flow or None,
-                policy=body.policy or None,
+                flow=body.flow,
+                policy=body.policy,
                 title=body.title,
                 on_behalf_of=body.submitter,
                 idempotency_key=idempotency_key(request) or body.key(),

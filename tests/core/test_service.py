@@ -170,6 +170,14 @@ async def test_tasks_of_a_flow_that_was_taken_out_are_found(world: World) -> Non
     assert (await world.service.tasks(of_former)).tasks == ()
 
 
+async def test_an_empty_flow_is_no_flow_of_ours(world: World) -> None:
+    """Whoever's variable is unset would start another flow than they meant."""
+    with pytest.raises(UnknownFlow) as refused:
+        await world.submit(flow="")
+    assert str(refused.value).startswith("There is no flow ''; there are: draft, ")
+    assert str(refused.value).endswith(". Left out, it is draft.")
+
+
 async def test_a_submitter_nobody_knows_is_named_by_its_id(world: World) -> None:
     task, _ = await world.service.submit(Submission(input="x", submitter=PersonId("hook:ci")))
     assert (task.submitter, task.submitter_name) == ("hook:ci", "hook:ci")

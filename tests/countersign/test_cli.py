@@ -498,6 +498,10 @@ def test_whom_the_server_does_not_know_learns_what_to_set(served: Served, token:
     ("words", "sentence"),
     [
         (["submit", "text", "--flow", "nope"], "There is no flow 'nope'; there are: approval, draft."),
+        (
+            ["submit", "text", "--flow", ""],
+            "There is no flow ''; there are: approval, draft. Left out, it is draft.",
+        ),
         (["submit", " "], "The task is only white space; there has to be something to work on."),
         (["submit", "null", "--parse"], "The task is empty; there has to be something to work on."),
         (["watch", "nope"], "There is no such task."),

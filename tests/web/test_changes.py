@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pocketflow import AsyncFlow
 
+from core.errors import Invalid
 from core.events import ReviewRequested, TaskCompleted
 from core.model import Verdict
 from core.nodes import ReviewNode, review
+from core.states import content_of
 from tests.core.graphs import Does, Shared, definition, in_a_row
 from tests.web.reading import HOSTILE, Seen, posted, seen
 from tests.web.web_house import PAGE, House
@@ -135,7 +137,8 @@ async def test_where_several_must_agree_the_button_says_propose(house: House) ->
 
 WRONG_JSON = [
     ("{nonsense", "is not: key must be a string at line 1 column 2."),
-    ("", "is not: EOF while parsing"),
+    ("", "The edit leaves nothing of the draft; reject it instead."),
+    (" \n", "The edit leaves nothing of the draft; reject it instead."),
     ("[" * 5000, "is not: recursion limit exceeded"),
     ("[" * 100 + "]" * 100, "levels deep"),
     ('{"amount": NaN, "to": "Ana", "lines": []}', "is not: "),
@@ -144,7 +147,8 @@ WRONG_JSON = [
     ('{"amount": 1, "lines": []}', "has lost"),
     ('{"amount": 1, "to": "\\ud800", "lines": []}', "is not: "),
     ('{"amount": 1, "to": "a\\u0000b", "lines": []}', "NUL"),
-    ("null", "comes with `content`"),
+    ("null", "The edit leaves nothing of the draft; reject it instead."),
+    (" null\n", "The edit leaves nothing of the draft; reject it instead."),
     ('"text"', "has to be an object"),
     (json.dumps(REFUND), "This is the draft as it is"),
     ("</textarea><script>alert(1)</script>\u202e\0", "is not: "),
@@ -161,6 +165,12 @@ async def test_what_is_no_such_json_is_told_and_kept(house: House, typed: str, s
     assert "why <i>not</i>" in page.typed
     assert "Approve with my changes" in page.text
     assert (await house.task(task_id)).status == "waiting_for_review"
+
+
+@pytest.mark.parametrize("typed", ["null", " null ", ""])
+def test_a_draft_that_is_null_stands_as_it_is(typed: str) -> None:
+    with pytest.raises(Invalid, match="This is the draft as it is"):
+        content_of(typed, None)
 
 
 async def test_an_edit_that_comes_too_late_is_told_and_kept(house: House) -> None:

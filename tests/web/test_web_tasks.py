@@ -61,9 +61,18 @@ async def test_the_seed_s_call_takes_flow_policy_and_title(house: House) -> None
     assert (task.flow, task.policy, task.title) == ("two", "two", "A title")
     status, body = await ask(house, "POST", "/submit", data={"data": "hello", "flow": "", "policy": ""})
     assert (await house.task(body["task_id"])).flow == "draft", "nothing was chosen in the form"
-    for wrong in ({"flow": "nothing"}, {"policy": "two"}):
+    for wrong in ({"flow": "nothing"}, {"policy": "two"}, {"flow": ""}, {"policy": ""}):
         status, _ = await ask(house, "POST", "/submit", json={"data": "hello", **wrong})
         assert status == 422, "what is asked for is never passed over"
+
+
+@pytest.mark.parametrize("how", ["json", "data"])
+async def test_an_empty_flow_is_refused_as_unknown(house: House, how: str) -> None:
+    for name in ("flow", "policy"):
+        sent: dict[str, Any] = {how: {"input": "hello", name: ""}}
+        status, problem = await ask(house, "POST", "/v1/tasks", **sent)
+        assert (status, f"{name} ''" in problem["detail"]) == (422, True)
+    assert not await house.tasks()
 
 
 async def test_a_browser_s_form_leads_to_the_task(house: House) -> None:
