@@ -133,8 +133,17 @@ REQUESTS_MAY_END = 3.0
 
 
 def make_runner(app: web.Application) -> web.AppRunner:
-    """No access log (paths say who reads what); a reader that goes away ends its handler at once."""
-    return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=REQUESTS_MAY_END)
+    """No access log (paths say who reads what); a reader that goes away ends its handler at once.
+
+    Bodies that come compressed are left to `web.encodings`.
+    """
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=REQUESTS_MAY_END,
+        auto_decompress=False,
+    )
 
 
 def probes(health: Health, callers: Callers, closing: Closing | None = None) -> list[web.RouteDef]:

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from core.errors import Invalid
+from web.encodings import decoded
 from web.multipart import FIELDS, text_fields
 from web.problems import HttpRefusal, malformed
 
@@ -55,6 +56,12 @@ async def parsed(request: web.Request, model: type[Model]) -> Model:
 
 async def raw(request: web.Request) -> bytes:
     """The body's bytes, as signatures need them; at most 1 MiB, within `BODY_SECONDS`."""
+    body = await _sent(request)
+    encoding = request.headers.get("Content-Encoding")
+    return body if encoding is None else decoded(body, encoding, request.client_max_size)
+
+
+async def _sent(request: web.Request) -> bytes:
     try:
         if request.content.is_eof():
             return await request.read()
@@ -63,7 +70,7 @@ async def raw(request: web.Request) -> bytes:
     except TimeoutError as error:
         raise HttpRefusal(408, "Request timeout", "The body did not arrive in time.") from error
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
-        raise malformed("The body is not encoded as its headers say.", headers=_LAST) from error
+        raise malformed("The body is not sent as its headers say.", headers=_LAST) from error
 
 
 async def check_length(request: web.Request) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,31 +123,6 @@ async def test_odd_but_honest_text_is_kept_as_it_is(house: House, text: str) -> 
         assert answer.status == 202
         task_id = (await answer.json())["task_id"]
     assert (await house.task(task_id)).input == text
-
-
-ENCODED: dict[str, tuple[str, bytes]] = {
-    "not gzip": ("gzip", b"not gzip at all"),
-    "half a gzip": ("gzip", gzip.compress(b'{"data": "x"}')[:-12]),
-    "bomb": ("gzip", gzip.compress(b"x" * 20_000_000)),
-    "not deflate": ("deflate", b"\x00\x01\x02"),
-}
-
-
-@pytest.mark.parametrize("name", ENCODED)
-async def test_broken_encodings_are_refused(house: House, name: str) -> None:
-    encoding, body = ENCODED[name]
-    headers = {**await house.bearer("ana"), "Content-Type": JSON, "Content-Encoding": encoding}
-    async with house.http.post("/submit", data=body, headers=headers) as answer:
-        assert 400 <= answer.status < 500
-    assert not await house.tasks()
-
-
-async def test_whoever_sends_what_cannot_be_decoded_is_told_that_the_connection_ends(house: House) -> None:
-    """It does end; a client that did not know would lose its next request on it."""
-    encoding, body = ENCODED["not gzip"]
-    headers = {**await house.bearer("ana"), "Content-Type": JSON, "Content-Encoding": encoding}
-    async with house.http.post("/submit", data=body, headers=headers) as answer:
-        assert (answer.status, answer.headers.get("Connection")) == (400, "close")
 
 
 HOST = b"Host: localhost\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 from typing import TYPE_CHECKING
 
@@ -56,4 +57,22 @@ async def test_whoever_goes_away_is_served_no_longer() -> None:
         reading.cancel()
         async with asyncio.timeout(10):
             await ended.wait()
+    await runner.cleanup()
+
+
+async def test_a_body_that_comes_compressed_is_left_to_us() -> None:
+    """aiohttp would take half of it for the whole."""
+
+    async def told(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app = web.Application()
+    app.add_routes([web.post("/told", told)])
+    runner = make_runner(app)
+    cut_off = gzip.compress(b"all of it")[:-8]
+    async with (
+        aiohttp.ClientSession(await served(runner)) as http,
+        http.post("/told", data=cut_off, headers={"Content-Encoding": "gzip"}) as answer,
+    ):
+        assert await answer.read() == cut_off
     await runner.cleanup()

@@ -73,7 +73,7 @@ class House:
             **parts,
         )
         self.server = TestServer(app)
-        await self.server.start_server(access_log=None)
+        await self.server.start_server(access_log=None, auto_decompress=False)
         self.stack.push_async_callback(self.server.close)
         self.http = await self.browser()
 
