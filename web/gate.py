@@ -209,9 +209,13 @@ class Hosts:
         self._behind_tls = (public.hostname or "").lower() if public.scheme == "https" else None
 
     def check(self, request: web.Request) -> None:
-        """Refuse a foreign Host with 421. Ports are not compared, so that forwarded ports work."""
-        name = host_name(request.headers.get("Host", ""))
-        if name in self._names or name == _address(request):
+        """Refuse a foreign name with 421, in `Host` as in the request line.
+
+        Ports are not compared, so that forwarded ports work.
+        """
+        address = _address(request)
+        said = {host_name(request.headers.get("Host", "")), host_name(_authority(request))}
+        if all(name in self._names or name == address for name in said):
             return
         raise HttpRefusal(421, "Misdirected request", "This server does not go by that name.")
 
@@ -232,11 +236,21 @@ class Hosts:
         return site is not None or origin != "null"
 
     def _is_own(self, origin: str, request: web.Request) -> bool:
-        host = request.headers.get("Host", "")
+        host = _authority(request)
         if host_name(host) == self._behind_tls:
             # Without TLS whoever sits on the line can serve pages under our name.
             return origin.lower() == self._origin
         return origin.lower() in {self._origin, f"http://{host}".lower()}
+
+
+def _authority(request: web.Request) -> str:
+    """The Host header, unless the request line has a whole address: that counts (RFC 9112, 3.2.2)."""
+    said = request.raw_path
+    try:
+        whole = "" if said.startswith("/") else urlsplit(said).netloc
+    except ValueError:
+        return ""
+    return whole or request.headers.get("Host", "")
 
 
 def host_name(header: str) -> str:

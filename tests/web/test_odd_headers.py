@@ -132,6 +132,46 @@ async def test_what_is_expected_and_cannot_be_is_refused(house: House, route: st
     assert "x-content-type-options: nosniff" in answer.headers
 
 
+MISDIRECTED = [
+    ("http://evil.example/submit", b"localhost"),
+    ("https://evil.example/submit", b"localhost"),
+    ("HTTP://evil.example:80/submit", b"127.0.0.1"),
+    ("http://localhost@evil.example/submit", b"localhost"),
+    ("http://localhost.evil.example/submit", b"localhost"),
+    ("http://localhost/submit", b"evil.example"),
+    ("http://[::1]/submit", b"localhost"),
+]
+
+
+@pytest.mark.parametrize(("address", "host"), MISDIRECTED)
+async def test_a_whole_address_names_us_as_the_host_does(house: House, address: str, host: bytes) -> None:
+    """Of the two it is the address that counts (RFC 9112, 3.2.2)."""
+    token = (await house.token("ana")).encode()
+    answer = await asked(house.server.port, f"POST {address}", Host=host, Authorization=b"Bearer " + token)
+    assert answer.status == 421
+    assert not await house.tasks()
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "origin", "status"),
+    [
+        ("http://localhost/submit", b"localhost", b"http://localhost", 202),
+        ("http://LOCALHOST:81/submit", b"localhost:81", b"http://localhost:81", 202),
+        ("http://127.0.0.1:81/submit", b"localhost:82", b"http://127.0.0.1:81", 202),
+        ("http://127.0.0.1:81/submit", b"localhost:82", b"http://localhost:82", 403),
+        ("http://localhost:81/submit", b"localhost:82", b"http://localhost:82", 403),
+    ],
+)
+async def test_it_is_whose_pages_may_post(
+    house: House, address: str, host: bytes, origin: bytes, status: int
+) -> None:
+    token = (await house.token("ana")).encode()
+    answer = await asked(
+        house.server.port, f"POST {address}", Host=host, Origin=origin, Authorization=b"Bearer " + token
+    )
+    assert answer.status == status
+
+
 async def test_another_name_is_misdirected_whatever_it_expects(house: House) -> None:
     answer = await asked(house.server.port, "GET /nothing", Expect=b"\xff", Host=b"evil.example")
     assert answer.status == 421
