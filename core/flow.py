@@ -81,16 +81,18 @@ class FlowRunner:
         self._flows = flows
         self._clock = clock
 
-    async def run(self, task_id: TaskId) -> datetime | None:
+    async def run(self, task_id: TaskId, at: datetime | None = None) -> datetime | None:
         """Go on until the task waits or ends; when to come back, where it is to be tried again later.
 
+        What was due `at` a time that was waited for is due, also where the clock has been set back since.
         Safe to run twice: whatever is stored is compared with what was read, and the slower run is dropped.
         Raises `Broke` where a segment raised what no rule knows.
         """
         position = await self._store.position(task_id)
         if position is None:
             return None
-        if position.due_at is not None and position.due_at > self._clock.now():
+        now = self._clock.now()
+        if position.due_at is not None and position.due_at > (now if at is None else max(at, now)):
             return position.due_at
         try:
             return await self._go_on(position)

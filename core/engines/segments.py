@@ -79,6 +79,8 @@ class Segments:
         self._running: dict[TaskId, asyncio.Task[datetime | None]] = {}
         self._again: set[TaskId] = set()
         self._alarms: dict[TaskId, Alarm] = {}
+        self._rung: dict[TaskId, datetime] = {}
+        """Until when tasks have waited that run next: an alarm rings in time where the clock is set back."""
         self._sweep_alarm: Alarm | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._accepting = False
@@ -193,10 +195,11 @@ class Segments:
             return
         if alarm := self._alarms.pop(task, None):
             alarm.cancel()
-        self._alarms[task] = self._clock.call_at(at, lambda: self._due(task))
+        self._alarms[task] = self._clock.call_at(at, lambda: self._due(task, at))
 
-    def _due(self, task: TaskId) -> None:
+    def _due(self, task: TaskId, at: datetime) -> None:
         self._alarms.pop(task, None)
+        self._rung[task] = at
         self.run(task)
 
     def _fill(self) -> None:
@@ -211,7 +214,7 @@ class Segments:
     async def _run(self, task: TaskId) -> datetime | None:
         """When the task is to be looked at again, if it is; raises nothing."""
         try:
-            return await self._runner.run(task)
+            return await self._runner.run(task, self._rung.pop(task, None))
         except Unavailable:
             return self._clock.now() + PAUSE
         except Exception as error:  # noqa: BLE001 - whatever it is: a task that nobody runs nor fails would say "running" for ever

@@ -37,7 +37,9 @@ class Engine(Protocol):
 class Runner(Protocol):
     """Runs one segment; when to come back, where it is to be tried again later."""
 
-    async def run(self, task_id: TaskId) -> datetime | None: ...
+    async def run(self, task_id: TaskId, at: datetime | None = None) -> datetime | None:
+        """`at` is a time for which it has waited, so that it is not earlier now, whatever the clock says."""
+        ...
 
 
 class Processor(Protocol):

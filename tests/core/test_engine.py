@@ -56,7 +56,7 @@ class Runner(Board):
         self.gate = asyncio.Event()
         self.answers: dict[TaskId, list[datetime | Exception | None]] = {}
 
-    async def run(self, task_id: TaskId) -> datetime | None:
+    async def run(self, task_id: TaskId, at: datetime | None = None) -> datetime | None:
         self.begun.append(task_id)
         self.inside.append(task_id)
         self.most = max(self.most, len(self.inside))

@@ -700,6 +700,38 @@ async def test_retries_are_kept_over_a_restart(sqlite_database: Database, clock:
         assert len(retried) == 1
 
 
+async def rings_in(clock: StoppedClock, wait: float) -> bool:
+    return clock.now() + timedelta(seconds=wait) in clock.alarms
+
+
+async def test_a_clock_that_is_set_back_makes_no_retry_wait_longer(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    runs: list[int] = []
+
+    async def broken(shared: Any) -> Json:
+        runs.append(1)
+        raise ValueError("no")
+
+    flows = {"draft": drafting(broken, flow_settings(retries=2, backoff=10))}
+    async with whole_core(sqlite_database, clock, flows=flows) as world:
+        task = await world.submit("x")
+        await world.event(task.id, NodeRetried)
+        await eventually(partial(rings_in, clock, 10))
+        clock.advance(hours=-1)
+        clock.advance(seconds=9.9)
+        await world.store.check()
+        assert len(runs) == 1
+        clock.advance(seconds=0.1)
+        await world.event(task.id, NodeRetried, 2)
+        await eventually(partial(rings_in, clock, 20))
+    async with whole_core(sqlite_database, clock, flows=flows) as world:  # a start goes by what is stored
+        clock.advance(hours=-1)
+        clock.advance(seconds=20)
+        assert (await world.end(task.id)).status is Status.FAILED
+    assert len(runs) == 3
+
+
 async def test_a_retry_that_a_stop_cut_off_has_been_counted(
     sqlite_database: Database, clock: StoppedClock
 ) -> None:
