@@ -9,10 +9,11 @@ from pocketflow import BaseNode, Flow
 
 from core.errors import FlowError, SettingsError
 from core.flow import FlowDefinition
-from core.graph import Graph
+from core.graph import ROOT, Graph
 from core.imports import imported, reason
 from core.nodes import ConversationNode, ProcessNode, ResultNode, ReviewNode
 from core.processors import processor
+from core.stepping import has_prep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,3 +110,12 @@ def _check(flow: FlowDefinition) -> None:
         missing = wanted - set(flow.graph.choices(path))
         if flow.graph.choices(path) and missing:
             log.warning("verdict_leads_nowhere", flow=flow.settings.name, node=path, verdicts=sorted(missing))
+        if _shows_nothing(flow.graph, path, node):
+            log.warning("review_shows_nothing", flow=flow.settings.name, node=path)
+
+
+def _shows_nothing(graph: Graph, path: str, review: ReviewNode) -> bool:
+    """Whether it is where the flow starts, and shows what no node before it can have made: null."""
+    if review.show is not None or type(review).prep is not ReviewNode.prep or has_prep(graph.flow):
+        return False
+    return path == graph.start(ROOT)

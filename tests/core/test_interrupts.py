@@ -694,6 +694,35 @@ def test_at_the_start_a_verdict_that_would_fail_the_task_is_named(
     assert [line["verdicts"] for line in logs if line["event"] == "verdict_leads_nowhere"] == said
 
 
+class Prepared(Flow):  # type: ignore[misc]  # PocketFlow has no types
+    """One whose own `prep` makes what is shown."""
+
+    def prep(self, shared: Shared) -> None:
+        shared["processed_output"] = shared["task_input"]
+
+
+def make_prepared() -> Flow:
+    return Prepared(start=ReviewNode())
+
+
+def make_shown() -> Flow:
+    return Flow(start=ReviewNode(show=lambda shared: shared["task_input"]))
+
+
+def make_second() -> Flow:
+    return in_a_row(sets("process", processed_output=1), ReviewNode()).graph.flow
+
+
+@pytest.mark.parametrize(
+    ("made", "nodes"),
+    [("make_review_only", ["review"]), ("make_shown", []), ("make_prepared", []), ("make_second", [])],
+)
+def test_at_the_start_a_review_that_shows_nothing_is_named(made: str, nodes: list[str]) -> None:
+    with capture_logs() as logs:
+        configured(flow_settings(graph=f"tests.core.test_interrupts:{made}"), policies(), None)
+    assert [line["node"] for line in logs if line["event"] == "review_shows_nothing"] == nodes
+
+
 def make_review_only(*verdicts: str) -> Flow:
     review = ReviewNode()
     for verdict in verdicts:
