@@ -130,6 +130,19 @@ class Callers:
         expires = self._clock.now() + SESSION
         return (await self._session_signer()).sign(f"{credential.id}.{int(expires.timestamp())}").decode()
 
+    async def sign_out(self, request: web.Request) -> None:
+        """End the request's session, also for whoever has copied its cookie."""
+        cookie = None if self._open else self._cookie(request)
+        if cookie is None:
+            return
+        try:
+            credential_id, expires = await self._unsigned(cookie)
+        except Unidentified:
+            return  # there is nothing to end
+        if expires > self._clock.now():
+            await self._credentials.end_session(credential_id, token_hash(cookie))
+        self._believed.pop(_session_hashed(cookie), None)
+
     def refuse_forwarded(self, request: web.Request) -> None:
         """Open mode trusts this machine alone, and a proxy would speak for others."""
         if not self._open:
@@ -175,10 +188,10 @@ class Callers:
         return self._believe(hashed, await self._credentials.credential(hashed), steady + RECHECK)
 
     async def _session(self, request: web.Request) -> _Believed:
-        cookie = request.cookies.get(self.cookie) if "Cookie" in request.headers else None
-        if not cookie:
+        cookie = self._cookie(request)
+        if cookie is None:
             raise Unidentified(NOBODY)
-        hashed = f"session {token_hash(cookie)}"  # and no token, whoever sends it as one
+        hashed = _session_hashed(cookie)
         known = self._believed.get(hashed)
         steady = self._clock.steady()
         if known and known.until > steady:
@@ -187,8 +200,11 @@ class Callers:
         left = expires - self._clock.now()
         if left <= timedelta(0):
             raise Unidentified("Your session has ended; sign in again with your personal link.")
-        found = await self._credentials.credential_by_id(credential_id)
+        found = await self._credentials.credential_by_id(credential_id, token_hash(cookie))
         return self._believe(hashed, found, steady + min(RECHECK, left))
+
+    def _cookie(self, request: web.Request) -> str | None:
+        return (request.cookies.get(self.cookie) or None) if "Cookie" in request.headers else None
 
     async def _unsigned(self, cookie: str) -> tuple[str, datetime]:
         try:
@@ -219,3 +235,8 @@ class Callers:
 def _hashed(authorization: str) -> str:
     """The hash of the token in that header."""
     return token_hash(authorization.partition(" ")[2].strip())
+
+
+def _session_hashed(cookie: str) -> str:
+    """And no token's, whoever sends it as one."""
+    return f"session {token_hash(cookie)}"

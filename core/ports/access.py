@@ -15,8 +15,12 @@ class Credentials(Protocol):
         """The credential with this hash; None where there is none, or it is revoked."""
         ...
 
-    async def credential_by_id(self, credential_id: str) -> Credential | None:
-        """The same by its id, for sessions."""
+    async def credential_by_id(self, credential_id: str, session: str) -> Credential | None:
+        """The same by its id, for a session with this hash; None, too, where that has been ended."""
+        ...
+
+    async def end_session(self, credential_id: str, session: str) -> None:
+        """End the session with this hash, which that credential began; again is harmless."""
         ...
 
     async def add_credential(self, credential: Credential) -> None: ...

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
+from sqlalchemy.dialects import postgresql
 
 from core.store.rows import credential_of, micros
 from core.store.statements import Statement, p
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
 
 _columns = (credential.c.id, credential.c.person, credential.c.token_hash, credential.c.created_at)
 _valid = credential.c.revoked_at.is_(None)
-INSERT = Statement(insert(credential), tuple(column.name for column in _columns))
+_names = tuple(column.name for column in _columns)
+INSERT = Statement(insert(credential), _names)
 BY_HASH = Statement(select(*_columns).where(credential.c.token_hash == p("hash"), _valid))
-BY_ID = Statement(select(*_columns).where(credential.c.id == p("id"), _valid))
+# A session that was ended is a row of its own, by its hash, as a token is that was revoked at once.
+_ended = credential.alias()
+_is_ended = exists(_ended.c.id).where(_ended.c.token_hash == p("session"))
+BY_ID = Statement(select(*_columns).where(credential.c.id == p("id"), _valid, ~_is_ended))
+END_SESSION = Statement(postgresql.insert(credential).on_conflict_do_nothing(), (*_names, "revoked_at"))
 REVOKE = Statement(
     update(credential).where(credential.c.person == p("person"), _valid).values(revoked_at=p("now"))
 )
@@ -36,9 +42,23 @@ def by_hash(tx: Transaction, token_hash: str) -> Credential | None:
     return None if row is None else credential_of(row)
 
 
-def by_id(tx: Transaction, credential_id: str) -> Credential | None:
-    row = tx.one(BY_ID, id=credential_id)
+def by_id(tx: Transaction, credential_id: str, session: str) -> Credential | None:
+    row = tx.one(BY_ID, id=credential_id, session=session)
     return None if row is None else credential_of(row)
+
+
+def end_session(tx: Transaction, credential_id: str, session: str) -> None:
+    began = by_id(tx, credential_id, session)
+    if began is not None:
+        at = micros(tx.now)
+        tx.send(
+            END_SESSION,
+            id=session[: len(began.id)],
+            person=began.person,
+            token_hash=session,
+            created_at=at,
+            revoked_at=at,
+        )
 
 
 def add(tx: Transaction, new: Credential) -> None:

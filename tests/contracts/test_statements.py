@@ -158,7 +158,7 @@ READS: dict[str, dict[str, Any]] = {
     "history.ONE": {"task": "TASK", "seq": 2},
     "credentials.SECRET": {"name": "a"},
     "credentials.BY_HASH": {"hash": "a" * 64},
-    "credentials.BY_ID": {"id": "c" * 32},
+    "credentials.BY_ID": {"id": "c" * 32, "session": "d" * 64},
     "chats.UNHANDLED": {"channel": "telegram", "at": 0, "after": "", "limit": 10},
     "chats.KNOWN_UPDATE": {"channel": "telegram", "id": "1"},
     "chats.ENDED_DIALOGS": {

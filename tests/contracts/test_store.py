@@ -1301,12 +1301,25 @@ async def test_a_revoked_token_is_unknown(store: SqlStore, clock: StoppedClock) 
     for credential in (kept, other):
         await store.add_credential(credential)
     assert await store.credential(kept.token_hash) == kept
-    assert await store.credential_by_id(kept.id) == kept
+    assert await store.credential_by_id(kept.id, "c" * 64) == kept
     assert await store.revoke_credentials(ANA.id) == 1
     assert await store.revoke_credentials(ANA.id) == 0
     assert await store.credential(kept.token_hash) is None
-    assert await store.credential_by_id(kept.id) is None
+    assert await store.credential_by_id(kept.id, "c" * 64) is None
     assert await store.credential(other.token_hash) == other
+
+
+async def test_an_ended_session_is_unknown_and_its_token_is_not(store: SqlStore, clock: StoppedClock) -> None:
+    kept = Credential(id=new_id(), person=ANA.id, token_hash="a" * 64, created_at=clock.now())
+    await store.add_credential(kept)
+    await asyncio.gather(*(store.end_session(kept.id, "c" * 64) for _ in range(3)))
+    assert await store.credential_by_id(kept.id, "c" * 64) is None
+    assert await store.credential("c" * 64) is None, "nor is it a token"
+    assert await store.credential_by_id(kept.id, "d" * 64) == kept
+    assert await store.credential(kept.token_hash) == kept
+    await store.end_session("f" * 32, "e" * 64)
+    assert await store.revoke_credentials(ANA.id) == 1
+    await store.end_session(kept.id, "d" * 64)
 
 
 async def test_a_secret_is_made_once_for_every_server(any_database: Database, clock: StoppedClock) -> None:

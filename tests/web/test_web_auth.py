@@ -10,6 +10,7 @@ from aiohttp import FormData
 from structlog.testing import capture_logs
 from yarl import URL
 
+from core.errors import StoreUnavailable
 from core.model import PersonId
 from tests.web.reading import Seen
 from tests.web.web_house import PAGE
@@ -17,6 +18,8 @@ from web.auth import SESSION, new_token, sign_in_link
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     from tests.web.web_house import House, Houses
     from tests.world import StoppedClock
 
@@ -156,6 +159,72 @@ async def test_a_personal_link_becomes_a_session(house: House) -> None:
         assert answer.status == 303
     async with browser.get("/", headers=PAGE) as page:
         assert page.status == 401
+
+
+def copied(browser: ClientSession) -> dict[str, str]:
+    """The header that a copy of its cookie makes."""
+    cookie = next(iter(browser.cookie_jar))
+    return {"Cookie": f"{cookie.key}={cookie.value}"}
+
+
+async def test_who_signs_out_ends_the_session_wherever_its_cookie_was_copied(
+    houses: Houses, clock: StoppedClock
+) -> None:
+    """At another replica within the second for which it believes what it has asked."""
+    here, there = await houses(), await houses(WebSettings(port=0))
+    browser = await here.signed_in("ana")
+    copy = copied(browser)
+    for house in (here, there):
+        async with house.http.get("/v1/tasks", headers=copy) as answer:
+            assert answer.status == 200
+    async with browser.post("/sign-out") as answer:
+        assert answer.status == 204
+    async with here.http.get("/v1/tasks", headers=copy) as answer:
+        assert answer.status == 401
+    clock.advance(seconds=1)
+    async with there.http.get("/v1/tasks", headers=copy) as answer:
+        assert answer.status == 401
+    async with there.http.post("/sign-out", headers=copy) as answer:
+        assert answer.status == 204, "twice is once"
+
+
+async def test_signing_out_ends_nothing_else(house: House, clock: StoppedClock) -> None:
+    """Not what the same person does elsewhere, by the same link."""
+    token = await house.token("ana")
+    one, other = await house.browser(), await house.browser()
+    for browser in (one, other):
+        async with browser.post("/sign-in", json={"token": token}) as answer:
+            assert answer.status == 204
+        clock.advance(seconds=1)
+    async with one.post("/sign-out") as answer:
+        assert answer.status == 204
+    clock.advance(seconds=1)
+    async with other.get("/v1/tasks") as answer:
+        assert answer.status == 200
+    async with house.http.get("/v1/tasks", headers={"Authorization": f"Bearer {token}"}) as answer:
+        assert answer.status == 200
+    assert await house.world.store.revoke_credentials(PersonId("ana")) == 1, "a session is no token"
+
+
+async def test_nothing_is_kept_for_whoever_has_no_session(house: House) -> None:
+    name = next(iter((await house.signed_in("ana")).cookie_jar)).key
+    for value in ("", "nonsense", "a.1.b", "\udcff"):
+        async with house.http.post("/sign-out", headers={"Cookie": f"{name}={value}"}) as answer:
+            assert answer.status == 204
+    assert "end_session" not in house.store.calls
+
+
+async def test_a_session_that_cannot_be_ended_is_said_to_go_on(house: House) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("The database is away.")
+
+    browser = await house.signed_in("ana")
+    house.store.answers["end_session"] = away
+    async with browser.post("/sign-out") as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (503, False)
+    house.store.answers.clear()
+    async with browser.get("/v1/tasks") as answer:
+        assert answer.status == 200
 
 
 async def test_behind_https_the_cookie_is_bound_to_the_host(houses: Houses) -> None:

@@ -196,6 +196,7 @@ class Views:
         return response
 
     async def sign_out(self, request: web.Request) -> web.Response:
+        await self._callers.sign_out(request)
         response = see_other("/") if wants_page(request) else web.Response(status=204)
         response.del_cookie(
             self._callers.cookie, path="/", secure=self._callers.secure, httponly=True, samesite="Lax"

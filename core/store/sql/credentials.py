@@ -18,8 +18,11 @@ class CredentialRows(Lanes):
     async def credential(self, token_hash: str) -> Credential | None:
         return await self._read.run(partial(credentials.by_hash, token_hash=token_hash))
 
-    async def credential_by_id(self, credential_id: str) -> Credential | None:
-        return await self._read.run(partial(credentials.by_id, credential_id=credential_id))
+    async def credential_by_id(self, credential_id: str, session: str) -> Credential | None:
+        return await self._read.run(partial(credentials.by_id, credential_id=credential_id, session=session))
+
+    async def end_session(self, credential_id: str, session: str) -> None:
+        await self._write.run(partial(credentials.end_session, credential_id=credential_id, session=session))
 
     async def add_credential(self, credential: Credential) -> None:
         await self._write.run(partial(credentials.add, new=credential))
