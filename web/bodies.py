@@ -133,7 +133,10 @@ def _check_once(pairs: Iterable[tuple[str, object]], model: type[BaseModel]) -> 
     known = {field.alias or name for name, field in model.model_fields.items()}
     said: dict[str, object] = {}
     for name, value in pairs:
-        if name in known and repr(said.setdefault(name, value)) != repr(value):
+        if name not in known:
+            continue
+        first = said.setdefault(name, value)
+        if first is not value and repr(first) != repr(value):
             raise Invalid(f"`{name}` is said twice, and not the same: say it once.")
 
 
