@@ -260,14 +260,20 @@ class ChannelLoop:
                 await self._retry(delivery, str(error))
 
     async def _call(self, delivery: Delivery) -> MessageRef:
-        """Show what is stored now."""
+        """Show what is stored now. A card that somebody deleted is posted anew, while it asks."""
         stored, thread = await self._store.delivery_content(delivery)
         content = self._as_it_counts(stored)
         async with asyncio.timeout(CALL.total_seconds()):
-            if delivery.message is None:
-                return await self._channel.post(delivery, content, thread=thread)
-            await self._channel.update(delivery, content, message=delivery.message)
-            return delivery.message
+            if delivery.message is not None:
+                try:
+                    await self._channel.update(delivery, content, message=delivery.message)
+                except MessageGone:
+                    if not _still_asks(delivery, content):
+                        raise
+                    log.info("card_posted_anew", **self._facts(delivery))
+                else:
+                    return delivery.message
+            return await self._channel.post(delivery, content, thread=thread)
 
     def _as_it_counts(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
         if not isinstance(content, Notice):
@@ -336,6 +342,10 @@ class ChannelLoop:
             "channel": self._channel.name,
             "place": place_in_log(delivery.recipient.address),
         }
+
+
+def _still_asks(delivery: Delivery, content: ReviewRequest | Notice) -> bool:
+    return not isinstance(content, Notice) and content.is_open and not delivery.is_retired
 
 
 def _lane(delivery: Delivery) -> Lane:

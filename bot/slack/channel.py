@@ -112,10 +112,12 @@ class SlackChannel:
         async def put(place: Place) -> MessageRef:
             nonlocal found
             found = await self._lost.find(client, delivery, place)
-            if found is None:
+            there = found and MessageRef(f"{found.channel}/{found.ts}")
+            if there is None or there == delivery.message:  # seen before somebody deleted it
+                found = None
                 return await self._post(client, delivery, content, place)
             log.info("post_found_again", channel=SLACK, delivery_id=delivery.id)
-            return MessageRef(f"{found.channel}/{found.ts}")
+            return there
 
         async with self._gate.client() as client:
             message = await self._threads.put(where, put)

@@ -28,7 +28,9 @@ BAD_TOKEN = frozenset(
 )
 """The token is wrong or was withdrawn (docs.slack.dev, errors of auth.test)."""
 
-_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+_GONE = "message_not_found"
+_STAYS = frozenset({"cant_update_message", "edit_window_closed"})
+"""The message stands there as it is."""
 _LATER = BAD_TOKEN | {
     "accesslimited",
     "fatal_error",
@@ -68,8 +70,11 @@ def failure(error: Failure) -> DeliveryError:
     if refusal.status == 429 or refusal.code == "ratelimited":
         # the limits are those of each method (docs.slack.dev, rate limits)
         return RateLimited("Slack asks for a pause.", retry_after=refusal.retry_after, lane_only=True)
-    if refusal.code in _GONE:
-        return MessageGone(f"The message cannot be changed any more ({refusal.code}).")
+    unchangeable = f"The message cannot be changed any more ({refusal.code})."
+    if refusal.code == _GONE:
+        return MessageGone(unchangeable)
+    if refusal.code in _STAYS:
+        return Undeliverable(unchangeable)
     if not refusal.code or refusal.status >= 500 or refusal.code in _LATER:
         return Unreachable(f"Slack did not take it ({refusal.code or refusal.status}){_hint(refusal.code)}.")
     return Undeliverable(f"Slack refused it ({refusal.code}){_hint(refusal.code)}.")

@@ -29,8 +29,10 @@ from core.errors import (
 # it, reading one warns.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-# Telegram names its errors in words only; these are the ones of an edit whose message is not there any more.
-_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+# Telegram names its errors in words only; these are the ones of an edit whose message is not there any more,
+# or stands there as it is.
+_GONE = ("message to edit not found", "message_id_invalid")
+_STAYS = "message can't be edited"
 _DELETED = "message to delete not found"
 _HINTS = {
     "message thread not found": "the topic does not exist, or not any more; the general one has no number",
@@ -89,9 +91,13 @@ def is_gone(error: TelegramError) -> bool:
 
 
 def _bad_request(error: BadRequest) -> DeliveryError:
-    if any(words in error.message.lower() for words in _GONE):
-        return MessageGone(f"The message cannot be changed any more ({error.message}).")
-    hint = next((f": {hint}" for words, hint in _HINTS.items() if words in error.message.lower()), "")
+    said = error.message.lower()
+    unchangeable = f"The message cannot be changed any more ({error.message})."
+    if any(words in said for words in _GONE):
+        return MessageGone(unchangeable)
+    if _STAYS in said:
+        return Undeliverable(unchangeable)
+    hint = next((f": {hint}" for words, hint in _HINTS.items() if words in said), "")
     return Undeliverable(f"Telegram refused it ({error.message}){hint}.")
 
 

@@ -23,13 +23,19 @@ class Channel(Protocol):
     async def post(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, thread: MessageRef | None
     ) -> MessageRef:
-        """Show `content` as it is now; `thread` is the task's first message in the same place, if any."""
+        """Show `content` as it is now; `thread` is the task's first message in the same place, if any.
+
+        A `delivery.message` is one that is gone: this one is to stand in its place.
+        """
         ...
 
     async def update(
         self, delivery: Delivery, content: ReviewRequest | Notice, *, message: MessageRef
     ) -> None:
-        """Make a sent message show `content` as it is now; doing so twice is harmless."""
+        """Make a sent message show `content` as it is now; doing so twice is harmless.
+
+        Raises `MessageGone` where somebody deleted it, and for nothing else.
+        """
         ...
 
     def spacing(self, recipient: Recipient, *, edits: bool) -> float:

@@ -103,7 +103,7 @@ def shown(tx: Transaction, wanted: Delivery, message: MessageRef) -> None:
     )
     if not noted:
         _not_as_it_was(tx, wanted, message)
-    elif wanted.message is None and wanted.review is not None:
+    elif wanted.message != message and wanted.review is not None:
         # A press may have been quicker than this note, and its copy taken for one that nobody knew.
         tx.run(
             DISOWN,
@@ -121,7 +121,7 @@ def _not_as_it_was(tx: Transaction, wanted: Delivery, message: MessageRef) -> No
     if stands is None:
         if wanted.review is None:
             _take_back(tx, wanted, message)
-    elif wanted.message is None and stands[1] == wanted.recipient.address:
+    elif wanted.message != message and stands[1] == wanted.recipient.address:
         _second(tx, wanted, message, version=stands[0])
 
 
@@ -168,8 +168,8 @@ def given_up(tx: Transaction, wanted: Delivery, error: str, *, ends_here: bool =
     stands = tx.one(STANDS, id=wanted.id)
     if stands is None or stands[1] != wanted.recipient.address:
         return  # it was dropped, or its place has moved
-    if wanted.message is None and stands[2] is not None:
-        return  # posted by another replica
+    if wanted.message != stands[2]:
+        return  # posted by another replica, perhaps anew
     if _fall_back(tx, wanted):
         error = f"{error} The card went to the fallback."
     tx.send(GIVEN_UP, **_of(wanted), error=error)

@@ -14,6 +14,7 @@ from tests.contracts.steps import decide, waiting
 from tests.world import ANA, DESK, HALL, PAPER
 
 if TYPE_CHECKING:
+    from core.model import Delivery
     from core.store.sql import SqlStore
     from tests.world import StoppedClock
 
@@ -55,16 +56,16 @@ async def test_a_decision_changes_the_card_in_the_fallback_too(store: SqlStore) 
     assert (due.review, due.message) == (review, "wall/1")
 
 
-async def test_a_card_that_was_deleted_goes_to_the_fallback_while_its_review_is_open(store: SqlStore) -> None:
+async def test_a_card_that_stood_there_goes_to_the_fallback_while_its_review_is_open(store: SqlStore) -> None:
     opened, closed = await waiting(store, WITH_FALLBACK), await waiting(store, WITH_FALLBACK)
     for number, review in enumerate((opened, closed)):
         await shown(store, review, f"desk/{number}")
     await decide(store, closed)
     for review in (opened, closed):
-        await store.delivery_given_up(await card(store, review), "It was deleted.")
+        await store.delivery_given_up(await card(store, review), "The bot was kicked.")
     assert len(await cards(store, opened)) == 3
     (left,) = await cards(store, closed)
-    assert left.error == "It was deleted."
+    assert left.error == "The bot was kicked."
 
 
 async def test_without_a_fallback_a_card_is_only_given_up(store: SqlStore) -> None:
@@ -240,3 +241,44 @@ async def test_changes_and_new_cards_of_one_place_are_due_side_by_side(
         await decide(store, seen)
     due = await store.due_deliveries(PAPER)
     assert [one.message for one in due] == (["desk/0", None] if edits else [None])
+
+
+# A card that somebody deleted in the chat
+
+
+async def test_a_card_that_was_posted_anew_is_the_same_one(store: SqlStore) -> None:
+    """Also where it is pressed before it is noted that it was posted."""
+    review = await waiting(store, WITH_FALLBACK)
+    await shown(store, review, "desk/1")
+    await store.adopt_copy(review, (DESK, MessageRef("desk/2")))
+    deleted = await by_message(store, review, "desk/1")
+    await store.delivery_shown(deleted, MessageRef("desk/2"))
+    (only,) = await cards(store, review)
+    assert (only.id, only.message, only.state) == (deleted.id, "desk/2", DeliveryState.SENT)
+
+
+async def test_two_that_were_posted_anew_in_one_moment_both_change(store: SqlStore) -> None:
+    """By two replicas: people see both."""
+    review = await waiting(store, WITH_FALLBACK)
+    await shown(store, review, "desk/1")
+    deleted = await card(store, review)
+    for message in ("desk/2", "desk/3"):
+        await store.delivery_shown(deleted, MessageRef(message))
+    await decide(store, review)
+    due = {one.message for one in await cards(store, review) if one.due_at is not None}
+    assert due == {"desk/2", "desk/3"}
+
+
+async def test_what_another_replica_has_posted_anew_is_not_given_up(store: SqlStore) -> None:
+    review = await waiting(store, WITH_FALLBACK)
+    await shown(store, review, "desk/1")
+    deleted = await card(store, review)
+    await store.delivery_shown(deleted, MessageRef("desk/2"))
+    await store.delivery_given_up(deleted, "The channel is archived.")
+    (stands,) = await cards(store, review)
+    assert (stands.message, stands.state, stands.error) == ("desk/2", DeliveryState.SENT, None)
+
+
+async def by_message(store: SqlStore, review: str, message: str) -> Delivery:
+    (found,) = [one for one in await cards(store, review) if one.message == message]
+    return found
