@@ -276,6 +276,7 @@ class SlackChannel:
         if is_for_one(message):
             return None
         identity = self._listener.identity if self._listener else None
+        thread = None if self._threads.stands_outside(message) else thread
         return archive_link((identity and identity.url) or "", message, thread)
 
     def _presses(self, client: AsyncWebClient, errands: Errands, menu: Menu) -> Presses:

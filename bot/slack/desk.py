@@ -91,7 +91,7 @@ class Desk:
         self._errands = errands
         self._clock = clock
         self._public_url = public_url
-        self._repeats = Repeats()
+        self._repeats = Repeats(clock)
         self.own_team = ""
 
     async def pressed(

@@ -7,7 +7,8 @@ envelope, and two that come at once are under way together. A trigger is given t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from slack_bolt.response import BoltResponse
@@ -15,17 +16,35 @@ from slack_bolt.response import BoltResponse
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
+    from core.ports import Clock
+
 log = structlog.get_logger()
 
 REMEMBERED = 5_000
-"""Answers kept: a repeat comes within minutes of the first, and each replica keeps its own."""
+"""Answers kept at most; each replica keeps its own."""
+KEPT = timedelta(hours=1)
+"""And for how long. Slack tries three times more, at once, after one minute and after five
+(docs.slack.dev, Events API, "Retries")."""
+
+
+class Act(NamedTuple):
+    """What is being done, or was."""
+
+    began: timedelta
+    answer: asyncio.Future[BoltResponse | None]
 
 
 class Repeats:
     """What was done lately, or is being done, by what Slack calls it."""
 
-    def __init__(self) -> None:
-        self._answers: dict[Hashable, asyncio.Future[BoltResponse | None]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._acts: dict[Hashable, Act] = {}
+        """The oldest first."""
+
+    @property
+    def remembered(self) -> int:
+        return len(self._acts)
 
     async def once(self, key: Hashable, act: Callable[[], Awaitable[BoltResponse]]) -> BoltResponse:
         """The answer of `act`, or of the call before with the same key: then nothing is done.
@@ -34,27 +53,32 @@ class Repeats:
         """
         if key is None:
             return await act()
-        while (before := self._answers.get(key)) is not None:
-            answer = await asyncio.shield(before)
+        self._forget()
+        while (before := self._acts.get(key)) is not None:
+            answer = await asyncio.shield(before.answer)
             if answer is not None:
                 log.info("callback_repeated", channel="slack")
                 return _copy(answer)
-        doing = self._answers[key] = asyncio.get_running_loop().create_future()
+        doing = Act(self._clock.steady(), asyncio.get_running_loop().create_future())
+        self._acts[key] = doing
         answer = None
         try:
             answer = await act()
         finally:
             done = None if answer is None or answer.status != 200 else _copy(answer)
-            if done is None:
-                self._answers.pop(key, None)
-            doing.set_result(done)
-            self._forget()
+            if done is None and self._acts.get(key) is doing:
+                del self._acts[key]
+            doing.answer.set_result(done)
         return answer
 
     def _forget(self) -> None:
-        """The oldest of too many; whoever waits for one still hears of it."""
-        while len(self._answers) > REMEMBERED:
-            del self._answers[next(iter(self._answers))]
+        """What is old, and the oldest of too many; whoever waits for one still hears of it."""
+        too_old = self._clock.steady() - KEPT
+        while self._acts:
+            key, oldest = next(iter(self._acts.items()))
+            if oldest.began >= too_old and len(self._acts) < REMEMBERED:
+                return
+            del self._acts[key]
 
 
 def _copy(answer: BoltResponse) -> BoltResponse:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
+Ref = TypeVar("Ref", bound=str)
+"""What Slack calls what was put somewhere."""
 
 NO_REPLIES = frozenset(
     {
@@ -52,8 +53,13 @@ class Threads:
 
     def __init__(self) -> None:
         self._closed: dict[Place, None] = {}
+        self._outside: dict[str, None] = {}
 
-    async def put(self, where: Place, put: Callable[[Place], Awaitable[T]]) -> T:
+    def stands_outside(self, message: str) -> bool:
+        """Whether it was put into the channel itself, and not into its thread."""
+        return message in self._outside
+
+    async def put(self, where: Place, put: Callable[[Place], Awaitable[Ref]]) -> Ref:
         """`put` there, or in the channel itself where that thread takes nothing; raises as it does."""
         if where.thread is not None and where not in self._closed:
             try:
@@ -62,7 +68,10 @@ class Threads:
                 if not _takes_none(error.__cause__):
                     raise
                 keep(self._closed, where, None)
-        return await put(Place(where.channel, None))
+        message = await put(Place(where.channel, None))
+        if where.thread is not None:
+            keep(self._outside, str(message), None)
+        return message
 
 
 def _takes_none(error: BaseException | None) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from slack_bolt.response import BoltResponse
 
 from bot.blocks import MENU_ACTION
 from bot.simulator.slack.delivery import Kind
+from bot.slack.repeats import KEPT, REMEMBERED, Repeats
 from bot.views import REASON_BLOCK
 from core.model import Outcome, Verdict
 from tests.bot import slack_fixtures
@@ -19,6 +22,7 @@ from tests.world import eventually
 if TYPE_CHECKING:
     from bot.simulator.slack import Message
     from core.model import Json
+    from tests.world import StoppedClock
 
 clock, there = slack_fixtures.clock, slack_fixtures.there
 
@@ -110,3 +114,59 @@ async def test_a_press_that_was_not_recorded_counts_when_it_comes_again(there: S
     there.house.service.is_down = False
     assert (await there.slack.deliver(payload, kind=Kind.INTERACTIVE)).status == 200
     assert (await there.house.service.reviews(task.id))[0].outcome is Outcome.APPROVED
+
+
+# For how long
+
+
+class Counted:
+    """Something that is done, which says how often it was."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def __call__(self) -> BoltResponse:
+        self.times += 1
+        return BoltResponse(status=200, body=str(self.times))
+
+
+async def test_an_answer_is_kept_for_an_hour_whatever_the_clock_is_set_to(clock: StoppedClock) -> None:
+    repeats, act = Repeats(clock), Counted()
+    await repeats.once("a", act)
+    clock.advance(days=-1)
+    clock.advance(KEPT)
+    assert (await repeats.once("a", act)).body == "1"
+    clock.advance(seconds=1)
+    assert (await repeats.once("a", act)).body == "2"
+
+
+async def test_what_is_older_than_any_repeat_is_forgotten_as_soon_as_something_comes(
+    clock: StoppedClock,
+) -> None:
+    repeats, act = Repeats(clock), Counted()
+    for number in range(100):
+        await repeats.once(number, act)
+    clock.advance(KEPT + timedelta(seconds=1))
+    await repeats.once("later", act)
+    assert repeats.remembered == 1
+    for number in range(REMEMBERED + 10):
+        await repeats.once(f"many {number}", act)
+    assert repeats.remembered == REMEMBERED
+
+
+async def test_what_is_done_for_longer_than_that_is_done_anew_and_neither_forgets_the_other(
+    clock: StoppedClock,
+) -> None:
+    repeats, act, gate = Repeats(clock), Counted(), asyncio.Event()
+
+    async def hang() -> BoltResponse:
+        await gate.wait()
+        return BoltResponse(status=500)
+
+    hanging = asyncio.create_task(repeats.once("a", hang))
+    await asyncio.sleep(0)
+    clock.advance(KEPT + timedelta(seconds=1))
+    assert (await repeats.once("a", act)).body == "1"
+    gate.set()
+    assert (await hanging).status == 500
+    assert (await repeats.once("a", act)).body == "1"

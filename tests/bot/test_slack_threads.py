@@ -9,7 +9,7 @@ import pytest
 from bot.simulator.faults import Fault
 from core.model import DeliveryState, Verdict
 from tests.bot import slack_fixtures
-from tests.bot.slack_house import GENERAL, text_of
+from tests.bot.slack_house import GENERAL, text_of, typed
 from tests.world import ANA
 
 if TYPE_CHECKING:
@@ -129,3 +129,17 @@ async def test_a_mention_is_answered_in_the_channel_where_no_thread_takes_it(ove
     words = f"<@{there.slack.bot_user.id}> pending"
     await there.slack.say(GENERAL, words, user="U01ANA", thread_ts=card.ts)
     assert await there.told("U01ANA") == "One review waits for you:"
+
+
+async def test_the_link_to_a_card_that_stands_in_the_channel_leads_there(over_socket: SlackHouse) -> None:
+    """And not to the thread in which it does not stand."""
+    there = over_socket
+    task = await there.house.submit()
+    await there.card()
+    there.slack.faults.add(no_replies("restricted_action_thread_locked"))
+    first = await there.house.review(task)
+    await there.house.service.decide(first.id, ANA.id, Verdict.REJECT, comment="no", via="web")
+    second = await there.card_with("attempt 2 · submitted")
+    listed = str((await typed(there, "pending")).blocks)
+    assert f"/archives/{GENERAL}/p{second.ts.replace('.', '')}" in listed
+    assert "thread_ts" not in listed
