@@ -40,6 +40,17 @@ async def patient(
         yield started
 
 
+@pytest.fixture
+async def restless(
+    sqlite_database: Database, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SlackHouse]:
+    """Whether a connection is there is looked at more often: slack_sdk goes by the real time, and waits as
+    long between two tries as between two pings."""
+    monkeypatch.setattr(socket, "PING_SECONDS", 1.0)
+    async with slack_house(sqlite_database, clock, http=False) as started:
+        yield started
+
+
 async def test_presses_are_heard_on_either_connection(there: SlackHouse) -> None:
     await there.slack.connected(CONNECTIONS)
     for number in range(1, 3):
@@ -151,7 +162,10 @@ async def test_the_start_does_not_wait_for_the_second_connection(
         assert there.slack.connections == 1
 
 
-async def test_a_connection_cut_while_it_opens_is_opened_anew_by_another_address(there: SlackHouse) -> None:
+async def test_a_connection_cut_while_it_opens_is_opened_anew_by_another_address(
+    restless: SlackHouse,
+) -> None:
+    there = restless
     await there.slack.connected(CONNECTIONS)
     there.slack.faults.add(Fault(method="apps.connections.open", status=502, body={}))
     there.slack.cut_connections(next_too=CONNECTIONS)
