@@ -91,9 +91,8 @@ PLACES = (
 
 def malformed(settings: BotSettings) -> Iterator[tuple[Chat, Finding]]:
     """Each setting that holds another token than it should, or one that is not whole."""
-    for place in PLACES:
-        secret = getattr(settings, place.setting)
-        text = None if secret is None else _wrong(secret.get_secret_value(), place.wants)
+    for place, token in _tokens(settings):
+        text = _trouble(token, place, settings) or _unlike(token, place.wants)
         if text is not None:
             yield (
                 place.chat,
@@ -104,11 +103,16 @@ def malformed(settings: BotSettings) -> Iterator[tuple[Chat, Finding]]:
 def check(settings: BotSettings) -> None:
     """Raise `SettingsError` where a setting holds another's token, which would be sent to whom it is a secret
     from, or what can be nobody's. One that is of no known kind may be right all the same."""
-    for place in PLACES:
-        secret = getattr(settings, place.setting)
-        trouble = None if secret is None else _trouble(secret.get_secret_value(), place, settings)
-        if trouble is not None:
+    for place, token in _tokens(settings):
+        if (trouble := _trouble(token, place, settings)) is not None:
             raise SettingsError(f"{place.setting.upper()} {trouble}: {place.mend}.")
+
+
+def _tokens(settings: BotSettings) -> Iterator[tuple[Place, str]]:
+    """Those that are set."""
+    for place in PLACES:
+        if (secret := getattr(settings, place.setting)) is not None:
+            yield place, secret.get_secret_value()
 
 
 def _trouble(token: str, place: Place, settings: BotSettings) -> str | None:
@@ -127,11 +131,10 @@ def _kind(token: str) -> Kind | None:
     return next((kind for kind in KINDS if kind.beginning.match(token)), None)
 
 
-def _wrong(token: str, wants: Kind | None) -> str | None:
-    """What is, in words that hold nothing of it."""
-    kind = _kind(token)
-    if kind is not None and kind is not wants:
-        return f"holds {kind.name}"
+def _unlike(token: str, wants: Kind | None) -> str | None:
+    """What may be right all the same, in such words."""
     if wants is None or wants.whole.fullmatch(token):
         return None
-    return f"is not {wants.name}" if kind is None else f"is not the whole of {wants.name}, or has more in it"
+    if _kind(token) is None:
+        return f"is not {wants.name}"
+    return f"is not the whole of {wants.name}, or has more in it"

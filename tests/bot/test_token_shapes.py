@@ -51,6 +51,7 @@ def test_the_simulators_tokens_are_right() -> None:
         ("slack_app_token", BOT, "a bot token of Slack's"),
         ("slack_app_token", SECRET, None),
         ("slack_signing_secret", BOT, "a bot token of Slack's"),
+        ("slack_signing_secret", "8f74 canary", None),
         ("telegram_bot_token", BOT, "a bot token of Slack's"),
         ("slack_bot_token", "xoxb-…", None),
         ("slack_bot_token", "xoxb-", None),
