@@ -21,6 +21,7 @@ from bot.cards import url_of
 from bot.markup import NO_PREVIEW, Markup, listed
 from bot.menu import about
 from bot.telegram.failures import failure, is_gone
+from bot.telegram.lately import Lately
 from bot.telegram.places import parts, ref_of, topic_of
 from bot.telegram.prompts import MINUTES
 from bot.telegram.updates import TELEGRAM
@@ -32,7 +33,7 @@ from core.errors import (
     Unavailable,
 )
 from core.literal import utf16
-from core.model import Asks, Dialog, Verdict
+from core.model import Asks, Dialog, MessageRef, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     )
 
     from bot.buttons import Action, Press
-    from core.model import Json, MessageRef, PersonId, ReviewId, ReviewRequest
+    from core.model import Json, PersonId, ReviewId, ReviewRequest
     from core.ports import Clock, Dialogs
     from core.service import Service
 
@@ -104,7 +105,7 @@ class Desk:
         """In which chats something is being asked, each until that is known to be asked, or not."""
         self._asked: dict[Asked, timedelta] = {}
         """What this replica has asked lately, and nobody has answered: when."""
-        self._removed: dict[MessageRef, timedelta] = {}
+        self._removed = Lately[MessageRef](clock, AGAIN)
         """What this replica has taken away lately: a second tap on it may be on its way."""
         self._public_url = public_url
 
@@ -133,6 +134,11 @@ class Desk:
         """What that message asked this person, where it asks no more and still stands there."""
         dialog = await self._dialogs.asked_in_vain(TELEGRAM, ref_of(message))
         return dialog if dialog is not None and dialog.person == person else None
+
+    async def edit_to_confirm(self, person: PersonId, chat: int) -> Dialog | None:
+        """The newest that was shown to them there, and waits for their press."""
+        shown = await self._dialogs.edits_to_confirm(TELEGRAM, person)
+        return next((one for one in reversed(shown) if parts(one.message)[0] == chat), None)
 
     def check_asked(self, dialog: Dialog, person: PersonId | None) -> None:
         """Raise `NotAReviewer` for everybody else than the person asked."""
@@ -202,7 +208,7 @@ class Desk:
         over = dialog.expires_at - timedelta(minutes=MINUTES)
         await self._dialogs.open_dialog(replace(dialog, expires_at=over, ended_at=over - SETTLED))
         if await self._remove(dialog.message):
-            self._note_removed(dialog.message)
+            self._removed.add(dialog.message)
             with contextlib.suppress(Unavailable):
                 await self._dialogs.close_dialog(TELEGRAM, dialog.message)
 
@@ -229,11 +235,6 @@ class Desk:
         )
         if is_new:
             log.info("unknown_question_ended", channel=TELEGRAM, message=place, review_id=said.review)
-
-    def _note_removed(self, message: MessageRef) -> None:
-        now = self._clock.steady()
-        self._removed = {one: at for one, at in self._removed.items() if now - at < AGAIN}
-        self._removed[message] = now
 
     async def _remove(self, message: MessageRef) -> bool:
         """False where it stands there still."""

@@ -131,7 +131,7 @@ class Listener:
             desk=desk,
             reasons=reasons,
             approvals=Approvals(service=service, buttons=buttons, desk=desk),
-            edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons),
+            edits=Edits(service=service, buttons=buttons, desk=desk, reasons=reasons, clock=clock),
             inquiries=Inquiries(service=service, desk=desk),
             menu=menu,
             answers=self._answers,
@@ -198,6 +198,7 @@ class Listener:
         app.add_handler(MessageHandler(filters.Regex(COMMAND), partial(self._in_turn, typed)))
         app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, self._hearing.moved))
         app.add_handler(MessageHandler(filters.REPLY, partial(self._in_turn, presses.replied)))
+        app.add_handler(MessageHandler(filters.ChatType.PRIVATE, partial(self._in_turn, presses.written)))
         app.add_error_handler(self._failed)
         return app
 

@@ -20,6 +20,9 @@ PREFIX = "/"
 COMMAND = re.compile(rf"^{PREFIX}({'|'.join(COMMANDS)})(?:@(\w+))?(?:\s+(.*))?$", re.IGNORECASE | re.DOTALL)
 """A command of ours, whose name may follow it, and the rest."""
 
+PRIVATE = "private"
+"""The type of a chat between one person and the bot (Bot API, Chat)."""
+
 Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Date = Annotated[int, Field(ge=0, lt=2**35)]
 
@@ -79,10 +82,12 @@ class MessageShape(PostedShape):
         """Who forwards shows somebody's words, and says none of their own."""
         return not (self.forward_origin is None and self.forward_date is None)
 
-    def is_reply_to(self, bot: int) -> bool:
-        """Whether it may be: whose message that was, Telegram does not always say."""
+    def is_to(self, bot: int) -> bool:
+        """Whether it may be: whose message it replies to, Telegram does not always say."""
         above = self.reply_to_message
-        return above is not None and (above.sender is None or above.sender.id == bot)
+        if above is not None and (above.sender is None or above.sender.id == bot):
+            return True
+        return self.text is not None and (self.chat.type == PRIVATE or bool(COMMAND.match(self.text)))
 
 
 class PressedShape(MessageShape):
@@ -104,14 +109,14 @@ class UpdateShape(Shape):
     callback_query: QueryShape | None = None
 
     def concerns(self, bot: int) -> bool:
-        """Presses, replies to this bot's messages, our commands, not forwarded, and that a group has moved.
+        """Presses, replies to this bot's messages, our commands, what is written to it alone, not forwarded,
+        and that a group has moved.
 
         What people tell each other is not even stored: in a forum all of it replies to its topic's first.
         """
         said = self.message
         is_for_us = said is not None and (
-            said.migrate_to_chat_id
-            or (not said.is_forwarded and (said.is_reply_to(bot) or COMMAND.match(said.text or "")))
+            said.migrate_to_chat_id or (not said.is_forwarded and said.is_to(bot))
         )
         return bool(self.callback_query or is_for_us)
 

@@ -113,6 +113,12 @@ class Presses:
                 return
         await self._take(message, message.reply_to_message, (message.text or "").strip())
 
+    async def written(self, update: Update, _: object) -> None:
+        """To the bot alone, and in reply to nothing: perhaps the rest of a new text. Raises `Unavailable`."""
+        message = update.message
+        if message is not None and (person := self._writer(message)) is not None:
+            await self._edits.tell_of_rest(message, person)
+
     async def brings_text(self, update: Update) -> bool:
         """Whether it is the whole new text that we asked its writer for, and no command, however it begins.
 
@@ -139,8 +145,9 @@ class Presses:
         elif person is not None and (late := await self._desk.asked_in_vain(above, person)):
             over = await why_over(self._service, late.review)
             await self._desk.refuse(reply, Invalid(over), late.review)
-        elif person is not None and shown is None and self._above.check_known(above):
-            await self._inquiries.take_stray(reply, person)
+        elif person is not None and shown is None:
+            if not await self._edits.tell_of_rest(reply, person) and self._above.check_known(above):
+                await self._inquiries.take_stray(reply, person)
         elif person is not None and shown is not None and shown.is_open and is_consent(words):
             await self._desk.refuse(reply, Invalid(WORDS_DECIDE_NOTHING), shown.id)
 

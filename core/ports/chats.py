@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, Recipient
+    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, PersonId, Recipient
 
 
 class ChatInbox(Protocol):
@@ -59,6 +59,10 @@ class Dialogs(Protocol):
 
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         """The dialog whose prompt is `message`; None where there is none, or it is closed or expired."""
+        ...
+
+    async def edits_to_confirm(self, channel: ChannelName, person: PersonId) -> Sequence[Dialog]:
+        """Those that were shown to this person, and wait for their press; the oldest first."""
         ...
 
     async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, insert, not_, or_, select, update
+from sqlalchemy import and_, delete, insert, literal_column, not_, or_, select, update
 
 from core.jsontext import to_json
 from core.store.rows import chat_update_of, dialog_of, micros
@@ -63,6 +63,17 @@ INSERT_DIALOG = Statement(insert(dialog), tuple(column.name for column in _dialo
 # One that has ended is open by no clock, however far that is set back: its prompt offers no answer.
 _is_open = and_(dialog.c.expires_at > p("now"), dialog.c.ended_at.is_(None))
 DIALOG = Statement(select(*_dialog).where(_one_dialog, _is_open))
+TO_CONFIRM = Statement(
+    select(*_dialog)
+    .where(
+        dialog.c.channel == p("channel"),
+        _is_open,
+        dialog.c.person == p("person"),
+        dialog.c.asks == literal_column("'consent'"),
+        dialog.c.verdict == literal_column("'edit'"),
+    )
+    .order_by(dialog.c.expires_at, dialog.c.message)
+)
 CLOSE_DIALOG = Statement(delete(dialog).where(_one_dialog))
 ASKED_IN_VAIN = Statement(select(*_dialog).where(_one_dialog, not_(_is_open)))
 _is_over = and_(
@@ -153,6 +164,11 @@ def find_dialog(tx: Transaction, channel: str, message: str) -> Dialog | None:
 def asked_in_vain(tx: Transaction, channel: str, message: str) -> Dialog | None:
     row = tx.one(ASKED_IN_VAIN, channel=channel, message=message, now=micros(tx.now))
     return None if row is None else dialog_of(row)
+
+
+def edits_to_confirm(tx: Transaction, channel: str, person: str) -> list[Dialog]:
+    rows = tx.all(TO_CONFIRM, channel=channel, person=person, now=micros(tx.now))
+    return [dialog_of(row) for row in rows]
 
 
 def close_dialog(tx: Transaction, channel: str, message: str) -> None:

@@ -11,7 +11,7 @@ from telegram import MessageEntity, User
 from bot.buttons import Action
 from bot.markup import ENTITIES, LIMIT
 from bot.simulator.faults import Fault
-from bot.telegram.desk import MAY_BE_CUT, NOT_HERE, OVER
+from bot.telegram.desk import AGAIN, MAY_BE_CUT, NOT_HERE, OVER
 from bot.telegram.edits import LONGEST, PRESS
 from bot.telegram.prompts import MINUTES, proposal, request_for_question, request_for_text
 from core.events import QuestionAnswered, QuestionAsked
@@ -300,6 +300,7 @@ async def test_a_text_that_may_have_been_cut_is_not_taken(there: TelegramHouse) 
     told = await answered(there, reply)
     assert "the end of yours may be missing" in told.text
     assert f"/tasks/{task.id}" in told.text
+    there.house.clock.advance(AGAIN)
     shown = await proposed(there, "y" * (LIMIT - 1))
     assert "more characters of changes." in shown.text
     await there.telegram.press(shown, "Confirm", user=ANA_ID)

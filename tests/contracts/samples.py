@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.events import AttemptStarted, ProgressReported
 from core.model import (
+    Asks,
     ChannelName,
     ChatUpdate,
     Credential,
@@ -80,16 +81,17 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
     )
     notice = (await store.deliveries(open_review.task.id))[-1]
     await store.delivery_shown(notice, MessageRef("a notice"))
-    await store.open_dialog(
-        Dialog(
-            message=MessageRef("a question"),
-            channel=PAPER,
-            review=open_review.id,
-            person=ANA.id,
-            verdict=Verdict.REJECT,
-            expires_at=at + timedelta(minutes=10),
-        )
+    asking = Dialog(
+        message=MessageRef("a question"),
+        channel=PAPER,
+        review=open_review.id,
+        person=ANA.id,
+        verdict=Verdict.REJECT,
+        expires_at=at + timedelta(minutes=10),
     )
+    await store.open_dialog(asking)
+    consent = replace(asking, message=MessageRef("a difference"), asks=Asks.CONSENT, verdict=Verdict.EDIT)
+    await store.open_dialog(replace(consent, content="a new text"))
     return {
         "TASK": task,
         "STUCK": stuck.id,

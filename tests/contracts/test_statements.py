@@ -171,6 +171,7 @@ READS: dict[str, dict[str, Any]] = {
     },
     "chats.DIALOG": {"channel": "paper", "message": "a question", "now": 0},
     "chats.ASKED_IN_VAIN": {"channel": "paper", "message": "a question", "now": 2**62},
+    "chats.TO_CONFIRM": {"channel": "paper", "person": "ana", "now": 0},
 }
 
 

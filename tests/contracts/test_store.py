@@ -1174,6 +1174,37 @@ async def test_a_dialog_is_found_by_its_prompt_until_it_is_closed_or_expired(
     assert await store.asked_in_vain(PAPER, MessageRef("m2")) is None
 
 
+async def test_edits_that_wait_for_somebodys_press_are_found_by_the_person(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    asked = Dialog(
+        message=MessageRef("m1"),
+        channel=PAPER,
+        review=await waiting(store),
+        person=ANA.id,
+        verdict=Verdict.EDIT,
+        expires_at=clock.now() + timedelta(minutes=10),
+        asks=Asks.CONSENT,
+        content="a new text",
+    )
+    await store.open_dialog(asked)
+    for number, other in enumerate(
+        (
+            replace(asked, asks=Asks.TEXT, content=None),
+            replace(asked, verdict=Verdict.APPROVE, content=None),
+            replace(asked, person=BEN.id),
+            replace(asked, ended_at=clock.now()),
+        )
+    ):
+        await store.open_dialog(replace(other, message=MessageRef(f"other {number}")))
+    clock.advance(minutes=1)
+    newer = replace(asked, message=MessageRef("m0"), expires_at=clock.now() + timedelta(minutes=10))
+    await store.open_dialog(newer)
+    assert await store.edits_to_confirm(PAPER, ANA.id) == [asked, newer]
+    clock.advance(minutes=9)
+    assert await store.edits_to_confirm(PAPER, ANA.id) == [newer]
+
+
 async def test_a_dialog_has_ended_when_its_time_is_over_or_its_review(
     store: SqlStore, clock: StoppedClock
 ) -> None:

@@ -11,7 +11,7 @@ from core.store.sql.lanes import Lanes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef
+    from core.model import ChannelName, ChatUpdate, Dialog, MessageRef, PersonId
 
 
 class ChatRows(Lanes):
@@ -41,6 +41,9 @@ class ChatRows(Lanes):
 
     async def dialog(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.find_dialog, channel=channel, message=message))
+
+    async def edits_to_confirm(self, channel: ChannelName, person: PersonId) -> Sequence[Dialog]:
+        return await self._read.run(partial(chats.edits_to_confirm, channel=channel, person=person))
 
     async def asked_in_vain(self, channel: ChannelName, message: MessageRef) -> Dialog | None:
         return await self._read.run(partial(chats.asked_in_vain, channel=channel, message=message))
