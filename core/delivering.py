@@ -270,7 +270,7 @@ class ChannelLoop:
                 except MessageGone:
                     if not _still_asks(delivery, content):
                         raise
-                    log.info("card_posted_anew", **self._facts(delivery))
+                    log.info("deleted_card_posted_anew", **self._facts(delivery))
                 else:
                     return delivery.message
             return await self._channel.post(delivery, content, thread=thread)
