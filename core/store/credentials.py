@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from core.store.rows import credential_of, micros
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from core.model import Credential
     from core.store.transaction import Transaction
 
+LONGEST_SESSION = timedelta(days=60)
+"""No session lasts as long (web.auth)."""
+
 _columns = (credential.c.id, credential.c.person, credential.c.token_hash, credential.c.created_at)
 _valid = credential.c.revoked_at.is_(None)
 _names = tuple(column.name for column in _columns)
@@ -27,6 +31,12 @@ _ended = credential.alias()
 _is_ended = exists(_ended.c.id).where(_ended.c.token_hash == p("session"))
 BY_ID = Statement(select(*_columns).where(credential.c.id == p("id"), _valid, ~_is_ended))
 END_SESSION = Statement(postgresql.insert(credential).on_conflict_do_nothing(), (*_names, "revoked_at"))
+# Such a row is revoked as it is made; of tokens it stays known that there were any.
+FORGET_SESSIONS = Statement(
+    delete(credential).where(
+        credential.c.revoked_at == credential.c.created_at, credential.c.revoked_at < p("before")
+    )
+)
 REVOKE = Statement(
     update(credential).where(credential.c.person == p("person"), _valid).values(revoked_at=p("now"))
 )
@@ -59,6 +69,11 @@ def end_session(tx: Transaction, credential_id: str, session: str) -> None:
             created_at=at,
             revoked_at=at,
         )
+
+
+def forget_sessions(tx: Transaction) -> None:
+    """Those that were ended and would be over by now."""
+    tx.run(FORGET_SESSIONS, before=micros(tx.now - LONGEST_SESSION))
 
 
 def add(tx: Transaction, new: Credential) -> None:

@@ -64,6 +64,7 @@ from core.store.history import LATELY
 from core.store.sql import SqlStore
 from tests.contracts.steps import ANYONE, completed, decide, new_id, parked, step, submitted, waiting
 from tests.world import ANA, BEN, CY, DESK, EVE, HALL, PAPER, PATIENCE, SAM, START, Diary
+from web.auth import SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -1351,6 +1352,20 @@ async def test_an_ended_session_is_unknown_and_its_token_is_not(store: SqlStore,
     await store.end_session("f" * 32, "e" * 64)
     assert await store.revoke_credentials(ANA.id) == 1
     await store.end_session(kept.id, "d" * 64)
+
+
+async def test_ended_sessions_are_forgotten_once_no_session_lasts_as_long(
+    store: SqlStore, clock: StoppedClock
+) -> None:
+    kept = Credential(id=new_id(), person=ANA.id, token_hash="a" * 64, created_at=clock.now())
+    await store.add_credential(kept)
+    await store.end_session(kept.id, "c" * 64)
+    clock.advance(SESSION)
+    await store.forget_old()
+    assert await store.credential_by_id(kept.id, "c" * 64) is None
+    clock.advance(2 * SESSION)
+    await store.forget_old()
+    assert await store.credential_by_id(kept.id, "c" * 64) == kept
 
 
 async def test_a_secret_is_made_once_for_every_server(any_database: Database, clock: StoppedClock) -> None:

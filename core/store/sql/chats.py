@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.store import chats
+from core.store import chats, credentials
 from core.store.sql.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -60,5 +60,6 @@ class ChatRows(Lanes):
         await self._write.run(partial(chats.close_dialog, channel=channel, message=message))
 
     async def forget_old(self) -> None:
-        """Drop what is kept for a while only: expired dialogs, ids of old chat updates."""
+        """Drop what is kept for a while only: expired dialogs, ids of old chat updates, ended sessions."""
         await self._write.run(chats.forget_old)
+        await self._write.run(credentials.forget_sessions)
