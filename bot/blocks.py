@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.buttons import Action
 from bot.cards import IRREVOCABLE, Named, Theirs, enumerated, whole
-from bot.changes import fitting
-from bot.literal import clipped, excerpt
+from bot.literal import clipped, excerpt, fitting
 from bot.zones import has_moment, in_zone
 from core.literal import SHORT, escaped, literal
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.buttons import Action
-from bot.changes import changes
+from core.changes import PREVIOUS, difference
 from core.explaining import looking, standing, upcoming
 from core.literal import is_short
 from core.model import Assurance, OnExpiry, Outcome, Point, Status, Verdict, text_of
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.buttons import Buttons
+    from core.changes import Difference
     from core.model import Decision, Json, Person, PersonId, Policy, Recipient, ReviewRequest, TaskId
 
 MENU = 5
 """Options of Slack's smallest menu, its "overflow" (Block Kit reference)."""
 REMARKS = 6
 """More decisions than these are counted, not shown: a message has limits, the task's page has none."""
-PREVIOUS = 3
-"""Of the rejections that led to an attempt, so many are quoted, the last."""
-
 
 IRREVOCABLE = "What follows cannot be undone."
 """Said to whoever approves under a destructive policy."""
@@ -67,16 +65,6 @@ class Named:
     name: str
     person: PersonId | None
     """None where an event does not say which person it was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How the draft differs from what was shown before it."""
-
-    words: str
-    """Ours: what is compared, or why nothing is."""
-    lines: tuple[str, ...] = ()
-    """See `bot.changes`."""
 
 
 Line = tuple[str | Theirs, ...]
@@ -150,7 +138,7 @@ def card(
         title=request.task.title,
         byline=_byline(request, place),
         previous=_previous(request),
-        difference=_difference(request, draft),
+        difference=difference(request),
         draft=draft,
         is_prose=isinstance(request.content, str),
         # A closed review's is not sent any more, and an edit's never is.
@@ -234,32 +222,9 @@ def _byline(request: ReviewRequest, place: Recipient | None) -> Line:
 
 def _previous(request: ReviewRequest) -> tuple[Remark, ...]:
     """Its attempt is not always this one less one (an edit opens one, too), so no number is given."""
-    led = _led(request)
+    led = request.led
     remarks = [_remark(made, f"Before this, {_DID[made.verdict]} by ") for made in led[-PREVIOUS:]]
     return _with_hidden("Rejections before these: ", len(led) - PREVIOUS, remarks)
-
-
-def _led(request: ReviewRequest) -> tuple[Decision, ...]:
-    return () if request.previous is None else (*request.before_previous, request.previous)
-
-
-def _difference(request: ReviewRequest, draft: str) -> Difference | None:
-    """From the draft of the attempt before or, once an edit is approved, from what it is an edit of."""
-    if request.content != request.draft:
-        before, since = text_of(request.draft), "by the edit"
-    elif request.earlier is not None:
-        before, since = text_of(request.earlier.draft), f"since attempt {request.earlier.attempt}"
-    else:
-        return None
-    lines = changes(before, draft)
-    if lines is None:
-        return Difference(words=f"Changed {since}: too much to be compared here.")
-    if not lines:
-        what = "Nothing was changed" if before == draft else "Only line ends were changed"
-        return Difference(words=f"{what} {since}.")
-    # what cannot be seen in the lines themselves
-    what = "Only white space was changed" if before.split() == draft.split() else "Changed"
-    return Difference(words=f"{what} {since}:", lines=tuple(lines))
 
 
 def _remarks(request: ReviewRequest) -> tuple[Remark, ...]:

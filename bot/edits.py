@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.changes import GAP
+from core.changes import GAP
 from core.differences import unified
 from core.model import Party, text_of
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.literal import literal, utf16
+from core.literal import boundary, literal, more, utf16
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_STEPS_BACK = 64
-"""How far a cut may move to keep a grapheme whole; beyond it the text is made to be uncuttable."""
+    from collections.abc import Callable, Sequence
 
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*)$", re.MULTILINE)
@@ -22,6 +18,8 @@ _INDENT = 3
 """Spaces that may stand before it."""
 _WORTH_CLOSING = 80
 """Less code than this before the cut is not worth a block of its own: the cut moves before it."""
+_NARROW = 60
+"""Room in which nothing but one line is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def _cut(text: str, limit: int, length: Callable[[str], int]) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if length(literal(text[:middle])) <= limit else (low, middle - 1)
-    return _boundary(text, low)
+    return boundary(text, low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +90,18 @@ def clipped(text: str, limit: int, length: Callable[[str], int] = utf16) -> str:
     line = " ".join(text.split()) if "\n" in text else text
     if len(line) <= limit and length(shown := literal(line)) <= limit:
         return shown
-    start = _excerpt(line, _cut(line, limit - length(_more(len(line))), length))
-    return start.text + _more(start.missing)
+    start = _excerpt(line, _cut(line, limit - length(more(len(line))), length))
+    return start.text + more(start.missing)
 
 
-def _more(missing: int) -> str:
-    return f"… ({missing:,} more characters)"
-
-
-def _boundary(text: str, cut: int) -> int:
-    for kept in range(cut, max(0, cut - _STEPS_BACK), -1):
-        if not _belongs(text, kept):
-            return kept
-    return 0 if cut <= _STEPS_BACK else cut
-
-
-def _belongs(text: str, at: int) -> bool:
-    """Whether the character at `at` belongs to the grapheme before it."""
-    if at >= len(text):
-        return False
-    before, char = text[at - 1], text[at]
-    if "\U0001f1e6" <= char <= "\U0001f1ff":
-        return _indicators_before(text, at) % 2 == 1
-    return (
-        unicodedata.category(char).startswith("M")
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
-        or (before, char) == ("\r", "\n")
-        or "\U000e0020" <= char <= "\U000e007f"  # the letters of a flag such as Scotland's
-        or before == char in {"`", "~"}  # which may be a fence
-    )
-
-
-def _indicators_before(text: str, at: int) -> int:
-    """How many regional indicators stand right before `at`; two make a flag."""
-    start = at
-    while start > 0 and "\U0001f1e6" <= text[start - 1] <= "\U0001f1ff":
-        start -= 1
-    return at - start
+def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tuple[str, int]:
+    """The first lines, made visible, as far as `length` measures them within `room`; how many are missing."""
+    shown: list[str] = []
+    for line in lines:
+        # A single line leaves room for the one that came in its place.
+        drawn = clipped(line, max(room // 3, min(room, _NARROW)), length)
+        room -= length(drawn) + 1
+        if room < 0:
+            break
+        shown.append(drawn)
+    return "\n".join(shown), len(lines) - len(shown)

@@ -16,8 +16,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOpti
 
 from bot.buttons import Action
 from bot.cards import Named, Theirs, enumerated, whole
-from bot.changes import fitting
-from bot.literal import clipped, excerpt
+from bot.literal import clipped, excerpt, fitting
 from core.literal import SHORT, is_short, literal, utf16
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ A task in its flow
     running.py telling.py           what a node may ask while it runs; what it says of its progress
     asking.py                       what reviewers are shown, and what their answer does to the state
     states.py jsontext.py           what a state begins with, and how it may be edited; as it is stored
-    differences.py                  how two texts differ, line by line
+    differences.py changes.py       how two texts differ, line by line; two drafts, for who decides
     sentences.py                    what went wrong in somebody else's code
 
 Around it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 UNSEEN = re.compile(
     "["
@@ -24,6 +25,8 @@ SHORT = 2_000
 `escaped` counts, the sternest of them."""
 _LONGEST_MARK = 10
 """`⟨U+10FFFF⟩`: no character takes more than this."""
+_STEPS_BACK = 64
+"""How far a cut may move to keep a grapheme whole; beyond it the text is made to be uncuttable."""
 
 
 def literal(text: str) -> str:
@@ -53,3 +56,41 @@ def is_short(text: str) -> bool:
 
 def _mark(found: re.Match[str]) -> str:
     return f"⟨U+{ord(found[0]):04X}⟩"
+
+
+def more(missing: int) -> str:
+    """In place of the end of a line."""
+    return f"… ({missing:,} more characters)"
+
+
+def boundary(text: str, cut: int) -> int:
+    """Where to cut instead, at most so far, for graphemes to stay whole."""
+    for kept in range(cut, max(0, cut - _STEPS_BACK), -1):
+        if not _belongs(text, kept):
+            return kept
+    return 0 if cut <= _STEPS_BACK else cut
+
+
+def _belongs(text: str, at: int) -> bool:
+    """Whether the character at `at` belongs to the grapheme before it."""
+    if at >= len(text):
+        return False
+    before, char = text[at - 1], text[at]
+    if "\U0001f1e6" <= char <= "\U0001f1ff":
+        return _indicators_before(text, at) % 2 == 1
+    return (
+        unicodedata.category(char).startswith("M")
+        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
+        or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
+        or (before, char) == ("\r", "\n")
+        or "\U000e0020" <= char <= "\U000e007f"  # the letters of a flag such as Scotland's
+        or before == char in {"`", "~"}  # which may be a fence
+    )
+
+
+def _indicators_before(text: str, at: int) -> int:
+    """How many regional indicators stand right before `at`; two make a flag."""
+    start = at
+    while start > 0 and "\U0001f1e6" <= text[start - 1] <= "\U0001f1ff":
+        start -= 1
+    return at - start

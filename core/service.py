@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.backups import Backups
+from core.changes import is_compared
 from core.checkpoints import Checkpoints
 from core.clock import SystemClock
 from core.delegations import Delegations
@@ -224,6 +225,18 @@ class Service:
         return await self._store.waiting_for(
             person, everybody=person == LOCAL, policies=self._policies, limit=limit
         )
+
+    async def compared(self, reviews: Sequence[ReviewRequest]) -> list[ReviewRequest]:
+        """The same, at most 100, with what each was asked of before, as its card has it: read in one go, or
+        not at all where there is nothing to compare."""
+        wanted = [review.id for review in reviews if is_compared(review)]
+        earlier = await self._store.earlier(wanted) if wanted else {}
+        return [replace(review, earlier=earlier.get(review.id)) for review in reviews]
+
+    def explained(self, review: ReviewRequest, person: PersonId) -> Explanation:
+        """As `explain`, of a review that this person may decide and that was read already; without its
+        timers, and without who is away."""
+        return explain(review, self._people, self._policies, timers=(), away=(), asking=self.person(person))
 
     async def answered_by(self, person: PersonId, *, limit: int = 100) -> Sequence[ReviewRequest]:
         """Open reviews on which this person decided, or a delegate in their place, oldest first."""
@@ -470,6 +483,10 @@ class Service:
     def somebody(self, person_id: str) -> Person:
         """As `person`; whom the configuration names no more is called by their id."""
         return self.person(person_id) or Person(id=PersonId(person_id), name=person_id)
+
+    def in_force(self) -> Mapping[str, Policy]:
+        """The policies by which reviews are judged now, as well as by their own."""
+        return self._policies
 
     def people(self) -> Sequence[Person]:
         """All whom the configuration in force names, in its order."""

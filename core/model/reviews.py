@@ -138,6 +138,11 @@ class ReviewRequest:
         return is_late and all(made.at != closed for made in self.decisions)
 
     @property
+    def led(self) -> tuple[Decision, ...]:
+        """Every rejection, or the edit, that led to this attempt, oldest first."""
+        return () if self.previous is None else (*self.before_previous, self.previous)
+
+    @property
     def edit(self) -> Json:
         """The last edit; None where nobody edited."""
         edits = [decision.content for decision in self.decisions if decision.verdict is Verdict.EDIT]

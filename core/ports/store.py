@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ChannelName,
         Delegation,
         Delivery,
+        Earlier,
         Fork,
         Json,
         MessageRef,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Policy,
         Question,
         Recipient,
+        ReviewId,
         ReviewRequest,
         StoredCheckpoint,
         Story,
@@ -236,6 +238,11 @@ class Store(
     ) -> Sequence[ReviewRequest]:
         """Open reviews that wait for this person, for themselves or as a delegate, also by the `policies` in
         force now, oldest first."""
+        ...
+
+    async def earlier(self, of: Sequence[ReviewId]) -> Mapping[ReviewId, Earlier]:
+        """What was put before reviewers in their places before, of at most 100 reviews; nothing of those
+        before which there was none."""
         ...
 
     async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:

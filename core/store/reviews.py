@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import literal_column, or_, select, tuple_
+from sqlalchemy import func, literal_column, or_, select, tuple_
 
 from core import counting, reminding
 from core import policy as rules
+from core.changes import is_compared
 from core.errors import Forbidden, NotFound, Refused
 from core.events import TaskCancelled, kind
 from core.jsontext import from_json
-from core.model import Earlier, Outcome, Party, Point, Verdict
+from core.model import Earlier, Outcome, Party, ReviewId, Verdict
 from core.store import delegations, timers
 from core.store.deliveries import at_message
 from core.store.rows import (
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         Json,
         PersonId,
         Policy,
-        ReviewId,
         ReviewRequest,
         Task,
         Timer,
@@ -159,6 +159,27 @@ CALLED_OFF = Statement(
     .order_by(event.c.seq.desc())
     .limit(literal_column("1"))
 )
+# Where there are several that its inbox shows, all in one.
+AT_ONCE = 100
+_before = review.alias("before")
+_newest = review.alias("newest")
+_is_before = (
+    select(func.max(_newest.c.event_seq))
+    .where(
+        _newest.c.task_id == review.c.task_id,
+        _newest.c.node == review.c.node,
+        _newest.c.point == review.c.point,
+        _newest.c.attempt < review.c.attempt,
+    )
+    .correlate(review)
+    .scalar_subquery()
+)
+EARLIER_OF = Statement(
+    select(review.c.id, _before.c.attempt, _before.c.draft)
+    .select_from(review)
+    .join(_before, (_before.c.task_id == review.c.task_id) & (_before.c.event_seq == _is_before))
+    .where(review.c.id.in_([p(f"review{number}") for number in range(AT_ONCE)]))
+)
 EARLIER = Statement(
     select(review.c.attempt, review.c.draft)
     .where(
@@ -189,14 +210,19 @@ def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
 
 def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
     """The last one seen in the same place of the flow, also where somebody has resumed the task from before
-    it. What a node asks itself may be another question each time, unless it is an edit of the last."""
-    if found.attempt == 1:
-        return None
-    edited = found.previous is not None and found.previous.verdict is Verdict.EDIT
-    if found.point is Point.INSIDE and not edited:
+    it."""
+    if not is_compared(found):
         return None
     row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
     return None if row is None else Earlier(attempt=row[0], draft=from_json(row[1]))
+
+
+def earlier(tx: Transaction, reviews: Sequence[ReviewId]) -> dict[ReviewId, Earlier]:
+    """As on the cards of at most `AT_ONCE` reviews; nothing of those before which there was none."""
+    names = {f"review{number}": "" for number in range(AT_ONCE)}
+    names |= {f"review{number}": name for number, name in enumerate(reviews)}
+    rows = tx.all(EARLIER_OF, **names)
+    return {ReviewId(row[0]): Earlier(attempt=row[1], draft=from_json(row[2])) for row in rows}
 
 
 def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:

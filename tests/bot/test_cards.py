@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.buttons import Action
-from bot.cards import NEWER, REMARKS, STANDS_IN, CardState, Difference, Remark, Theirs, retired
+from bot.cards import NEWER, REMARKS, STANDS_IN, CardState, Remark, Theirs, retired
 from bot.cards import card as draw
+from core.changes import Difference
 from core.literal import SHORT
 from core.model import (
     Assurance,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.changes import COMPARED, GAP, LONG, changes, fitting
 from bot.edits import difference
+from bot.literal import fitting
+from core.changes import COMPARED, GAP, LONG, changes
 from core.differences import CHANGED
 from core.literal import escaped, utf16
 

@@ -49,7 +49,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
     rejected = await waiting(store, policy)
     await decide(store, rejected, verdict=Verdict.REJECT, copy=(DESK, MessageRef("a copy")))
     task = (await store.review(rejected)).task.id
-    await parked(store, task, policy, attempt=2)
+    second = await parked(store, task, policy, attempt=2)
     called_off = (await store.review(await waiting(store, policy))).task.id
     await store.cancel(called_off, SAM.id)
     await store.keep_update(ChatUpdate(channel=ChannelName("telegram"), id="1", body=b"{}"))
@@ -97,6 +97,7 @@ async def sampled(store: SqlStore, clock: StoppedClock) -> dict[str, Any]:
         "STUCK": stuck.id,
         "WAITING": open_review.task.id,
         "REVIEW": rejected,
+        "SECOND": second,
         "OPEN": open_review.id,
         "QUESTION": asked.id,
         "ASKED_AT": notice.event_seq,

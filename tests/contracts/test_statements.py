@@ -116,6 +116,7 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.DECISIONS": {"review": "REVIEW"},
     "reviews.LAST_REJECTIONS": {"task": "TASK", "before": 99},
     "reviews.EARLIER": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
+    "reviews.EARLIER_OF": {f"review{number}": "SECOND" if number == 7 else "" for number in range(100)},
     "reviews.CALLED_OFF": {"task": "CALLED_OFF", "at": "NOW"},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},

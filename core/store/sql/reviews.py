@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.events import TaskCompleted
     from core.model import (
         ChannelName,
+        Earlier,
         MessageRef,
         NewDecision,
         OpenReview,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         PersonId,
         Policy,
         Recipient,
+        ReviewId,
         ReviewRequest,
     )
     from core.ports import Sequel
@@ -67,6 +69,9 @@ class ReviewRows(Lanes):
         return await self._read.run(
             partial(reviews.waiting_for, person=person, everybody=everybody, policies=policies, limit=limit)
         )
+
+    async def earlier(self, of: Sequence[ReviewId]) -> Mapping[ReviewId, Earlier]:
+        return await self._read.run(partial(reviews.earlier, reviews=of))
 
     async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
         return await self._read.run(partial(reviews.answered_by, person=person, limit=limit))

@@ -1,4 +1,4 @@
-"""What has changed between two drafts, line by line, for the narrow room of a card. Pure.
+"""What has changed between two drafts, line by line, for whoever decides: on a card and on a page. Pure.
 
 Lines are those of `diff -u` without its numbers: `-` was there before, `+` is there now, ` ` is around it.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bot.literal import clipped
 from core.differences import CHANGED, common, ends
+from core.model import Point, Verdict, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from core.model import ReviewRequest
 
 COMPARED = 100_000
 """Characters of each draft; cards are drawn between presses, which nothing may hold up."""
@@ -30,12 +31,51 @@ LONG = 160
 """Prose comes as one line for each paragraph; a line as long as this is compared by its sentences."""
 ELIDED = "…"
 """Stands for the same words in a line before and the line after."""
-
-_NARROW = 60
-"""Room in which nothing but one line is shown."""
+PREVIOUS = 3
+"""Of the rejections that led to an attempt, so many are quoted, the last."""
 _SENTENCE = re.compile(r"(?<=[.!?;:] )(?=\S)")
 _WORDS_KEPT = 40
 """Characters kept, at least, of what two long lines have in common around their difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the draft differs from what was shown before it."""
+
+    words: str
+    """Ours: what is compared, or why nothing is."""
+    lines: tuple[str, ...] = ()
+    """See the module."""
+
+
+def is_compared(request: ReviewRequest) -> bool:
+    """Whether what was asked before in its place is what its draft is compared with. What a node asks itself
+    may be another question each time, unless it is an edit of the last."""
+    if request.attempt == 1:
+        return False
+    is_edited = request.previous is not None and request.previous.verdict is Verdict.EDIT
+    return request.point is not Point.INSIDE or is_edited
+
+
+def difference(request: ReviewRequest) -> Difference | None:
+    """From the draft of the attempt before or, once an edit is approved, from what it is an edit of; None
+    where there is nothing to compare, or `earlier` was not read."""
+    draft = text_of(request.content)
+    if request.content != request.draft:
+        before, since = text_of(request.draft), "by the edit"
+    elif request.earlier is not None:
+        before, since = text_of(request.earlier.draft), f"since attempt {request.earlier.attempt}"
+    else:
+        return None
+    lines = changes(before, draft)
+    if lines is None:
+        return Difference(words=f"Changed {since}: too much to be compared here.")
+    if not lines:
+        what = "Nothing was changed" if before == draft else "Only line ends were changed"
+        return Difference(words=f"{what} {since}.")
+    # what cannot be seen in the lines themselves
+    what = "Only white space was changed" if before.split() == draft.split() else "Changed"
+    return Difference(words=f"{what} {since}:", lines=tuple(lines))
 
 
 def changes(before: str, now: str) -> list[str] | None:
@@ -50,19 +90,6 @@ def changes(before: str, now: str) -> list[str] | None:
     first, last = max(0, head - AROUND), max(0, tail - AROUND)
     one, other = one[first : len(one) - last], other[first : len(other) - last]
     return None if max(len(one), len(other)) > CHANGED else _told(one, other)
-
-
-def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tuple[str, int]:
-    """The first lines, made visible, as far as `length` measures them within `room`; how many are missing."""
-    shown: list[str] = []
-    for line in lines:
-        # A single line leaves room for the one that came in its place.
-        drawn = clipped(line, max(room // 3, min(room, _NARROW)), length)
-        room -= length(drawn) + 1
-        if room < 0:
-            break
-        shown.append(drawn)
-    return "\n".join(shown), len(lines) - len(shown)
 
 
 def _lines(text: str) -> list[str]:
