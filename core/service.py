@@ -484,9 +484,9 @@ class Service:
         """As `person`; whom the configuration names no more is called by their id."""
         return self.person(person_id) or Person(id=PersonId(person_id), name=person_id)
 
-    def in_force(self) -> Mapping[str, Policy]:
-        """The policies by which reviews are judged now, as well as by their own."""
-        return self._policies
+    def in_force(self) -> Sequence[Policy]:
+        """The policies by which reviews are judged now, as well as by their own; in its order."""
+        return tuple(self._policies.values())
 
     def people(self) -> Sequence[Person]:
         """All whom the configuration in force names, in its order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, literal_column, or_, select, tuple_
+from sqlalchemy import literal_column, or_, select, tuple_
 
 from core import counting, reminding
 from core import policy as rules
@@ -159,27 +159,26 @@ CALLED_OFF = Statement(
     .order_by(event.c.seq.desc())
     .limit(literal_column("1"))
 )
-# Where there are several that its inbox shows, all in one.
 AT_ONCE = 100
+"""Reviews that `EARLIER_OF` asks for: as many as an inbox shows."""
 _before = review.alias("before")
-_newest = review.alias("newest")
-_is_before = (
-    select(func.max(_newest.c.event_seq))
+# Each by the index: of a join PostgreSQL read all reviews.
+_earlier_of = (
+    select(_before.c[name])
     .where(
-        _newest.c.task_id == review.c.task_id,
-        _newest.c.node == review.c.node,
-        _newest.c.point == review.c.point,
-        _newest.c.attempt < review.c.attempt,
+        _before.c.task_id == review.c.task_id,
+        _before.c.node == review.c.node,
+        _before.c.point == review.c.point,
+        _before.c.attempt < review.c.attempt,
     )
+    .order_by(_before.c.event_seq.desc())
+    .limit(literal_column("1"))
     .correlate(review)
     .scalar_subquery()
+    for name in ("attempt", "draft")
 )
-EARLIER_OF = Statement(
-    select(review.c.id, _before.c.attempt, _before.c.draft)
-    .select_from(review)
-    .join(_before, (_before.c.task_id == review.c.task_id) & (_before.c.event_seq == _is_before))
-    .where(review.c.id.in_([p(f"review{number}") for number in range(AT_ONCE)]))
-)
+_asked = [p(f"review{number}") for number in range(AT_ONCE)]
+EARLIER_OF = Statement(select(review.c.id, *_earlier_of).where(review.c.id.in_(_asked)))
 EARLIER = Statement(
     select(review.c.attempt, review.c.draft)
     .where(
@@ -219,9 +218,9 @@ def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
 
 def earlier(tx: Transaction, reviews: Sequence[ReviewId]) -> dict[ReviewId, Earlier]:
     """As on the cards of at most `AT_ONCE` reviews; nothing of those before which there was none."""
-    names = {f"review{number}": "" for number in range(AT_ONCE)}
-    names |= {f"review{number}": name for number, name in enumerate(reviews)}
-    rows = tx.all(EARLIER_OF, **names)
+    asked = [*reviews, *[""] * (AT_ONCE - len(reviews))]
+    names = {f"review{number}": name for number, name in enumerate(asked)}
+    rows = [row for row in tx.all(EARLIER_OF, **names) if row[1] is not None]
     return {ReviewId(row[0]): Earlier(attempt=row[1], draft=from_json(row[2])) for row in rows}
 
 

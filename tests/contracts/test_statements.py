@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 import core.store
 from core.store.checkpoints import LAST
 from core.store.postgresql import conninfo
-from core.store.reviews import WAITING
+from core.store.reviews import AT_ONCE, EARLIER_OF, WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tables import checkpoint
@@ -372,3 +372,24 @@ async def test_the_last_checkpoint_is_read_without_all_reviews_however_many_it_m
     text, constants = LAST.text(postgres_database.dialect)
     plan = on(postgres_database, "EXPLAIN " + text % dict.fromkeys(("task", *constants), f"'{'a' * 32}'"))
     assert not [row for row in plan if "Seq Scan" in row[0]], plan
+
+
+async def test_the_drafts_before_an_inbox_s_are_found_without_reading_all_reviews(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    async with SqlStore(any_database, clock) as store:
+        await waiting(store)
+    text, constants = EARLIER_OF.text(any_database.dialect)
+    names = [*constants, *(f"review{number}" for number in range(AT_ONCE))]
+    if any_database.dialect.name == "postgresql":
+        multiply(conninfo(any_database), 10_000)
+        on(any_database, "ANALYZE review")
+        plan = on(any_database, "EXPLAIN " + text % dict.fromkeys(names, f"'{'a' * 32}'"))
+        assert not [row for row in plan if "Seq Scan" in row[0]], plan
+    else:
+        connection = any_database.connect()
+        cursor = connection.cursor()
+        cursor.execute(f"EXPLAIN QUERY PLAN {text}", dict.fromkeys(names, "a"))
+        steps = [str(row[3]) for row in cursor.fetchall()]
+        connection.close()
+        assert not [step for step in steps if step.startswith("SCAN")], steps

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +106,27 @@ async def replayed_from_everywhere(browser: Browser, task: str, live: list[Messa
         for after in range(live[-1].id + 2):
             readers = await asyncio.gather(*(browser.read(path, after) for _ in range(3)))
             assert readers == [[m for m in whole if m.id > after]] * 3
+
+
+async def test_a_page_where_one_decides_says_what_its_cards_say(there: Town) -> None:
+    """Who rejected the attempt before, in their words, and each line that has changed since."""
+    sam, ana = await there.browser("sam"), await there.browser("ana")
+    task = await sam.submit(TEXT)
+    await there.slack.reject(await there.slack.card(TEXT), "ana", REASON)
+    said = ["Before this, rejected by Ana Ruiz", REASON, "Changed since attempt 1"]
+    for room in there.rooms:
+        await room.card(TEXT, "attempt 2 ·", *said)
+    for path in (f"/tasks/{task}", "/inbox"):
+        page = await ana.page(path)
+        begin = page.index("Before this, rejected by")
+        deciding = page[begin : page.index('class="decide"', begin)]
+        lines = re.findall(r"<(?:ins|del)><span[^>]+>\w+: </span>(.*?)</(?:ins|del)>", deciding)
+        assert lines
+        text = " ".join(unescape(re.sub("<[^>]+>", "", deciding)).split())
+        assert all(words in text for words in said)
+        for room in there.rooms:
+            assert room.cards("attempt 2 ·", *map(unescape, lines))
+    await ana.decide(task, "approved")
 
 
 async def test_a_decision_on_the_web_closes_the_cards_in_both_chats(there: Town) -> None:

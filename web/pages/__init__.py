@@ -16,11 +16,12 @@ from core.model import text_of
 from web.auth import CALLER
 from web.pages.assets import FILES, Assets
 from web.pages.forms import editable
-from web.pages.text import marked, shown_time, spelled, typed, visible
+from web.pages.since import quoted, unquoted
+from web.pages.text import marked, shown_time, spelled, told_apart, typed, visible
 from web.pages.trail import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import jinja2
 
@@ -61,7 +62,10 @@ class Pages:
             editable=editable,
             marked=marked,
             policy_hash=hash_of,
+            quoted=quoted,
+            told_apart=told_apart,
             typed=typed,
+            unquoted=unquoted,
             visible=visible,
             spelled=spelled,
             text=lambda value: visible(text_of(value)),
@@ -84,10 +88,17 @@ class Pages:
         )
         return web.Response(text=html, status=status, content_type="text/html")
 
-    def unless_seen(
-        self, request: web.Request, template: str, *, shown: Mapping[str, Any], names: object, **more: Any
+    async def unless_seen(
+        self,
+        request: web.Request,
+        template: str,
+        *,
+        shown: Mapping[str, Any],
+        names: object,
+        more: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> web.Response:
-        """The page, or 304 for whoever holds it as it is: it is made of `shown`, and of people's `names`.
+        """The page, or 304 for whoever holds it as it is: it is made of `shown`, and of `names`, which the
+        configuration says. `more` follows from both.
 
         What makes it is not run to find that out: it takes many times longer than to read what it is made of.
         """
@@ -96,7 +107,7 @@ class Pages:
         if any(one.value in (tag.value, "*") for one in request.if_none_match or ()):
             page = web.Response(status=HTTPStatus.NOT_MODIFIED)
         else:
-            page = self.page(request, template, **shown, **more, tag=f'W/"{tag.value}"')
+            page = self.page(request, template, **shown, **await more(), tag=f'W/"{tag.value}"')
         page.etag = tag
         return page
 

@@ -13,6 +13,7 @@ from core.literal import UNSEEN
 from core.model import clock_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from core.model import Json
@@ -53,14 +54,27 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 def marked(diff: str) -> Markup:
     """A unified diff, with what came and what went told apart by more than the sign."""
-    return Markup("\n").join(_marked(line) for line in diff.split("\n"))
+    return Markup("\n").join(
+        visible(line) if line.startswith(_NAMES) else _marked(line) for line in diff.split("\n")
+    )
+
+
+def told_apart(lines: Iterable[str]) -> Markup:
+    """The same for the lines of `core.changes`, none of which is a name."""
+    return Markup("\n").join(map(_marked, lines))
 
 
 def _marked(line: str) -> Markup:
-    for sign, tag in (("+", "ins"), ("-", "del")):
-        if line.startswith(sign) and not line.startswith(sign * 3 + " "):
-            return Markup("<{0}>{1}</{0}>").format(tag, visible(line))
+    """A screen reader may pass over a sign, and say nothing of what an element means."""
+    for sign, tag, words in _SIGNS:
+        if line.startswith(sign):
+            html = Markup('<{0}><span class="unseen">{1}: </span>{2}</{0}>')
+            return html.format(tag, words, visible(line))
     return visible(line)
+
+
+_NAMES = ("+++ ", "--- ")
+_SIGNS = (("+", "ins", "Added"), ("-", "del", "Removed"))
 
 
 def typed(text: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from core.picture import svg
 from web.auth import CALLER, SESSION
 from web.bodies import parsed
 from web.gate import see_other, wants_page
+from web.pages.since import Differences
 from web.pages.trail import called_off, diffs, leaves, timeline, way, working
 from web.parameters import cursor, known_id, own_path, task_filter
 from web.schemas import SignIn
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from core.service import Service
     from web.auth import Caller, Callers
     from web.pages import Pages
+    from web.pages.since import Since
 
     CardLinks = Callable[[ReviewId, Sequence[Delivery]], Sequence[tuple[str, str]]]
     """Of a review and all deliveries of its task: each chat that shows its card, by name, and a link."""
@@ -71,6 +74,7 @@ class Views:
         self._card_links = card_links
         self._callers = callers
         self._pages = pages
+        self._differences = Differences(service)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -135,6 +139,7 @@ class Views:
             flow=self._flow(task, checkpoints, next((one for one in reviews if one.is_open), None)),
             may_resume=may_resume,
             asking=asking,
+            since=await self._since(asking),
             questions=questions,
             may_ask=asking is not None and self._may_ask(asking, caller.person),
             may_answer=[] if asking is None else self._may_answer(asking.review, questions, caller.person),
@@ -168,13 +173,20 @@ class Views:
             "away": next((one for one in standing if one.person == person), None),
             "decides_for": {review.id: decides_for(review, person, standing) for review in waiting},
         }
-        return self._pages.unless_seen(
+        return await self._pages.unless_seen(
             request,
             "inbox.html",
             shown=shown,
-            names=self._service.people(),
-            somebody=self._service.somebody,
+            names=(self._service.people(), self._service.in_force()),
+            more=partial(self._more, person, waiting[:LONGEST_INBOX]),
         )
+
+    async def _more(self, person: PersonId, waiting: Sequence[ReviewRequest]) -> dict[str, Any]:
+        return {
+            "somebody": self._service.somebody,
+            "since": await self._differences.of(waiting),
+            "stands": {review.id: self._service.explained(review, person) for review in waiting},
+        }
 
     async def ask_to_sign_in(self, _request: web.Request) -> web.Response:
         """For whoever opens the address that a wrong token has left in the browser."""
@@ -230,6 +242,9 @@ class Views:
     ) -> list[QuestionId]:
         may_answer = self._service.questions.may_answer
         return [one.id for one in questions if may_answer(one, review, person)]
+
+    async def _since(self, asking: Explanation | None) -> Since | None:
+        return None if asking is None else (await self._differences.of([asking.review]))[asking.review.id]
 
     async def _asking(self, task: Task, caller: Caller) -> Explanation | None:
         """The open review, explained to the viewer."""

@@ -279,7 +279,14 @@ function failed(event) {
   say("The server did not answer, so this may not have counted. Press again when it is back.");
 }
 
+// Whoever was led to something that is folded wants it open.
+function unfold() {
+  const found = document.getElementById(location.hash.slice(1));
+  if (found instanceof HTMLDetailsElement) found.open = true;
+}
+
 signIn();
+unfold();
 follow();
 askLater();
 showLocalTimes();
@@ -294,6 +301,7 @@ document.addEventListener("htmx:after:request", answered);
 // @ts-ignore
 document.addEventListener("htmx:error", failed);
 addEventListener("hashchange", signIn);
+addEventListener("hashchange", unfold);
 addEventListener("pagehide", stopFollowing);
 addEventListener("pageshow", followOrNot);
 addEventListener("online", followOrNot);
