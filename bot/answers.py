@@ -34,6 +34,7 @@ LIMIT = 200
 """Characters of a private answer (Telegram Bot API, answerCallbackQuery; Slack takes more)."""
 
 STRANGER = "Nothing was changed: people are known here by their id, and nobody is listed under yours, {}."
+STRANGER_ASKS = "People are known here by their id, and nobody is listed under yours, {}."
 WHO_TO_ADD = " Say “{}whoami” for the lines that make you known."
 ANONYMOUS = "Nothing was changed: you act as an anonymous admin. Turn that off, then try again."
 UNREADABLE = "Nothing was changed: this button cannot be read. Please use the task's page instead."
@@ -77,12 +78,13 @@ SENTENCES: dict[type[CountersignError], str | None] = {
 """None: the error's own sentence, which core wrote for this person."""
 
 
-def unlisted(identity: str | int, prefix: str) -> NotAReviewer:
+def unlisted(identity: str | int, prefix: str, *, asks: bool = False) -> NotAReviewer:
     """The refusal of somebody whom we do not know, with how they become known.
 
-    `prefix` is what commands begin with on the platform.
+    `prefix` is what commands begin with on the platform; who only `asks` would have changed nothing.
     """
-    return NotAReviewer(STRANGER.format(identity) + WHO_TO_ADD.format(prefix))
+    stranger = (STRANGER_ASKS if asks else STRANGER).format(identity)
+    return NotAReviewer(stranger + WHO_TO_ADD.format(prefix))
 
 
 def sentence(error: CountersignError) -> str:

@@ -60,6 +60,11 @@ class Word(StrEnum):
     WITHDRAW = "withdraw"
 
 
+NOT_SAID = {
+    Word.LOOKING: "You are not looking at any review.",
+    Word.LATER: "You have put off no reminder.",
+}
+"""Where there is nothing that “off” could take back."""
 _UNCLEAR = {Word.LOOKING: WAITING, Word.LATER: WAITING, Word.WITHDRAW: DECIDED}
 
 
@@ -161,7 +166,7 @@ class Menu:
         if review is None:
             found = await self._candidates(word, person, ends=ends)
             if len(found) != 1:
-                return self._which(found, word, pointing)
+                return self._which(found, word, pointing, ends=ends)
             review = found[0].id
         try:
             return await act(review, person, via)
@@ -198,13 +203,14 @@ class Menu:
             for one in waiting
             if any(mark.person == person for mark in (one.claims if word is Word.LOOKING else one.snoozes))
         ]
-        return said or waiting
+        # Of the only one that can be meant it is said when its next reminder comes.
+        return waiting if not said and word is Word.LATER and len(waiting) == 1 else said
 
-    def _which(self, found: Sequence[ReviewRequest], word: Word, pointing: str) -> Answer:
+    def _which(self, found: Sequence[ReviewRequest], word: Word, pointing: str, *, ends: bool) -> Answer:
         """Raises `Invalid` where there is none."""
         nothing, several = _UNCLEAR[word]
         if not found:
-            raise Invalid(nothing)
+            raise Invalid(NOT_SAID[word] if ends else nothing)
         choices = tuple(self._choice(one) for one in found[:LISTED])
         more = len(found) - len(choices)
         # What somebody has decided on is in no inbox of theirs any more.

@@ -43,13 +43,19 @@ UNKNOWN = (
     "already, the last of them:"
 )
 
-HELP = (
-    "“{0}pending” lists what waits for you, “{0}submit TEXT” hands in a task, “{0}submit flow:NAME TEXT” "
-    "hands it to a flow that is not the usual one, “{0}whoami” says who you are here. “{0}looking” and "
-    "“{0}later 2h” are about the one review that waits for you, “{0}looking off” and “{0}later off” take "
-    "that back, “{0}withdraw” takes back what you decided while others are still to decide. “{0}away Ben "
-    "Okafor until 2026-11-30” says who decides for you meanwhile, “{0}back” that you do again."
-)
+QUESTIONS = frozenset({Asked.PENDING, Asked.WHOAMI, "help", ""})
+"""Words that change nothing, whoever says them."""
+HELP = """\
+“{0}pending” lists what waits for you.
+“{0}submit TEXT” hands in a task.
+“{0}submit flow:NAME TEXT” hands it to a flow that is not the usual one.
+“{0}whoami” says who you are here.
+“{0}looking” says that you look at the one review that waits for you.
+“{0}later 2h” reminds you of it then, and not before.
+“{0}looking off” and “{0}later off” take that back.
+“{0}withdraw” takes back what you decided while others are still to decide.
+“{0}away Ben Okafor until 2026-11-30” says who decides for you meanwhile.
+“{0}back” says that you do again."""
 WORDS_DECIDE_NOTHING = "Words never decide: a decision takes the buttons on the card, or its page."
 
 _CONSENT = re.compile(

@@ -230,10 +230,10 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
         return ""
     names = [people[who].name for who in counting.waited_for(review, policies) if who in people]
     if not names:
-        return " Nobody can now."
+        return " Nobody can decide on it now."
     if len(names) > NAMED:
-        return f" {', '.join(names[:NAMED])} and {len(names) - NAMED} more can."
-    return f" {listed(names)} can."
+        return f" {', '.join(names[:NAMED])} and {len(names) - NAMED} more can decide."
+    return f" {listed(names)} can decide."
 
 
 def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None]) -> list[PersonId]:

@@ -15,7 +15,7 @@ from bot.absence import Absences
 from bot.answers import NOT_RECORDED, SLOW
 from bot.blocks import escape, listed
 from bot.menu import Answer, Word
-from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked, is_consent
+from bot.reception import HELP, QUESTIONS, WORDS_DECIDE_NOTHING, Asked, is_consent
 from bot.slack.payloads import PREFIX, SLACK, Typing
 from bot.slack.strangers import UNTOLD, stranger
 from bot.slack.wording import as_typed
@@ -128,7 +128,7 @@ class Commands:
         word, rest = _first_word(said.text)
         if word == Asked.WHOAMI:
             return self.introduction(said.user, said.team)
-        person = self._person(said)
+        person = self._person(said, asks=word in QUESTIONS)
         match word:
             case Asked.PENDING:
                 return await self._reception.pending(person)
@@ -205,11 +205,11 @@ class Commands:
             raise Invalid("People are known here by their id, and nobody is listed under that person's.")
         return person
 
-    def _person(self, said: Said) -> PersonId:
+    def _person(self, said: Said, *, asks: bool) -> PersonId:
         person = self._people.slack_person(user=said.user, team=said.team, own_team=self.own_team)
         if person is None:
             log.info("stranger_refused", channel=SLACK, team=said.team, user=said.user)
-            raise stranger(said.user, said.team, said.prefix)
+            raise stranger(said.user, said.team, said.prefix, asks=asks)
         return person
 
 

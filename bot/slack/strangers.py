@@ -12,8 +12,8 @@ UNTOLD = (
 )
 
 
-def stranger(user: str, team: str, prefix: str = PREFIX) -> NotAReviewer:
+def stranger(user: str, team: str, prefix: str = PREFIX, *, asks: bool = False) -> NotAReviewer:
     """The refusal, with the id as `countersign.toml` wants it; `team` is empty where Slack does not say."""
     if not team:
-        return NotAReviewer(f"Nothing was changed: {UNTOLD.format(user)}")
-    return unlisted(f"{team}/{user}", prefix)
+        return NotAReviewer(UNTOLD.format(user) if asks else f"Nothing was changed: {UNTOLD.format(user)}")
+    return unlisted(f"{team}/{user}", prefix, asks=asks)

@@ -16,7 +16,7 @@ from bot.absence import Absences
 from bot.answers import ANONYMOUS, unlisted
 from bot.markup import NO_PREVIEW, listed
 from bot.menu import Answer, Word
-from bot.reception import HELP, WORDS_DECIDE_NOTHING, Asked
+from bot.reception import HELP, QUESTIONS, WORDS_DECIDE_NOTHING, Asked
 from bot.telegram.above import NotKnownYet
 from bot.telegram.desk import length_of
 from bot.telegram.failures import failure
@@ -146,7 +146,7 @@ class Commands:
         if word in {"start", Asked.WHOAMI}:
             user = _user(message)
             return self._reception.whoami(self._people.telegram_person(user.id), user.id)
-        person = self._person(message)
+        person = self._person(message, asks=word in QUESTIONS)
         match word:
             case Asked.PENDING:
                 return await self._reception.pending(person)
@@ -220,12 +220,12 @@ class Commands:
         review = await self._above.review(message.reply_to_message)
         return None if review is None else review.id
 
-    def _person(self, message: Message) -> PersonId:
+    def _person(self, message: Message, *, asks: bool) -> PersonId:
         user = _user(message)
         person = self._people.telegram_person(user.id)
         if person is None:
             log.info("stranger_refused", channel=TELEGRAM, user=user.id)
-            raise unlisted(user.id, PREFIX)
+            raise unlisted(user.id, PREFIX, asks=asks)
         return person
 
     async def _reply(self, message: Message, made: Markup) -> None:

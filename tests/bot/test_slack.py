@@ -108,7 +108,7 @@ async def test_submitters_do_not_decide_their_own(there: SlackHouse, label: str)
     await there.slack.press(await there.card(), label, user="U01SAM")
     told = await there.told("U01SAM")
     assert told.startswith("You submitted this task, so somebody else has to decide. ")
-    assert told.endswith(" can."), "and who that is"
+    assert told.endswith(" can decide."), "and who that is"
     assert there.slack.open_views("U01SAM") == ()
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 

@@ -174,7 +174,7 @@ async def test_structured_data_is_edited_as_json_and_keeps_its_shape(there: Slac
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can."),
+        ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."),
         (
             "U01EVE",
             "yours, T0SIMULATED/U01EVE. Say “/countersign whoami” for the lines that make you known.",

@@ -102,7 +102,7 @@ async def test_a_dialog_sent_twice_asks_and_answers_once(there: SlackHouse) -> N
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can."),
+        ("U01SAM", "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."),
         ("U01EVE", "nobody is listed under yours"),
         ("U01BEN", "You are not among the reviewers"),
     ],

@@ -211,7 +211,7 @@ async def test_who_may_not_decide_is_refused_in_the_words_of_a_decision(
     task = await there.house.submit(flow="own")
     card = await there.card()
     told = await chosen(there, card, option, "U01SAM")
-    assert told == "You submitted this task, so somebody else has to decide. Ana Ruiz can."
+    assert told == "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."
     assert "not among the reviewers" in await chosen(there, card, option, "U01BEN")
     assert "nobody is listed under yours" in await chosen(there, card, option, "U01EVE")
     review = await there.house.review(task)

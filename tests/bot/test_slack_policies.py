@@ -224,9 +224,8 @@ async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: Slac
     card = await there.card()
     assert "0 of 2 approvals · waits for legal" in text_of(card)
     await there.slack.press(card, "Approve", user="U01BEN")
-    assert (
-        await there.told("U01BEN") == "It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can."
-    )
+    told = await there.told("U01BEN")
+    assert told == "It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can decide."
     assert await decisions(there, task) == ()
     await there.slack.press(card, "Approve", user="U01ANA")
     await there.card_with("1 of 2 approvals · waits for ops")
@@ -333,7 +332,8 @@ async def test_a_delegate_of_the_submitter_is_told_why_not(there: SlackHouse) ->
     await there.house.service.delegations.add(SAM.id, BEN.id, until, by=SAM.id)
     await there.slack.press(await there.card(), "Reject…", user="U01BEN")
     assert await there.told("U01BEN") == (
-        "The person for whom you decide submitted this task, so somebody else has to decide. Ana Ruiz can."
+        "The person for whom you decide submitted this task, so somebody else has to decide. "
+        "Ana Ruiz can decide."
     )
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 

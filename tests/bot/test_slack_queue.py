@@ -171,6 +171,7 @@ async def test_strangers_are_told_how_they_become_known(there: SlackHouse) -> No
     for text in ("pending", "submit pay me", "looking"):
         said = (await typed(there, text, "U01EVE")).text
         assert "nobody is listed under yours, T0SIMULATED/U01EVE" in said
+        assert ("Nothing was changed" in said) is (text != "pending"), "a question changes nothing anyway"
         assert "Say “/countersign whoami”" in said
     assert await tasks(there) == ()
 

@@ -22,6 +22,7 @@ async def test_words_are_about_the_one_review_that_waits(there: SlackHouse) -> N
     assert (await typed(there, "withdraw")).text == "There is no open review on which you have decided."
     task = await there.house.submit(flow="lenient")
     await there.card()
+    assert (await typed(there, "looking off")).text == "You are not looking at any review."
     assert "that you are looking at attempt 1 of hello world" in (await typed(there, "looking")).text
     await there.card_with("Ana Ruiz is looking")
     assert "no longer say" in (await typed(there, "looking off")).text
@@ -63,9 +64,12 @@ async def test_off_is_about_the_one_that_was_said(over_socket: SlackHouse) -> No
     await there.house.service.looking.claim(reviews[1].id, ANA.id, via="web")
     await there.house.service.looking.snooze(reviews[0].id, ANA.id, timedelta(hours=1), via="web")
     await there.house.service.looking.snooze(reviews[1].id, BEN.id, timedelta(hours=1), via="web")
-    for words, about in (("looking off", "task 1."), ("later off", "task 0.")):
+    for words, about, nothing in (
+        ("looking off", "task 1.", "You are not looking at any review."),
+        ("later off", "task 0.", "You have put off no reminder."),
+    ):
         assert (await typed(there, words)).text.endswith(about)
-        assert "More than one review" in (await typed(there, words)).text
+        assert (await typed(there, words)).text == nothing
     waiting = await there.house.service.waiting_for(ANA.id)
     assert [one.claims for one in waiting] == [(), ()]
     assert [snooze.person for one in waiting for snooze in one.snoozes] == [BEN.id]
@@ -143,6 +147,8 @@ async def test_words_that_say_no_time_are_answered_with_how_to_say_it(
 async def test_a_stranger_and_unknown_words_are_told_so(there: SlackHouse) -> None:
     assert "nobody is listed under yours" in (await typed(there, "looking", "U01EVE")).text
     help_ = (await typed(there, "help")).text
+    assert all(line.startswith("“/countersign ") for line in help_.splitlines()), "a line each"
+    assert len(help_.splitlines()) == 10
     for word in ("away", "back", "looking", "later 2h", "withdraw"):
         assert f"/countersign {word}" in help_
     for words in ("submit flow:NAME TEXT", "looking off", "later off"):

@@ -203,7 +203,7 @@ async def test_submitters_do_not_decide_their_own(there: TelegramHouse, label: s
     assert press.show_alert
     assert press.text is not None
     assert press.text.startswith("You submitted this task, so somebody else has to decide. ")
-    assert press.text.endswith(" can."), "and who that is"
+    assert press.text.endswith(" can decide."), "and who that is"
     assert (await there.house.task(task)).status is Status.WAITING_FOR_REVIEW
 
 

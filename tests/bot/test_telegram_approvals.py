@@ -129,7 +129,7 @@ async def test_who_may_not_decide_is_not_asked(polling: TelegramHouse) -> None:
     there = polling
     await there.house.submit(flow="destructive")
     press = await there.telegram.press(await there.card(), "Approve…", user=SAM_ID)
-    assert press.text == "You are not among the reviewers of this task. Ana Ruiz and Ben Okri can."
+    assert press.text == "You are not among the reviewers of this task. Ana Ruiz and Ben Okri can decide."
     assert there.saying("do you approve") == []
 
 

@@ -187,7 +187,7 @@ async def test_a_confirmations_token_under_a_question_why_decides_nothing(pollin
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        (SAM_ID, "You submitted this task, so somebody else has to decide. Ana Ruiz can."),
+        (SAM_ID, "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."),
         (EVE_ID, f"nobody is listed under yours, {EVE_ID}"),
         (BEN_ID, "You are not among the reviewers"),
     ],

@@ -85,7 +85,7 @@ async def test_who_may_not_decide_is_refused_in_the_words_of_a_decision(there: T
         user: (await there.telegram.press(card, LOOKING, user=user)).text or ""
         for user in (SAM_ID, BEN_ID, EVE_ID)
     }
-    assert told[SAM_ID] == "You submitted this task, so somebody else has to decide. Ana Ruiz can."
+    assert told[SAM_ID] == "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."
     assert "not among the reviewers" in told[BEN_ID]
     assert f"nobody is listed under yours, {EVE_ID}" in told[EVE_ID]
     assert (await there.house.review(task)).claims == ()

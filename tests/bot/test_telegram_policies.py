@@ -178,7 +178,7 @@ async def test_out_of_turn_a_press_is_told_whom_the_review_waits_for(there: Tele
     card = await there.card()
     assert "0 of 2 approvals · waits for legal" in card.text
     press = await there.telegram.press(card, "Approve", user=BEN_ID)
-    assert press.text == "It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can."
+    assert press.text == "It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can decide."
     assert await decisions(there, task) == ()
 
 

@@ -118,6 +118,7 @@ async def test_strangers_are_told_how_they_become_known(there: TelegramHouse) ->
     for text in ("/pending", "/submit pay me"):
         told = await said(there, text, user=EVE_ID, chat=EVE_ID)
         assert f"nobody is listed under yours, {EVE_ID}" in told.text
+        assert ("Nothing was changed" in told.text) is (text != "/pending")
         assert "Say “/whoami”" in told.text
     assert await tasks(there) == ()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.world import StoppedClock
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-STRANGER = "You are not among the reviewers of this task. Ana Ruiz, Ben Okri and Cy Young can."
+STRANGER = "You are not among the reviewers of this task. Ana Ruiz, Ben Okri and Cy Young can decide."
 
 
 async def opened(world: World) -> tuple[str, str]:

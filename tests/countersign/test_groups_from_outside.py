@@ -220,7 +220,7 @@ async def test_a_source_that_stays_away_is_told_where_nobody_else_can_be_asked_a
         lists.status = 500
         await here.pass_time(STALE)
         assert len(await here.happened(task, ReviewStuck)) == 1
-        assert "Nobody can now." in await here.refused(review)
+        assert "Nobody can decide on it now." in await here.refused(review)
         explained = await here.world.service.explain(task.id)
         assert explained is not None
         assert not explained.can_be_met
@@ -237,7 +237,7 @@ async def test_what_opens_while_nobody_is_known_can_be_decided_once_somebody_is(
     async with town(file, sqlite_database, clock, legal(lists) + ONE) as here:
         task, review = await here.opened()
         assert (await here.world.service.review(review)).policy.reviewers == ()
-        assert "Nobody can now." in await here.refused(review)
+        assert "Nobody can decide on it now." in await here.refused(review)
         lists.status = 200
         await here.pass_time(2 * HALF_A_MINUTE)
         await here.legal_is(ANA, BEN)

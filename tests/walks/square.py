@@ -3,7 +3,7 @@
     async with square(database, clock) as there:
         asked = await there.ask("own")
         told = await there.ways["slack"](asked, SAM, "approve")
-        assert told.words == "You submitted this task, so somebody else has to decide. Ana Ruiz can."
+        assert told.words == "You submitted this task, so somebody else has to decide. Ana Ruiz can decide."
 
 Every way takes the same: what was asked as it looked when it was put up, who answers, and the verdict.
 """

@@ -201,6 +201,6 @@ async def test_a_source_that_hangs_holds_up_neither_the_start_nor_the_stop(tmp_p
             task = await waiting(served, http)
             status, problem = await pressed(served, http, task, "ana")
             assert status == 403
-            assert "Nobody can now." in problem["detail"]
+            assert "Nobody can decide on it now." in problem["detail"]
             assert served.complaints() == []
             assert await served.stop() == 0

@@ -132,13 +132,13 @@ TABLE = {
     "submitter": Line(
         flow="own",
         person=SAM,
-        says="You submitted this task, so somebody else has to decide. Ana Ruiz can.",
+        says="You submitted this task, so somebody else has to decide. Ana Ruiz can decide.",
         status=403,
     ),
     "outsider": Line(
         flow="own",
         person=EVE,
-        says="You are not among the reviewers of this task. Ana Ruiz can.",
+        says="You are not among the reviewers of this task. Ana Ruiz can decide.",
         status=403,
     ),
     "delegate of the submitter": Line(
@@ -146,27 +146,28 @@ TABLE = {
         happens=away(SAM, EVE),
         person=EVE,
         says="The person for whom you decide submitted this task, so somebody else has to decide. "
-        "Ana Ruiz can.",
+        "Ana Ruiz can decide.",
         status=403,
     ),
     "the submitter as a delegate": Line(
         flow="two",
         happens=away(ANA, SAM),
         person=SAM,
-        says="You submitted this task, so somebody else has to decide. Ana Ruiz, Ben Okri and Cy Young can.",
+        says="You submitted this task, so somebody else has to decide. "
+        "Ana Ruiz, Ben Okri and Cy Young can decide.",
         status=403,
     ),
     "removed member": Line(
         flow="two",
         happens=without_cy,
         person=CY,
-        says="You are not among the reviewers of this task any more. Ana Ruiz and Ben Okri can.",
+        says="You are not among the reviewers of this task any more. Ana Ruiz and Ben Okri can decide.",
         status=403,
     ),
     "out of turn": Line(
         flow="staged",
         person=BEN,
-        says="It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can.",
+        says="It is not your turn yet: stage 1 of 2 waits for legal. Ana Ruiz can decide.",
         status=409,
     ),
     "expired": Line(

@@ -67,7 +67,7 @@ async def test_a_fresh_review_says_all_that_there_is_to_know(office: PolicyHouse
 
 async def test_whoever_may_not_decide_hears_why_and_who_can(office: PolicyHouse) -> None:
     task_id = await office.submitted(flow="staged")
-    others = "Ana Ruiz and Ben Okri can."
+    others = "Ana Ruiz and Ben Okri can decide."
     refusals = {
         "cy": f"It is not your turn yet: stage 1 of 2 waits for legal. {others}",
         "eve": f"You are not among the reviewers of this task. {others}",

@@ -87,7 +87,7 @@ async def test_a_reminder_comes_as_usual_again(office: PolicyHouse) -> None:
 @pytest.mark.parametrize(("what", "body"), [("claims", {}), ("snoozes", {"for": "2h"})])
 async def test_who_may_not_decide_may_not_do_this(office: PolicyHouse, what: str, body: Any) -> None:
     task_id = await office.submitted(flow="staged")
-    path, others = f"/v1/tasks/{task_id}/{what}", "Ana Ruiz and Ben Okri can."
+    path, others = f"/v1/tasks/{task_id}/{what}", "Ana Ruiz and Ben Okri can decide."
     for person, status, kind, detail in [
         ("eve", 403, "not-a-reviewer", f"You are not among the reviewers of this task. {others}"),
         ("cy", 409, "not-your-turn", f"It is not your turn yet: stage 1 of 2 waits for legal. {others}"),
