@@ -186,6 +186,8 @@ def retired(shown: Card) -> Card:
 
 def state(request: ReviewRequest) -> CardState:
     """The outcome in a reader's words."""
+    if request.taken_back_by is not None:
+        return CardState.SUPERSEDED
     if request.outcome is Outcome.CANCELLED and request.task.status is Status.FAILED:
         return CardState.FAILED
     if request.outcome is Outcome.OPEN and not _awaits(request):
@@ -258,6 +260,9 @@ def _endings(request: ReviewRequest) -> tuple[Remark, ...]:
         return (Remark(line=(f"Approved by its policy, as it was not decided in time{when}",)),)
     if request.task.status is Status.FAILED and request.superseded_by is None:
         return (Remark(line=("The task failed.",), comment=request.task.error),)
+    if request.taken_back_by is not None:
+        who: Line = (Theirs(text=request.taken_back_by), ", who resumed the task")
+        return (Remark(line=("Taken back by ", *who, when)),)
     if request.outcome is Outcome.CANCELLED:
         by: Line = (" by ", Theirs(text=request.cancelled_by)) if request.cancelled_by else ()
         return (Remark(line=("Cancelled", *by, when)),)

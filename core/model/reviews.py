@@ -123,6 +123,8 @@ class ReviewRequest:
     """What the same was asked of before, for a card, which shows what has changed; None elsewhere."""
     cancelled_by: str | None = None
     """Name of whom its task was called off by, where that closed it."""
+    taken_back_by: str | None = None
+    """Name of who resumed its task from before it, where that closed it."""
     next_call: Timer | None = None
     """What next calls people to it, for a card; None elsewhere, or where nothing does (`core.reminding`)."""
 

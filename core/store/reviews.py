@@ -11,7 +11,7 @@ from core import counting, reminding
 from core import policy as rules
 from core.changes import is_compared
 from core.errors import Forbidden, NotFound, Refused
-from core.events import TaskCancelled, kind
+from core.events import TaskCancelled, TaskRewound, kind
 from core.jsontext import from_json
 from core.model import Earlier, Outcome, Party, ReviewId, Verdict
 from core.store import delegations, timers
@@ -153,7 +153,7 @@ CALLED_OFF = Statement(
     select(*(event.c[name] for name in EVENT_COLUMNS))
     .where(
         event.c.task_id == p("task"),
-        event.c.kind == literal_column(f"'{kind(TaskCancelled)}'"),
+        event.c.kind.in_([literal_column(f"'{kind(of)}'") for of in (TaskCancelled, TaskRewound)]),
         event.c.at == p("at"),
     )
     .order_by(event.c.seq.desc())
@@ -224,13 +224,18 @@ def earlier(tx: Transaction, reviews: Sequence[ReviewId]) -> dict[ReviewId, Earl
     return {ReviewId(row[0]): Earlier(attempt=row[1], draft=from_json(row[2])) for row in rows}
 
 
-def _cancelled_by(tx: Transaction, request: ReviewRequest) -> str | None:
-    """None where it was closed by something else, as where somebody resumed the task from before it."""
+def _with_closer(tx: Transaction, request: ReviewRequest) -> ReviewRequest:
+    """With who called its task off, or resumed it from before this, where that closed it."""
     if request.closed_at is None:
-        return None
+        return request
     row = tx.one(CALLED_OFF, task=request.task.id, at=micros(request.closed_at))
-    found = None if row is None else event_of(row).event
-    return request.task.canceller(found.by, found.by_name) if isinstance(found, TaskCancelled) else None
+    match None if row is None else event_of(row).event:
+        case TaskCancelled(by=by, by_name=name):
+            return replace(request, cancelled_by=request.task.canceller(by, name))
+        case TaskRewound(by_name=resumed_by):
+            return replace(request, taken_back_by=resumed_by)
+        case _:
+            return request
 
 
 def next_call(tx: Transaction, request: ReviewRequest) -> Timer | None:
@@ -365,7 +370,7 @@ def as_it_stands(tx: Transaction, row: Row) -> ReviewRequest:
         # An open review that asks for one decision has none.
         found = replace(found, decisions=tuple(_decisions(tx, found.id)))
     if found.outcome is Outcome.CANCELLED:
-        found = replace(found, cancelled_by=_cancelled_by(tx, found))
+        found = _with_closer(tx, found)
     if found.attempt > 1 and Party.EDITOR in found.policy.distinct_from:
         found = _with_previous(tx, row, found)
     return found

@@ -269,6 +269,17 @@ def test_a_cancelled_card_names_who_called_it_off(a_card: Callable[..., Card]) -
     assert Theirs(text="Cid Moss") in remark.line
 
 
+def test_a_card_that_a_resume_took_back_names_who_resumed_the_task(a_card: Callable[..., Card]) -> None:
+    off = {"outcome": Outcome.CANCELLED, "closed_at": AT, "superseded_by": 2, "taken_back_by": "Dee Doe"}
+    for status in (Status.RUNNING, Status.FAILED):
+        card = a_card(**off, task={"status": status})
+        assert card.state is CardState.SUPERSEDED, "nobody cancelled anything"
+        (remark,) = card.remarks
+        assert words(remark) == "Taken back by Dee Doe, who resumed the task, 2026-11-05 14:02 UTC"
+        assert Theirs(text="Dee Doe") in remark.line
+        assert (card.note, card.buttons) == ("superseded by attempt 2", ())
+
+
 def test_a_failed_task_shows_its_error_on_its_last_card(
     a_card: Callable[..., Card], a_decision: Callable[..., Decision]
 ) -> None:

@@ -270,7 +270,10 @@ async def test_who_called_a_task_off_stays_on_its_card_when_it_goes_on(
     assert (await on_card(store, review)).cancelled_by == SAM.name
     again = await parked(store, task, ONE, attempt=2)
     await store.rewind(task, number=0, edits={}, node="process", by=ANA)
-    assert (await on_card(store, again)).cancelled_by is None, "that was taken back, and the task goes on"
+    taken_back = await on_card(store, again)
+    assert taken_back.cancelled_by is None, "the task goes on"
+    assert taken_back.taken_back_by == ANA.name
+    assert (await on_card(store, review)).taken_back_by is None, "that was closed before"
 
 
 async def asked_at(
