@@ -158,24 +158,13 @@ def _begin(event: Event, review: ReviewRequest) -> tuple[str | Theirs | Named, .
             more = (" ", *_people(people, ids), " may decide now, too.") if people else ()
             return ("Escalated, ", *what, f": {reason}", *more)
         case ReviewStuck(reason=reason):
-            return ("Stuck, ", *what, f": {reason} {_remedies(review)}")
+            return ("Stuck, ", *what, f": {reason}", f" To go on, {review.remedy}." if review.remedy else "")
         case DecisionWithdrawn(reviewer_name=name, by_name=None):
             return (Theirs(text=name), " has taken back their answer on ", *what, ".")
         case DecisionWithdrawn(reviewer_name=name, by_name=str(by)):
             return (Theirs(text=by), " has taken back the answer of ", Theirs(text=name), " on ", *what, ".")
         case _:
             raise Undeliverable("This is nothing that a chat is told.")
-
-
-def _remedies(review: ReviewRequest) -> str:
-    """What helps where those who may still decide are too few. An open review gains nobody by a policy that
-    names more people: only a task that is resumed comes under it."""
-    is_rejected = any(made.verdict is Verdict.REJECT for made in review.decisions)
-    back = "take back a rejection, bring" if is_rejected else "bring"
-    return (
-        f"To go on, {back} back who was struck, or have an administrator change the policy and resume the "
-        "task; or cancel it."
-    )
 
 
 def _said(event: QuestionAsked | QuestionAnswered, review: ReviewRequest) -> tuple[str | Theirs | Named, ...]:

@@ -16,7 +16,8 @@ What everybody speaks of
     turnstile.py                    how many submissions are stored at once
     questions.py delegations.py     what reviewers ask the submitter; who decides for whom is away
     looking.py checkpoints.py       who is looking, or reminded later; what a task is resumed from
-    reconsidering.py backups.py     open reviews, once who may decide has changed; a copy of all of it
+    reconsidering.py versions.py    open reviews, once who may decide has changed; whose cards tell it
+    backups.py                      a copy of all of it
 
 A flow, before any task runs in it
     definitions.py                  from `[flows.NAME]` to a checked flow: the two that ship, and users' own

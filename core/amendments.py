@@ -41,6 +41,14 @@ def in_force(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> Co
     return now.reviewers
 
 
+def has_struck(review: ReviewRequest, policies: Mapping[str, Policy] | None) -> bool:
+    """Whether today's policy lacks somebody whom the review's has, in all its groups or in one."""
+    now = today(review, policies)
+    if now is not None and is_narrowed(review, now):
+        return narrowed(review, now, kept=()) != review.policy.stages
+    return not set(review.policy.reviewers) <= set(in_force(review, policies))
+
+
 def is_narrowed(review: ReviewRequest, now: Policy) -> bool:
     """Whether it has to be asked for each quorum who is in it still: not where there are none to tell apart,
     and not where nothing was changed."""

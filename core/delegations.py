@@ -14,10 +14,10 @@ from core.model import LOCAL, Delegation
 from core.reminding import next_reminder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from core.model import Person, PersonId, ReviewRequest
+    from core.model import Person, PersonId, Policy, ReviewRequest
     from core.ports import Clock, DelegationStore
 
 LONGEST = timedelta(days=366)
@@ -35,13 +35,15 @@ class Delegations:
         person: Callable[[str], Person | None],
         known: Callable[[PersonId], Person],
         is_admin: Callable[[PersonId], bool],
+        policies: Mapping[str, Policy],
         clock: Clock,
     ) -> None:
-        """`known` raises for somebody whom the configuration lacks."""
+        """`known` raises for somebody whom the configuration lacks; `policies` are those in force now."""
         self._store = store
         self._person = person
         self._known = known
         self._is_admin = is_admin
+        self._policies = policies
         self._clock = clock
 
     async def add(
@@ -89,11 +91,11 @@ class Delegations:
     async def called(self, review: ReviewRequest) -> list[Person]:
         """Whom a card of it calls as it is posted: as they and their delegates are there now."""
         away = {of.person: of.delegate for of in await self.standing()}
-        return self._people(called(review, away))
+        return self._people(called(review, away, self._policies))
 
     def named(self, review: ReviewRequest) -> list[Person]:
         """Whom it names as it changes: who is waited for."""
-        return self._people(named(review))
+        return self._people(named(review, self._policies))
 
     def _people(self, people: Iterable[PersonId]) -> list[Person]:
         return [found for one in people if (found := self._person(one)) is not None]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from core.addresses import place_in_log
-from core.counting import as_it_counts
 from core.defects import defect
 from core.errors import (
     DeliveryError,
@@ -27,6 +26,7 @@ from core.errors import (
     Undeliverable,
     Unwanted,
 )
+from core.explaining import as_shown
 from core.model import Notice
 from core.outages import Outage
 from core.stopping import cut_off
@@ -262,7 +262,7 @@ class ChannelLoop:
     async def _call(self, delivery: Delivery) -> MessageRef:
         """Show what is stored now. A card that somebody deleted is posted anew, while it asks."""
         stored, thread = await self._store.delivery_content(delivery)
-        content = self._as_it_counts(stored)
+        content = self._as_shown(stored)
         async with asyncio.timeout(CALL.total_seconds()):
             if delivery.message is not None:
                 try:
@@ -275,11 +275,11 @@ class ChannelLoop:
                     return delivery.message
             return await self._channel.post(delivery, content, thread=thread)
 
-    def _as_it_counts(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
+    def _as_shown(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
         if not isinstance(content, Notice):
-            return as_it_counts(content, self._policies)
+            return as_shown(content, self._policies)
         review = content.review
-        return content if review is None else replace(content, review=as_it_counts(review, self._policies))
+        return content if review is None else replace(content, review=as_shown(review, self._policies))
 
     async def _follow(self, delivery: Delivery, error: PlaceMoved) -> None:
         """What stays behind at the old address can never be changed: what is to be seen is posted anew."""

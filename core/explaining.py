@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core import counting
+from core import amendments, counting
 from core.errors import Forbidden, NotYourTurn
 from core.listing import listed
 from core.model import LOCAL, OnExpiry, TimerKind, Verdict
@@ -106,15 +106,14 @@ class Explanation:
             "escalated" if self.review.is_escalated else "",
             f"stage {self.stage} of {self.stages}" if self.stages > 1 else "",
             standing(self.review, self.policies),
-            self._stuck if self.stuck else "",
+            _standstill(self.review, self.policies) if self.stuck else "",
         )
         return " · ".join(filter(None, parts))
 
     @property
-    def _stuck(self) -> str:
-        if counting.can_be_rejected(self.review, self.policies):
-            return "can only be rejected, as too few are left who may approve"
-        return "stuck, as too few are left who may decide"
+    def remedy(self) -> str | None:
+        """What helps where nothing can approve it, as its card says it."""
+        return _remedy(self.review, self.policies) if self.stuck else None
 
 
 def explain(
@@ -193,8 +192,45 @@ def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
     return " · ".join(part for part in (_count(counted), _waits(counted), _until(counted)) if part)
 
 
+def as_shown(review: ReviewRequest, policies: Mapping[str, Policy]) -> ReviewRequest:
+    """The review as a card or a thread shows it: as it counts today, and whether it is at a standstill.
+
+    In open mode it never is: whoever sits at the machine stands in no policy.
+    """
+    now = counting.as_it_counts(review, policies)
+    if not review.is_open or review.task.submitter == LOCAL or not counting.is_stuck(review, policies):
+        return now
+    return replace(now, standstill=_standstill(review, policies), remedy=_remedy(review, policies))
+
+
+def _standstill(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
+    """In a few words."""
+    if counting.can_be_rejected(review, policies):
+        return "can only be rejected, as too few are left who may approve"
+    if counting.waited_for(review, policies):
+        return "stuck, as too few are left who may decide"
+    return "nobody can decide on it now"
+
+
+def _remedy(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
+    """What helps then. An open review gains nobody by a policy that names more people: only a task that is
+    resumed comes under it."""
+    if amendments.is_gone(review, policies):
+        return "put the policy back, have an administrator resume the task, or cancel it"
+    rejected = any(made.verdict is Verdict.REJECT for made in review.decisions)
+    escalates = "" if review.policy.escalation else " or an escalation"
+    ways = (
+        "take back a rejection, " if rejected else "",
+        "bring back who was struck, " if amendments.has_struck(review, policies) else "",
+        f"have an administrator resume the task under a policy with more people{escalates}, or cancel it",
+    )
+    return "".join(ways)
+
+
 def why_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
     """A sentence on a review that those who may still decide cannot meet, or two."""
+    if amendments.is_gone(review, policies):
+        return amendments.gone(review.policy)
     why = _why_too_few(review, policies)
     return f"{why} {REJECTABLE}" if counting.can_be_rejected(review, policies) else why
 
@@ -236,16 +272,21 @@ def _instead(review: ReviewRequest, people: Mapping[PersonId, Person], policies:
     return f" {listed(names)} can decide."
 
 
-def called(review: ReviewRequest, delegates: Mapping[PersonId, PersonId | None]) -> list[PersonId]:
+def called(
+    review: ReviewRequest,
+    delegates: Mapping[PersonId, PersonId | None],
+    policies: Mapping[str, Policy] | None = None,
+) -> list[PersonId]:
     """Whom a card calls when it is posted: who is waited for, or decides in their place while they are away.
-    Nobody where they are more than `CALLED`."""
-    return _few(dict.fromkeys(who for _, who in counting.asked(review, delegates)) if review.is_open else {})
+    Nobody where they are more than `CALLED`, or were struck from the `policies` in force."""
+    asked = counting.asked(review, delegates, policies) if review.is_open else ()
+    return _few(dict.fromkeys(who for _, who in asked))
 
 
-def named(review: ReviewRequest) -> list[PersonId]:
+def named(review: ReviewRequest, policies: Mapping[str, Policy] | None = None) -> list[PersonId]:
     """Whom it names when it changes: who is waited for, be they away or not, for nothing happens to it when
-    they go or come back. Nobody where they are more than `CALLED`."""
-    return _few(counting.waited_for(review) if review.is_open else ())
+    they go or come back. Nobody where they are more than `CALLED`, or were struck."""
+    return _few(counting.waited_for(review, policies) if review.is_open else ())
 
 
 def _few(people: Collection[PersonId]) -> list[PersonId]:

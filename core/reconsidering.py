@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.counting import comes_to, is_stuck
 from core.model import LOCAL, Outcome
+from core.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -24,6 +25,7 @@ class Reconsidering:
         """`policies` are those in force now."""
         self._store = store
         self._policies = policies
+        self._versions = Versions(policies)
 
     async def is_due(self, *, besides: Collection[str] = ()) -> bool:
         """Whether what is open is to be looked over under some of the policies; reads one small table."""
@@ -46,14 +48,19 @@ class Reconsidering:
         Where it does not settle, as others still judge by other policies, another look `is_due` after it, and
         until then cards are shown anew for `changed_here` alone: those others may be who shows them.
         """
+        self._versions.note()
         changed = await self._store.policies_changed(self._policies, besides)
         if changed is not None:
             changed |= frozenset(changed_here) - frozenset(besides)
             if not changed:
                 return 0
-        stuck = await self.under(changed, besides=besides, shows=None if settles else changed_here)
+        noted = await self._store.last_looked_over()
+        shows = None if settles else changed_here
+        stuck = await self.under(changed, besides=besides, shows=shows, noted=noted, here=changed_here)
         again = () if settles else tuple(self._policies if changed is None else changed)
         await self._store.looked_over(self._policies, besides, again)
+        if settles:
+            self._versions.forget(besides=besides)
         return stuck
 
     async def under(
@@ -62,14 +69,18 @@ class Reconsidering:
         *,
         besides: Collection[str] = (),
         shows: Collection[str] | None = None,
+        noted: Mapping[str, str] = {},
+        here: Collection[str] = (),
     ) -> int:
         """Look for open reviews under these policies (None: under any, but for `besides`) that nobody is left
         to decide; how many there are.
 
         They escalate, or say so. Those that are decided by who may decide now are closed, likewise: a word
-        that did not count may count again; and cards show how many count: those under policies that this
-        `shows` anew (None: all of them). Page by page: no decision waits.
+        that did not count may count again; and cards show how many count, and whom they wait for: those under
+        policies that this `shows` anew (None: all of them). Page by page: no decision waits.
+        `noted` and `here` are as for `Versions.differ`.
         """
+        self._versions.note()
         stuck = 0
         last: tuple[datetime, str] | None = None
         while True:
@@ -79,12 +90,14 @@ class Reconsidering:
                 for review in page
                 if (review.policy.name not in besides if policies is None else review.policy.name in policies)
             ]
-            stuck += await self._reconsidered(concerned, shows=shows)
+            stuck += await self._reconsidered(concerned)
+            shown = [one for one in concerned if shows is None or one.policy.name in shows]
+            await self._show(shown, noted, here)
             if len(page) < AT_A_TIME:
                 return stuck
             last = (page[-1].opened_at, page[-1].id)
 
-    async def _reconsidered(self, reviews: Sequence[ReviewRequest], *, shows: Collection[str] | None) -> int:
+    async def _reconsidered(self, reviews: Sequence[ReviewRequest]) -> int:
         hopeless = [
             review.id
             for review in reviews
@@ -93,15 +106,25 @@ class Reconsidering:
         met = [one.id for one in reviews if comes_to(one, self._policies) is not Outcome.OPEN]
         if hopeless or met:
             await self._store.mark_stuck([*hopeless, *met])
+        return len(hopeless)
+
+    async def _show(
+        self, reviews: Sequence[ReviewRequest], noted: Mapping[str, str], here: Collection[str]
+    ) -> None:
         # Somebody's word may count no more, or again; which it was before, nobody knows.
-        recounted = [
-            one.id
-            for one in reviews
-            if one.decisions and not one.policy.keeps_removed and (shows is None or one.policy.name in shows)
-        ]
+        recounted = [one.id for one in reviews if one.decisions and not one.policy.keeps_removed]
         if recounted:
             await self._store.show_again(recounted)
-        return len(hopeless)
+        # What people pressed goes first: whom a card waits for may be thousands of cards.
+        others = [
+            one.id
+            for one in reviews
+            if one.policy.recipients
+            and one.id not in recounted
+            and self._versions.differ(one, noted, here=here)
+        ]
+        if others:
+            await self._store.show_calls(others)
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         """Let those who are in groups from outside now decide on what is open under these groups, too.

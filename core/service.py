@@ -126,7 +126,12 @@ class Service:
             store, policies=policies, known=self._known, with_others=self._with_others, clock=self._clock
         )
         self.delegations = Delegations(
-            store, person=self.person, known=self._known, is_admin=self._is_admin, clock=self._clock
+            store,
+            person=self.person,
+            known=self._known,
+            is_admin=self._is_admin,
+            policies=policies,
+            clock=self._clock,
         )
         self.reconsidering = Reconsidering(store, policies=policies)
         self.checkpoints = Checkpoints(store, flows, known=self._known, may_resume=self.may_resume)

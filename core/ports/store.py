@@ -86,12 +86,21 @@ class OpenReviewStore(Protocol):
         next look in any case."""
         ...
 
+    async def last_looked_over(self) -> Mapping[str, str]:
+        """The hash of each policy under which what is open was last looked over; empty of those that are to
+        be looked over in any case."""
+        ...
+
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         """Nobody is left to decide these, or what was decided is enough now: what follows falls due."""
         ...
 
     async def show_again(self, review_ids: Sequence[str]) -> None:
         """What counts of these changed, where they are open still: so do their cards."""
+        ...
+
+    async def show_calls(self, review_ids: Sequence[str]) -> None:
+        """As `show_again`, when nobody waits for it."""
         ...
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:

@@ -36,8 +36,6 @@ ESCALATE = Statement(
     update(review).where(review.c.id == p("id"), STANDS_OPEN).values(escalated=1, expires_at=p("expires_at"))
 )
 
-WAY_OUT = "Put it back, or let an administrator resume the task from a checkpoint."
-
 BEFORE_THE_END = frozenset({TimerKind.REMINDER, TimerKind.SNOOZE, TimerKind.ESCALATION, TimerKind.STUCK})
 
 
@@ -203,8 +201,7 @@ def _look_again(
         return
     if not counting.is_stuck(request, policies):
         return
-    is_gone = amendments.is_gone(request, policies)
-    reason = f"{amendments.gone(request.policy)} {WAY_OUT}" if is_gone else why_stuck(request, policies)
+    is_gone, reason = amendments.is_gone(request, policies), why_stuck(request, policies)
     if not is_gone and request.policy.escalation is not None and not request.is_escalated:
         escalated = escalate(tx, row, request, policies, people, reason=reason)
         if escalated.is_open and counting.is_stuck(escalated, policies):

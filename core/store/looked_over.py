@@ -32,7 +32,7 @@ def changed(
 ) -> frozenset[str] | None:
     """The names of those that are new, gone or not what they were, but for `besides`; None where nothing is
     known of before."""
-    before = _noted(tx)
+    before = noted(tx)
     if not before:
         return None
     now = _hashes(policies, besides)
@@ -45,7 +45,7 @@ def note(
 ) -> None:
     """What is open was looked over under these, but for `besides`, of which stays noted what was; `again` are
     to be looked over once more."""
-    before, now = _noted(tx), _hashes(policies, besides)
+    before, now = noted(tx), _hashes(policies, besides)
     now |= {name: AGAIN for name in again if name not in besides}
     for name, known in before.items():
         if name not in besides and now.get(name) != known:
@@ -55,7 +55,8 @@ def note(
             tx.insert(INSERT, policy=name, hash=new)
 
 
-def _noted(tx: Transaction) -> dict[str, str]:
+def noted(tx: Transaction) -> dict[str, str]:
+    """Their hashes, by name; `AGAIN` for those that are to be looked over once more."""
     return {row[0]: row[1] for row in tx.all(ALL)}
 
 

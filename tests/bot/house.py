@@ -369,7 +369,8 @@ async def core_with(
         inbox = ShakyInbox(store)
         house = House(store, service, inbox, await Buttons.kept_in(store), diary, clock)
         engine = LocalEngine(FlowRunner(store, flows, clock), store, clock)
-        outbox = Outbox(store, [make(house) for make in makes], clock, random=Random(1))  # noqa: S311 - jitter, the same each time
+        channels = [make(house) for make in makes]
+        outbox = Outbox(store, channels, clock, policies=in_force, random=Random(1))  # noqa: S311 - jitter, the same each time
         timekeeper = Timekeeper(store, clock, PEOPLE, in_force)
         house.outbox, house.engine, house.timekeeper = outbox, engine, timekeeper
         for listener in (diary, feed, outbox, engine, timekeeper):

@@ -269,6 +269,11 @@ def test_a_cancelled_card_names_who_called_it_off(a_card: Callable[..., Card]) -
     assert Theirs(text="Cid Moss") in remark.line
 
 
+def test_a_card_on_which_nobody_can_decide_says_so_and_what_helps(a_card: Callable[..., Card]) -> None:
+    stuck = a_card(standstill="nobody can decide on it now", remedy="wait for Ben, or cancel it")
+    assert stuck.note == "nobody can decide on it now: wait for Ben, or cancel it"
+
+
 def test_a_card_that_a_resume_took_back_names_who_resumed_the_task(a_card: Callable[..., Card]) -> None:
     off = {"outcome": Outcome.CANCELLED, "closed_at": AT, "superseded_by": 2, "taken_back_by": "Dee Doe"}
     for status in (Status.RUNNING, Status.FAILED):

@@ -125,23 +125,16 @@ def test_in_slack_the_question_follows_its_colon_and_the_link_the_question(
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
-    assert plain(said(STUCK, a_review())) == (
-        "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
-        "To go on, bring back who was struck, or have an administrator change the policy and resume the "
-        "task; or cancel it."
-    )
-
-
-def test_a_review_that_a_rejection_made_stuck_is_mended_by_taking_it_back(
-    a_review: Callable[..., ReviewRequest], a_decision: Callable[..., Decision]
-) -> None:
-    """Where two have to reject, one rejection may leave too few for an approval."""
-    stuck = a_review(decisions=(a_decision(verdict=Verdict.REJECT),))
+    stuck = a_review(standstill="nobody can decide on it now", remedy="wait for Ben, or cancel it")
     assert plain(said(STUCK, stuck)) == (
-        "Stuck, attempt 1 of Refund for order 1042: Too few are left. "
-        "To go on, take back a rejection, bring back who was struck, or have an administrator change the "
-        "policy and resume the task; or cancel it."
+        "Stuck, attempt 1 of Refund for order 1042: Too few are left. To go on, wait for Ben, or cancel it."
     )
+
+
+def test_of_a_review_that_is_not_stuck_any_more_it_is_said_only_that_it_was(
+    a_review: Callable[..., ReviewRequest],
+) -> None:
+    assert plain(said(STUCK, a_review())) == "Stuck, attempt 1 of Refund for order 1042: Too few are left."
 
 
 ENDS: dict[str, tuple[Event, str, str | None]] = {

@@ -14,13 +14,15 @@ from bot.simulator.slack.forms import NotOffered
 from core.model import Outcome, PersonId, Status, Verdict
 from core.store.deliveries import LEISURE
 from tests.bot import slack_fixtures
-from tests.bot.house import PUBLIC_URL, decisions
-from tests.bot.slack_house import GENERAL, SlackHouse, text_of
+from tests.bot.house import PUBLIC_URL, decisions, house_policies
+from tests.bot.slack_house import GENERAL, SlackHouse, slack_house, text_of
 from tests.world import ANA, BEN, PEOPLE, SAM, eventually
 
 if TYPE_CHECKING:
     from bot.simulator.slack import Message
     from core.model import Task
+    from core.store.database import Database
+    from tests.world import StoppedClock
 
 
 IN_PRIVATE = "DU01ANA"
@@ -432,3 +434,24 @@ async def test_what_cannot_be_undone_is_approved_in_slacks_own_dialog(there: Sla
 def elements(card: Message) -> list[dict[str, Any]]:
     """The buttons under a card."""
     return [one for block in card.blocks if block["type"] == "actions" for one in block["elements"]]
+
+
+async def test_a_card_names_no_more_who_was_struck_and_says_when_nobody_is_left(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    policy = next(one for one in house_policies() if one.name == "lenient")
+    in_force = {"lenient": policy}
+    async with slack_house(sqlite_database, clock, http=False, in_force=in_force) as there:
+        looking = there.house.service.reconsidering
+        await looking.look_over()
+        await there.house.submit(flow="lenient")
+        assert called(await there.card()) == ["U01ANA", "U01BEN"]
+        in_force["lenient"] = replace(policy, reviewers=(ANA.id,), approvals=1)
+        await looking.look_over()
+        there.house.clock.advance(seconds=10)
+        assert "\nFor Ana Ruiz\n" in text_of(await there.card_with("\nFor Ana Ruiz\n"))
+        in_force["lenient"] = replace(policy, reviewers=())
+        await looking.look_over()
+        there.house.clock.advance(seconds=10)
+        stuck = text_of(await there.card_with("nobody can decide on it now: bring back who was struck, "))
+        assert "\nFor " not in stuck

@@ -650,6 +650,7 @@ async def test_whom_the_configuration_names_no_more_decides_in_nobodys_place(
         person=lambda one: known.get(PersonId(one)),
         known=known.__getitem__,
         is_admin=lambda _: False,
+        policies={},
         clock=clock,
     )
     await delegated(store, ANA, EVE, clock)

@@ -91,13 +91,13 @@ def test_what_a_second_rejection_can_close_is_not_called_stuck() -> None:
     assert found.sentence.endswith(" · can only be rejected, as too few are left who may approve")
     nobody_else = replace(policy, reviewers=(ANA.id,))
     found = explained(review(policy, by(ANA.id, Verdict.REJECT)), {policy.name: nobody_else})
-    assert found.sentence.endswith(" · stuck, as too few are left who may decide")
+    assert found.sentence.endswith(" · nobody can decide on it now")
     assert found.stuck == "Those who may still decide are too few for what the policy asks."
 
 
 def test_who_is_not_in_turn_cannot_close_it_either() -> None:
     today = {"staged": replace(THEN_CY, reviewers=(CY.id,))}
-    assert explained(review(THEN_CY), today).sentence.endswith(" · stuck, as too few are left who may decide")
+    assert explained(review(THEN_CY), today).sentence.endswith(" · nobody can decide on it now")
 
 
 @pytest.mark.parametrize(

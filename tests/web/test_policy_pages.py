@@ -66,6 +66,15 @@ async def test_what_does_not_count_any_more_says_so_wherever_it_stands(office: P
     assert [(one["counts"], one["carried"]) for one in explained["decided"]] == [(False, False)]
 
 
+async def test_where_nobody_can_decide_the_panel_says_why_and_what_helps(office: PolicyHouse) -> None:
+    task_id = await office.submitted(flow="dropping")
+    (known,) = await office.world.service.reviews(task_id)
+    office.in_force["dropping"] = replace(known.policy, reviewers=())
+    page = words(await page_of(office, task_id, "sam"))
+    assert "Those who may still decide are too few for what the policy asks. To go on, bring back" in page
+    assert "more people or an escalation, or cancel it." in page
+
+
 async def test_the_panel_says_who_is_missing_until_when_and_what_then(office: PolicyHouse) -> None:
     task_id = await office.submitted(flow="staged")
     page = words(await page_of(office, task_id, "sam"))

@@ -39,6 +39,9 @@ class OpenReviewRows(Lanes):
     ) -> None:
         await self._write.run(partial(looked_over.note, policies=policies, besides=besides, again=again))
 
+    async def last_looked_over(self) -> Mapping[str, str]:
+        return await self._write.run(looked_over.noted)
+
     async def mark_stuck(self, reviews: Sequence[str]) -> None:
         await self._write.run(partial(firing.mark_stuck, reviews=reviews))
 
