@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from core.ports import OpenReviewStore
 
 AT_A_TIME = 100
+SHOWN_AT_ONCE = 20
+"""Of cards for which nobody waits: no decision waits for longer than it takes to raise so many."""
 
 
 class Reconsidering:
@@ -123,8 +125,8 @@ class Reconsidering:
             and one.id not in recounted
             and self._versions.differ(one, noted, here=here)
         ]
-        if others:
-            await self._store.show_calls(others)
+        for start in range(0, len(others), SHOWN_AT_ONCE):
+            await self._store.show_calls(others[start : start + SHOWN_AT_ONCE])
 
     async def admit(self, members: Mapping[str, Sequence[PersonId]]) -> int:
         """Let those who are in groups from outside now decide on what is open under these groups, too.

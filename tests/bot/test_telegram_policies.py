@@ -11,7 +11,7 @@ import pytest
 from core.model import Outcome, Verdict
 from core.store.deliveries import LEISURE
 from tests.bot import telegram_fixtures
-from tests.bot.house import QUICK, decided, decisions
+from tests.bot.house import QUICK, decided, decisions, house_policies
 from tests.bot.telegram_house import ANA_ID, BEN_ID, EVE_ID, GROUP, TelegramHouse, telegram_house
 from tests.world import ANA, BEN, SAM
 
@@ -359,3 +359,24 @@ async def test_another_bots_command_and_talk_are_not_ours(there: TelegramHouse) 
         await there.telegram.say(GROUP, text, user=ANA_ID)
     assert await answer_to(there, "/back") == "You were not away."
     assert len(there.ours()) == 1
+
+
+async def test_a_card_names_no_more_who_was_struck_and_says_when_nobody_is_left(
+    sqlite_database: Database, clock: StoppedClock
+) -> None:
+    policy = next(one for one in house_policies() if one.name == "lenient")
+    in_force = {"lenient": policy}
+    async with telegram_house(sqlite_database, clock, webhook=False, in_force=in_force) as there:
+        looking = there.house.service.reconsidering
+        await looking.look_over()
+        await there.house.submit(flow="lenient")
+        assert called(await there.card()) == [ANA_ID, BEN_ID]
+        in_force["lenient"] = replace(policy, reviewers=(ANA.id,), approvals=1)
+        await looking.look_over()
+        there.house.clock.advance(seconds=10)
+        await there.card_with("\nFor Ana Ruiz\n")
+        in_force["lenient"] = replace(policy, reviewers=())
+        await looking.look_over()
+        there.house.clock.advance(seconds=10)
+        stuck = await there.card_with("nobody can decide on it now: bring back who was struck, ")
+        assert "\nFor " not in stuck.text
