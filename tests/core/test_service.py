@@ -273,7 +273,7 @@ async def test_whom_the_configuration_names_no_more_answers_no_question_of_their
 
 async def test_names_of_reviewers_are_told_to_those_who_are_known(world: World) -> None:
     review = await world.open_review((await world.submit()).id)
-    with pytest.raises(NotAReviewer, match=r"Ana Ruiz, Ben Okri and Cy Young can\.$"):
+    with pytest.raises(NotAReviewer, match=r"Ana Ruiz, Ben Okri and Cy Young can decide\.$"):
         await world.approve(review, EVE)
     with pytest.raises(NotAReviewer) as told:
         await world.approve(review, Person(id=PersonId("mallory"), name="Mallory"))
