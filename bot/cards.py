@@ -274,7 +274,7 @@ def _note(request: ReviewRequest) -> str | None:
         return f"superseded by attempt {request.superseded_by}"
     escalated = "escalated" if request.is_open and request.is_escalated else ""
     where = ON_ITS_PAGE if _is_for_page(request) else ""
-    stuck = f"{request.standstill}: {request.remedy}" if request.is_open and request.standstill else ""
+    stuck = f"{request.stuck}: {request.remedy}" if request.is_open and request.stuck else ""
     parts = (escalated, standing(request), upcoming(request), where, looking(request), stuck)
     return " · ".join(filter(None, parts)) or None
 

@@ -270,10 +270,16 @@ class ChannelLoop:
                 except MessageGone:
                     if not _still_asks(delivery, content):
                         raise
-                    log.info("deleted_card_posted_anew", **self._facts(delivery))
                 else:
                     return delivery.message
-            return await self._channel.post(delivery, content, thread=thread)
+            try:
+                message = await self._channel.post(delivery, content, thread=thread)
+            except RateLimited as error:
+                error.is_post = True
+                raise
+        if delivery.message is not None:
+            log.info("deleted_card_posted_anew", **self._facts(delivery))
+        return message
 
     def _as_shown(self, content: ReviewRequest | Notice) -> ReviewRequest | Notice:
         if not isinstance(content, Notice):
@@ -299,7 +305,9 @@ class ChannelLoop:
     async def _postpone(self, delivery: Delivery, error: RateLimited) -> None:
         again = self._clock.now() + error.retry_after
         # Kept here as well: a decision meanwhile makes the card due at once, and must not break the limit.
-        for lane in [_lane(delivery)] if error.lane_only else _lanes(delivery.recipient):
+        # A deleted card's is a post, and what is decided of others is not to wait for it.
+        tried = Lane(delivery.recipient, edits=False) if error.is_post else _lane(delivery)
+        for lane in [tried] if error.lane_only else _lanes(delivery.recipient):
             self._leave_alone(lane, error.retry_after)
         if error.whole_channel:
             until = self._clock.steady() + error.retry_after

@@ -179,8 +179,11 @@ class RateLimited(DeliveryError):
     """The platform said when to come back.
 
     ``whole_channel`` is true where the limit holds for every recipient of the channel, ``lane_only`` where
-    it holds for what was tried alone: for edits and for no post, or the other way round.
+    it holds for what was tried alone: for edits and for no post, or the other way round. ``is_post`` is true
+    where that was a post in place of an edit.
     """
+
+    is_post = False
 
     def __init__(
         self,
@@ -209,7 +212,7 @@ class Unwanted(Undeliverable):
 
 
 class MessageGone(DeliveryError):
-    """The message to be edited is no longer there."""
+    """The message to be edited is no longer there: somebody deleted it."""
 
 
 class PlaceMoved(DeliveryError):

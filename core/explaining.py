@@ -106,7 +106,7 @@ class Explanation:
             "escalated" if self.review.is_escalated else "",
             f"stage {self.stage} of {self.stages}" if self.stages > 1 else "",
             standing(self.review, self.policies),
-            _standstill(self.review, self.policies) if self.stuck else "",
+            _how_stuck(self.review, self.policies) if self.stuck else "",
         )
         return " · ".join(filter(None, parts))
 
@@ -193,17 +193,17 @@ def standing(review: ReviewRequest, policies: Mapping[str, Policy] | None = None
 
 
 def as_shown(review: ReviewRequest, policies: Mapping[str, Policy]) -> ReviewRequest:
-    """The review as a card or a thread shows it: as it counts today, and whether it is at a standstill.
+    """The review as a card or a thread shows it: as it counts today, and whether it is stuck.
 
     In open mode it never is: whoever sits at the machine stands in no policy.
     """
     now = counting.as_it_counts(review, policies)
     if not review.is_open or review.task.submitter == LOCAL or not counting.is_stuck(review, policies):
         return now
-    return replace(now, standstill=_standstill(review, policies), remedy=_remedy(review, policies))
+    return replace(now, stuck=_how_stuck(review, policies), remedy=_remedy(review, policies))
 
 
-def _standstill(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
+def _how_stuck(review: ReviewRequest, policies: Mapping[str, Policy]) -> str:
     """In a few words."""
     if counting.can_be_rejected(review, policies):
         return "can only be rejected, as too few are left who may approve"

@@ -232,8 +232,8 @@ class Service:
         )
 
     async def compared(self, reviews: Sequence[ReviewRequest]) -> list[ReviewRequest]:
-        """The same, at most 100, with what each was asked of before, as its card has it: read in one go, or
-        not at all where there is nothing to compare."""
+        """The same with what each was asked of before, as its card has it: read in one go, or not at all
+        where there is nothing to compare."""
         wanted = [review.id for review in reviews if is_compared(review)]
         earlier = await self._store.earlier(wanted) if wanted else {}
         return [replace(review, earlier=earlier.get(review.id)) for review in reviews]

@@ -36,15 +36,16 @@ class Versions:
         """To be called before each look: what is in force may be another than before it."""
         for name in {*self._had, *self._policies}:
             had, now = self._had.setdefault(name, [None]), self._policies.get(name)
-            if had[-1] != now:
-                had.append(now)
+            if now in had:
+                had.remove(now)
+            had.append(now)
 
     def forget(self, *, besides: Collection[str]) -> None:
         """The cards show what was last noted, but for those under `besides`."""
         self._had = {name: had if name in besides else had[-1:] for name, had in self._had.items()}
 
     def differ(self, review: ReviewRequest, noted: Mapping[str, str], *, here: Collection[str] = ()) -> bool:
-        """Whether the review's card may name others than it is to name now, or another standstill.
+        """Whether the review's card may name others than it is to name now, or another word on it.
 
         `noted` are the hashes of the policies under which what is open was last looked over, by any process;
         none where none ever did. What was in force `here` this process may have shown, whatever is noted.
@@ -79,4 +80,4 @@ def _who(policy: Version) -> object:
 def _told(review: ReviewRequest, policy: Version) -> tuple[tuple[PersonId, ...], str | None, str | None]:
     in_force = _NONE if policy is None else {policy.name: policy}
     shown = as_shown(review, in_force)
-    return tuple(named(review, in_force)), shown.standstill, shown.remedy
+    return tuple(named(review, in_force)), shown.stuck, shown.remedy

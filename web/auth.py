@@ -140,7 +140,7 @@ class Callers:
         except Unidentified:
             return  # there is nothing to end
         if expires > self._clock.now():
-            await self._credentials.end_session(credential_id, token_hash(cookie))
+            await self._credentials.end_session(credential_id, _session_hash(credential_id, expires))
         self._believed.pop(_session_hashed(cookie), None)
 
     def refuse_forwarded(self, request: web.Request) -> None:
@@ -200,7 +200,8 @@ class Callers:
         left = expires - self._clock.now()
         if left <= timedelta(0):
             raise Unidentified("Your session has ended; sign in again with your personal link.")
-        found = await self._credentials.credential_by_id(credential_id, token_hash(cookie))
+        session = _session_hash(credential_id, expires)
+        found = await self._credentials.credential_by_id(credential_id, session)
         return self._believe(hashed, found, steady + min(RECHECK, left))
 
     def _cookie(self, request: web.Request) -> str | None:
@@ -235,6 +236,11 @@ class Callers:
 def _hashed(authorization: str) -> str:
     """The hash of the token in that header."""
     return token_hash(authorization.partition(" ")[2].strip())
+
+
+def _session_hash(credential_id: str, expires: datetime) -> str:
+    """Of what is signed, and not of the cookie: one signature can be spelled in several ways."""
+    return token_hash(f"{credential_id}.{int(expires.timestamp())}")
 
 
 def _session_hashed(cookie: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from telegram.constants import MessageLimit
@@ -13,7 +14,7 @@ from bot.markup import Markup, Span, joined
 from bot.telegram.copies import pressed_copy
 from bot.telegram.desk import AGAIN, OVER, UNCHANGED, length_of, place_for_words
 from bot.telegram.lately import Lately
-from bot.telegram.prompts import proposal, reply_field, request_for_text
+from bot.telegram.prompts import MINUTES, proposal, reply_field, request_for_text
 from bot.telegram.updates import TELEGRAM
 from core.errors import CountersignError, Invalid, ReasonMissing, Unavailable
 from core.literal import utf16
@@ -63,7 +64,7 @@ class Edits:
         self._reasons = reasons
         self._cut = Lately[MessageRef](clock, AGAIN)
         """What a text came to that may have been cut off: its rest may be on its way."""
-        self._told_of_rest = Lately[MessageRef](clock, AGAIN)
+        self._told_of_rest = Lately[MessageRef](clock, timedelta(minutes=MINUTES))
 
     async def ask(self, query: CallbackQuery, said: Press, person: PersonId) -> None:
         """Ask for the whole new text; raises where this person may not decide."""

@@ -206,15 +206,15 @@ class Segments:
         while self._accepting and self._queue and len(self._running) < self._limit:
             task = self._queue.popleft()
             self._queued.discard(task)
-            segment = asyncio.create_task(self._run(task), name=f"segment {task}")
+            segment = asyncio.create_task(self._run(task, self._rung.pop(task, None)), name=f"segment {task}")
             self._running[task] = segment
             # A callback, for a segment cancelled before its first step never runs a line of its own.
             segment.add_done_callback(partial(self._after, task))
 
-    async def _run(self, task: TaskId) -> datetime | None:
+    async def _run(self, task: TaskId, at: datetime | None) -> datetime | None:
         """When the task is to be looked at again, if it is; raises nothing."""
         try:
-            return await self._runner.run(task, self._rung.pop(task, None))
+            return await self._runner.run(task, at)
         except Unavailable:
             return self._clock.now() + PAUSE
         except Exception as error:  # noqa: BLE001 - whatever it is: a task that nobody runs nor fails would say "running" for ever

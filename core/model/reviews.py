@@ -127,11 +127,11 @@ class ReviewRequest:
     """Name of who resumed its task from before it, where that closed it."""
     next_call: Timer | None = None
     """What next calls people to it, for a card; None elsewhere, or where nothing does (`core.reminding`)."""
-    standstill: str | None = None
+    stuck: str | None = None
     """For a card or a thread, that nothing can approve it as things are; None elsewhere, or where something
     can (`core.explaining`)."""
     remedy: str | None = None
-    """What helps where it is at a `standstill`: `do this, or do that`."""
+    """What helps where it is `stuck`: `do this, or do that`."""
 
     @property
     def is_open(self) -> bool:

@@ -34,7 +34,7 @@ class Channel(Protocol):
     ) -> None:
         """Make a sent message show `content` as it is now; doing so twice is harmless.
 
-        Raises `MessageGone` where somebody deleted it, and for nothing else.
+        Raises what a delivery may raise; `MessageGone` only where somebody deleted it.
         """
         ...
 

@@ -250,8 +250,8 @@ class Store(
         ...
 
     async def earlier(self, of: Sequence[ReviewId]) -> Mapping[ReviewId, Earlier]:
-        """What was put before reviewers in their places before, of at most 100 reviews; nothing of those
-        before which there was none."""
+        """What was put before reviewers in their places before; nothing of those before which there was
+        none."""
         ...
 
     async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:

@@ -160,7 +160,7 @@ CALLED_OFF = Statement(
     .limit(literal_column("1"))
 )
 AT_ONCE = 100
-"""Reviews that `EARLIER_OF` asks for: as many as an inbox shows."""
+"""Reviews that one `EARLIER_OF` asks for: as many as an inbox shows."""
 _before = review.alias("before")
 # Each by the index: of a join PostgreSQL read all reviews.
 _earlier_of = (
@@ -217,11 +217,16 @@ def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
 
 
 def earlier(tx: Transaction, reviews: Sequence[ReviewId]) -> dict[ReviewId, Earlier]:
-    """As on the cards of at most `AT_ONCE` reviews; nothing of those before which there was none."""
-    asked = [*reviews, *[""] * (AT_ONCE - len(reviews))]
-    names = {f"review{number}": name for number, name in enumerate(asked)}
-    rows = [row for row in tx.all(EARLIER_OF, **names) if row[1] is not None]
-    return {ReviewId(row[0]): Earlier(attempt=row[1], draft=from_json(row[2])) for row in rows}
+    """As on their cards; nothing of those before which there was none."""
+    found: dict[ReviewId, Earlier] = {}
+    for start in range(0, len(reviews), AT_ONCE):
+        some = reviews[start : start + AT_ONCE]
+        asked = enumerate([*some, *[""] * (AT_ONCE - len(some))])
+        rows = tx.all(EARLIER_OF, **{f"review{number}": review_id for number, review_id in asked})
+        for review_id, attempt, draft in rows:
+            if attempt is not None:
+                found[ReviewId(review_id)] = Earlier(attempt=attempt, draft=from_json(draft))
+    return found
 
 
 def _with_closer(tx: Transaction, request: ReviewRequest) -> ReviewRequest:

@@ -99,6 +99,7 @@ class Session:
         answers is the end of an outage, nor does that wait for somebody's write."""
         try:
             self._begin()
+            self._database.hurry(self._cursor)  # somebody waits for the group before it
             write_something(self._transaction)
             self._commit()
         except Exception as error:  # noqa: BLE001 - as in `_attempt`; nobody waits for this one

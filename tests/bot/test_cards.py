@@ -270,7 +270,7 @@ def test_a_cancelled_card_names_who_called_it_off(a_card: Callable[..., Card]) -
 
 
 def test_a_card_on_which_nobody_can_decide_says_so_and_what_helps(a_card: Callable[..., Card]) -> None:
-    stuck = a_card(standstill="nobody can decide on it now", remedy="wait for Ben, or cancel it")
+    stuck = a_card(stuck="nobody can decide on it now", remedy="wait for Ben, or cancel it")
     assert stuck.note == "nobody can decide on it now: wait for Ben, or cancel it"
 
 

@@ -125,7 +125,7 @@ def test_in_slack_the_question_follows_its_colon_and_the_link_the_question(
 
 
 def test_a_stuck_review_says_who_can_mend_it(a_review: Callable[..., ReviewRequest]) -> None:
-    stuck = a_review(standstill="nobody can decide on it now", remedy="wait for Ben, or cancel it")
+    stuck = a_review(stuck="nobody can decide on it now", remedy="wait for Ben, or cancel it")
     assert plain(said(STUCK, stuck)) == (
         "Stuck, attempt 1 of Refund for order 1042: Too few are left. To go on, wait for Ben, or cancel it."
     )

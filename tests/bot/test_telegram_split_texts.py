@@ -90,6 +90,10 @@ async def test_in_a_private_chat_also_of_what_replies_to_nothing(alone: Telegram
     assert seen.text == named(alone, REST, task)
     assert not alone.telegram.message(ANA_ID, shown.id).deleted
     assert await decisions(alone, task) == ()
+    alone.house.clock.advance(minutes=1)
+    await alone.telegram.say(ANA_ID, "thanks", user=ANA_ID)
+    await alone.house.quiet()
+    assert len(await told(alone, REST)) == 1
 
 
 async def test_words_that_stand_alone_are_no_consent(alone: TelegramHouse) -> None:

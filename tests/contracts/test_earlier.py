@@ -45,7 +45,7 @@ async def test_what_a_node_asks_itself_is_compared_with_an_edit_of_it_only(
 async def test_of_many_reviews_each_is_read_with_its_own_in_one_go(store: SqlStore) -> None:
     """That of its own task and place, and the last of them."""
     opened = []
-    for number in range(100):
+    for number in range(110):
         task = await submitted(store)
         drafts = ["same"] if number % 3 == 0 else [f"{number}, {one}" for one in range(1 + number % 3)]
         for attempt, draft in enumerate(drafts, 1):

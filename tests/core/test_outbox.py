@@ -148,7 +148,8 @@ async def test_a_reminder_tells_no_decision_that_counts_no_more(
         in_force["two"] = replace(policy, reviewers=(BEN.id, CY.id))
         clock.advance(hours=1)
         await world.event(task.id, ReviewerReminded)
-        await settled(world, task.id)
+        # Not for the card: what a reminder changes on it has five seconds' time, and the clock stands still.
+        await paper.until(lambda: any(isinstance(call.content, Notice) for call in paper.calls))
         (told,) = [call.content for call in paper.calls if isinstance(call.content, Notice)]
     assert told.review is not None
     assert told.review.decisions == ()
@@ -296,6 +297,26 @@ async def test_a_pause_of_one_lane_holds_up_nothing_of_the_other(
     assert paper.kinds == ["post", "post", "update"]
     clock.advance(seconds=30)
     await settled(desk, second.id)
+
+
+async def test_a_deleted_card_that_cannot_be_posted_yet_holds_up_no_edit(
+    desk: World, paper: PaperChannel, clock: StoppedClock
+) -> None:
+    first, second = await desk.submit("first"), await desk.submit("second")
+    for task in (first, second):
+        await settled(desk, task.id)
+    pause = RateLimited("no posts now", retry_after=timedelta(seconds=30), lane_only=True)
+    paper.faults = [MessageGone("deleted"), pause]
+    await desk.service.looking.claim(await desk.open_review(first.id), ANA.id, via="web")
+    await eventually(lambda: due_in(desk, first.id, clock, 30))
+    await desk.approve(await desk.open_review(second.id))
+    await settled(desk, second.id)
+    assert paper.kinds == ["post", "post", "update", "post", "update"]
+    paper.faults = [MessageGone("deleted")]
+    clock.advance(seconds=30)
+    (card,) = await settled(desk, first.id)
+    assert paper.kinds[5:] == ["update", "post"]
+    assert card.message == "desk/7"
 
 
 async def test_what_moved_is_followed_and_nothing_new_asks_at_the_old_address_again(

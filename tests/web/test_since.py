@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import web.pages.since
 from core.model import Verdict
 from tests.web.attempts import Attempts, house_of_attempts
 from tests.web.reading import HOSTILE, Seen, seen, words
@@ -48,6 +49,17 @@ async def test_the_words_of_who_rejected_and_what_has_changed_stand_where_one_de
     assert "Before this, rejected by Ana Ruiz 21 Nov 2026, 08:00:00 UTC · web Name the date, please" in said
     changed = "Removed: -We open at eight. Added: +We open at eight on Monday. See you soon."
     assert f"Changed since attempt 1 {changed}" in said
+
+
+async def test_an_inbox_shows_all_of_its_differences_however_few_are_kept(
+    house: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.pages.since, "KEPT", 2)
+    for number in range(1, 4):
+        task_id, _ = await house.rejected(BEFORE, NOW)
+        for _ in range(2):  # as they are made, and of those that are kept
+            _, said = await deciding(house, "inbox", task_id)
+            assert said.count("Changed since attempt 1") == number
 
 
 @pytest.mark.parametrize("where", BOTH)

@@ -188,6 +188,23 @@ async def test_who_signs_out_ends_the_session_wherever_its_cookie_was_copied(
         assert answer.status == 204, "twice is once"
 
 
+async def test_an_ended_session_has_no_other_spelling(house: House, clock: StoppedClock) -> None:
+    """The last character of a signature in base64 has bits that say nothing, and so has what follows it."""
+    browser = await house.signed_in("ana")
+    cookie = copied(browser)["Cookie"]
+    last = chr(ord(cookie[-1]) + 1)
+    spellings = [cookie + "=", cookie[:-1] + last, cookie]
+    for spelling in spellings[:2]:
+        async with house.http.get("/v1/tasks", headers={"Cookie": spelling}) as answer:
+            assert answer.status == 200, "or this shows nothing"
+    async with browser.post("/sign-out") as answer:
+        assert answer.status == 204
+    clock.advance(seconds=1)
+    for spelling in spellings:
+        async with house.http.get("/v1/tasks", headers={"Cookie": spelling}) as answer:
+            assert answer.status == 401, spelling
+
+
 async def test_signing_out_ends_nothing_else(house: House, clock: StoppedClock) -> None:
     """Not what the same person does elsewhere, by the same link."""
     token = await house.token("ana")

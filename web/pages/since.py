@@ -75,14 +75,17 @@ class Differences:
         self._kept: dict[tuple[ReviewId, Outcome], Since | None] = {}
 
     async def of(self, reviews: Sequence[ReviewRequest]) -> Mapping[ReviewId, Since | None]:
-        """Of at most 100 reviews."""
-        missing = [one for one in reviews if one.attempt > 1 and _key(one) not in self._kept]
+        later = [one for one in reviews if one.attempt > 1]
+        # Others keep theirs meanwhile, and may drop what is asked for here.
+        found = {_key(one): self._kept[_key(one)] for one in later if _key(one) in self._kept}
+        missing = [one for one in later if _key(one) not in found]
         if missing:
             # To compare takes up to 0.2 s, and is done where nobody waits for it but who asks.
             compared = await self._service.compared(missing)
             made = await asyncio.to_thread(_all_since, compared)
             self._keep(made)
-        return {one.id: self._kept.get(_key(one)) for one in reviews}
+            found |= made
+        return {one.id: found.get(_key(one)) for one in reviews}
 
     def _keep(self, made: Mapping[tuple[ReviewId, Outcome], Since | None]) -> None:
         self._kept |= made

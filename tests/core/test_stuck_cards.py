@@ -22,8 +22,8 @@ def shown(request: ReviewRequest, today: Policy | None) -> tuple[str | None, str
     in_force = {one.name: one for one in (other, today) if one is not None}
     found = as_shown(request, in_force)
     told = explain(request, PEOPLE, in_force, timers=(), away=())
-    assert (found.remedy, found.standstill is None) == (told.remedy, told.can_be_met)
-    return found.standstill, found.remedy
+    assert (found.remedy, found.stuck is None) == (told.remedy, told.can_be_met)
+    return found.stuck, found.remedy
 
 
 def test_a_review_that_somebody_can_approve_stands_still_for_nobody() -> None:
@@ -73,7 +73,7 @@ def test_a_policy_that_is_gone_can_be_put_back() -> None:
 def test_at_the_machine_somebody_can_always_decide() -> None:
     local = review(replace(ONE, reviewers=()))
     local = replace(local, task=replace(local.task, submitter=LOCAL, submitter_name=LOCAL_NAME))
-    assert as_shown(local, {"p": replace(ONE, reviewers=())}).standstill is None
+    assert as_shown(local, {"p": replace(ONE, reviewers=())}).stuck is None
 
 
 @pytest.mark.parametrize("now", [(ANA.id,), (ANA.id, CY.id)])
