@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import re
@@ -10,8 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, suppress
-from random import randrange
+from contextlib import asynccontextmanager
+from functools import cache
+from itertools import cycle
+from random import shuffle
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -19,7 +22,7 @@ import aiohttp
 from tests.bench.machine import Process
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.bench.wire import Wires
@@ -64,12 +67,35 @@ def environment(port: int, **more: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """None that a system gives to whoever asks for any: that one might be given away before it is used."""
-    while True:
-        port = randrange(12_000, 32_000)  # noqa: S311 - no secret
-        with socket.socket() as listener, suppress(OSError):
+    """None that a system gives to whoever asks for any, and none of another test process's: that one might be
+    given away before it is used."""
+    return next(port for port in _block() if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
             listener.bind(("127.0.0.1", port))
-            return port
+        except OSError:
+            return False
+    return True
+
+
+@cache
+def _block() -> Iterator[int]:
+    """This process's own ports, over and over: by whoever holds the first of a hundred the rest are taken."""
+    firsts = list(range(12_000, 32_000, 100))
+    shuffle(firsts)
+    for first in firsts:
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", first))
+        except OSError:
+            holder.close()
+            continue
+        atexit.register(holder.close)
+        return cycle(range(first + 1, first + 100))
+    raise RuntimeError("Two hundred processes of tests have all ports.")
 
 
 @asynccontextmanager
