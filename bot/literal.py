@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.literal import boundary, literal, more, utf16
+from core.literal import boundary, cut_off, literal, utf16
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,8 +90,8 @@ def clipped(text: str, limit: int, length: Callable[[str], int] = utf16) -> str:
     line = " ".join(text.split()) if "\n" in text else text
     if len(line) <= limit and length(shown := literal(line)) <= limit:
         return shown
-    start = _excerpt(line, _cut(line, limit - length(more(len(line))), length))
-    return start.text + more(start.missing)
+    start = _excerpt(line, _cut(line, limit - length(cut_off(len(line))), length))
+    return start.text + cut_off(start.missing)
 
 
 def fitting(lines: Sequence[str], room: int, length: Callable[[str], int]) -> tuple[str, int]:

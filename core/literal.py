@@ -58,8 +58,8 @@ def _mark(found: re.Match[str]) -> str:
     return f"⟨U+{ord(found[0]):04X}⟩"
 
 
-def more(missing: int) -> str:
-    """In place of the end of a line."""
+def cut_off(missing: int) -> str:
+    """What stands in place of the end of a line."""
     return f"… ({missing:,} more characters)"
 
 

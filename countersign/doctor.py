@@ -82,7 +82,7 @@ async def findings() -> AsyncIterator[Finding]:
         return
     async for finding in _settings(found):
         yield finding
-    stored, target = _database(found.core.database_url.get_secret_value())
+    stored, target, lacks = _database(found.core.database_url.get_secret_value())
     yield stored
     try:
         configured = configuration(found.core.config, environment())
@@ -96,7 +96,7 @@ async def findings() -> AsyncIterator[Finding]:
     for finding in _own_tasks(configured, is_open=is_open):
         yield finding
     if stored.is_well and target is not None:
-        for finding in _replicas(target, found, configured):
+        for finding in _replicas(target, found, configured, lacks):
             yield finding
     for finding in _flows(configured, found):
         yield finding
@@ -144,19 +144,21 @@ def _callbacks(found: Settings) -> Finding | None:
     return None
 
 
-def _database(url: str) -> tuple[Finding, Database | None]:
-    """With it, where the URL names one."""
+def _database(url: str) -> tuple[Finding, Database | None, Finding | None]:
+    """With it, where the URL names one, and what a PostgreSQL server cannot do that newer ones can."""
     try:
         target = database(url, "countersign doctor")
     except CountersignError as error:
-        return Finding(check="database", is_well=False, text=str(error), mend=WHERE), None
-    return _state(target), target
+        return Finding(check="database", is_well=False, text=str(error), mend=WHERE), None, None
+    try:
+        lacks = None if isinstance(target, SQLite) else fitness.examined(target)
+    except CountersignError as error:
+        return _unfit_database(error), target, None
+    return _state(target), target, None if lacks is None else _lacking(lacks)
 
 
 def _state(target: Database) -> Finding:
     try:
-        if not isinstance(target, SQLite):
-            fitness.examined(target)
         at = revision(target)
         source = source_of_copy(target) if at == HEAD else None
     except CountersignError as error:
@@ -203,24 +205,19 @@ def _unfit_database(error: CountersignError) -> Finding:
     return Finding(check="database", is_well=False, text=str(error), mend=WHERE)
 
 
-def _lacking(target: Database) -> Finding | None:
-    """What a PostgreSQL server cannot do that newer ones can."""
-    try:
-        found = fitness.examined(target)
-    except CountersignError as error:  # gone since it was looked at
-        return _unfit_database(error)
-    if found is None:
-        return None
+def _lacking(text: str) -> Finding:
     mend = f"PostgreSQL {fitness.ENDS_TRANSACTIONS} and later end such a transaction by themselves"
-    return Finding(check="postgresql", is_well=True, is_warning=True, text=found, mend=mend)
+    return Finding(check="postgresql", is_well=True, is_warning=True, text=text, mend=mend)
 
 
-def _replicas(target: Database, found: Settings, configured: Configuration) -> Iterator[Finding]:
+def _replicas(
+    target: Database, found: Settings, configured: Configuration, lacks: Finding | None
+) -> Iterator[Finding]:
     """Those that live on a PostgreSQL database; what they do not agree on, and what is otherwise here. Before
-    them what their server lacks."""
+    them what their server `lacks`."""
     if isinstance(target, SQLite):
         return
-    if (lacks := _lacking(target)) is not None:
+    if lacks is not None:
         yield lacks
     replicas, mine = living(target, found, within_reach(configured, found))
     for replica in replicas:

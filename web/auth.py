@@ -141,7 +141,7 @@ class Callers:
             return  # there is nothing to end
         if expires > self._clock.now():
             await self._credentials.end_session(credential_id, _session_hash(credential_id, expires))
-        self._believed.pop(_session_hashed(cookie), None)
+        self._believed.pop(_cookie_hash(cookie), None)
 
     def refuse_forwarded(self, request: web.Request) -> None:
         """Open mode trusts this machine alone, and a proxy would speak for others."""
@@ -191,7 +191,7 @@ class Callers:
         cookie = self._cookie(request)
         if cookie is None:
             raise Unidentified(NOBODY)
-        hashed = _session_hashed(cookie)
+        hashed = _cookie_hash(cookie)
         known = self._believed.get(hashed)
         steady = self._clock.steady()
         if known and known.until > steady:
@@ -243,6 +243,6 @@ def _session_hash(credential_id: str, expires: datetime) -> str:
     return token_hash(f"{credential_id}.{int(expires.timestamp())}")
 
 
-def _session_hashed(cookie: str) -> str:
+def _cookie_hash(cookie: str) -> str:
     """And no token's, whoever sends it as one."""
     return f"session {token_hash(cookie)}"

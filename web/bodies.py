@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -135,8 +136,9 @@ def _may_say_twice(body: bytes, model: type[BaseModel]) -> bool:
     return len(names) > len(set(names))
 
 
-def _known(model: type[BaseModel]) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items()}
+@cache
+def _known(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 def _check_once(pairs: Iterable[tuple[str, object]], model: type[BaseModel]) -> None:

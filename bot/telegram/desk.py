@@ -103,8 +103,8 @@ class Desk:
         self._turns: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
         self._asking: dict[int, set[asyncio.Event]] = {}
         """In which chats something is being asked, each until that is known to be asked, or not."""
-        self._asked: dict[Asked, timedelta] = {}
-        """What this replica has asked lately, and nobody has answered: when."""
+        self._asked = Lately[Asked](clock, AGAIN)
+        """What this replica has asked lately, and nobody has answered."""
         self._removed = Lately[MessageRef](clock, AGAIN)
         """What this replica has taken away lately: a second tap on it may be on its way."""
         self._public_url = public_url
@@ -151,17 +151,15 @@ class Desk:
         self, person: PersonId, said: Press, card: MaybeInaccessibleMessage | None
     ) -> Iterator[bool]:
         """Whether to ask that; not what this person was asked within `AGAIN` and has not answered."""
-        now = self._clock.steady()
-        self._asked = {asked: at for asked, at in self._asked.items() if now - at < AGAIN}
         asked = Asked(person, said.review, said.action, None if card is None else ref_of(card))
         if asked in self._asked:
             yield False
             return
-        self._asked[asked] = now
+        self._asked.add(asked)
         try:
             yield True
         except BaseException:  # cancelled, too: what was not asked may be asked at once
-            self._asked.pop(asked, None)
+            self._asked.discard(asked)
             raise
 
     def opens(
@@ -201,8 +199,9 @@ class Desk:
 
     async def end(self, dialog: Dialog) -> None:
         """The answer is durable by now; a question that stays standing is only untidy."""
-        for asked in [one for one in self._asked if one[:2] == (dialog.person, dialog.review)]:
-            del self._asked[asked]
+        for asked in self._asked:
+            if asked[:2] == (dialog.person, dialog.review):
+                self._asked.discard(asked)
         # First: whatever cuts us off from here on, the sweep takes the message away. By no clock is it open
         # again, or has to stand there any longer.
         over = dialog.expires_at - timedelta(minutes=MINUTES)

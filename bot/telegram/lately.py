@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from datetime import timedelta
 
     from core.ports import Clock
@@ -24,6 +24,13 @@ class Lately(Generic[K]):
     def __contains__(self, key: K) -> bool:
         at = self._at.get(key)
         return at is not None and self._clock.steady() - at < self._span
+
+    def __iter__(self) -> Iterator[K]:
+        """Of those that there are now: what is discarded meanwhile may come all the same."""
+        return iter([one for one in self._at if one in self])
+
+    def discard(self, key: K) -> None:
+        self._at.pop(key, None)
 
     def add(self, key: K) -> None:
         self._at = {one: at for one, at in self._at.items() if one in self}

@@ -9,12 +9,11 @@ from sqlalchemy import literal_column, or_, select, tuple_
 
 from core import counting, reminding
 from core import policy as rules
-from core.changes import is_compared
 from core.errors import Forbidden, NotFound, Refused
 from core.events import TaskCancelled, TaskRewound, kind
 from core.jsontext import from_json
-from core.model import Earlier, Outcome, Party, ReviewId, Verdict
-from core.store import delegations, timers
+from core.model import Outcome, Party, Verdict
+from core.store import delegations, earlier, timers
 from core.store.deliveries import at_message
 from core.store.rows import (
     DECISION_COLUMNS,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         Json,
         PersonId,
         Policy,
+        ReviewId,
         ReviewRequest,
         Task,
         Timer,
@@ -159,37 +159,6 @@ CALLED_OFF = Statement(
     .order_by(event.c.seq.desc())
     .limit(literal_column("1"))
 )
-AT_ONCE = 100
-"""Reviews that one `EARLIER_OF` asks for: as many as an inbox shows."""
-_before = review.alias("before")
-# Each by the index: of a join PostgreSQL read all reviews.
-_earlier_of = (
-    select(_before.c[name])
-    .where(
-        _before.c.task_id == review.c.task_id,
-        _before.c.node == review.c.node,
-        _before.c.point == review.c.point,
-        _before.c.attempt < review.c.attempt,
-    )
-    .order_by(_before.c.event_seq.desc())
-    .limit(literal_column("1"))
-    .correlate(review)
-    .scalar_subquery()
-    for name in ("attempt", "draft")
-)
-_asked = [p(f"review{number}") for number in range(AT_ONCE)]
-EARLIER_OF = Statement(select(review.c.id, *_earlier_of).where(review.c.id.in_(_asked)))
-EARLIER = Statement(
-    select(review.c.attempt, review.c.draft)
-    .where(
-        review.c.task_id == p("task"),
-        review.c.node == p("node"),
-        review.c.point == p("point"),
-        review.c.attempt < p("attempt"),
-    )
-    .order_by(review.c.event_seq.desc())
-    .limit(literal_column("1"))
-)
 
 
 def one(tx: Transaction, review_id: str) -> ReviewRequest:
@@ -204,29 +173,7 @@ def on_card(tx: Transaction, review_id: str) -> ReviewRequest:
     """The review with what only a card shows: what calls people next, and how its attempt differs from the
     one before."""
     found = one(tx, review_id)
-    return replace(found, next_call=next_call(tx, found), earlier=_earlier(tx, found))
-
-
-def _earlier(tx: Transaction, found: ReviewRequest) -> Earlier | None:
-    """The last one seen in the same place of the flow, also where somebody has resumed the task from before
-    it."""
-    if not is_compared(found):
-        return None
-    row = tx.one(EARLIER, task=found.task.id, node=found.node, point=found.point.value, attempt=found.attempt)
-    return None if row is None else Earlier(attempt=row[0], draft=from_json(row[1]))
-
-
-def earlier(tx: Transaction, reviews: Sequence[ReviewId]) -> dict[ReviewId, Earlier]:
-    """As on their cards; nothing of those before which there was none."""
-    found: dict[ReviewId, Earlier] = {}
-    for start in range(0, len(reviews), AT_ONCE):
-        some = reviews[start : start + AT_ONCE]
-        asked = enumerate([*some, *[""] * (AT_ONCE - len(some))])
-        rows = tx.all(EARLIER_OF, **{f"review{number}": review_id for number, review_id in asked})
-        for review_id, attempt, draft in rows:
-            if attempt is not None:
-                found[ReviewId(review_id)] = Earlier(attempt=attempt, draft=from_json(draft))
-    return found
+    return replace(found, next_call=next_call(tx, found), earlier=earlier.of_one(tx, found))
 
 
 def _with_closer(tx: Transaction, request: ReviewRequest) -> ReviewRequest:

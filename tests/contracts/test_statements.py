@@ -13,8 +13,9 @@ from sqlalchemy.pool import NullPool
 
 import core.store
 from core.store.checkpoints import LAST
+from core.store.earlier import AT_ONCE, MANY
 from core.store.postgresql import conninfo
-from core.store.reviews import AT_ONCE, EARLIER_OF, WAITING
+from core.store.reviews import WAITING
 from core.store.sql import SqlStore
 from core.store.statements import Statement
 from core.store.tables import checkpoint
@@ -115,8 +116,8 @@ READS: dict[str, dict[str, Any]] = {
     "reviews.LAST_OUTCOME": {"task": "APPROVED", "checkpoint": 1},
     "reviews.DECISIONS": {"review": "REVIEW"},
     "reviews.LAST_REJECTIONS": {"task": "TASK", "before": 99},
-    "reviews.EARLIER": {"task": "TASK", "node": "review", "point": "review", "attempt": 2},
-    "reviews.EARLIER_OF": {f"review{number}": "SECOND" if number == 7 else "" for number in range(100)},
+    "earlier.ONE": {"review0": "SECOND"},
+    "earlier.MANY": {f"review{number}": "SECOND" if number == 7 else "" for number in range(100)},
     "reviews.CALLED_OFF": {"task": "CALLED_OFF", "at": "NOW"},
     "reviews.OPEN_BY_TASK": {"task": "WAITING"},
     "reviews.STATUS_OF_TASK": {"id": "TASK"},
@@ -379,7 +380,7 @@ async def test_the_drafts_before_an_inbox_s_are_found_without_reading_all_review
 ) -> None:
     async with SqlStore(any_database, clock) as store:
         await waiting(store)
-    text, constants = EARLIER_OF.text(any_database.dialect)
+    text, constants = MANY.text(any_database.dialect)
     names = [*constants, *(f"review{number}" for number in range(AT_ONCE))]
     if any_database.dialect.name == "postgresql":
         multiply(conninfo(any_database), 10_000)

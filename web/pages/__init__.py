@@ -95,10 +95,10 @@ class Pages:
         *,
         shown: Mapping[str, Any],
         names: object,
-        more: Callable[[], Awaitable[Mapping[str, Any]]],
+        rest: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> web.Response:
         """The page, or 304 for whoever holds it as it is: it is made of `shown`, and of `names`, which the
-        configuration says. `more` follows from both.
+        configuration says. The `rest` follows from both.
 
         What makes it is not run to find that out: it takes many times longer than to read what it is made of.
         """
@@ -107,7 +107,7 @@ class Pages:
         if any(one.value in (tag.value, "*") for one in request.if_none_match or ()):
             page = web.Response(status=HTTPStatus.NOT_MODIFIED)
         else:
-            page = self.page(request, template, **shown, **await more(), tag=f'W/"{tag.value}"')
+            page = self.page(request, template, **shown, **await rest(), tag=f'W/"{tag.value}"')
         page.etag = tag
         return page
 

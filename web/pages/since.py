@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.changes import PREVIOUS, difference
-from core.literal import boundary, more
+from core.literal import boundary, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -98,10 +98,10 @@ def _key(review: ReviewRequest) -> tuple[ReviewId, Outcome]:
 
 
 def _all_since(reviews: Iterable[ReviewRequest]) -> dict[tuple[ReviewId, Outcome], Since | None]:
-    return {_key(one): since(difference(one)) for one in reviews}
+    return {_key(one): shortened(difference(one)) for one in reviews}
 
 
-def since(found: Difference | None) -> Since | None:
+def shortened(found: Difference | None) -> Since | None:
     """As much of the beginning as there is room for."""
     if found is None:
         return None
@@ -126,7 +126,7 @@ def _clipped(line: str) -> str:
     if len(line) <= LINE:
         return line
     kept = boundary(line, LINE)
-    return line[:kept] + more(len(line) - kept)
+    return line[:kept] + cut_off(len(line) - kept)
 
 
 def _quoted(made: Decision) -> Quoted:

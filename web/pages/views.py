@@ -178,10 +178,10 @@ class Views:
             "inbox.html",
             shown=shown,
             names=(self._service.people(), self._service.in_force()),
-            more=partial(self._more, person, waiting[:LONGEST_INBOX]),
+            rest=partial(self._rest_of_inbox, person, waiting[:LONGEST_INBOX]),
         )
 
-    async def _more(self, person: PersonId, waiting: Sequence[ReviewRequest]) -> dict[str, Any]:
+    async def _rest_of_inbox(self, person: PersonId, waiting: Sequence[ReviewRequest]) -> dict[str, Any]:
         return {
             "somebody": self._service.somebody,
             "since": await self._differences.of(waiting),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.store import deciding, looking, reviews
+from core.store import deciding, earlier, looking, reviews
 from core.store.sql.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ReviewRows(Lanes):
         )
 
     async def earlier(self, of: Sequence[ReviewId]) -> Mapping[ReviewId, Earlier]:
-        return await self._read.run(partial(reviews.earlier, reviews=of))
+        return await self._read.run(partial(earlier.of_many, reviews=of))
 
     async def answered_by(self, person: PersonId, *, limit: int) -> Sequence[ReviewRequest]:
         return await self._read.run(partial(reviews.answered_by, person=person, limit=limit))
