@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,10 @@ from web.app import make_runner
 from web.door import Door
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+SYN_SENT = 2
+"""The first byte of linux/tcp.h's `struct tcp_info`, where nobody has answered yet."""
 
 
 async def answer(_request: web.Request) -> web.Response:
@@ -72,3 +76,45 @@ async def closing_with_no_descriptor_left() -> None:
 @pytest.mark.parametrize("running", [asyncio.run, run], ids=["asyncio", "the quickest"])
 def test_it_is_closed_also_where_too_many_are_in(running: Callable[[Any], object]) -> None:
     running(closing_with_no_descriptor_left())
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
+    """Those who come when everybody has been let in, and it is not closed yet."""
+    came: list[socket.socket] = []
+
+    class Hinge(socket.socket):
+        def accept(self) -> tuple[socket.socket, Any]:
+            try:
+                return super().accept()
+            except BlockingIOError:
+                caller = socket.socket()
+                caller.setblocking(False)
+                caller.connect_ex(self.getsockname())
+                came.append(caller)
+                raise
+
+    monkeypatch.setattr("web.door.socket", Hinge)
+    yield came
+    for caller in came:
+        caller.close()
+
+
+async def closing_as_somebody_comes(late: list[socket.socket]) -> None:
+    runner = make_runner(web.Application())
+    await runner.setup()
+    door = Door(runner, "127.0.0.1", 0)
+    await door.start()
+    await door.stop()
+    await runner.cleanup()
+    states = [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] for one in late]
+    assert states
+    assert set(states) == {SYN_SENT}, "nobody was let in, to be turned out"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere no listener can be told so.")
+@pytest.mark.parametrize("running", [asyncio.run, run], ids=["asyncio", "the quickest"])
+def test_who_comes_as_it_closes_is_not_let_in(
+    running: Callable[[Any], object], late: list[socket.socket]
+) -> None:
+    running(closing_as_somebody_comes(late))
