@@ -136,6 +136,7 @@ class Listener:
             menu=menu,
             answers=self._answers,
             above=above,
+            clock=clock,
         )
         self._prompts = PromptSweep(
             service=service, dialogs=dialogs, bot=self.bot, clock=clock, take_turn=take_turn

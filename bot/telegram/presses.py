@@ -9,11 +9,13 @@ import structlog
 from bot.answers import ANONYMOUS, LIMIT, UNREADABLE, OnThePage, sentence, thanks, unlisted
 from bot.buttons import Action
 from bot.literal import clipped
+from bot.markup import Markup
 from bot.menu import ACTIONS
 from bot.reception import WORDS_DECIDE_NOTHING, is_consent
 from bot.telegram.copies import IN_QUESTIONS, pressed_copy
-from bot.telegram.desk import ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
+from bot.telegram.desk import AGAIN, ASKED_ALREADY, CANCEL, OVER, UNCHANGED, check_words, why_over
 from bot.telegram.edits import PRESS
+from bot.telegram.lately import Lately
 from bot.telegram.payloads import PREFIX, tokens_shown
 from bot.telegram.places import is_anonymous, is_somebody, ref_of
 from bot.telegram.updates import TELEGRAM
@@ -26,7 +28,7 @@ from core.errors import (
     ReviewIsClosed,
     Unavailable,
 )
-from core.model import Asks, Verdict
+from core.model import Asks, PersonId, Verdict
 
 if TYPE_CHECKING:
     from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
@@ -41,10 +43,16 @@ if TYPE_CHECKING:
     from bot.telegram.edits import Edits
     from bot.telegram.inquiries import Inquiries
     from bot.telegram.reasons import Reasons
-    from core.model import Dialog, PersonId
+    from core.model import Dialog
+    from core.ports import Clock
     from core.service import Service
 
 log = structlog.get_logger()
+
+TO_NOTHING = (
+    "Nothing was done with that: it replies to no message. If it answers a question, please reply to the "
+    "question. /pending lists what waits for you, /help what else I take."
+)
 
 ASKING = frozenset({Action.ASK_APPROVE, Action.REJECT, Action.EDIT, Action.ASK})
 """Buttons that are answered by a question."""
@@ -67,6 +75,7 @@ class Presses:
         menu: Menu,
         answers: Answers,
         above: Above,
+        clock: Clock,
     ) -> None:
         self._service = service
         self._people = people
@@ -79,6 +88,8 @@ class Presses:
         self._menu = menu
         self._answers = answers
         self._above = above
+        self._told = Lately[PersonId](clock, AGAIN)
+        """That they wrote to nobody: one answer to what an app splits, or to several messages in a row."""
 
     async def pressed(self, update: Update, _: object) -> None:
         """Raises `Unavailable`: the press is stored, and comes again."""
@@ -116,8 +127,12 @@ class Presses:
     async def written(self, update: Update, _: object) -> None:
         """To the bot alone, and in reply to nothing: perhaps the rest of a new text. Raises `Unavailable`."""
         message = update.message
-        if message is not None and (person := self._writer(message)) is not None:
-            await self._edits.tell_of_rest(message, person)
+        if message is None or (person := self._writer(message)) is None:
+            return
+        if await self._edits.tell_of_rest(message, person) or person in self._told:
+            return
+        self._told.add(person)
+        await self._desk.tell_in_reply(message, Markup(text=TO_NOTHING, entities=()))
 
     async def brings_text(self, update: Update) -> bool:
         """Whether it is the whole new text that we asked its writer for, and no command, however it begins.

@@ -25,6 +25,7 @@ from tests.world import PATIENCE, Board, eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 
+    from bot.simulator.telegram.chats import Message
     from core.ports import Held
     from core.store.database import Database
     from tests.bot.telegram_house import TelegramHouse
@@ -81,6 +82,11 @@ async def asked_elsewhere(there: TelegramHouse) -> None:
     """Ana's question came to another replica, which was killed just after it had kept it."""
     hello = await there.telegram.say(ANA_ID, "hello", user=ANA_ID)
     await there.house.store.keep_update(asks_who(hello.id))
+
+
+def who(there: TelegramHouse) -> list[Message]:
+    """What Ana was told of who she is."""
+    return there.saying(f"telegram = {ANA_ID}", ANA_ID)
 
 
 def asks_who(message: int) -> ChatUpdate:
@@ -202,9 +208,9 @@ async def test_what_came_in_elsewhere_and_is_not_handled_from_one_look_to_the_ne
     async with telegram_house(sqlite_database, clock, webhook=True, turns=turns) as there:
         await asked_elsewhere(there)
         await turns.give()
-        assert there.ours(ANA_ID) == []
+        assert who(there) == []
         await eventually(lambda: handled(there, clock))
-        assert len(there.ours(ANA_ID)) == 1
+        assert len(who(there)) == 1
 
 
 async def test_what_another_replica_may_be_handling_is_left_to_it_until_the_next_look(
@@ -218,7 +224,7 @@ async def test_what_another_replica_may_be_handling_is_left_to_it_until_the_next
         assert await intake.take_up(frozenset()) == {"7"}
         assert await there.house.store.unhandled_updates(TELEGRAM), "not in our hands"
         assert await intake.take_up(frozenset({"7"})) == frozenset()
-        await there.telegram.until(lambda: there.ours(ANA_ID), timeout=PATIENCE)
+        await there.telegram.until(lambda: who(there), timeout=PATIENCE)
 
 
 async def test_what_telegram_repeats_here_and_another_replica_kept_is_looked_after_as_well(
@@ -235,7 +241,7 @@ async def test_what_telegram_repeats_here_and_another_replica_kept_is_looked_aft
         assert await intake.take(json.loads(update.body)) is None
         await turns.give()
         await eventually(lambda: handled(there, clock))
-        assert len(there.ours(ANA_ID)) == 1
+        assert len(who(there)) == 1
 
 
 async def test_a_press_that_is_handled_without_a_word_holds_up_no_webhook(
@@ -264,7 +270,7 @@ async def test_a_defect_does_not_end_the_look_after_others_and_is_told_without_w
         with capture_logs() as logs:
             await turns.give()
             await eventually(lambda: handled(there, clock))
-        assert len(there.ours(ANA_ID)) == 1
+        assert len(who(there)) == 1
     (told,) = [line for line in logs if line["event"] == "others_not_looked_after"]
     assert told["error"] == "ValueError"
     assert "look_after_others" in told["at"]
