@@ -340,9 +340,15 @@ def _until(review: ReviewRequest) -> str:
 
 
 def _then(review: ReviewRequest) -> OnExpiry:
-    """What follows from the deadline; what has escalated does so no more."""
-    escalates = review.policy.on_expiry is OnExpiry.ESCALATE
-    return OnExpiry.REJECT if escalates and review.is_escalated else review.policy.on_expiry
+    """What follows from the deadline; what has escalated by then does so no more."""
+    policy = review.policy
+    has_escalated = review.is_escalated or _escalates_before(policy)
+    return OnExpiry.REJECT if policy.on_expiry is OnExpiry.ESCALATE and has_escalated else policy.on_expiry
+
+
+def _escalates_before(policy: Policy) -> bool:
+    """Whether it will have escalated at the deadline; working hours may come only after it."""
+    return policy.escalation is not None and policy.escalation.after is not None and not policy.hours
 
 
 _CALLS = {

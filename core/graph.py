@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from pocketflow import AsyncFlow, AsyncParallelBatchNode, BaseNode, BatchFlow, Flow
+from pocketflow import AsyncFlow, AsyncNode, AsyncParallelBatchNode, BaseNode, BatchFlow, Flow
 
 from core import running
 from core.errors import FlowError
@@ -103,7 +103,7 @@ class Graph:
         elif isinstance(node, Flow):
             _check_one_go(node, path)
         else:
-            _check_asks_in_order(node, path)
+            _check_can_ask(node, path)
 
     def start(self, path: str) -> str:
         """The path of a flow's first node."""
@@ -234,7 +234,12 @@ def _check_one_go(flow: Flow, path: str) -> None:
         waiting += [*node.successors.values(), getattr(node, "start_node", None)]
 
 
-def _check_asks_in_order(node: BaseNode, path: str) -> None:
+def _check_can_ask(node: BaseNode, path: str) -> None:
+    if not isinstance(node, AsyncNode) and asks_inside(node):
+        raise FlowError(
+            f"{path!r} asks for a review from a synchronous node, which cannot wait for the answer; make it "
+            "an AsyncNode, and await it."
+        )
     if isinstance(node, AsyncParallelBatchNode) and asks_inside(node):
         raise FlowError(
             f"{path!r} asks for a review from items that run in parallel: which answer belongs to which "

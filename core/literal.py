@@ -37,6 +37,11 @@ def literal(text: str) -> str:
     return UNSEEN.sub(_mark, text)
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of it can be seen: white space, and characters without ink."""
+    return not UNSEEN.sub("", text).strip()
+
+
 def utf16(text: str) -> int:
     """Length in UTF-16 code units, which is how Telegram counts (Bot API, MessageEntity)."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

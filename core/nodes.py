@@ -108,6 +108,8 @@ class ReviewNode(Node):  # type: ignore[misc]  # PocketFlow has no types
         for what, function in (("when", when), ("show", show), ("apply", apply)):
             if inspect.iscoroutinefunction(function):
                 raise _is_asynchronous(self, what)
+            if function is not None and not callable(function):
+                raise FlowError(f"{what!r} of review {name!r} is {function!r}; it has to be a function.")
         self.policy = policy
         self.when = when
         self.show = show

@@ -17,6 +17,7 @@ from core.errors import (
     ReviewIsClosed,
     SelfReview,
 )
+from core.literal import is_blank
 from core.model import LOCAL, Assurance, OnExpiry, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def check_in_time(review: ReviewRequest, at: datetime) -> None:
 
 def check_reason(policy: Policy, verdict: Verdict, comment: str | None) -> None:
     """Raise `ReasonMissing` where the policy asks for a reason and there is none."""
-    if policy.asks_why(verdict) and not (comment or "").strip():
+    if policy.asks_why(verdict) and is_blank(comment or ""):
         raise ReasonMissing("This policy asks for a reason: say why.")
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from core.errors import CountersignError, Forbidden, Invalid, Refused
 from core.ids import new_id
+from core.literal import is_blank
 from core.model import NewQuestion, QuestionId
 from core.policy import check_in_time, check_may_answer, check_may_ask
 from core.submissions import MAX_COMMENT, MAX_NAME, check_text, checked_id, checked_review
@@ -160,9 +161,9 @@ def _id_of(person: PersonId, key: str) -> str:
 
 def _words(text: str, what: str) -> str:
     words = text.strip()
-    if not words:
-        raise Invalid(f"The {what} is empty.")
     check_text(words, what, MAX_COMMENT)
+    if is_blank(words):
+        raise Invalid(f"The {what} is empty.")
     return words
 
 

@@ -6,6 +6,7 @@ The run stands in a context variable, which the threads of synchronous nodes inh
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import threading
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import FlowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from core.model import Answer, Json
 
@@ -51,6 +52,7 @@ class Run:
         self._lock = threading.Lock()
         self._texts: list[str] = []
         self._progress: tuple[float | None, str | None] | None = None
+        self._begun: list[Coroutine[Any, Any, Answer]] = []
         self.asked: Interrupt | None = None
         """The review that the node has no answer to; it stands, whatever the node makes of the interrupt."""
 
@@ -67,6 +69,18 @@ class Run:
             return answer
         self.asked = self.asked or Interrupt(draft, policy)
         raise self.asked
+
+    def begin(self, asking: Coroutine[Any, Any, Answer]) -> None:
+        """A node has called `review()`, and is about to await it, most likely."""
+        self._begun.append(asking)
+
+    def drop_unasked(self) -> bool:
+        """Whether the node has called `review()` and never awaited it, so that nobody was asked."""
+        unasked = [one for one in self._begun if inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
+        self._begun.clear()
+        for one in unasked:
+            one.close()
+        return bool(unasked)
 
     def tell(self, fraction: float | None, text: str | None, streamed: str) -> None:
         """Note it on the event loop, whatever thread it comes from."""
@@ -111,7 +125,7 @@ def run_key(shared: Mapping[str, Any]) -> str:  # noqa: ARG001 - named by the co
     return _run("run_key()").key
 
 
-async def review(draft: Json, *, policy: str | None = None) -> Answer:
+def review(draft: Json, *, policy: str | None = None) -> Coroutine[Any, Any, Answer]:
     """Put `draft` before reviewers and wait for what they decide, days if need be.
 
     Waiting costs nothing: the node's run ends here, and its task is rows. Once the review is closed the
@@ -119,8 +133,17 @@ async def review(draft: Json, *, policy: str | None = None) -> Answer:
     this call returns the answer. So what stands before it happens again: put effects after it, or give
     them `run_key(shared)`. The calls of one visit are answered in their order.
 
-    `policy` is a policy's name; None is the flow's. Raises `FlowError` outside of a node.
+    `policy` is a policy's name; None is the flow's. Raises `FlowError` outside of a node. A node that
+    does not await it fails: it would go on as if people had said yes.
     """
+    asking = _asked(draft, policy)
+    run = current.get()
+    if run is not None:
+        run.begin(asking)
+    return asking
+
+
+async def _asked(draft: Json, policy: str | None) -> Answer:
     return _run("review()").review(draft, policy)
 
 

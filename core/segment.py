@@ -280,10 +280,16 @@ class Segment:
             raise
         finally:
             current.reset(token)
+            is_unasked = this.drop_unasked()
         await telling.end()
         if this.asked is not None:
             # It caught the interrupt, as `except BaseException` does, and went on without an answer.
             raise this.asked
+        if is_unasked:
+            raise FlowError(
+                f"Node {place.path!r} called review() and did not await it, so that nobody was asked: write "
+                "`await review(…)`, in an asynchronous node."
+            )
         return returned
 
     async def _told(self, events: list[Event]) -> None:

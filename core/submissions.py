@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.errors import Invalid, NotFound
+from core.literal import is_blank
 from core.model import OpenReview, Verdict, text_of
 from core.states import NOTHING_LEFT
 
@@ -33,9 +34,9 @@ def check(submission: Submission) -> None:
     """Raise `Invalid`, with the sentence that says what to change."""
     if submission.input is None or submission.input == "":
         raise Invalid("The task is empty; there has to be something to work on.")
-    if isinstance(submission.input, str) and not submission.input.strip():
-        raise Invalid("The task is only white space; there has to be something to work on.")
     check_json(submission.input, "input")
+    if isinstance(submission.input, str) and is_blank(submission.input):
+        raise Invalid("The task is only white space; there has to be something to work on.")
     check_json(dict(submission.metadata), "metadata")
     if len(submission.metadata) > MAX_METADATA:
         raise Invalid(f"metadata has {len(submission.metadata)} keys; {MAX_METADATA} is the most.")
@@ -83,9 +84,9 @@ def check_content(verdict: Verdict, content: Json) -> None:
         raise Invalid("An edit comes with `content`, other than null: what is to stand instead of the draft.")
     if verdict is not Verdict.EDIT and content is not None:
         raise Invalid("Only an edit comes with `content`, what is to stand instead of the draft.")
-    if isinstance(content, str) and not content.strip():
-        raise Invalid(NOTHING_LEFT)
     check_json(content, "content")
+    if isinstance(content, str) and is_blank(content):
+        raise Invalid(NOTHING_LEFT)
 
 
 def check_text(value: str | None, name: str, most: int) -> None:

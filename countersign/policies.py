@@ -325,7 +325,7 @@ def _check(policy: Policy, key: str) -> None:
         )
     for wait, name in _waits(policy):
         if policy.deadline is not None and wait >= policy.deadline:
-            raise SettingsError(f"{key}.{name}: would come after the deadline, which is earlier.")
+            raise SettingsError(f"{key}.{name}: has to come before the deadline.")
     if policy.deadline is None and policy.on_expiry is not OnExpiry.REJECT:
         raise SettingsError(f"{key}.on_expiry: there is no `deadline`.")
 

@@ -54,7 +54,7 @@ class Looking:
         review = await self._open_or_none(request, named_review(request))
         caller = request[CALLER]
         if review is None:
-            return self._answer(request, None)
+            return self._answer(request, await self._as_it_is(request))
         return self._answer(
             request, await self._service.looking.release(review, caller.person, via=caller.via)
         )
@@ -72,7 +72,7 @@ class Looking:
         review = await self._open_or_none(request, named_review(request))
         caller = request[CALLER]
         if review is None:
-            return self._answer(request, None)
+            return self._answer(request, await self._as_it_is(request))
         return self._answer(request, await self._service.looking.wake(review, caller.person, via=caller.via))
 
     async def claim_by_form(self, request: web.Request) -> web.Response:
@@ -116,6 +116,12 @@ class Looking:
         """The open review, for what is to end: of one that is closed, nothing is left to end."""
         task = await self._service.task(known_id(request))
         return task.review if review_id in {None, task.review} else None
+
+    async def _as_it_is(self, request: web.Request) -> ReviewRequest | None:
+        """The open review, where another one was named."""
+        task = await self._service.task(known_id(request))
+        review = None if task.review is None else await self._service.review(task.review)
+        return review if review is not None and review.is_open else None
 
     def _answer(self, request: web.Request, review: ReviewRequest | None) -> web.Response:
         return json_response(looking_json(known_id(request), review, self._service.somebody))

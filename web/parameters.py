@@ -21,7 +21,7 @@ QUERY_LENGTH = 512
 BELOW = 10**9
 """Checkpoints have smaller numbers; a larger one might not even fit into the database's column."""
 
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,4000})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
 def known_id(request: web.Request) -> TaskId:

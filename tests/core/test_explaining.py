@@ -9,7 +9,17 @@ import pytest
 
 from core.explaining import CALLED, Explanation, called, explain, standing
 from core.listing import listed
-from core.model import Delegation, Escalation, OnExpiry, Outcome, PersonId, Policy, ReviewRequest, Verdict
+from core.model import (
+    Delegation,
+    Escalation,
+    OnExpiry,
+    Outcome,
+    PersonId,
+    Policy,
+    ReviewRequest,
+    Verdict,
+    WorkingHours,
+)
 from tests.core.judging import by, quorum, review, staged
 from tests.world import ANA, BEN, CY, EVE, PEOPLE, START
 
@@ -125,6 +135,24 @@ def test_what_has_escalated_does_not_escalate_again() -> None:
     assert standing(asked) == "until 2026-11-21 18:00 UTC, then rejected"
     assert explained(asked).then is OnExpiry.REJECT
     assert explained(asked).sentence == f"escalated · {standing(asked)}"
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        ((), "then rejected"),
+        ((WorkingHours(cron="* 9-16 * * mon-fri", zone="Europe/Madrid"),), "then escalated"),
+    ],
+    ids=["at any time", "at work"],
+)
+def test_what_escalates_before_its_deadline_does_not_at_it(
+    hours: tuple[WorkingHours, ...], words: str
+) -> None:
+    """Working hours may come only after it."""
+    soon = Escalation(after=timedelta(hours=1), people=(EVE.id,))
+    policy = replace(review().policy, on_expiry=OnExpiry.ESCALATE, escalation=soon, hours=hours)
+    asked = replace(review(policy), expires_at=END)
+    assert standing(asked) == f"until 2026-11-21 18:00 UTC, {words}"
 
 
 def test_a_closed_review_waits_for_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -438,6 +439,41 @@ async def test_a_node_asks_from_inside_and_runs_again_with_the_answers(
     assert seen[::2] == ["prep"] * 3
     assert len(set(seen[1::2])) == 1, "one visit, one key"
     assert len(starts) == 1
+
+
+async def goes_on_unasked(shared: Shared) -> str:
+    return "paid" if review("pay 5000?") else "refused"  # type: ignore[truthy-bool]
+
+
+async def test_a_node_that_does_not_await_its_review_fails_and_lets_nothing_through(
+    any_database: Database, clock: StoppedClock
+) -> None:
+    pays, paid = Does("asks", goes_on_unasked), sets("paid", final_result="paid")
+    pays - "paid" >> paid
+    flow = flow_of(Flow(start=pays), retries=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with whole_core(any_database, clock, flows={"draft": flow}) as world:
+            done = await world.end((await world.submit()).id)
+    assert (done.status, done.final_result) == (Status.FAILED, None)
+    assert done.error is not None
+    assert "Node 'asks' called review() and did not await it, so that nobody was asked" in done.error
+
+
+class AsksInThread(Node):  # type: ignore[misc]  # PocketFlow has no types
+    def exec(self, prep_res: object) -> object:
+        return review("x")
+
+
+def test_a_synchronous_node_that_asks_is_refused_when_its_flow_is_loaded() -> None:
+    with pytest.raises(FlowError, match="'AsksInThread' asks for a review from a synchronous node"):
+        Graph(Flow(start=AsksInThread()))
+
+
+@pytest.mark.parametrize("what", ["when", "show", "apply"])
+def test_what_a_review_calls_is_a_function(what: str) -> None:
+    with pytest.raises(FlowError, match=f"'{what}' of review 'large' is True; it has to be a function"):
+        ReviewNode("large", **{what: True})  # type: ignore[arg-type]
 
 
 async def test_each_visit_of_a_node_has_a_key_of_its_own_and_its_retries_share_it(

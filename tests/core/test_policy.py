@@ -326,6 +326,7 @@ def test_an_edit_closes_where_its_author_may_not_approve_it() -> None:
         (ReasonRule.ON_REJECT, Verdict.APPROVE, None, True),
         (ReasonRule.ON_REJECT, Verdict.REJECT, None, False),
         (ReasonRule.ON_REJECT, Verdict.REJECT, " \n", False),
+        (ReasonRule.ON_REJECT, Verdict.REJECT, "\u200b", False),
         (ReasonRule.ON_REJECT, Verdict.REJECT, "too dear", True),
         (ReasonRule.ALWAYS, Verdict.APPROVE, "", False),
         (ReasonRule.ALWAYS, Verdict.APPROVE, "fine", True),

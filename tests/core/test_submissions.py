@@ -36,6 +36,7 @@ def nested(levels: int) -> Json:
         None,
         "",
         " \n\t\u2003",
+        " \u200b\u2060\n",
         "nul \x00",
         {"nul\x00": 1},
         ["half \ud83d"],

@@ -226,7 +226,7 @@ def test_stages_are_in_sequence_and_groups_hold_groups(tmp_path: Path) -> None:
         ),
         ('[policies.x]\non_expiry = "approve"', "policies.x.on_expiry: there is no `deadline`"),
         ('[policies.x]\ndeadline = "1d"\non_expiry = "escalate"', "there is no `escalation`"),
-        ('[policies.x]\ndeadline = "1h"\nreminders = ["2h"]', "policies.x.reminders: would come after"),
+        ('[policies.x]\ndeadline = "1h"\nreminders = ["2h"]', "x.reminders: has to come before the deadline"),
         ('[policies.x]\ndeadline = "-1h"', "policies.x.deadline"),
         ('[policies.x]\nclaim = "59s"', "policies.x.claim: must be from 1m to 1d."),
         ('[policies.x]\nclaim = "25h"', "policies.x.claim"),
