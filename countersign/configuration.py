@@ -185,7 +185,7 @@ def configuration(
             return translated(ConfigurationFile(), None, environment)
         path = DEFAULT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a mark
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{setting}: {path.name} cannot be read: {_shown(error)}.") from error

@@ -101,8 +101,11 @@ def is_live(request: web.Request) -> bool:
 
 
 def idempotency_key(request: web.Request) -> str | None:
-    """The header as sent, in printable ASCII; how long it may be is core's to say."""
-    key = request.headers.get("Idempotency-Key")
+    """The header as sent, in printable ASCII; how long it may be is core's to say. Raises `Invalid`."""
+    keys = set(request.headers.getall("Idempotency-Key", ()))
+    if len(keys) > 1:
+        raise Invalid("Idempotency-Key: there are two of them, and not the same.")
+    key = next(iter(keys), None)
     if key is not None and not (key and key.isascii() and key.isprintable()):
         raise Invalid("Idempotency-Key: printable ASCII characters, please.")
     return key

@@ -32,7 +32,7 @@ LONG = "\n".join(f"{number}. Line <!channel> @everyone" for number in range(1, 4
 NASTY = [
     "<!channel> <@U01ANA> &amp; @everyone /start https://evil.example",
     "pay\u202eme\u200b\u00ad",
-    "\u202e" * 3000,
+    "x" + "\u202e" * 3000,
     "👩🏽\u200d💻" * 2000,
     "e" + "\u0301" * 5000,
     "```py\n" + "x = 1\n" * 2000,

@@ -71,6 +71,12 @@ def test_no_file_means_the_flows_that_ship_and_nobody() -> None:
     assert empty.admins == frozenset()
 
 
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "countersign.toml"
+    file.write_text('[people.ana]\nname = "Ana"\n', encoding="utf-8-sig")
+    assert PersonId("ana") in configuration(file).people
+
+
 def test_durations_have_units() -> None:
     draft = read('[flows.draft]\ntimeout = "90s"\nbackoff = "250ms"\nbackoff_limit = "1.5m"\n').flows["draft"]
     assert draft.timeout == timedelta(seconds=90)

@@ -345,6 +345,15 @@ async def test_a_key_is_a_plain_word(house: House, key: str) -> None:
     assert status == 422
 
 
+@pytest.mark.parametrize(("second", "expected"), [("k-1", 201), ("k-2", 422)])
+async def test_two_keys_are_one_only_where_they_are_the_same(
+    house: House, second: str, expected: int
+) -> None:
+    headers = [*(await house.bearer("sam")).items(), ("Idempotency-Key", "k-1"), ("Idempotency-Key", second)]
+    async with house.http.post("/v1/tasks", json={"input": "x"}, headers=headers) as answer:
+        assert answer.status == expected, await answer.text()
+
+
 async def test_prefer_wait_answers_once_it_waits_for_review(house: House) -> None:
     headers = {**await house.bearer("sam"), "Prefer": "respond-async, wait=60"}
     async with (
